@@ -125,6 +125,7 @@ ACCESS: dict[str, Access] = {
     f"PUT {V1}/tools/{{name}}/policy": _govern(CommandKind.TOOL_POLICY, "name"),
     f"POST {V1}/tools/{{name}}/disable": _govern(CommandKind.TOOL_DISABLE, "name"),
     f"POST {V1}/tools/{{name}}/enable": _govern(CommandKind.TOOL_ENABLE, "name"),
+    f"GET {V1}/mcp-servers": READ_CATALOG,
     f"GET {V1}/agents": READ_CATALOG,
     f"GET {V1}/agents/{{name}}": READ_CATALOG,
     f"GET {V1}/agents/{{name}}/usage": READ,
@@ -136,6 +137,7 @@ ACCESS: dict[str, Access] = {
     # Rules are no secret: they tell people why a call waits, and what they may ask for.
     f"GET {V1}/policies": READ_CATALOG,
     f"POST {V1}/policies/test": Access(permission=Permission.READ, asks=True),
+    f"POST {V1}/policies/preview": Access(permission=Permission.READ, asks=True),
     f"GET {V1}/policies/{{rule_id}}": READ_CATALOG,
     f"PUT {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_PUT, "rule_id"),
     f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW, "rule_id"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
 
 from agentgrid.db.approvals import ApprovalFilter, conditions
+from agentgrid.db.arrays import among
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Run
 from agentgrid.domain.approvals import ApprovalStatus
@@ -44,3 +46,15 @@ async def pending(session: ReadSession, *, wanted: ApprovalFilter, scope: frozen
         found.update(dict.fromkeys(approvers, count))
     ranked = sorted(found.items(), key=lambda each: (-each[1], each[0]))
     return Pending(total=total, by_approver=dict(ranked[:MAX_ENTRIES]))
+
+
+async def pending_under(
+    session: ReadSession, *, tools: Sequence[str], rules: Sequence[str], agent: str | None, scope: frozenset[str]
+) -> int:
+    """The pending approvals of these tools' calls under these rules (`id@version`), of one agent's calls or of all."""
+    if not tools:
+        return 0
+    about = [among(A.tool, tools), among(A.policy, rules), *conditions(ApprovalFilter(agent=agent), scope, A)]
+    counted = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
+    found = await session.execute(counted.where(A.status == ApprovalStatus.PENDING.value, ~A.inherited, *about))
+    return int(found.scalar_one())

@@ -153,6 +153,8 @@ async def move_grid(connection: Connection, before: str, after: str) -> int:
         for table in ("workflows", "tools", "agents"):
             status = await connection.execute(f"UPDATE {table} SET grid = $2 WHERE grid = $1", before, after)  # noqa: S608
             moved += int(status.rsplit(" ", 1)[1])
+        # The new grid's workers report theirs when they start.
+        await connection.execute("DELETE FROM mcp_servers WHERE grid = $1", before)
     if moved == 0:
         raise NotFound("grid", before)
     return moved

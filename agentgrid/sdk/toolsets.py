@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agentgrid.errors import RegistrationError
 from agentgrid.sdk.json_tools import Declared, JsonTool
 
 PROJECT_FILE = "pyproject.toml"
 MAX_NAME = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """A tool that its source lists in another form than was reviewed. `before` and `after` are its entries, as text."""
+
+    tool: str
+    what: Literal["added", "removed", "changed"]
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a worker found when it compared a source with what was reviewed."""
+
+    name: str
+    reached_by: str
+    tools: tuple[str, ...]
+    state: Literal["ready", "held", "unreachable"]
+    reason: str = ""
+    changes: tuple[Changed, ...] = ()
 
 
 class Toolset:
@@ -65,6 +89,10 @@ class Toolset:
 
     async def start(self, allowed_hosts: Sequence[str]) -> None:
         """Called when a worker with it starts. allowed_hosts: private hosts that the operator lets tools reach."""
+
+    async def look(self) -> Found | None:
+        """Compare the source with what was reviewed, for operators to see. None where nothing is compared."""
+        return None
 
     async def stop(self) -> None:
         """Called when the worker has stopped: every connection and process of it ends."""

@@ -13,6 +13,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from agentgrid.domain.policies import Risk
 from agentgrid.errors import ToolError
 from agentgrid.sdk.json_tools import Declared, JsonTool
 from agentgrid.sdk.tools import RiskName
-from agentgrid.sdk.toolsets import Toolset, near, tool_name
+from agentgrid.sdk.toolsets import Found, Toolset, near, tool_name
 from agentgrid.sources import pins
 from agentgrid.sources.credentials import Credential, name_fault
 from agentgrid.sources.pins import Pin, PinUnusable, Server
@@ -49,6 +50,8 @@ class McpToolset(Toolset):
         self._session: tuple[asyncio.AbstractEventLoop, asyncio.Lock, Session | None] | None = None
         self._checked_at = float("-inf")
         self._held: str | None = None
+        self._listed: Sequence[Mapping[str, Any]] = ()
+        self._failed: tuple[float, Found] | None = None
         self._first: asyncio.Task[None] | None = None
 
     async def start(self, allowed_hosts: Sequence[str]) -> None:
@@ -76,6 +79,30 @@ class McpToolset(Toolset):
         """The result of a tool, if the server is as it was reviewed. Raises ToolError."""
         session = await self._reviewed()
         return await session.call(name, arguments, seconds)
+
+    async def look(self) -> Found | None:
+        """What it is now. A server that could not be reached is tried again after a minute."""
+        if not len(self):
+            return None
+        if self._failed is not None and time.monotonic() - self._failed[0] < CHECKED_SECONDS:
+            return self._failed[1]
+        self._failed = None
+        found = Found(
+            name=self.name,
+            reached_by=self.pin.server.program,
+            tools=tuple(tool.name for tool in self.tools),
+            state="ready",
+        )
+        try:
+            await self._reviewed()
+        except ToolError as error:
+            if self._held is not None and error.message == self._held:
+                return replace(
+                    found, state="held", reason=error.message, changes=pins.changed(self.pin.tools, self._listed)
+                )
+            found = replace(found, state="unreachable", reason=error.message)
+            self._failed = (time.monotonic(), found)
+        return found
 
     async def _look(self) -> None:
         from agentgrid.logging import get_logger
@@ -129,6 +156,7 @@ class McpToolset(Toolset):
         self._checked_at = time.monotonic()
         self._held = None
         if pins.digest_of(tools) != self.pin.digest:
+            self._listed = tools
             changed = pins.changes(self.pin.tools, tools)
             shown = ", ".join(f"{name[:100]} {what}" for name, what in list(changed.items())[:MAX_SHOWN])
             more = f" and {len(changed) - MAX_SHOWN} more" if len(changed) > MAX_SHOWN else ""

@@ -13,14 +13,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.policies import Risk
+from agentgrid.sdk.toolsets import Changed
 
 FOLDER = "mcp"
 MAX_BYTES = 4 * 1024 * 1024
 MAX_TOOLS = 500
+MAX_CHANGED = 50
+MAX_ENTRY = 8_000
+
+What = Literal["added", "removed", "changed"]
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 REFUSED_VARIABLES = re.compile(r"LD_.*|DYLD_.*|PYTHON.*|NODE_OPTIONS|PATH|HOME|BASH_ENV|ENV", re.IGNORECASE)
@@ -47,6 +52,11 @@ class Server:
     def shown(self) -> str:
         """What is run or asked, on one line."""
         return self.url or " ".join(self.command)
+
+    @property
+    def program(self) -> str:
+        """How it is reached, without arguments or paths that may hold secrets: the program's name, or the URL's origin."""
+        return "/".join(self.url.split("/")[:3]) if self.url else self.command[0].rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +163,32 @@ def fault_of(server: Server) -> str | None:
     return None
 
 
-def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, What]:
     """What has become of each tool that isn't the same in both listings: `added`, `removed` or `changed`."""
     old, new = ({str(tool["name"]): tool for tool in tools} for tools in (before, after))
-    found = dict.fromkeys(new.keys() - old.keys(), "added") | dict.fromkeys(old.keys() - new.keys(), "removed")
+    found: dict[str, What] = {name: "added" for name in new.keys() - old.keys()}
+    found |= {name: "removed" for name in old.keys() - new.keys()}
     found |= {name: "changed" for name in old.keys() & new.keys() if old[name] != new[name]}
     return dict(sorted(found.items()))
+
+
+def changed(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> tuple[Changed, ...]:
+    """The tools that aren't the same in both listings, with what was listed: the first `MAX_CHANGED`, each cut to `MAX_ENTRY` characters."""
+    old, new = ({str(tool["name"]): tool for tool in tools} for tools in (before, after))
+    found = list(changes(before, after).items())[:MAX_CHANGED]
+    return tuple(
+        Changed(tool=plain(name)[:100], what=what, before=_entry(old.get(name)), after=_entry(new.get(name)))
+        for name, what in found
+    )
+
+
+def _entry(tool: Mapping[str, Any] | None) -> str | None:
+    if tool is None:
+        return None
+    text = plain(json.dumps(tool, indent=2, ensure_ascii=False, sort_keys=True))
+    return text if len(text) <= MAX_ENTRY else f"{text[:MAX_ENTRY]}…"
+
+
+def plain(text: str) -> str:
+    """Text that a database can store: without NUL and lone surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -28,7 +27,7 @@ from agentgrid.sdk.sandbox import PASSED_THROUGH
 from agentgrid.sdk.secrets import SecretProvider, SecretStore, current_store, standard_providers
 from agentgrid.sdk.toolsets import Toolset
 from agentgrid.settings import Settings
-from agentgrid.worker import builds, catalog
+from agentgrid.worker import builds, catalog, mcp_servers
 from agentgrid.worker.activities import GovernedActivities
 from agentgrid.worker.agents import Models, agent_activities, load, model_named
 from agentgrid.worker.approvals import approval_activities
@@ -186,37 +185,42 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         for agent in self._grid.agents if self._grid is not None and self._models is None else ():
             for model in agent.models or [self._default_model]:
                 await load(model)
-        syncing: asyncio.Task[None] | None = None
+        reporting: list[asyncio.Task[None]] = []
         toolsets = self._grid.toolsets if self._grid is not None else ()
         if self._grid is not None and telemetry.dsn is not None:
-            syncing = asyncio.create_task(
-                catalog.sync(telemetry.dsn, self._grid, worker.task_queue), name="agentgrid-catalog"
-            )
+            syncing = catalog.sync(telemetry.dsn, self._grid, worker.task_queue)
+            reporting.append(asyncio.create_task(syncing, name="agentgrid-catalog"))
         guard_logs()
         try:
             if toolsets:
-                await self._start(toolsets, governed.secrets)
+                reporting += await self._start(toolsets, governed.secrets, telemetry.dsn, worker.task_queue)
             if policy.snapshot is None:
                 await policy.confirmed(FIRST_POLICY_SECONDS)
             await next(worker)
         finally:
             watchdog.stop()
-            if syncing is not None:
-                syncing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await syncing
+            for task in reporting:
+                task.cancel()
+            await asyncio.gather(*reporting, return_exceptions=True)
             await telemetry.stop()
             await policy.stop()
             await asyncio.gather(*(toolset.stop() for toolset in toolsets), return_exceptions=True)
             unguard_logs()
 
-    async def _start(self, toolsets: Iterable[Toolset], secrets: SecretStore) -> None:
+    async def _start(
+        self, toolsets: Iterable[Toolset], secrets: SecretStore, dsn: str | None, task_queue: str
+    ) -> list[asyncio.Task[None]]:
+        """Start the toolsets; what reports on them, if there is a database to report to."""
         allowed = (self._settings or Settings.load()).allowed_hosts
         # What they begin now reads the worker's secrets, as their calls do.
         token = current_store.set(current_store.get() or secrets)
         try:
             for toolset in toolsets:
                 await toolset.start(allowed)
+            if self._grid is None or dsn is None:
+                return []
+            looking = mcp_servers.report(dsn, self._grid, task_queue)
+            return [asyncio.create_task(looking, name="agentgrid-mcp-servers")]
         finally:
             current_store.reset(token)
 

@@ -7,10 +7,12 @@ import {
   Clock,
   Hourglass,
   LoaderCircle,
+  Lock,
   Moon,
   Pause,
   RotateCw,
   Sparkles,
+  Unplug,
   UserRound,
   Workflow,
   Wrench,
@@ -105,6 +107,22 @@ export const KIND = {
   nexus: { word: "Nexus call", Icon: Workflow },
 } as const;
 export type Kind = keyof typeof KIND;
+
+/** An MCP server, as a worker found it. */
+export const SERVER = {
+  ready: { word: "As reviewed", tone: "done", Icon: Check },
+  held: { word: "Held", tone: "person", Icon: Lock },
+  unreachable: { word: "Not reached", tone: "wrong", Icon: Unplug },
+} satisfies Record<string, Look>;
+export function ServerState({ state }: { state: keyof typeof SERVER }) {
+  const { word, tone, Icon } = SERVER[state];
+  return (
+    <span className={classes.word} data-tone={tone}>
+      <Icon size={14} strokeWidth={2.1} aria-hidden />
+      {word}
+    </span>
+  );
+}
 
 export const RISK: Record<Risk, { word: string; says: string }> = {
   read: { word: "read", says: "Looks, changes nothing" },

@@ -55,7 +55,8 @@ def test_every_change_is_a_command_and_declares_its_target(api: Api):
         if command is not None:
             assert target in route.param_convertors or (target == NEW and not route.param_convertors), route.path
     asking = {path for path, access in ACCESS.items() if access.asks}
-    assert asking == {"POST /api/v1/runs/{run_id}/queries/{name}", "POST /api/v1/policies/test", "POST /mcp"}
+    policies = {f"POST /api/v1/policies/{what}" for what in ("test", "preview")}
+    assert asking == {"POST /api/v1/runs/{run_id}/queries/{name}", "POST /mcp"} | policies
 
 
 @pytest.mark.parametrize("target", [None, "name", "gadget_"])

@@ -50,6 +50,60 @@ async def test_a_rule_that_changed_meanwhile_is_not_overwritten(api: Api, as_):
         assert (await put(place, json=body | {"expected_version": 0})).status_code == 200  # none is in force
 
 
+async def test_a_preview_says_which_calls_a_rule_changes_and_which_approvals_are_asked_again(api: Api, as_):
+    await factories.insert(api.plane.engine, *(factories.tool(f"pre_{n}", risk="destructive") for n in ("a", "b")))
+    run = factories.run(workflow="known")
+    under = {"status": "pending", "tool": "pre_a", "policy": "default:destructive@1"}
+    gates = [factories.approval(run, **under), factories.approval(run, **under | {"policy": "narrow@4"})]
+    gates.append(factories.approval(run, **under | {"agent": "clerk"}))
+    await factories.insert(api.plane.engine, run, factories.execution(run), *gates)
+    ask = as_("viewer").post
+    place = f"{POLICIES}/preview"
+
+    denied = (await ask(place, json={"tool": "pre_a", "effect": "deny"})).json()
+    assert denied == {
+        "changes": [
+            {
+                "tool": "pre_a",
+                "before": {
+                    "rule": "default:destructive@1",
+                    "effect": "require_approval",
+                    "approvers": ["role:approver"],
+                },
+                "after": {"rule": "tool:pre_a@1", "effect": "deny", "approvers": []},
+            }
+        ],
+        "total": 1,
+        "asked_again": 2,
+        "relaxes": [],
+    }
+    allowed = (await ask(place, json={"tool": "pre_a", "effect": "allow"})).json()
+    assert allowed["relaxes"] == ["pre_a"]
+    same = (await ask(place, json={"tool": "pre_a", "effect": "require_approval"})).json()
+    assert (same["total"], same["asked_again"]) == (0, 0)
+
+    clerk = (await ask(place, json={"agent": "clerk", "effect": "deny"})).json()
+    assert {"pre_a", "pre_b"} <= {each["tool"] for each in clerk["changes"]}
+    assert clerk["asked_again"] == 1
+    for wrong in (
+        {"effect": "deny"},
+        {"tool": "pre_a", "agent": "clerk", "effect": "deny"},
+        {"agent": "\0", "effect": "deny"},
+    ):
+        assert (await ask(place, json=wrong)).status_code == 422
+    assert (await as_("admin").get(f"{POLICIES}/tool:pre_a")).status_code == 404  # nothing was put
+
+
+async def test_a_preview_counts_no_approvals_of_runs_that_the_caller_may_not_see(narrow: Api, as_):
+    await factories.insert(narrow.plane.engine, factories.tool("pre_scoped", risk="destructive"))
+    run = factories.run(workflow="hidden")
+    gate = factories.approval(run, status="pending", tool="pre_scoped", policy="default:destructive@1")
+    await factories.insert(narrow.plane.engine, run, factories.execution(run), gate)
+    ask = {"tool": "pre_scoped", "effect": "deny"}
+    assert (await as_("viewer").post(f"{POLICIES}/preview", json=ask)).json()["asked_again"] == 1
+    assert (await as_("scoped").post(f"{POLICIES}/preview", json=ask)).json()["asked_again"] == 0
+
+
 async def test_a_tool_shows_the_title_of_its_rule(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("titled"))
     assert (await as_("viewer").get("/api/v1/tools/titled")).json()["policy"]["title"] == ""

@@ -199,6 +199,7 @@ SCREENS = {
         "/agents/triager",
         "/tools",
         "/tools/refund_ticket",
+        "/tools?view=mcp",
     ),
     "system": (
         "/workers",

@@ -14,6 +14,7 @@ from tests.conftest import worker_login
 
 TOUCH = "SELECT agentgrid_touch('default', $1::text[], $2::text[], $3::bigint[], NULL)"
 TELEMETRY = "SELECT agentgrid_telemetry($1::json, $2::json)"
+MCP_SERVERS = "SELECT agentgrid_mcp_servers($1::json)"
 CATALOG = "SELECT agentgrid_catalog($1::json)"
 AGENT = {
     "name": "triager",

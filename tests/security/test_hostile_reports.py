@@ -35,6 +35,7 @@ from tests.projector.scenarios import Sequence
 from tests.security.reporting import (
     AGENT,
     CATALOG,
+    MCP_SERVERS,
     MINE,
     TELEMETRY,
     THEIRS,
@@ -253,3 +254,38 @@ def test_the_function_accepts_the_catalog_that_a_worker_sends() -> None:
     from tests.worker import gated
 
     assert set(catalog.document(Grid("gated", gated), "q")) == set(json.loads(document()))
+
+
+def report(grid: str = MINE, task_queue: str = MINE, *servers: dict[str, object]) -> str:
+    found = {
+        "name": "news",
+        "reached_by": "python3",
+        "tools": ["news_a"],
+        "state": "held",
+        "reason": "r",
+        "changes": [],
+    }
+    return json.dumps({"grid": grid, "task_queue": task_queue, "servers": [found, *servers]})
+
+
+async def test_r35_a_worker_reports_only_its_own_grids_mcp_servers_and_never_too_much(
+    hostile: asyncpg.Connection, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(MCP_SERVERS, report(THEIRS, THEIRS))
+    before = [dict(row) for row in await admin.fetch("SELECT * FROM mcp_servers")]
+    for refused in (report(THEIRS, MINE), report(MINE, THEIRS), json.dumps({"task_queue": MINE, "servers": []})):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await hostile.execute(MCP_SERVERS, refused)
+    many = report(MINE, MINE, *({"name": str(number)} for number in range(100)))
+    for refused in (many, report(MINE, MINE, {"reason": "x" * 1_100_000})):
+        with pytest.raises(asyncpg.ProgramLimitExceededError):
+            await hostile.execute(MCP_SERVERS, refused)
+    wrong = {"name": "x", "reached_by": "", "tools": [], "state": "fine", "reason": "", "changes": []}
+    with pytest.raises(asyncpg.CheckViolationError):
+        await hostile.execute(MCP_SERVERS, report(MINE, MINE, wrong))
+    assert [dict(row) for row in await admin.fetch("SELECT * FROM mcp_servers")] == before
+    await admin.execute("UPDATE worker_logins SET rate = 1 WHERE grid = $1", MINE)
+    for _ in range(40):
+        await hostile.execute(MCP_SERVERS, report())
+    assert (await refused_of(admin))["dropped"] > 0
+    assert await admin.fetchval("SELECT count(*) FROM mcp_servers") == 2

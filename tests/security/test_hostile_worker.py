@@ -83,7 +83,7 @@ async def test_r35_a_temporary_table_can_not_shadow_one_of_ours(empty_database: 
     await admin.close()
 
 
-async def test_r35_a_workers_login_reads_only_the_policy_and_calls_four_functions(
+async def test_r35_a_workers_login_reads_only_the_policy_and_calls_five_functions(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
     found = await admin.fetch(
@@ -103,6 +103,7 @@ async def test_r35_a_workers_login_reads_only_the_policy_and_calls_four_function
     assert [row["proname"] for row in callable_now] == [
         "agentgrid_catalog",
         "agentgrid_delta",
+        "agentgrid_mcp_servers",
         "agentgrid_telemetry",
         "agentgrid_touch",
     ]
@@ -133,7 +134,9 @@ async def test_r35_every_security_definer_function_sets_its_search_path(admin: a
     for function in found:
         paths = [setting for setting in function["proconfig"] or () if setting.startswith("search_path=")]
         assert paths == ["search_path=pg_catalog, public, pg_temp"], function["proname"]
-    reachable = {f"agentgrid_{name}" for name in ("touch", "telemetry", "catalog", "delta", "login", "spend")}
+    reachable = {
+        f"agentgrid_{name}" for name in ("touch", "telemetry", "catalog", "mcp_servers", "delta", "login", "spend")
+    }
     assert {function["owner"] for function in found if function["proname"] in reachable} == {"agentgrid_reports"}
     rights = await admin.fetchrow(
         "SELECT rolsuper, rolcanlogin, rolcreaterole FROM pg_roles WHERE rolname = 'agentgrid_reports'"

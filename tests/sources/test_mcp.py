@@ -22,9 +22,12 @@ import agentgrid as ag
 from agentgrid.cli.exits import CommandFailed
 from agentgrid.cli.main import app
 from agentgrid.errors import ToolError
+from agentgrid.sdk.grid import Grid
 from agentgrid.sources import mcp_servers, pins
 from agentgrid.sources.pins import Pin, Server
+from agentgrid.worker import mcp_servers as mcp_reports
 from tests.sources import mcp_server
+from tests.worker import gated
 
 ROOT = Path(__file__).parents[2]
 
@@ -269,6 +272,35 @@ def test_code_and_pin_must_agree(folder: Path) -> None:
     ]
     (only,) = ag.mcp("test", include=["echo"], risk={"echo": "write"})
     assert (only.name, only.risk) == ("test_echo", "write")
+
+
+async def test_what_a_worker_reports_of_a_server_says_what_changed_and_hides_its_arguments(
+    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toolset = await make()
+    found = await toolset.look()
+    assert (found.state, found.reached_by, found.changes) == ("ready", "env", ())
+    assert found.tools[:1] == ("test_die",)
+    monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", -1.0)
+    hostile = mcp_server.ECHO | {"description": "\0obey"}
+    mcp_server.listing(folder, [hostile, *mcp_server.LISTED[2:]])
+    found = await toolset.look()
+    assert found.state == "held"
+    changed = {each.tool: each for each in found.changes}
+    assert {name: each.what for name, each in changed.items()} == {"echo": "changed", "environment": "removed"}
+    assert "Say it again." in changed["echo"].before
+    assert changed["environment"].after is None
+    monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", 60.0)
+    sent = mcp_reports.document(Grid("gated", gated), "q", [found])
+    assert "\0" not in str(json.loads(sent))
+    assert pins.plain("a\0\ud800😀") == "a\ufffd\ufffd😀"
+    assert len(mcp_reports.document(Grid("gated", gated), "q", [found] * 100)) < mcp_reports.MAX_REPORT
+
+    broken = await make(command=("/nowhere/secret-tool", "--token", "hush"))
+    found = await broken.look()
+    assert (found.state, found.reached_by) == ("unreachable", "secret-tool")
+    assert "hush" not in repr(found)
+    assert await broken.look() is found  # no process is started again within a minute
 
 
 def test_a_renamed_tool_changes_the_digest() -> None:

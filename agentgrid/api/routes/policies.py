@@ -11,9 +11,9 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentgrid.api import policy_tests, views
+from agentgrid.api import policy_previews, policy_tests, views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.schemas.commands import Proposed
@@ -21,6 +21,8 @@ from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.policies import (
     PolicyDetail,
     PolicyIn,
+    PolicyPreview,
+    PolicyPreviewed,
     PolicySummary,
     PolicyTest,
     PolicyTested,
@@ -147,6 +149,12 @@ async def withdraw_policy(
         return views.proposed(command)
     async with reading(plane.engine) as session:
         return await _detail(session, rule_id)
+
+
+@router.post("/preview", summary="What a rule for a tool or an agent would change")
+async def preview_policy(session: Session, principal: Who, body: PolicyPreview) -> PolicyPreviewed:
+    """As a worker would judge calls once the rule is put, with all other rules as they are now."""
+    return await policy_previews.previewed(session, body, principal.workflows)
 
 
 async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:

@@ -17,12 +17,16 @@ from agentgrid.domain.steps import StepKind
 RuleTitle = Annotated[str, StringConstraints(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
+Approvers = Annotated[list[Name], Field(min_length=1, max_length=50)]
+Expires = Annotated[Seconds, Field(ge=1, le=MAX_EXPIRY_SECONDS)]
+
+
 class RuleIn(In):
     """The content of a rule."""
 
     effect: Effect
-    approvers: Annotated[list[Name], Field(min_length=1, max_length=50)] = [ANY_APPROVER]
-    expires_seconds: Annotated[Seconds, Field(ge=1, le=MAX_EXPIRY_SECONDS)] = DEFAULT_EXPIRY_SECONDS
+    approvers: Approvers = [ANY_APPROVER]
+    expires_seconds: Expires = DEFAULT_EXPIRY_SECONDS
     title: RuleTitle = Field("", description="What the rule says, in a few words for approvers.")
     reason: Prose = ""
     changes: Changes = Field(
@@ -125,6 +129,56 @@ class PolicyDetail(PolicySummary):
     )
     note: str | None = Field(description="A warning about the rule, for example that it matches no registered tool.")
     versions: list[PolicyVersionOut] = Field(description="The newest 50.")
+
+
+class PolicyPreview(In):
+    """A rule for one tool, or for all calls of one agent, before it is put. Nothing is changed."""
+
+    tool: Name | None = None
+    agent: Name | None = None
+    effect: Effect
+    approvers: Approvers = [ANY_APPROVER]
+    expires_seconds: Expires = DEFAULT_EXPIRY_SECONDS
+    changes: Changes = Changes.ONE_PERSON
+
+    @model_validator(mode="after")
+    def _names_one(self) -> PolicyPreview:
+        if (self.tool is None) == (self.agent is None):
+            raise ValueError("must name either a tool or an agent")
+        return self
+
+
+class RuleApplied(Out):
+    """The rule that applies to a tool's calls."""
+
+    rule: str = Field(description="`id@version`.")
+    effect: Effect
+    approvers: list[str]
+
+
+class RuleChange(Out):
+    """A tool whose calls would meet something else."""
+
+    tool: str
+    before: RuleApplied
+    after: RuleApplied
+
+
+class PolicyPreviewed(Out):
+    """What the rule would change."""
+
+    changes: list[RuleChange] = Field(
+        description="The tools whose calls would meet something else; the first 200. Where a rule depends on the arguments, the stricter one."
+    )
+    total: int
+    asked_again: int = Field(
+        description="Pending approvals under a rule that would no longer apply, in runs that the caller may see: their calls are judged by the "
+        "new rule, and asked about again where it asks."
+    )
+    relaxes: list[str] = Field(
+        description="What the rule relaxes: tools, activities and globs; the first 200. If there are any, a second administrator must confirm the "
+        "change, where there is one."
+    )
 
 
 class PolicyTest(In):

@@ -299,6 +299,43 @@ BEGIN
         version = excluded.version, title = excluded.title, timeout_seconds = excluded.timeout_seconds,
         retries = excluded.retries, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
         WHERE t.grid = excluded.grid;
+    -- An MCP server that has left the code: what a worker found of it is no longer true.
+    DELETE FROM public.mcp_servers AS t WHERE t.grid = v_grid AND t.task_queue = v_queue
+        AND NOT t.tools && ARRAY(SELECT r->>'name' FROM json_array_elements(p_document->'tools') AS r);
+    PERFORM pg_notify('agentgrid_catalog', '');
+END
+$$;
+
+-- What a worker found when it compared its MCP servers with their pins: {"grid", "task_queue", "servers": [...]}, all of them in one report.
+CREATE OR REPLACE FUNCTION agentgrid_mcp_servers(p_report json)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_login public.worker_logins := public.agentgrid_login();
+    v_grid text := p_report->>'grid';
+    v_queue text := p_report->>'task_queue';
+BEGIN
+    IF v_grid IS NULL OR (v_login.grid <> '*' AND v_login.grid <> v_grid) THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('the login %I reports for the grid %L, not %L', session_user, v_login.grid, v_grid);
+    END IF;
+    IF NOT coalesce('*' = ANY (v_login.queues) OR v_queue = ANY (v_login.queues), false) THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('the login %I does not serve the task queue %L', session_user, v_queue);
+    END IF;
+    IF octet_length(p_report::text) > 1048576 OR json_array_length(p_report->'servers') > 100 THEN
+        RAISE program_limit_exceeded USING MESSAGE = 'a report of MCP servers has at most 1 MiB and 100 servers';
+    END IF;
+    IF (SELECT s.reports FROM public.agentgrid_spend(v_login, 1, 0, 0, 0) AS s) < 1 THEN
+        RETURN;
+    END IF;
+    INSERT INTO public.mcp_servers AS t (grid, name, task_queue, reached_by, tools, state, reason, changes)
+    SELECT v_grid, left(r->>'name', 100), v_queue, left(r->>'reached_by', 300), ARRAY(SELECT json_array_elements_text(r->'tools')),
+           r->>'state', left(r->>'reason', 2000), r->'changes'
+    FROM json_array_elements(p_report->'servers') AS r ORDER BY 2
+    ON CONFLICT (grid, name) DO UPDATE SET
+        task_queue = excluded.task_queue, reached_by = excluded.reached_by, tools = excluded.tools, state = excluded.state,
+        reason = excluded.reason, changes = excluded.changes, reported_at = now(),
+        since = CASE WHEN t.state = excluded.state AND t.changes::text = excluded.changes::text THEN t.since ELSE now() END;
     PERFORM pg_notify('agentgrid_catalog', '');
 END
 $$;

@@ -34,16 +34,18 @@ GRANT SELECT ON policy_snapshots TO agentgrid_worker;
 -- The limit of what the workers' functions can access, even if one has a security hole.
 GRANT SELECT ON worker_logins, executions, runs, steps, delta_channels TO agentgrid_reports;
 GRANT INSERT ON touches, logs TO agentgrid_reports;
-GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools, agents TO agentgrid_reports;
+GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools, agents, mcp_servers
+    TO agentgrid_reports;
 GRANT SELECT, INSERT ON agent_versions, tool_versions TO agentgrid_reports;
+GRANT DELETE ON mcp_servers TO agentgrid_reports;
 GRANT USAGE ON SEQUENCE touches_touch_id_seq, logs_log_id_seq TO agentgrid_reports;
 
 REVOKE ALL ON FUNCTION agentgrid_login(), agentgrid_spend(worker_logins, integer, integer, integer, integer),
-    agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json), agentgrid_catalog(json),
+    agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json), agentgrid_catalog(json), agentgrid_mcp_servers(json),
     agentgrid_delta(text, text, text, integer, integer, integer, text, text[]), agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer), agentgrid_drop_snapshots(integer)
     FROM PUBLIC, agentgrid_worker;
 GRANT EXECUTE ON FUNCTION agentgrid_touch(text, text[], text[], bigint[], boolean[]), agentgrid_telemetry(json, json),
-    agentgrid_catalog(json), agentgrid_delta(text, text, text, integer, integer, integer, text, text[])
+    agentgrid_catalog(json), agentgrid_mcp_servers(json), agentgrid_delta(text, text, text, integer, integer, integer, text, text[])
     TO agentgrid_worker, agentgrid_control;
 GRANT EXECUTE ON FUNCTION agentgrid_ensure_partitions(integer), agentgrid_drop_partitions(integer), agentgrid_drop_snapshots(integer)
     TO agentgrid_control;
@@ -55,5 +57,6 @@ ALTER FUNCTION agentgrid_spend(worker_logins, integer, integer, integer, integer
 ALTER FUNCTION agentgrid_touch(text, text[], text[], bigint[], boolean[]) OWNER TO agentgrid_reports;
 ALTER FUNCTION agentgrid_telemetry(json, json) OWNER TO agentgrid_reports;
 ALTER FUNCTION agentgrid_catalog(json) OWNER TO agentgrid_reports;
+ALTER FUNCTION agentgrid_mcp_servers(json) OWNER TO agentgrid_reports;
 ALTER FUNCTION agentgrid_delta(text, text, text, integer, integer, integer, text, text[]) OWNER TO agentgrid_reports;
 REVOKE CREATE ON SCHEMA public FROM agentgrid_reports;

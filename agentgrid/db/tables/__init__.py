@@ -1,7 +1,7 @@
 """Every table of the control-plane database, as SQLModel classes.
 
 Only `projector/store/` writes columns derived from history; only `control` writes intent (`commands`, the insert of
-a queued run, policies, principals, keys); workers report through three functions (`db/sql`). Identifiers are text in the canonical
+a queued run, policies, principals, keys); workers report through a few functions (`db/sql`). Identifiers are text in the canonical
 lower-case UUID form. Payload columns are `json`, not `jsonb`: they keep the exact text, including `\\u0000`.
 """
 
@@ -12,6 +12,7 @@ from agentgrid.db.tables.catalog import (
     Agent,
     AgentChoice,
     AgentVersionRow,
+    McpServer,
     Tool,
     ToolVersion,
     Workflow,
@@ -57,6 +58,7 @@ __all__ = [
     "Job",
     "Lock",
     "Log",
+    "McpServer",
     "Policy",
     "PolicySnapshot",
     "PrincipalRow",

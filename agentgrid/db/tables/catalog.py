@@ -104,6 +104,27 @@ class ToolVersion(SQLModel, table=True):
     first_seen_at: datetime = columns.time(null=False, now=True)
 
 
+class McpServer(SQLModel, table=True):
+    """An MCP server whose tools a grid has pinned, as its worker last found it. Not registered by code: it changes while the worker runs."""
+
+    __tablename__ = "mcp_servers"
+    __table_args__ = (CheckConstraint("state IN ('ready', 'held', 'unreachable')", name="state"),)
+
+    grid: str = columns.text(primary=True)
+    name: str = columns.text(primary=True)
+    task_queue: str = columns.text()
+    reached_by: str = columns.text()
+    tools: list[str] = columns.texts()
+    """The names that its tools have here."""
+    state: str = columns.text()
+    reason: str = columns.text()
+    changes: Any = columns.registered(null=False)
+    """`sdk.toolsets.Changed`, if the worker is honest."""
+    since: datetime = columns.time(null=False, now=True)
+    """When the worker first found it as it is now."""
+    reported_at: datetime = columns.time(null=False, now=True)
+
+
 class Agent(SQLModel, table=True):
     """An agent registered in code, at its newest version."""
 

@@ -446,6 +446,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/mcp-servers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the MCP servers of workers, those that can't be used first
+         * @description As workers found them. A listing is reviewed and accepted in the project, where it is pinned, so no route changes one.
+         */
+        get: operations["list_mcp_servers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -520,6 +540,26 @@ export interface paths {
         get: operations["list_policies"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/policies/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a rule for a tool or an agent would change
+         * @description As a worker would judge calls once the rule is put, with all other rules as they are now.
+         */
+        post: operations["preview_policy"];
         delete?: never;
         options?: never;
         head?: never;
@@ -4576,6 +4616,93 @@ export interface components {
             took_ms: number | null;
         };
         /**
+         * McpChange
+         * @description A tool that the server lists in another form than was reviewed. All of it but `what` is the server's own text.
+         */
+        McpChange: {
+            /**
+             * After
+             * @description Its entry in what the server lists now, as JSON; cut if it is long.
+             */
+            after: string | null;
+            /**
+             * Before
+             * @description Its entry in the reviewed listing, as JSON; cut if it is long.
+             */
+            before: string | null;
+            /**
+             * Tool
+             * @description Its name on the server.
+             */
+            tool: string;
+            /**
+             * What
+             * @enum {string}
+             */
+            what: "added" | "removed" | "changed";
+        };
+        /**
+         * McpServerList
+         * @description MCP servers, those that can't be used first.
+         */
+        McpServerList: {
+            /**
+             * Items
+             * @description The first 200.
+             */
+            items: components["schemas"]["McpServerOut"][];
+        };
+        /**
+         * McpServerOut
+         * @description An MCP server, as a worker last found it.
+         */
+        McpServerOut: {
+            /**
+             * Changes
+             * @description What differs from the reviewed listing; the first 50 tools.
+             */
+            changes: components["schemas"]["McpChange"][];
+            /** Grid */
+            grid: string;
+            /** Name */
+            name: string;
+            /**
+             * Reached By
+             * @description The program that is started, or the origin of the URL.
+             */
+            reached_by: string;
+            /**
+             * Reason
+             * @description Why it can't be used; empty if it can.
+             */
+            reason: string;
+            /**
+             * Reported At
+             * Format: date-time
+             * @description Workers report at least every 5 minutes.
+             */
+            reported_at: string;
+            /**
+             * Since
+             * Format: date-time
+             * @description When a worker first found it so.
+             */
+            since: string;
+            /**
+             * State
+             * @description `held`: it lists other tools than were reviewed, so every call of its tools fails until somebody has reviewed and pinned the new listing in the project: `agentgrid mcp diff NAME`, `agentgrid mcp accept NAME`.
+             * @enum {string}
+             */
+            state: "ready" | "held" | "unreachable";
+            /** Task Queue */
+            task_queue: string;
+            /**
+             * Tools
+             * @description The names of its tools in the catalog of tools.
+             */
+            tools: string[];
+        };
+        /**
          * Me
          * @description Who asks, and who answers.
          */
@@ -5095,6 +5222,54 @@ export interface components {
              * @default []
              */
             when: components["schemas"]["ConditionIn"][];
+        };
+        /**
+         * PolicyPreview
+         * @description A rule for one tool, or for all calls of one agent, before it is put. Nothing is changed.
+         */
+        PolicyPreview: {
+            /** Agent */
+            agent?: string | null;
+            /**
+             * Approvers
+             * @default [
+             *       "role:approver"
+             *     ]
+             */
+            approvers: string[];
+            /** @default one_person */
+            changes: components["schemas"]["Changes"];
+            effect: components["schemas"]["Effect"];
+            /**
+             * Expires Seconds
+             * @default 604800
+             */
+            expires_seconds: number;
+            /** Tool */
+            tool?: string | null;
+        };
+        /**
+         * PolicyPreviewed
+         * @description What the rule would change.
+         */
+        PolicyPreviewed: {
+            /**
+             * Asked Again
+             * @description Pending approvals under a rule that would no longer apply, in runs that the caller may see: their calls are judged by the new rule, and asked about again where it asks.
+             */
+            asked_again: number;
+            /**
+             * Changes
+             * @description The tools whose calls would meet something else; the first 200. Where a rule depends on the arguments, the stricter one.
+             */
+            changes: components["schemas"]["RuleChange"][];
+            /**
+             * Relaxes
+             * @description What the rule relaxes: tools, activities and globs; the first 200. If there are any, a second administrator must confirm the change, where there is one.
+             */
+            relaxes: string[];
+            /** Total */
+            total: number;
         };
         /**
          * PolicySummary
@@ -5694,6 +5869,30 @@ export interface components {
          * @enum {string}
          */
         Role: "viewer" | "operator" | "approver" | "developer" | "auditor" | "admin";
+        /**
+         * RuleApplied
+         * @description The rule that applies to a tool's calls.
+         */
+        RuleApplied: {
+            /** Approvers */
+            approvers: string[];
+            effect: components["schemas"]["Effect"];
+            /**
+             * Rule
+             * @description `id@version`.
+             */
+            rule: string;
+        };
+        /**
+         * RuleChange
+         * @description A tool whose calls would meet something else.
+         */
+        RuleChange: {
+            after: components["schemas"]["RuleApplied"];
+            before: components["schemas"]["RuleApplied"];
+            /** Tool */
+            tool: string;
+        };
         /**
          * RuleOfApproval
          * @description The rule that required the approval, at the version that asked.
@@ -10641,6 +10840,71 @@ export interface operations {
             };
         };
     };
+    list_mcp_servers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["McpServerList"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     me: {
         parameters: {
             query?: never;
@@ -10864,6 +11128,102 @@ export interface operations {
             };
             /** @description This principal may not do this. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit its schema; `faults` lists each place. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; `Retry-After` says when to try again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyPreview"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyPreviewed"];
+                };
+            };
+            /** @description No credentials, or invalid ones. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This principal may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is over 2 MiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not JSON in UTF-8. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -43,3 +43,36 @@ export function ruleRef(reference: string) {
   const [, id = reference, version = ""] = reference.match(/^(.*)@(\d+)$/) ?? [];
   return { id, version, builtIn: id.startsWith("default:") };
 }
+
+export const UNITS = { minutes: 60, hours: 3600, days: 86_400 } as const;
+export type Unit = keyof typeof UNITS;
+/** A rule as it is typed. */
+export interface RuleDraft {
+  effect: Effect;
+  approvers: string;
+  time: string;
+  unit: Unit;
+  two: boolean;
+}
+const unitOf = (seconds: number): Unit =>
+  seconds % UNITS.days === 0 ? "days" : seconds % UNITS.hours === 0 ? "hours" : "minutes";
+export function draftOf(rule: RuleText): RuleDraft {
+  const unit = unitOf(rule.expires_seconds);
+  return {
+    effect: rule.effect,
+    approvers: rule.approvers.join(", "),
+    time: String(rule.expires_seconds / UNITS[unit]),
+    unit,
+    two: rule.changes === "second_person",
+  };
+}
+/** What is typed, as the API takes it. */
+export const contentOf = (draft: RuleDraft) => ({
+  effect: draft.effect,
+  approvers: draft.approvers
+    .split(/[,\n]/)
+    .map((a) => a.trim())
+    .filter(Boolean),
+  expires_seconds: Number(draft.time) * UNITS[draft.unit],
+  changes: draft.two ? ("second_person" as const) : ("one_person" as const),
+});

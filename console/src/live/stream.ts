@@ -155,7 +155,7 @@ function refresh(queries: QueryClient, events: LiveEvent[]) {
   }
   if (kinds.has("command")) later(queries, ["commands"]);
   if (kinds.has("policy") || kinds.has("catalog"))
-    for (const noun of ["tools", "agents", "workflows", "policies", "overview"]) later(queries, [noun]);
+    for (const noun of ["tools", "agents", "workflows", "policies", "mcp_servers", "overview"]) later(queries, [noun]);
 }
 export const useLive = (): Live =>
   useSyncExternalStore(

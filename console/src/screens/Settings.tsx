@@ -12,7 +12,7 @@ import type { Search } from "../router";
 const VIEWS = { you: "You", people: "People and programs", keys: "Keys", signing: "Signing keys" } as const;
 type View = keyof typeof VIEWS;
 
-/** Oneself and one's sessions; for administrators also everybody, their keys, and the keys that sign. */
+/** Oneself and one's sessions; for administrators also all principals, their keys, and the keys that sign. */
 export default function Settings() {
   const url = useSearch({ strict: false }) as Search;
   const go = useNavigate();

@@ -1,19 +1,21 @@
 import { useMediaQuery } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { Hand, Power, Search } from "lucide-react";
+import { Hand, Plug, Power, Search } from "lucide-react";
 import { useMemo } from "react";
 import type { Tool } from "../api/client";
 import * as q from "../api/queries";
-import { Button } from "../components/Button";
+import type { McpServer } from "../api/queries/mcp_servers";
+import { Button, ButtonLink } from "../components/Button";
 import { Bar } from "../components/Page";
 import { ruleWord } from "../components/rules";
 import { Side } from "../components/Side";
 import { Blank, Failed, Skeleton } from "../components/States";
 import { Panel } from "../components/tools/Panel";
+import { Servers } from "../components/tools/Servers";
 import { count, plural, span } from "../format";
 import { type Search as Url } from "../router";
-import { RiskMark } from "../status";
+import { RiskMark, SERVER } from "../status";
 import classes from "./Tools.module.css";
 
 const RANK = { destructive: 0, write: 1, read: 2 };
@@ -23,7 +25,26 @@ const byDuty = (a: Tool, b: Tool) =>
   Number(a.policy.effect === "allow") - Number(b.policy.effect === "allow") ||
   a.title.localeCompare(b.title);
 
-function Row({ tool: t, open }: { tool: Tool; open: boolean }) {
+type Trouble = McpServer["state"];
+function Rule({ tool: t, trouble }: { tool: Tool; trouble: Trouble | undefined }) {
+  const off = t.switch.disabled;
+  const held = off || trouble === "ready" ? undefined : trouble;
+  const { word, Icon } = SERVER[trouble ?? "ready"];
+  return (
+    <span className={`cut ${classes.rule}`} data-effect={off ? "off" : held || t.policy.effect}>
+      {off ? (
+        <Power size={13} aria-hidden />
+      ) : held ? (
+        <Icon size={13} aria-hidden />
+      ) : t.policy.effect === "require_approval" ? (
+        <Hand size={13} aria-hidden />
+      ) : null}
+      <span className="cut">{off ? "switched off" : held ? word.toLowerCase() : ruleWord(t.policy)}</span>
+      {t.served === false && <i>no worker</i>}
+    </span>
+  );
+}
+function Row({ tool: t, open, trouble }: { tool: Tool; open: boolean; trouble: Trouble | undefined }) {
   const off = t.switch.disabled;
   const { calls, failed, p95_seconds } = t.last_24h;
   return (
@@ -39,24 +60,18 @@ function Row({ tool: t, open }: { tool: Tool; open: boolean }) {
         <b>{t.title}</b> <code>{t.name}</code>
       </span>
       <RiskMark risk={t.risk} />
-      <span className={`cut ${classes.rule}`} data-effect={off ? "off" : t.policy.effect}>
-        {off ? (
-          <Power size={13} aria-hidden />
-        ) : t.policy.effect === "require_approval" ? (
-          <Hand size={13} aria-hidden />
-        ) : null}
-        <span className="cut">{off ? "switched off" : ruleWord(t.policy)}</span>
-        {t.served === false && <i>no worker</i>}
-      </span>
-      <span className={classes.fig}>{count(calls)}</span>
+      <Rule tool={t} trouble={trouble} />
+      <span className={classes.fig}>{calls ? count(calls) : "–"}</span>
       <span className={classes.fig} data-bad={failed > 0 || undefined}>
-        {calls ? count(failed) : ""}
+        {failed ? count(failed) : "–"}
       </span>
-      <span className={classes.fig}>{p95_seconds !== null && span(p95_seconds * 1000)}</span>
+      <span className={classes.fig}>{p95_seconds === null ? "–" : span(p95_seconds * 1000)}</span>
     </Link>
   );
 }
 function List({ tools, at }: { tools: Tool[]; at: string | undefined }) {
+  const servers = useQuery(q.mcpServers.list()).data?.items;
+  const trouble = new Map(servers?.flatMap((s) => (s.state === "ready" ? [] : s.tools.map((t) => [t, s.state]))));
   return (
     <>
       <div className={classes.cols} aria-hidden>
@@ -70,7 +85,7 @@ function List({ tools, at }: { tools: Tool[]; at: string | undefined }) {
       <ul aria-label="Tools">
         {tools.map((t) => (
           <li key={t.name}>
-            <Row tool={t} open={t.name === at} />
+            <Row tool={t} open={t.name === at} trouble={trouble.get(t.name)} />
           </li>
         ))}
       </ul>
@@ -78,71 +93,100 @@ function List({ tools, at }: { tools: Tool[]; at: string | undefined }) {
   );
 }
 /** All tools with risk and rule; beside them one, and what governs it. */
+function Catalog({ name, wide, set }: { name: string | undefined; wide: boolean; set(change: Url): void }) {
+  const url = useSearch({ strict: false }) as Url;
+  const go = useNavigate();
+  const { data, error, isPending, refetch } = useQuery(q.tools.list());
+  const all = useMemo(() => data?.items.toSorted(byDuty) ?? [], [data]);
+  const words = (url.q ?? "").toLowerCase();
+  const list = all.filter(
+    (t) =>
+      (url.view !== "acts" || t.risk !== "read") &&
+      `${t.title} ${t.name} ${t.tags.join(" ")}`.toLowerCase().includes(words),
+  );
+  const at = name ?? (wide ? list[0]?.name : undefined);
+  return (
+    <>
+      <div className={classes.list}>
+        {error && !data ? (
+          <Failed error={error} reset={() => void refetch()} />
+        ) : isPending ? (
+          <Skeleton rows={12} />
+        ) : list.length ? (
+          <>
+            <List tools={list} at={at} />
+            {data.next_cursor && <p className={classes.foot}>Only the first {plural(all.length, "tool")} by name.</p>}
+          </>
+        ) : all.length ? (
+          <Blank title="No tool fits">
+            <p>No name, title or tag has what you look for.</p>
+            <Button onClick={() => set({ q: undefined, view: undefined })}>Show all</Button>
+          </Blank>
+        ) : (
+          <Blank title="No tool is registered yet" command="agentgrid worker">
+            <p>A worker registers the tools of its project when it starts.</p>
+          </Blank>
+        )}
+      </div>
+      {at && (
+        <Side
+          label={all.find((t) => t.name === at)?.title ?? at}
+          picked={!!name}
+          onClose={() => void go({ to: "/tools", search: (old: Url) => old })}
+        >
+          <Panel name={at} />
+        </Side>
+      )}
+    </>
+  );
+}
+/** The way to the MCP servers, with how many of them can't be used. */
+function ToServers() {
+  const { data } = useQuery(q.mcpServers.list());
+  const wrong = data?.items.filter((s) => s.state !== "ready").length;
+  return (
+    <ButtonLink to="/tools" search={{ view: "mcp" }} look="quiet" icon={<Plug size={14} aria-hidden />}>
+      <span className={classes.servers}>MCP servers</span>
+      {!!wrong && <em className={classes.held}>{wrong}</em>}
+    </ButtonLink>
+  );
+}
+/** The tools, or the MCP servers that some of them come from. */
 export default function Tools() {
   const { name } = useParams({ strict: false }) as { name?: string };
   const url = useSearch({ strict: false }) as Url;
   const go = useNavigate();
   const wide = useMediaQuery("(min-width: 1101px)", matchMedia("(min-width: 1101px)").matches);
-  const { data, error, isPending, refetch } = useQuery(q.tools.list());
+  const servers = url.view === "mcp" && !name;
   const acts = url.view === "acts";
-  const all = useMemo(() => data?.items.toSorted(byDuty) ?? [], [data]);
-  const words = (url.q ?? "").toLowerCase();
-  const list = all.filter(
-    (t) => (!acts || t.risk !== "read") && `${t.title} ${t.name} ${t.tags.join(" ")}`.toLowerCase().includes(words),
-  );
-  const at = name ?? (wide ? list[0]?.name : undefined);
   const set = (change: Url) => void go({ to: ".", search: (old: Url) => ({ ...old, ...change }), replace: true });
   return (
     <>
-      <Bar crumbs={[{ word: "Tools" }]}>
-        <label className={classes.find}>
-          <Search size={13} aria-hidden />
-          <input
-            value={url.q ?? ""}
-            onChange={(e) => set({ q: e.target.value || undefined })}
-            placeholder="Find a tool"
-            aria-label="Find a tool"
-          />
-        </label>
-        <Button
-          look={acts ? "plain" : "quiet"}
-          aria-pressed={acts}
-          onClick={() => set({ view: acts ? undefined : "acts" })}
-        >
-          Only those that act
-        </Button>
+      <Bar crumbs={servers ? [{ word: "Tools", to: "/tools" }, { word: "MCP servers" }] : [{ word: "Tools" }]}>
+        {!servers && (
+          <>
+            <label className={classes.find}>
+              <Search size={13} aria-hidden />
+              <input
+                value={url.q ?? ""}
+                onChange={(e) => set({ q: e.target.value || undefined })}
+                placeholder="Find a tool"
+                aria-label="Find a tool"
+              />
+            </label>
+            <Button
+              look={acts ? "plain" : "quiet"}
+              aria-pressed={acts}
+              onClick={() => set({ view: acts ? undefined : "acts" })}
+            >
+              Only those that act
+            </Button>
+            <ToServers />
+          </>
+        )}
       </Bar>
       <div className={classes.page}>
-        <div className={classes.list}>
-          {error && !data ? (
-            <Failed error={error} reset={() => void refetch()} />
-          ) : isPending ? (
-            <Skeleton rows={12} />
-          ) : list.length ? (
-            <>
-              <List tools={list} at={at} />
-              {data.next_cursor && <p className={classes.foot}>Only the first {plural(all.length, "tool")} by name.</p>}
-            </>
-          ) : all.length ? (
-            <Blank title="No tool fits">
-              <p>No tool fits what you look for.</p>
-              <Button onClick={() => set({ q: undefined, view: undefined })}>Show all</Button>
-            </Blank>
-          ) : (
-            <Blank title="No tool is registered yet" command="agentgrid worker">
-              <p>A worker registers the tools of its project when it starts.</p>
-            </Blank>
-          )}
-        </div>
-        {at && (
-          <Side
-            label={all.find((t) => t.name === at)?.title ?? at}
-            picked={!!name}
-            onClose={() => void go({ to: "/tools", search: (old: Url) => old })}
-          >
-            <Panel name={at} />
-          </Side>
-        )}
+        {servers ? <Servers wide={wide} /> : <Catalog name={name} wide={wide} set={set} />}
       </div>
     </>
   );

@@ -33,6 +33,22 @@ STATEMENTS: tuple[str, ...] = (
         CONSTRAINT pk_views PRIMARY KEY (owner, name)
     )
     """,
+    """
+    CREATE TABLE mcp_servers (
+        grid TEXT NOT NULL,
+        name TEXT NOT NULL,
+        task_queue TEXT NOT NULL,
+        reached_by TEXT NOT NULL,
+        tools TEXT[] DEFAULT '{}' NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        changes JSON NOT NULL,
+        since TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        reported_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        CONSTRAINT pk_mcp_servers PRIMARY KEY (grid, name),
+        CONSTRAINT ck_mcp_servers_state CHECK (state IN ('ready', 'held', 'unreachable'))
+    )
+    """,
 )
 
 

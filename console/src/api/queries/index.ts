@@ -3,6 +3,7 @@ export * as agents from "./agents";
 export * as approvals from "./approvals";
 export * as commands from "./commands";
 export * as keys from "./keys";
+export * as mcpServers from "./mcp_servers";
 export * as me from "./me";
 export * as policies from "./policies";
 export * as principals from "./principals";

@@ -1,5 +1,5 @@
 /** Rules: which hold, their earlier versions, and how they are changed. A change that relaxes one is answered with a proposal. */
-import { queryOptions } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { ask, client } from "../client";
 import type { components } from "../schema";
 
@@ -23,6 +23,15 @@ export const about = (of: Subject) =>
     queryKey: ["policies", "about", of.noun, of.name],
     queryFn: () => ask(client.GET("/api/v1/policies", { params: { query: { [of.noun]: of.name, limit: 50 } } })),
     staleTime: 30_000,
+  });
+export type Preview = Schemas["PolicyPreviewed"];
+/** What a rule would change. */
+export const preview = ({ noun, name }: Subject, rule: Omit<Schemas["PolicyPreview"], "tool" | "agent">) =>
+  queryOptions({
+    queryKey: ["policies", "preview", noun, name, rule],
+    queryFn: () => ask(client.POST("/api/v1/policies/preview", { body: { [noun]: name, ...rule } })),
+    placeholderData: keepPreviousData,
+    retry: false,
   });
 /** Changes of rules that wait for a second administrator. */
 export const proposals = () =>

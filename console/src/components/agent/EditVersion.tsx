@@ -2,6 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 import { ApiError, type AgentDetail } from "../../api/client";
 import * as q from "../../api/queries";
+import { sentence } from "../../format";
 import { RiskMark } from "../../status";
 import { Button } from "../Button";
 import { Dialog } from "../Dialog";
@@ -16,6 +17,8 @@ const textOf = (n: number | null) => (n === null ? "" : String(n));
 
 /** The version in use, to be changed. Nothing may exceed what the code allows. */
 export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; active: Version; onClose(): void }) {
+  // What is read again meanwhile is not what the form began from.
+  const [seen, setSeen] = useState(active);
   const code = agent.versions.find((v) => v.version === agent.code_version) ?? active;
   const [draft, setDraft] = useState<Draft>({
     instructions: active.instructions,
@@ -41,7 +44,7 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
     if (!draft.note.trim()) return setFault(new Error("Say what this version is for: the list of versions shows it."));
     setBusy(true);
     setFault(undefined);
-    const body = bodyOf(draft, active, code);
+    const body = bodyOf(draft, seen, code);
     try {
       await q.agents.edit(agent.name, body, key(body));
       await queries.invalidateQueries({ queryKey: ["agents"] });
@@ -49,15 +52,17 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
     } catch (error) {
       setFault(error as Error);
       setBusy(false);
+      void queries.invalidateQueries({ queryKey: ["agents"] });
     }
   }
   const stale = fault instanceof ApiError && fault.status === 409;
+  const newer = active.version !== seen.version;
   return (
     <Dialog title={`A new version of ${agent.title}`} onClose={onClose} wide>
       <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
         <h2>A new version of {agent.title}</h2>
         <p className={classes.fine}>
-          From version {short(active.version)}. New calls begin with it within seconds; open calls keep theirs. Nothing
+          From version {short(seen.version)}. New calls begin with it within seconds; open calls keep theirs. Nothing
           may exceed what the code allows.
         </p>
         <label>
@@ -156,15 +161,33 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
             placeholder="Shown in the list of versions; kept in the audit log"
           />
         </label>
-        {fault && (
-          <p className={classes.fault} role="alert">
-            {fault.message}
-            {stale && " Close this, read what is in use now, and begin from that."}
-          </p>
+        {stale ? (
+          <div className={classes.newer} role="alert">
+            <p>
+              {newer ? (
+                <>
+                  <b>{active.created_by ?? "The code"}</b> made version {short(active.version)} the one in use meanwhile
+                  {active.note && `: ${sentence(active.note)}`}.
+                </>
+              ) : (
+                "Another version is in use by now."
+              )}{" "}
+              Nothing was made. What you typed is kept.
+            </p>
+            <Button small disabled={!newer} onClick={() => (setSeen(active), setFault(undefined))}>
+              Go on with mine
+            </Button>
+          </div>
+        ) : (
+          fault && (
+            <p className={classes.fault} role="alert">
+              {fault.message}
+            </p>
+          )
         )}
         <footer className={classes.foot}>
           <Button onClick={onClose}>Back</Button>
-          <Button type="submit" look="ink" disabled={busy}>
+          <Button type="submit" look="ink" disabled={busy || stale}>
             {busy ? "Sending…" : "Use it for new calls"}
           </Button>
         </footer>

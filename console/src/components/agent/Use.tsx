@@ -6,6 +6,7 @@ import { useNow } from "../../live/now";
 import classes from "../Spend.module.css";
 import { Failed, Skeleton } from "../States";
 import { timeOf } from "../rules";
+import { Cost } from "./Cost";
 import type { Limits } from "./diff";
 
 const DAY = 24 * 60 * 60_000;
@@ -27,7 +28,7 @@ function Days({ name }: { name: string }) {
   const most = Math.max(...days.map((d) => d.n));
   const last = days.at(-1)!.n;
   return (
-    <div>
+    <>
       <p className={classes.figure}>
         <b>{priced ? usd(last) : tokens(last)}</b> {priced ? "today" : "tokens today"}
         {data.total.unpriced > 0 && `, ${plural(data.total.unpriced, "turn")} without a known price`}
@@ -47,7 +48,7 @@ function Days({ name }: { name: string }) {
         <span>{day(days[0]!.at)}</span>
         <span>today</span>
       </p>
-    </div>
+    </>
   );
 }
 const rows = (l: Limits): [string, string][] => [
@@ -62,10 +63,13 @@ export function Use({ agent }: { agent: AgentDetail }) {
   const limits = agent.active?.limits;
   return (
     <div className={classes.spend}>
-      <Days name={agent.name} />
       <div>
+        <Days name={agent.name} />
+      </div>
+      <div className={classes.call}>
+        <Cost stats={agent.stats} limits={limits} />
         {limits && (
-          <>
+          <div>
             <p className={classes.figure}>One call stops at</p>
             <dl className={classes.limits}>
               {rows(limits).map(([word, most]) => (
@@ -80,7 +84,7 @@ export function Use({ agent }: { agent: AgentDetail }) {
                 ? "It ends there; it does not ask to go on."
                 : `At ${Math.round(limits.soft * 100)} % of a limit it asks people to go on.`}
             </p>
-          </>
+          </div>
         )}
       </div>
     </div>

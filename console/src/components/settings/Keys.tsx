@@ -52,7 +52,7 @@ function KeyRow({ k, onRevoke }: { k: Key; onRevoke(): void }) {
   );
 }
 
-/** The keys of everybody, or of one. Only their hashes are kept, so none can be shown again. */
+/** All keys, or those of one principal. Only their hashes are kept, so none can be shown again. */
 export function Keys({ principal, onPrincipal }: { principal?: string; onPrincipal(name?: string): void }) {
   const found = useInfiniteQuery(q.keys.pages(principal));
   const queries = useQueryClient();

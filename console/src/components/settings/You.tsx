@@ -14,7 +14,7 @@ const MAY: Record<Permission, string> = {
   start: "start runs",
   control: "cancel, pause and message runs",
   decide: "decide approvals",
-  audit: "see everybody’s commands",
+  audit: "see the whole audit log",
   edit: "edit agents",
   govern: "change rules and switches",
   administer: "manage principals and keys",

@@ -28,7 +28,7 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
     e.preventDefault();
     if (busy) return;
     const reason = why.trim() || null;
-    if (!off && !reason) return setFault("Say why: who calls it reads that.");
+    if (!off && !reason) return setFault("Say why: people read it here and in the audit log.");
     setBusy(true);
     setFault(undefined);
     try {
@@ -69,7 +69,7 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
             value={why}
             maxLength={1000}
             onChange={(e) => setWhy(e.target.value)}
-            placeholder={off ? "Why? Kept in the audit log" : "Why? Who calls it reads this"}
+            placeholder={off ? "Why? Kept in the audit log" : "Why? Shown here and in the audit log"}
             aria-label={off ? "Reason, if you like" : "Reason"}
             aria-invalid={!!fault}
           />

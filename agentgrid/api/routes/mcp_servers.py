@@ -1,0 +1,42 @@
+"""MCP servers whose tools workers have: which are held because they changed, and what changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from agentgrid.api.access import V1
+from agentgrid.api.deps import Session
+from agentgrid.api.gate import router as make_router
+from agentgrid.api.schemas.mcp_servers import McpChange, McpServerList, McpServerOut
+from agentgrid.db import mcp_servers
+from agentgrid.db.tables import McpServer
+
+router = make_router(tags=["tools"], prefix=f"{V1}/mcp-servers")
+
+MAX_SERVERS = 200
+MAX_CHANGES = 50
+MAX_TOOLS = 500
+
+
+@router.get("", summary="List the MCP servers of workers, those that can't be used first")
+async def list_mcp_servers(session: Session) -> McpServerList:
+    """As workers found them. A listing is reviewed and accepted in the project, where it is pinned, so no route changes one."""
+    rows = await mcp_servers.worst_first(session, limit=MAX_SERVERS)
+    return McpServerList(items=[_server(row) for row in rows])
+
+
+def _server(row: McpServer) -> McpServerOut:
+    changes = row.changes if isinstance(row.changes, list) else []
+    return McpServerOut.model_validate(
+        {**vars(row), "tools": row.tools[:MAX_TOOLS], "changes": [c for c in map(_change, changes[:MAX_CHANGES]) if c]}
+    )
+
+
+def _change(reported: Any) -> McpChange | None:
+    """A change, unless a dishonest worker reported something else."""
+    try:
+        return McpChange.model_validate(reported)
+    except ValidationError:
+        return None

@@ -1,0 +1,12 @@
+import { queryOptions } from "@tanstack/react-query";
+import { ask, client } from "../client";
+import type { components } from "../schema";
+
+export type McpServer = components["schemas"]["McpServerOut"];
+
+export const list = () =>
+  queryOptions({
+    queryKey: ["mcp_servers"],
+    queryFn: () => ask(client.GET("/api/v1/mcp-servers")),
+    staleTime: 30_000,
+  });

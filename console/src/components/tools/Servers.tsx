@@ -1,0 +1,183 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { Plug } from "lucide-react";
+import * as q from "../../api/queries";
+import type { McpServer } from "../../api/queries/mcp_servers";
+import { ago, moment, plural } from "../../format";
+import { useNow } from "../../live/now";
+import type { Search } from "../../router";
+import { ServerState } from "../../status";
+import table from "../../screens/Tools.module.css";
+import { useToolTitle } from "../catalog";
+import { lines } from "../agent/diff";
+import { Lines } from "../Diff";
+import { Side } from "../Side";
+import { Blank, Failed, Skeleton } from "../States";
+import panel from "./Panel.module.css";
+import classes from "./Servers.module.css";
+
+/** The server that a tool comes from, where its tools can't be used now. */
+export function useTrouble(tool: string) {
+  const { data } = useQuery(q.mcpServers.list());
+  return data?.items.find((s) => s.state !== "ready" && s.tools.includes(tool));
+}
+const toServer = (name: string) => (old: Search) => ({ ...old, view: "mcp", target: name });
+
+/** In a tool's panel: why its calls fail, and the way to what changed. */
+export function Trouble({ server }: { server: McpServer }) {
+  return (
+    <p className={classes.trouble} role="status">
+      <ServerState state={server.state} />
+      <span>
+        {server.state === "held"
+          ? "Its MCP server lists other tools than were reviewed. Every call fails until somebody has reviewed them."
+          : "No worker reaches its MCP server. Calls are tried again, then fail."}{" "}
+        <Link to="/tools" search={toServer(server.name)} className="link">
+          {server.state === "held" ? "See what changed" : "See why"}
+        </Link>
+      </span>
+    </p>
+  );
+}
+
+const Command = ({ children }: { children: string }) => (
+  <code className={classes.command}>
+    <span aria-hidden>$ </span>
+    {children}
+  </code>
+);
+/** What to do about it: in the project, where the listing is a file that is reviewed like code. */
+function Next({ server: s }: { server: McpServer }) {
+  if (s.state === "ready") return null;
+  if (s.state === "unreachable")
+    return (
+      <section>
+        <h3>What to do</h3>
+        <p>See whether it starts and answers where the worker runs. The worker tries again every minute.</p>
+        <Command>{`agentgrid mcp diff ${s.name}`}</Command>
+      </section>
+    );
+  return (
+    <section>
+      <h3>What to do</h3>
+      <p>
+        The reviewed listing is a file of the project, <code>mcp/{s.name}.json</code>. Those who maintain the project
+        compare, accept it there, and restart the workers. To refuse it, change nothing: the tools stay held.
+      </p>
+      <Command>{`agentgrid mcp diff ${s.name}`}</Command>
+      <Command>{`agentgrid mcp accept ${s.name}`}</Command>
+    </section>
+  );
+}
+function Open({ server: s }: { server: McpServer }) {
+  const now = useNow();
+  const title = useToolTitle();
+  return (
+    <div className={panel.panel}>
+      <header>
+        <h2>{s.name}</h2>
+        <code className="cut">{s.reached_by}</code>
+      </header>
+      <p className={panel.desc}>
+        <ServerState state={s.state} /> <span className="muted">since {moment(s.since, now)}</span>
+      </p>
+      {s.state === "held" && (
+        <p>
+          It lists other tools than were reviewed, so every call of its {plural(s.tools.length, "tool")} fails. Names
+          and texts below are the server’s own.
+        </p>
+      )}
+      {s.state === "unreachable" && <p className={classes.reason}>{s.reason}</p>}
+      <Next server={s} />
+      {s.changes.length > 0 && (
+        <section>
+          <h3>What changed</h3>
+          {s.changes.map((c) => (
+            <details key={c.tool} className={classes.change} open={s.changes.length < 4}>
+              <summary>
+                <code>{c.tool}</code> {c.what}
+              </summary>
+              <Lines of={lines(c.before ?? "", c.after ?? "")} />
+            </details>
+          ))}
+        </section>
+      )}
+      <section>
+        <h3>Its tools, as reviewed</h3>
+        <ul className={classes.tools}>
+          {s.tools.map((t) => (
+            <li key={t}>
+              <Link to="/tools/$name" params={{ name: t }} className="cut">
+                {title(t)}
+              </Link>
+            </li>
+          ))}
+        </ul>
+      </section>
+      <p className="muted">
+        Found by a worker of {s.grid} on {s.task_queue}, {ago(s.reported_at, now)}.
+      </p>
+    </div>
+  );
+}
+function Row({ server: s, open }: { server: McpServer; open: boolean }) {
+  const now = useNow();
+  return (
+    <Link to="/tools" search={toServer(s.name)} className={classes.row} aria-current={open || undefined}>
+      <span className="cut">
+        <b>{s.name}</b> <code>{s.reached_by}</code>
+      </span>
+      <ServerState state={s.state} />
+      <span className="cut muted">
+        {s.state === "held" ? plural(s.changes.length, "tool differs", "tools differ") : plural(s.tools.length, "tool")}
+      </span>
+      <span className={table.fig}>since {moment(s.since, now)}</span>
+    </Link>
+  );
+}
+/** The MCP servers of the workers: which are held because they changed, what changed, and what to do. */
+export function Servers({ wide }: { wide: boolean }) {
+  const url = useSearch({ strict: false }) as Search;
+  const go = useNavigate();
+  const { data, error, refetch } = useQuery(q.mcpServers.list());
+  const at = data?.items.find((s) => s.name === url.target) ?? (wide ? data?.items[0] : undefined);
+  return (
+    <>
+      <div className={table.list}>
+        {error && !data ? (
+          <Failed error={error} reset={() => void refetch()} />
+        ) : !data ? (
+          <Skeleton rows={4} />
+        ) : data.items.length ? (
+          <ul aria-label="MCP servers" className={classes.list}>
+            {data.items.map((s) => (
+              <li key={`${s.grid} ${s.name}`}>
+                <Row server={s} open={s === at} />
+              </li>
+            ))}
+          </ul>
+        ) : (
+          <Blank
+            icon={<Plug size={20} />}
+            title="No worker uses an MCP server"
+            command="agentgrid mcp add NAME -- COMMAND"
+          >
+            <p>
+              Review a server’s tools and pin them in the project. Its workers then call them under the same rules, and
+              hold the server when it changes.
+            </p>
+          </Blank>
+        )}
+      </div>
+      {at && (
+        <Side
+          label={at.name}
+          picked={!!url.target}
+          onClose={() => void go({ to: "/tools", search: (old: Search) => ({ ...old, target: undefined }) })}
+        >
+          <Open server={at} />
+        </Side>
+      )}
+    </>
+  );
+}

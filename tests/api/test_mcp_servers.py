@@ -1,0 +1,80 @@
+"""MCP servers as workers found them: everybody who reads may see which are held and why, and no route changes one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.api.conftest import Api
+from tests.conftest import worker_login
+from tests.security.reporting import CATALOG, MCP_SERVERS, document
+
+PLACE = "/api/v1/mcp-servers"
+HOSTILE = "<img src=x onerror=alert(1)> \u202eesrever"
+
+
+def server(name: str, state: str = "ready", **over: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "reached_by": "uvx",
+        "tools": [f"{name}_a"],
+        "state": state,
+        "reason": "",
+        "changes": [],
+    } | over
+
+
+async def report(dsn: str, queue: str, *servers: dict[str, Any]) -> None:
+    connection = await asyncpg.connect(await worker_login(dsn, grid="mcp", queues=(queue,)))
+    try:
+        text = json.dumps({"grid": "mcp", "task_queue": queue, "servers": servers})
+        await connection.execute(MCP_SERVERS, text)
+    finally:
+        await connection.close()
+
+
+async def register(dsn: str, queue: str, tool: str) -> None:
+    """A worker starts whose code has this tool alone."""
+    connection = await asyncpg.connect(await worker_login(dsn, grid="mcp", queues=(queue,)))
+    try:
+        tools = [json.loads(document())["tools"][0] | {"name": tool}]
+        await connection.execute(CATALOG, document("mcp", queue, workflows=[], agents=[], tools=tools))
+    finally:
+        await connection.close()
+
+
+async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_code_go(
+    api: Api, module_postgres_dsn: str
+) -> None:
+    change = {"tool": "a", "what": "changed", "before": "{}", "after": HOSTILE}
+    held = server("news", "held", reason="it changed", changes=[change, {"what": "eaten"}, 7, [[[]]]])
+    async with api.client("viewer") as http:
+        await report(module_postgres_dsn, "q", server("clock"), held, server("away", "unreachable"))
+        items = (await http.get(PLACE)).json()["items"]
+        assert [(each["name"], each["state"]) for each in items] == [
+            ("news", "held"),
+            ("away", "unreachable"),
+            ("clock", "ready"),
+        ]
+        assert items[0]["changes"] == [change]  # what is no change is left out
+        assert items[0]["tools"] == ["news_a"]
+        since = items[0]["since"]
+        await report(module_postgres_dsn, "q", held)
+        await register(module_postgres_dsn, "q", "news_a")
+        (only,) = (await http.get(PLACE)).json()["items"]
+        assert (only["name"], only["since"]) == ("news", since)
+        assert only["reported_at"] > since
+        await report(module_postgres_dsn, "q", server("news"))
+        (ready,) = (await http.get(PLACE)).json()["items"]
+        assert (ready["state"], ready["changes"]) == ("ready", [])
+        assert ready["since"] > since
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_nobody_accepts_a_listing_over_http(api: Api, method: str) -> None:
+    async with api.client("admin") as http:
+        for place in (PLACE, f"{PLACE}/news", f"{PLACE}/news/accept"):
+            assert (await http.request(method, place, json={})).status_code in (404, 405), place
