@@ -127,7 +127,7 @@ class Search:
                 assert mode is GenerationMode.NEGATIVE
 
     def send(self, case: Case, who: str | None, *, extra: list[Any] = []) -> int:  # noqa: B006
-        """One request, and everything that can be said of its answer. Its status."""
+        """One request, and all checks of its answer. Its status."""
         headers = {} if who is None else {"Authorization": f"Bearer {self._tokens[who]}"}
         if case.path.endswith("/events"):
             headers["Last-Event-ID"] = "x"  # is refused after all else, so that no endless stream begins

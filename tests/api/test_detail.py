@@ -128,7 +128,7 @@ async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it
     assert (await as_("auditor").get(place, params={"execution": "another"})).status_code == 404
 
 
-async def test_a_workflow_tells_its_schema_versions_numbers_and_last_run(api: Api, as_):
+async def test_a_workflow_has_its_schema_versions_numbers_and_last_run(api: Api, as_):
     schema = {"type": "object", "properties": {"id": {"type": "string"}}}
     await factories.insert(api.plane.engine, *factories.workflow("served", schema, task_queue="nobody-served"))
     runs = [

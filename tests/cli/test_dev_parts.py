@@ -146,7 +146,7 @@ async def test_lines_are_relayed_whole_also_after_the_file_was_replaced(terminal
     assert "old" not in said(terminal)
 
 
-async def test_a_child_that_crashes_is_started_again_and_it_is_said(
+async def test_a_child_that_crashes_is_started_again_and_that_is_reported(
     terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = _child(terminal, home, monkeypatch, "raise SystemExit(3)")
@@ -268,7 +268,7 @@ async def _until(look: object, seconds: float = 10.0) -> None:
         ({"AGENTGRID_MODEL": "anthropic:claude", "ANTHROPIC_API_KEY": "k"}, "use the model", "anthropic:claude"),
     ],
 )
-def test_which_model_agents_use_is_said_without_its_key(environment: dict[str, str], what: str, line: str) -> None:
+def test_which_model_agents_use_is_shown_without_its_key(environment: dict[str, str], what: str, line: str) -> None:
     said = model_line(environment)
     assert what in said[0]
     assert line in said[1]

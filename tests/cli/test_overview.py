@@ -26,7 +26,7 @@ NOW = "2026-03-01T12:00:00Z"
     ],
     ids=["fresh", "behind", "silent", "never heard of"],
 )
-def test_a_stale_projection_is_said_with_its_cause(
+def test_a_stale_projection_is_reported_with_its_cause(
     cli: Cli, server: FakeServer, projection: dict[str, Any], said: str | None
 ) -> None:
     counts = {field: {"count": 1, "href": "/"} for field, _, _ in LINES}

@@ -63,7 +63,7 @@ def test_the_exit_code_is_the_outcome(cli: Cli, server: FakeServer, status: str,
     assert waits(server) == [""]
 
 
-def test_a_run_without_a_result_is_told_apart(cli: Cli, server: FakeServer) -> None:
+def test_a_run_without_a_result_is_distinguished(cli: Cli, server: FakeServer) -> None:
     server.on(RESULT, still_open())
     told = cli("run", "result", "r")
     assert (told.code, "no result yet, and waits on approval" in told.out) == (ExitCode.UNAVAILABLE, True)
@@ -151,7 +151,7 @@ def outcome(number: int, refused: bool = False) -> dict[str, Any]:
     }
 
 
-def test_each_line_of_a_file_is_started_and_its_outcome_told(cli: Cli, server: FakeServer) -> None:
+def test_each_line_of_a_file_is_started_and_its_outcome_reported(cli: Cli, server: FakeServer) -> None:
     lines = b'{"workflow": "w", "input": 1}\n\n{"workflow": "w", "input": 2}\n'
     told = {"started": 1, "replayed": 0, "refused": 1, "items": [outcome(1), outcome(2, refused=True)]}
     server.on("POST /runs/bulk", Reply(body=told))

@@ -13,7 +13,7 @@ from agentgrid.cli.output import error_text
 from agentgrid.cli.text import safe, safe_json, safe_lines
 
 
-def test_a_failure_is_told_once_although_its_cause_says_the_same() -> None:
+def test_a_failure_is_shown_once_although_its_cause_says_the_same() -> None:
     told = {"type": "ToolError", "message": "no such ticket"}
     text = error_text({"message": "task failed", "cause": told | {"cause": told | {"cause": {"type": "KeyError"}}}})
     assert text is not None

@@ -29,7 +29,7 @@ def starts(page: Page) -> list[dict[str, Any]]:
 
     def note(request: Request) -> None:
         if request.method == "POST" and request.url.endswith("/runs"):
-            sent.append(request.post_data_json)
+            sent.append(request.post_data_json or {})
 
     page.on("request", note)
     return sent
@@ -80,7 +80,7 @@ async def test_what_the_server_refuses_is_at_its_field_until_it_is_changed(page_
 
     async def spoilt(route: Route) -> None:
         """Send what the form would refuse itself: the real server answers."""
-        body = route.request.post_data_json
+        body = route.request.post_data_json or {}
         await route.continue_(post_data=json.dumps(body | {"input": {"ticket_id": 7}}))
 
     page_of.expect(status(422))

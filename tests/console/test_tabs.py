@@ -63,7 +63,7 @@ async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: P
         await expect(audit.get_by_role("listitem").filter(has_text=run_id[-8:])).to_have_count(1)
 
         await stack.loop.call("admin", "PUT", f"/tools/{TOOL}/policy", json=RULE)
-        await expect(tool.get_by_text(RULE["reason"], exact=False)).to_be_visible()
+        await expect(tool.get_by_text(str(RULE["reason"]), exact=False)).to_be_visible()
         await stack.loop.call("admin", "POST", f"/tools/{TOOL}/disable", json={"reason": reason})
         try:
             await expect(tool.get_by_role("switch")).not_to_be_checked()

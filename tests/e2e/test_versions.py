@@ -52,8 +52,8 @@ async def test_changed_code_is_a_new_version_and_an_old_run_keeps_its_own(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     first, second = grid(tmp_path, "versioned_one", "one"), grid(tmp_path, "versioned_two", "two")
-    said_otherwise = grid(tmp_path, "versioned_three", "one", comment="Tell what answered.")
-    versions = [each.workflows[0].version for each in (first, second, said_otherwise)]
+    other_comment = grid(tmp_path, "versioned_three", "one", comment="Tell what answered.")
+    versions = [each.workflows[0].version for each in (first, second, other_comment)]
     assert versions[0] == versions[2] != versions[1], "a docstring doesn't run, so it makes no version"
 
     runs = {}

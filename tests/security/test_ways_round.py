@@ -237,7 +237,7 @@ async def test_r36_a_longer_glob_that_allows_does_not_override_a_shorter_one_tha
 
 
 @pytest.mark.parametrize("eager", [False, True])
-async def test_activities_pass_through_their_queue_and_its_limits_unless_told_otherwise(
+async def test_activities_pass_through_their_queue_and_its_limits_unless_configured_otherwise(
     client: Client, queue: str, threads: ThreadPoolExecutor, eager: bool
 ) -> None:
     """An activity dispatched eagerly with the response to a workflow task bypasses its queue."""
