@@ -17,6 +17,8 @@ from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Approval, Run, Step, Switch
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
+from agentgrid.domain.steps import StepKind
+from agentgrid.domain.timeline import in_words
 from agentgrid.errors import Forbidden
 
 START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
@@ -137,7 +139,7 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
             what = ", ".join(titles) or "an approval"
             return f"waits for {' or '.join(approvers) or 'an approver'} to decide: {what}"
         case WaitingOn.TIMER:
-            return f"waits for a timer{f': {names}' if names else ''}"
+            return f"waits for a timer{_lengths(waiting)}"
         case WaitingOn.SIGNAL:
             return "waits for a signal"
         case WaitingOn.CHILD:
@@ -150,3 +152,10 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
             return "waits until its worker has a current policy"
         case _:
             return f"runs{f': {names}' if names else ''}"
+
+
+def _lengths(waiting: Sequence[Step]) -> str:
+    """How long the timers among these steps are, as the end of a sentence."""
+    timers = [step for step in waiting[:3] if step.kind == StepKind.TIMER and step.due_at is not None]
+    lengths = dict.fromkeys(in_words(step.due_at - step.scheduled_at) for step in timers if step.due_at is not None)
+    return f" of {' and of '.join(lengths)}" if lengths else ""

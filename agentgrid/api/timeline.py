@@ -138,8 +138,8 @@ class _Drawing:
             return timeline.waits_for(gate["approvers"] if gate else ())
         if row["kind"] == StepKind.TIMER and row["due_at"] is not None:
             return f"Sleep {timeline.in_words(row['due_at'] - row['scheduled_at'])}"
-        title: str = row["title"] or row["name"]
-        return title
+        title = self._told.agents.get(row["name"]) if row["kind"] == StepKind.AGENT else None
+        return str(title or row["title"] or row["name"])
 
     def _label(self, given: Any) -> str | None:
         return self._shown.text(timeline.label_of(given.get("value")) if isinstance(given, dict) else None)

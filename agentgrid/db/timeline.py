@@ -56,6 +56,8 @@ class TimelineRows:
     """The newest jobs of the steps that have more than one, oldest first."""
     gates: Sequence[Row]
     risks: Mapping[str, str]
+    agents: Mapping[str, str]
+    """Their titles, by name."""
 
 
 _RUN = """
@@ -151,6 +153,8 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         gates = await connection.fetch(_GATES, run_id, executions)
         names = sorted({row["name"] for row in steps if row["kind"] == "tool"})
         risks = await connection.fetch("SELECT name, risk FROM tools WHERE name = ANY($1)", names)
+        names = sorted({row["name"] for row in steps if row["kind"] == "agent"})
+        agents = await connection.fetch("SELECT name, title FROM agents WHERE name = ANY($1)", names) if names else []
     return TimelineRows(
         run=run,
         as_of=run["as_of"],
@@ -160,6 +164,7 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         jobs=jobs[::-1],
         gates=gates,
         risks={row["name"]: row["risk"] for row in risks},
+        agents={row["name"]: row["title"] for row in agents},
     )
 
 

@@ -22,6 +22,7 @@ export type Search = Partial<
     | "initiator"
     | "q"
     | "step"
+    | "execution"
     | "whose"
     | "view"
     | "principal"

@@ -1,4 +1,4 @@
-import { useState, type FormEvent } from "react";
+import { useState, type FormEvent, type ReactNode } from "react";
 import { Button } from "./Button";
 import classes from "./Confirm.module.css";
 import { Dialog } from "./Dialog";
@@ -14,10 +14,14 @@ interface Props {
   needsReason?: boolean;
   onConfirm(reason: string | null, idempotencyKey: string): Promise<void>;
   onClose(): void;
+  /** Fields above the reason. */
+  children?: ReactNode;
+  /** What those fields hold: another content is another request. */
+  content?: string;
 }
 
 /** One more look before something is changed, with the reason that goes into the audit log. The same reason sent again repeats nothing. */
-export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onClose }: Props) {
+export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onClose, children, content }: Props) {
   const [reason, setReason] = useState("");
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<string>();
@@ -30,7 +34,7 @@ export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onC
     setFault(undefined);
     try {
       const given = reason.trim() || null;
-      await onConfirm(given, keyOf(given));
+      await onConfirm(given, keyOf([given, content]));
       onClose();
     } catch (error) {
       setFault((error as Error).message);
@@ -42,6 +46,7 @@ export function Confirm({ title, says, verb, danger, needsReason, onConfirm, onC
       <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
         <h2>{title}</h2>
         <p>{says}</p>
+        {children}
         <label>
           <span>{needsReason ? "Reason" : "Reason, if you like"}</span>
           <textarea

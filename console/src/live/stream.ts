@@ -1,7 +1,7 @@
 /** What changes, as it changes: one stream for all tabs, handed to the queries in batches. */
 import type { QueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
-import type { Timeline, TimelineStep } from "../api/client";
+import type { RunDetail, Timeline, TimelineStep } from "../api/client";
 import type { components } from "../api/schema";
 import type { Connection, FromTab } from "./stream.worker";
 
@@ -119,6 +119,13 @@ export function withSteps(old: Timeline | undefined, changed: Schemas["StepSumma
   }
   return { ...old, steps };
 }
+/** A run as it is now: an event holds its whole row. What only the page of the run has stays as it was. */
+export const withRow = (old: RunDetail | undefined, row: Schemas["RunSummary"]): RunDetail | undefined =>
+  old && { ...old, ...row };
+/** Whether the row says that what it doesn’t hold has changed too: the actions, the approvals, the chain. */
+const TURNS = ["status", "waiting_on", "hold", "approvals_pending"] as const;
+export const turned = (old: RunDetail, row: Schemas["RunSummary"]) => TURNS.some((field) => old[field] !== row[field]);
+
 function refresh(queries: QueryClient, events: LiveEvent[]) {
   const kinds = new Set(events.map((e) => e.kind));
   for (const run of watched.keys()) {
@@ -128,9 +135,13 @@ function refresh(queries: QueryClient, events: LiveEvent[]) {
       queries.setQueryData<Timeline>(["runs", run, "timeline"], (old) => withSteps(old, steps));
       later(queries, ["runs", run, "timeline"], false, SETTLE); // for what events don’t hold: labels, tries, gates
     }
-    if (mine.some((e) => e.kind === "run" || e.kind === "end" || e.kind === "approval"))
+    const row = mine.findLast((e) => e.kind === "run")?.data;
+    const old = queries.getQueryData<RunDetail>(["runs", run]);
+    if (row) queries.setQueryData<RunDetail>(["runs", run], withRow(old, row));
+    const another = steps.some((s) => !old?.executions.some((e) => e.execution_id === s.execution_id));
+    if (mine.some((e) => e.kind === "end" || e.kind === "approval") || another || (row && old && turned(old, row)))
       void queries.invalidateQueries({ queryKey: ["runs", run], exact: true });
-    if (mine.some((e) => e.kind === "log" || e.kind === "end")) later(queries, ["runs", run, "logs"]);
+    else if (row) later(queries, ["runs", run], true, SETTLE); // for the sentence
     if (mine.some((e) => e.kind === "end")) later(queries, ["runs", run, "timeline"]);
   }
   if (kinds.has("run") || kinds.has("end")) {

@@ -1,88 +1,185 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
-import type { TimelineStep } from "../api/client";
+import { lazy, Suspense, useState } from "react";
+import type { RunDetail, TimelineStep } from "../api/client";
 import * as q from "../api/queries";
 import { ButtonLink } from "../components/Button";
-import { Inspector } from "../components/Inspector";
-import { Logs } from "../components/Logs";
 import { Bar } from "../components/Page";
-import { RunHead } from "../components/RunHead";
-import { RunVerbs } from "../components/RunVerbs";
+import { Inspector } from "../components/run/Inspector";
+import { Logs } from "../components/run/Logs";
+import { RunHead } from "../components/run/RunHead";
+import { RunVerbs } from "../components/run/RunVerbs";
+import { useSteps, VIEWS, type View } from "../components/run/useSteps";
+import { Writing } from "../components/run/Writing";
 import { Failed, Skeleton } from "../components/States";
-import { keyOf, toNode, type Node } from "../components/timeline/model";
+import { keyOf } from "../components/timeline/model";
 import { Timeline } from "../components/timeline/Timeline";
-import { flowTitle, shortId } from "../format";
+import { count, flowTitle, shortId } from "../format";
 import { useNow } from "../live/now";
 import { useWatch } from "../live/stream";
 import type { Search } from "../router";
 import classes from "./Run.module.css";
 
-const VIEWS = { all: "All steps", failed: "Failed tries", open: "Open" } as const;
-type View = keyof typeof VIEWS;
+const Graph = lazy(() => import("../components/run/Graph"));
+const History = lazy(() => import("../components/run/History"));
+
+const FORMS = { timeline: "Timeline", graph: "Graph", history: "History" } as const;
+type Form = keyof typeof FORMS;
+const formOf = (view: string | undefined): Form => (view === "graph" || view === "history" ? view : "timeline");
 const ROW = 32;
 
-/** The steps that fit, with what they are inside of. */
-function shown(nodes: Node[], view: View): Node[] {
-  if (view === "all") return nodes;
-  const fits = new Set(
-    nodes
-      .filter((n) => (view === "failed" ? n.status === "failed" || n.attempts > 1 : n.to === undefined))
-      .map((n) => n.key),
-  );
-  const byKey = new Map(nodes.map((n) => [n.key, n]));
-  for (const key of Array.from(fits))
-    for (let n = byKey.get(key); n?.parent; n = byKey.get(n.parent)) fits.add(n.parent);
-  return nodes.filter((n) => fits.has(n.key));
-}
 /** What the reader looks for first: what waits for a person, else what failed last. */
 const first = (steps: TimelineStep[]) =>
   steps.find((s) => s.approval_id && s.status === "waiting") ?? steps.findLast((s) => s.status === "failed");
 
-function Views({
-  view,
-  onView,
-  fold,
-  onFold,
-}: {
+interface Tools {
+  form: Form;
+  onForm(f: Form): void;
   view: View;
   onView(v: View): void;
   fold: boolean;
   onFold(f: boolean): void;
-}) {
+}
+function ToolBar({ form, onForm, view, onView, fold, onFold }: Tools) {
   return (
     <div className={classes.tools}>
-      <div className={classes.seg} role="group" aria-label="Which steps">
-        {(Object.keys(VIEWS) as View[]).map((v) => (
-          <button type="button" key={v} aria-pressed={view === v} onClick={() => onView(v)}>
-            {VIEWS[v]}
+      <div className={classes.seg} role="group" aria-label="Shown as">
+        {(Object.keys(FORMS) as Form[]).map((f) => (
+          <button type="button" key={f} aria-pressed={form === f} onClick={() => onForm(f)}>
+            {FORMS[f]}
           </button>
         ))}
       </div>
-      <label className={classes.check}>
-        <input type="checkbox" checked={fold} onChange={(e) => onFold(e.target.checked)} />
-        Fold idle time
-      </label>
+      {form !== "history" && (
+        <div className={classes.seg} role="group" aria-label="Which steps">
+          {(Object.keys(VIEWS) as View[]).map((v) => (
+            <button type="button" key={v} aria-pressed={view === v} onClick={() => onView(v)}>
+              {VIEWS[v]}
+            </button>
+          ))}
+        </div>
+      )}
+      {form === "timeline" && (
+        <label className={classes.check}>
+          <input type="checkbox" checked={fold} onChange={(e) => onFold(e.target.checked)} />
+          Fold idle time
+        </label>
+      )}
     </div>
   );
 }
+function Missing({ steps, complete, all }: { steps: number; complete: boolean; all: number }) {
+  if (complete) return null;
+  return (
+    <p className={classes.missing} role="status">
+      The newest {count(steps)} of {count(all)} steps. The others are in its history.
+    </p>
+  );
+}
 
-/** A run: its state as a sentence, its steps over time, its logs, and the step that is open. */
-export default function Run() {
-  const { id } = useParams({ strict: false }) as { id: string };
-  const { step: wanted } = useSearch({ strict: false }) as Search;
+/** The run, once it is known: its steps over time, as a graph, or its history; its logs, and the step that is open. */
+function Body({ run }: { run: RunDetail }) {
+  const { step: wanted, view: asked, execution } = useSearch({ strict: false }) as Search;
   const go = useNavigate();
   const now = useNow();
-  const [view, setView] = useState<View>("all");
   const [fold, setFold] = useState(true);
   const [own, setOwn] = useState(true);
   const [rows, setRows] = useState(8);
+  const s = useSteps(run.run_id, execution);
+  const form = formOf(asked);
+  const set = (change: Search) => void go({ to: ".", search: (old: Search) => ({ ...old, ...change }), replace: true });
+  const pick = (key: string) => {
+    setOwn(true);
+    set({ step: key });
+  };
+  const chosen = wanted === "none" ? undefined : (s.steps.find((x) => keyOf(x) === wanted) ?? first(s.steps));
+  const picked = !!wanted && wanted !== "none" && !!chosen;
+  const shown = run.executions.find((e) => e.execution_id === execution);
+  const closed = shown ? shown.closed_at : run.closed_at;
+  const end = closed ? Date.parse(closed) : now;
+  return (
+    <>
+      <RunHead
+        run={run}
+        working={s.timeline?.working_seconds}
+        only={execution}
+        onOnly={(e) => set({ execution: e, step: undefined })}
+      />
+      <div className={classes.page} data-side={!!chosen || undefined}>
+        <div className={classes.left}>
+          <ToolBar
+            form={form}
+            onForm={(f) => set({ view: f === "timeline" ? undefined : f })}
+            view={s.view}
+            onView={s.setView}
+            fold={fold}
+            onFold={setFold}
+          />
+          {s.timeline && (
+            <Missing steps={s.timeline.steps.length} complete={s.timeline.complete} all={s.timeline.step_count} />
+          )}
+          <Suspense fallback={<Skeleton rows={8} />}>
+            {!s.timeline ? (
+              s.error ? (
+                <Failed error={s.error} />
+              ) : (
+                <Skeleton rows={5} />
+              )
+            ) : form === "history" ? (
+              <History run={run} execution={execution} />
+            ) : form === "graph" ? (
+              <Graph
+                nodes={s.nodes}
+                folded={s.folded}
+                usual={s.usual}
+                end={end}
+                selected={chosen && keyOf(chosen)}
+                onSelect={pick}
+              />
+            ) : (
+              <>
+                <div className={classes.time} style={{ flexBasis: rows * ROW + 42 }}>
+                  <Timeline
+                    nodes={s.nodes}
+                    folded={s.folded}
+                    usual={s.usual}
+                    start={Date.parse(shown?.started_at ?? run.created_at)}
+                    end={end}
+                    live={!closed}
+                    fold={fold}
+                    selected={chosen && keyOf(chosen)}
+                    onSelect={pick}
+                    onRows={setRows}
+                    onUnfold={s.unfold}
+                  />
+                </div>
+                <Writing run_id={run.run_id} />
+                <div className={classes.log}>
+                  <Logs run={run} step={picked && own ? chosen : undefined} onAll={() => setOwn(false)} />
+                </div>
+              </>
+            )}
+          </Suspense>
+        </div>
+        {chosen && (
+          <Inspector
+            key={keyOf(chosen)}
+            run={run}
+            step={chosen}
+            picked={picked}
+            onClose={() => set({ step: "none" })}
+          />
+        )}
+      </div>
+    </>
+  );
+}
+
+/** A run: its state as a sentence, and what can be asked of it. */
+export default function Run() {
+  const { id } = useParams({ strict: false }) as { id: string };
   useWatch(id);
   const { data: run, error, refetch } = useQuery(q.runs.one(id));
-  const { data: timeline } = useQuery(q.runs.timeline(id));
-  const steps = timeline?.steps;
-  const nodes = useMemo(() => (steps ?? []).map(toNode), [steps]);
-  const inView = useMemo(() => shown(nodes, view), [nodes, view]);
   if (!run)
     return (
       <>
@@ -90,12 +187,6 @@ export default function Run() {
         {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={10} />}
       </>
     );
-  const chosen = wanted === "none" ? undefined : (steps?.find((s) => keyOf(s) === wanted) ?? first(steps ?? []));
-  const pick = (key: string) => {
-    setOwn(true);
-    void go({ to: ".", search: (old: Search) => ({ ...old, step: key }), replace: true });
-  };
-  const picked = !!wanted && wanted !== "none" && !!chosen;
   const pending = run.approvals.find((a) => a.status === "pending");
   return (
     <>
@@ -108,43 +199,7 @@ export default function Run() {
       >
         <RunVerbs run={run} />
       </Bar>
-      <RunHead run={run} working={timeline?.working_seconds} />
-      <div className={classes.page} data-side={!!chosen || undefined} data-picked={picked || undefined}>
-        <div className={classes.left}>
-          <Views view={view} onView={setView} fold={fold} onFold={setFold} />
-          <div className={classes.time} style={{ flexBasis: rows * ROW + 42 }}>
-            {steps ? (
-              <Timeline
-                nodes={inView}
-                groups={view === "all" ? timeline?.groups : undefined}
-                usual={view === "all" ? timeline?.usual_next : undefined}
-                start={Date.parse(run.created_at)}
-                end={run.closed_at ? Date.parse(run.closed_at) : now}
-                live={!run.closed_at}
-                fold={fold}
-                selected={chosen && keyOf(chosen)}
-                onSelect={pick}
-                onRows={setRows}
-              />
-            ) : (
-              <Skeleton rows={5} />
-            )}
-          </div>
-          <div className={classes.log}>
-            <Logs
-              run_id={id}
-              visible={run.payloads_visible}
-              step={
-                picked && own && chosen.activity_id
-                  ? { activity_id: chosen.activity_id, title: chosen.title }
-                  : undefined
-              }
-              onAll={() => setOwn(false)}
-            />
-          </div>
-        </div>
-        {chosen && <Inspector key={keyOf(chosen)} run={run} step={chosen} onClose={() => pick("none")} />}
-      </div>
+      <Body key={id} run={run} />
       {pending && (
         <nav className={classes.phone} aria-label="What it asks">
           <ButtonLink to="/approvals/$id" params={{ id: pending.approval_id }} look="ink">

@@ -1,5 +1,5 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { ask, client, type TimelineStep } from "../client";
+import { ask, client, type StepGroup, type TimelineStep } from "../client";
 import type { paths } from "../schema";
 
 export type RunFilter = Omit<
@@ -37,13 +37,30 @@ export const one = (run_id: string) =>
   });
 
 const MOST_STEPS = 5_000;
-const LOGS = 500; // the last lines; older ones are in the download
-/** All steps in one answer, without payloads. */
-export const timeline = (run_id: string) =>
+export const LINES = 200; // of logs, in one answer
+type Part = Pick<StepGroup, "execution_id" | "first" | "last">;
+/** All steps in one answer, without payloads; of one execution, where it is named. */
+export const timeline = (run_id: string, execution?: string) =>
   queryOptions({
-    queryKey: ["runs", run_id, "timeline"],
+    queryKey: ["runs", run_id, "timeline", ...(execution ? [execution] : [])],
     queryFn: () =>
-      ask(client.GET("/api/v1/runs/{run_id}/timeline", { params: { path: { run_id }, query: { limit: MOST_STEPS } } })),
+      ask(
+        client.GET("/api/v1/runs/{run_id}/timeline", {
+          params: { path: { run_id }, query: { limit: MOST_STEPS, execution } },
+        }),
+      ),
+  });
+/** The steps of a fan-out that the server has folded. */
+export const unfolded = (run_id: string, { execution_id, first, last }: Part) =>
+  queryOptions({
+    queryKey: ["runs", run_id, "unfolded", execution_id, first, last],
+    staleTime: 10_000,
+    queryFn: () =>
+      ask(
+        client.GET("/api/v1/runs/{run_id}/timeline", {
+          params: { path: { run_id }, query: { limit: 2 * MOST_STEPS, execution: execution_id, first, last } },
+        }),
+      ),
   });
 export const jobs = (run_id: string, execution: string, activity: string) =>
   queryOptions({
@@ -55,21 +72,48 @@ export const jobs = (run_id: string, execution: string, activity: string) =>
         }),
       ),
   });
-export const logs = (run_id: string) =>
-  queryOptions({
-    queryKey: ["runs", run_id, "logs"],
-    queryFn: () =>
-      ask(client.GET("/api/v1/runs/{run_id}/logs", { params: { path: { run_id }, query: { tail: LOGS } } })),
+export type LogFilter = Pick<
+  NonNullable<paths["/api/v1/runs/{run_id}/logs"]["get"]["parameters"]["query"]>,
+  "min_level" | "q" | "execution" | "step_event_id"
+>;
+type Place = { tail: number } | { before: number } | { after: number };
+/** The lines of one place, oldest first: the last ones, those before a line, or those after it. */
+export const logs = (run_id: string, filter: LogFilter, place: Place) =>
+  ask(
+    client.GET("/api/v1/runs/{run_id}/logs", {
+      params: { path: { run_id }, query: { ...filter, ...place, ...("tail" in place ? {} : { limit: LINES }) } },
+    }),
+  ).then((page) => page.items);
+/** Where the lines that fit are downloaded, all of them. */
+export function logsFile(run_id: string, filter: LogFilter): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(filter)) if (value != null) query.set(name, String(value));
+  return `/api/v1/runs/${run_id}/logs/download?${query}`;
+}
+const EVENTS = 100;
+/** The events of an execution, as Temporal or the archive has them. */
+export const history = (run_id: string, execution: string | undefined) =>
+  infiniteQueryOptions({
+    queryKey: ["runs", run_id, "history", execution],
+    staleTime: 5_000,
+    queryFn: ({ pageParam }) =>
+      ask(
+        client.GET("/api/v1/runs/{run_id}/history", {
+          params: { path: { run_id }, query: { execution, limit: EVENTS, cursor: pageParam } },
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
 
 export type Verb = "cancel" | "terminate" | "pause" | "resume" | "interrupt";
-/** Ask for a verb. The same key again does nothing twice. */
-export const act = (run_id: string, verb: Verb, reason: string | null, key: string) =>
+/** Ask for a verb. The same key again does nothing twice. Only an interruption takes a message, for the agent. */
+export const act = (run_id: string, verb: Verb, key: string, body: { reason: string | null; message?: string }) =>
   ask(
-    client.POST(`/api/v1/runs/{run_id}/${verb}` as "/api/v1/runs/{run_id}/cancel", {
+    client.POST(`/api/v1/runs/{run_id}/${verb}` as "/api/v1/runs/{run_id}/interrupt", {
       params: { path: { run_id } },
       headers: { "Idempotency-Key": key },
-      body: { reason },
+      body,
     }),
   );
 /** A step with its payloads. */

@@ -15,7 +15,7 @@ interface Props {
   me: string | undefined;
   changed?: Arguments;
   /** The arguments whose typed JSON can't be read. */
-  unread: string[];
+  unread?: string[];
   away: boolean;
 }
 const VERDICTS: Record<string, string> = {
@@ -63,7 +63,7 @@ function Over({ approval, decision, me }: Pick<Props, "approval" | "decision" | 
 }
 
 /** The verdict: two buttons of equal weight. A key moves the focus, Enter decides: no letter alone ever does. */
-export function Decide({ approval, decision, me, changed, unread, away }: Props) {
+export function Decide({ approval, decision, me, changed, unread = [], away }: Props) {
   const [comment, setComment] = useState("");
   const [need, setNeed] = useState(false);
   const [broken, setBroken] = useState(false);

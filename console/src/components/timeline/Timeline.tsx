@@ -4,7 +4,7 @@ import { span, tokens, usd } from "../../format";
 import type { Timeline as Data } from "../../api/client";
 import type { Node } from "./model";
 import { Name } from "./Name";
-import { groupRows, toRows, usualRows, type Row } from "./rows";
+import { toRows, usualRows, type Folded, type Row } from "./rows";
 import { makeScale, type Scale } from "./scale";
 import classes from "./Timeline.module.css";
 import { Track } from "./Track";
@@ -12,7 +12,7 @@ import { Track } from "./Track";
 const ROW = 32; // pixels
 interface Props {
   nodes: Node[];
-  groups?: Data["groups"];
+  folded?: Folded;
   usual?: Data["usual_next"];
   start: number;
   end: number;
@@ -21,6 +21,8 @@ interface Props {
   selected?: string;
   onSelect(key: string): void;
   onRows(n: number): void;
+  /** A fan-out that the server has folded is opened: its steps are wanted. */
+  onUnfold?(key: string): void;
 }
 
 function Axis({ scale, spent }: { scale: Scale; spent: boolean }) {
@@ -107,12 +109,8 @@ export function Timeline(p: Props) {
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
   const rows = useMemo(
-    () => [
-      ...toRows(p.nodes, closed, opened, p.end),
-      ...groupRows(p.groups ?? []),
-      ...usualRows(p.usual?.steps ?? [], p.usual?.runs ?? 0),
-    ],
-    [p.nodes, p.groups, p.usual, closed, opened, p.end],
+    () => [...toRows(p.nodes, closed, opened, p.end, p.folded), ...usualRows(p.usual?.steps ?? [], p.usual?.runs ?? 0)],
+    [p.nodes, p.folded, p.usual, closed, opened, p.end],
   );
   const scale = useMemo(() => makeScale(p.nodes, p.start, p.end, p.fold), [p.nodes, p.start, p.end, p.fold]);
   const list = useVirtualizer({
@@ -129,8 +127,11 @@ export function Timeline(p: Props) {
   );
   const [focused, setFocused] = useState<number>();
   const current = Math.min(rows.length - 1, focused ?? at);
-  const toggle = (row: Row) =>
-    row.type === "step" ? setClosed((c) => flipped(c, row.key)) : setOpened((o) => flipped(o, row.key));
+  const toggle = (row: Row) => {
+    if (row.type === "step") return setClosed((c) => flipped(c, row.key));
+    setOpened((o) => flipped(o, row.key));
+    if (row.type === "fanout" && !row.open) p.onUnfold?.(row.key);
+  };
   const press = (row: Row) => (row.type === "step" ? p.onSelect(row.key) : row.type !== "usual" && toggle(row));
   const folds = (row: Row) => (row.type === "step" ? row.kids : row.type !== "usual");
   const focus = (to: number) => {

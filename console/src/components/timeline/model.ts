@@ -1,5 +1,6 @@
 /** What the timeline draws: a run's steps in milliseconds, with their tries and waits. */
 import type { Risk, TimelineStep } from "../../api/client";
+import { sentence } from "../../format";
 import type { Kind, Status } from "../../status";
 
 export interface Try {
@@ -84,7 +85,7 @@ export function toNode(s: TimelineStep): Node {
     parent: s.parent == null ? null : `${s.execution_id}.${s.parent}`,
     kind: s.kind,
     name: s.name,
-    title: s.title,
+    title: sentence(s.title),
     label: s.label ?? undefined,
     status: statusOfStep(s),
     from,
@@ -97,4 +98,15 @@ export function toNode(s: TimelineStep): Node {
     approval: s.approval_id ?? undefined,
     attempts: s.attempt_count,
   };
+}
+
+const OPEN = new Set<Status>(["running", "waiting", "queued"]);
+/** All steps as the timeline has them. What a call inside of an agent waits for, the agent waits for. */
+export function toNodes(steps: TimelineStep[]): Node[] {
+  const nodes = steps.map(toNode);
+  const byKey = new Map(nodes.map((n) => [n.key, n]));
+  for (const asks of nodes.filter((n) => n.status === "approval"))
+    for (let n = byKey.get(asks.parent ?? ""); n && OPEN.has(n.status); n = byKey.get(n.parent ?? ""))
+      n.status = "approval";
+  return nodes;
 }

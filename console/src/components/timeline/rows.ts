@@ -67,65 +67,94 @@ export function fanoutOf(nodes: Node[], now: number): Fanout {
 }
 
 /** A fan-out that the server has folded, in a run with more steps than a page holds. */
-export function groupOf(g: StepGroup): Fanout {
-  return {
-    key: `group.${g.execution_id}.${g.first}`,
-    name: g.name,
-    title: words(g.name),
-    count: g.count,
-    done: g.done,
-    failed: g.failed,
-    from: Date.parse(g.first_at),
-    to: Math.max(Date.parse(g.last_at), Date.parse(g.first_at) + 1),
-    bins: g.bins.map((b) => b.done + b.failed + b.open),
-    failedBins: g.bins.map((b) => b.failed > 0),
-  };
-}
-export const groupRows = (groups: StepGroup[]): Row[] =>
-  groups.map((g) => ({
-    type: "fanout",
-    key: `group.${g.execution_id}.${g.first}`,
-    depth: 0,
-    fanout: groupOf(g),
-    open: false,
-  }));
+export const groupOf = (g: StepGroup): Fanout => ({
+  key: groupKey(g),
+  name: g.name,
+  title: words(g.name),
+  count: g.count,
+  done: g.done,
+  failed: g.failed,
+  from: Date.parse(g.first_at),
+  to: Math.max(Date.parse(g.last_at), Date.parse(g.first_at) + 1),
+  bins: g.bins.map((b) => b.done + b.failed + b.open),
+  failedBins: g.bins.map((b) => b.failed > 0),
+});
+export const groupKey = (g: Pick<StepGroup, "execution_id" | "first">) => `group.${g.execution_id}.${g.first}`;
+const parentOf = (g: StepGroup) => (g.parent == null ? null : `${g.execution_id}.${g.parent}`);
 /** What usually comes next, from earlier runs of the version. */
 export const usualRows = (steps: UsualStep[], of: number): Row[] =>
   steps.map((usual) => ({ type: "usual", key: `usual.${usual.kind}.${usual.name}`, depth: 0, usual, of, open: false }));
 
-/** `closed`: what the reader folded. `opened`: fan-outs that are open, and their rests (`rest.…`). */
-export function toRows(nodes: Node[], closed: ReadonlySet<string>, opened: ReadonlySet<string>, now: number): Row[] {
-  const children = new Map<string | null, Node[]>();
+/** What the server has folded, and of what was unfolded the steps, by the key of its group. */
+export interface Folded {
+  groups: StepGroup[];
+  inside: ReadonlyMap<string, Node[]>;
+}
+const add = <T>(to: Map<string | null, T[]>, key: string | null, item: T) => {
+  const list = to.get(key);
+  if (list) list.push(item);
+  else to.set(key, [item]);
+};
+/** Steps and groups by what they belong to. A step whose parent isn’t in the answer is at the top. */
+function tree(nodes: Node[], { groups: all, inside }: Folded) {
   const known = new Set(nodes.map((n) => n.key));
-  for (const n of nodes) {
-    const parent = n.parent !== null && known.has(n.parent) ? n.parent : null;
-    const list = children.get(parent);
-    if (list) list.push(n);
-    else children.set(parent, [n]);
+  const members = new Map<string, Node[]>();
+  const extra: Node[] = [];
+  const folded = new Map<string | null, Fanout[]>();
+  for (const g of all) {
+    const fresh = (inside.get(groupKey(g)) ?? []).filter((n) => !known.has(n.key));
+    const own = fresh.filter((n) => n.kind === g.kind && n.name === g.name && n.parent === parentOf(g));
+    members.set(groupKey(g), own);
+    extra.push(...fresh.filter((n) => !own.includes(n)));
+    for (const n of fresh) known.add(n.key);
+    add(folded, parentOf(g), groupOf(g));
   }
+  const children = new Map<string | null, Node[]>();
+  for (const n of [...nodes, ...extra]) add(children, n.parent !== null && known.has(n.parent) ? n.parent : null, n);
+  return { children, folded, members };
+}
+
+/** `closed`: what the reader folded. `opened`: fan-outs that are open, and their rests (`rest.…`). */
+export function toRows(
+  nodes: Node[],
+  closed: ReadonlySet<string>,
+  opened: ReadonlySet<string>,
+  now: number,
+  hidden: Folded = { groups: [], inside: new Map() },
+): Row[] {
+  const { children, folded, members } = tree(nodes, hidden);
   const rows: Row[] = [];
   const put = (node: Node, depth: number) => {
-    const own = children.get(node.key) ?? [];
+    const kids = children.has(node.key) || folded.has(node.key);
     const open = !closed.has(node.key);
-    rows.push({ type: "step", key: node.key, depth, node, kids: own.length > 0, open });
-    if (open) level(own, depth + 1);
+    rows.push({ type: "step", key: node.key, depth, node, kids, open });
+    if (open && kids) level(node.key, depth + 1);
   };
-  const level = (siblings: Node[], depth: number) => {
-    for (const group of groups(siblings)) {
-      if (group.length === 1) {
-        put(group[0]!, depth);
-        continue;
+  const fan = (fanout: Fanout, inside: Node[], depth: number) => {
+    const open = opened.has(fanout.key);
+    rows.push({ type: "fanout", key: fanout.key, depth, fanout, open });
+    if (!open) return;
+    inside.filter((n) => n.status !== "completed").forEach((n) => put(n, depth + 1));
+    const done = inside.filter((n) => n.status === "completed");
+    const rest = `rest.${fanout.key}`;
+    if (done.length) rows.push({ type: "rest", key: rest, depth: depth + 1, fanout, open: opened.has(rest) });
+    if (opened.has(rest)) done.forEach((n) => put(n, depth + 1));
+  };
+  const level = (parent: string | null, depth: number) => {
+    const waiting = [...(folded.get(parent) ?? [])];
+    const before = (time: number) => {
+      while (waiting.length && waiting[0]!.from <= time) {
+        const next = waiting.shift()!;
+        fan(next, members.get(next.key) ?? [], depth);
       }
-      const fanout = fanoutOf(group, now);
-      const open = opened.has(fanout.key);
-      rows.push({ type: "fanout", key: fanout.key, depth, fanout, open });
-      if (!open) continue;
-      group.filter((n) => n.status !== "completed").forEach((n) => put(n, depth + 1));
-      const rest = `rest.${fanout.key}`;
-      if (fanout.done) rows.push({ type: "rest", key: rest, depth: depth + 1, fanout, open: opened.has(rest) });
-      if (opened.has(rest)) group.filter((n) => n.status === "completed").forEach((n) => put(n, depth + 1));
+    };
+    for (const group of groups(children.get(parent) ?? [])) {
+      before(group[0]!.from);
+      if (group.length === 1) put(group[0]!, depth);
+      else fan(fanoutOf(group, now), group, depth);
     }
+    before(Infinity);
   };
-  level(children.get(null) ?? [], 0);
+  level(null, 0);
   return rows;
 }

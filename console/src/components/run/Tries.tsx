@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
-import type { Job, TimelineStep } from "../api/client";
-import * as q from "../api/queries";
-import { clockMs, span } from "../format";
+import type { Job, TimelineStep } from "../../api/client";
+import * as q from "../../api/queries";
+import { clockMs, span } from "../../format";
 import classes from "./Inspector.module.css";
-import { Skeleton } from "./States";
+import { Skeleton } from "../States";
 
 const WORDS: Record<Job["status"], string> = {
   completed: "done",

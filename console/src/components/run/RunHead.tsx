@@ -1,11 +1,13 @@
 import { Menu } from "@mantine/core";
 import { Info } from "lucide-react";
-import type { RunDetail } from "../api/client";
-import { moment, sentence, span, tokens, usd } from "../format";
-import { useNow } from "../live/now";
-import { StatusIcon, statusOf } from "../status";
-import { Dot, Ident } from "./Bits";
+import type { RunDetail } from "../../api/client";
+import { moment, sentence, span, tokens, usd } from "../../format";
+import { useNow } from "../../live/now";
+import { StatusIcon, statusOf } from "../../status";
+import { Dot, Ident } from "../Bits";
+import { Chain } from "./Chain";
 import classes from "./RunHead.module.css";
+import { stateOf } from "./sentence";
 
 const SECOND = 1000;
 const MOSTLY = 0.8; // a run that works all the time needs no word about it
@@ -17,7 +19,6 @@ function You({ run }: { run: RunDetail }) {
   return run.closed_at || !you.reason ? null : <> {sentence(you.reason)}.</>;
 }
 function Details({ run }: { run: RunDetail }) {
-  const ui = run.links.temporal_ui;
   return (
     <Menu position="bottom-start" width={340}>
       <Menu.Target>
@@ -54,24 +55,22 @@ function Details({ run }: { run: RunDetail }) {
           )}
           <dt>Namespace</dt>
           <dd>{run.namespace}</dd>
-          {ui && (
-            <>
-              <dt>In Temporal</dt>
-              <dd>
-                <a href={ui} target="_blank" rel="noreferrer" className="link">
-                  Open
-                </a>
-              </dd>
-            </>
-          )}
         </dl>
       </Menu.Dropdown>
     </Menu>
   );
 }
 
+interface Props {
+  run: RunDetail;
+  /** Seconds. */
+  working: number | undefined;
+  /** The execution that is shown alone. */
+  only?: string;
+  onOnly(execution: string | undefined): void;
+}
 /** The state as one sentence, then what one asks next: when, how long, by whom, what it cost. */
-export function RunHead({ run, working }: { run: RunDetail; working: number | undefined }) {
+export function RunHead({ run, working, only, onOnly }: Props) {
   const now = useNow();
   const end = run.closed_at ? Date.parse(run.closed_at) : now;
   const used = run.usage;
@@ -81,8 +80,8 @@ export function RunHead({ run, working }: { run: RunDetail; working: number | un
       <p className={classes.sentence} role="status">
         <StatusIcon status={statusOf(run)} size={17} />
         <span>
-          <b>{sentence(run.next.summary)}</b>
-          {run.next.until && <>, until {moment(run.next.until, now)}</>}.
+          <b>{stateOf(run)}</b>
+          {!run.closed_at && run.next.until && <>, until {moment(run.next.until, now)}</>}.
           <span className="muted">
             <You run={run} />
           </span>
@@ -109,6 +108,7 @@ export function RunHead({ run, working }: { run: RunDetail; working: number | un
             </span>
           </>
         )}
+        <Chain run={run} only={only} onOnly={onOnly} />
         <Details run={run} />
       </p>
     </div>

@@ -3,12 +3,12 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Ban, Ellipsis, Pause, Play } from "lucide-react";
 import { useState } from "react";
-import type { RunDetail } from "../api/client";
-import { act, type Verb } from "../api/queries/runs";
-import { Button } from "./Button";
-import { Confirm } from "./Confirm";
+import type { RunDetail } from "../../api/client";
+import { act, type Verb } from "../../api/queries/runs";
+import { Button } from "../Button";
+import { Confirm } from "../Confirm";
 import classes from "./RunHead.module.css";
-import { useCutOff } from "./States";
+import { useCutOff } from "../States";
 
 interface VerbText {
   word: string;
@@ -27,13 +27,17 @@ const VERBS: Record<Verb, VerbText> = {
     says: "The run stops at once, and can’t clean up. What its tools have begun is not undone.",
     danger: true,
   },
-  interrupt: { word: "Interrupt", says: "The agent’s present turn ends, and it goes on with what you write." },
+  interrupt: {
+    word: "Interrupt",
+    says: "What the agent does now is stopped, and the run pauses. Resumed, the agent goes on with your message.",
+  },
 };
 const isVerb = (v: string): v is Verb => v in VERBS;
 
 /** What can be asked of the run now; what can’t be says why. */
 export function RunVerbs({ run }: { run: RunDetail }) {
   const [asked, setAsked] = useState<Verb>();
+  const [message, setMessage] = useState("");
   const queries = useQueryClient();
   const away = useCutOff();
   const go = useNavigate();
@@ -87,11 +91,20 @@ export function RunVerbs({ run }: { run: RunDetail }) {
           danger={VERBS[asked].danger}
           says={VERBS[asked].says}
           onClose={() => setAsked(undefined)}
+          content={message}
           onConfirm={async (reason, key) => {
-            await act(run.run_id, asked, reason, key);
-            void queries.invalidateQueries({ queryKey: ["runs", run.run_id] });
+            await act(run.run_id, asked, key, { reason, ...(message.trim() ? { message: message.trim() } : {}) });
+            setMessage("");
+            void queries.invalidateQueries({ queryKey: ["runs", run.run_id], exact: true });
           }}
-        />
+        >
+          {asked === "interrupt" && (
+            <label>
+              <span>Message for the agent, if you like</span>
+              <textarea rows={3} maxLength={5000} value={message} onChange={(e) => setMessage(e.target.value)} />
+            </label>
+          )}
+        </Confirm>
       )}
     </>
   );

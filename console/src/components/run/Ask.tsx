@@ -1,0 +1,70 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import type { ApprovalDetail } from "../../api/client";
+import * as q from "../../api/queries";
+import { StatusWord } from "../../status";
+import { Expiry } from "../Bits";
+import { Call } from "../letter/Call";
+import { Decide } from "../letter/Decide";
+import { propertiesOf } from "../letter/schema";
+import { useDecision } from "../letter/useDecision";
+import { Failed, Hidden, Skeleton, useAway } from "../States";
+import classes from "./Ask.module.css";
+
+const SHORT = 280; // characters of what a model wrote
+
+function Prose({ prose }: { prose: NonNullable<ApprovalDetail["prose"]> }) {
+  const text = prose.text.length > SHORT ? `${prose.text.slice(0, SHORT).trimEnd()}…` : prose.text;
+  return (
+    <figure className={classes.prose}>
+      <blockquote>{text}</blockquote>
+      <figcaption>written by the agent</figcaption>
+    </figure>
+  );
+}
+function What({ approval: a }: { approval: ApprovalDetail }) {
+  const { payload } = a;
+  const value = payload && typeof payload === "object" && "value" in payload ? payload.value : undefined;
+  if (!a.payloads_visible) return <Hidden />;
+  if (typeof value === "string") return <p className={classes.text}>{value}</p>;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
+  const args = value as Record<string, unknown>;
+  return (
+    <Call
+      asked={args}
+      values={args}
+      properties={propertiesOf(a.input_schema ?? undefined)}
+      authored={a.authored ?? []}
+      previous={a.previous?.arguments ?? undefined}
+      edit={false}
+      faults={{}}
+      onChange={() => undefined}
+    />
+  );
+}
+function Card({ approval: a }: { approval: ApprovalDetail }) {
+  const { data: me } = useQuery(q.me.me());
+  const away = useAway();
+  const decision = useDecision(a, me?.name);
+  return (
+    <section className={classes.ask} aria-label="Approval">
+      <header>
+        <StatusWord status={a.status === "pending" ? "approval" : "completed"} />
+        {a.status === "pending" && a.expires_at && <Expiry from={a.opened_at} until={a.expires_at} />}
+      </header>
+      <h3>{a.title}</h3>
+      <What approval={a} />
+      {a.prose && <Prose prose={a.prose} />}
+      <Decide approval={a} decision={decision} me={me?.name} away={away} />
+      <Link to="/approvals/$id" params={{ id: a.approval_id }} className="link">
+        Read the whole letter{a.takes.includes("arguments") && a.status === "pending" && ", or edit"}
+      </Link>
+    </section>
+  );
+}
+/** The run's approval in place: what is asked, and the verdict. */
+export function Ask({ approval_id }: { approval_id: string }) {
+  const { data, error, refetch } = useQuery(q.approvals.one(approval_id));
+  if (data) return <Card approval={data} />;
+  return error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={4} />;
+}

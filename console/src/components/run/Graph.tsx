@@ -1,0 +1,152 @@
+import { graphlib, layout } from "@dagrejs/dagre";
+import { Controls, Handle, MarkerType, Position, ReactFlow, type Node as Place, type NodeProps } from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import { useMediaQuery } from "@mantine/hooks";
+import { useMemo } from "react";
+import type { Timeline } from "../../api/client";
+import { count, span } from "../../format";
+import { KIND, STATUS, StatusIcon } from "../../status";
+import type { Node } from "../timeline/model";
+import { toRows, usualRows, type Folded, type Row } from "../timeline/rows";
+import { edges, flat, vertices } from "./graph";
+import classes from "./Graph.module.css";
+
+const WIDTH = 208;
+const HEIGHT = 46;
+const MOST = 400; // places: beyond them a graph shows nothing that a table doesn’t
+const NONE: ReadonlySet<string> = new Set();
+
+/** What a place says, also to those who hear it. */
+function wordsOf(row: Row, end: number): { title: string; detail: string } {
+  if (row.type === "step") {
+    const { node } = row;
+    const took = span((node.to ?? end) - node.from);
+    const tries = node.attempts > 1 ? `, ${node.attempts} tries` : "";
+    return { title: node.title, detail: `${node.label ? `${node.label}, ` : ""}${took}${tries}` };
+  }
+  if (row.type === "fanout")
+    return {
+      title: `${row.fanout.title} × ${count(row.fanout.count)}`,
+      detail: `${count(row.fanout.done)} done${row.fanout.failed ? `, ${count(row.fanout.failed)} failed` : ""}`,
+    };
+  return row.type === "usual"
+    ? { title: row.usual.title ?? row.usual.name, detail: `usually next, ${row.usual.count} of ${row.of} runs` }
+    : { title: "", detail: "" };
+}
+const statusOf = (row: Row) =>
+  row.type === "step" ? row.node.status : row.type === "fanout" && row.fanout.failed ? "failed" : "completed";
+
+type Shown = Place<{ row: Row; end: number; across: boolean }, "step">;
+function StepPlace({ data: { row, end, across }, selected }: NodeProps<Shown>) {
+  const { title, detail } = wordsOf(row, end);
+  const status = statusOf(row);
+  const { Icon } = KIND[row.type === "step" ? row.node.kind : row.type === "usual" ? row.usual.kind : "tool"];
+  return (
+    <div
+      className={classes.place}
+      data-on={selected || undefined}
+      data-status={status}
+      data-usual={row.type === "usual" || undefined}
+    >
+      <Handle type="target" position={across ? Position.Left : Position.Top} isConnectable={false} />
+      <span className={classes.icon}>
+        {status === "completed" ? (
+          <Icon size={15} strokeWidth={1.8} aria-hidden />
+        ) : (
+          <StatusIcon status={status} size={15} />
+        )}
+      </span>
+      <b className="cut">{title}</b>
+      <span className="cut">{detail}</span>
+      <Handle type="source" position={across ? Position.Right : Position.Bottom} isConnectable={false} />
+    </div>
+  );
+}
+const TYPES = { step: StepPlace };
+
+interface Props {
+  nodes: Node[];
+  folded: Folded;
+  usual?: Timeline["usual_next"];
+  /** Milliseconds: the end of the run, or now. */
+  end: number;
+  selected?: string;
+  onSelect(key: string): void;
+}
+/** The graph of a run, on demand. The timeline says the same as a table, and is what a screen reader reads. */
+export default function Graph({ nodes, folded, usual, end, selected, onSelect }: Props) {
+  const across = useMediaQuery("(min-width: 821px)", matchMedia("(min-width: 821px)").matches) ?? true;
+  // Where things are changes with the steps, not with every second of a running one.
+  const drawn = useMemo(() => {
+    const roots = vertices(toRows(nodes, NONE, NONE, end, folded), end);
+    const all = flat(roots);
+    const next = usualRows(usual?.steps ?? [], usual?.runs ?? 0);
+    const rows = [...all.map((v) => v.row), ...next];
+    const shown = new Set(rows.slice(0, MOST).map((r) => r.key));
+    const lines = edges(
+      roots,
+      next.map((r) => r.key),
+    ).filter((e) => shown.has(e.from) && shown.has(e.to));
+    const g = new graphlib.Graph();
+    g.setGraph({ rankdir: across ? "LR" : "TB", nodesep: 14, ranksep: 44, marginx: 24, marginy: 24 });
+    g.setDefaultEdgeLabel(() => ({}));
+    for (const key of shown) g.setNode(key, { width: WIDTH, height: HEIGHT });
+    for (const e of lines) g.setEdge(e.from, e.to);
+    layout(g);
+    const at = new Map([...shown].map((key) => [key, g.node(key) as { x: number; y: number }]));
+    return { rows: rows.slice(0, MOST), left: rows.length - shown.size, lines, at };
+  }, [nodes, folded, usual, across]);
+  const places = drawn.rows.map((row): Shown => {
+    const { title, detail } = wordsOf(row, end);
+    const at = drawn.at.get(row.key)!;
+    return {
+      id: row.key,
+      type: "step",
+      position: { x: at.x - WIDTH / 2, y: at.y - HEIGHT / 2 },
+      width: WIDTH,
+      height: HEIGHT,
+      data: { row, end, across },
+      selected: row.key === selected,
+      selectable: row.type === "step",
+      focusable: row.type === "step",
+      ariaLabel: `${title}, ${STATUS[statusOf(row)].word}, ${detail}`,
+    };
+  });
+  return (
+    <section className={classes.graph} aria-label="Graph of the steps">
+      <ReactFlow
+        nodes={places}
+        edges={drawn.lines.map((e) => ({
+          id: `${e.from}>${e.to}`,
+          source: e.from,
+          target: e.to,
+          className: classes[e.look],
+          focusable: false,
+          markerEnd: { type: MarkerType.ArrowClosed, width: 14, height: 14 },
+        }))}
+        nodeTypes={TYPES}
+        onNodesChange={(changes) => {
+          for (const c of changes) if (c.type === "select" && c.selected) onSelect(c.id);
+        }}
+        nodesDraggable={false}
+        nodesConnectable={false}
+        edgesFocusable={false}
+        deleteKeyCode={null}
+        fitView
+        fitViewOptions={{ maxZoom: 1, minZoom: 0.4 }}
+        minZoom={0.1}
+        proOptions={{ hideAttribution: true }}
+        ariaLabelConfig={{
+          "node.a11yDescription.default": "Enter opens the step.",
+          "node.a11yDescription.keyboardDisabled": "Enter opens the step.",
+        }}
+      >
+        <Controls showInteractive={false} />
+      </ReactFlow>
+      <p className={classes.legend}>
+        An arrow leads from what had ended to what began next; a dotted one into an agent.
+        {drawn.left > 0 && ` ${count(drawn.left)} more steps are in the timeline only.`}
+      </p>
+    </section>
+  );
+}

@@ -1,0 +1,165 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { X } from "lucide-react";
+import { useRef, useState } from "react";
+import type { RunDetail, Step, TimelineStep } from "../../api/client";
+import * as q from "../../api/queries";
+import { moment } from "../../format";
+import { useKeys } from "../../live/keys";
+import { useNow } from "../../live/now";
+import { KIND } from "../../status";
+import { Ask } from "./Ask";
+import { Facts } from "./Facts";
+import classes from "./Inspector.module.css";
+import { Payload } from "../Payload";
+import { Side } from "../Side";
+import { Tries } from "./Tries";
+
+const TABS = ["input", "output", "tries", "policy"] as const;
+type Tab = (typeof TABS)[number];
+
+/** An error with its causes, the innermost last. */
+function Fault({ error }: { error: NonNullable<Step["error"]> }) {
+  return (
+    <div className={classes.error}>
+      <p>
+        <code>{error.type}</code> {error.message}
+        {error.at && <span className="muted"> at {error.at}</span>}
+        {error.retryable === false && <span className="muted">, not to be retried</span>}
+      </p>
+      {error.cause && (
+        <details open>
+          <summary>because of</summary>
+          <Fault error={error.cause} />
+        </details>
+      )}
+      {error.stack && (
+        <details>
+          <summary>Stack</summary>
+          <pre className="mono">{error.stack}</pre>
+        </details>
+      )}
+    </div>
+  );
+}
+function Gate({ step }: { step: TimelineStep }) {
+  const { gate } = step;
+  const now = useNow();
+  if (!gate) return null;
+  return (
+    <p>
+      It asked {gate.approvers.join(", ")} at {moment(gate.opened_at, now, true)}
+      {gate.closed_at ? `, and was ${gate.status} at ${moment(gate.closed_at, now, true)}. ` : ". "}
+      <Link to="/approvals/$id" params={{ id: gate.approval_id }} className="link">
+        The letter
+      </Link>
+    </p>
+  );
+}
+function Policy({ step }: { step: TimelineStep }) {
+  const { data: tool } = useQuery({ ...q.tools.one(step.name), enabled: step.kind === "tool" });
+  if (step.kind !== "tool")
+    return step.gate ? <Gate step={step} /> : <p className="muted">No rule is about this kind of step.</p>;
+  if (!tool) return <Gate step={step} />;
+  const { policy } = tool;
+  return (
+    <>
+      <Gate step={step} />
+      <p>
+        Now:{" "}
+        {policy.effect === "allow"
+          ? "allowed unasked"
+          : policy.effect === "deny"
+            ? "denied"
+            : `asks ${policy.approvers.join(", ")}`}{" "}
+        by <code>{policy.rule}</code>.{" "}
+        <Link to="/tools/$name" params={{ name: step.name }} className="link">
+          The rule
+        </Link>
+      </p>
+    </>
+  );
+}
+
+interface Props {
+  run: RunDetail;
+  step: TimelineStep;
+  /** The reader chose it: in a narrow window it opens as a sheet. */
+  picked: boolean;
+  onClose(): void;
+}
+/** One step: what it took and gave, its tries, and the rule that it is under. */
+export function Inspector({ run, step, picked, onClose }: Props) {
+  const [tab, setTab] = useState<Tab>(step.attempt_count > 1 ? "tries" : step.error_type ? "output" : "input");
+  const { data: whole } = useQuery(q.runs.step(run.run_id, step));
+  const kind = KIND[step.kind];
+  const pending = run.approvals.some((a) => a.approval_id === step.approval_id && a.status === "pending");
+  const asked = useRef(false); // what was decided here stays in sight
+  asked.current ||= pending;
+  useKeys({ Escape: onClose });
+  const error = whole?.error ?? whole?.live_error;
+  return (
+    <Side label={`Step ${step.title}`} picked={picked} onClose={onClose}>
+      {asked.current && step.approval_id && <Ask approval_id={step.approval_id} />}
+      <header className={classes.head}>
+        <kind.Icon size={15} strokeWidth={1.8} aria-hidden />
+        <h2 className="cut">{step.title}</h2>
+        <code>{step.name}</code>
+        <button type="button" onClick={onClose} aria-label="Close the step">
+          <X size={15} aria-hidden />
+        </button>
+      </header>
+      <Facts step={step} run={run} whole={whole} />
+      <div className={classes.tabs} role="tablist">
+        {TABS.map((t) => (
+          <button
+            key={t}
+            type="button"
+            role="tab"
+            id={`tab-${t}`}
+            aria-selected={tab === t}
+            aria-controls="panel"
+            onClick={() => setTab(t)}
+          >
+            {{ input: "Input", output: "Output", tries: `Tries ${step.attempt_count || ""}`, policy: "Policy" }[t]}
+          </button>
+        ))}
+      </div>
+      <div className={classes.body} role="tabpanel" id="panel" aria-labelledby={`tab-${tab}`}>
+        {tab === "tries" && <Tries run={run.run_id} step={step} />}
+        {tab === "policy" && <Policy step={step} />}
+        {tab === "input" && (
+          <>
+            <Payload
+              payload={whole?.input}
+              visible={run.payloads_visible}
+              href={q.runs.download(run.run_id, step, "input")}
+            />
+            {whole?.original_input && (
+              <details>
+                <summary>An approver changed it. The workflow’s code called it with</summary>
+                <Payload payload={whole.original_input} visible={run.payloads_visible} />
+              </details>
+            )}
+          </>
+        )}
+        {tab === "output" && (
+          <>
+            {error && <Fault error={error} />}
+            {step.closed_at ? (
+              !step.error_type && (
+                <Payload
+                  payload={whole?.output}
+                  visible={run.payloads_visible}
+                  href={q.runs.download(run.run_id, step, "output")}
+                />
+              )
+            ) : (
+              <p className="muted">Nothing yet: it has not ended.</p>
+            )}
+          </>
+        )}
+      </div>
+    </Side>
+  );
+}

@@ -1,0 +1,55 @@
+import { Sparkles } from "lucide-react";
+import { useCallback, useEffect, useState } from "react";
+import { words } from "../../format";
+import { unended, written, type Delta, type Written } from "../../live/deltas";
+import { useEvents, type LiveEvent } from "../../live/stream";
+import type { components } from "../../api/schema";
+import classes from "./Writing.module.css";
+
+type StepSummary = components["schemas"]["StepSummary"];
+
+/** What models write in this run now. Empty for those who may not read payloads: they get no such parts. */
+function useWriting(run_id: string): Written[] {
+  const [turns, setTurns] = useState<Written[]>([]);
+  useEffect(() => setTurns([]), [run_id]);
+  useEvents(
+    useCallback(
+      (events: LiveEvent[]) => {
+        const mine = events.filter((e) => e.run_id === run_id);
+        const parts = mine.filter((e) => e.kind === "delta").map((e) => e.data as Delta);
+        const ended = mine
+          .filter((e) => e.kind === "step")
+          .map((e) => e.data as StepSummary)
+          .filter((s) => s.kind === "model" && s.closed_at);
+        if (mine.some((e) => e.kind === "end")) setTurns([]);
+        else if (parts.length || ended.length) setTurns((old) => unended(written(old, parts), ended));
+      },
+      [run_id],
+    ),
+  );
+  return turns;
+}
+
+/** Models' answers while they are written: always a quotation, always text. It is gone when the turn has ended. */
+export function Writing({ run_id }: { run_id: string }) {
+  const turns = useWriting(run_id);
+  if (!turns.length) return null;
+  return (
+    <section className={classes.writing} aria-label="Being written">
+      {turns.map((w) => (
+        <figure key={w.key}>
+          <figcaption>
+            <Sparkles size={13} aria-hidden />
+            <b>{words(w.agent)}</b> writes turn {w.turn}
+            {w.attempt > 1 && `, try ${w.attempt}`}
+            {w.torn && <i>parts are missing</i>}
+          </figcaption>
+          <blockquote>
+            <p>{w.text}</p>
+          </blockquote>
+          {w.tools.length > 0 && <p className={classes.tools}>It asks for {w.tools.join(", ")}</p>}
+        </figure>
+      ))}
+    </section>
+  );
+}

@@ -1,0 +1,50 @@
+/** What models write while they write it, from the parts that the stream brings. Any part may be lost, and none is kept. */
+import type { components } from "../api/schema";
+
+export type Delta = components["schemas"]["Delta"];
+/** The text of one model request so far. */
+export interface Written {
+  key: string;
+  execution_id: string;
+  agent: string;
+  turn: number;
+  attempt: number;
+  sequence: number;
+  text: string;
+  tools: string[];
+  /** A part is missing: the whole text comes with the end of the turn. */
+  torn: boolean;
+}
+const MOST = 20_000; // characters of one turn that are kept
+const AT_ONCE = 20; // turns
+
+const keyOf = (d: Delta) => `${d.execution_id}/${d.call}/${d.turn}`;
+function next(old: Written | undefined, d: Delta): Written {
+  const again = !old || d.attempt !== old.attempt || d.sequence <= old.sequence;
+  const before = again ? undefined : old;
+  const text = (before?.text ?? "") + d.text;
+  return {
+    key: keyOf(d),
+    execution_id: d.execution_id,
+    agent: d.agent,
+    turn: d.turn,
+    attempt: d.attempt,
+    sequence: d.sequence,
+    text: text.slice(-MOST),
+    tools: [...(before?.tools ?? []), ...d.tools],
+    torn: before?.torn || text.length > MOST || d.sequence !== (before?.sequence ?? 0) + 1,
+  };
+}
+/** Another attempt, or a number that isn’t above the last one, begins again: what came before is void. */
+export function written(old: Written[], parts: Delta[]): Written[] {
+  const found = new Map(old.map((w) => [w.key, w]));
+  for (const d of parts)
+    if (d.attempt >= (found.get(keyOf(d))?.attempt ?? 0)) found.set(keyOf(d), next(found.get(keyOf(d)), d));
+  return [...found.values()].slice(-AT_ONCE);
+}
+/** Without the turns that have ended: their text is in the output of their steps. */
+export const unended = (
+  old: Written[],
+  ended: { execution_id: string; name: string; turn?: number | null }[],
+): Written[] =>
+  old.filter((w) => !ended.some((e) => e.execution_id === w.execution_id && e.name === w.agent && e.turn === w.turn));
