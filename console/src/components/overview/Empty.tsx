@@ -10,7 +10,7 @@ export function Empty() {
   const { data } = useQuery(q.workflows.list());
   const flows = data?.items ?? [];
   return (
-    <Blank title="No run has started here yet" command={`agentgrid run start ${flows[0]?.name ?? "WORKFLOW"} --watch`}>
+    <Blank title="No run has started here yet" command={flows[0] && `agentgrid workflow show ${flows[0].name}`}>
       <p>
         {plural(flows.length, "workflow is", "workflows are")} registered. What a run does, waits for and costs will be
         here.
