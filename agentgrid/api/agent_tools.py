@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from agentgrid.api.schemas.agents import AgentTool
-from agentgrid.db.tables import Switch, Tool
+from agentgrid.control import snapshots
+from agentgrid.db import agents, policies, switches, tools
+from agentgrid.db.session import ReadSession
+from agentgrid.db.tables import AgentVersionRow, Switch, Tool
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.switches import SwitchKind
 
 Use = Literal["unasked", "asking", "never"]
 
 
-def of(
+async def read(
+    session: ReadSession, versions: Sequence[tuple[AgentVersionRow, AgentVersionRow | None]]
+) -> dict[str, list[AgentTool]]:
+    """The tools of each agent, by its name. versions: the newest of its code, and the one in use."""
+    names = sorted({name for code, _ in versions for name in code.tools})
+    known = {row.name: row for row in await tools.named(session, names)}
+    others = {row.name for row in await agents.named(session, names)}
+    switched = await switches.newest(session, SwitchKind.TOOL, names)
+    snapshot = snapshots.of(list(await policies.in_force(session)))
+    return {
+        code.agent: [
+            _of(
+                code.agent,
+                name,
+                known.get(name),
+                is_agent=name in others,
+                allowed=name in (code if active is None else active).tools,
+                switch=switched.get(name),
+                snapshot=snapshot,
+            )
+            for name in code.tools
+        ]
+        for code, active in versions
+    }
+
+
+def _of(
     agent: str,
     name: str,
     row: Tool | None,

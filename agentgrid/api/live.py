@@ -171,8 +171,9 @@ def _step(stored: Event, found: table.Things, shown: Shown) -> StepEvent | None:
     if row is None or row.run_id != stored.run_id:
         return None
     over = _then(stored)
-    if not shown.payloads and row.kind == StepKind.APPROVAL:
-        over["title"] = None
+    if row.kind == StepKind.APPROVAL:
+        # What it is called may quote a payload. It never changes, so the row has it, and the summary leaves it out where it must.
+        over = {name: value for name, value in over.items() if name not in ("name", "title")}
     data = views.step_summary(row, shown, over)
     return StepEvent.model_construct(run_id=row.run_id, subject=stored.subject or "", data=data, at=stored.created_at)
 

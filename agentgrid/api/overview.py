@@ -25,6 +25,7 @@ from agentgrid.db.session import ReadSession
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.overview import ConditionKind, Sign
 from agentgrid.domain.principals import Permission
+from agentgrid.domain.run_states import RunState
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import AgentGridError
@@ -80,6 +81,9 @@ def _figures(found: runs.Counts, mine: int, since: datetime) -> Mapping[str, Cou
             count=found.waiting_for_approval, href=_runs(status=waiting, waiting_on=WaitingOn.APPROVAL.value)
         ),
         "retrying": Count(count=found.retrying, href=_runs(status=waiting, waiting_on=WaitingOn.RETRY.value)),
+        "waiting_otherwise": Count(
+            count=found.waiting_otherwise, href=_runs(state=[RunState.SLEEPING.value, RunState.WAITING.value])
+        ),
         "approvals_for_me": Count(count=mine, href=f"{V1}/approvals?decidable_by=me"),
         "stuck": Count(count=found.stuck, href=_runs(stuck="true")),
     }

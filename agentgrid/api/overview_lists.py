@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
-from agentgrid.api import letters, views
+from agentgrid.api import agent_tools, letters, views
 from agentgrid.api.schemas.overview import (
     AgentShown,
     AgentsShown,
@@ -111,11 +112,16 @@ async def _agents(session: ReadSession, scope: Scope) -> AgentsShown:
     names = [row.name for row in rows]
     switched = await switches.newest(session, SwitchKind.AGENT, names)
     lately = await agent_usage.stats(session, names, since=DAY, scope=scope)
+    code, active = await agents.codes(session, rows), await agents.active(session, rows)
+    held = await agent_tools.read(session, [(code[name], active.get(name)) for name in names if name in code])
+    uses = {name: Counter(tool.use for tool in held.get(name, ())) for name in names}
     items = [
         AgentShown(
             name=row.name,
             title=row.title,
             disabled=row.name in switched and switched[row.name].disabled,
+            unasked=uses[row.name]["unasked"],
+            asking=uses[row.name]["asking"],
             open=lately[row.name].open,
             usd=lately[row.name].usage.usd,
         )

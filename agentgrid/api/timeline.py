@@ -138,7 +138,7 @@ class _Drawing:
             return timeline.waits_for(gate["approvers"] if gate else ())
         if row["kind"] == StepKind.TIMER and row["due_at"] is not None:
             return f"Sleep {timeline.in_words(row['due_at'] - row['scheduled_at'])}"
-        title = self._told.agents.get(row["name"]) if row["kind"] == StepKind.AGENT else None
+        title = self._rows.agents.get(row["name"]) if row["kind"] == StepKind.AGENT else None
         return str(title or row["title"] or row["name"])
 
     def _label(self, given: Any) -> str | None:

@@ -66,7 +66,15 @@ async def versions(session: ReadSession, agent: str, *, limit: int) -> Sequence[
 async def active(session: ReadSession, rows: Sequence[Agent]) -> dict[str, AgentVersionRow]:
     """The version that new calls of each of these agents use, by the agent's name."""
     chosen = await choices(session, [row.name for row in rows])
-    wanted = [(row.name, _version_of(row, chosen.get(row.name))) for row in rows]
+    return await _versions(session, [(row.name, _version_of(row, chosen.get(row.name))) for row in rows])
+
+
+async def codes(session: ReadSession, rows: Sequence[Agent]) -> dict[str, AgentVersionRow]:
+    """The newest version of the code of each of these agents, by the agent's name."""
+    return await _versions(session, [(row.name, row.version) for row in rows])
+
+
+async def _versions(session: ReadSession, wanted: Sequence[tuple[str, str]]) -> dict[str, AgentVersionRow]:
     statement = select(AgentVersionRow).where(tuple_(V.agent, V.version).in_(wanted))
     return {row.agent: row for row in (await session.execute(statement)).scalars()}
 

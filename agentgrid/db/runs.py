@@ -18,6 +18,7 @@ from agentgrid.db.rows import Question, columns, loaded
 from agentgrid.db.run_filter import OPEN_WORDS, E, R, RunFilter, S, Scope, conditions, is_ordered, is_stuck
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run
+from agentgrid.domain.run_states import WAITS, RunState
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.scopes import admits, is_everything
 from agentgrid.domain.steps import StepKind, StepStatus
@@ -146,15 +147,20 @@ async def at_work(session: ReadSession | WriteSession, run: Run) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How many runs there are. The last two count some of the open ones once more."""
+    """How many runs there are. Those after `by_status` count some of the open ones once more."""
 
     by_status: Mapping[RunStatus, int]
     """Every status, also where there are none."""
     waiting_for_approval: int
     stuck: int
     retrying: int = 0
+    waiting_otherwise: int = 0
+    """Those that wait for a timer, a signal, a child or policy."""
     by_hour: Mapping[tuple[int, RunStatus], int] = field(default_factory=dict)
     """The closed ones by how many whole hours ago that was."""
+
+
+_OTHERWISE = (*WAITS[RunState.SLEEPING], *WAITS[RunState.WAITING])
 
 
 async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Counts:
@@ -174,6 +180,7 @@ async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Cou
         by_status=found,
         waiting_for_approval=waiting.get(WaitingOn.APPROVAL, 0),
         retrying=waiting.get(WaitingOn.RETRY, 0),
+        waiting_otherwise=sum(waiting.get(each, 0) for each in _OTHERWISE),
         stuck=(await session.execute(stuck)).scalar_one(),
         by_hour=by_hour,
     )

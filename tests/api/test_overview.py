@@ -229,6 +229,7 @@ async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, 
         for n in range(8)
     ]
     tool = factories.tool("aaa_tool", title="A tool", risk="destructive")
+    agent, code = factories.agent("aaa_agent", tools=["aaa_tool", "aaa_mail", "aaa_reader"])
     off = Switch(kind="tool", name="aaa_tool", version=1, disabled=True, reason="smoke", created_by="admin")
     await factories.insert(
         api.plane.engine,
@@ -237,6 +238,9 @@ async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, 
         tool,
         off,
         factories.tool("aaa_reader", risk="read"),
+        factories.tool("aaa_mail", risk="destructive"),
+        agent,
+        code,
         gated,
         factories.execution(gated),
         gate,
@@ -270,6 +274,8 @@ async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, 
         assert lists[noun]["total"] == len(items)
         assert [each["name"] for each in lists[noun]["items"]] == [each["name"] for each in acting[:6]]
     shown = {each["name"]: each for each in lists["tools"]["items"]}["aaa_tool"]
+    may = {each["name"]: each for each in lists["agents"]["items"]}["aaa_agent"]
+    assert (may["unasked"], may["asking"]) == (1, 1)  # the third is switched off
     assert (shown["disabled"], shown["effect"], shown["risk"]) == (True, "require_approval", "destructive")
     assert {each["name"]: each for each in lists["workflows"]["items"]}["aaa_overview"]["last_run"][
         "run_id"

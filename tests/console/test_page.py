@@ -106,10 +106,7 @@ async def test_pages_and_assets_have_the_headers_that_keep_others_out(stack: Sta
 
 @pytest.mark.parametrize(
     ("screen", "most"),
-    [
-        pytest.param("overview", 4, marks=pytest.mark.xfail(strict=True, reason="its lists are asked for one by one")),
-        ("run", 6),
-    ],
+    [("overview", 4), ("run", 6)],
 )
 async def test_a_page_asks_few_questions(page_of: Pages, stack: Stack, screen: str, most: int):
     run_id, _ = await stack.refund("T-1015", reference=f"ref-{uuid.uuid4().hex[:8]}")

@@ -60,7 +60,9 @@ async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: P
         await expect(overview.get_by_role("link").filter(has_text=reference).first).to_be_visible()
         await expect(inbox.get_by_text(reference, exact=False).first).to_be_visible()
         await expect(runs.get_by_role("button", name="new run")).to_be_visible()
-        await expect(audit.get_by_role("listitem").filter(has_text=run_id[-8:])).to_have_count(1)
+        await expect(
+            audit.get_by_role("listitem").filter(has_text="started").filter(has_text=reference)
+        ).to_be_visible()
 
         await stack.loop.call("admin", "PUT", f"/tools/{TOOL}/policy", json=RULE)
         await expect(tool.get_by_text(str(RULE["reason"]), exact=False)).to_be_visible()

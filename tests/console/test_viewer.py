@@ -49,6 +49,6 @@ async def test_no_payload_reaches_a_viewers_browser_as_page_answer_or_event(page
     assert {"/api/v1/events", f"/api/v1/runs/{run_id}/timeline"} <= {each.path for each in heard}
     assert reference in seen
     assert secret not in seen
-    whole = [await call("admin", "GET", f"/approvals/{approval['approval_id']}")]
-    whole += [await call("admin", "GET", f"/runs/{each}") for each in (run_id, failed)]
+    whole = [await call("auditor", "GET", f"/approvals/{approval['approval_id']}")]
+    whole += [await call("auditor", "GET", f"/runs/{each}") for each in (run_id, failed)]
     assert all(secret in json.dumps(each) for each in whole)  # those who may read payloads read it there

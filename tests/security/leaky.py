@@ -45,7 +45,7 @@ class LeaksAndFails:
         workflow.logger.warning("%s-workflowlog", secret)
         await pass_on(f"{secret}-arguments")
         await workflow.wait_condition(lambda: bool(self._signalled))
-        await ag.approval("Go on", show={"value": f"{secret}-shown"}, approvers=["reviewer"])
+        await ag.approval(f"Go on {secret}-title", show={"value": f"{secret}-shown"}, approvers=["reviewer"])
         try:
             await complain(secret)
         except Exception as error:

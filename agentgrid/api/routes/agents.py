@@ -19,7 +19,6 @@ from agentgrid.api.schemas.agents import (
     AgentDetail,
     AgentPut,
     AgentSummary,
-    AgentTool,
     AgentUse,
     AgentVersionOut,
     Change,
@@ -29,9 +28,9 @@ from agentgrid.api.schemas.agents import (
 from agentgrid.api.schemas.common import Page, SwitchOut
 from agentgrid.api.usage import Span, over
 from agentgrid.control import agents as control
-from agentgrid.control import snapshots, workers
+from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import agent_usage, agents, policies, switches, tools
+from agentgrid.db import agent_usage, agents, switches
 from agentgrid.db.agent_usage import Stats
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Agent, AgentVersionRow, Command, Switch
@@ -122,7 +121,7 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
         "chosen_at": None if choice is None else choice.created_at,
         "outdated": active is not None and active.made_for != row.version,
         "problems": _problems(plane, code, active),
-        "tools": await _tools(session, code, active),
+        "tools": [] if code is None else (await agent_tools.read(session, [(code, active)]))[name],
         "versions": [
             found
             for version in await agents.versions(session, name, limit=MAX_VERSIONS)
@@ -150,28 +149,6 @@ def _problems(plane: ControlPlane, code: AgentVersionRow | None, active: AgentVe
         return [f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in found]
     except ValueError:
         return ["what the worker registered is no version of an agent"]
-
-
-async def _tools(session: ReadSession, code: AgentVersionRow | None, active: AgentVersionRow | None) -> list[AgentTool]:
-    if code is None:
-        return []
-    known = {row.name: row for row in await tools.named(session, code.tools)}
-    snapshot = snapshots.of(list(await policies.in_force(session)))
-    others = {row.name for row in await agents.named(session, code.tools)}
-    used = set(code.tools if active is None else active.tools)
-    switched = await switches.newest(session, SwitchKind.TOOL, code.tools)
-    return [
-        agent_tools.of(
-            code.agent,
-            name,
-            known.get(name),
-            is_agent=name in others,
-            allowed=name in used,
-            switch=switched.get(name),
-            snapshot=snapshot,
-        )
-        for name in code.tools
-    ]
 
 
 @router.get("/{name}", summary="One agent: versions, tools with what each needs, and its last 24 hours")

@@ -70,6 +70,8 @@ class AgentShown(Out):
     name: str
     title: str
     disabled: bool = Field(description="Its kill switch is on.")
+    unasked: int = Field(description="Tools and agents that it may call without asking.")
+    asking: int = Field(description="Those that it may call once people have approved.")
     open: int = Field(description="Calls that are running or waiting now.")
     usd: float | None = Field(description="Of 24 hours, in US dollars; null if no price is known.")
 
@@ -127,6 +129,7 @@ class Overview(Out):
     waiting: Count
     waiting_for_approval: Count
     retrying: Count = Field(description="Waiting to try a step again.")
+    waiting_otherwise: Count = Field(description="Waiting for a timer, a signal, a child or policy.")
     approvals_for_me: Count
     paused: Count
     cancelling: Count

@@ -2190,6 +2190,11 @@ export interface components {
          */
         AgentShown: {
             /**
+             * Asking
+             * @description Those that it may call once people have approved.
+             */
+            asking: number;
+            /**
              * Disabled
              * @description Its kill switch is on.
              */
@@ -2203,6 +2208,11 @@ export interface components {
             open: number;
             /** Title */
             title: string;
+            /**
+             * Unasked
+             * @description Tools and agents that it may call without asking.
+             */
+            unasked: number;
             /**
              * Usd
              * @description Of 24 hours, in US dollars; null if no price is known.
@@ -4749,6 +4759,8 @@ export interface components {
             unsuccessful_24h: components["schemas"]["Count"];
             waiting: components["schemas"]["Count"];
             waiting_for_approval: components["schemas"]["Count"];
+            /** @description Waiting for a timer, a signal, a child or policy. */
+            waiting_otherwise: components["schemas"]["Count"];
         };
         /** Page[AgentSummary] */
         Page_AgentSummary_: {

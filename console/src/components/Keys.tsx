@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { keysOff, setKeysOff } from "../live/keys";
+import { keysOff, MOD, setKeysOff } from "../live/keys";
 import { Kbd } from "./Button";
 import { Dialog } from "./Dialog";
 import classes from "./Keys.module.css";
@@ -9,7 +9,7 @@ const KEYS: [string, [string[], string][]][] = [
   [
     "Everywhere",
     [
-      [["Ctrl K"], "search, or jump to"],
+      [[`${MOD} K`], "search, or jump to"],
       [["?"], "these keys"],
       [["Esc"], "close what is open"],
     ],
@@ -81,7 +81,7 @@ export function Keys({ open, onClose }: { open: boolean; onClose(): void }) {
             setOff(e.target.checked);
           }}
         />
-        Switch off the single keys; those with Ctrl stay
+        Switch off the single keys; those with {MOD} stay
       </label>
     </Dialog>
   );

@@ -4,32 +4,12 @@ import { X } from "lucide-react";
 import { useEffect, type ReactNode } from "react";
 import classes from "./Side.module.css";
 
-/** What is open of a list: beside it, and in a narrow window, when picked, a sheet over its lower part. */
-export function Side({
-  label,
-  picked,
-  onClose,
-  children,
-}: {
-  label: string;
-  picked: boolean;
-  onClose(): void;
-  children: ReactNode;
-}) {
-  const narrow = useMediaQuery("(max-width: 1100px)", matchMedia("(max-width: 1100px)").matches);
-  const sheet = narrow && picked;
+/** A sheet over the lower part of a narrow window. Escape and a touch beside it close it; focus stays in it and goes back afterwards. */
+export function Sheet({ label, onClose, children }: { label: string; onClose(): void; children: ReactNode }) {
   useEffect(() => {
-    if (!sheet) return;
     const before = document.activeElement as HTMLElement | null;
     return () => before?.focus?.();
-  }, [sheet]);
-  if (!narrow)
-    return (
-      <aside className={classes.side} aria-label={label}>
-        {children}
-      </aside>
-    );
-  if (!picked) return null;
+  }, []);
   return (
     <Portal>
       <div className={classes.veil} onClick={onClose} aria-hidden />
@@ -53,5 +33,32 @@ export function Side({
         </div>
       </FocusTrap>
     </Portal>
+  );
+}
+
+/** What is open of a list: beside it, and in a narrow window, when picked, a sheet over its lower part. */
+export function Side({
+  label,
+  picked,
+  onClose,
+  children,
+}: {
+  label: string;
+  picked: boolean;
+  onClose(): void;
+  children: ReactNode;
+}) {
+  const narrow = useMediaQuery("(max-width: 1100px)", matchMedia("(max-width: 1100px)").matches);
+  if (!narrow)
+    return (
+      <aside className={classes.side} aria-label={label}>
+        {children}
+      </aside>
+    );
+  if (!picked) return null;
+  return (
+    <Sheet label={label} onClose={onClose}>
+      {children}
+    </Sheet>
   );
 }

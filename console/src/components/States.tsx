@@ -1,14 +1,13 @@
-import { useQuery } from "@tanstack/react-query";
 import { CloudOff, EyeOff, Lock, SearchX, TriangleAlert } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
 import { ApiError, Away, type Overview } from "../api/client";
-import { me } from "../api/queries";
 import { moment, span } from "../format";
 import { useNow } from "../live/now";
 import { useLive } from "../live/stream";
 import { Ident } from "./Bits";
 import { Button, ButtonLink } from "./Button";
 import classes from "./States.module.css";
+import { useOverview } from "./useOverview";
 
 /** Shown in place of content: one icon, one sentence, what to do, and how to do it elsewhere. */
 export function Blank({
@@ -125,7 +124,7 @@ const isTemporalAway = (overview: Overview) => overview.conditions.some((c) => c
 export function Conditions() {
   const live = useLive();
   const now = useNow();
-  const { data: overview } = useQuery(me.overview());
+  const { data: overview } = useOverview();
   const away = live.state === "reconnecting" && now - live.since > 2_000;
   if (away)
     return (
@@ -160,8 +159,8 @@ export function Conditions() {
 export const useAway = () => useLive().state === "reconnecting";
 /** Whether no run can be reached now, for a decision or a stop. */
 export function useCutOff() {
-  const { data: temporal } = useQuery({ ...me.overview(), select: isTemporalAway });
-  return useAway() || !!temporal;
+  const { data: overview } = useOverview();
+  return useAway() || (!!overview && isTemporalAway(overview));
 }
 /** In place of a value that this principal may not read: never the value, not even in the page's source. */
 export const Hidden = ({ size }: { size?: string }) => (

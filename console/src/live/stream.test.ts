@@ -1,6 +1,12 @@
-import { expect, test } from "vitest";
+import { QueryClient } from "@tanstack/react-query";
+import { afterEach, expect, test, vi } from "vitest";
 import type { Timeline } from "../api/client";
-import { withSteps } from "./stream";
+import { start, withSteps } from "./stream";
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 const timeline = {
   run_id: "r",
@@ -56,3 +62,30 @@ test("a step that is new comes last, the same event twice changes nothing", () =
   expect(withSteps(once, [added])).toEqual(once);
 });
 test("without a timeline there is nothing to change", () => expect(withSteps(undefined, [changed])).toBeUndefined());
+
+test("however much happens, the overview is asked for once in two seconds, and after the last change", () => {
+  vi.useFakeTimers();
+  const port = { start() {}, postMessage() {}, onmessage: (() => {}) as (event: { data: unknown }) => void };
+  vi.stubGlobal("SharedWorker", function (this: { port: typeof port }) {
+    this.port = port;
+  });
+  vi.stubGlobal("navigator", { locks: { request: () => Promise.resolve() } });
+  const asked: number[] = [];
+  const queries = new QueryClient();
+  vi.spyOn(queries, "invalidateQueries").mockImplementation((filters) => {
+    if (filters?.queryKey?.[0] === "overview") asked.push(Date.now());
+    return Promise.resolve();
+  });
+  start(queries);
+  let last = 0;
+  for (let n = 0; n < 500; n++) {
+    vi.advanceTimersByTime(20); // ten seconds
+    for (const kind of ["run", "approval", "policy"])
+      port.onmessage({ data: { state: "live", kind, data: { kind, run_id: "r", data: {} } } });
+    last = Date.now();
+  }
+  vi.advanceTimersByTime(5_000);
+  expect(asked.length).toBeGreaterThan(3);
+  for (const [n, at] of asked.slice(1).entries()) expect(at - asked[n]!).toBeGreaterThanOrEqual(2_000);
+  expect(asked.at(-1)).toBeGreaterThan(last);
+});

@@ -77,7 +77,7 @@ function take(queries: QueryClient, event: LiveEvent) {
 }
 const due = new Map<string, ReturnType<typeof setTimeout>>();
 /** Mark as old, at most once in `EVERY`; the last change is never missed. */
-function later(queries: QueryClient, queryKey: string[], exact = false, every = EVERY) {
+export function later(queries: QueryClient, queryKey: string[], exact = false, every = EVERY) {
   const name = `${queryKey.join("/")}/${exact}`;
   if (due.has(name)) return;
   due.set(
@@ -155,7 +155,7 @@ function refresh(queries: QueryClient, events: LiveEvent[]) {
   }
   if (kinds.has("command")) later(queries, ["commands"]);
   if (kinds.has("policy") || kinds.has("catalog"))
-    for (const noun of ["tools", "agents", "workflows", "policies"]) later(queries, [noun]);
+    for (const noun of ["tools", "agents", "workflows", "policies", "overview"]) later(queries, [noun]);
 }
 export const useLive = (): Live =>
   useSyncExternalStore(

@@ -7,6 +7,7 @@ export * as me from "./me";
 export * as policies from "./policies";
 export * as principals from "./principals";
 export * as runs from "./runs";
+export * as search from "./search";
 export * as sessions from "./sessions";
 export * as signingKeys from "./signing_keys";
 export * as tools from "./tools";

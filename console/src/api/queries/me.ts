@@ -3,5 +3,9 @@ import { ask, client } from "../client";
 
 export const me = () =>
   queryOptions({ queryKey: ["me"], queryFn: () => ask(client.GET("/api/v1/me")), staleTime: 5 * 60_000, retry: false });
-export const overview = () =>
-  queryOptions({ queryKey: ["overview"], queryFn: () => ask(client.GET("/api/v1/overview")) });
+/** `lists`: with the first rows behind its figures. */
+export const overview = (lists = false) =>
+  queryOptions({
+    queryKey: ["overview", { lists }],
+    queryFn: () => ask(client.GET("/api/v1/overview", { params: { query: { lists } } })),
+  });

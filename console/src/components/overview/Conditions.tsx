@@ -1,43 +1,76 @@
+import { Link } from "@tanstack/react-router";
 import { Power, TriangleAlert } from "lucide-react";
+import type { ReactNode } from "react";
 import type { Overview } from "../../api/client";
 import { plural, words } from "../../format";
 import { Ago } from "../Bits";
 import { Strip } from "../States";
 
 type Condition = Overview["conditions"][number];
+interface Sentence {
+  text: string;
+  /** Where one sees more of it, or mends it. */
+  link?: ReactNode;
+}
+const CATALOG = { tool: "/tools/$name", workflow: "/workflows/$name", agent: "/agents/$name" } as const;
+const isNoun = (thing: string | null): thing is keyof typeof CATALOG => thing !== null && thing in CATALOG;
+
 /** What is not as it should be, as a sentence. What limits every page is above every page already. */
-function sentenceOf(c: Condition): string | undefined {
+function sentenceOf(c: Condition): Sentence | undefined {
   const runs = plural(c.count, "run waits", "runs wait");
+  const workers = <Link to="/workers">Workers</Link>;
   switch (c.kind) {
     case "queue_unserved":
-      return `Queue ${c.name} has no worker, ${runs}`;
+      return { text: `Queue ${c.name} has no worker, ${runs}`, link: workers };
     case "queue_waiting":
-      return `${runs} on queue ${c.name} for a worker that has their code`;
+      return { text: `${runs} on queue ${c.name} for a worker that has their code`, link: workers };
     case "worker_stale":
-      return `The worker ${c.name} has sent no heartbeat`;
+      return { text: `The worker ${c.name} has sent no heartbeat`, link: workers };
     case "switched_off":
-      return `${words(c.name ?? "")} is switched off`;
+      return {
+        text: `${words(c.name ?? "")} is switched off`,
+        link: isNoun(c.thing) && (
+          <Link to={CATALOG[c.thing]} params={{ name: c.name! }}>
+            Open the {c.thing}
+          </Link>
+        ),
+      };
     case "commands_pending":
-      return `${plural(c.count, "command has", "commands have")} not been delivered yet`;
+      return {
+        text: `${plural(c.count, "command has", "commands have")} not been delivered yet`,
+        link: (
+          <Link to="/audit" search={{ status: "open" }}>
+            Audit
+          </Link>
+        ),
+      };
+    case "signals_refused":
+      return {
+        text: `A run refused ${plural(c.count, "signal")}`,
+        link: (
+          <Link to="/runs/$id" params={{ id: c.name! }}>
+            Open the run
+          </Link>
+        ),
+      };
     case "temporal_away":
     case "projection_behind":
       return undefined;
-    default:
-      return `${plural(c.count, "signal was", "signals were")} refused`;
   }
 }
 export function ConditionStrips({ conditions }: { conditions: Condition[] }) {
   return conditions.map((c) => {
-    const text = sentenceOf(c);
-    if (!text) return null;
+    const sentence = sentenceOf(c);
+    if (!sentence) return null;
     const off = c.kind === "switched_off";
     return (
       <Strip
-        key={`${c.kind}${c.name}`}
+        key={`${c.kind}${c.thing}${c.name}`}
         tone={off ? "plain" : "person"}
-        icon={off ? <Power size={14} /> : <TriangleAlert size={14} />}
+        icon={off ? <Power size={14} aria-hidden /> : <TriangleAlert size={14} aria-hidden />}
+        act={sentence.link}
       >
-        {text}{" "}
+        {sentence.text}{" "}
         {c.since && (
           <span className="muted">
             <Ago at={c.since} />

@@ -1,22 +1,27 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import * as q from "../../api/queries";
 import { plural } from "../../format";
 import { Blank } from "../States";
+import type { Shown } from "./Catalogs";
 import classes from "./Overview.module.css";
 
+const FIRST = 4;
+
 /** In place of the overview where nothing has run yet. */
-export function Empty() {
-  const { data } = useQuery(q.workflows.list());
-  const flows = data?.items ?? [];
+export function Empty({ workflows }: { workflows: Shown["workflows"] }) {
+  const { total, items } = workflows;
+  if (!total)
+    return (
+      <Blank title="No workflow is registered yet" command="agentgrid worker">
+        <p>A worker registers its workflows, agents and tools when it starts. What they do will be here.</p>
+      </Blank>
+    );
   return (
-    <Blank title="No run has started here yet" command={flows[0] && `agentgrid workflow show ${flows[0].name}`}>
+    <Blank title="No run has started here yet" command={`agentgrid workflow show ${items[0]!.name}`}>
       <p>
-        {plural(flows.length, "workflow is", "workflows are")} registered. What a run does, waits for and costs will be
-        here.
+        {plural(total, "workflow is", "workflows are")} registered. What a run does, waits for and costs will be here.
       </p>
       <ul className={classes.first}>
-        {flows.slice(0, 4).map((w) => (
+        {items.slice(0, FIRST).map((w) => (
           <li key={w.name}>
             <Link to="/workflows/$name" params={{ name: w.name }}>
               <b>{w.title}</b>

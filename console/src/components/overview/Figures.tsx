@@ -29,7 +29,7 @@ const figures = (o: Overview): Figure[] => [
   { word: "Running", n: o.running.count, to: "/runs", search: { status: "running" } },
   {
     word: "Waiting",
-    n: o.waiting.count - o.waiting_for_approval.count - o.retrying.count,
+    n: o.waiting_otherwise.count,
     to: "/runs",
     search: { status: "sleeping,waiting" },
   },

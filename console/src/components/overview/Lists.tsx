@@ -1,27 +1,24 @@
 import { Link } from "@tanstack/react-router";
-import type { Approval, Run } from "../../api/client";
+import type { Approval, Overview, Run } from "../../api/client";
 import { count, flowTitle, left, plural } from "../../format";
 import { useNow } from "../../live/now";
-import { RiskMark, StatusIcon, statusOf } from "../../status";
+import { RiskMark, STATUS, StatusIcon, statusOf } from "../../status";
 import { Ago, Expiry, Progress } from "../Bits";
 import { Section } from "../Page";
 import classes from "./Overview.module.css";
 
-const ROWS = 6;
-
 /** Approvals that the reader can decide, the most urgent first. */
 export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total: number }) {
-  const urgent = [...approvals].sort((a, b) => Date.parse(a.expires_at ?? "9999") - Date.parse(b.expires_at ?? "9999"));
   return (
     <section className={classes.person}>
       <header>
         <StatusIcon status="approval" />
         <h2>Waits for you</h2>
-        <em>{total}</em>
+        <em>{count(total)}</em>
         <Link to="/approvals">Open the inbox</Link>
       </header>
       <ul>
-        {urgent.slice(0, ROWS).map((a) => (
+        {approvals.map((a) => (
           <li key={a.approval_id}>
             <Link to="/approvals/$id" params={{ id: a.approval_id }} className={classes.row}>
               <span className="cut">
@@ -40,13 +37,20 @@ export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total
   );
 }
 
-export function RunsNow({ runs }: { runs: Run[] }) {
+/** What a run is at; a viewer, who may not read the name of the step, sees its state. */
+const doing = (r: Run) =>
+  r.current_step ?? (r.status === "queued" ? "starts when a worker is free" : STATUS[statusOf(r)].word);
+const OPEN = ["running", "queued", "waiting", "paused", "cancelling"] as const;
+
+/** The newest open runs, and how many there are. */
+export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview }) {
   const now = useNow();
+  const open = OPEN.reduce((sum, status) => sum + overview[status].count, 0);
   return (
-    <Section title="Runs now" note={runs.length || undefined} more="All runs" to="/runs">
+    <Section title="Runs now" note={open ? count(open) : undefined} more="All runs" to="/runs">
       {runs.length ? (
         <ul>
-          {runs.slice(0, ROWS).map((r) => (
+          {runs.map((r) => (
             <li key={r.run_id}>
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
                 <StatusIcon status={statusOf(r)} />
@@ -54,7 +58,7 @@ export function RunsNow({ runs }: { runs: Run[] }) {
                   <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
                 </span>
                 <span className={`cut muted ${classes.step}`}>
-                  {r.current_step ?? "starts when a worker is free"}
+                  {doing(r)}
                   {r.waiting_on === "retry" && r.next_at && `, again in ${left(r.next_at, now)}`}
                 </span>
                 <span className="num muted">
@@ -83,7 +87,7 @@ export function FailedLately({ runs, total }: { runs: Run[]; total: number }) {
     >
       {runs.length ? (
         <ul>
-          {runs.slice(0, ROWS).map((r) => (
+          {runs.map((r) => (
             <li key={r.run_id}>
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.fail}>
                 <StatusIcon status={statusOf(r)} />

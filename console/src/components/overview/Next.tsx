@@ -1,9 +1,8 @@
 import { Link } from "@tanstack/react-router";
 import { Clock, Hourglass, Play, RotateCw } from "lucide-react";
 import type { Overview } from "../../api/client";
-import { clock, day, left } from "../../format";
+import { clock, day, flowTitle, left, words } from "../../format";
 import { useNow } from "../../live/now";
-import { useToolTitle, useWorkflowTitle } from "../catalog";
 import { Section } from "../Page";
 import classes from "./Overview.module.css";
 
@@ -17,8 +16,6 @@ const NEXT = {
 } as const;
 /** What happens by itself, and when. */
 export function HappensNext({ next }: { next: Overview["next"] }) {
-  const title = useWorkflowTitle();
-  const tool = useToolTitle();
   const now = useNow();
   const today = (t: string) => Date.parse(t) - now < DAY;
   return (
@@ -38,9 +35,9 @@ export function HappensNext({ next }: { next: Overview["next"] }) {
                   <Icon size={14} strokeWidth={1.9} aria-hidden />
                   <div className="cut">
                     <b>
-                      {n.current_step ?? (n.tool ? tool(n.tool) : title(n.workflow))} {word}
+                      {n.current_step ?? (n.tool ? (n.tool_title ?? words(n.tool)) : flowTitle(n))} {word}
                     </b>
-                    <span className="cut">{[title(n.workflow), n.reference].filter(Boolean).join(" · ")}</span>
+                    <span className="cut">{[flowTitle(n), n.reference].filter(Boolean).join(" · ")}</span>
                   </div>
                   <span className="num muted">in {left(n.at, now)}</span>
                 </Link>

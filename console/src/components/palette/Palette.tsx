@@ -1,41 +1,58 @@
 import { FocusTrap, Portal } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useQuery } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useLocation, useNavigate, useRouter } from "@tanstack/react-router";
 import { Search } from "lucide-react";
 import { type KeyboardEvent, useEffect, useState } from "react";
-import * as q from "../api/queries";
-import { Kbd } from "./Button";
-import { find, type Hit } from "./hits";
+import * as q from "../../api/queries";
+import { MOD } from "../../live/keys";
+import { offered, type Offer } from "../../live/offers";
+import { Kbd } from "../Button";
+import { find, type All, type Hit } from "./hits";
 import classes from "./Palette.module.css";
+import { recent } from "./recent";
 
-function useFound(words: string) {
-  const [typed] = useDebouncedValue(words, 150);
-  const { data: runs } = useQuery(q.runs.list(typed ? { q: typed } : {}, 5));
-  const { data: approvals } = useQuery(q.approvals.list({ status: ["pending"], decidable_by: "me", limit: 50 }));
-  const { data: workflows } = useQuery(q.workflows.list());
-  const { data: agents } = useQuery(q.agents.list());
-  const { data: tools } = useQuery(q.tools.list());
+interface Props {
+  /** What can be done on every page. */
+  acts: Offer[];
+  onClose(): void;
+}
+const MOST = 5;
+const TYPING = 150; // milliseconds
+
+function useAll(words: string, acts: Offer[]): All {
+  const [typed] = useDebouncedValue(words, TYPING);
+  const queries = useQueryClient();
+  const here = useLocation().pathname;
+  const { data: runs } = useQuery(q.runs.list({}, MOST));
+  const { data: approvals } = useQuery(
+    q.approvals.list({ status: ["pending"], decidable_by: "me", sort: "urgency", limit: MOST }),
+  );
+  const { data: hits } = useQuery({ ...q.search.hits(typed), placeholderData: keepPreviousData });
   return {
+    recent: recent(queries, here),
     runs: runs?.items ?? [],
     approvals: approvals?.items ?? [],
-    workflows: workflows?.items ?? [],
-    agents: agents?.items ?? [],
-    tools: tools?.items ?? [],
+    offers: offered(),
+    acts,
+    hits: hits?.items ?? [],
   };
 }
 
-function Box({ onClose }: { onClose(): void }) {
+function Box({ acts, onClose }: Props) {
   const [words, setWords] = useState("");
   const [at, setAt] = useState(0);
   const go = useNavigate();
-  const groups = find(words.trim(), useFound(words.trim()));
+  const router = useRouter();
+  const groups = find(words.trim(), useAll(words.trim(), acts));
   const flat = groups.flatMap((g) => g.hits);
   const pick = (hit: Hit | undefined, tab: boolean) => {
-    if (!hit) return;
+    if (!hit || (!hit.to && !hit.act)) return;
     onClose();
-    if (tab) window.open(hit.to, "_blank", "noopener");
-    else void go({ to: hit.to });
+    if (!hit.to) hit.act!();
+    else if (tab)
+      window.open(router.buildLocation({ to: hit.to, search: hit.search ?? {} }).href, "_blank", "noopener");
+    else void go({ to: hit.to, search: hit.search ?? {} });
   };
   useEffect(() => setAt(0), [words]);
   function onKeyDown(e: KeyboardEvent) {
@@ -64,7 +81,7 @@ function Box({ onClose }: { onClose(): void }) {
           aria-activedescendant={flat[at] && `hit-${at}`}
           value={words}
           onChange={(e) => setWords(e.target.value)}
-          placeholder="A run, a reference, a tool, a place"
+          placeholder="A run, a reference, a tool, what to do"
           aria-label="Search"
         />
         <Kbd>Esc</Kbd>
@@ -78,6 +95,7 @@ function Box({ onClose }: { onClose(): void }) {
                 role="option"
                 id={`hit-${flat.indexOf(h)}`}
                 aria-selected={flat[at] === h}
+                aria-disabled={!h.to && !h.act}
                 key={h.key}
                 className={classes.hit}
                 data-at={flat[at] === h || undefined}
@@ -95,7 +113,7 @@ function Box({ onClose }: { onClose(): void }) {
         ))}
         {!flat.length && (
           <p className={classes.none}>
-            Nothing is called “{words}”. Whole references and the last eight of an id are found, too.
+            Nothing is called “{words}”. References and ids are found by how they begin, ids by their last eight, too.
           </p>
         )}
       </div>
@@ -108,27 +126,25 @@ function Box({ onClose }: { onClose(): void }) {
           <Kbd>Enter</Kbd> open
         </span>
         <span>
-          <Kbd>Ctrl Enter</Kbd> in a new tab
+          <Kbd>{MOD} Enter</Kbd> in a new tab
         </span>
       </footer>
     </div>
   );
 }
 
-/** Search and jump. No blur behind: the page stays readable. */
-export function Palette({ open, onClose }: { open: boolean; onClose(): void }) {
+/** Search, jump and do. No blur behind: the page stays readable. */
+export function Palette(props: Props) {
   useEffect(() => {
-    if (!open) return;
     const before = document.activeElement as HTMLElement | null;
     return () => before?.focus?.();
-  }, [open]);
-  if (!open) return null;
+  }, []);
   return (
     <Portal>
-      <div className={classes.veil} onClick={onClose}>
+      <div className={classes.veil} onClick={props.onClose}>
         <FocusTrap active>
           <div>
-            <Box onClose={onClose} />
+            <Box {...props} />
           </div>
         </FocusTrap>
       </div>
