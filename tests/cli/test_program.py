@@ -111,6 +111,6 @@ def test_a_new_project_names_commands_that_run_in_its_folder(cli: Cli, project: 
     # The command line's fixture calls the program `agentgrid`, in this folder.
     (project / "agentgrid").write_text('#!/bin/sh\necho ran "$@"\n')
     (project / "agentgrid").chmod(0o755)
-    said = cli("init", "demo").out
-    commands = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    output = cli("init", "demo").out
+    commands = [line.strip() for line in output.splitlines() if line.startswith("  ")]
     assert ran(" && ".join(commands)).splitlines() == ["ran check", "ran dev"]

@@ -73,7 +73,7 @@ async def test_changed_code_is_a_new_version_and_an_old_run_keeps_its_own(
             found[version] = ((await loop.run(run_id))["version"], result["value"])
         return found
 
-    told = {versions[0]: (versions[0], "one"), versions[1]: (versions[1], "two")}
-    assert await shown() == told
+    expected = {versions[0]: (versions[0], "one"), versions[1]: (versions[1], "two")}
+    assert await shown() == expected
     await rebuild(loop.settings, run_ids=list(runs.values()))
-    assert await shown() == told
+    assert await shown() == expected

@@ -75,8 +75,10 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         assert (await loop.until(returned))["status"] == "completed"
         await _told(loop, trying, f"{CANARY}-attempt", "live_error")
         await _told(loop, stuck, f"{CANARY}-task", "status_reason")
-        await loop.told(failed, "logs", lambda lines: f"{CANARY}-workflowlog" in str(lines) and "-field" in str(lines))
-        await loop.told(failed, "jobs", lambda jobs: f"{CANARY}-toolerror" in str(jobs))
+        await loop.reports(
+            failed, "logs", lambda lines: f"{CANARY}-workflowlog" in str(lines) and "-field" in str(lines)
+        )
+        await loop.reports(failed, "jobs", lambda jobs: f"{CANARY}-toolerror" in str(jobs))
         listed = (await loop.call("auditor", "GET", "/commands?limit=200"))["items"]
         steps = [
             (run_id, step["execution_id"], step["event_id"])
