@@ -33,7 +33,7 @@ EXAMPLES = int(os.environ.get("AGENTGRID_FUZZ_EXAMPLES", "1"))
 """Random requests to each operation, of the valid and of the invalid ones: more of them by the environment, for a longer search."""
 
 
-def tells_nothing_of_the_inside(_: CheckContext, response: Response, case: Case) -> None:
+def reveals_no_internals(_: CheckContext, response: Response, case: Case) -> None:
     """A refusal is a problem with a code, and no answer quotes the program."""
     text = response.text or ""
     assert "Traceback" not in text, text[:500]
@@ -52,7 +52,7 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
     unsupported_method,
-    tells_nothing_of_the_inside,
+    reveals_no_internals,
 ]
 
 

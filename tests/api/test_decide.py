@@ -282,7 +282,7 @@ async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_m
     assert [(each["judged"], each["reason"]) for each in mine["decisions"]] == [("refused", "for another run")]
 
 
-async def test_an_approval_tells_the_reason_that_the_rule_gave_when_it_asked(api: Api, as_):
+async def test_an_approval_has_the_reason_that_the_rule_gave_when_it_asked(api: Api, as_):
     _, bare, _ = await waiting(api)
     run = factories.run(status="waiting", waiting_on="approval")
     reasoned = factories.approval(run)

@@ -31,7 +31,7 @@ from tests.api.conftest import Api, eventually
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 
 
-async def test_a_run_tells_everything_in_one_answer(api: Api, as_):
+async def test_a_run_is_whole_in_one_answer(api: Api, as_):
     parent = factories.run(
         status="waiting",
         waiting_on="approval",

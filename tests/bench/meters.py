@@ -103,7 +103,7 @@ class StatementCounter:
         connection.add_query_logger(count)
 
     async def run(self) -> None:
-        """Write the counts down now and then, for ever."""
+        """Write the counts down at intervals, without end."""
         while True:
             partial = self._file.with_suffix(".new")
             partial.write_text(json.dumps(self._counts))

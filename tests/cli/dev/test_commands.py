@@ -46,7 +46,7 @@ def test_a_run_is_started_approved_and_watched(terminal: Terminal, stack: DevSta
     assert json.loads(note)["text"].startswith("Hello")
 
 
-def test_watching_tells_the_command_that_answers_and_ends_with_the_runs_outcome(terminal: Terminal) -> None:
+def test_watching_names_the_command_that_answers_and_ends_with_the_runs_outcome(terminal: Terminal) -> None:
     run_id = terminal.start()
     approval_id = terminal.approval_of(run_id)["approval_id"]
     assert terminal.cli("approval", "reject", approval_id, "--profile", "reviewer", "--yes").code == ExitCode.OK

@@ -31,7 +31,7 @@ def test_everything_that_holds_a_secret_is_private(stack: DevStack) -> None:
         assert "password" not in " ".join(process.cmdline()).lower() or "postgres" in process.name()
 
 
-def test_the_ready_file_tells_a_script_where_everything_is(stack: DevStack) -> None:
+def test_the_ready_file_shows_a_script_where_everything_is(stack: DevStack) -> None:
     assert stack.process is not None
     ready = json.loads(stack.ready_file.read_text())
     assert ready["pid"] == stack.process.pid
