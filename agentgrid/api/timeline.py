@@ -136,8 +136,8 @@ class _Drawing:
     def _title(self, row: Row, gate: Row | None) -> str:
         if row["kind"] == APPROVAL:
             return timeline.waits_for(gate["approvers"] if gate else ())
-        if row["kind"] == StepKind.TIMER and row["due_at"] is not None:
-            return f"Sleep {timeline.in_words(row['due_at'] - row['scheduled_at'])}"
+        if row["kind"] == StepKind.TIMER and (due := row["due_at"] or row["closed_at"]) is not None:
+            return f"Sleep {timeline.in_words(due - row['scheduled_at'])}"
         title = self._rows.agents.get(row["name"]) if row["kind"] == StepKind.AGENT else None
         return str(title or row["title"] or row["name"])
 

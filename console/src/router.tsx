@@ -20,6 +20,7 @@ export type Search = Partial<
     | "tool"
     | "tag"
     | "initiator"
+    | "closed_after"
     | "q"
     | "step"
     | "execution"

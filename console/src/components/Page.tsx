@@ -1,8 +1,10 @@
+import { useDocumentTitle } from "@mantine/hooks";
 import { Link } from "@tanstack/react-router";
 import { ChevronLeft, ChevronRight } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Search } from "../router";
 import classes from "./Page.module.css";
+import { useOverview } from "./useOverview";
 
 interface Crumb {
   word: string;
@@ -12,6 +14,9 @@ interface Crumb {
 /** The bar of a page: where one is, what one can do. On a phone the last crumb is the title and the one before it the way back. */
 export function Bar({ crumbs, children }: { crumbs: Crumb[]; children?: ReactNode }) {
   const back = crumbs.at(-2);
+  const { data: overview } = useOverview();
+  const mine = overview?.approvals_for_me.count;
+  useDocumentTitle(`${mine ? `(${mine}) ` : ""}${crumbs.at(-1)!.word} · AgentGrid`);
   return (
     <header className={classes.bar}>
       {back?.to && (

@@ -37,7 +37,7 @@ function Lists({ overview, lists }: { overview: Figures; lists: NonNullable<Figu
             <p className={classes.none}>Nothing waits for you.</p>
           </Section>
         )}
-        <FailedLately runs={lists.unsuccessful} total={overview.unsuccessful_24h.count} />
+        <FailedLately runs={lists.unsuccessful} overview={overview} />
       </div>
       <Catalogs workflows={lists.workflows} agents={lists.agents} tools={lists.tools} />
     </>

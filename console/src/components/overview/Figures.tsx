@@ -13,15 +13,28 @@ interface Figure {
   tone?: "person" | "wrong" | "retry";
   hours?: number[];
 }
+/** The time from which a figure counts: its list begins there too, so that the two agree. */
+const since = (c: Overview["completed_24h"]) =>
+  new URLSearchParams(c.href.split("?")[1]).get("closed_after") ?? undefined;
+export const failures = (o: Overview): Search => ({
+  status: "failed,timed_out,terminated",
+  closed_after: since(o.unsuccessful_24h),
+});
 /** Trouble and duty first; a zero is muted. */
 const figures = (o: Overview): Figure[] => [
-  { word: "Needs approval", n: o.waiting_for_approval.count, tone: "person", to: "/approvals" },
+  {
+    word: "Needs approval",
+    n: o.waiting_for_approval.count,
+    tone: "person",
+    to: "/approvals",
+    search: o.approvals_for_me.count ? {} : { whose: "all" },
+  },
   {
     word: "Failed, 24 h",
     n: o.unsuccessful_24h.count,
     tone: "wrong",
     to: "/runs",
-    search: { status: "failed,timed_out,terminated" },
+    search: failures(o),
     hours: o.hours.map((h) => h.failed),
   },
   { word: "Stuck", n: o.stuck.count, to: "/runs", search: { status: "stuck" } },
@@ -39,7 +52,7 @@ const figures = (o: Overview): Figure[] => [
     word: "Completed, 24 h",
     n: o.completed_24h.count,
     to: "/runs",
-    search: { status: "completed" },
+    search: { status: "completed", closed_after: since(o.completed_24h) },
     hours: o.hours.map((h) => h.completed),
   },
 ];

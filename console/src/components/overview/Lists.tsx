@@ -5,6 +5,7 @@ import { useNow } from "../../live/now";
 import { RiskMark, STATUS, StatusIcon, statusOf } from "../../status";
 import { Ago, Expiry, Progress } from "../Bits";
 import { Section } from "../Page";
+import { failures } from "./Figures";
 import classes from "./Overview.module.css";
 
 /** Approvals that the reader can decide, the most urgent first. */
@@ -76,14 +77,15 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
   );
 }
 
-export function FailedLately({ runs, total }: { runs: Run[]; total: number }) {
+/** Those that ended last, and how many there are in all. */
+export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overview }) {
   return (
     <Section
       title="Failed lately"
-      note={`${plural(total, "run")} in 24 h`}
+      note={`${plural(overview.unsuccessful_24h.count, "run")} in 24 h`}
       more="All failures"
       to="/runs"
-      search={{ status: "failed,timed_out,terminated" }}
+      search={failures(overview)}
     >
       {runs.length ? (
         <ul>

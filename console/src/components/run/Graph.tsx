@@ -1,8 +1,17 @@
 import { graphlib, layout } from "@dagrejs/dagre";
-import { Controls, Handle, MarkerType, Position, ReactFlow, type Node as Place, type NodeProps } from "@xyflow/react";
+import {
+  Controls,
+  Handle,
+  MarkerType,
+  Position,
+  ReactFlow,
+  type Edge as Line,
+  type Node as Place,
+  type NodeProps,
+  type ReactFlowInstance,
+} from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
-import { useMediaQuery } from "@mantine/hooks";
-import { useMemo } from "react";
+import { useMemo, useRef } from "react";
 import type { Timeline } from "../../api/client";
 import { count, span } from "../../format";
 import { KIND, STATUS, StatusIcon } from "../../status";
@@ -14,6 +23,7 @@ import classes from "./Graph.module.css";
 const WIDTH = 208;
 const HEIGHT = 46;
 const MOST = 400; // places: beyond them a graph shows nothing that a table doesn’t
+const READABLE = 0.7; // the least size of its words
 const NONE: ReadonlySet<string> = new Set();
 
 /** What a place says, also to those who hear it. */
@@ -36,8 +46,8 @@ function wordsOf(row: Row, end: number): { title: string; detail: string } {
 const statusOf = (row: Row) =>
   row.type === "step" ? row.node.status : row.type === "fanout" && row.fanout.failed ? "failed" : "completed";
 
-type Shown = Place<{ row: Row; end: number; across: boolean }, "step">;
-function StepPlace({ data: { row, end, across }, selected }: NodeProps<Shown>) {
+type Shown = Place<{ row: Row; end: number }, "step">;
+function StepPlace({ data: { row, end }, selected }: NodeProps<Shown>) {
   const { title, detail } = wordsOf(row, end);
   const status = statusOf(row);
   const { Icon } = KIND[row.type === "step" ? row.node.kind : row.type === "usual" ? row.usual.kind : "tool"];
@@ -48,7 +58,7 @@ function StepPlace({ data: { row, end, across }, selected }: NodeProps<Shown>) {
       data-status={status}
       data-usual={row.type === "usual" || undefined}
     >
-      <Handle type="target" position={across ? Position.Left : Position.Top} isConnectable={false} />
+      <Handle type="target" position={Position.Top} isConnectable={false} />
       <span className={classes.icon}>
         {status === "completed" ? (
           <Icon size={15} strokeWidth={1.8} aria-hidden />
@@ -58,7 +68,7 @@ function StepPlace({ data: { row, end, across }, selected }: NodeProps<Shown>) {
       </span>
       <b className="cut">{title}</b>
       <span className="cut">{detail}</span>
-      <Handle type="source" position={across ? Position.Right : Position.Bottom} isConnectable={false} />
+      <Handle type="source" position={Position.Bottom} isConnectable={false} />
     </div>
   );
 }
@@ -75,27 +85,27 @@ interface Props {
 }
 /** The graph of a run, on demand. The timeline says the same as a table, and is what a screen reader reads. */
 export default function Graph({ nodes, folded, usual, end, selected, onSelect }: Props) {
-  const across = useMediaQuery("(min-width: 821px)", matchMedia("(min-width: 821px)").matches) ?? true;
+  const box = useRef<HTMLElement>(null);
   // Where things are changes with the steps, not with every second of a running one.
   const drawn = useMemo(() => {
-    const roots = vertices(toRows(nodes, NONE, NONE, end, folded), end);
-    const all = flat(roots);
+    const all = toRows(nodes, NONE, NONE, end, folded);
+    const roots = vertices(all.slice(0, MOST), end);
     const next = usualRows(usual?.steps ?? [], usual?.runs ?? 0);
-    const rows = [...all.map((v) => v.row), ...next];
-    const shown = new Set(rows.slice(0, MOST).map((r) => r.key));
+    const rows = [...flat(roots).map((v) => v.row), ...next];
     const lines = edges(
       roots,
       next.map((r) => r.key),
-    ).filter((e) => shown.has(e.from) && shown.has(e.to));
+    );
     const g = new graphlib.Graph();
-    g.setGraph({ rankdir: across ? "LR" : "TB", nodesep: 14, ranksep: 44, marginx: 24, marginy: 24 });
+    g.setGraph({ rankdir: "TB", nodesep: 16, ranksep: 34, marginx: 24, marginy: 24 });
     g.setDefaultEdgeLabel(() => ({}));
-    for (const key of shown) g.setNode(key, { width: WIDTH, height: HEIGHT });
+    for (const { key } of rows) g.setNode(key, { width: WIDTH, height: HEIGHT });
     for (const e of lines) g.setEdge(e.from, e.to);
     layout(g);
-    const at = new Map([...shown].map((key) => [key, g.node(key) as { x: number; y: number }]));
-    return { rows: rows.slice(0, MOST), left: rows.length - shown.size, lines, at };
-  }, [nodes, folded, usual, across]);
+    const at = new Map(rows.map(({ key }) => [key, g.node(key) as { x: number; y: number }]));
+    const { width = 0, height = 0 } = g.graph();
+    return { rows, left: Math.max(0, all.length - MOST), lines, at, width, height };
+  }, [nodes, folded, usual]);
   const places = drawn.rows.map((row): Shown => {
     const { title, detail } = wordsOf(row, end);
     const at = drawn.at.get(row.key)!;
@@ -105,18 +115,28 @@ export default function Graph({ nodes, folded, usual, end, selected, onSelect }:
       position: { x: at.x - WIDTH / 2, y: at.y - HEIGHT / 2 },
       width: WIDTH,
       height: HEIGHT,
-      data: { row, end, across },
+      data: { row, end },
       selected: row.key === selected,
       selectable: row.type === "step",
       focusable: row.type === "step",
       ariaLabel: `${title}, ${STATUS[statusOf(row)].word}, ${detail}`,
     };
   });
+  /** All of it, where it can be read so; else what is selected, or its beginning. */
+  function open(flow: Pick<ReactFlowInstance, "setViewport">) {
+    const { clientWidth, clientHeight } = box.current!;
+    const zoom = Math.min(1, Math.max(READABLE, Math.min(clientWidth / drawn.width, clientHeight / drawn.height)));
+    const spare = { x: clientWidth - drawn.width * zoom, y: clientHeight - drawn.height * zoom };
+    const at = drawn.at.get(selected ?? "");
+    const x = spare.x >= 0 || !at ? spare.x / 2 : clientWidth / 2 - at.x * zoom;
+    const y = spare.y >= 0 ? spare.y / 2 : at ? clientHeight / 2 - at.y * zoom : 0;
+    void flow.setViewport({ x, y: Math.min(y, Math.max(0, spare.y / 2)), zoom });
+  }
   return (
-    <section className={classes.graph} aria-label="Graph of the steps">
+    <section ref={box} className={classes.graph} aria-label="Graph of the steps">
       <ReactFlow
         nodes={places}
-        edges={drawn.lines.map((e) => ({
+        edges={drawn.lines.map((e): Line => ({
           id: `${e.from}>${e.to}`,
           source: e.from,
           target: e.to,
@@ -132,8 +152,7 @@ export default function Graph({ nodes, folded, usual, end, selected, onSelect }:
         nodesConnectable={false}
         edgesFocusable={false}
         deleteKeyCode={null}
-        fitView
-        fitViewOptions={{ maxZoom: 1, minZoom: 0.4 }}
+        onInit={open}
         minZoom={0.1}
         proOptions={{ hideAttribution: true }}
         ariaLabelConfig={{

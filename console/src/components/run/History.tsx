@@ -32,9 +32,9 @@ function about(e: HistoryEvent): string {
   const named = [a.activityType, a.workflowType].find(
     (t): t is { name: string } => !!t && typeof t === "object" && "name" in t,
   );
-  const found = named?.name ?? a.signalName ?? a.timerId ?? a.markerName ?? a.activityId ?? a.identity ?? "";
+  const found = named?.name ?? a.signalName ?? a.timerId ?? a.markerName ?? a.activityId ?? "";
   const since = a.scheduledEventId ?? a.startedEventId ?? a.initiatedEventId;
-  return `${String(found)}${since ? ` of event ${String(since)}` : ""}`;
+  return [String(found), since ? `event ${String(since)}` : ""].filter(Boolean).join(", ");
 }
 function Event({ event }: { event: HistoryEvent }) {
   const [open, setOpen] = useState(false);

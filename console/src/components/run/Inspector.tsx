@@ -91,11 +91,14 @@ interface Props {
 /** One step: what it took and gave, its tries, and the rule that it is under. */
 export function Inspector({ run, step, picked, onClose }: Props) {
   const [tab, setTab] = useState<Tab>(step.attempt_count > 1 ? "tries" : step.error_type ? "output" : "input");
-  const { data: whole } = useQuery(q.runs.step(run.run_id, step));
   const kind = KIND[step.kind];
   const pending = run.approvals.some((a) => a.approval_id === step.approval_id && a.status === "pending");
   const asked = useRef(false); // what was decided here stays in sight
   asked.current ||= pending;
+  // A call that waits has nothing but its input, which is in the letter; and not every tab shows what only the whole step has.
+  const needed = tab === "input" || tab === "output" || step.kind === "agent" || step.kind === "child";
+  const { data: whole } = useQuery({ ...q.runs.step(run.run_id, step), enabled: needed && !pending });
+  const { data: letter } = useQuery({ ...q.approvals.one(step.approval_id ?? ""), enabled: pending });
   useKeys({ Escape: onClose });
   const error = whole?.error ?? whole?.live_error;
   return (
@@ -131,8 +134,8 @@ export function Inspector({ run, step, picked, onClose }: Props) {
         {tab === "input" && (
           <>
             <Payload
-              payload={whole?.input}
-              visible={run.payloads_visible}
+              payload={pending ? letter?.payload : whole?.input}
+              visible={run.payloads_visible || (pending && letter?.payloads_visible)}
               href={q.runs.download(run.run_id, step, "input")}
             />
             {whole?.original_input && (

@@ -1,10 +1,11 @@
 import { Menu } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { Ban, Ellipsis, Pause, Play } from "lucide-react";
+import { Ban, CopyPlus, Ellipsis, Hand, OctagonX, Pause, Play, type LucideIcon } from "lucide-react";
 import { useState } from "react";
 import type { RunDetail } from "../../api/client";
 import { act, type Verb } from "../../api/queries/runs";
+import { useOffers, type Offer } from "../../live/offers";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
 import classes from "./RunHead.module.css";
@@ -12,23 +13,27 @@ import { useCutOff } from "../States";
 
 interface VerbText {
   word: string;
+  Icon: LucideIcon;
   says: string;
   danger?: boolean;
 }
 const VERBS: Record<Verb, VerbText> = {
   pause: {
     word: "Pause",
+    Icon: Pause,
     says: "What runs now goes on; nothing new is called until somebody resumes it. Timers and expiries go on.",
   },
-  resume: { word: "Resume", says: "The calls that were held are made now." },
-  cancel: { word: "Cancel", says: "The run is asked to stop, and may clean up first.", danger: true },
+  resume: { word: "Resume", Icon: Play, says: "The calls that were held are made now." },
+  cancel: { word: "Cancel", Icon: Ban, says: "The run is asked to stop, and may clean up first.", danger: true },
   terminate: {
     word: "Terminate",
+    Icon: OctagonX,
     says: "The run stops at once, and can’t clean up. What its tools have begun is not undone.",
     danger: true,
   },
   interrupt: {
     word: "Interrupt",
+    Icon: Hand,
     says: "What the agent does now is stopped, and the run pauses. Resumed, the agent goes on with your message.",
   },
 };
@@ -43,6 +48,20 @@ export function RunVerbs({ run }: { run: RunDetail }) {
   const go = useNavigate();
   const verbs = run.actions.filter((a) => isVerb(a.verb));
   const can = (v: Verb) => !away && verbs.some((a) => a.verb === v && a.allowed);
+  const offers: Offer[] = [
+    ...verbs.map(({ verb, allowed, reason }) => ({
+      word: VERBS[verb as Verb].word,
+      Icon: VERBS[verb as Verb].Icon,
+      more: allowed ? undefined : (reason ?? undefined),
+      act: can(verb as Verb) ? () => setAsked(verb as Verb) : undefined,
+    })),
+    {
+      word: "Start another like this",
+      Icon: CopyPlus,
+      act: () => void go({ to: "/workflows/$name", params: { name: run.workflow }, search: { from: run.run_id } }),
+    },
+  ];
+  useOffers("This run", offers);
   return (
     <>
       {can("resume") && (
@@ -67,21 +86,14 @@ export function RunVerbs({ run }: { run: RunDetail }) {
           </Button>
         </Menu.Target>
         <Menu.Dropdown>
-          {verbs.map((a) => (
-            <Menu.Item key={a.verb} disabled={!a.allowed || away} onClick={() => setAsked(a.verb as Verb)}>
+          {offers.map(({ word, more, act }) => (
+            <Menu.Item key={word} disabled={!act} onClick={act}>
               <span className={classes.verb}>
-                {VERBS[a.verb as Verb].word}
-                {!a.allowed && a.reason && <i>{a.reason}</i>}
+                {word}
+                {more && <i>{more}</i>}
               </span>
             </Menu.Item>
           ))}
-          <Menu.Item
-            onClick={() =>
-              void go({ to: "/workflows/$name", params: { name: run.workflow }, search: { from: run.run_id } })
-            }
-          >
-            Start another like this
-          </Menu.Item>
         </Menu.Dropdown>
       </Menu>
       {asked && (

@@ -33,11 +33,13 @@ export function vertices(rows: Row[], end: number): Vertex[] {
   }
   return roots;
 }
+const AT_ONCE = 5; // milliseconds between calls that were made together
+const ended = (s: Vertex, vertex: Vertex) =>
+  s.to <= vertex.from || (s.row.type === "step" && s.row.node.local && s.from + AT_ONCE < vertex.from);
 /** Those that ended before it began, without those that had ended before one of the others began. */
 function before(vertex: Vertex, siblings: Vertex[]): Vertex[] {
-  const done = siblings.filter((s) => s !== vertex && s.to <= vertex.from && s.from < vertex.from);
-  const latest = Math.max(...done.map((s) => s.from));
-  return done.filter((s) => s.to > latest || s.from === latest);
+  const done = siblings.filter((s) => s !== vertex && s.from < vertex.from && ended(s, vertex));
+  return done.filter((s) => !done.some((later) => later.from > s.from && ended(s, later)));
 }
 /** Those of a group that nothing of it follows; of one that has others inside, the last of these. */
 function ends(siblings: Vertex[]): Vertex[] {

@@ -1,6 +1,6 @@
 import { ChevronRight } from "lucide-react";
 import { count, words } from "../../format";
-import { KIND, StatusIcon } from "../../status";
+import { KIND, STATUS, StatusIcon } from "../../status";
 import type { Row } from "./rows";
 import classes from "./Timeline.module.css";
 
@@ -18,7 +18,12 @@ function Icon({ row }: { row: Row }) {
   }
   if (row.node.status !== "completed") return <StatusIcon status={row.node.status} />;
   const { Icon } = KIND[row.node.kind];
-  return <Icon size={14} strokeWidth={1.8} aria-hidden />;
+  return (
+    <>
+      <Icon size={14} strokeWidth={1.8} aria-hidden />
+      <span className="visually-hidden">{STATUS.completed.word}</span>
+    </>
+  );
 }
 function Text({ row }: { row: Row }) {
   if (row.type === "step")

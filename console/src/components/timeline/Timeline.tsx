@@ -4,7 +4,7 @@ import { span, tokens, usd } from "../../format";
 import type { Timeline as Data } from "../../api/client";
 import type { Node } from "./model";
 import { Name } from "./Name";
-import { toRows, usualRows, type Folded, type Row } from "./rows";
+import { restOf, toRows, usualRows, type Folded, type Row } from "./rows";
 import { makeScale, type Scale } from "./scale";
 import classes from "./Timeline.module.css";
 import { Track } from "./Track";
@@ -84,7 +84,12 @@ function Figures({ row, spent, end }: { row: Row; spent: boolean; end: number })
       {spent && (
         <>
           <span role="gridcell" className={classes.fig}>
-            {node?.tokens !== undefined && tokens(node.tokens)}
+            {node?.tokens !== undefined && (
+              <>
+                {tokens(node.tokens)}
+                <span className="visually-hidden"> tokens</span>
+              </>
+            )}
           </span>
           <span role="gridcell" className={classes.fig}>
             {node?.tokens !== undefined && (node.usd != null ? usd(node.usd, 3) : "unpriced")}
@@ -92,6 +97,7 @@ function Figures({ row, spent, end }: { row: Row; spent: boolean; end: number })
         </>
       )}
       <span role="gridcell" className={classes.fig} data-took>
+        {t !== undefined && <span className="visually-hidden">took </span>}
         {t !== undefined && span(t)}
       </span>
     </>
@@ -125,7 +131,13 @@ export function Timeline(p: Props) {
     0,
     rows.findIndex((r) => r.key === p.selected),
   );
+  useEffect(() => {
+    for (const r of rows)
+      if (r.type === "fanout" && r.inside.some((n) => n.key === p.selected))
+        setOpened((o) => new Set([...o, r.key, restOf(r.fanout)]));
+  }, [p.selected]);
   const [focused, setFocused] = useState<number>();
+  const wanted = useRef<number>(undefined);
   const current = Math.min(rows.length - 1, focused ?? at);
   const toggle = (row: Row) => {
     if (row.type === "step") return setClosed((c) => flipped(c, row.key));
@@ -136,10 +148,18 @@ export function Timeline(p: Props) {
   const folds = (row: Row) => (row.type === "step" ? row.kids : row.type !== "usual");
   const focus = (to: number) => {
     const next = Math.min(rows.length - 1, Math.max(0, to));
+    wanted.current = next;
     setFocused(next);
     list.scrollToIndex(next);
-    requestAnimationFrame(() => box.current?.querySelector<HTMLElement>(`[data-index="${next}"]`)?.focus());
   };
+  // A row that was out of sight is there only after the list has scrolled.
+  useEffect(() => {
+    const row =
+      wanted.current !== undefined && box.current?.querySelector<HTMLElement>(`[data-index="${wanted.current}"]`);
+    if (!row) return;
+    wanted.current = undefined;
+    row.focus();
+  });
   function onKeyDown(e: KeyboardEvent) {
     const row = rows[current];
     const to = {
@@ -152,6 +172,7 @@ export function Timeline(p: Props) {
     }[e.key];
     if (row && (e.key === "Enter" || e.key === " ")) press(row);
     else if (row && e.key === "ArrowRight" && folds(row) && !row.open) toggle(row);
+    else if (row && e.key === "ArrowRight" && (rows[current + 1]?.depth ?? 0) > row.depth) focus(current + 1);
     else if (row && e.key === "ArrowLeft" && folds(row) && row.open) toggle(row);
     else if (row && e.key === "ArrowLeft" && row.depth > 0)
       focus(rows.slice(0, current).findLastIndex((r) => r.depth < row.depth));

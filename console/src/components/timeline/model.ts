@@ -1,6 +1,6 @@
 /** What the timeline draws: a run's steps in milliseconds, with their tries and waits. */
 import type { Risk, TimelineStep } from "../../api/client";
-import { sentence } from "../../format";
+import { sentence, words } from "../../format";
 import type { Kind, Status } from "../../status";
 
 export interface Try {
@@ -29,6 +29,8 @@ export interface Node {
   risk?: Risk;
   approval?: string;
   attempts: number;
+  /** It ran within a task of the workflow: history has its end only with the end of that task. */
+  local: boolean;
 }
 export const keyOf = (s: Pick<TimelineStep, "execution_id" | "event_id">) => `${s.execution_id}.${s.event_id}`;
 
@@ -85,7 +87,8 @@ export function toNode(s: TimelineStep): Node {
     parent: s.parent == null ? null : `${s.execution_id}.${s.parent}`,
     kind: s.kind,
     name: s.name,
-    title: sentence(s.title),
+    title: s.title === s.name ? words(s.name) : sentence(s.title),
+    local: !!s.local,
     label: s.label ?? undefined,
     status: statusOfStep(s),
     from,

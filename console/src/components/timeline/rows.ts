@@ -18,7 +18,7 @@ export interface Fanout {
 }
 export type Row =
   | { type: "step"; key: string; depth: number; node: Node; kids: boolean; open: boolean }
-  | { type: "fanout"; key: string; depth: number; fanout: Fanout; open: boolean }
+  | { type: "fanout"; key: string; depth: number; fanout: Fanout; open: boolean; inside: Node[] }
   | { type: "rest"; key: string; depth: number; fanout: Fanout; open: boolean }
   | { type: "usual"; key: string; depth: number; usual: UsualStep; of: number; open: false };
 
@@ -114,6 +114,8 @@ function tree(nodes: Node[], { groups: all, inside }: Folded) {
   return { children, folded, members };
 }
 
+/** The key of the row under which those are that are done. */
+export const restOf = (fanout: Fanout) => `rest.${fanout.key}`;
 /** `closed`: what the reader folded. `opened`: fan-outs that are open, and their rests (`rest.…`). */
 export function toRows(
   nodes: Node[],
@@ -132,11 +134,11 @@ export function toRows(
   };
   const fan = (fanout: Fanout, inside: Node[], depth: number) => {
     const open = opened.has(fanout.key);
-    rows.push({ type: "fanout", key: fanout.key, depth, fanout, open });
+    rows.push({ type: "fanout", key: fanout.key, depth, fanout, open, inside });
     if (!open) return;
     inside.filter((n) => n.status !== "completed").forEach((n) => put(n, depth + 1));
     const done = inside.filter((n) => n.status === "completed");
-    const rest = `rest.${fanout.key}`;
+    const rest = restOf(fanout);
     if (done.length) rows.push({ type: "rest", key: rest, depth: depth + 1, fanout, open: opened.has(rest) });
     if (opened.has(rest)) done.forEach((n) => put(n, depth + 1));
   };
