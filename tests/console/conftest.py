@@ -46,6 +46,11 @@ async def shown(page: Page) -> None:
     await expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
 
 
+async def live(page: Page) -> None:
+    """Wait until the page hears what happens."""
+    await expect(page.get_by_role("navigation", name="Console").get_by_text("Live", exact=False)).to_be_visible()
+
+
 @pytest.fixture(scope="session")
 def dist() -> Path:
     """The built console."""

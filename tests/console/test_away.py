@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.api.conftest import Proxy
-from tests.console.conftest import LOADS, LOST, Pages, status
+from tests.console.conftest import LOADS, LOST, Pages, live, status
 from tests.console.stack import Stack
 
 TEMPORAL_AWAY = "Temporal does not answer"
@@ -40,7 +40,7 @@ async def test_what_happens_while_the_api_is_away_is_on_the_open_page_once_it_is
     refund = page.get_by_role("treegrid", name="Steps").get_by_role("row").filter(has_text="Refund ticket")
     sentence = page.locator("p[role=status]").first
     await expect(sentence).to_contain_text("Refund ticket")
-    await expect(page.get_by_text("Live", exact=False).first).to_be_visible()
+    await live(page)
     loaded = await page.evaluate(LOADS)
     page_of.expect(LOST, status(503))
     await stack.kill()

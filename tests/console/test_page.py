@@ -15,7 +15,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, Request, expect
 
 from tests.console.conftest import Pages, shown, status
-from tests.console.stack import Stack
+from tests.console.stack import ROOT, Stack
 
 KILO = 1000
 PAGE_BUDGETS = {"screens/Overview": 220 * KILO, "screens/Run": 270 * KILO}
@@ -167,11 +167,39 @@ async def test_the_sign_in_page_can_be_used_by_everybody(page_of: Pages, stack: 
     await reader.begin()
     await reader.read()
     assert not reader.found, "\n".join(reader.found)
+    # What is wrong would be found: a control without a name, and words that can't be read.
+    await page.evaluate(
+        """() => {
+            const pale = document.createElement("p");
+            pale.textContent = "pale";
+            pale.style.color = "#aaa";
+            pale.style.background = "#fff";
+            document.querySelector("main").append(document.createElement("button"), pale);
+        }"""
+    )
+    await reader.read()
+    for rule in ("light button-name", "light color-contrast", "dark color-contrast"):
+        assert any(rule in each for each in reader.found), rule
 
 
 SCREENS = {
-    "operate": ("/", "/approvals?whose=all", "/approvals/{approval}", "/runs", "/runs/{run}", "/runs/gone"),
-    "catalog": ("/workflows", "/workflows/support_triage", "/agents/triager", "/tools", "/tools/refund_ticket"),
+    "operate": (
+        "/",
+        "/approvals",
+        "/approvals?whose=all",
+        "/approvals/{approval}",
+        "/runs",
+        "/runs/{run}",
+        "/runs/gone",
+    ),
+    "catalog": (
+        "/workflows",
+        "/workflows/support_triage",
+        "/agents",
+        "/agents/triager",
+        "/tools",
+        "/tools/refund_ticket",
+    ),
     "system": (
         "/workers",
         "/audit",
@@ -182,6 +210,16 @@ SCREENS = {
         "/no/such/page",
     ),
 }
+
+
+def test_every_screen_of_the_router_is_among_those_read():
+    router = (ROOT / "console" / "src" / "router.tsx").read_text()
+    routes = re.findall(r'\bat\("([^"]+)"', router)
+    assert len(routes) > 10
+    read = [path.partition("?")[0] for paths in SCREENS.values() for path in paths]
+    for route in routes:
+        pattern = re.sub(r"\$\w+", "[^/]+", route)
+        assert any(re.fullmatch(pattern, path) for path in read), route
 
 
 @pytest.mark.parametrize("part", SCREENS)

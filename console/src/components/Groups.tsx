@@ -1,10 +1,13 @@
 import { ChevronRight, Layers } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import type { Approval } from "../api/client";
 import { agentTitle, flowTitle, left, shortId, words } from "../format";
 import { useNow } from "../live/now";
 import classes from "../screens/Inbox.module.css";
 import { RiskMark } from "../status";
+import { visible } from "../unseen";
+import { own } from "./letter/schema";
+import { Text } from "./Text";
 
 export const ALIKE = 3; // so many of one shape are one row
 const COLUMNS = 3;
@@ -27,7 +30,7 @@ export function groupsOf(items: Approval[]): Group[] {
 /** The names of the arguments in which these differ; the first few. */
 export function differing(items: Approval[]): string[] {
   const names = new Set(items.flatMap((a) => Object.keys(a.arguments ?? {})));
-  return [...names].filter((n) => new Set(items.map((a) => a.arguments?.[n])).size > 1).slice(0, COLUMNS);
+  return [...names].filter((n) => new Set(items.map((a) => own(a.arguments ?? {}, n))).size > 1).slice(0, COLUMNS);
 }
 /** Approvals of one shape together, in the order of the first of each. */
 export function shapesOf(items: Approval[]): Approval[][] {
@@ -39,6 +42,15 @@ export function shapesOf(items: Approval[]): Approval[][] {
   return [...shapes.values()].flatMap((s) => (s.length >= ALIKE ? [s] : s.map((a) => [a])));
 }
 
+function Left({ until, now }: { until: string | null; now: number }) {
+  if (!until) return null;
+  return (
+    <>
+      {left(until, now)}
+      <span className="visually-hidden"> left</span>
+    </>
+  );
+}
 interface RowProps {
   a: Approval;
   at: boolean;
@@ -55,13 +67,15 @@ export function ApprovalRow({ a, at, onOpen }: RowProps) {
         data-id={a.approval_id}
         onClick={() => onOpen(a.approval_id)}
       >
-        <b className="cut">{a.title}</b>
+        <b className="cut">
+          <Text>{a.title}</Text>
+        </b>{" "}
         <span className={classes.left} data-soon={a.expires_soon || undefined}>
-          {a.status === "pending" ? a.expires_at && left(a.expires_at, now) : a.status}
-        </span>
+          {a.status === "pending" ? <Left until={a.expires_at} now={now} /> : a.status}
+        </span>{" "}
         <span className="cut muted">
-          {[a.agent ? agentTitle(a) : flowTitle(a), a.reference].filter(Boolean).join(" · ")}
-        </span>
+          <Text>{[a.agent ? agentTitle(a) : flowTitle(a), a.reference].filter(Boolean).join(" · ")}</Text>
+        </span>{" "}
         {a.risk === "destructive" && <RiskMark risk={a.risk} />}
       </button>
     </li>
@@ -70,31 +84,40 @@ export function ApprovalRow({ a, at, onOpen }: RowProps) {
 /** Approvals of one shape: one row, that opens to a table of what differs. */
 export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | undefined; onOpen(id: string): void }) {
   const inside = items.some((a) => a.approval_id === at);
-  const [picked, setOpen] = useState<boolean>();
-  const open = picked ?? inside;
+  const [open, setOpen] = useState(inside);
+  useEffect(() => {
+    if (inside) setOpen(true); // the keys have moved into it
+  }, [inside]);
   const now = useNow();
   const first = items[0]!;
+  const title = first.tool_title ?? first.title;
   const columns = differing(items);
   return (
     <li className={classes.same}>
       <button type="button" className={classes.row} aria-expanded={open} onClick={() => setOpen(!open)}>
         <b className="cut">
-          <Layers size={13} aria-hidden /> {first.tool_title ?? first.title}, {items.length} alike
-        </b>
+          <Layers size={13} aria-hidden /> <Text>{title}</Text>, {items.length} alike
+        </b>{" "}
         <span className={classes.left} data-soon={first.expires_soon || undefined}>
-          {first.expires_at && left(first.expires_at, now)}
+          <Left until={first.expires_at} now={now} />
+        </span>{" "}
+        <span className="cut muted">
+          {columns.length ? (
+            <Text>{`they differ in ${columns.map(words).join(", ").toLowerCase()}`}</Text>
+          ) : (
+            "show each"
+          )}
         </span>
-        <span className="cut muted">{open ? "fold them" : "show each"}</span>
         <ChevronRight size={13} aria-hidden data-open={open || undefined} />
       </button>
       {open && (
-        <table aria-label={`${first.tool_title ?? first.title}, what differs`}>
+        <table aria-label={`${visible(title)}, what differs`}>
           <thead>
             <tr>
               <th scope="col">Run</th>
               {columns.map((c) => (
                 <th key={c} scope="col">
-                  {words(c)}
+                  <Text>{words(c)}</Text>
                 </th>
               ))}
               <th scope="col">Left</th>
@@ -108,13 +131,15 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
                 onClick={() => onOpen(a.approval_id)}
               >
                 <td>
-                  <button type="button" aria-label={a.title}>
-                    {a.reference ?? shortId(a.run_id)}
+                  <button type="button" aria-label={visible(a.title)}>
+                    <Text>{a.reference ?? shortId(a.run_id)}</Text>
                   </button>
                 </td>
                 {columns.map((c) => (
                   <td key={c}>
-                    <span className="cut">{String(a.arguments?.[c] ?? "")}</span>
+                    <span className="cut">
+                      <Text>{String(own(a.arguments ?? {}, c) ?? "")}</Text>
+                    </span>
                   </td>
                 ))}
                 <td>{a.expires_at && left(a.expires_at, now)}</td>

@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import type { Search } from "../router";
 import classes from "./Page.module.css";
 import { useOverview } from "./useOverview";
+import { Text } from "./Text";
 
 interface Crumb {
   word: string;
@@ -30,10 +31,12 @@ export function Bar({ crumbs, children }: { crumbs: Crumb[]; children?: ReactNod
             {i > 0 && <ChevronRight size={13} aria-hidden />}
             {c.to && i < crumbs.length - 1 ? (
               <Link to={c.to} search={c.search ?? {}}>
-                {c.word}
+                <Text>{c.word}</Text>
               </Link>
             ) : (
-              <h1>{c.word}</h1>
+              <h1>
+                <Text>{c.word}</Text>
+              </h1>
             )}
           </li>
         ))}

@@ -1,6 +1,7 @@
 import { bytes } from "../format";
 import { Json } from "./Json";
 import { Hidden } from "./States";
+import { Text } from "./Text";
 
 /** A stored value: the value, the values of several arguments, the beginning of a large one, or bytes that nothing could read. */
 interface Stored {
@@ -25,7 +26,9 @@ export function Payload({ payload, visible = true, href }: { payload: unknown; v
     return (
       <>
         <p className="muted">The beginning of a large value{size !== undefined && `, ${bytes(size)} in all`}.</p>
-        <pre className="mono">{stored.preview}</pre>
+        <pre className="mono">
+          <Text>{stored.preview ?? ""}</Text>
+        </pre>
         {href && (
           <a href={href} download className="link">
             Download the whole value

@@ -6,6 +6,7 @@ import { useNow } from "../live/now";
 import classes from "../screens/Runs.module.css";
 import { STATUS, StatusIcon, statusOf } from "../status";
 import { Ago, Progress } from "./Bits";
+import { Text } from "./Text";
 
 const HOUR = 3_600_000;
 
@@ -17,7 +18,9 @@ function Says({ r }: { r: Run }) {
   if (s === "approval")
     return (
       <>
-        <b>{r.current_step}</b>
+        <b>
+          <Text>{r.current_step ?? ""}</Text>
+        </b>
         {r.next_at && (
           <>
             , <em data-soon={Date.parse(r.next_at) - now < HOUR || undefined}>{rest} left</em>
@@ -28,13 +31,19 @@ function Says({ r }: { r: Run }) {
   if (s === "retrying")
     return (
       <>
-        <b>{r.current_step}</b> {rest && `again in ${rest}`}
+        <b>
+          <Text>{r.current_step ?? ""}</Text>
+        </b>{" "}
+        {rest && `again in ${rest}`}
       </>
     );
   if (s === "sleeping")
     return (
       <>
-        <b>{r.current_step}</b> {rest && `in ${rest}`}
+        <b>
+          <Text>{r.current_step ?? ""}</Text>
+        </b>{" "}
+        {rest && `in ${rest}`}
       </>
     );
   if (s === "queued")
@@ -45,7 +54,7 @@ function Says({ r }: { r: Run }) {
           : "starts when a worker is free"}
       </>
     );
-  return <>{r.status_reason ?? r.current_step ?? ""}</>;
+  return <Text>{r.status_reason ?? r.current_step ?? ""}</Text>;
 }
 export const RunRow = memo(function RunRow({ r }: { r: Run }) {
   const s = statusOf(r);
@@ -53,7 +62,10 @@ export const RunRow = memo(function RunRow({ r }: { r: Run }) {
     <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.row} data-tone={STATUS[s].tone}>
       <StatusIcon status={s} />
       <span className="cut">
-        <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
+        <b>{flowTitle(r)}</b>{" "}
+        <span className="muted">
+          <Text>{r.reference ?? ""}</Text>
+        </span>
       </span>
       <span className={`cut ${classes.says}`}>
         <Says r={r} />

@@ -51,9 +51,12 @@ function Places({ mine }: { mine: number }) {
 function Page({ children }: { children: ReactNode }) {
   const main = useRef<HTMLElement>(null);
   const path = useLocation().pathname;
+  const was = useRef(path);
   useEffect(() => {
     visit(path);
-    if (document.activeElement === document.body) main.current?.focus({ preventScroll: true });
+    const moved = was.current !== path;
+    was.current = path;
+    if (moved && document.activeElement === document.body) main.current?.focus({ preventScroll: true });
   }, [path]);
   return (
     <main id="main" ref={main} tabIndex={-1} className={classes.main}>

@@ -1,12 +1,17 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
-import { ArrowUpRight } from "lucide-react";
+import { ArrowUpRight, Info } from "lucide-react";
+import { useState } from "react";
 import type { ApprovalDetail } from "../api/client";
 import * as q from "../api/queries";
+import { LISTS } from "../api/queries/approvals";
 import { Ident } from "../components/Bits";
+import { Button } from "../components/Button";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
+import { Side } from "../components/Side";
 import { Failed, Skeleton } from "../components/States";
+import { Text } from "../components/Text";
 import { agentTitle, digestGroups, exact, flowTitle, moment, shortId } from "../format";
 import { StatusIcon, statusOf } from "../status";
 import classes from "./Approval.module.css";
@@ -17,9 +22,15 @@ function Why({ a }: { a: ApprovalDetail }) {
     <section>
       <h3>Why you are asked</h3>
       <p>
-        <b>{a.rule.title}</b>
+        <b>
+          <Text>{a.rule.title}</Text>
+        </b>
       </p>
-      {a.rule.reason && <p>{a.rule.reason}</p>}
+      {a.rule.reason && (
+        <p>
+          <Text>{a.rule.reason}</Text>
+        </p>
+      )}
       <p className="muted">
         {a.rule.created_by && a.rule.created_at && `${a.rule.created_by}, ${moment(a.rule.created_at)} · `}
         {a.tool ? (
@@ -57,9 +68,9 @@ function Behind({ a }: { a: ApprovalDetail }) {
   );
 }
 /** What one looks up beside the letter: the rule, who may answer, the run behind it, the proof. */
-function Aside({ a }: { a: ApprovalDetail }) {
+function About({ a }: { a: ApprovalDetail }) {
   return (
-    <aside className={classes.aside} aria-label="About this approval">
+    <div className={classes.about}>
       <Why a={a} />
       <section>
         <h3>Who may answer</h3>
@@ -68,7 +79,9 @@ function Aside({ a }: { a: ApprovalDetail }) {
       {a.status === "pending" && a.expires_at && (
         <section>
           <h3>If nobody does</h3>
-          <p>It expires {moment(a.expires_at)}, and the call is not made.</p>
+          <p>
+            It expires {moment(a.expires_at)}, and the call is not made{a.agent && ": the agent is given a no"}.
+          </p>
         </section>
       )}
       <Behind a={a} />
@@ -87,15 +100,18 @@ function Aside({ a }: { a: ApprovalDetail }) {
           </dd>
         </dl>
       </section>
-    </aside>
+    </div>
   );
 }
 
-/** The letter on a page of its own. */
+/** The letter on a page of its own; after it the next that this person can decide. */
 export default function Approval() {
   const { id } = useParams({ strict: false }) as { id: string };
   const go = useNavigate();
+  const [about, setAbout] = useState(false);
+  const [first] = useState(id);
   const { data: a, error, refetch } = useQuery(q.approvals.one(id));
+  const { data: mine } = useQuery(q.approvals.list(LISTS.me));
   const crumbs = [{ word: "Approvals", to: "/approvals" }, { word: a?.reference ?? shortId(id) }];
   if (!a)
     return (
@@ -104,14 +120,27 @@ export default function Approval() {
         {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={8} />}
       </>
     );
+  const next = mine?.items.find((other) => other.approval_id !== id);
+  const onDecided = () =>
+    next
+      ? void go({ to: "/approvals/$id", params: { id: next.approval_id }, replace: true })
+      : void go({ to: "/approvals" });
   return (
     <>
-      <Bar crumbs={crumbs} />
+      <Bar crumbs={crumbs}>
+        <span className={classes.open}>
+          <Button look="quiet" icon={<Info size={14} aria-hidden />} onClick={() => setAbout(true)}>
+            About it
+          </Button>
+        </span>
+      </Bar>
       <div className={classes.page}>
         <div className={classes.letter}>
-          <Letter key={id} approval={a} wide onDecided={() => void go({ to: "/approvals" })} />
+          <Letter key={id} approval={a} wide follows={id !== first} onDecided={onDecided} />
         </div>
-        <Aside a={a} />
+        <Side label="About this approval" picked={about} onClose={() => setAbout(false)}>
+          <About a={a} />
+        </Side>
       </div>
     </>
   );

@@ -5,12 +5,13 @@ import { Inbox as InboxIcon, Maximize2 } from "lucide-react";
 import { useEffect, useMemo, useState } from "react";
 import type { Approval } from "../api/client";
 import * as q from "../api/queries";
-import type { ApprovalFilter } from "../api/queries/approvals";
+import { LISTS } from "../api/queries/approvals";
 import { Kbd } from "../components/Button";
 import { Alike, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
+import { plural } from "../format";
 import { useKeys } from "../live/keys";
 import type { Search } from "../router";
 import classes from "./Inbox.module.css";
@@ -19,13 +20,14 @@ const PHONE = "(max-width: 820px)";
 const TYPING = 200; // ms
 const WHOSE = { me: "For me", all: "All that wait", done: "Decided" } as const;
 type Whose = keyof typeof WHOSE;
-const FILTERS: Record<Whose, ApprovalFilter> = {
-  me: { status: ["pending"], decidable_by: "me", sort: "urgency", limit: 200 },
-  all: { status: ["pending"], sort: "urgency", limit: 200 },
-  done: { status: ["approved", "rejected", "expired", "cancelled"], limit: 100 },
-};
 
-function Pane({ id, place, onDecided }: { id: string; place: string; onDecided(): void }) {
+interface PaneProps {
+  id: string;
+  place: string;
+  follows: boolean;
+  onDecided(): void;
+}
+function Pane({ id, place, follows, onDecided }: PaneProps) {
   const { data, error, refetch } = useQuery(q.approvals.one(id));
   return (
     <div className={classes.pane}>
@@ -41,7 +43,7 @@ function Pane({ id, place, onDecided }: { id: string; place: string; onDecided()
         </Link>
       </nav>
       {data ? (
-        <Letter key={id} approval={data} onDecided={onDecided} />
+        <Letter key={id} approval={data} follows={follows} onDecided={onDecided} />
       ) : error ? (
         <Failed error={error} reset={() => void refetch()} />
       ) : (
@@ -61,18 +63,53 @@ function Nothing({ whose }: { whose: Whose }) {
     </Blank>
   );
 }
+function Tabs({ whose }: { whose: Whose }) {
+  const { data: counts } = useQuery(q.approvals.counts());
+  const count: Partial<Record<Whose, number>> = { me: counts?.mine.count, all: counts?.all.count };
+  return (
+    <div className={classes.tabs} role="group" aria-label="Which approvals">
+      {(Object.keys(WHOSE) as Whose[]).map((w) => (
+        <Link
+          key={w}
+          to="/approvals"
+          search={w === "me" ? {} : { whose: w }}
+          activeOptions={{ exact: true }}
+          activeProps={{ "aria-current": undefined }}
+          aria-current={w === whose ? "page" : undefined}
+        >
+          {WHOSE[w]} {count[w] !== undefined && <i>{count[w]}</i>}
+        </Link>
+      ))}
+    </div>
+  );
+}
+function Find() {
+  const go = useNavigate();
+  const { q: words } = useSearch({ strict: false }) as Search;
+  return (
+    <input
+      className={classes.find}
+      type="search"
+      value={words ?? ""}
+      onChange={(e) => {
+        const typed = e.target.value || undefined;
+        void go({ to: ".", search: (old: Search) => ({ ...old, q: typed }), replace: true });
+      }}
+      maxLength={200}
+      placeholder="Find"
+      aria-label="Find approvals"
+    />
+  );
+}
 
 /** Approvals, worked through: what must be decided first at the left, the letter itself at the right. */
 export default function Inbox() {
-  const phone = useMediaQuery(PHONE);
+  const phone = useMediaQuery(PHONE, matchMedia(PHONE).matches);
   const go = useNavigate();
   const url = useSearch({ strict: false }) as Search;
   const whose: Whose = url.whose && url.whose in WHOSE ? (url.whose as Whose) : "me";
   const [text] = useDebouncedValue(url.q, TYPING);
-  const { data, error, refetch } = useQuery({
-    ...q.approvals.list({ ...FILTERS[whose], q: text || undefined }),
-  });
-  const { data: counts } = useQuery(q.approvals.counts());
+  const { data, error, refetch } = useQuery(q.approvals.list({ ...LISTS[whose], q: text || undefined }));
   const groups = useMemo(
     () =>
       whose === "done"
@@ -83,12 +120,18 @@ export default function Inbox() {
   const order = groups.flatMap((g) => shapesOf(g.items).flat()).map((a) => a.approval_id);
   // What was decided leaves the list; its letter stays until the next is opened.
   const [kept, keep] = useState<string>();
+  const [follows, setFollows] = useState(false);
   const wanted = url.at;
   const at =
-    wanted && (order.includes(wanted) || wanted === kept) ? wanted : kept && order.includes(kept) ? kept : order[0];
+    wanted && (order.includes(wanted) || wanted === kept)
+      ? wanted
+      : kept && (order.includes(kept) || !wanted)
+        ? kept
+        : order[0];
   // Another order of the list must not change the letter under the reader.
   useEffect(() => keep(at), [at]);
-  const select = (id: string) => {
+  const select = (id: string | undefined, next = false) => {
+    setFollows(next);
     keep(id);
     void go({ to: ".", search: (old: Search) => ({ ...old, at: id }), replace: true });
   };
@@ -101,44 +144,20 @@ export default function Inbox() {
   useKeys({
     j: () => move(1),
     k: () => move(-1),
-    Enter: () =>
-      at && document.activeElement === document.body && void go({ to: "/approvals/$id", params: { id: at } }),
+    Enter: (e) =>
+      at &&
+      !(e.target as Element).closest("article, a, button, input, select, textarea") &&
+      void go({ to: "/approvals/$id", params: { id: at } }),
   });
-  const count: Partial<Record<Whose, number>> = {
-    me: counts?.mine.count,
-    all: counts?.all.count,
-  };
   const row = (a: Approval) => (
     <ApprovalRow key={a.approval_id} a={a} at={at === a.approval_id && !phone} onOpen={open} />
   );
+  const empty = !order.length && (phone || !kept);
   return (
     <>
       <Bar crumbs={[{ word: "Approvals" }]}>
-        <div className={classes.tabs} role="group" aria-label="Which approvals">
-          {(Object.keys(WHOSE) as Whose[]).map((w) => (
-            <Link
-              key={w}
-              to="/approvals"
-              search={w === "me" ? {} : { whose: w }}
-              activeOptions={{ exact: true }}
-              activeProps={{ "aria-current": undefined }}
-              aria-current={w === whose ? "page" : undefined}
-            >
-              {WHOSE[w]} {count[w] !== undefined && <i>{count[w]}</i>}
-            </Link>
-          ))}
-        </div>
-        <input
-          className={classes.find}
-          value={url.q ?? ""}
-          onChange={(e) => {
-            const words = e.target.value || undefined;
-            void go({ to: ".", search: (old: Search) => ({ ...old, q: words }), replace: true });
-          }}
-          maxLength={200}
-          placeholder="Find"
-          aria-label="Find approvals"
-        />
+        <Tabs whose={whose} />
+        <Find />
       </Bar>
       {!data ? (
         error ? (
@@ -146,17 +165,17 @@ export default function Inbox() {
         ) : (
           <Skeleton rows={10} />
         )
-      ) : !order.length && text ? (
+      ) : empty && text ? (
         <Blank icon={<InboxIcon size={20} />} title="No approval fits">
           <p>No approval here has these words in its title, its reference or its id.</p>
         </Blank>
-      ) : !order.length && !kept ? (
+      ) : empty ? (
         <Nothing whose={whose} />
       ) : (
         <div className={classes.panes}>
           <div className={classes.list}>
             {groups.map((g) => (
-              <section key={g.title}>
+              <section key={g.title} aria-label={`${g.title}, ${plural(g.items.length, "approval")}`}>
                 <h2 data-soon={("soon" in g && g.soon) || undefined}>
                   {g.title}
                   <i>{g.items.length}</i>
@@ -164,7 +183,7 @@ export default function Inbox() {
                 <ul>
                   {shapesOf(g.items).map((s) =>
                     s.length > 1 && whose !== "done" ? (
-                      <Alike key={s[0]!.approval_id} items={s} at={phone ? undefined : at} onOpen={open} />
+                      <Alike key={s[0]!.shape} items={s} at={phone ? undefined : at} onOpen={open} />
                     ) : (
                       s.map(row)
                     ),
@@ -184,8 +203,14 @@ export default function Inbox() {
             <Pane
               key={at}
               id={at}
+              follows={follows}
               place={order.includes(at) ? `${order.indexOf(at) + 1} of ${order.length}` : "decided"}
-              onDecided={() => order.find((id) => id !== at) && select(order.find((id) => id !== at)!)}
+              onDecided={() =>
+                select(
+                  order.find((id) => id !== at),
+                  true,
+                )
+              }
             />
           )}
         </div>

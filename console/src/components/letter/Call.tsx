@@ -1,7 +1,8 @@
 import { Bot } from "lucide-react";
-import classes from "./Letter.module.css";
+import { Text } from "../Text";
 import { Field } from "./Field";
-import { isMoney, labelOf, shown, type Arguments, type Property } from "./schema";
+import classes from "./Letter.module.css";
+import { grown, isMoney, isRecord, labelOf, own, shown, type Arguments, type Property } from "./schema";
 
 interface Props {
   asked: Arguments;
@@ -14,10 +15,41 @@ interface Props {
   edit: boolean;
   faults: Record<string, string>;
   onChange?(values: Arguments): void;
-  /** What is typed for an argument is no JSON, or is again. */
+  /** What is typed for an argument can't be read, or can be read again. */
   onUnread?(name: string, broken: boolean): void;
 }
 const PROSE = 60; // characters from which a text of a model is marked as its own words
+const SHORT = 40; // characters up to which a text is compared with the last time
+
+/** What differs from the last approval of this shape: numbers by how much, other short values by what they were. */
+function Since({ property, value, last }: { property: Property | undefined; value: unknown; last: unknown }) {
+  if (last === undefined || last === value) return null;
+  if (typeof value === "number" && typeof last === "number") {
+    const by = grown(value, last);
+    return (
+      <span className={classes.delta}>
+        {by && `${by} on the last: `}
+        {shown(property, last)} → <b>{shown(property, value)}</b>
+      </span>
+    );
+  }
+  const short = (v: unknown) => v === null || typeof v === "boolean" || (typeof v === "string" && v.length <= SHORT);
+  if (!short(value) || !short(last)) return null;
+  return (
+    <span className={classes.since}>
+      the last time: <Text>{shown(property, last)}</Text>
+    </span>
+  );
+}
+function Value({ property, value }: { property: Property | undefined; value: unknown }) {
+  const text = <Text>{shown(property, value)}</Text>;
+  if (isRecord(value)) return <pre className="mono">{text}</pre>;
+  return (
+    <span className={classes.value} data-none={value == null || undefined}>
+      {text}
+    </span>
+  );
+}
 
 /** The arguments by the labels and units of the tool's schema, with the raw name beside a converted value. */
 export function Call({ asked, values, properties, authored, previous, edit, faults, onChange, onUnread }: Props) {
@@ -26,12 +58,14 @@ export function Call({ asked, values, properties, authored, previous, edit, faul
   return (
     <dl className={classes.args}>
       {entries.map(([key, value]) => {
-        const p = properties[key];
-        const changed = JSON.stringify(asked[key]) !== JSON.stringify(value);
-        const raw = typeof value === "object" && value !== null && !Array.isArray(value);
+        const p = own(properties, key);
+        const was = own(asked, key);
+        const changed = JSON.stringify(was) !== JSON.stringify(value);
+        const fault = own(faults, key);
+        const label = <Text>{labelOf(key, p)}</Text>;
         return (
           <div key={key} data-money={isMoney(p) || undefined}>
-            <dt title={key}>{edit ? <label htmlFor={`argument-${key}`}>{labelOf(key, p)}</label> : labelOf(key, p)}</dt>
+            <dt title={key}>{edit ? <label htmlFor={`argument-${key}`}>{label}</label> : label}</dt>
             <dd>
               {edit ? (
                 <span className={classes.input}>
@@ -43,10 +77,8 @@ export function Call({ asked, values, properties, authored, previous, edit, faul
                     onUnread={(broken) => onUnread?.(key, broken)}
                   />
                 </span>
-              ) : raw ? (
-                <pre className="mono">{shown(p, value)}</pre>
               ) : (
-                <span className={classes.value}>{shown(p, value)}</span>
+                <Value property={p} value={value} />
               )}
               {!edit && isMoney(p) && (
                 <code>
@@ -60,22 +92,21 @@ export function Call({ asked, values, properties, authored, previous, edit, faul
                 </span>
               )}
               {!edit && changed && (
-                <span className={classes.delta}>you changed it; asked was {shown(p, asked[key])}</span>
-              )}
-              {!edit &&
-                !changed &&
-                isMoney(p) &&
-                previous &&
-                typeof previous[key] === "number" &&
-                previous[key] !== value && (
-                  <span className={classes.delta}>{shown(p, previous[key])} the last time</span>
-                )}
-              {faults[key] && (
-                <span className={classes.need} role="alert">
-                  {faults[key]}
+                <span className={classes.delta}>
+                  changed; asked was <Text>{shown(p, was)}</Text>
                 </span>
               )}
-              {edit && p?.description && <span className={classes.hint}>{p.description}</span>}
+              {!edit && !changed && <Since property={p} value={value} last={own(previous, key)} />}
+              {fault && (
+                <span className={classes.need} role="alert">
+                  {fault}
+                </span>
+              )}
+              {edit && p?.description && (
+                <span className={classes.hint}>
+                  <Text>{p.description}</Text>
+                </span>
+              )}
             </dd>
           </div>
         );

@@ -1,6 +1,8 @@
+import { Link } from "@tanstack/react-router";
 import { Sparkles } from "lucide-react";
 import type { ApprovalDetail } from "../../api/client";
 import { moment, span } from "../../format";
+import { Text } from "../Text";
 import classes from "./Letter.module.css";
 
 /** The last approval of this shape, and how such approvals ended lately. */
@@ -18,9 +20,22 @@ export function Previous({ approval }: { approval: ApprovalDetail }) {
       .join(", ");
   return (
     <p className={classes.last}>
-      {previous
-        ? `The last of this kind was ${previous.verdict} by ${previous.decided_by ?? "somebody"} ${moment(previous.decided_at)}.`
-        : "Nothing of this kind has been decided before."}
+      {previous ? (
+        <>
+          The{" "}
+          <Link to="/approvals/$id" params={{ id: previous.approval_id }} className="link">
+            last of this kind
+          </Link>
+          {previous.reference && (
+            <>
+              , for <Text>{previous.reference}</Text>,
+            </>
+          )}{" "}
+          was {previous.verdict} by {previous.decided_by ?? "somebody"} {moment(previous.decided_at)}.
+        </>
+      ) : (
+        "Nothing of this kind has been decided before."
+      )}
       {counts && ` In 30 days: ${counts}.`}
     </p>
   );
@@ -32,12 +47,14 @@ export const Prose = ({ prose }: { prose: NonNullable<ApprovalDetail["prose"]> }
       <Sparkles size={13} aria-hidden />
       Written by the agent, checked by nobody{" "}
       <span>
-        {prose.model ?? "model"}, turn {prose.turn}
+        <Text>{prose.model ?? "model"}</Text>, turn {prose.turn}
       </span>
     </figcaption>
     <blockquote>
       {prose.text.split("\n\n").map((p, i) => (
-        <p key={i}>{p}</p>
+        <p key={i}>
+          <Text>{p}</Text>
+        </p>
       ))}
       {prose.truncated && <p className="muted">The rest is in the run.</p>}
     </blockquote>
@@ -50,11 +67,33 @@ export const LookedAt = ({ items }: { items: NonNullable<ApprovalDetail["looked_
     <ul className={classes.looked}>
       {items.map((l) => (
         <li key={l.event_id}>
-          <b>{l.title}</b>
-          <span>{l.label}</span>
+          <b>
+            <Text>{l.title}</Text>
+          </b>
+          <span>{l.label && <Text>{l.label}</Text>}</span>
           <i className="num">{l.took_ms != null && span(l.took_ms)}</i>
         </li>
       ))}
     </ul>
   </section>
 );
+/** The rule that asked; on a page of its own only where the window is too narrow for what stands beside. */
+export function Why({ approval: { rule, reason, kind }, narrow }: { approval: ApprovalDetail; narrow?: boolean }) {
+  if (!rule && !reason) return null;
+  return (
+    <section className={classes.part} data-narrow={narrow || undefined}>
+      <h3>Why you are asked</h3>
+      <p className={classes.why}>
+        {rule && kind !== "explicit" && (
+          <>
+            <b>
+              <Text>{rule.title}</Text>
+            </b>
+            {". "}
+          </>
+        )}
+        {reason && <Text>{reason}</Text>}
+      </p>
+    </section>
+  );
+}

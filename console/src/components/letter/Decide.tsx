@@ -1,9 +1,10 @@
 import { Link } from "@tanstack/react-router";
 import { Check, X } from "lucide-react";
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import type { ApprovalDetail } from "../../api/client";
 import { digestGroups, moment } from "../../format";
 import { useKeys } from "../../live/keys";
+import { useNow } from "../../live/now";
 import { Button } from "../Button";
 import classes from "./Letter.module.css";
 import type { Arguments } from "./schema";
@@ -14,52 +15,64 @@ interface Props {
   decision: ReturnType<typeof useDecision>;
   me: string | undefined;
   changed?: Arguments;
-  /** The arguments whose typed JSON can't be read. */
+  /** The arguments whose typed value can't be read. */
   unread?: string[];
   away: boolean;
 }
-const VERDICTS: Record<string, string> = {
-  approved: "approved this",
-  rejected: "rejected this",
-  expired: "",
-  cancelled: "",
-};
+const VERDICTS = { approved: "approved this", rejected: "rejected this" };
 
-function Over({ approval, decision, me }: Pick<Props, "approval" | "decision" | "me">) {
-  if (decision.stage === "sent") return <>Sent: {decision.sent?.verdict}. The run has not counted it yet.</>;
+/** What became of it, as a sentence; nothing while it is open. */
+function Outcome({ approval, decision, me }: Pick<Props, "approval" | "decision" | "me">) {
+  const { stage, sent } = decision;
+  const { status } = approval;
+  if (stage === "open") return decision.proposed ? <>Proposed. Another approver must approve exactly this.</> : null;
+  if (stage === "sending") return <>Sending: {sent?.verdict}.</>;
+  if (stage === "sent") return <>Sent: {sent?.verdict}. The run has not counted it yet.</>;
   const at = approval.closed_at ? ` at ${moment(approval.closed_at, undefined, true)}` : "";
   const run = (
     <Link to="/runs/$id" params={{ id: approval.run_id }} className="link">
       See the run go on
     </Link>
   );
-  if (decision.stage === "counted")
+  if (stage === "counted")
     return (
       <>
-        <Check size={15} aria-hidden /> Counted{at}: {approval.status} by you{approval.changed ? ", as edited" : ""}.{" "}
-        {run}
+        <Check size={15} aria-hidden />
+        <span>
+          Counted{at}: {status} by you{approval.changed && ", as edited"}. {run}
+        </span>
       </>
     );
-  if (approval.status === "expired")
+  const yours = sent ? " Yours came later and does not count." : "";
+  if (status === "expired")
     return (
-      <>
-        It expired{at}. Nothing was done. {run}
-      </>
+      <span>
+        It expired{at}. Nothing was done.{yours} {run}
+      </span>
     );
-  if (approval.status === "cancelled")
+  if (status === "cancelled")
     return (
-      <>
-        It was cancelled{at}: its run does not wait any more. {run}
-      </>
+      <span>
+        It was cancelled{at}: its run does not wait for it any more.{yours} {run}
+      </span>
     );
   const who = approval.decided_by === me ? "You" : (approval.decided_by ?? "Somebody");
+  const what = status === "pending" ? "" : VERDICTS[status];
   return (
-    <>
-      {who} {VERDICTS[approval.status]}
+    <span>
+      {sent && `Superseded by ${who}: `}
+      {who} {what}
       {at}
-      {decision.sent ? ", before you: yours does not count." : "."} {run}
-    </>
+      {sent ? ", before you. Yours does not count." : "."} {run}
+    </span>
   );
+}
+function wordOf(approval: ApprovalDetail, changed: Arguments | undefined, me: string | undefined) {
+  if (!changed) return "Approve";
+  if (approval.changes !== "second_person") return "Approve as edited";
+  const exactly = JSON.stringify(changed);
+  const theirs = approval.proposals.find((p) => p.principal !== me && JSON.stringify(p.arguments) === exactly);
+  return theirs ? `Approve as ${theirs.principal} proposes` : "Propose this change";
 }
 
 /** The verdict: two buttons of equal weight. A key moves the focus, Enter decides: no letter alone ever does. */
@@ -67,11 +80,20 @@ export function Decide({ approval, decision, me, changed, unread = [], away }: P
   const [comment, setComment] = useState("");
   const [need, setNeed] = useState(false);
   const [broken, setBroken] = useState(false);
+  const now = useNow();
   const pair = useRef<HTMLDivElement>(null);
   const box = useRef<HTMLTextAreaElement>(null);
+  const outcome = useRef<HTMLParagraphElement>(null);
+  const open = decision.stage === "open";
   const refused = approval.actions.find((a) => (a.verb === "approve" || a.verb === "reject") && !a.allowed)?.reason;
+  const late = !!approval.expires_at && Date.parse(approval.expires_at) <= now;
+  const form = open && !refused && !late;
   const focus = (n: number) => pair.current?.querySelectorAll("button")[n]?.focus();
   useKeys({ a: () => focus(1), r: () => (comment.trim() ? focus(0) : box.current?.focus()) });
+  useEffect(() => {
+    // The button that had the focus is gone: the keyboard goes on where it says what happened.
+    if (!open && document.activeElement === document.body) outcome.current?.focus({ preventScroll: true });
+  }, [open]);
   function decide(verdict: Verdict) {
     if (verdict === "rejected" && !comment.trim()) {
       setNeed(true);
@@ -81,83 +103,78 @@ export function Decide({ approval, decision, me, changed, unread = [], away }: P
     if (verdict === "approved" && unread.length) return setBroken(true);
     decision.decide(verdict, comment, verdict === "approved" ? changed : undefined);
   }
-  if (decision.stage !== "open")
-    return (
-      <footer className={classes.decide} data-stage={decision.stage}>
-        <p className={classes.done} role="status">
-          <Over approval={approval} decision={decision} me={me} />
-        </p>
-      </footer>
-    );
-  if (refused)
-    return (
-      <footer className={classes.decide} data-stage="elsewhere">
-        <p className={classes.done}>You can’t decide this: {refused}</p>
-      </footer>
-    );
+  const alert = form
+    ? (decision.error ??
+      (need ? "Say why: a rejection needs a reason." : undefined) ??
+      (broken && unread.length ? `Not sent: what is typed for ${unread.join(", ")} can’t be read.` : undefined))
+    : undefined;
   return (
-    <footer className={classes.decide} data-stage="open">
-      {decision.error && (
-        <p className={classes.need} role="alert">
-          {decision.error}
-        </p>
-      )}
-      <label className={classes.comment}>
-        <span className="visually-hidden">Comment</span>
-        <textarea
-          ref={box}
-          rows={1}
-          maxLength={1000}
-          value={comment}
-          onChange={(e) => {
-            setComment(e.target.value);
-            setNeed(false);
-          }}
-          placeholder={
-            approval.agent ? "Comment: kept in the audit log, and shown to the agent" : "Comment: kept in the audit log"
-          }
-          aria-invalid={need || !!decision.faults.comment}
-        />
-      </label>
-      {decision.faults.comment && <p className={classes.need}>{decision.faults.comment}</p>}
-      {broken && unread.length > 0 && (
-        <p className={classes.need} role="alert">
-          Not sent: {unread.join(", ")} is no JSON.
-        </p>
-      )}
-      {need && (
-        <p className={classes.need} role="alert">
-          Say why: a rejection needs a reason.
-        </p>
-      )}
-      <div className={classes.pair} ref={pair}>
-        <Button
-          look="verdict"
-          icon={<X size={15} strokeWidth={2.2} aria-hidden />}
-          keys="R"
-          disabled={away}
-          onClick={() => decide("rejected")}
-        >
-          Reject
-        </Button>
-        <Button
-          look="verdict"
-          icon={<Check size={15} strokeWidth={2.2} aria-hidden />}
-          keys="A"
-          disabled={away}
-          onClick={() => decide("approved")}
-        >
-          {changed ? "Approve as edited" : "Approve"}
-        </Button>
-      </div>
-      <p className={classes.sign}>
-        <span>
-          You decide as <b>{me}</b>, signed, for good
-        </span>{" "}
-        <span className={classes.digest} title={approval.digest}>
-          {changed ? "your edit makes a new digest" : digestGroups(approval.digest)}
-        </span>
+    <footer className={classes.decide} data-stage={refused ? "elsewhere" : decision.stage}>
+      <p className={classes.done} role="status" tabIndex={-1} ref={outcome}>
+        <Outcome approval={approval} decision={decision} me={me} />
       </p>
+      {open && !form && (
+        <p className={classes.cant}>
+          {late ? "Its time is over, and nothing will be done." : `You can’t decide this: ${refused}`}
+        </p>
+      )}
+      {alert && (
+        <p className={classes.need} role="alert">
+          {alert}
+        </p>
+      )}
+      {form && (
+        <>
+          <label className={classes.comment}>
+            <span className="visually-hidden">Comment</span>
+            <textarea
+              ref={box}
+              rows={1}
+              maxLength={2000}
+              value={comment}
+              onChange={(e) => {
+                setComment(e.target.value);
+                setNeed(false);
+              }}
+              placeholder={
+                approval.agent
+                  ? "Comment: kept in the audit log, and shown to the agent"
+                  : "Comment: kept in the audit log"
+              }
+              aria-invalid={need || !!decision.faults.comment}
+            />
+          </label>
+          {decision.faults.comment && <p className={classes.need}>{decision.faults.comment}</p>}
+          <div className={classes.pair} ref={pair}>
+            <Button
+              look="verdict"
+              icon={<X size={15} strokeWidth={2.2} aria-hidden />}
+              keys="R"
+              disabled={away}
+              onClick={() => decide("rejected")}
+            >
+              Reject
+            </Button>
+            <Button
+              look="verdict"
+              icon={<Check size={15} strokeWidth={2.2} aria-hidden />}
+              keys="A"
+              disabled={away}
+              onClick={() => decide("approved")}
+            >
+              {wordOf(approval, changed, me)}
+            </Button>
+          </div>
+          <p className={classes.sign}>
+            <span>
+              You decide as <b>{me}</b>, signed, for good
+            </span>{" "}
+            <span className={classes.digest} title={approval.digest}>
+              {changed ? "your edit makes a new digest" : digestGroups(approval.digest)}
+            </span>
+          </p>
+        </>
+      )}
     </footer>
   );
 }

@@ -1,28 +1,38 @@
 import { useState } from "react";
-import { asMoney, cents, isMoney, typeOf, type Property } from "./schema";
+import { asMoney, cents, isMoney, numberOf, typeOf, type Property } from "./schema";
 
 interface Props {
   id: string;
   property: Property | undefined;
   value: unknown;
   onChange(value: unknown): void;
+  /** What is typed can't be read, or can be read again. */
   onUnread(broken: boolean): void;
 }
 const LONG = 40; // characters
 
-/** A number, kept as the text that is typed: `1.` would become `1` otherwise. What is no number goes to the server as it is, which refuses it. */
-function NumberField({ id, property, value, onChange }: Props) {
-  const asMoneyField = isMoney(property);
-  const [text, setText] = useState(asMoneyField && typeof value === "number" ? asMoney(value) : String(value ?? ""));
+/** A number that is typed as text, so that it isn't reformatted during typing. While it can't be read, the call can't be approved. */
+function NumberField({ id, property, value, onChange, onUnread }: Props) {
+  const money = isMoney(property);
+  const [text, setText] = useState(money && typeof value === "number" ? asMoney(value) : String(value ?? ""));
+  const [broken, setBroken] = useState(false);
   const read = (typed: string) => {
     setText(typed);
-    const n = asMoneyField ? cents(typed) : Number(typed);
-    onChange(typed.trim() === "" || Number.isNaN(n) ? typed : n);
+    const n = money ? cents(typed) : numberOf(typed);
+    setBroken(Number.isNaN(n));
+    onUnread(Number.isNaN(n));
+    if (!Number.isNaN(n)) onChange(n);
   };
   return (
     <>
-      <input id={id} inputMode="decimal" value={text} onChange={(e) => read(e.target.value)} />
-      {asMoneyField && <i>{property!["x-currency"]}</i>}
+      <input
+        id={id}
+        inputMode="decimal"
+        value={text}
+        aria-invalid={broken || undefined}
+        onChange={(e) => read(e.target.value)}
+      />
+      {money && <i>{property!["x-currency"]}</i>}
     </>
   );
 }
@@ -32,14 +42,14 @@ function JsonField({ id, value, onChange, onUnread }: Props) {
   const [broken, setBroken] = useState(false);
   const read = (typed: string) => {
     setText(typed);
+    let bad = false;
     try {
       onChange(JSON.parse(typed));
-      setBroken(false);
-      onUnread(false);
     } catch {
-      setBroken(true);
-      onUnread(true);
+      bad = true;
     }
+    setBroken(bad);
+    onUnread(bad);
   };
   return (
     <textarea
@@ -47,7 +57,7 @@ function JsonField({ id, value, onChange, onUnread }: Props) {
       rows={4}
       className="mono"
       value={text}
-      aria-invalid={broken}
+      aria-invalid={broken || undefined}
       onChange={(e) => read(e.target.value)}
     />
   );

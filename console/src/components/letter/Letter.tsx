@@ -1,121 +1,49 @@
 import { useQuery } from "@tanstack/react-query";
-import { Bot, Pencil, RotateCcw, Workflow } from "lucide-react";
-import { useEffect, useState } from "react";
-import type { ApprovalDetail, ToolDetail } from "../../api/client";
+import { Pencil, RotateCcw } from "lucide-react";
+import { useEffect, useRef, useState } from "react";
+import type { ApprovalDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { agentTitle, flowTitle, moment, words } from "../../format";
 import { useKeys } from "../../live/keys";
-import { RISK, RiskMark } from "../../status";
-import { Expiry } from "../Bits";
+import { visible } from "../../unseen";
 import { Button } from "../Button";
-import { Json } from "../Json";
 import { Hidden, useCutOff } from "../States";
+import { Text } from "../Text";
 import { Call } from "./Call";
+import { LookedAt, Previous, Prose, Why } from "./Context";
 import { Decide } from "./Decide";
-import { LookedAt, Previous, Prose } from "./Context";
+import { Head } from "./Head";
 import classes from "./Letter.module.css";
+import { Proposed } from "./Proposed";
 import { propertiesOf, type Arguments } from "./schema";
+import { argumentsOf, Subject } from "./Subject";
 import { useDecision } from "./useDecision";
 
-/** The value of an approval's payload: the arguments of a call, or what a workflow shows. */
-export const valueOf = (payload: unknown): unknown =>
-  payload && typeof payload === "object" && "value" in payload ? payload.value : undefined;
-const isRecord = (v: unknown): v is Record<string, unknown> => typeof v === "object" && v !== null && !Array.isArray(v);
+const READ = 1_500; // milliseconds in which one reads that it was counted
+const READ_WHO = 4_000; // and by whom it was decided instead
+const EMPTY: Arguments = {};
 
-function Head({ approval, tool }: { approval: ApprovalDetail; tool: ToolDetail | undefined }) {
-  const Who = approval.agent ? Bot : Workflow;
-  return (
-    <header className={classes.head}>
-      <p className={classes.from}>
-        <span className={classes.face}>
-          <Who size={15} aria-hidden />
-        </span>
-        <span>
-          <b>{approval.agent ? agentTitle(approval) : flowTitle(approval)}</b>
-          {approval.agent ? ", an agent, asks" : ", a workflow, asks"}{" "}
-          <span className="muted">
-            <span className={classes.to}>{approval.approvers.join(", ")} · </span>
-            {moment(approval.opened_at)}
-          </span>
-        </span>
-      </p>
-      <h2>{approval.title}</h2>
-      <p className={classes.facts}>
-        {tool && (
-          <>
-            <RiskMark risk={tool.risk} />
-            {approval.undoable === false && <span>Can’t be undone</span>}
-            {approval.reach.map((r) => (
-              <span key={r}>{r}</span>
-            ))}
-            {approval.undoable === null && !approval.reach.length && <span>{RISK[tool.risk].says}</span>}
-          </>
-        )}
-        {approval.expires_at && approval.status === "pending" && (
-          <span className={classes.until}>
-            <Expiry from={approval.opened_at} until={approval.expires_at} />
-          </span>
-        )}
-      </p>
-    </header>
-  );
-}
-/** What a workflow shows at its own gate: texts as text, the rest as it is. */
-function Shown({ value }: { value: unknown }) {
-  if (typeof value === "string")
-    return (
-      <figure className={classes.prose}>
-        <blockquote>
-          {value.split("\n\n").map((p, i) => (
-            <p key={i}>{p}</p>
-          ))}
-        </blockquote>
-      </figure>
-    );
-  if (!isRecord(value)) return <Json value={value} />;
-  const texts = Object.entries(value).filter(([, v]) => typeof v === "string" && v.length > 120);
-  const rest = Object.fromEntries(Object.entries(value).filter(([k]) => !texts.some(([t]) => t === k)));
-  return (
-    <>
-      {Object.keys(rest).length > 0 && (
-        <Call asked={rest} values={rest} properties={{}} authored={[]} edit={false} faults={{}} />
-      )}
-      {texts.map(([k, text]) => (
-        <figure key={k} className={classes.prose}>
-          <figcaption>{words(k)}</figcaption>
-          <blockquote>
-            {String(text)
-              .split("\n\n")
-              .map((p, i) => (
-                <p key={i}>{p}</p>
-              ))}
-          </blockquote>
-        </figure>
-      ))}
-    </>
-  );
-}
-
-/** An approval as a letter: who asks for what, the call itself, why one is asked, the verdict. */
-export function Letter({
-  approval,
-  wide,
-  onDecided,
-}: {
+interface Props {
   approval: ApprovalDetail;
+  /** On a page of its own, with the rule beside it. */
   wide?: boolean;
+  /** It follows another letter. */
+  follows?: boolean;
+  /** It is decided, here or elsewhere, and that has been read: time for the next. */
   onDecided?(): void;
-}) {
+}
+/** An approval as a letter: who asks for what, the call itself, why one is asked, the verdict. */
+export function Letter({ approval, wide, follows, onDecided }: Props) {
   const away = useCutOff();
   const { data: me } = useQuery(q.me.me());
-  const { data: tool } = useQuery({ ...q.tools.one(approval.tool ?? ""), enabled: !!approval.tool });
-  const asked = valueOf(approval.payload);
-  const args = isRecord(asked) ? asked : {};
-  const [values, setValues] = useState<Arguments>(args);
+  const asked = argumentsOf(approval);
+  const args = asked ?? EMPTY;
+  const [given, setGiven] = useState<Arguments>();
+  const values = given ?? argumentsOf({ ...approval, payload: approval.changed }) ?? args;
   const [edit, setEdit] = useState(false);
-  const [unread, setUnread] = useState<string[]>([]); // arguments whose typed JSON can't be read
+  const [unread, setUnread] = useState<string[]>([]); // arguments whose typed value can't be read
   const decision = useDecision(approval, me?.name);
-  const open = decision.stage === "open";
+  const { stage } = decision;
+  const open = stage === "open";
   const may = approval.actions.some((a) => a.verb === "approve" && a.allowed);
   const editable =
     approval.kind === "tool" &&
@@ -123,27 +51,34 @@ export function Letter({
     may &&
     approval.takes.includes("arguments") &&
     !approval.change_refused &&
-    isRecord(asked);
-  const changed = JSON.stringify(values) !== JSON.stringify(args);
+    !!asked;
+  const changed = !!given && JSON.stringify(given) !== JSON.stringify(args);
+  const properties = propertiesOf(approval.input_schema);
   useKeys({ e: () => editable && setEdit(true) });
+  const waited = useRef(approval.status === "pending");
+  const next = useRef(onDecided);
+  next.current = onDecided;
   useEffect(() => {
-    if (decision.stage !== "counted" || !onDecided) return;
-    const timer = setTimeout(onDecided, 1500);
+    if (!waited.current || (stage !== "counted" && stage !== "elsewhere")) return;
+    const timer = setTimeout(() => next.current?.(), stage === "counted" ? READ : READ_WHO);
     return () => clearTimeout(timer);
-  }, [decision.stage]);
-  const takeBack = () => {
-    setValues(args);
+  }, [stage]);
+  const take = (next: Arguments | undefined) => {
+    setGiven(next);
     setUnread([]);
     setEdit(false);
   };
   return (
-    <article className={classes.letter} data-wide={wide || undefined} aria-label={approval.title}>
-      <Head approval={approval} tool={tool} />
+    <article className={classes.letter} data-wide={wide || undefined} aria-label={visible(approval.title)}>
+      <Head approval={approval} focus={follows} />
       <section className={classes.part}>
         <h3>
           {approval.tool ? (
             <>
-              The call <span className={classes.tool}>{approval.tool}</span>
+              The call{" "}
+              <span className={classes.tool}>
+                <Text>{approval.tool}</Text>
+              </span>
             </>
           ) : (
             "What it is about"
@@ -152,43 +87,51 @@ export function Letter({
             <Button
               look="quiet"
               small
-              icon={edit ? <RotateCcw size={13} aria-hidden /> : <Pencil size={13} aria-hidden />}
-              onClick={() => (edit ? takeBack() : setEdit(true))}
-              keys={edit ? undefined : "E"}
+              icon={edit || changed ? <RotateCcw size={13} aria-hidden /> : <Pencil size={13} aria-hidden />}
+              onClick={() => (edit || changed ? take(undefined) : setEdit(true))}
+              keys={edit || changed ? undefined : "E"}
             >
-              {edit ? "Keep as asked" : "Edit"}
+              {edit || changed ? "Keep as asked" : "Edit"}
             </Button>
           )}
         </h3>
         {!approval.payloads_visible ? (
           <Hidden />
-        ) : approval.tool && isRecord(asked) ? (
+        ) : approval.tool && asked ? (
           <Call
             asked={args}
             values={values}
-            properties={propertiesOf(approval.input_schema ?? tool?.input_schema)}
+            properties={properties}
             authored={approval.authored ?? []}
             previous={approval.previous?.arguments ?? undefined}
             edit={edit && open}
             faults={decision.faults.arguments}
-            onChange={setValues}
+            onChange={setGiven}
             onUnread={(name, broken) =>
               setUnread((old) => [...old.filter((x) => x !== name), ...(broken ? [name] : [])])
             }
           />
         ) : (
-          <Shown value={asked} />
+          <Subject payload={approval.payload} />
+        )}
+        {approval.change_refused && (
+          <p className={classes.need}>
+            Changed arguments were refused by the worker, so it asks for the original call again:{" "}
+            <Text>{approval.change_refused}</Text>
+          </p>
         )}
       </section>
+      <Proposed
+        approval={approval}
+        asked={args}
+        properties={properties}
+        me={me?.name}
+        onTake={editable ? take : undefined}
+      />
       <Previous approval={approval} />
       {approval.prose && <Prose prose={approval.prose} />}
       {!!approval.looked_at?.length && <LookedAt items={approval.looked_at} />}
-      {approval.reason && (
-        <section className={classes.part} data-narrow={wide || undefined}>
-          <h3>Why you are asked</h3>
-          <p className={classes.why}>{approval.reason}</p>
-        </section>
-      )}
+      <Why approval={approval} narrow={wide} />
       <Decide
         approval={approval}
         decision={decision}

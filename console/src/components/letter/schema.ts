@@ -1,5 +1,6 @@
 /** What a tool's schema says of its arguments, for people: labels, units, descriptions. */
 import { words } from "../../format";
+import { escaped } from "../../unseen";
 
 export interface Property {
   title?: string;
@@ -12,8 +13,33 @@ export interface Property {
 }
 export type Arguments = Record<string, unknown>;
 
-export const propertiesOf = (schema: unknown): Record<string, Property> =>
-  (schema as { properties?: Record<string, Property> } | undefined)?.properties ?? {};
+export const isRecord = (v: unknown): v is Record<string, unknown> =>
+  typeof v === "object" && v !== null && !Array.isArray(v);
+/** A field of its own: an argument may be called `constructor`. */
+export const own = <T>(of: Record<string, T> | undefined, key: string): T | undefined =>
+  of && Object.hasOwn(of, key) ? of[key] : undefined;
+const text = (value: unknown) => (typeof value === "string" ? value : undefined);
+
+/** The properties of a schema that a worker registered: what isn't as it should be is left out. */
+export function propertiesOf(schema: unknown): Record<string, Property> {
+  const properties = isRecord(schema) && isRecord(schema.properties) ? schema.properties : {};
+  return Object.fromEntries(
+    Object.entries(properties)
+      .filter((entry): entry is [string, Record<string, unknown>] => isRecord(entry[1]))
+      .map(([key, p]) => [
+        key,
+        {
+          type: p.type as Property["type"],
+          enum: Array.isArray(p.enum) ? p.enum : undefined,
+          anyOf: Array.isArray(p.anyOf) ? p.anyOf.filter(isRecord) : undefined,
+          title: text(p.title),
+          description: text(p.description),
+          "x-unit": text(p["x-unit"]),
+          "x-currency": text(p["x-currency"]),
+        },
+      ]),
+  );
+}
 const automatic = (key: string) =>
   key
     .split("_")
@@ -23,24 +49,38 @@ const automatic = (key: string) =>
 export const labelOf = (key: string, p: Property | undefined) =>
   p?.title && p.title !== automatic(key) ? p.title : words(isMoney(p) ? key.replace(/_cents$/, "") : key);
 export const isMoney = (p: Property | undefined) => p?.["x-unit"] === "cents" && !!p["x-currency"];
-const money = (cents: number) =>
+export const asMoney = (cents: number) =>
   (cents / 100).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const exactly = (n: number) => n.toLocaleString("en-US", { maximumFractionDigits: 20 });
 
-/** A value as a person reads it: money in its currency, lists as words, the rest as text. */
+/** A value as a person reads it: money in its currency, lists as words, the rest as text. Nothing is rounded. */
 export function shown(p: Property | undefined, value: unknown): string {
   if (value == null) return "none";
-  if (isMoney(p) && typeof value === "number") return `${money(value)} ${p!["x-currency"]}`;
+  if (isMoney(p) && Number.isSafeInteger(value)) return `${asMoney(value as number)} ${p!["x-currency"]}`;
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (typeof value === "number") return `${value.toLocaleString("en-US")}${p?.["x-unit"] ? ` ${p["x-unit"]}` : ""}`;
-  if (Array.isArray(value) && value.every((v) => typeof v === "string" || typeof v === "number"))
+  if (typeof value === "number") return `${exactly(value)}${p?.["x-unit"] ? ` ${p["x-unit"]}` : ""}`;
+  if (typeof value === "string") return value;
+  if (Array.isArray(value) && value.length && value.every((v) => typeof v === "string" && /^[^,"]+$/.test(v)))
     return value.join(", ");
-  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  return escaped(JSON.stringify(value, null, 2));
+}
+/** By how much a number is more or less than the last time: `+38 %`. */
+export function grown(value: number, last: number): string | undefined {
+  if (last <= 0 || value < 0) return;
+  const percent = Math.round((value / last - 1) * 100);
+  return `${percent < 0 ? "−" : "+"}${exactly(Math.abs(percent))} %`;
 }
 /** The one type of a property, or undefined where it may be several. */
 export function typeOf(p: Property | undefined): string | undefined {
   const types = p?.anyOf ? p.anyOf.map((a) => a.type) : [p?.type].flat();
   const real = types.filter((t) => t !== "null");
-  return real.length === 1 ? (real[0] as string) : undefined;
+  return real.length === 1 && typeof real[0] === "string" ? real[0] : undefined;
 }
-export const cents = (text: string) => Math.round(Number(text.replace(/[^\d.-]/g, "")) * 100);
-export const asMoney = money;
+const AMOUNT = /^\s*(-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d{1,2})?)\s*$/;
+/** The cents of an amount as typed; NaN where it can't be read without doubt, as `12,50`. */
+export const cents = (typed: string) => Math.round(Number(typed.match(AMOUNT)?.[1]?.replaceAll(",", "")) * 100);
+/** A number as typed; NaN where it is none, or has more digits than are kept. */
+export function numberOf(typed: string): number {
+  const n = typed.trim() ? Number(typed) : NaN;
+  return Number.isFinite(n) && (!Number.isInteger(n) || Number.isSafeInteger(n)) ? n : NaN;
+}

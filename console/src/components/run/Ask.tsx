@@ -7,8 +7,10 @@ import { Expiry } from "../Bits";
 import { Call } from "../letter/Call";
 import { Decide } from "../letter/Decide";
 import { propertiesOf } from "../letter/schema";
+import { argumentsOf, Subject } from "../letter/Subject";
 import { useDecision } from "../letter/useDecision";
-import { Failed, Hidden, Skeleton, useAway } from "../States";
+import { Failed, Hidden, Skeleton, useCutOff } from "../States";
+import { Text } from "../Text";
 import classes from "./Ask.module.css";
 
 const SHORT = 280; // characters of what a model wrote
@@ -17,34 +19,32 @@ function Prose({ prose }: { prose: NonNullable<ApprovalDetail["prose"]> }) {
   const text = prose.text.length > SHORT ? `${prose.text.slice(0, SHORT).trimEnd()}…` : prose.text;
   return (
     <figure className={classes.prose}>
-      <blockquote>{text}</blockquote>
+      <blockquote>
+        <Text>{text}</Text>
+      </blockquote>
       <figcaption>written by the agent</figcaption>
     </figure>
   );
 }
 function What({ approval: a }: { approval: ApprovalDetail }) {
-  const { payload } = a;
-  const value = payload && typeof payload === "object" && "value" in payload ? payload.value : undefined;
   if (!a.payloads_visible) return <Hidden />;
-  if (typeof value === "string") return <p className={classes.text}>{value}</p>;
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return null;
-  const args = value as Record<string, unknown>;
+  const args = argumentsOf(a);
+  if (!a.tool || !args) return <Subject payload={a.payload} />;
   return (
     <Call
       asked={args}
       values={args}
-      properties={propertiesOf(a.input_schema ?? undefined)}
+      properties={propertiesOf(a.input_schema)}
       authored={a.authored ?? []}
       previous={a.previous?.arguments ?? undefined}
       edit={false}
       faults={{}}
-      onChange={() => undefined}
     />
   );
 }
 function Card({ approval: a }: { approval: ApprovalDetail }) {
   const { data: me } = useQuery(q.me.me());
-  const away = useAway();
+  const away = useCutOff();
   const decision = useDecision(a, me?.name);
   return (
     <section className={classes.ask} aria-label="Approval">
@@ -52,7 +52,9 @@ function Card({ approval: a }: { approval: ApprovalDetail }) {
         <StatusWord status={a.status === "pending" ? "approval" : "completed"} />
         {a.status === "pending" && a.expires_at && <Expiry from={a.opened_at} until={a.expires_at} />}
       </header>
-      <h3>{a.title}</h3>
+      <h3>
+        <Text>{a.title}</Text>
+      </h3>
       <What approval={a} />
       {a.prose && <Prose prose={a.prose} />}
       <Decide approval={a} decision={decision} me={me?.name} away={away} />

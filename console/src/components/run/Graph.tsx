@@ -18,6 +18,8 @@ import { KIND, STATUS, StatusIcon } from "../../status";
 import type { Node } from "../timeline/model";
 import { toRows, usualRows, type Folded, type Row } from "../timeline/rows";
 import { edges, flat, vertices } from "./graph";
+import { Text } from "../Text";
+import { visible } from "../../unseen";
 import classes from "./Graph.module.css";
 
 const WIDTH = 208;
@@ -66,7 +68,9 @@ function StepPlace({ data: { row, end }, selected }: NodeProps<Shown>) {
           <StatusIcon status={status} size={15} />
         )}
       </span>
-      <b className="cut">{title}</b>
+      <b className="cut">
+        <Text>{title}</Text>
+      </b>
       <span className="cut">{detail}</span>
       <Handle type="source" position={Position.Bottom} isConnectable={false} />
     </div>
@@ -119,7 +123,7 @@ export default function Graph({ nodes, folded, usual, end, selected, onSelect }:
       selected: row.key === selected,
       selectable: row.type === "step",
       focusable: row.type === "step",
-      ariaLabel: `${title}, ${STATUS[statusOf(row)].word}, ${detail}`,
+      ariaLabel: `${visible(title)}, ${STATUS[statusOf(row)].word}, ${detail}`,
     };
   });
   /** All of it, where it can be read so; else what is selected, or its beginning. */

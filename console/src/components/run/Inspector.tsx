@@ -8,11 +8,15 @@ import { moment } from "../../format";
 import { useKeys } from "../../live/keys";
 import { useNow } from "../../live/now";
 import { KIND } from "../../status";
+import { visible } from "../../unseen";
 import { Ask } from "./Ask";
 import { Facts } from "./Facts";
+import { visible } from "../../unseen";
+import { Text } from "../Text";
 import classes from "./Inspector.module.css";
 import { Payload } from "../Payload";
 import { Side } from "../Side";
+import { Text } from "../Text";
 import { Tries } from "./Tries";
 
 const TABS = ["input", "output", "tries", "policy"] as const;
@@ -23,7 +27,10 @@ function Fault({ error }: { error: NonNullable<Step["error"]> }) {
   return (
     <div className={classes.error}>
       <p>
-        <code>{error.type}</code> {error.message}
+        <code>
+          <Text>{error.type ?? ""}</Text>
+        </code>{" "}
+        <Text>{error.message ?? ""}</Text>
         {error.at && <span className="muted"> at {error.at}</span>}
         {error.retryable === false && <span className="muted">, not to be retried</span>}
       </p>
@@ -36,7 +43,9 @@ function Fault({ error }: { error: NonNullable<Step["error"]> }) {
       {error.stack && (
         <details>
           <summary>Stack</summary>
-          <pre className="mono">{error.stack}</pre>
+          <pre className="mono">
+            <Text>{error.stack}</Text>
+          </pre>
         </details>
       )}
     </div>
@@ -102,12 +111,16 @@ export function Inspector({ run, step, picked, onClose }: Props) {
   useKeys({ Escape: onClose });
   const error = whole?.error ?? whole?.live_error;
   return (
-    <Side label={`Step ${step.title}`} picked={picked} onClose={onClose}>
+    <Side label={visible(`Step ${step.title}`)} picked={picked} onClose={onClose}>
       {asked.current && step.approval_id && <Ask approval_id={step.approval_id} />}
       <header className={classes.head}>
         <kind.Icon size={15} strokeWidth={1.8} aria-hidden />
-        <h2 className="cut">{step.title}</h2>
-        <code>{step.name}</code>
+        <h2 className="cut">
+          <Text>{step.title}</Text>
+        </h2>
+        <code>
+          <Text>{step.name}</Text>
+        </code>
         <button type="button" onClick={onClose} aria-label="Close the step">
           <X size={15} aria-hidden />
         </button>

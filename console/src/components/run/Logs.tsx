@@ -6,6 +6,7 @@ import { logsFile, type LogFilter } from "../../api/queries/runs";
 import { clockMs, exact, plural } from "../../format";
 import { Button } from "../Button";
 import { Failed, Hidden } from "../States";
+import { Text } from "../Text";
 import classes from "./Logs.module.css";
 import { useLogs } from "./useLogs";
 
@@ -45,10 +46,10 @@ const Line = ({ line: l }: { line: Log }) => (
     </time>
     <i>{l.level === "info" || l.level === "debug" ? "" : l.level}</i>
     <span className="cut" title={l.logger}>
-      {l.logger.split(".").at(-1)}
+      <Text>{l.logger.split(".").at(-1) ?? ""}</Text>
     </span>
     <span>
-      {l.message} {fields(l)}
+      <Text>{`${l.message ?? ""} ${fields(l)}`}</Text>
     </span>
   </li>
 );
@@ -75,7 +76,7 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
         </span>
         {step && (
           <Button look="quiet" small onClick={onAll}>
-            only {step.title} ×
+            only <Text>{step.title}</Text> ×
           </Button>
         )}
         <div className={classes.levels} role="group" aria-label="Least level">

@@ -8,6 +8,7 @@ import { Dot, Ident } from "../Bits";
 import { Chain } from "./Chain";
 import classes from "./RunHead.module.css";
 import { stateOf } from "./sentence";
+import { Text } from "../Text";
 
 const SECOND = 1000;
 const MOSTLY = 0.8; // a run that works all the time needs no word about it
@@ -50,7 +51,9 @@ function Details({ run }: { run: RunDetail }) {
           {run.note && (
             <>
               <dt>Note</dt>
-              <dd>{run.note}</dd>
+              <dd>
+                <Text>{run.note}</Text>
+              </dd>
             </>
           )}
           <dt>Namespace</dt>
@@ -80,7 +83,9 @@ export function RunHead({ run, working, only, onOnly }: Props) {
       <p className={classes.sentence} role="status">
         <StatusIcon status={statusOf(run)} size={17} />
         <span>
-          <b>{stateOf(run)}</b>
+          <b>
+            <Text>{stateOf(run)}</Text>
+          </b>
           {!run.closed_at && run.next.until && <>, until {moment(run.next.until, now)}</>}.
           <span className="muted">
             <You run={run} />

@@ -4,6 +4,7 @@ import * as q from "../../api/queries";
 import { clockMs, span } from "../../format";
 import classes from "./Inspector.module.css";
 import { Skeleton } from "../States";
+import { Text } from "../Text";
 
 const WORDS: Record<Job["status"], string> = {
   completed: "done",
@@ -38,7 +39,10 @@ export function Tries({ run, step }: { run: string; step: TimelineStep }) {
             </header>
             {j.error && !gated && (
               <p className={classes.error}>
-                <code>{j.error.type}</code> {j.error.message}
+                <code>
+                  <Text>{j.error.type ?? ""}</Text>
+                </code>{" "}
+                <Text>{j.error.message ?? ""}</Text>
               </p>
             )}
             <p className="muted">

@@ -4,6 +4,7 @@ import { words } from "../../format";
 import { unended, written, type Delta, type Written } from "../../live/deltas";
 import { useEvents, type LiveEvent } from "../../live/stream";
 import type { components } from "../../api/schema";
+import { Text } from "../Text";
 import classes from "./Writing.module.css";
 
 type StepSummary = components["schemas"]["StepSummary"];
@@ -45,7 +46,9 @@ export function Writing({ run_id }: { run_id: string }) {
             {w.torn && <i>parts are missing</i>}
           </figcaption>
           <blockquote>
-            <p>{w.text}</p>
+            <p>
+              <Text>{w.text}</Text>
+            </p>
           </blockquote>
           {w.tools.length > 0 && <p className={classes.tools}>It asks for {w.tools.join(", ")}</p>}
         </figure>

@@ -1,6 +1,7 @@
 import { ChevronRight } from "lucide-react";
 import { count, words } from "../../format";
 import { KIND, STATUS, StatusIcon } from "../../status";
+import { Text } from "../Text";
 import type { Row } from "./rows";
 import classes from "./Timeline.module.css";
 
@@ -25,12 +26,18 @@ function Icon({ row }: { row: Row }) {
     </>
   );
 }
-function Text({ row }: { row: Row }) {
+function What({ row }: { row: Row }) {
   if (row.type === "step")
     return (
       <>
-        <span className={classes.title}>{row.node.title}</span>
-        {row.node.label && <span className={`cut ${classes.label}`}>{row.node.label}</span>}
+        <span className={classes.title}>
+          <Text>{row.node.title}</Text>
+        </span>
+        {row.node.label && (
+          <span className={`cut ${classes.label}`}>
+            <Text>{row.node.label}</Text>
+          </span>
+        )}
         {row.node.attempts > 1 && (
           <span className={classes.tries} data-wrong={row.node.status === "failed" || undefined}>
             {row.node.attempts} tries
@@ -38,7 +45,12 @@ function Text({ row }: { row: Row }) {
         )}
       </>
     );
-  if (row.type === "usual") return <span className={classes.label}>{row.usual.title ?? words(row.usual.name)}</span>;
+  if (row.type === "usual")
+    return (
+      <span className={classes.label}>
+        <Text>{row.usual.title ?? words(row.usual.name)}</Text>
+      </span>
+    );
   const { fanout } = row;
   if (row.type === "rest")
     return (
@@ -49,7 +61,7 @@ function Text({ row }: { row: Row }) {
   return (
     <>
       <span className={classes.title}>
-        {fanout.title} × {count(fanout.count)}
+        <Text>{fanout.title}</Text> × {count(fanout.count)}
       </span>
       <span className={`cut ${classes.label}`}>
         {count(fanout.done)} done{fanout.failed > 0 && <b className={classes.bad}>, {count(fanout.failed)} failed</b>}
@@ -79,7 +91,7 @@ export function Name({ row, onToggle }: { row: Row; onToggle(): void }) {
       <span className={classes.kind} data-calm={(row.type === "step" && row.node.status === "completed") || undefined}>
         <Icon row={row} />
       </span>
-      <Text row={row} />
+      <What row={row} />
     </span>
   );
 }

@@ -132,9 +132,11 @@ export function Timeline(p: Props) {
     rows.findIndex((r) => r.key === p.selected),
   );
   useEffect(() => {
-    for (const r of rows)
-      if (r.type === "fanout" && r.inside.some((n) => n.key === p.selected))
-        setOpened((o) => new Set([...o, r.key, restOf(r.fanout)]));
+    for (const r of rows) {
+      const chosen = r.type === "fanout" && r.inside.find((n) => n.key === p.selected);
+      if (chosen)
+        setOpened((o) => new Set([...o, r.key, ...(chosen.status === "completed" ? [restOf(r.fanout)] : [])]));
+    }
   }, [p.selected]);
   const [focused, setFocused] = useState<number>();
   const wanted = useRef<number>(undefined);

@@ -1,0 +1,33 @@
+import { describe, expect, it } from "vitest";
+import { cents, grown, numberOf, propertiesOf, shown } from "./schema";
+
+const money = { "x-unit": "cents", "x-currency": "USD" };
+
+describe("a value as a person reads it", () => {
+  it("is exact", () => {
+    expect(shown(money, 41200)).toBe("412.00 USD");
+    expect(shown(money, 41200.5)).toBe("41,200.5 cents");
+    expect(shown(undefined, 0.1234567)).toBe("0.1234567");
+    expect(shown(undefined, ["a", "b"])).toBe("a, b");
+    expect(shown(undefined, ["a, b"])).toBe('[\n  "a, b"\n]');
+  });
+});
+describe("a number as typed", () => {
+  it("is read only without doubt", () => {
+    expect([cents("12.5"), cents(" 1,234.50 "), cents("12")]).toEqual([1250, 123450, 1200]);
+    for (const typed of ["12,50", "1.234,50", "12.505", "", "-", "12 USD"]) expect(cents(typed)).toBeNaN();
+    expect([numberOf("1e3"), numberOf("-0.5")]).toEqual([1000, -0.5]);
+    for (const typed of ["9007199254740993", "1e400", " ", "12,5"]) expect(numberOf(typed)).toBeNaN();
+  });
+});
+it("a difference from the last time is in percent", () => {
+  expect(grown(41200, 29800)).toBe("+38 %");
+  expect(grown(100, 200)).toBe("−50 %");
+  expect(grown(5, 0)).toBeUndefined();
+});
+it("a schema that is none breaks nothing", () => {
+  for (const schema of [null, 5, [], { properties: 5 }, { properties: { a: 5 } }])
+    expect(propertiesOf(schema)).toEqual({});
+  const { a } = propertiesOf({ properties: { a: { title: {}, description: 5, enum: "x", anyOf: {} } } });
+  expect(Object.values(a!).filter((v) => v !== undefined)).toEqual([]);
+});
