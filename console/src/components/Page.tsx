@@ -4,8 +4,8 @@ import { ChevronLeft, ChevronRight } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Search } from "../router";
 import classes from "./Page.module.css";
-import { useOverview } from "./useOverview";
 import { Text } from "./Text";
+import { useOverview } from "./useOverview";
 
 interface Crumb {
   word: string;

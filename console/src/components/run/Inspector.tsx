@@ -11,12 +11,10 @@ import { KIND } from "../../status";
 import { visible } from "../../unseen";
 import { Ask } from "./Ask";
 import { Facts } from "./Facts";
-import { visible } from "../../unseen";
 import { Text } from "../Text";
 import classes from "./Inspector.module.css";
 import { Payload } from "../Payload";
 import { Side } from "../Side";
-import { Text } from "../Text";
 import { Tries } from "./Tries";
 
 const TABS = ["input", "output", "tries", "policy"] as const;
