@@ -193,9 +193,10 @@ async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
         factories.step(run, 48, status="failed", error=error, title=UNSEEN[0], **more),
         factories.step(run, 50, status="waiting", turn=1, parent=10, approval_id=calls[0].approval_id),
     ]  # fmt: skip
+    of: dict[str, Any] = {"execution_id": run.execution_id, "workflow_id": run.workflow_id}
     logs = [
         Log(
-            logged_at=run.created_at + timedelta(milliseconds=n), execution_id=run.execution_id, workflow_id=run.workflow_id, level="info",
+            logged_at=run.created_at + timedelta(milliseconds=n), **of, level="info",
             logger=f"tools.{ALIKE[1]}", message=storable(text[:4_000]), fields={"value": text[:2_000], **dict.fromkeys(KEYS, text[:80])}, worker="<u>w",
         )
         for n, text in enumerate(PAYLOADS)
