@@ -57,7 +57,8 @@ async def test_what_happens_while_the_api_is_away_is_on_the_open_page_once_it_is
     finally:
         await stack.restart()
     await expect(sentence).to_contain_text("Send reply")
-    await expect(page.get_by_role("row").filter(has_text="Send reply")).to_be_visible()
+    await expect(page.get_by_role("row").filter(has_text="Waits for support-leads")).to_be_visible()
+    await expect(page.get_by_text("The API does not answer")).to_have_count(0)
     await expect(page.get_by_text("Reconnecting")).to_have_count(0)
     assert await page.evaluate(LOADS) == loaded
 

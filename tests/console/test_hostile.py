@@ -6,7 +6,6 @@ The rows are as the projector and a worker would have written them, and the API 
 from __future__ import annotations
 
 import re
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -136,16 +135,16 @@ class Hostile:
 
     run_id: str
     approval_ids: list[str]
-    reference: str
+    step: str
+    """The key of a step with a hostile value and result."""
 
 
 @pytest.fixture
 async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
     """A run whose every text is hostile: an agent's calls, prose, what it looked at, explicit approvals, results, errors and logs."""
-    reference = f"<b>ref-{uuid.uuid4().hex[:8]}"
     namespace = stack.loop.settings.temporal_namespace
     run = factories.run(
-        namespace=namespace, workflow="support_triage", status="waiting", waiting_on="approval", reference=reference,
+        namespace=namespace, workflow="support_triage", status="waiting", waiting_on="approval", reference="<b>ref",
         note=UNSEEN[0], tags=["<i>tag", UNSEEN[2]], current_step=HANDLERS[0], agents=["triager"],
     )  # fmt: skip
     arguments: dict[str, Any] = {f"a{n}": text for n, text in enumerate(PAYLOADS)}
@@ -203,7 +202,8 @@ async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
     ]  # fmt: skip
     engine = stack.loop.api.plane.engine
     await factories.insert(engine, run, factories.execution(run), *steps, *calls, *explicit, *logs)
-    yield Hostile(run.run_id, [each.approval_id for each in (calls[0], explicit[0], explicit[-1])], reference)
+    approval_ids = [each.approval_id for each in (calls[0], explicit[0], explicit[-1])]
+    yield Hostile(run.run_id, approval_ids, f"{run.execution_id}.101")
     async with writing(engine) as session:
         for row in (*steps, *calls, *explicit):
             await session.delete(await session.merge(row))
@@ -311,9 +311,11 @@ async def test_hostile_texts_are_shown_as_text_and_do_nothing(page_of: Pages, st
     lines = page.get_by_role("list", name="Log lines").get_by_role("listitem")
     await expect(lines.filter(has_text=SCRIPTS[0]).first).to_be_attached()
     assert {"U+202E", "U+001B"} <= (await trap.check()).keys()
-    rows = page.get_by_role("treegrid", name="Steps").get_by_role("row")
-    await rows.filter(has_text=SCRIPTS[1]).first.click()
+    await expect(page.get_by_role("treegrid", name="Steps").get_by_role("row").nth(2)).to_be_visible()
+    await go(f"/runs/{hostile.run_id}?step={hostile.step}")
+    panel = page.get_by_role("tabpanel")
+    await expect(panel).to_contain_text("ScRiPt")
     await page.get_by_role("tab", name="Output").click()
-    await expect(page.get_by_role("tabpanel")).to_contain_text("answer")
+    await expect(panel).to_contain_text("answer")
     await trap.check()
     assert await page.evaluate("() => 1 + 1") == 2  # it answers still

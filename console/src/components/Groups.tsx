@@ -10,7 +10,8 @@ import { own } from "./letter/schema";
 import { Text } from "./Text";
 
 export const ALIKE = 3; // so many of one shape are one row
-const COLUMNS = 3;
+const COLUMNS = 2;
+const SHORT = 24; // characters that a column has room for
 
 export interface Group {
   title: string;
@@ -27,10 +28,15 @@ export function groupsOf(items: Approval[]): Group[] {
     { title: "The rest", items: later.filter((a) => !dangerous(a)) },
   ].filter((g) => g.items.length);
 }
-/** The names of the arguments in which these differ; the first few. */
+/** The names of the arguments in which these differ: the first few whose values are short. */
 export function differing(items: Approval[]): string[] {
   const names = new Set(items.flatMap((a) => Object.keys(a.arguments ?? {})));
-  return [...names].filter((n) => new Set(items.map((a) => own(a.arguments ?? {}, n))).size > 1).slice(0, COLUMNS);
+  return [...names]
+    .filter((n) => {
+      const values = items.map((a) => String(own(a.arguments ?? {}, n) ?? ""));
+      return new Set(values).size > 1 && values.every((v) => v.length <= SHORT);
+    })
+    .slice(0, COLUMNS);
 }
 /** Approvals of one shape together, in the order of the first of each. */
 export function shapesOf(items: Approval[]): Approval[][] {

@@ -6,7 +6,7 @@ import { showPrincipal } from "../api/client";
 import * as q from "../api/queries";
 import { zone, zoneName } from "../format";
 import { MOD, useKeys } from "../live/keys";
-import { start } from "../live/stream";
+import { start, useLive } from "../live/stream";
 import { Kbd } from "./Button";
 import { Keys } from "./Keys";
 import { Mark } from "./Mark";
@@ -72,6 +72,10 @@ export function Shell() {
   const [keys, setKeys] = useState(false);
   const [, redraw] = useState(0);
   const [stillIn, setStillIn] = useState<string>();
+  const { state } = useLive();
+  useEffect(() => {
+    if (state === "live") setStillIn(undefined); // it can be tried again
+  }, [state]);
   const path = useLocation().pathname;
   const { data: me } = useQuery(q.me.me());
   const { data: overview } = useOverview();

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense, useState } from "react";
+import { lazy, Suspense, useRef, useState } from "react";
 import type { RunDetail, TimelineStep } from "../api/client";
 import * as q from "../api/queries";
 import { ButtonLink } from "../components/Button";
@@ -92,7 +92,12 @@ function Body({ run }: { run: RunDetail }) {
     setOwn(true);
     set({ step: key });
   };
-  const chosen = wanted === "none" ? undefined : (s.steps.find((x) => keyOf(x) === wanted) ?? first(s.steps));
+  // What is shown stays, whatever the run asks for meanwhile: a verdict that is meant for one call must not meet the next.
+  const kept = useRef<string>(undefined);
+  const at = (key: string | undefined) => s.steps.find((x) => keyOf(x) === key);
+  const chosen = wanted === "none" ? undefined : (at(wanted ?? kept.current) ?? first(s.steps));
+  kept.current = chosen && keyOf(chosen);
+  const next = s.steps.find((x) => x.status === "waiting" && x.approval_id && x !== chosen);
   const picked = !!wanted && wanted !== "none" && !!chosen;
   const shown = run.executions.find((e) => e.execution_id === execution);
   const closed = shown ? shown.closed_at : run.closed_at;
@@ -167,6 +172,8 @@ function Body({ run }: { run: RunDetail }) {
             run={run}
             step={chosen}
             picked={picked}
+            next={next}
+            onNext={() => next && pick(keyOf(next))}
             onClose={() => set({ step: "none" })}
           />
         )}

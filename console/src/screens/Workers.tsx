@@ -143,7 +143,7 @@ function Queue({ queue, workers, name }: { queue?: TaskQueue; workers: Worker[];
   const rows = rowsOf(queue, workers);
   const alone = queue && !queue.served;
   return (
-    <Section title={name} note={queue && `${plural(queue.open_runs, "open run")}`} className={classes.queue}>
+    <Section title={name} note={queue && `${plural(queue.open_runs, "open run")}`}>
       {alone && (
         <p className={classes.alone} role="status">
           <CircleAlert size={15} aria-hidden />

@@ -102,7 +102,7 @@ export function Call({ asked, values, properties, authored, previous, edit, faul
                   {fault}
                 </span>
               )}
-              {edit && p?.description && (
+              {edit && p?.description && !isMoney(p) && (
                 <span className={classes.hint}>
                   <Text>{p.description}</Text>
                 </span>

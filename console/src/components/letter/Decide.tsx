@@ -136,11 +136,7 @@ export function Decide({ approval, decision, me, changed, unread = [], away }: P
                 setComment(e.target.value);
                 setNeed(false);
               }}
-              placeholder={
-                approval.agent
-                  ? "Comment: kept in the audit log, and shown to the agent"
-                  : "Comment: kept in the audit log"
-              }
+              placeholder={`Comment, for the audit log${approval.agent ? " and the agent" : ""}`}
               aria-invalid={need || !!decision.faults.comment}
             />
           </label>

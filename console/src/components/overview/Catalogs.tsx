@@ -4,12 +4,13 @@ import { plural, usd } from "../../format";
 import { RiskMark } from "../../status";
 import { Ago } from "../Bits";
 import { Section } from "../Page";
+import { approversOf } from "../rules";
 import classes from "./Overview.module.css";
 
 export type Shown = Pick<NonNullable<Overview["lists"]>, "workflows" | "agents" | "tools">;
 function asks(t: Shown["tools"]["items"][number]): string {
   if (t.disabled) return "switched off";
-  if (t.effect === "require_approval") return `asks ${t.approvers[0] ?? "approvers"}`;
+  if (t.effect === "require_approval") return `asks ${approversOf(t.approvers)}`;
   return t.effect === "deny" ? "never" : "unasked";
 }
 function may(a: Shown["agents"]["items"][number]): string {

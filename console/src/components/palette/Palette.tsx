@@ -28,7 +28,7 @@ function useAll(words: string, acts: Offer[]): All {
   const { data: approvals } = useQuery(
     q.approvals.list({ status: ["pending"], decidable_by: "me", sort: "urgency", limit: MOST }),
   );
-  const { data: hits } = useQuery({ ...q.search.hits(typed), placeholderData: keepPreviousData });
+  const { data: hits, isFetching } = useQuery({ ...q.search.hits(typed), placeholderData: keepPreviousData });
   return {
     recent: recent(queries, here),
     runs: runs?.items ?? [],
@@ -36,6 +36,7 @@ function useAll(words: string, acts: Offer[]): All {
     offers: offered(),
     acts,
     hits: hits?.items ?? [],
+    searching: typed !== words || isFetching,
   };
 }
 
@@ -44,7 +45,8 @@ function Box({ acts, onClose }: Props) {
   const [at, setAt] = useState(0);
   const go = useNavigate();
   const router = useRouter();
-  const groups = find(words.trim(), useAll(words.trim(), acts));
+  const all = useAll(words.trim(), acts);
+  const groups = find(words.trim(), all);
   const flat = groups.flatMap((g) => g.hits);
   const pick = (hit: Hit | undefined, tab: boolean) => {
     if (!hit || (!hit.to && !hit.act)) return;
@@ -113,7 +115,9 @@ function Box({ acts, onClose }: Props) {
         ))}
         {!flat.length && (
           <p className={classes.none}>
-            Nothing is called “{words}”. References and ids are found by how they begin, ids by their last eight, too.
+            {all.searching
+              ? "Searching"
+              : `Nothing is called “${words}”. Ids are found by how they begin, and by their last eight.`}
           </p>
         )}
       </div>
@@ -143,7 +147,7 @@ export function Palette(props: Props) {
     <Portal>
       <div className={classes.veil} onClick={props.onClose}>
         <FocusTrap active>
-          <div>
+          <div className={classes.frame}>
             <Box {...props} />
           </div>
         </FocusTrap>

@@ -8,6 +8,7 @@ import type { Search } from "../../router";
 import { StatusIcon, statusOf } from "../../status";
 import { Kbd } from "../Button";
 import { NAV } from "../nav";
+import classes from "./Palette.module.css";
 
 export interface Hit {
   key: string;
@@ -27,7 +28,14 @@ export interface Group {
 type Found = components["schemas"]["Hit"];
 const ICON = 14;
 
-const keysOf = (keys: string[] | undefined) => keys?.map((k) => <Kbd key={k}>{k}</Kbd>);
+const keysOf = (keys: string[] | undefined) =>
+  keys && (
+    <span className={classes.keys}>
+      {keys.map((k) => (
+        <Kbd key={k}>{k}</Kbd>
+      ))}
+    </span>
+  );
 export const ofRun = (r: Run): Hit => ({
   key: r.run_id,
   icon: <StatusIcon status={statusOf(r)} />,
@@ -75,6 +83,11 @@ const TITLES: Record<Found["kind"], string> = {
   tool: "Tools",
   principal: "People and programs",
 };
+/** The kinds in their order; first those of what is called exactly so. */
+function kindsOf(q: string, hits: Found[]): Found["kind"][] {
+  const called = hits.filter((h) => [h.id, shortId(h.id), h.detail].some((name) => name?.toLowerCase() === q));
+  return [...new Set([...called.map((h) => h.kind), ...(Object.keys(TITLES) as Found["kind"][])])];
+}
 function found(h: Found): Hit {
   const { key, word } = { key: `${h.kind} ${h.id}`, word: h.title };
   if (h.kind === "run" || h.kind === "approval") {
@@ -98,17 +111,26 @@ export interface All {
   acts: Offer[];
   /** What the server found under the words. */
   hits: Found[];
+  /** Whether the server is still asked. */
+  searching: boolean;
 }
+const last = (h: Hit) => Number(!h.to && !h.act); // what can’t be done
 /** Without words: where one was, what waits, what the open page offers, and the places. With words: what has them. */
 export function find(words: string, all: All): Group[] {
   const q = words.toLowerCase();
   const has = (h: Hit) => h.word.toLowerCase().includes(q);
-  const offers = all.offers.map(({ title, offers }) => ({ title, hits: offers.map(ofOffer).filter(has) }));
+  const offers = all.offers.map(({ title, offers }) => ({
+    title,
+    hits: offers
+      .map(ofOffer)
+      .filter(has)
+      .sort((a, b) => last(a) - last(b)),
+  }));
   const go = { title: "Go to", hits: NAV.flatMap((g) => g.items.map(place)).filter(has) };
   const verbs = { title: "Do", hits: [START, ...all.acts.map(ofOffer)].filter(has) };
   const groups = q
     ? [
-        ...(Object.keys(TITLES) as Found["kind"][]).map((kind) => ({
+        ...kindsOf(q, all.hits).map((kind) => ({
           title: TITLES[kind],
           hits: all.hits.filter((h) => h.kind === kind).map(found),
         })),

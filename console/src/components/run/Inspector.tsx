@@ -13,6 +13,7 @@ import { Ask } from "./Ask";
 import { Facts } from "./Facts";
 import { Text } from "../Text";
 import classes from "./Inspector.module.css";
+import { Button } from "../Button";
 import { Payload } from "../Payload";
 import { Side } from "../Side";
 import { Tries } from "./Tries";
@@ -93,10 +94,13 @@ interface Props {
   step: TimelineStep;
   /** The reader chose it: in a narrow window it opens as a sheet. */
   picked: boolean;
+  /** Another step that waits for a person. */
+  next?: TimelineStep;
+  onNext(): void;
   onClose(): void;
 }
 /** One step: what it took and gave, its tries, and the rule that it is under. */
-export function Inspector({ run, step, picked, onClose }: Props) {
+export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
   const [tab, setTab] = useState<Tab>(step.attempt_count > 1 ? "tries" : step.error_type ? "output" : "input");
   const kind = KIND[step.kind];
   const pending = run.approvals.some((a) => a.approval_id === step.approval_id && a.status === "pending");
@@ -111,6 +115,11 @@ export function Inspector({ run, step, picked, onClose }: Props) {
   return (
     <Side label={visible(`Step ${step.title}`)} picked={picked} onClose={onClose}>
       {asked.current && step.approval_id && <Ask approval_id={step.approval_id} />}
+      {asked.current && !pending && next && (
+        <Button look="ink" onClick={onNext}>
+          Next: {run.approvals.find((a) => a.approval_id === next.approval_id)?.title ?? next.title}
+        </Button>
+      )}
       <header className={classes.head}>
         <kind.Icon size={15} strokeWidth={1.8} aria-hidden />
         <h2 className="cut">

@@ -21,25 +21,28 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
   const now = useRef({ place, lines, busy: false, again: false });
   const put = (found: Log[]) => setLines((now.current.lines = found));
 
-  useEffect(() => {
-    now.current = { place, lines: undefined, busy: false, again: false };
-    if (!enabled) return;
-    logs(run_id, filter, { tail: LINES }).then(
-      (found) => {
-        if (now.current.place !== place) return;
-        put(found);
-        setMore(found.length === LINES);
-        setError(undefined);
-      },
-      (e: unknown) => now.current.place === place && setError(e),
-    );
-  }, [place, enabled]);
-
-  /** Ask for what is new, one request at a time. */
+  const begin = useCallback(async () => {
+    const mine = now.current;
+    mine.busy = true;
+    try {
+      const found = await logs(run_id, filter, { tail: LINES });
+      if (now.current !== mine) return;
+      put(found);
+      setMore(found.length === LINES);
+      setError(undefined);
+    } catch (e) {
+      if (now.current === mine) setError(e);
+    } finally {
+      mine.busy = false;
+    }
+  }, [place]);
+  /** Ask for what is new, one request at a time; for the first ones, where they did not come. */
   const follow = useCallback(async () => {
     const mine = now.current;
-    if (!mine.lines) return;
+    if (!enabled) return;
     if (mine.busy) return void (mine.again = true);
+    if (!mine.lines) await begin();
+    if (!mine.lines) return;
     mine.busy = true;
     try {
       do {
@@ -55,7 +58,12 @@ export function useLogs(run_id: string, filter: LogFilter, enabled: boolean): Li
     } finally {
       mine.busy = false;
     }
-  }, [place]);
+  }, [place, enabled, begin]);
+  useEffect(() => {
+    now.current = { place, lines: undefined, busy: false, again: false };
+    const mine = now.current;
+    if (enabled) void begin().then(() => mine === now.current && mine.again && void follow());
+  }, [place, enabled]);
   useEvents(
     useCallback(
       (events: LiveEvent[]) => {
