@@ -72,7 +72,7 @@ LOCKED := --require-hashes -r requirements.lock
 PROJECT := --no-build-isolation -e .
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("this needs Python 3.11 or newer: make PYTHON=...")'
-	@echo '== installing into .venv'
+	@echo '== installing into .venv, with the web console: minutes the first time, seconds later'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock > .venv/uv.lock
 	@test -x $(BIN)/uv || $(PIP) --require-hashes -r .venv/uv.lock || true

@@ -132,7 +132,7 @@ class Unauthenticated(AgentGridError):
 
 
 class SignInCodeSpent(Unauthenticated):
-    """The sign-in code was used, or has expired. Only who holds the code learns it."""
+    """The sign-in code was used, or has expired. Only somebody who holds the code learns it."""
 
     code = "sign_in_code_spent"
 
@@ -171,7 +171,7 @@ class NoValue(NotFound):
 
 
 class Gone(AgentGridError):
-    """It existed, and is no longer stored, or can't be read any more."""
+    """It existed, but is no longer stored or can no longer be read."""
 
     code = "gone"
 

@@ -60,8 +60,8 @@ class _EachTracebackOnce(logging.Filter):
         if not record.name.startswith("temporalio.") or not record.exc_info or record.exc_info[1] is None:
             return True
         error = record.exc_info[1]
-        if error.args and isinstance(error.args[0], str) and (said := reworded(error.args[0])) != error.args[0]:
-            error.args = (said, *error.args[1:])
+        if error.args and isinstance(error.args[0], str) and (plain := reworded(error.args[0])) != error.args[0]:
+            error.args = (plain, *error.args[1:])
         text = "".join(traceback.format_exception(error))
         if text not in self._written:
             self._written[text] = None

@@ -32,7 +32,7 @@ class Access:
     only: Literal["key", "session"] | None = None
     """The one kind of credential that it accepts."""
     tagged: bool = False
-    """The answer has an `ETag`. Who sends it back in `If-None-Match` gets 304 while the answer is the same."""
+    """The answer has an `ETag`. A client that sends it back in `If-None-Match` gets 304 while the answer is the same."""
     everywhere: bool = False
     """Only for principals that see every workflow: the response can't be filtered by workflow."""
 

@@ -1,4 +1,4 @@
-"""What an agent may do unasked, on asking, or never, and why."""
+"""What an agent may do without approval, with approval, or never, and why."""
 
 from __future__ import annotations
 

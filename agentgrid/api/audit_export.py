@@ -23,7 +23,7 @@ Format = Literal["ndjson", "csv"]
 MOST = 100_000
 PAGE = 500
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What begins a formula in some spreadsheet."""
+"""The characters that begin a formula in some spreadsheets."""
 _TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 
 

@@ -14,7 +14,7 @@ from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.errors import Fault, InvalidInput
 
 SEARCHED = timedelta(days=31)
-"""How far back words are searched for where nothing else says."""
+"""How far back words are searched for by default."""
 
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 

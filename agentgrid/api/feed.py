@@ -154,7 +154,7 @@ class Feed:
                     self._window.extend(new)
                     self._head = rows[-1][0].event_id
                     self._unheard += len(rows)
-                    # Streams that nothing is for sleep on, as long as the window still reaches to where they are.
+                    # Streams for which there is nothing sleep on, as long as the window still reaches to where they are.
                     if wanted or self._unheard > WINDOW // 4:
                         self._ring()
                     for event, _ in rows:
@@ -269,7 +269,7 @@ class Feed:
         return seen, max(head, events[-1].event_id) if events else head
 
     async def _write_out(self, events: Sequence[LiveEvent]) -> None:
-        """Write out those that nobody wanted when they came. All streams wake together: the first one does it."""
+        """Write out those that no stream wanted when they came. All streams wake together: the first one does it."""
         if all(event.stored is None for event in events):
             return
         async with self._writing:

@@ -25,7 +25,7 @@ LOOK_SECONDS = 1.0
 LATE_LOOKS = 5
 """For how many looks a line still counts as new that commits late, or whose run is projected late."""
 MAX_HINTS = 1_000
-"""That are kept for streams; a slower one misses some."""
+"""Hints kept for streams; a slower stream misses some."""
 
 
 class Hints:

@@ -1,4 +1,4 @@
-"""The overview: figures that leave no run out, each with the list that it counts; what happens next; what is not as it should be."""
+"""The overview: figures that leave no run out, each with the list that it counts; what happens next; what needs attention."""
 
 from __future__ import annotations
 

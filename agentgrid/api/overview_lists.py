@@ -46,7 +46,7 @@ ROWS = 6
 DAY = timedelta(days=1)
 UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.TERMINATED)
 TEMPORAL_SECONDS = 2.0
-"""The overview doesn't wait longer for what Temporal says of workers."""
+"""How long the overview waits for Temporal's answer about workers."""
 
 _OPEN = RunFilter(status=OPEN_WORDS)
 

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from agentgrid.api.deltas import Watch
 from agentgrid.api.feed import Cursor, Feed
@@ -162,6 +163,15 @@ async def _newest(engine: AsyncEngine) -> int:
         return (await feed.bounds(session))[1]
 
 
+class _Events(EventSourceResponse):
+    """Completes the response when the server stops, too: otherwise uvicorn logs an error for each open stream."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+        if self.active and scope["method"] != "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 def respond(source: Feed, principal: str, interest: Interest, events: AsyncIterator[bytes]) -> Response:
     """The stream as a response, counted while it is open."""
     source.enter(principal, interest)
@@ -173,6 +183,6 @@ def respond(source: Feed, principal: str, interest: Interest, events: AsyncItera
         finally:
             source.leave(principal, interest)
 
-    return EventSourceResponse(
+    return _Events(
         counted(), ping=HEARTBEAT_SECONDS, send_timeout=SEND_SECONDS, sep="\n", headers={"Cache-Control": "no-store"}
     )

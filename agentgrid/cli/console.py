@@ -12,7 +12,7 @@ from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, session
 
 PAGE_NAME = "console.html"
-"""Kept: when the browser reads it is not known, and its link works once, for 10 minutes. The next one replaces it."""
+"""Not deleted, because it is unknown when the browser reads it. Its link works once, for 10 minutes, and the next page replaces it."""
 PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="referrer" content="no-referrer">

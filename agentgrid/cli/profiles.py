@@ -71,7 +71,7 @@ def save_profiles(file: Path, profiles: Mapping[str, Profile]) -> None:
         key_file = os.path.relpath(profile.key_file, file.parent)
         if key_file.startswith(".."):
             key_file = str(profile.key_file)
-        # JSON's strings are TOML's basic strings as well.
+        # JSON's strings are also TOML's basic strings.
         tables.append(
             f"[profiles.{json.dumps(name)}]\nurl = {json.dumps(profile.url)}\nkey_file = {json.dumps(key_file)}\n"
         )

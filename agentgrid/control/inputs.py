@@ -121,8 +121,8 @@ async def _faults(schema: dict[str, Any], ready: Compiled, value: Any, place: Pl
         if ready.validator.is_valid(value):
             return []
         if not ready.recursive and cost <= CHEAP_TO_EXPLAIN:
-            return [_fault(place, path, said) for path, said in schemas.faults(ready, value)]
-    return [_fault(place, path, said) for path, said in await long_checks.faults(schema, value)]
+            return [_fault(place, path, message) for path, message in schemas.faults(ready, value)]
+    return [_fault(place, path, message) for path, message in await long_checks.faults(schema, value)]
 
 
 def _fault(place: Place, path: Sequence[str | int], message: str) -> Fault:

@@ -44,7 +44,7 @@ async def faults(schema: dict[str, Any], value: Any) -> list[tuple[list[str | in
     if verdict != FAILS:
         return [([], f"can't be checked within {SECONDS:.0f} s: the schema is too ambiguous for this value")]
     try:
-        return [(path, said) for path, said in json.loads(found)]
+        return [(path, message) for path, message in json.loads(found)]
     except ValueError:
         return [([], f"does not fit the schema; the exact place could not be found within {SECONDS:.0f} s")]
 
@@ -61,20 +61,20 @@ async def _asked(question: str) -> str:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    said = b""
+    output = b""
     try:
         async with asyncio.timeout(SECONDS):
             process.stdin.write(question.encode())
             process.stdin.close()
             while part := await process.stdout.read(65536):
-                said += part
+                output += part
     except (TimeoutError, OSError):
         pass
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-    return said.decode()
+    return output.decode()
 
 
 def main() -> None:

@@ -38,11 +38,11 @@ async def asked(
             raise Unavailable(
                 f"Temporal can't answer now: {error.message}", outcome_unknown=not _never_sent(error.message)
             ) from error
-        said = rpc.failure(error, noun=noun, identifier=identifier)
-        if type(said) is AgentGridError or _about_the_namespace(error):
+        failure = rpc.failure(error, noun=noun, identifier=identifier)
+        if type(failure) is AgentGridError or _about_the_namespace(error):
             # A wrong credential, a missing namespace, an old server: an operator must fix it, not the caller.
-            said = Unavailable(f"Temporal refuses this installation: {error.message}", retry_after_seconds=30)
-        raise said from error
+            failure = Unavailable(f"Temporal refuses this installation: {error.message}", retry_after_seconds=30)
+        raise failure from error
     except TimeoutError as error:
         raise Unavailable("Temporal did not answer in time", outcome_unknown=True) from error
     except RuntimeError as error:

@@ -25,7 +25,7 @@ R: Any = Run
 
 SOON = timedelta(hours=1)
 RISKS = (Risk.DESTRUCTIVE.value, Risk.WRITE.value, None, Risk.READ.value)
-"""From what is decided first. None: an explicit approval, and a call whose risk is unknown."""
+"""In the order in which they are decided. None: an explicit approval, and a call whose risk is unknown."""
 STRETCHES = 2 * len(RISKS)
 _NEVER: Any = literal_column("'infinity'::timestamptz")
 """In place of the expiry of an approval that is not open yet, as in the index."""

@@ -10,5 +10,5 @@ LAG = "lag"
 
 
 async def lag(session: ReadSession) -> ProjectorState | None:
-    """How far the projection is behind, and when that was last said."""
+    """How far the projection is behind, and when that was last measured."""
     return await session.get(ProjectorState, LAG)

@@ -22,7 +22,7 @@ from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
 B: Any = WorkerBudget
 
 ANY = "*"
-"""Stands for every grid, or every task queue."""
+"""Means every grid, or every task queue."""
 
 WORKER_GROUP = "agentgrid_worker"
 CONTROL_GROUP = "agentgrid_control"

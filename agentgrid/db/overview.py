@@ -1,4 +1,4 @@
-"""What happens next, and what is not as it should be: one bounded statement each, because the overview asks again and again."""
+"""What happens next, and what needs attention: one bounded statement each, because the overview asks again and again."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Due:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that is not as it should be, as the database knows it."""
+    """One thing that needs attention, as the database knows it."""
 
     sign: Sign
     name: str | None
@@ -134,7 +134,7 @@ def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None) -> Seque
 async def signs(
     session: ReadSession, *, scope: Scope, commands_of: str | None, since: timedelta, before: datetime
 ) -> Sequence[Finding]:
-    """What is not as it should be: queues whose runs wait for a worker, kill switches, commands that wait, refused signals.
+    """What needs attention: queues whose runs wait for a worker, kill switches, commands that wait, refused signals.
 
     commands_of: only this principal's commands. since: of refused signals. before: only commands recorded before this time.
     """

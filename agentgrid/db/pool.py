@@ -49,7 +49,7 @@ async def open_pool(dsn: str) -> AsyncIterator[Pool]:
         try:
             yield pool
         finally:
-            # Whoever still held one would keep the process for ever.
+            # A connection that is still held would keep the process from ending.
             pool.terminate()
 
 

@@ -29,7 +29,7 @@ _HOLDER = """
         k.last_used_at IS NULL OR k.last_used_at < now() - $2::interval AS unnoted
     FROM api_keys k JOIN principals p ON p.name = k.principal WHERE k.key_id = $1
 """
-# Another transaction that holds the row also notes a use, or ends the key: not worth waiting for.
+# A transaction that has the row locked records a use too, or ends the key: not worth waiting for.
 _NOTE_USE = """
     UPDATE api_keys SET last_used_at = now()
     WHERE key_id = (SELECT key_id FROM api_keys WHERE key_id = $1 FOR UPDATE SKIP LOCKED)
@@ -50,7 +50,7 @@ class Holder:
     opens: bool
     """By the database's clock: neither expired nor revoked, nor its owner disabled."""
     unnoted: bool
-    """Whether this use of it is yet to be noted."""
+    """Whether this use must still be recorded."""
 
 
 async def get(session: ReadSession | WriteSession, name: str) -> PrincipalRow | None:

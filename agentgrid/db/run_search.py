@@ -1,7 +1,7 @@
 """Searching runs by words: the table `run_search`, which a trigger keeps, and the conditions that its indexes answer.
 
 `words` is what a run can be found by, in lower case: its workflow, reference and note, and its workflow id where that isn't the run id. It is
-indexed by its trigrams, so words are found wherever they stand. A run id is found by its beginning or its end: its thirty-odd trigrams,
+indexed by its trigrams, so words are found at any place. A run id is found by its beginning or its end: its thirty-odd trigrams,
 random ones, would cost more to keep than all the rest of a run's indexes.
 """
 

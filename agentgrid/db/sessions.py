@@ -31,7 +31,7 @@ _HOLDER = """
 """
 _BY_TOKEN = _HOLDER.replace("{column}", "token_hash")
 _BY_ID = _HOLDER.replace("{column}", "session_id")
-# As for keys: another transaction that holds the row also notes a use, or ends the session.
+# As for keys: a transaction that has the row locked records a use too, or ends the session.
 _NOTE_USE = """
     UPDATE sessions s SET last_used_at = now(), expires_at = least(now() + $2::interval, s.opened_at + $3::interval, k.expires_at)
     FROM api_keys k WHERE k.key_id = s.key_id
@@ -55,7 +55,7 @@ class Holder:
     opens: bool
     """By the database's clock: neither it nor its key has ended, and its owner is a person who isn't disabled."""
     unnoted: bool
-    """Whether this use of it is yet to be noted."""
+    """Whether this use must still be recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class LogLevel(StrEnum):
-    """How grave a line is, in rising order. A level that is none of these counts as `info`."""
+    """How severe a line is, in rising order. A level that is none of these counts as `info`."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -23,7 +23,7 @@ class LogLevel(StrEnum):
 
     @property
     def and_above(self) -> frozenset[LogLevel]:
-        """This level and all graver ones."""
+        """This level and all more severe ones."""
         levels = list(LogLevel)
         return frozenset(levels[levels.index(self) :])
 

@@ -1,4 +1,4 @@
-"""The words of the overview: what happens next, and what is not as it should be."""
+"""The words of the overview: what happens next, and what needs attention."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class NextKind(StrEnum):
 
 
 class Sign(StrEnum):
-    """What the database shows not to be as it should be."""
+    """What the database shows to need attention."""
 
     QUEUE = "queue"
     """Runs wait for a worker of the queue."""
@@ -27,7 +27,7 @@ class Sign(StrEnum):
 
 
 class ConditionKind(StrEnum):
-    """What is not as it should be, as the overview shows it."""
+    """What needs attention, as the overview shows it."""
 
     TEMPORAL_AWAY = "temporal_away"
     """Temporal doesn't answer: lists show what was known, and what is started is queued."""

@@ -26,7 +26,7 @@ MAX_PATTERN_BYTES = 1 << 18
 """Maximum size of a compiled pattern. One for e-mail addresses, with every part bounded, takes half of it."""
 
 MAX_FAULTS = 20
-MAX_TOLD = 5
+MAX_REPORTED = 5
 """Maximum number of faults in one message."""
 MESSAGE_CHARACTERS = 300
 MAX_UNKNOWN = 5
@@ -130,7 +130,7 @@ def misfit(ready: Compiled, value: Any) -> str | None:
         return None
     if ready.recursive or cost > CHEAP_TO_EXPLAIN:
         return "it does not fit its schema"
-    found = faults(ready, value)[:MAX_TOLD]
+    found = faults(ready, value)[:MAX_REPORTED]
     return "; ".join(f"{'.'.join(map(str, path)) or 'the value'}: {message}" for path, message in found)
 
 

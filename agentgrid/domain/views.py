@@ -47,7 +47,7 @@ FILTERS = frozenset(
 
 
 def faults_of(name: str, filters: Mapping[str, Sequence[str]]) -> list[Fault]:
-    """Everything that no view may be."""
+    """The faults of a view."""
     faults = []
     if not NAME.fullmatch(name):
         message = "lower-case letters, digits and . _ -, at most 80, beginning with a letter or digit; the title can be any text"

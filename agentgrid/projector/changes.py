@@ -34,7 +34,7 @@ ON CONFLICT (execution_id) DO UPDATE SET
 """A touch never lowers `expect` and never ends a claim."""
 
 LEASE = timedelta(seconds=20)
-"""Whoever has not finished by then has died; another one takes over, and compare-and-set keeps both harmless."""
+"""A projector that has not finished by then counts as dead. Another takes over; compare-and-set keeps late writes of the first harmless."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ def count_check(result: Checked) -> None:
 
 
 async def report(store: Store, *, calls: Mapping[str, int], last_error: str | None) -> None:
-    """Store and export where the projection stands now."""
+    """Store and export how far the projection is now."""
     found = await changes.backlog(store.pool)
     lag_seconds.set(found.oldest_seconds)
     backlog.set(found.due)

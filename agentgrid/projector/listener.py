@@ -19,7 +19,7 @@ RECONNECT_SECONDS = 1.0
 
 
 class Listener:
-    """Wakes whoever waits at each notification; connects again for as long as it runs."""
+    """Wakes its waiters at each notification; reconnects for as long as it runs."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn

@@ -2,7 +2,7 @@
 
 A read costs the same whether it finds one new event or twenty. Under load a longer wait lets all that a run does meanwhile cost one read, one
 pass and one row written instead of several. A change that comes to rest (a run that ended or waits for a timer) is urgent: nothing is
-gained by waiting for more. What counts is how many executions have moved of late, not how many looks were made: the one
+gained by waiting for more. What counts is how many executions have moved in the last second, not how many looks were made: the one
 does not change with the wait, the other falls as it grows, and a few runs in quick succession are no load.
 """
 
@@ -15,7 +15,7 @@ from datetime import timedelta
 LEAST_DELAY = timedelta(milliseconds=30)
 LONGEST_DELAY = timedelta(milliseconds=1000)
 CALM = 12
-"""While no more executions than this have moved of late nothing is saved by waiting."""
+"""While no more executions than this have moved in the last second, nothing is saved by waiting."""
 BUSY = 24
 """From this many on the wait is the longest."""
 LATE_SECONDS = 1.0
@@ -24,7 +24,7 @@ BEATS = 4
 
 
 class Pace:
-    """Remembers which executions were looked at of late, and says what follows from their number."""
+    """Remembers which executions were looked at in the last second; the delay follows from their number."""
 
     def __init__(self) -> None:
         self._looked: OrderedDict[str, float] = OrderedDict()
@@ -39,7 +39,7 @@ class Pace:
 
     @property
     def moving(self) -> int:
-        """How many executions have moved of late."""
+        """How many executions have moved in the last second."""
         return len(self._looked)
 
     @property

@@ -49,7 +49,7 @@ class Looker:
         self._payloads = converter.payload_converter
 
     async def look(self, execution: Execution, loaded: Loaded, *, hinted: bool = False) -> Looked:
-        """Read on from where the projection stands.
+        """Read on from where the projection ends.
 
         hinted: somebody says that there is news; if history has none, it is about an attempt.
         Raises NotFound where neither Temporal nor the archive knows the execution; RPCError, TornHistory.

@@ -41,7 +41,7 @@ class Breaker:
         self._tokens: list[int] = []
 
     def called(self, name: str, arguments: Any, answer: dict[str, Any]) -> None:
-        """Note a call and its outcome. answer: the message that the model sees about it."""
+        """Record a call and its outcome. answer: the message that the model sees about it."""
         call = hashlib.sha256(sorted_json([name, arguments])).digest()
         outcome = {key: answer.get(key) for key in ("result", "fault")}
         self._calls.append(hashlib.sha256(call + sorted_json(outcome)).digest())

@@ -80,7 +80,7 @@ class AgentSession(Generic[Out]):
         return self._total
 
     def took(self, messages: list[dict[str, Any]], meter: Meter) -> None:
-        """Note a call that has ended: the conversation so far, and what the call used. May be repeated."""
+        """Record a call that has ended: the conversation so far, and what the call used. May be repeated."""
         spent, total = self._before, self._total
         self.messages = messages
         self._spent = Spent(

@@ -310,7 +310,7 @@ class _Reader(ast.NodeVisitor):
         return found if isinstance(found, type) else None
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if not self._told(node):
+        if not self._recorded(node):
             self.visit(node.value)
             return
         inner: ast.expr = node
@@ -321,9 +321,9 @@ class _Reader(ast.NodeVisitor):
             inner = inner.func if isinstance(inner, ast.Call) else inner.value
 
     def visit_Name(self, node: ast.Name) -> None:
-        self._told(node)
+        self._recorded(node)
 
-    def _told(self, node: ast.Attribute | ast.Name) -> bool:
+    def _recorded(self, node: ast.Attribute | ast.Name) -> bool:
         """Record what the whole name refers to; returns whether it is known."""
         path = self._path(node)
         if path is None:

@@ -259,7 +259,7 @@ class RunState:
         self.resumed_since |= signal.action == "resume"
 
     def ask(self, action: Literal["pause", "resume"]) -> None:
-        """Pause or resume, and note the time."""
+        """Pause or resume, and record the time."""
         if action == "resume":
             self.paused_before, self.paused_since = self.paused_seconds, None
         elif self.paused_since is None:

@@ -106,7 +106,7 @@ async def query(
 
 
 def query_failure(error: RPCError) -> Failure | None:
-    """What the worker said, if it was the worker that failed the query."""
+    """The worker's own failure, if the worker failed the query."""
     for detail in error.grpc_status.details:
         found = QueryFailedFailure()
         if detail.Unpack(found):

@@ -87,7 +87,7 @@ async def test_calls_of_one_turn_run_at_once_and_each_answer_reaches_the_model(r
     await running.replays(handle)
 
 
-async def test_what_a_model_gets_wrong_is_told_to_it(running: Desk):
+async def test_a_model_learns_what_it_got_wrong(running: Desk):
     script = [
         Turn(text="I think it is fine."),
         Turn(calls=[Call("get_order", {"order": "A1"}), Call("fly_to_the_moon", {}), Call("get_order", "{broken")]),
@@ -123,7 +123,7 @@ async def test_a_tool_that_is_not_the_agents_is_denied_by_the_worker_and_on_reco
     await running.replays(handle)
 
 
-async def test_a_rejected_call_is_told_to_the_model_and_the_run_goes_on(running: Desk):
+async def test_a_rejection_reaches_the_model_and_the_run_goes_on(running: Desk):
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**{**DONE, "refunded": False})])
     comment = "no " * (MAX_COMMENT // 3) + "!"
     await running.governance.reject(handle, comment=comment)

@@ -142,7 +142,7 @@ async def cancel_requests(handle: WorkflowHandle[Any, Any]) -> int:
     return sum(event.event_type == kind for event in (await handle.fetch_history()).events)
 
 
-async def test_an_agent_that_another_one_calls_is_stopped_and_the_caller_is_told(running: Desk):
+async def test_an_agent_that_another_one_calls_is_stopped_and_its_caller_learns_of_it(running: Desk):
     def script(conversation: Any) -> Turn:
         if conversation.instructions.startswith("Answer"):
             return Turn(text="late", delay_seconds=30)

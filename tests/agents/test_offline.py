@@ -70,7 +70,7 @@ class Case:
         assert isinstance(call.arguments, dict)
         return call.arguments
 
-    def told(self, **outcome: Any) -> None:
+    def outcome(self, **outcome: Any) -> None:
         part = self.messages[-1]["answer"]["parts"][0]
         self.messages.append({"role": "tool", "id": part["tool_call_id"], "name": part["tool_name"], **outcome})
 
@@ -78,9 +78,9 @@ class Case:
 async def until_refund(text: str) -> tuple[Case, dict[str, Any]]:
     case = Case("Please look after order O-17.", OFFERS)
     assert await case.asks("get_order") == {"order_id": "O-17"}
-    case.told(result={"id": "O-17", "subject": "Cold soup", "paid_cents": 2600, "messages": [{"body": text}]})
+    case.outcome(result={"id": "O-17", "subject": "Cold soup", "paid_cents": 2600, "messages": [{"body": text}]})
     assert await case.asks("search_pages") == {"query": "Cold soup"}
-    case.told(result=[{"slug": "hours", "title": "Opening hours", "summary": "Daily."}, PAGE])
+    case.outcome(result=[{"slug": "hours", "title": "Opening hours", "summary": "Daily."}, PAGE])
     return case, await case.asks("refund_order")
 
 
@@ -91,7 +91,7 @@ async def test_it_reads_first_and_takes_ids_amounts_and_reasons_from_what_was_wr
         "amount_cents": 1250,
         "reason": "Offline model. What was written: “Please refund $12.50 of it.”",
     }
-    case.told(result={"id": "RF-1"})
+    case.outcome(result={"id": "RF-1"})
     answer = await case.next()
     assert answer.calls == []
     assert answer.text is not None
@@ -101,14 +101,14 @@ async def test_it_reads_first_and_takes_ids_amounts_and_reasons_from_what_was_wr
 
 async def test_it_stops_after_a_rejection_and_repeats_the_approvers_comment() -> None:
     case, _ = await until_refund("Refund the cold soup, $12.50!")
-    case.told(fault="ApprovalRejected: Refund an order: rejected by reviewer: ask the kitchen first")
+    case.outcome(fault="ApprovalRejected: Refund an order: rejected by reviewer: ask the kitchen first")
     answer = await case.next()
     assert (answer.calls, "ask the kitchen first" in (answer.text or "")) == ([], True)
 
 
 async def test_it_goes_on_after_a_failure_without_repeating_the_call() -> None:
     case, _ = await until_refund("Refund the cold soup, $12.50, and send me a reply.")
-    case.told(fault="ToolError: more than was paid")
+    case.outcome(fault="ToolError: more than was paid")
     arguments = await case.asks("send_reply")
     assert "[When soup arrives cold](/cold-soup)" in arguments["body"]
     assert arguments["body"].endswith("Written by AgentGrid's offline model.")
@@ -117,9 +117,9 @@ async def test_it_goes_on_after_a_failure_without_repeating_the_call() -> None:
 async def test_it_hands_over_only_where_nothing_fits() -> None:
     case = Case("Please look after order O-17.", OFFERS)
     await case.asks("get_order")
-    case.told(result={"id": "O-17", "subject": "Something else", "messages": [{"body": "Hmm, well, hmm."}]})
+    case.outcome(result={"id": "O-17", "subject": "Something else", "messages": [{"body": "Hmm, well, hmm."}]})
     await case.asks("search_pages")
-    case.told(result=[])
+    case.outcome(result=[])
     assert await case.asks("escalate_order") == {"order_id": "O-17", "team": "billing"}
 
 
@@ -129,7 +129,7 @@ async def test_an_answer_says_what_was_done_and_what_was_refused() -> None:
     )
     for outcome, refunded in (({"result": "ok"}, True), ({"fault": "PolicyDenied: not today"}, False)):
         case, _ = await until_refund("Refund the cold soup, $12.50!")
-        case.told(**outcome)
+        case.outcome(**outcome)
         case.final = Offer(name=FINAL_ANSWER, description="", input_schema=answer)
         given_answer = await case.asks(FINAL_ANSWER)
         assert (given_answer["refunded"], given_answer["needs_person"]) == (refunded, not refunded)
@@ -203,12 +203,12 @@ async def test_with_any_tools_its_arguments_are_valid_and_it_ends(
     final = None if answer is None else Offer(name=FINAL_ANSWER, description="", input_schema=answer)
     case = Case(prompt, offers, final)
     for number in range(len(offers) + 1):
-        said = await case.next()
-        json.dumps(said.message)
-        if not said.calls or said.calls[0].name == FINAL_ANSWER:
+        turn = await case.next()
+        json.dumps(turn.message)
+        if not turn.calls or turn.calls[0].name == FINAL_ANSWER:
             return
-        (call,) = said.calls
+        (call,) = turn.calls
         schema = next(offer.input_schema for offer in offers if offer.name == call.name)
         assert schemas.compiled(schema).validator.is_valid(call.arguments)
         assert number < len(offers), "each tool is called once at most"
-        case.told(**outcomes[number])
+        case.outcome(**outcomes[number])

@@ -69,7 +69,7 @@ async def test_a_tool_that_the_version_leaves_out_is_denied_although_the_code_ha
     assert (await history_names(handle, "tool.refund_order"), len(desk.REFUNDS)) == (1, refunds)
 
 
-async def test_a_narrower_output_is_asked_for_and_what_does_not_fit_it_is_told_to_the_model(running: Desk):
+async def test_a_narrower_output_is_asked_for_and_the_model_learns_what_does_not_fit_it(running: Desk):
     schema = copy.deepcopy(CODE.output_schema)
     assert schema is not None
     schema["properties"]["refunded"] = {"const": False}

@@ -33,7 +33,7 @@ EXAMPLES = int(os.environ.get("AGENTGRID_FUZZ_EXAMPLES", "1"))
 """Random requests to each operation, of the valid and of the invalid ones: more of them by the environment, for a longer search."""
 
 
-def tells_nothing_of_the_inside(_: CheckContext, response: Response, case: Case) -> None:
+def reveals_no_internals(_: CheckContext, response: Response, case: Case) -> None:
     """A refusal is a problem with a code, and no answer quotes the program."""
     text = response.text or ""
     assert "Traceback" not in text, text[:500]
@@ -52,7 +52,7 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
     unsupported_method,
-    tells_nothing_of_the_inside,
+    reveals_no_internals,
 ]
 
 
@@ -127,7 +127,7 @@ class Search:
                 assert mode is GenerationMode.NEGATIVE
 
     def send(self, case: Case, who: str | None, *, extra: list[Any] = []) -> int:  # noqa: B006
-        """One request, and everything that can be said of its answer. Its status."""
+        """One request, and all checks of its answer. Its status."""
         headers = {} if who is None else {"Authorization": f"Bearer {self._tokens[who]}"}
         if case.path.endswith("/events"):
             headers["Last-Event-ID"] = "x"  # is refused after all else, so that no endless stream begins

@@ -89,7 +89,7 @@ async def test_a_verb_that_was_surely_not_sent_fails_and_says_when_to_try_again(
     assert "outcome_unknown" not in answer.json()
     failed = await command(as_("operator"), answer.json()["command_id"])
     assert failed["status"] == "failed"
-    # The key is free again: the same request may be made anew.
+    # The key is free again: the same request may be sent again.
     again = await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel", headers=headers)
     assert again.json()["command_id"] != answer.json()["command_id"]
 
@@ -145,7 +145,7 @@ async def test_a_start_delivered_twice_starts_once_and_one_from_elsewhere_is_not
     second = await delivery.DELIVERERS["run.start"](api.plane, start)
     assert first == second
     await api.plane.temporal.get_workflow_handle(run_id).terminate()
-    # Even ended, the id is taken: said again, the start finds what it began.
+    # The id is taken even after the end: the start, sent again, finds the run that it began.
     assert await delivery.DELIVERERS["run.start"](api.plane, start) == first
 
 

@@ -247,7 +247,7 @@ async def test_an_unacceptable_idempotency_key_is_refused(as_, place: str, key: 
     is_problem(answer, 422, "invalid_input")
 
 
-async def test_what_is_not_there_is_not_found_and_wrong_verbs_are_said_so(as_):
+async def test_what_is_not_there_is_not_found_and_wrong_verbs_are_named(as_):
     is_problem(await as_("operator").get("/api/v1/nothing"), 404, "not_found")
     is_problem(await as_("operator").get("/api/v1/runs/"), 404, "not_found")
     is_problem(await as_("operator").delete("/api/v1/runs"), 405, "method_not_allowed")

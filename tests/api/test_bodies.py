@@ -20,7 +20,7 @@ JSON = "Content-Type: application/json"
 OF_A_START = {
     name for name in BODIES if name.startswith(("priority", "time", "naive", "year", "offset", "many", "tag of"))
 }
-"""Unacceptable as parts of a start; anywhere else they are unknown fields, which one of these shows as well as all."""
+"""Unacceptable as parts of a start; anywhere else they are unknown fields, and one of these shows it for all."""
 MAY_BE_LEFT_OUT = {"empty", "null"}
 
 ROUTES = {

@@ -40,9 +40,9 @@ async def test_each_item_has_its_own_outcome_and_its_own_command(api: Api, as_):
     ]
     answer = await as_("operator").post(PLACE, json={"items": sent})
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert (told["started"], told["replayed"], told["refused"]) == (3, 0, 5)
-    outcomes = told["items"]
+    result = answer.json()
+    assert (result["started"], result["replayed"], result["refused"]) == (3, 0, 5)
+    outcomes = result["items"]
     assert [each["outcome"] == "started" for each in outcomes] == [True, True, False, False, False, False, False, True]
     assert [each["problem"] and each["problem"]["code"] for each in outcomes] == [
         *(None, None),
@@ -99,7 +99,7 @@ async def test_none_and_too_many_are_refused_as_a_whole_and_start_nothing(api: A
     assert listed == []
 
 
-async def test_what_was_started_is_told_whatever_becomes_of_the_rest(api: Api, as_, monkeypatch):
+async def test_what_was_started_is_reported_whatever_becomes_of_the_rest(api: Api, as_, monkeypatch):
     await catalog(api, "bulk_faults")
     record, calls = control._record, 0
     clock = SimpleNamespace(now=0.0)

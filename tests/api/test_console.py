@@ -107,7 +107,7 @@ async def test_an_unknown_path_of_the_api_is_a_problem_also_to_a_browser(http: h
     assert answer.headers["content-security-policy"] == STRICT["Content-Security-Policy"]
 
 
-async def test_who_does_not_ask_for_a_page_gets_none(http: httpx.AsyncClient) -> None:
+async def test_a_client_that_does_not_ask_for_a_page_gets_none(http: httpx.AsyncClient) -> None:
     for accept in ("*/*", "application/json", "text/event-stream", ""):
         answer = await http.get("/runs/some-run", headers={"Accept": accept})
         assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)

@@ -72,10 +72,10 @@ async def test_a_decision_reaches_exactly_its_execution_signed_and_judged_valid(
     (signal,) = await signals(handle)
     assert (signal.signal_name, signal.request_id) == (SIGNAL_DECIDE, command["command_id"])
     (payload,) = signal.input.payloads
-    said = judge(Terms.model_validate(gate.terms), payload.data)
-    assert said.verdict is Verdict.APPROVED
-    assert (said.decision.principal, said.decision.approver) == ("reviewer", "role:approver")
-    assert said.decision.nonce == command["command_id"]
+    judged = judge(Terms.model_validate(gate.terms), payload.data)
+    assert judged.verdict is Verdict.APPROVED
+    assert (judged.decision.principal, judged.decision.approver) == ("reviewer", "role:approver")
+    assert judged.decision.nonce == command["command_id"]
 
 
 async def test_a_group_of_the_approver_counts_and_is_named_in_the_decision(api: Api, as_):
@@ -83,8 +83,8 @@ async def test_a_group_of_the_approver_counts_and_is_named_in_the_decision(api: 
     assert (await decide(as_("second"), gate)).status_code == 403
     assert (await decide(as_("reviewer"), gate, verdict="rejected")).status_code == 202
     (signal,) = await signals(handle)
-    said = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
-    assert (said.verdict, said.decision.approver) == (Verdict.REJECTED, "support-leads")
+    judged = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
+    assert (judged.verdict, judged.decision.approver) == (Verdict.REJECTED, "support-leads")
 
 
 @contextmanager
@@ -111,8 +111,8 @@ async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_re
     with holding(api, old):
         assert (await decide(as_("reviewer"), gate)).status_code == 202
     (signal,) = await signals(handle)
-    said = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
-    assert (said.verdict, said.decision.key_id) == (Verdict.APPROVED, old.key_id)
+    judged = judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data)
+    assert (judged.verdict, judged.decision.key_id) == (Verdict.APPROVED, old.key_id)
 
 
 async def test_an_approval_that_names_only_a_revoked_key_can_be_decided(api: Api, as_):
@@ -130,8 +130,8 @@ async def test_r37_a_forged_approval_with_the_same_id_does_not_hide_the_genuine_
     run, gate, handle = await waiting(api)
     forged_run, forged, other = await waiting(api, approval_id=gate.approval_id)
     copied_run, _, _ = await waiting(api, approval_id=gate.approval_id, inherited=True)
-    said = factories.decision(forged, 9, judged="refused", reason="forged")
-    await factories.insert(api.plane.engine, said)
+    refused = factories.decision(forged, 9, judged="refused", reason="forged")
+    await factories.insert(api.plane.engine, refused)
 
     shown = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()
     assert (shown["run_id"], shown["decisions"]) == (run.run_id, [])
@@ -279,10 +279,10 @@ async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_m
     assert (mine["digest"], mine["run_id"]) == (gate.digest, run.run_id)
     assert [action["allowed"] for action in mine["actions"]] == [True, True]
     assert {action["reason"] for action in theirs["actions"]} == {"deciding requires the role approver"}
-    assert [(said["judged"], said["reason"]) for said in mine["decisions"]] == [("refused", "for another run")]
+    assert [(each["judged"], each["reason"]) for each in mine["decisions"]] == [("refused", "for another run")]
 
 
-async def test_an_approval_tells_the_reason_that_the_rule_gave_when_it_asked(api: Api, as_):
+async def test_an_approval_has_the_reason_that_the_rule_gave_when_it_asked(api: Api, as_):
     _, bare, _ = await waiting(api)
     run = factories.run(status="waiting", waiting_on="approval")
     reasoned = factories.approval(run)

@@ -31,7 +31,7 @@ from tests.api.conftest import Api, eventually
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 
 
-async def test_a_run_tells_everything_in_one_answer(api: Api, as_):
+async def test_a_run_is_whole_in_one_answer(api: Api, as_):
     parent = factories.run(
         status="waiting",
         waiting_on="approval",
@@ -142,7 +142,7 @@ async def test_a_version_has_its_schemas_and_the_one_before_it(api: Api, as_):
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
 
 
-async def test_a_workflow_tells_its_schema_versions_numbers_and_last_run(api: Api, as_):
+async def test_a_workflow_has_its_schema_versions_numbers_and_last_run(api: Api, as_):
     schema = {"type": "object", "properties": {"id": {"type": "string"}}}
     await factories.insert(api.plane.engine, *factories.workflow("served", schema, task_queue="nobody-served"))
     runs = [

@@ -153,7 +153,7 @@ async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_n
             await session.execute(text("UPDATE principals SET disabled_at = NULL"))
 
 
-async def test_a_key_in_the_address_is_refused_whatever_it_is_called_and_told_to_nobody(api: Api, url: str) -> None:
+async def test_a_key_in_the_address_is_refused_whatever_it_is_called_and_shown_to_nobody(api: Api, url: str) -> None:
     token = api.tokens["operator"]
     for target in (
         f"/api/v1/me?api_key={token}",

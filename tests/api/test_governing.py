@@ -194,7 +194,7 @@ async def test_figures_of_a_tool_are_of_calls_in_scope(narrow: Api, as_, sides):
         assert (hidden["last_24h"]["calls"], hidden["last_7d"]["calls"], hidden["versions"]) == (0, 0, [])
 
 
-async def test_an_agent_tells_what_it_does_unasked_on_asking_and_never(api: Api, as_):
+async def test_an_agent_lists_what_it_does_without_approval_with_approval_and_never(api: Api, as_):
     agent, version = factories.agent("asked_agent", tools=["free", "asked", "denied", "stopped", "unknown", "left_out"])
     tools = [factories.tool(name, risk="read") for name in ("free", "asked", "denied", "stopped", "left_out")]
     run = factories.run()

@@ -62,10 +62,10 @@ async def test_handlers_that_a_version_lacked_are_filled_in_and_never_lost(talk:
     """A worker of an earlier AgentGrid sends none; the same version is then registered with them, and again without."""
     name = f"w{uuid.uuid4().hex[:8]}"
     entry = {"name": name, "version": "1", "title": name, "tags": [], "input_schema": {}, "output_schema": None}
-    told = {"signals": [{"name": "go", "input_schema": {}}]}
+    declared = {"signals": [{"name": "go", "input_schema": {}}]}
     connection = await asyncpg.connect(module_postgres_dsn)
     try:
-        for handlers_, expected in ((None, None), (told, told), (None, told)):
+        for handlers_, expected in ((None, None), (declared, declared), (None, declared)):
             with_them = entry if handlers_ is None else entry | {"handlers": handlers_}
             document = {"grid": "g", "build": "b", "task_queue": "q", "workflows": [with_them], "tools": []}
             await connection.execute("SELECT agentgrid_catalog($1::json)", json.dumps(document))

@@ -70,12 +70,12 @@ CASES: dict[str, tuple[list[str], dict[str, Any] | None, str, list[str]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_f17_a_jobs_status_is_corrected_by_history(api: Api, as_: Any, name: str) -> None:
-    told, step, execution, expected = CASES[name]
+    reported, step, execution, expected = CASES[name]
     run = factories.run()
     rows = [factories.execution(run, status=execution)]
     if step is not None:
         rows.append(factories.step(run, 5, activity_id="1", closed_at=ENDED, **step))  # type: ignore[arg-type]
-    rows += [job(run, attempt, status) for attempt, status in enumerate(told, 1)]  # type: ignore[misc]
+    rows += [job(run, attempt, status) for attempt, status in enumerate(reported, 1)]  # type: ignore[misc]
     await factories.insert(api.plane.engine, run, *rows)
     answer = await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs")
     shown = answer.json()["items"]

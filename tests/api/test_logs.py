@@ -117,7 +117,7 @@ async def test_a_steps_lines_include_those_of_its_calls_before_and_after_a_gate(
     ]
 
 
-async def test_a_viewer_sees_when_and_how_grave_but_not_what_and_cannot_search(as_: Any, logged: Run) -> None:
+async def test_a_viewer_sees_when_and_how_severe_but_not_what_and_cannot_search(as_: Any, logged: Run) -> None:
     answer = await as_("viewer").get(f"/api/v1/runs/{logged.run_id}/logs")
     assert answer.status_code == 200
     assert "line" not in answer.text

@@ -1,4 +1,4 @@
-"""Long inputs and signals at the door: carried whole, or refused with their size; never a run that is queued for ever."""
+"""Long inputs and signals at the door: carried whole, or refused with their size; never a run that stays queued."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_what_fits_is_carried_whole(api: Api, as_: Any, size: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         (text(MAX_JSON_BYTES + 1), ("the input has 2,093,057 bytes", "the signal has 2,093,057 bytes")),
         (GROWING, ("the input has 6,240,001 bytes", "the signal has 6,240,001 bytes")),
@@ -62,12 +62,12 @@ async def test_what_fits_is_carried_whole(api: Api, as_: Any, size: int) -> None
     ids=["by a byte", "as numbers", "2.2 MB", "5 MB"],
 )
 async def test_what_does_not_fit_is_refused_with_its_size_and_starts_nothing(
-    api: Api, as_: Any, value: str, said: tuple[str, str]
+    api: Api, as_: Any, value: str, expected: tuple[str, str]
 ) -> None:
     place = await catalog(api, f"too-long-{len(value)}", {})
     run, handle = await open_run(api)
     bodies = ((place, start_of(value)), (f"/api/v1/runs/{run.run_id}/signal", signal_of(value)))
-    for (where, body), words in zip(bodies, said, strict=True):
+    for (where, body), words in zip(bodies, expected, strict=True):
         answer = await as_("operator").post(where, content=body, headers=JSON)
         is_problem(answer, 413, "payload_too_large")
         assert words in answer.json()["detail"]

@@ -123,7 +123,7 @@ async def test_a_call_that_no_worker_takes_is_working_and_its_run_is_recorded(ap
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_invalid_arguments_are_told_to_the_model_and_start_nothing(api: Api, as_, mode: str):
+async def test_invalid_arguments_are_explained_to_the_model_and_start_nothing(api: Api, as_, mode: str):
     before = len(await runs_of(as_, "tool.refund"))
     async with mcp_client(api, "agent", mode) as client:
         result = await client.call_tool("refund", {"order": "o-1", "cents": "many", "force": True})

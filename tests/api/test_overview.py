@@ -1,4 +1,4 @@
-"""The overview: hours, what happens next, and what is not as it should be."""
+"""The overview: hours, what happens next, and what needs attention."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_the_hours_hold_every_run_that_closed_within_24_hours(api: Api, as
     assert await listed(as_, "operator", after["unsuccessful_24h"]["href"]) == after["unsuccessful_24h"]["count"]
 
 
-async def test_what_happens_next_is_told_soonest_first_and_once(api: Api, as_):
+async def test_what_happens_next_is_listed_soonest_first_and_once(api: Api, as_):
     soon = datetime.now(UTC) + timedelta(minutes=1)
     gated = factories.run(status="waiting", waiting_on="approval", next_at=soon + timedelta(minutes=1))
     gate = factories.approval(gated, expires_at=soon + timedelta(minutes=1))
@@ -92,7 +92,7 @@ async def test_what_happens_next_is_told_soonest_first_and_once(api: Api, as_):
     assert len((await overview(as_))["next"]) == 10
 
 
-async def test_conditions_tell_what_is_wrong_and_how_much(api: Api, as_):
+async def test_conditions_name_what_is_wrong_with_counts(api: Api, as_):
     waiting = [factories.run(status="waiting", waiting_on="worker", task_queue="unserved-queue") for _ in range(3)]
     run = factories.run()
     gate = factories.approval(run)
@@ -146,7 +146,7 @@ async def test_conditions_tell_what_is_wrong_and_how_much(api: Api, as_):
         assert "temporal_away" not in found
 
 
-async def test_a_worker_that_went_silent_is_told_and_temporal_away_does_not_fail_the_overview(
+async def test_a_worker_that_went_silent_is_reported_and_temporal_away_does_not_fail_the_overview(
     api: Api, as_, monkeypatch
 ):
     from agentgrid.control import workers
@@ -177,7 +177,7 @@ async def test_a_worker_that_went_silent_is_told_and_temporal_away_does_not_fail
 
 
 @pytest.mark.parametrize("who", ["scoped", "blind"])
-async def test_the_overview_tells_nothing_of_runs_out_of_scope(narrow: Api, as_, sides, who):
+async def test_the_overview_shows_nothing_of_runs_out_of_scope(narrow: Api, as_, sides, who):
     soon = datetime.now(UTC) + timedelta(minutes=1)
     hidden = [
         factories.run(workflow="out_flow", status="waiting", waiting_on="timer", next_at=soon, reference="out-next"),

@@ -99,7 +99,7 @@ async def test_equal_requests_under_one_idempotency_key_are_one_command_and_anot
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
 
 
-async def test_what_a_rule_holds_for_is_said_and_so_is_that_it_holds_for_nothing(api: Api, as_):
+async def test_what_a_rule_applies_to_is_shown_even_if_that_is_nothing(api: Api, as_):
     await factories.insert(api.plane.engine, *(factories.tool(name) for name in ("mail_send", "mail_read")))
 
     async def put(rule_id: str, tool: str) -> dict:

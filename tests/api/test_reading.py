@@ -148,7 +148,7 @@ async def test_a_page_of_another_site_changes_nothing_even_with_a_key(
 
 
 @pytest.mark.usefixtures("nothing_changes")
-async def test_no_page_is_told_that_it_may_ask(api: Api, url: str, things: dict[str, str]) -> None:
+async def test_no_page_gets_leave_to_ask(api: Api, url: str, things: dict[str, str]) -> None:
     """Not even by a preflight: no answer names an origin."""
     for origin in ("https://evil.example", url):
         preflight = ["Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization"]

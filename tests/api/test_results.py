@@ -134,7 +134,7 @@ async def test_a_run_that_was_reset_after_its_end_is_waited_for_further(api: Api
     assert (await task).json()["status"] == "completed"
 
 
-async def test_an_end_that_no_event_tells_of_is_seen_too(api: Api, as_, waiting: Waiting, monkeypatch):
+async def test_an_end_without_an_event_is_seen_too(api: Api, as_, waiting: Waiting, monkeypatch):
     monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 0.2)
     run = await a_run(api)
     task = asked(as_("operator"), run)

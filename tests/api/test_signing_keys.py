@@ -105,7 +105,7 @@ async def test_a_key_is_rotated_retired_once_no_api_signs_with_it_and_stays_so(s
     with capture_logs() as logs:
         async with site.api("old") as stale:
             await in_use(stale, old)
-            await eventually(lambda: _said(logs, "signing_key_not_in_force"))
+            await eventually(lambda: _logged(logs, "signing_key_not_in_force"))
             assert (await listed(stale))[old]["status"] == "retired"
             assert set((await snapshot(stale)).keys_in_force) == {new}
     assert [(each["key_id"], each["status"]) for each in logs if each["event"] == "signing_key_not_in_force"] == [
@@ -113,7 +113,7 @@ async def test_a_key_is_rotated_retired_once_no_api_signs_with_it_and_stays_so(s
     ]
 
 
-async def _said(logs: list, event: str) -> bool:
+async def _logged(logs: list, event: str) -> bool:
     return any(each["event"] == event for each in logs)
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 from sqlalchemy import text, update
+from sse_starlette.sse import AppStatus
 
 from agentgrid.api import feed as live
 from agentgrid.api import sse
@@ -196,6 +197,13 @@ async def test_a_stream_ends_soon_after_its_key_was_revoked(api: Api, url: str, 
         await keys.revoke(api.plane.engine, SETUP, key.key_id)
         assert await asyncio.wait_for(waiting, 6) == []
         assert (await http.get("/api/v1/events")).status_code == 401
+
+
+async def test_a_stream_is_complete_when_the_server_stops(api: Api, http, monkeypatch):
+    waiting = asyncio.create_task(take(http, "/api/v1/events"))
+    await eventually(lambda: _is("viewer" in api.app.state.feed._streams))
+    monkeypatch.setattr(AppStatus, "should_exit", True)  # as after SIGTERM
+    assert await asyncio.wait_for(waiting, 6) == []  # cut off in the middle, it would be an error
 
 
 async def test_one_principal_cannot_take_every_stream(api: Api, http):

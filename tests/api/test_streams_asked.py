@@ -67,7 +67,7 @@ async def test_hello_comes_at_once_with_the_id_to_resume_from(api: Api, url: str
         assert heard.events[0].json()["data"]["head"] == newest
 
 
-async def test_steps_come_of_the_named_runs_only_and_all_else_of_all_runs(api: Api, url: str) -> None:
+async def test_a_stream_has_steps_of_named_runs_only_and_other_events_of_all_runs(api: Api, url: str) -> None:
     runs = [await a_run(api) for _ in range(3)]
     async with stream(api, url, "operator", run=[runs[0][0].run_id, runs[1][0].run_id, "unknown"]) as heard:
         for run, step in runs:
@@ -269,7 +269,7 @@ async def test_changes_of_policy_and_catalog_are_heard(api: Api, as_: Any, url: 
         assert len(heard.of("catalog")) == 1
 
 
-async def test_the_document_says_of_which_events_a_stream_consists(as_: Any) -> None:
+async def test_the_document_lists_the_events_of_a_stream(as_: Any) -> None:
     document = (await as_(None).get("/api/openapi.json")).json()
     schemas = document["components"]["schemas"]
     for path in ("/events", "/runs/{run_id}/events"):

@@ -33,8 +33,8 @@ async def test_a_tool_is_disabled_and_enabled_and_its_rule_stays_r36(api: Api, a
     assert (switch["disabled"], switch["reason"], switch["created_by"]) == (True, "wrong account", "admin")
     assert off.json()["policy"] == before
     assert "wire" in (await published(api)).disabled_tools
-    said = await last_command(as_, "tool.disable")
-    assert (said["status"], said["target"], said["reason"]) == ("applied", "wire", "wrong account")
+    command = await last_command(as_, "tool.disable")
+    assert (command["status"], command["target"], command["reason"]) == ("applied", "wire", "wrong account")
     (listed,) = (await as_("viewer").get("/api/v1/tools", params={"q": "wire"})).json()["items"]
     assert listed["switch"]["disabled"]
 
@@ -90,12 +90,12 @@ async def test_a_disabled_workflow_refuses_starts_with_its_reason_until_enabled(
     assert (start["allowed"], "it floods the CRM" in start["reason"]) == (False, True)
     (listed,) = (await as_("viewer").get("/api/v1/workflows", params={"q": "halted"})).json()["items"]
     assert listed["switch"]["reason"] == "it floods the CRM"
-    said = await last_command(as_, "workflow.disable")
-    assert (said["status"], said["target"], said["reason"]) == ("applied", "halted", "it floods the CRM")
+    command = await last_command(as_, "workflow.disable")
+    assert (command["status"], command["target"], command["reason"]) == ("applied", "halted", "it floods the CRM")
 
     version = (await published(api)).version
     await as_("admin").post(f"{place}/disable", json={"reason": "it floods the CRM"})
-    assert (await published(api)).version == version, "said already"
+    assert (await published(api)).version == version, "already off"
     await as_("admin").post(f"{place}/enable")
     assert "halted" not in (await published(api)).disabled_workflows
     assert (await as_("operator").post(f"{place}/runs", json={"input": 1})).status_code == 201

@@ -135,7 +135,7 @@ async def gated(api: Api) -> Run:
     return run
 
 
-async def test_a_timeline_tells_every_step_with_its_attempts_gate_and_label(api: Api, as_: Any) -> None:
+async def test_a_timeline_has_every_step_with_its_attempts_gate_and_label(api: Api, as_: Any) -> None:
     run = await gated(api)
     if await as_("operator").get("/api/v1/tools/refund") is not None:
         await factories.insert(api.plane.engine, factories.tool("refund", risk="destructive"))
@@ -190,7 +190,7 @@ async def test_a_timeline_says_which_events_it_holds(api: Api, as_: Any) -> None
     assert (await timeline(as_("operator"), run))["as_of"] >= newest
 
 
-async def test_a_fan_out_beyond_the_limit_is_told_as_one_group(api: Api, as_: Any) -> None:
+async def test_a_fan_out_beyond_the_limit_is_shown_as_one_group(api: Api, as_: Any) -> None:
     run = one_run(status="running", step_count=63)
     statuses = ["completed"] * 40 + ["failed"] * 5 + ["running"] * 5
     await factories.insert(
@@ -241,7 +241,7 @@ async def test_a_timeline_over_its_limit_keeps_the_newest_steps_and_says_so(api:
     assert not found["complete"]
 
 
-async def test_an_open_run_is_told_what_earlier_runs_of_its_version_did_next(api: Api, as_: Any) -> None:
+async def test_an_open_run_shows_what_earlier_runs_of_its_version_did_next(api: Api, as_: Any) -> None:
     for after in (["reply", "close"], ["reply"], ["escalate", "close"]):
         earlier = one_run(workflow="usual", version="v1", status="completed")
         names = ["fetch", *after]

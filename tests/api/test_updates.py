@@ -1,4 +1,4 @@
-"""Updates: carried out once, whatever happens on the way, and their outcome told."""
+"""Updates: carried out once, whatever happens on the way, and their outcome reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.api.messages import (
 __all__ = ["client", "queue", "talk"]
 
 
-async def test_an_update_is_carried_out_once_and_its_outcome_is_told(
+async def test_an_update_is_carried_out_once_and_its_outcome_is_reported(
     talk: Api, as_: Any, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)

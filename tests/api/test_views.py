@@ -29,7 +29,7 @@ async def test_a_private_view_is_its_owners_alone(as_):
     assert (await as_("operator").get(f"{VIEWS}/mine")).status_code == 200
 
 
-async def test_a_shared_view_is_everybodys_and_changed_by_those_who_may_edit(as_):
+async def test_a_shared_view_is_seen_by_all_and_changed_by_those_who_may_edit(as_):
     shared = FAILED | {"shared": True}
     for who in ("viewer", "reviewer", "auditor", "agent"):
         refused = await as_(who).put(f"{VIEWS}/ours", json=shared)
@@ -65,7 +65,7 @@ async def test_a_shared_view_is_everybodys_and_changed_by_those_who_may_edit(as_
         ("x", FAILED | {"title": ""}, "/title"),
     ],
 )
-async def test_a_view_that_is_none_is_refused_with_the_place(as_, name, body, pointer):
+async def test_an_invalid_view_is_refused_with_its_faulty_field(as_, name, body, pointer):
     refused = await as_("viewer").put(f"{VIEWS}/{name}", json=body)
     assert refused.status_code == 422
     assert refused.json()["faults"][0]["pointer"] == pointer

@@ -102,7 +102,9 @@ async def test_a_compressed_body_is_not_unpacked(api: Api, url: str) -> None:
     assert psutil.Process().memory_info().rss - memory < 64 * 1024 * 1024
 
 
-async def test_a_client_that_asks_before_it_sends_is_told_to_go_on_only_where_that_helps(api: Api, url: str) -> None:
+async def test_a_client_that_asks_before_it_sends_is_asked_to_continue_only_where_that_helps(
+    api: Api, url: str
+) -> None:
     head = (JSON, "Expect: 100-continue")
     async with wire(url) as line:
         await line.send(line.request("POST", START, *head, "Content-Length: 12", token=api.tokens["operator"]))
@@ -166,7 +168,7 @@ async def test_an_address_that_goes_on_and_on_is_refused(api: Api, url: str, len
 
 @pytest.mark.usefixtures("untouched")
 async def test_a_length_beside_chunks_is_not_two_requests(api: Api, url: str) -> None:
-    """Whoever believes the length takes what follows for another request, of whoever owns the connection."""
+    """A server that believes the length takes what follows for another request of the connection's owner."""
     async with wire(url) as line:
         head = line.request("POST", START, JSON, "Content-Length: 5", "Transfer-Encoding: chunked")
         await line.send(head + b"0\r\n\r\n" + line.request("GET", ME, token=api.tokens["operator"]))

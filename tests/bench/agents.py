@@ -201,8 +201,8 @@ async def _langgraph(arguments: argparse.Namespace, home: Path, environment: dic
                 env={**environment, "LANGGRAPH_DSN": dsn},
                 stdout=asyncio.subprocess.PIPE,
             )
-            said, _ = await made.communicate()
-            rounds.append(json.loads(said))
+            output, _ = await made.communicate()
+            rounds.append(json.loads(output))
     return [
         (
             "LangGraph with PostgreSQL checkpoints, 5 + 1 turns: CPU a run (ms)",

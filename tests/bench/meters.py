@@ -1,6 +1,6 @@
 """What a round has used: CPU of each process, and the projector's calls, transactions and statements.
 
-PostgreSQL's CPU is told apart by whose connection it served, because the projector and the worker's telemetry are two costs. What belongs
+PostgreSQL's CPU is divided by the connections that it served, because the projector and the worker's telemetry are two costs. What belongs
 to no connection (writing back, vacuum) is in the sum alone.
 """
 
@@ -103,7 +103,7 @@ class StatementCounter:
         connection.add_query_logger(count)
 
     async def run(self) -> None:
-        """Write the counts down now and then, for ever."""
+        """Write the counts down at intervals, without end."""
         while True:
             partial = self._file.with_suffix(".new")
             partial.write_text(json.dumps(self._counts))

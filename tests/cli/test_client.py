@@ -101,7 +101,7 @@ def test_with_json_a_local_mistake_is_json_too(cli: Cli) -> None:
     assert json.loads(cli("run", "list", "-o", "json").err)["code"] == "settings_error"
 
 
-def test_json_is_exactly_what_the_api_said(cli: Cli, server: FakeServer) -> None:
+def test_json_is_exactly_what_the_api_sent(cli: Cli, server: FakeServer) -> None:
     body = b'{"items" :[], "next_cursor":null, "big":123456789012345678901234567890, "f":1.10}'
     server.on("GET /runs", Reply(body=body))
     assert cli("run", "list", "-o", "json").out == body.decode() + "\n"
@@ -158,7 +158,7 @@ def test_a_server_that_drips_is_left_in_time(cli: Cli, server: FakeServer) -> No
     assert time.monotonic() - began < 3
 
 
-def test_a_server_that_is_down_is_told_at_once(cli: Cli, server: FakeServer) -> None:
+def test_a_server_that_is_down_is_reported_at_once(cli: Cli, server: FakeServer) -> None:
     server.close()
     began = time.monotonic()
     ended = cli("run", "cancel", "r")

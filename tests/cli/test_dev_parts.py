@@ -42,7 +42,7 @@ def terminal() -> Terminal:
     return Terminal(verbose=False, console=Console(file=io.StringIO(), width=200, markup=False, highlight=False))
 
 
-def said(terminal: Terminal) -> str:
+def shown_on(terminal: Terminal) -> str:
     return terminal.console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -51,8 +51,8 @@ def test_the_ready_file_of_a_killed_process_is_replaced_and_no_other_file_is(tmp
     file = ReadyFile(path)
     file.clear()
     file.write({"api_url": "http://127.0.0.1:1"})
-    told = json.loads(path.read_text())
-    assert (told["pid"], told["api_url"], stat.S_IMODE(path.stat().st_mode)) == (
+    ready = json.loads(path.read_text())
+    assert (ready["pid"], ready["api_url"], stat.S_IMODE(path.stat().st_mode)) == (
         os.getpid(),
         "http://127.0.0.1:1",
         0o644,
@@ -62,11 +62,11 @@ def test_the_ready_file_of_a_killed_process_is_replaced_and_no_other_file_is(tmp
         ReadyFile(path).clear()
 
     # The id of a killed process, which another one has by now.
-    path.write_text(json.dumps(told | {"process_started_at": told["process_started_at"] - 100}))
+    path.write_text(json.dumps(ready | {"process_started_at": ready["process_started_at"] - 100}))
     file.clear()
     assert not path.exists()
     # What another process has written there since stays.
-    path.write_text(json.dumps(told | {"pid": 1}))
+    path.write_text(json.dumps(ready | {"pid": 1}))
     file.remove()
     assert path.exists()
     for content in ("", "[]", "{}", '{"name": "a project"}'):
@@ -110,10 +110,10 @@ def test_warnings_are_shown_and_chatter_is_not(terminal: Terminal) -> None:
     terminal.relay("worker", json.dumps({"event": "tool_called", "level": "info"}))
     terminal.relay("worker", json.dumps({"event": "policy_not_refreshed", "level": "warning", "error": "\x1b[2J"}))
     terminal.relay("worker", "a line that user code printed")
-    assert "tool_called" not in said(terminal)
-    assert "policy_not_refreshed" in said(terminal)
-    assert "\x1b[2J" not in said(terminal)
-    assert "a line that user code printed" in said(terminal)
+    assert "tool_called" not in shown_on(terminal)
+    assert "policy_not_refreshed" in shown_on(terminal)
+    assert "\x1b[2J" not in shown_on(terminal)
+    assert "a line that user code printed" in shown_on(terminal)
 
 
 def test_a_failed_task_of_temporals_core_is_one_line_without_the_traceback(terminal: Terminal) -> None:
@@ -123,7 +123,7 @@ def test_a_failed_task_of_temporals_core_is_one_line_without_the_traceback(termi
         "worker", f"{core} \x1b[3mrun_id\x1b[0m\x1b[2m=\x1b[0me-1 \x1b[3mfailure\x1b[0m\x1b[2m=\x1b[0m{failure}"
     )
     terminal.relay("worker", "\x1b[33mother\x1b[0m \x1b]0;title\x07")
-    first, second = said(terminal).splitlines()
+    first, second = shown_on(terminal).splitlines()
     assert first.endswith(r"workflow: Failing workflow task run_id=e-1: no \"key\" (at flows.py:3)")
     assert second.endswith(r"other \x1b]0;title\x07"), "only colours are dropped"
 
@@ -138,15 +138,15 @@ async def test_lines_are_relayed_whole_also_after_the_file_was_replaced(terminal
             log.flush()
             await asyncio.sleep(0.3)
             log.write("a line\n")
-        await _until(lambda: "half a line" in said(terminal))
+        await _until(lambda: "half a line" in shown_on(terminal))
         file.write_text("new\n")
-        await _until(lambda: "new" in said(terminal))
+        await _until(lambda: "new" in shown_on(terminal))
     finally:
         task.cancel()
-    assert "old" not in said(terminal)
+    assert "old" not in shown_on(terminal)
 
 
-async def test_a_child_that_crashes_is_started_again_and_it_is_said(
+async def test_a_child_that_crashes_is_started_again_and_that_is_reported(
     terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = _child(terminal, home, monkeypatch, "raise SystemExit(3)")
@@ -155,7 +155,7 @@ async def test_a_child_that_crashes_is_started_again_and_it_is_said(
         await _until(lambda: child.crashes >= 2)
     finally:
         await child.stop()
-    assert "ended with code 3; restarting it in 1 s" in said(terminal)
+    assert "ended with code 3; restarting it in 1 s" in shown_on(terminal)
 
 
 async def test_a_child_left_by_a_killed_parent_is_ended_first(
@@ -268,8 +268,8 @@ async def _until(look: object, seconds: float = 10.0) -> None:
         ({"AGENTGRID_MODEL": "anthropic:claude", "ANTHROPIC_API_KEY": "k"}, "use the model", "anthropic:claude"),
     ],
 )
-def test_which_model_agents_use_is_said_without_its_key(environment: dict[str, str], what: str, line: str) -> None:
-    said = model_line(environment)
-    assert what in said[0]
-    assert line in said[1]
-    assert "=k" not in said[1]
+def test_which_model_agents_use_is_shown_without_its_key(environment: dict[str, str], what: str, line: str) -> None:
+    lines = model_line(environment)
+    assert what in lines[0]
+    assert line in lines[1]
+    assert "=k" not in lines[1]

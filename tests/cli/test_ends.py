@@ -94,8 +94,8 @@ def test_ctrl_c_in_the_middle_of_the_decision_says_that_it_was(
     server.on(DECISION, interrupting(held))
     ended = cli("approval", verb, "a", "--yes", "-o", output)
     assert ended.code == ExitCode.INTERRUPTED
-    said = json.loads(ended.err.splitlines()[-1])["detail"] if output == "json" else ended.err
-    assert "The request was sent, but it is not known whether the decision on approval a was carried out" in said
+    message = json.loads(ended.err.splitlines()[-1])["detail"] if output == "json" else ended.err
+    assert "The request was sent, but it is not known whether the decision on approval a was carried out" in message
 
 
 def test_a_server_that_hangs_in_the_middle_of_a_decision_is_left_within_ten_seconds(
@@ -184,7 +184,7 @@ def test_a_newer_servers_words_are_shown_as_they_are(cli: Cli, server: FakeServe
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_a_full_disk_is_told_and_the_decision_is_not_repeated(server: FakeServer, output: str) -> None:
+def test_a_full_disk_is_reported_and_the_decision_is_not_repeated(server: FakeServer, output: str) -> None:
     server.on(DETAIL, Reply(body=APPROVAL))
     server.on(DECISION, Reply(status=202, body=APPROVAL | {"command": {"command_id": "c", "status": "delivered"}}))
     with open("/dev/full", "wb") as full:

@@ -55,7 +55,7 @@ def asked(server: FakeServer, path: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("approval", "said"),
+    ("approval", "expected"),
     [
         ({"status": "approved", "attributed": True, "decided_by": "reviewer"}, "approved by reviewer"),
         ({"status": "rejected", "attributed": True, "decided_by": "reviewer"}, "rejected by reviewer"),
@@ -68,14 +68,14 @@ def asked(server: FakeServer, path: str) -> dict[str, list[str]]:
     ],
     ids=["approved", "rejected", "changed", "unattributed", "expired"],
 )
-def test_a_step_says_who_approved_it(cli: Cli, server: FakeServer, approval: dict[str, Any], said: str) -> None:
+def test_a_step_says_who_approved_it(cli: Cli, server: FakeServer, approval: dict[str, Any], expected: str) -> None:
     server.on(f"GET /runs/{RUN}", Reply(body=a_run("completed") | DETAIL))
     server.on(f"GET /runs/{RUN}/steps", page(a_step(5, name="pay_invoice", approval_id="a-1"), a_step(9)))
     server.on(f"GET /runs/{RUN}/approvals", page({"approval_id": "a-1"} | approval))
     shown = cli("run", "show", RUN)
     assert shown.code == ExitCode.OK, shown.err
     (line,) = [line for line in shown.out.splitlines() if "pay_invoice" in line]
-    assert said in line
+    assert expected in line
 
 
 def test_a_watched_step_says_who_approved_it(cli: Cli, server: FakeServer) -> None:

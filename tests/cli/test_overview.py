@@ -14,7 +14,7 @@ NOW = "2026-03-01T12:00:00Z"
 
 
 @pytest.mark.parametrize(
-    ("projection", "said"),
+    ("projection", "expected"),
     [
         ({"lag_seconds": 0.2, "updated_at": "2026-03-01T11:59:59Z", "stale": False}, None),
         ({"lag_seconds": 75.0, "updated_at": "2026-03-01T11:59:59Z", "stale": True}, "the projector is 1m 15s behind"),
@@ -26,12 +26,12 @@ NOW = "2026-03-01T12:00:00Z"
     ],
     ids=["fresh", "behind", "silent", "never heard of"],
 )
-def test_a_stale_projection_is_said_with_its_cause(
-    cli: Cli, server: FakeServer, projection: dict[str, Any], said: str | None
+def test_a_stale_projection_is_reported_with_its_cause(
+    cli: Cli, server: FakeServer, projection: dict[str, Any], expected: str | None
 ) -> None:
     counts = {field: {"count": 1, "href": "/"} for field, _, _ in LINES}
     server.on("GET /overview", Reply(body={**counts, "generated_at": NOW, "projection": projection}))
     shown = cli("overview")
     assert shown.code == ExitCode.OK, shown.err
-    assert ("These numbers may be outdated" in shown.out) is (said is not None)
-    assert said is None or said in shown.out
+    assert ("These numbers may be outdated" in shown.out) is (expected is not None)
+    assert expected is None or expected in shown.out

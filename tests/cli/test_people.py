@@ -47,10 +47,10 @@ async def pool(postgres_dsn: str) -> Any:
 def start(engine: Any, pool: Any, tmp_path: Path) -> Start:
     async def started(table: str) -> list[str]:
         (tmp_path / "pyproject.toml").write_text(TABLE + table)
-        said: list[str] = []
+        lines: list[str] = []
         wanted = load_project(tmp_path).principals
-        await make_principals(engine, pool, tmp_path / "home", "http://127.0.0.1:8700", wanted, said.append)
-        return [line for line in said if "a new key" not in line]
+        await make_principals(engine, pool, tmp_path / "home", "http://127.0.0.1:8700", wanted, lines.append)
+        return [line for line in lines if "a new key" not in line]
 
     return started
 
@@ -67,8 +67,8 @@ OPERATOR = (["admin", "auditor", "developer", "operator"], [], True)
 async def test_without_a_word_there_are_two_and_groups_are_the_reviewers(start: Start, engine: Any) -> None:
     assert await start("") == []
     assert await rights(engine) == {"operator": OPERATOR, "reviewer": (["approver"], [], True)}
-    said = await start('groups = ["finance"]\n')
-    assert said == ["reviewer now has the roles approver and the groups finance, as pyproject.toml says"]
+    lines = await start('groups = ["finance"]\n')
+    assert lines == ["reviewer now has the roles approver and the groups finance, as pyproject.toml says"]
     assert (await rights(engine))["reviewer"] == (["approver"], ["finance"], True)
 
 

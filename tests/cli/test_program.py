@@ -47,7 +47,7 @@ def as_(profile: str) -> Target:
 
 
 def hint(shown: Text) -> str:
-    """What stands behind "with"."""
+    """What comes after "with"."""
     return shown.plain.rpartition(" with")[2]
 
 
@@ -107,10 +107,10 @@ def test_on_the_path_it_is_the_bare_name_if_that_is_the_same_file(
     assert program() == "agentgrid"
 
 
-def test_a_new_project_is_told_commands_that_run_in_its_folder(cli: Cli, project: Path) -> None:
+def test_a_new_project_names_commands_that_run_in_its_folder(cli: Cli, project: Path) -> None:
     # The command line's fixture calls the program `agentgrid`, in this folder.
     (project / "agentgrid").write_text('#!/bin/sh\necho ran "$@"\n')
     (project / "agentgrid").chmod(0o755)
-    said = cli("init", "demo").out
-    commands = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    output = cli("init", "demo").out
+    commands = [line.strip() for line in output.splitlines() if line.startswith("  ")]
     assert ran(" && ".join(commands)).splitlines() == ["ran check", "ran dev"]

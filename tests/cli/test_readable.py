@@ -55,7 +55,7 @@ def test_a_text_cannot_pass_for_a_part_of_the_document(width: int) -> None:
     ("acting", "escape"),
     [("\x1b[2J", "\\u001b[2J"), ("\r", "\\r"), ("\t", "\\t"), ("\u202e", "\\u202e"), ("\u2028", "\\u2028")],
 )
-def test_what_a_terminal_would_act_on_is_escaped_and_said(acting: str, escape: str) -> None:
+def test_what_a_terminal_would_act_on_is_escaped_and_named(acting: str, escape: str) -> None:
     lines = shown({"body": f"a{acting}b\nC:\\new"})
     assert lines[1:4] == [f'  "body": {ESCAPED}', f"    │ a{escape}b", "    │ C:\\\\new"]
     assert shown({"body": "a\nC:\\new"})[3] == "    │ C:\\new", "without escapes a backslash is one"

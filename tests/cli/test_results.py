@@ -57,33 +57,33 @@ def waits(server: FakeServer) -> list[str]:
 )
 def test_the_exit_code_is_the_outcome(cli: Cli, server: FakeServer, status: str, code: int) -> None:
     server.on(RESULT, ended(status))
-    told = cli("run", "result", "r")
-    assert (told.code, status in told.out, "\x1b" in told.out) == (code, True, False)
-    assert ("42" in told.out, "ToolError" in told.out) == (status == "completed", status != "completed")
+    printed = cli("run", "result", "r")
+    assert (printed.code, status in printed.out, "\x1b" in printed.out) == (code, True, False)
+    assert ("42" in printed.out, "ToolError" in printed.out) == (status == "completed", status != "completed")
     assert waits(server) == [""]
 
 
-def test_a_run_without_a_result_is_told_apart(cli: Cli, server: FakeServer) -> None:
+def test_a_run_without_a_result_is_distinguished(cli: Cli, server: FakeServer) -> None:
     server.on(RESULT, still_open())
-    told = cli("run", "result", "r")
-    assert (told.code, "no result yet, and waits on approval" in told.out) == (ExitCode.UNAVAILABLE, True)
-    told = cli("run", "result", "r", "-o", "json")
-    assert (told.code, told.json()["open"]) == (ExitCode.UNAVAILABLE, True)
+    printed = cli("run", "result", "r")
+    assert (printed.code, "no result yet, and waits on approval" in printed.out) == (ExitCode.UNAVAILABLE, True)
+    printed = cli("run", "result", "r", "-o", "json")
+    assert (printed.code, printed.json()["open"]) == (ExitCode.UNAVAILABLE, True)
 
 
 def test_a_start_that_waits_prints_the_result_alone(cli: Cli, server: FakeServer) -> None:
     server.on(START, Reply(status=201, body={"run_id": "r"}))
     server.on(RESULT, still_open(), problem(503, "unavailable"), problem(429, "rate_limited"), still_open(), ended())
-    told = cli("run", "start", "w", "--wait", "-o", "json")
-    assert (told.code, told.json()["result"]["value"]) == (0, {"answer": 42})
+    printed = cli("run", "start", "w", "--wait", "-o", "json")
+    assert (printed.code, printed.json()["result"]["value"]) == (0, {"answer": 42})
     assert waits(server) == 5 * ["50.0"]
     assert [seen.method for seen in server.seen].count("POST") == 1
 
 
 def test_a_timeout_ends_the_waiting_and_not_the_run(cli: Cli, server: FakeServer) -> None:
     server.on(RESULT, still_open())
-    told = cli("run", "result", "r", "--wait", "--timeout", "0.2")
-    assert (told.code, "no result yet" in told.out) == (ExitCode.UNAVAILABLE, True)
+    printed = cli("run", "result", "r", "--wait", "--timeout", "0.2")
+    assert (printed.code, "no result yet" in printed.out) == (ExitCode.UNAVAILABLE, True)
     assert {seen.method for seen in server.seen} == {"GET"}
     assert 0 < float(waits(server)[0]) <= 0.2
     assert cli("run", "result", "r", "--wait", "--timeout", "0").code == ExitCode.UNAVAILABLE
@@ -92,8 +92,8 @@ def test_a_timeout_ends_the_waiting_and_not_the_run(cli: Cli, server: FakeServer
 def test_an_api_that_stays_away_is_given_up(cli: Cli, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "GIVE_UP_SECONDS", 0.1)
     server.on(RESULT, problem(503, "unavailable"))
-    told = cli("run", "result", "r", "--wait")
-    assert (told.code, "the run is unaffected" in told.err) == (ExitCode.UNAVAILABLE, True)
+    printed = cli("run", "result", "r", "--wait")
+    assert (printed.code, "the run is unaffected" in printed.err) == (ExitCode.UNAVAILABLE, True)
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 3)])
@@ -120,11 +120,11 @@ def test_ctrl_c_says_that_the_run_goes_on_and_how_to_wait_again(
 
     server.on(START, Reply(status=201, body={"run_id": "r"}))
     server.on(RESULT, Reply(act=act))
-    told = cli("run", "start", "w", "--wait", "-o", output)
-    assert told.code == ExitCode.INTERRUPTED
-    said = json.loads(told.err)["detail"] if output == "json" else told.err
-    assert "stopped waiting; run r goes on" in said
-    assert "run result r --wait" in said
+    printed = cli("run", "start", "w", "--wait", "-o", output)
+    assert printed.code == ExitCode.INTERRUPTED
+    message = json.loads(printed.err)["detail"] if output == "json" else printed.err
+    assert "stopped waiting; run r goes on" in message
+    assert "run result r --wait" in message
     assert [seen.method for seen in server.seen] == ["POST", "GET"]
 
 
@@ -151,17 +151,17 @@ def outcome(number: int, refused: bool = False) -> dict[str, Any]:
     }
 
 
-def test_each_line_of_a_file_is_started_and_its_outcome_told(cli: Cli, server: FakeServer) -> None:
+def test_each_line_of_a_file_is_started_and_its_outcome_reported(cli: Cli, server: FakeServer) -> None:
     lines = b'{"workflow": "w", "input": 1}\n\n{"workflow": "w", "input": 2}\n'
-    told = {"started": 1, "replayed": 0, "refused": 1, "items": [outcome(1), outcome(2, refused=True)]}
-    server.on("POST /runs/bulk", Reply(body=told))
-    ended = cli("run", "start-many", "-", "--idempotency-key", "k", stdin=lines)
-    assert ended.code == ExitCode.FAILED
-    assert "r-1" in ended.out
-    line, why = ended.out.splitlines()[2:4]
+    results = {"started": 1, "replayed": 0, "refused": 1, "items": [outcome(1), outcome(2, refused=True)]}
+    server.on("POST /runs/bulk", Reply(body=results))
+    printed = cli("run", "start-many", "-", "--idempotency-key", "k", stdin=lines)
+    assert printed.code == ExitCode.FAILED
+    assert "r-1" in printed.out
+    line, why = printed.out.splitlines()[2:4]
     assert line.split()[:2] == ["3", "refused"], "the line of the file, of which the second is empty"
     assert why.strip() == "does not fit; /input no"
-    assert "1 started, 0 started before, 1 refused" in ended.out
+    assert "1 started, 0 started before, 1 refused" in printed.out
     (seen,) = server.seen
     assert json.loads(seen.body) == {"items": [{"workflow": "w", "input": 1}, {"workflow": "w", "input": 2}]}
     assert seen.headers["Idempotency-Key"] == "k"
@@ -170,8 +170,8 @@ def test_each_line_of_a_file_is_started_and_its_outcome_told(cli: Cli, server: F
 
 
 def test_a_line_that_is_not_json_is_named_and_nothing_is_sent(cli: Cli, server: FakeServer) -> None:
-    ended = cli("run", "start-many", "-", stdin=b'{"workflow": "w"}\n{"workflow": \n')
-    assert (ended.code, "line 2 is not JSON" in ended.err) == (ExitCode.USAGE, True)
+    printed = cli("run", "start-many", "-", stdin=b'{"workflow": "w"}\n{"workflow": \n')
+    assert (printed.code, "line 2 is not JSON" in printed.err) == (ExitCode.USAGE, True)
     assert cli("run", "start-many", "-", stdin=b"\n").code == ExitCode.USAGE
     assert cli("run", "start-many", "no-such-file").code == ExitCode.USAGE
     assert server.seen == []

@@ -102,10 +102,10 @@ def test_short_ids_tell_the_ids_of_a_list_apart() -> None:
     assert short_ids(["order-4711", "order-" + "7" * 30]) == ["order-4711", "order-7777…777777777"]
 
 
-def test_what_was_is_told_in_one_unit_and_what_will_be_in_two() -> None:
+def test_the_past_is_shown_in_one_unit_and_the_future_in_two() -> None:
     now = datetime(2026, 1, 31, 9, tzinfo=UTC)
-    told = {seconds: words.lately((now - timedelta(seconds=seconds)).isoformat(), now).plain for seconds in AGO}
-    assert told == AGO
+    shown = {seconds: words.lately((now - timedelta(seconds=seconds)).isoformat(), now).plain for seconds in AGO}
+    assert shown == AGO
 
 
 def test_no_rows_are_no_table(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:

@@ -13,9 +13,11 @@ from agentgrid.cli.output import error_text
 from agentgrid.cli.text import safe, safe_json, safe_lines
 
 
-def test_a_failure_is_told_once_although_its_cause_says_the_same() -> None:
-    told = {"type": "ToolError", "message": "no such ticket"}
-    text = error_text({"message": "task failed", "cause": told | {"cause": told | {"cause": {"type": "KeyError"}}}})
+def test_a_failure_is_shown_once_although_its_cause_says_the_same() -> None:
+    failure = {"type": "ToolError", "message": "no such ticket"}
+    text = error_text(
+        {"message": "task failed", "cause": failure | {"cause": failure | {"cause": {"type": "KeyError"}}}}
+    )
     assert text is not None
     assert text.plain == "task failed ← ToolError: no such ticket ← KeyError"
 

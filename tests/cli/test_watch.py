@@ -139,7 +139,7 @@ def test_a_broken_stream_is_resumed_where_it_broke(cli: Cli, quiet: FakeServer) 
     assert [seen.headers.get("Last-Event-ID") for seen in streams[:3]] == [None, "42", "42"]
 
 
-def test_each_change_is_told_once_in_plain_lines(cli: Cli, quiet: FakeServer) -> None:
+def test_each_change_is_printed_once_in_plain_lines(cli: Cli, quiet: FakeServer) -> None:
     waiting = a_run(
         "waiting",
         waiting_on="approval",

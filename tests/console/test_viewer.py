@@ -40,10 +40,10 @@ async def test_no_payload_reaches_a_viewers_browser_as_page_answer_or_event(page
         await expect(page.locator("p[role=status]").first).to_contain_text("ancelled")
         seen += await page.content()
 
-        async def told() -> bool:
+        async def arrived() -> bool:
             return any(each.path.endswith("/events") and "event: end" in each.text for each in heard)
 
-        await eventually(told)
+        await eventually(arrived)
     seen += "".join(each.text for each in heard)
 
     assert {"/api/v1/events", f"/api/v1/runs/{run_id}/timeline"} <= {each.path for each in heard}

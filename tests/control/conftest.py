@@ -18,7 +18,7 @@ from tests.conftest import Temporal
 OPERATOR = Principal(name="operator", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
 REVIEWER = Principal(name="reviewer", kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER}))
 SETUP = Principal(name="system", kind=PrincipalKind.SYSTEM)
-"""Whoever works on the database's side."""
+"""Somebody who works on the database's side."""
 ADMIN = Principal(name="admin", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN}))
 
 

@@ -1,4 +1,4 @@
-"""The driver's own connections: what ended is replaced, what is away is said in time, and nobody waits for another's lock."""
+"""The driver's own connections: what ended is replaced, what is away is reported in time, and nobody waits for another's lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs are found by: words wherever they stand, ids by their beginning and end; the index follows the runs."""
+"""What runs are found by: words at any place, ids by their beginning and end; the index follows the runs."""
 
 from __future__ import annotations
 

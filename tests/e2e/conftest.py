@@ -97,7 +97,7 @@ class Loop:
                         return approval
                 await asyncio.sleep(0.05)
 
-    async def told(
+    async def reports(
         self, run_id: str, what: str, complete: Callable[[list[dict[str, Any]]], bool]
     ) -> list[dict[str, Any]]:
         """The run's `jobs` or `logs`, once they are complete: a worker tells of them by itself, some time after the step.

@@ -218,7 +218,7 @@ async def test_an_agent_in_circles_pauses_its_run_which_says_why_and_goes_on_whe
     assert (run["status"], run["hold"], run["usage"]["requests"]) == ("completed", None, 6)
 
 
-async def test_the_model_is_told_what_ran_where_an_approver_changed_its_call(agents: Loop):
+async def test_the_model_learns_what_ran_where_an_approver_changed_its_call(agents: Loop):
     run_id = await agents.start("help_desk", "Please refund order_id: C-3")
     approval = await agents.approval(run_id)
     ran = {"order_id": "C-3", "amount_cents": 600}

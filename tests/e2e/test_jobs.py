@@ -54,11 +54,11 @@ async def test_f17_a_job_completed_by_somebody_else_runs_until_then(loop: Loop) 
         handle, run_id = await begun(loop, queue, "left_to_others")
         token = await TOKENS.get()
         await loop.until(run_id, "running")
-        (job,) = await loop.told(run_id, "jobs", lambda jobs: len(jobs) == 1)
+        (job,) = await loop.reports(run_id, "jobs", lambda jobs: len(jobs) == 1)
         assert (job["status"], job["finished_at"], job["error"]) == ("running", None, None)
         await loop.client.get_async_activity_handle(task_token=token).complete("by somebody else")
         assert await handle.result() == "by somebody else"
-        (job,) = await loop.told(run_id, "jobs", lambda jobs: jobs[0]["status"] != "running")
+        (job,) = await loop.reports(run_id, "jobs", lambda jobs: jobs[0]["status"] != "running")
         assert (job["status"], job["error"]) == ("completed", None)
         assert job["finished_at"] is not None
 
@@ -68,5 +68,5 @@ async def test_f17_a_job_whose_result_could_not_be_stored_has_failed(loop: Loop)
     async with loop.worker(queue, None, workflows=[Ends], activities=[nothing_that_json_holds]):
         _, run_id = await begun(loop, queue, "nothing_that_json_holds")
         assert (await loop.until(run_id, "failed"))["status"] == "failed"
-        (job,) = await loop.told(run_id, "jobs", lambda jobs: [job["status"] for job in jobs] == ["failed"])
+        (job,) = await loop.reports(run_id, "jobs", lambda jobs: [job["status"] for job in jobs] == ["failed"])
         assert job["error"]["message"]

@@ -16,7 +16,7 @@ from tests.worker import gated
 pytestmark = pytest.mark.usefixtures("mirrored")
 
 
-async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop: Loop) -> None:
+async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_shown(loop: Loop) -> None:
     run_id = await loop.start(
         "support_triage", {"ticket_id": "T-1002"}, reference="T-1002", tags=["demo"], note="by hand"
     )
@@ -37,8 +37,8 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop:
     async with loop.api.client("viewer") as client:
         # It ends by itself, because the run has ended.
         stream = (await client.get(f"/api/v1/runs/{run_id}/events")).text
-    told_live = [EventOut.validate_json(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
-    assert {event.kind for event in told_live} == {"run", "step", "approval", "end"}
+    live = [EventOut.validate_json(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
+    assert {event.kind for event in live} == {"run", "step", "approval", "end"}
     steps = [(step["kind"], step["name"]) for step in await steps_of(loop, run_id)]
     assert steps == [
         ("tool", "fetch_ticket"),
@@ -61,9 +61,9 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_told(loop:
         ("run.start", "operator", "applied"),
         ("approval.decide", "reviewer", "applied"),
     }
-    await loop.told(run_id, "logs", lambda logs: "ticket_classified" in [line["message"] for line in logs])
+    await loop.reports(run_id, "logs", lambda logs: "ticket_classified" in [line["message"] for line in logs])
     # The refund is two: one that was asked about, and one under the decision.
-    jobs = await loop.told(run_id, "jobs", lambda jobs: [job["status"] for job in jobs].count("completed") >= 12)
+    jobs = await loop.reports(run_id, "jobs", lambda jobs: [job["status"] for job in jobs].count("completed") >= 12)
     assert sorted(job["status"] for job in jobs) == ["completed"] * 12 + ["gated"]  # the first call asked
 
 
@@ -162,5 +162,5 @@ async def test_a_failing_tool_shows_its_attempts_and_when_it_is_tried_again(loop
     assert (await loop.until(run_id))["status"] == "completed"
     (step,) = await steps_of(loop, run_id)
     assert step["attempts"] >= 2
-    jobs = await loop.told(run_id, "jobs", lambda jobs: "completed" in [job["status"] for job in jobs])
+    jobs = await loop.reports(run_id, "jobs", lambda jobs: "completed" in [job["status"] for job in jobs])
     assert {job["status"] for job in jobs} == {"failed", "completed"}

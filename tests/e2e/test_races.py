@@ -22,13 +22,13 @@ async def raced(loop: Loop, chance: random.Random) -> tuple[str, dict[str, Any],
 
     async def answer(who: str, verdict: str) -> str | None:
         async with loop.api.client(who) as http:
-            said = await http.post(
+            answer = await http.post(
                 f"/api/v1/approvals/{approval['approval_id']}/decisions",
                 json={"verdict": verdict, "digest": approval["digest"]},
             )
         # The second one may find the gate closed already; nothing else may go wrong.
-        assert said.status_code in (202, 409), said.text
-        return said.json()["command"]["command_id"] if said.status_code == 202 else None
+        assert answer.status_code in (202, 409), answer.text
+        return answer.json()["command"]["command_id"] if answer.status_code == 202 else None
 
     commands = await asyncio.gather(*(answer(who, verdict) for who, verdict in answers))
     await loop.until(run_id, timeout_seconds=60)

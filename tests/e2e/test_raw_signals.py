@@ -69,9 +69,9 @@ def json_payload(data: bytes, encoding: bytes = b"json/plain") -> Payload:
 
 def broken(decision: SignedDecision, **changed: Any) -> Payload:
     """The decision with other fields; None takes one away."""
-    said = decision.model_dump(mode="json")
-    said["decision"] = {name: value for name, value in (said["decision"] | changed).items() if value is not None}
-    return to_payload(said)
+    signal = decision.model_dump(mode="json")
+    signal["decision"] = {name: value for name, value in (signal["decision"] | changed).items() if value is not None}
+    return to_payload(signal)
 
 
 UNREADABLE = "not a signed decision"
@@ -123,10 +123,10 @@ async def test_no_shape_of_signal_moves_a_gate_and_each_is_shown_with_its_reason
         await send(loop, handle, *payloads)
     shown = await refused(loop, approval, len(table))
     assert len(shown) == len(table)
-    for (name, (_, reason)), said in zip(table.items(), shown, strict=True):
-        assert said["reason"], name
-        assert reason in said["reason"], (name, said["reason"])
-        assert (said["identity"], said["command_id"]) == (HAND, None)
+    for (name, (_, reason)), signal in zip(table.items(), shown, strict=True):
+        assert signal["reason"], name
+        assert reason in signal["reason"], (name, signal["reason"])
+        assert (signal["identity"], signal["command_id"]) == (HAND, None)
     assert (await loop.run(run_id))["refused_signals"] == len(table)
     assert "agentgrid_signals_refused" in await metrics(loop)
     await ends_by_the_api_alone(loop, run_id, approval)

@@ -52,8 +52,8 @@ async def test_changed_code_is_a_new_version_and_an_old_run_keeps_its_own(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     first, second = grid(tmp_path, "versioned_one", "one"), grid(tmp_path, "versioned_two", "two")
-    said_otherwise = grid(tmp_path, "versioned_three", "one", comment="Tell what answered.")
-    versions = [each.workflows[0].version for each in (first, second, said_otherwise)]
+    other_comment = grid(tmp_path, "versioned_three", "one", comment="Tell what answered.")
+    versions = [each.workflows[0].version for each in (first, second, other_comment)]
     assert versions[0] == versions[2] != versions[1], "a docstring doesn't run, so it makes no version"
 
     runs = {}
@@ -73,7 +73,7 @@ async def test_changed_code_is_a_new_version_and_an_old_run_keeps_its_own(
             found[version] = ((await loop.run(run_id))["version"], result["value"])
         return found
 
-    told = {versions[0]: (versions[0], "one"), versions[1]: (versions[1], "two")}
-    assert await shown() == told
+    expected = {versions[0]: (versions[0], "one"), versions[1]: (versions[1], "two")}
+    assert await shown() == expected
     await rebuild(loop.settings, run_ids=list(runs.values()))
-    assert await shown() == told
+    assert await shown() == expected

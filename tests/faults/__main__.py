@@ -76,7 +76,7 @@ def main() -> int:
     if broken:
         for error in broken:
             print(f"BROKEN (seed {seed}): {error}", file=sys.stderr)
-        print(f"what every process said is in {home}", file=sys.stderr)
+        print(f"the output of every process is in {home}", file=sys.stderr)
         return 1
     shutil.rmtree(home, ignore_errors=True)
     print(f"every promise was kept (seed {seed})")

@@ -62,7 +62,7 @@ async def mirrored(stage: Stage, run_ids: Iterable[str], *, seconds: float = 30.
 
 
 async def started_once(stage: Stage, run_ids: Iterable[str], *, since: datetime) -> None:
-    """Temporal has each of these runs, in one execution, and no others that began since then and are nobody's children."""
+    """Temporal has each of these runs, in one execution, and no others that began since then and have no parent."""
     wanted = set(run_ids)
     client = await stage.client()
 
@@ -72,7 +72,7 @@ async def started_once(stage: Stage, run_ids: Iterable[str], *, since: datetime)
         return seen if wanted <= seen.keys() else None  # its lists are a moment late
 
     seen = await stage.until(listed, "Temporal has heard of all that was acknowledged", seconds=10)
-    assert not seen.keys() - wanted, f"started, and nobody was told: {seen.keys() - wanted}"
+    assert not seen.keys() - wanted, f"started, and nobody was informed: {seen.keys() - wanted}"
     again = {key for key, count in seen.items() if count != 1}
     assert not again, f"started more than once: {again}"
 
@@ -108,7 +108,7 @@ async def nothing_pending(stage: Stage, *, seconds: float = 60.0) -> Mapping[str
 
 
 async def rebuilt(stage: Stage) -> int:
-    """The projection made anew from nothing is, row for row, the one that grew under faults. How many executions it holds.
+    """The projection made again from nothing is, row for row, the one that grew under faults. How many executions it holds.
 
     What is due is waited for first: a killed projector's claims are taken over when their lease ends, and a child may be among them
     whose parent is shown already. The projectors are stopped then, and are down afterwards.

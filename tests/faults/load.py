@@ -1,4 +1,4 @@
-"""Clients that start runs and decide approvals as careful programs do: each request under a key, said again until it is answered.
+"""Clients that start runs and decide approvals as careful programs do: each request under a key, sent again until it is answered.
 
 What was answered with 2xx is acknowledged, and is held against AgentGrid afterwards.
 """
@@ -31,7 +31,7 @@ class Job:
     reference: str
     errand: dict[str, Any]
     verdict: str = "approved"
-    """What is said to each of its approvals."""
+    """The answer to each of its approvals."""
     run_id: str | None = None
     """Once the start was acknowledged."""
 

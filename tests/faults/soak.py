@@ -27,7 +27,7 @@ async def soak(
 
     Nobody helps: after the last fault all that is done is to wait, and to decide approvals as before.
     """
-    # One for each: they draw side by side, and the order of that is nobody's to repeat.
+    # One for each: they draw side by side, and nobody can repeat their order.
     load = Load(stage, random.Random(chance.getrandbits(64)), runs=runs, pause_seconds=pause_seconds)
     monkey = Monkey(stage, random.Random(chance.getrandbits(64)), say=say)
     since, began = datetime.now(UTC), time.monotonic()

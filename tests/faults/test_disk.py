@@ -1,4 +1,4 @@
-"""A disk that is full under PostgreSQL: said so, nothing half written, and over when there is room again."""
+"""A disk that is full under PostgreSQL: reported as such, nothing half written, and over when there is room again."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-async def test_a_full_disk_is_said_to_be_full_and_work_goes_on_when_there_is_room(small_disk: Path) -> None:
+async def test_a_full_disk_is_reported_as_full_and_work_goes_on_when_there_is_room(small_disk: Path) -> None:
     home = new_home()
     async with Stage(home, durable=False, database_home=small_disk) as stage:
         before = await stage.start("run_errand", {"seconds": 2, "parcel": True})
         known = await _commands(stage)
         ballast = fill(small_disk)
 
-        said = [await _large_start(stage) for _ in range(40)]
-        refused = [answer for answer in said if answer.status_code != 201]
+        answers = [await _large_start(stage) for _ in range(40)]
+        refused = [answer for answer in answers if answer.status_code != 201]
         assert refused, "the disk was never full"
         assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "storage_full")}
         assert all("retry-after" in answer.headers for answer in refused)
@@ -67,7 +67,7 @@ async def test_a_full_disk_is_said_to_be_full_and_work_goes_on_when_there_is_roo
         assert done == ["first", "noted", "parcel", "last"]
 
         ballast.unlink()
-        accepted = [answer.json()["run_id"] for answer in said if answer.status_code == 201]
+        accepted = [answer.json()["run_id"] for answer in answers if answer.status_code == 201]
         accepted.append((await _large_start(stage)).json()["run_id"])
         assert await _commands(stage) == known + len(accepted), "a refused request has left half of itself"
         for run_id in (before, *accepted):

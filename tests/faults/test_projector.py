@@ -19,7 +19,7 @@ async def test_the_batch_of_a_killed_projector_is_written_by_the_other_one_and_n
     for run_id in run_ids:
         await stage.run_until(run_id, lambda run: run["waiting_on"] == "timer", "waits for its timer")
     async with stage.database() as database, stage.database() as watching:
-        # The events for live readers are the last thing that a batch writes: whoever waits here has written all the rest.
+        # The events for live readers are the last thing that a batch writes: a batch that waits here has written all the rest.
         await database.execute("BEGIN; LOCK TABLE events IN SHARE MODE")
         backend = await stage.until(lambda: _in_a_batch(watching), "a projector is in the middle of a batch", seconds=4)
         killed = _whose(stage, backend["client_port"])

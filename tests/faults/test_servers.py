@@ -56,7 +56,7 @@ async def test_a_killed_temporal_costs_time_and_no_run(stage: Stage) -> None:
     await all_well(stage, load)
 
 
-async def test_a_frozen_temporal_costs_time_and_what_nobody_knows_is_said_so(stage: Stage) -> None:
+async def test_a_frozen_temporal_costs_time_and_an_unknown_outcome_is_reported_as_unknown(stage: Stage) -> None:
     load = new_load(stage, 2)
     asking = await stage.start("run_errand", {"ask": True})
     approval = await stage.approval(asking)

@@ -63,7 +63,7 @@ async def anything(args: Sequence[RawValue]) -> list[Any]:
 
 @activity.defn
 async def remembers(fail_times: int) -> list[Any]:
-    """Heartbeats its attempt and fails; the next attempt reads what the last one said."""
+    """Heartbeats its attempt and fails; the next attempt reads the last one's heartbeat."""
     info = activity.info()
     if info.attempt <= fail_times:
         activity.heartbeat(info.attempt, {"of": "last"})

@@ -111,7 +111,7 @@ async def _play(case: Case, name: str, stage: Stage) -> Played:
 
 
 ENDPOINT = object()
-"""Stands in the arguments for the stage's Nexus endpoint."""
+"""In the arguments: a placeholder for the stage's Nexus endpoint."""
 
 
 async def chain_of(client: Client, workflow_id: str) -> list[WorkflowHistory]:
@@ -138,7 +138,7 @@ def _kind(event: Any) -> str | None:
             return None if "agentgrid" in patch else f"patch {patch}"
         return attributes.marker_name
     if kind == "upsert_workflow_search_attributes":
-        # The SDK lists patches in a search attribute, and writes it anew with each.
+        # The SDK lists patches in a search attribute, and rewrites it with each.
         names = event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields.keys()
         return None if set(names) == {"TemporalChangeVersion"} else "upsert"
     return kind

@@ -53,7 +53,7 @@ class Ends:
         await workflow.execute_child_workflow(Ends.run, "own", id=f"{workflow.info().workflow_id}-child")
 
     async def of_group(self) -> None:
-        """Of several that fail together one is told."""
+        """Of several that fail together, one is reported."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.own())
             group.create_task(workflow.sleep(60))

@@ -29,7 +29,7 @@ class Note:
 
 @workflow.defn
 class Mailbox:
-    """Takes messages of every sort until it is told that this is all."""
+    """Takes messages of every sort until a message says that this is all."""
 
     @workflow.init
     def __init__(self, title: str) -> None:

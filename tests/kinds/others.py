@@ -101,7 +101,7 @@ class Family:
         await other.signal(Other.say, "from afar")
         typed = workflow.get_external_workflow_handle_for(Other.run, f"{workflow.info().workflow_id}-second")
         await typed.cancel()
-        said = []
+        messages = []
         for call in (
             workflow.get_external_workflow_handle("nobody-there").signal("say", "x"),
             workflow.get_external_workflow_handle("nobody-there").cancel(),
@@ -109,8 +109,8 @@ class Family:
             try:
                 await call
             except Exception as error:
-                said.append(words(error))
-        return said
+                messages.append(words(error))
+        return messages
 
 
 @workflow.defn

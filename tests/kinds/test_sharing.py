@@ -18,7 +18,7 @@ from agentgrid.testing import Governance
 from tests.conftest import Temporal
 from tests.kinds.case import chain_of
 from tests.worker import gated
-from tests.worker.beginnings import told
+from tests.worker.beginnings import begun_governed
 from tests.worker.conftest import kinds
 from tests.worker.plain import Child, Shapes, echo
 
@@ -90,7 +90,7 @@ async def test_a_worker_of_workflows_alone_still_opens_approvals(plain_client: C
 
 @pytest.mark.parametrize("plugged", [False, True], ids=["calls without the plugin", "calls with it"])
 async def test_a_rule_holds_wherever_the_activity_runs(plain_client: Client, plugged: bool) -> None:
-    """The worker that runs the activity decides; a caller that can't wait is told so, one that can waits and is let through."""
+    """The worker that runs the activity decides; a caller that can't wait gets an error that says so, one that can waits and passes."""
     queue = f"shared-{uuid.uuid4().hex[:8]}"
     governance = Governance(rules=[Rule(rule_id="ask", tool="echo", effect=Effect.REQUIRE_APPROVAL)])
     caller = [governance.plugin()] if plugged else []
@@ -122,6 +122,6 @@ async def test_two_workers_of_everything_share_the_runs_whichever_takes_a_task(
             for number in range(RUNS)
         ]
         counted = await lost_nothing(plain_client, [handle.id for handle in handles])
-        began = [told(await handle.fetch_history()) for handle in handles]
+        began = [begun_governed(await handle.fetch_history()) for handle in handles]
     assert counted["ACTIVITY_TASK_COMPLETED"] == 3 * RUNS
     assert 0 < sum(began) < RUNS, "some began under each"

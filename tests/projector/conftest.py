@@ -153,7 +153,7 @@ VOLATILE = ("projected_at", "updated_at", "archived_at", "live_checked_at")
 
 
 async def snapshot(tables: Tables) -> dict[str, list[dict[str, Any]]]:
-    """All rows of the projection, without what tells when they were written or what Temporal said at that time."""
+    """All rows of the projection, without the columns that depend on when they were written or on Temporal's answer at that time."""
     found: dict[str, list[dict[str, Any]]] = {}
     for name in PROJECTION:
         rows = await tables.rows(f"SELECT * FROM {name}")

@@ -107,7 +107,7 @@ def test_the_reason_of_a_failed_run_names_the_innermost_line_of_the_project() ->
     assert len(long) == 500
 
 
-def test_a_queued_execution_without_a_worker_is_shown_as_waiting_for_one_once_temporal_said_so() -> None:
+def test_a_queued_execution_without_a_worker_is_shown_as_waiting_for_one_once_temporal_reports_it() -> None:
     execution = recorded("sequence")[0]
     state = folded(execution.execution_id, [execution.events[:2]])[0]
     link = links("sequence")[0]

@@ -62,7 +62,7 @@ async def test_a_lost_notification_costs_no_more_than_the_poll_interval(
 
 
 async def test_a_stop_that_meets_a_notification_is_not_lost() -> None:
-    """A projector that loses it goes on for ever."""
+    """A projector that loses it keeps trying."""
     listener = Listener("")
     for turns in range(4):
         waiting = asyncio.create_task(listener.wait(10))
@@ -230,7 +230,7 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
     for name, rows in before.items():
         assert after[name] == rows, name
 
-    # A namespace in which nothing has ever run stands for a Temporal that has forgotten everything.
+    # A namespace in which nothing has ever run is like a Temporal that has forgotten everything.
     await truncate(tables)
     forgetful = settings.model_copy(update={"temporal_namespace": await new_namespace(settings.temporal_address)})
     await rebuild(forgetful)

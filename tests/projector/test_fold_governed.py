@@ -43,7 +43,7 @@ TASK = "scheduled, taken"
 
 
 @pytest.mark.parametrize(
-    ("told", "history"),
+    ("governed", "history"),
     [
         (False, ""),
         (False, TASK),
@@ -75,12 +75,12 @@ TASK = "scheduled, taken"
         (True, f"{TASK}, governed, bare signal, child"),
     ],
 )
-def test_history_shows_whether_a_run_began_under_the_plugin(told: bool, history: str) -> None:
+def test_history_shows_whether_a_run_began_under_the_plugin(governed: bool, history: str) -> None:
     state, _ = fold(State(execution_id="e"), [events.Started(event_id=1, at=AT, **BEGINNING)])
     for event_id, name in enumerate(history.split(", ") if history else (), 2):
         kind, values = MADE[name]
         state, _ = fold(state, [kind(event_id=event_id, at=AT, **values)])
-    assert state.governed == told
+    assert state.governed == governed
     assert State.load(state.dump()) == state
 
 

@@ -22,7 +22,7 @@ WORKER = "7@host"
 
 
 def on(state: State, *wanted: tuple[type[Event], dict[str, Any]]) -> tuple[State, Summary]:
-    """The state after these events, and where the run stands."""
+    """The state after these events, and the run's status."""
     made = [kind(event_id=state.last_event_id + n, at=AT, **values) for n, (kind, values) in enumerate(wanted, 1)]
     state = fold(state, made)[0]
     return state, summarise(state)

@@ -276,7 +276,7 @@ async def test_two_projectors_at_once_write_what_one_would(
     assert {each["n"] for each in ends} == {1}
 
 
-async def test_live_readers_are_told_in_order_and_once(
+async def test_live_readers_get_events_in_order_and_once(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
 ) -> None:
     handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)

@@ -66,6 +66,6 @@ async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
             return await snapshot(tables) == before
 
         await until(repaired, seconds=25)
-        said = await tables.rows("SELECT value FROM projector_state WHERE name = 'check'")
-        assert said[0]["value"]["checked"] >= 1
+        stored = await tables.rows("SELECT value FROM projector_state WHERE name = 'check'")
+        assert stored[0]["value"]["checked"] >= 1
         await waiting.terminate()

@@ -39,7 +39,7 @@ class Every:
     @workflow.signal(name="agentgrid.decide")
     def theirs(self) -> None: ...
 
-    @workflow.query(description="Said otherwise")
+    @workflow.query(description="In other words")
     def untyped(self, anything, *rest):  # type: ignore[no-untyped-def]
         """Not this."""
 
@@ -60,7 +60,7 @@ def test_handlers_are_read_with_names_schemas_and_docstrings() -> None:
     assert (two.input_schema["minItems"], two.input_schema["items"]) == (1, False)
     assert two.input_schema["$defs"]["Until"]["additionalProperties"] is False, "a typo in a field is refused"
     untyped = found.of(HandlerKind.QUERY)["untyped"]
-    assert untyped.description == "Said otherwise"
+    assert untyped.description == "In other words"
     assert (len(untyped.input_schema["prefixItems"]), "items" in untyped.input_schema) == (1, False)
     assert found.of(HandlerKind.UPDATE)["unserialisable"].input_schema["prefixItems"] == [{"title": "given"}]
     assert found.dynamic == (HandlerKind.UPDATE,)

@@ -45,13 +45,13 @@ def test_a_place_is_shown_from_the_working_directory(monkeypatch: pytest.MonkeyP
 
 
 def test_temporals_advice_to_let_a_module_through_is_replaced() -> None:
-    said = (
+    message = (
         "Cannot access datetime.datetime.now.__call__ from inside a workflow. If this is code from a module not used in a "
         "workflow or known to only be used deterministically from a workflow, mark the import as pass through."
     )
     expected = "workflow code can't use datetime.datetime.now: it must be deterministic; use workflow.now()"
-    assert reworded(said) == expected
-    assert reworded(f"before: {said}") == f"before: {expected}"
+    assert reworded(message) == expected
+    assert reworded(f"before: {message}") == f"before: {expected}"
     assert reworded("KeyError: 'x'") == "KeyError: 'x'"
 
 

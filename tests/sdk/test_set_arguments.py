@@ -11,7 +11,7 @@ from agentgrid.sdk.schema import Signature
 from tests.sdk.set_arguments import WORDS
 
 
-def said(seed: int) -> tuple[str, str]:
+def called_with(seed: int) -> tuple[str, str]:
     environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
     command = [sys.executable, "-m", "tests.sdk.set_arguments"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -20,7 +20,7 @@ def said(seed: int) -> tuple[str, str]:
 
 
 def test_r20_every_process_sends_a_set_in_the_same_order() -> None:
-    one, other = said(1), said(2)
+    one, other = called_with(1), called_with(2)
     assert one[1] != other[1], "these two processes order sets differently"
     assert one[0] == other[0]
     sent, _, _, shown, _ = json.loads(one[0])

@@ -73,10 +73,12 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         await loop.decide(gate)
         assert (await loop.until(failed))["status"] == "failed"
         assert (await loop.until(returned))["status"] == "completed"
-        await _told(loop, trying, f"{CANARY}-attempt", "live_error")
-        await _told(loop, stuck, f"{CANARY}-task", "status_reason")
-        await loop.told(failed, "logs", lambda lines: f"{CANARY}-workflowlog" in str(lines) and "-field" in str(lines))
-        await loop.told(failed, "jobs", lambda jobs: f"{CANARY}-toolerror" in str(jobs))
+        await _shown(loop, trying, f"{CANARY}-attempt", "live_error")
+        await _shown(loop, stuck, f"{CANARY}-task", "status_reason")
+        await loop.reports(
+            failed, "logs", lambda lines: f"{CANARY}-workflowlog" in str(lines) and "-field" in str(lines)
+        )
+        await loop.reports(failed, "jobs", lambda jobs: f"{CANARY}-toolerror" in str(jobs))
         listed = (await loop.call("auditor", "GET", "/commands?limit=200"))["items"]
         steps = [
             (run_id, step["execution_id"], step["event_id"])
@@ -98,7 +100,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
             await loop.until(run_id)
 
 
-async def _told(loop: Loop, run_id: str, words: str, where: str) -> None:
+async def _shown(loop: Loop, run_id: str, words: str, where: str) -> None:
     """Wait until the operator sees these words in that part of the run."""
     async with asyncio.timeout(60):
         while True:

@@ -187,9 +187,9 @@ async def test_r30_an_approval_that_an_activity_grants_itself_is_unattributed(lo
     assert (approval["decided_by"], approval["attributed"], approval["unattributed_because"]) == (None, False, why)
     # Nor is the run's initiator the one that the worker names.
     assert (approval["initiator"], approval["claimed_initiator"]) == ("unknown", "alice")
-    (said,) = approval["decisions"]
-    assert (said["judged"], said["principal"], said["claimed_principal"]) == ("counted", None, "cfo")
-    assert (said["attributed"], said["unattributed_because"], said["command_id"]) == (False, why, None)
+    (signal,) = approval["decisions"]
+    assert (signal["judged"], signal["principal"], signal["claimed_principal"]) == ("counted", None, "cfo")
+    assert (signal["attributed"], signal["unattributed_because"], signal["command_id"]) == (False, why, None)
 
     run = await loop.run(approval["run_id"])
     assert (run["initiator"], run["unattributed_signals"]) == ("unknown", 1)
@@ -240,8 +240,8 @@ async def test_r31_decisions_and_starts_through_the_api_are_attributed(loop: Loo
     assert (await loop.until(run_id))["status"] == "completed"
     decided = await shown(loop, approval["approval_id"], "approved")
     assert (decided["decided_by"], decided["attributed"], decided["unattributed_because"]) == ("reviewer", True, None)
-    (said,) = decided["decisions"]
-    assert (said["principal"], said["claimed_principal"], said["command_id"]) == ("reviewer", None, command)
+    (signal,) = decided["decisions"]
+    assert (signal["principal"], signal["claimed_principal"], signal["command_id"]) == ("reviewer", None, command)
     assert "decided by reviewer" in printed(approvals_cli._detail(decided))
     assert (await loop.run(run_id))["unattributed_signals"] == 0
     assert await unattributed(loop, run_id) == []

@@ -94,7 +94,7 @@ async def test_r22_granting_the_power_to_decide_takes_two_administrators(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), GRANTS.values(), ids=GRANTS.keys())
-async def test_r22_a_sole_administrator_grants_nothing_and_is_told_what_to_do(
+async def test_r22_a_sole_administrator_grants_nothing_and_learns_what_to_do(
     town: Town, method: str, path: str, body: dict[str, Any]
 ) -> None:
     await _gone(town)

@@ -48,7 +48,7 @@ async def rows_of(handle: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-async def test_a_call_that_is_none_is_told_to_the_model_and_the_run_goes_on(running: Desk, trick: str):
+async def test_a_malformed_call_is_reported_to_the_model_and_the_run_goes_on(running: Desk, trick: str):
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[TRICKS[trick]]), final(**DONE)])
     await handle.result()

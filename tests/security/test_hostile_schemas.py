@@ -67,7 +67,7 @@ async def test_an_unusable_schema_refuses_the_start_without_a_500(api: Api, url:
 
 
 @pytest.mark.parametrize("schema", ["null", "5", '["x"]', nested(260), nested(3_000)], ids=lambda schema: schema[:6])
-async def test_a_schema_that_is_none_hides_neither_its_catalog_entry_nor_its_kill_switch(
+async def test_an_invalid_schema_hides_neither_its_catalog_entry_nor_its_kill_switch(
     api: Api, url: str, schema: str
 ) -> None:
     """A hostile worker registers it. Nobody could otherwise list the tools, or disable the one."""

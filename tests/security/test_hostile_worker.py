@@ -144,9 +144,7 @@ async def test_r35_every_security_definer_function_sets_its_search_path(admin: a
     assert not any(rights.values())
 
 
-async def test_r35_an_unbound_login_is_refused_and_told_what_to_do(
-    admin: asyncpg.Connection, postgres_dsn: str
-) -> None:
+async def test_r35_an_unbound_login_is_refused_with_what_to_do(admin: asyncpg.Connection, postgres_dsn: str) -> None:
     name = f"loose_{uuid.uuid4().hex[:12]}"
     await logins.put_role(admin, name, password="for-this-test")
     await admin.execute(f"GRANT agentgrid_worker TO {name}")

@@ -110,8 +110,8 @@ async def test_a_hostile_workers_catalog_entry_breaks_neither_the_catalog_nor_a_
     entry = {"name": name, "version": "1", "title": name, "tags": [], "input_schema": {}, "handlers": document}
     connection = await asyncpg.connect(await worker_login(module_postgres_dsn))
     try:
-        told = {"grid": "g", "build": "b", "task_queue": "q", "workflows": [entry], "tools": []}
-        await connection.execute("SELECT agentgrid_catalog($1::json)", json.dumps(told))
+        catalog = {"grid": "g", "build": "b", "task_queue": "q", "workflows": [entry], "tools": []}
+        await connection.execute("SELECT agentgrid_catalog($1::json)", json.dumps(catalog))
     finally:
         await connection.close()
     async with asyncio.timeout(10):

@@ -43,24 +43,24 @@ async def test_an_id_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: A
             else:
                 continue
             body = {"json": bodies.get(path.rsplit("/", 1)[1], {})} if method == "POST" else {}
-            answers = [await as_(who).request(method, where, **body) for where in (place, unknown)]
-            told = [
+            pair = [await as_(who).request(method, where, **body) for where in (place, unknown)]
+            answers = [
                 (
                     answer.status_code,
                     answer.json()["detail"].replace(out, "?").replace(gate, "?").replace("nothing", "?"),
                 )
-                for answer in answers
+                for answer in pair
             ]
-            assert told[0][0] == 404, (who, route, access)
-            assert told[0] == told[1]
+            assert answers[0][0] == 404, (who, route, access)
+            assert answers[0] == answers[1]
     start = await as_("scoped").post(f"{V1}/workflows/out_flow/runs", json={"input": 1})
     assert start.status_code == 404
     decision = {"verdict": "approved", "digest": sides["out_gate"].digest}
     for approval_id in (gate, "nothing"):
         refused = await as_("scoped-approver").post(f"{V1}/approvals/{approval_id}/decisions", json=decision)
         assert refused.status_code == 404
-        told = await as_("scoped-approver").get(f"{V1}/commands/{refused.json()['command_id']}")
-        assert told.status_code == 404, approval_id
+        answer = await as_("scoped-approver").get(f"{V1}/commands/{refused.json()['command_id']}")
+        assert answer.status_code == 404, approval_id
     assert (await as_("operator").get(f"{V1}/runs/{out}")).status_code == 200
 
 
@@ -185,17 +185,17 @@ async def _after(api: Api) -> int:
 
 
 async def test_a_scoped_auditor_sees_only_commands_in_scope(narrow: Api, as_: As, sides: dict[str, Any]) -> None:
-    told = {}
+    commands = {}
     for side in ("in", "out"):
         place = f"{V1}/runs/{sides[f'{side}_run'].run_id}/cancel"
-        told[side] = [(await as_("viewer").post(place)).json()["command_id"]]
+        commands[side] = [(await as_("viewer").post(place)).json()["command_id"]]
         started = await as_("viewer").post(f"{V1}/workflows/{side}_flow/runs", json={"input": f"{side}-secret"})
-        told[side].append(started.json()["command_id"])
+        commands[side].append(started.json()["command_id"])
     listed = (await as_("scoped").get(f"{V1}/commands", params={"limit": 200})).text
-    for command_id in told["in"]:
+    for command_id in commands["in"]:
         assert command_id in listed
         assert (await as_("scoped").get(f"{V1}/commands/{command_id}")).status_code == 200
-    for command_id in told["out"]:
+    for command_id in commands["out"]:
         assert command_id not in listed
         assert (await as_("scoped").get(f"{V1}/commands/{command_id}")).status_code == 404
         assert (await as_("auditor").get(f"{V1}/commands/{command_id}")).status_code == 200

@@ -112,7 +112,7 @@ async def calling_out(loop: Loop, folder: Path) -> AsyncIterator[tuple[str, str]
                 sent, refused = [await loop.start("calls_crm", customer) for customer in ("sent", "refused")]
                 for run in (sent, refused):
                     assert (await loop.until(run))["status"] == "completed"
-                    await loop.told(run, "jobs", lambda jobs: any(job["finished_at"] for job in jobs))
+                    await loop.reports(run, "jobs", lambda jobs: any(job["finished_at"] for job in jobs))
         assert [request.headers["x-api-key"] for request in server.requests] == [VALUE] * 2
         yield sent, refused
 
@@ -130,8 +130,8 @@ async def betrayal(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Asyn
             passed, trying, read = [await loop.start("betrays", way) for way in ("passes", "tries", "reads")]
             assert (await loop.until(passed))["status"] == "completed", log.getvalue()
             assert (await loop.until(read))["status"] == "failed"
-            await loop.told(passed, "logs", lambda lines: "it failed" in str(lines) and "all of it" in str(lines))
-            await loop.told(passed, "jobs", lambda jobs: len([job for job in jobs if job["error"]]) >= 9)
+            await loop.reports(passed, "logs", lambda lines: "it failed" in str(lines) and "all of it" in str(lines))
+            await loop.reports(passed, "jobs", lambda jobs: len([job for job in jobs if job["error"]]) >= 9)
             async with asyncio.timeout(30):
                 while "attempt with" not in json.dumps((await loop.run(trying))["steps"]["open"]):
                     await asyncio.sleep(0.05)

@@ -238,14 +238,14 @@ async def test_no_key_code_or_cookie_is_stored_or_logged(api: Api, capfd: pytest
         token = browser.token
         await browser.sign_out()
     await api.app.state.reads.flush()
-    said = "".join(capfd.readouterr())
+    kept = "".join(capfd.readouterr())
     async with reading(api.plane.engine) as session:
         for table in sorted(SQLModel.metadata.tables):
-            said += str((await session.execute(text(f"SELECT json_agg(to_json(t)) FROM {table} t"))).scalar())
-    assert "session.open" in said
-    assert "'route': 'POST /api/v1/session'" in said, "failures are in the record of reads"
+            kept += str((await session.execute(text(f"SELECT json_agg(to_json(t)) FROM {table} t"))).scalar())
+    assert "session.open" in kept
+    assert "'route': 'POST /api/v1/session'" in kept, "failures are in the record of reads"
     for secret in (made.secret, code, wrong, token, robot):
-        assert secret not in said
+        assert secret not in kept
 
 
 async def test_a_session_reads_what_its_key_reads_and_a_viewers_no_payload(api: Api, known: dict[str, str]) -> None:

@@ -159,7 +159,7 @@ async def test_r37_a_clients_own_activity_may_not_write_and_its_reads_are_counte
 ) -> None:
     governance = Governance(rules=[Rule(rule_id="free", tool="*", effect=Effect.ALLOW)])
     running = worker(client, queue, governance.plugin(GRID), threads)
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as logged:
         async with running:
             with pytest.raises(ActivityFailureError) as caught:
                 await client.execute_activity("tool.pay", CALL, id=uuid.uuid4().hex, task_queue=queue, **SOON)
@@ -170,7 +170,7 @@ async def test_r37_a_clients_own_activity_may_not_write_and_its_reads_are_counte
             read = await client.execute_activity("tool.look", CALL, id=uuid.uuid4().hex, task_queue=queue, **SOON)
             assert read == {"result": "I-1"}
             assert await client.execute_activity("post", "I-1", id=uuid.uuid4().hex, task_queue=queue, **SOON) == "I-1"
-    entries = [entry for entry in told if entry["event"] == "standalone_activity"]
+    entries = [entry for entry in logged if entry["event"] == "standalone_activity"]
     assert [(entry["activity_type"], entry["passed"], entry["count"]) for entry in entries] == [
         ("tool.pay", False, 1),
         ("tool.look", True, 2),
@@ -237,7 +237,7 @@ async def test_r36_a_longer_glob_that_allows_does_not_override_a_shorter_one_tha
 
 
 @pytest.mark.parametrize("eager", [False, True])
-async def test_activities_pass_through_their_queue_and_its_limits_unless_told_otherwise(
+async def test_activities_pass_through_their_queue_and_its_limits_unless_configured_otherwise(
     client: Client, queue: str, threads: ThreadPoolExecutor, eager: bool
 ) -> None:
     """An activity dispatched eagerly with the response to a workflow task bypasses its queue."""

@@ -163,7 +163,7 @@ async def test_a_signal_sent_again_under_its_request_id_stays_one_event(client: 
     await handle.terminate()
 
 
-async def test_faults_of_temporal_are_said_in_our_words(client: Client, queue: str) -> None:
+async def test_faults_of_temporal_are_put_in_our_words(client: Client, queue: str) -> None:
     handle, execution = await counted(client, queue, 0, 0)
     await handle.result()
 

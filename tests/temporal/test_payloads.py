@@ -152,7 +152,7 @@ async def test_the_codec_opens_what_it_can_and_leaves_the_rest() -> None:
     assert stored["message"] == "secret"
 
 
-def test_the_digest_of_an_input_tells_payloads_and_their_parts_apart() -> None:
+def test_the_digest_of_an_input_distinguishes_payloads_and_their_parts() -> None:
     one = plain(b'"ab"')
     inputs = [
         [],

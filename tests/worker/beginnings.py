@@ -19,7 +19,7 @@ from agentgrid.protocol import BUILD_GATE, PATCH_GATE
 GOVERNED_BUILD = f"{BUILD_GATE}by-hand"
 
 
-def told(history: WorkflowHistory) -> bool:
+def begun_governed(history: WorkflowHistory) -> bool:
     """Whether the projector shows the execution as governed; the same for every cut of its history."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
     whole, _ = fold(State(execution_id="e"), decoded)

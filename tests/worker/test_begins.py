@@ -25,7 +25,7 @@ from agentgrid.domain.policies import Effect, Rule
 from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance
 from tests.worker import gated
-from tests.worker.beginnings import GOVERNED_BUILD, ByHand, headed, marked, told, without_builds
+from tests.worker.beginnings import GOVERNED_BUILD, ByHand, begun_governed, headed, marked, without_builds
 from tests.worker.begins import CONFIG, Begins, Broken
 from tests.worker.conftest import kinds, reset
 
@@ -112,7 +112,7 @@ async def ends(handle: Handle, governance: Governance, kind: str, *, governed: b
     else:
         assert (await handle.result()).endswith("asked")
     history = await handle.fetch_history()
-    assert told(history) == governed
+    assert begun_governed(history) == governed
     assert headed(history, "asked") == ([True, True] if kind != "plain" and governed else [False])
     await replays(history, governance, plain=kind == "plain" or not governed)
     return history
@@ -192,7 +192,7 @@ async def test_continued_runs_and_children_have_their_own_first_task(
         await parent.result()
         for before in (begun, parent):
             history = await before.fetch_history()
-            assert told(history)
+            assert begun_governed(history)
             assert marked(history) == (first == "plain"), "it had made no call under the plain worker"
             await replays(history, governance, plain=True)
 
@@ -260,7 +260,7 @@ async def test_an_update_directly_after_an_empty_first_task(
     async with serving(client, queue, second, governance):
         assert await handle.execute_update("nudge", "free", result_type=str) == "free"
         history = await handle.fetch_history()
-        assert (told(history), marked(history)) == (governed, marks)
+        assert (begun_governed(history), marked(history)) == (governed, marks)
         await replays(history, governance, plain=True)
     async with serving(client, queue, "grid", governance):
         history = await ends(handle, governance, "grid", governed=governed)
@@ -328,7 +328,7 @@ async def test_runs_keep_their_beginning_while_workers_are_replaced_one_by_one(
     histories = [await handle.fetch_history() for handle in handles]
     await serving_now.shutdown()
     await running
-    governed = [told(history) for history in histories]
+    governed = [begun_governed(history) for history in histories]
     assert 0 < sum(governed) < len(handles), "some began under each"
     for history, began in zip(histories, governed, strict=True):
         assert "WORKFLOW_TASK_FAILED" not in kinds(history.events)
@@ -344,12 +344,12 @@ async def test_the_first_call_of_a_plain_worker_refutes_its_forged_build(
     async with Worker(client, task_queue=queue, workflows=[Begins], **CONFIG, build_id=GOVERNED_BUILD):
         handle = await begin(client, queue)
         await happened(handle, "WORKFLOW_TASK_COMPLETED", 2)
-        assert not told(await handle.fetch_history())
+        assert not begun_governed(await handle.fetch_history())
     async with serving(client, queue, "plugin", governance):
         await handle.signal("go")
         await governance.approve(handle)
         assert await handle.result() == "free asked"
-    assert not told(await handle.fetch_history())
+    assert not begun_governed(await handle.fetch_history())
 
 
 async def test_every_run_gets_the_marker_if_the_server_keeps_no_builds(
@@ -373,5 +373,5 @@ async def test_every_run_gets_the_marker_if_the_server_keeps_no_builds(
         await happened(handle, "ACTIVITY_TASK_COMPLETED")
         history = without_builds(await ends(handle, governance, "grid", governed=True))
     assert marked(history)
-    assert told(history)
+    assert begun_governed(history)
     await replays(history, governance)

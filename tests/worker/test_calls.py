@@ -139,8 +139,8 @@ class Naming(JSONPlainPayloadConverter, WithSerializationContext):
         payload = super().to_payload(value)
         if payload is not None:
             context = {} if self.context is None else vars(self.context)
-            said = {name: item for name, item in context.items() if name in ("activity_type", "is_local", "namespace")}
-            payload.metadata["context"] = repr((type(self.context).__name__, sorted(said.items()))).encode()
+            seen = {name: item for name, item in context.items() if name in ("activity_type", "is_local", "namespace")}
+            payload.metadata["context"] = repr((type(self.context).__name__, sorted(seen.items()))).encode()
         return payload
 
 

@@ -385,7 +385,7 @@ async def test_a_denied_tool_fails_the_call_for_good(
     assert EXECUTED == []
 
 
-async def test_a_caller_that_cannot_wait_is_told_so(
+async def test_a_caller_that_cannot_wait_gets_an_error_that_says_so(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     """A worker without the plugin runs the workflow; the governed worker runs the activity."""

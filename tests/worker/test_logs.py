@@ -42,18 +42,18 @@ async def lines(temporal: Temporal, queue: str, plugged: str, configured: str) -
         for line in err.decode().splitlines()
         if line and not line.startswith(" ")
     ]
-    *core, said = out.decode().splitlines()
+    *core, ours = out.decode().splitlines()
     assert not any(OWN.search(line) for line in core), (
         "only the process itself and Temporal's core write to standard output"
     )
-    return json.loads(said), sorted(found)
+    return json.loads(ours), sorted(found)
 
 
 @pytest.mark.parametrize("configured", ["none", "WARNING", "INFO"])
 async def test_an_existing_workers_standard_error_is_unchanged_by_the_plugin(
     temporal_server: Temporal, queue: str, configured: str
 ) -> None:
-    (_, native), (said, plugged) = await asyncio.gather(
+    (_, native), (ours, plugged) = await asyncio.gather(
         lines(temporal_server, queue, "native", configured), lines(temporal_server, queue, "plugged", configured)
     )
     own = [line for line in plugged if OWN.search(line)]
@@ -63,9 +63,9 @@ async def test_an_existing_workers_standard_error_is_unchanged_by_the_plugin(
         assert expected in text
     assert ("workflow info" in text) == (configured == "INFO")
     assert own, "AgentGrid's own lines go to standard error"
-    assert (said["result"], said["restored"]) == ("done", True)
+    assert (ours["result"], ours["restored"]) == ("done", True)
     if configured == "none":
-        assert said["handlers"] == []
+        assert ours["handlers"] == []
 
 
 class Sink:
@@ -155,12 +155,12 @@ def test_own_lines_go_to_standard_error_or_follow_the_users_structlog(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     structlog.reset_defaults()
-    get_logger().warning("said_once", number=1)
+    get_logger().warning("written_once", number=1)
     caught = capsys.readouterr()
-    assert ("said_once" in caught.err, caught.out) == (True, "")
+    assert ("written_once" in caught.err, caught.out) == (True, "")
     assert not structlog.is_configured()
     with structlog.testing.capture_logs() as entries:
-        get_logger().warning("said_again", number=2)
+        get_logger().warning("written_again", number=2)
     structlog.reset_defaults()
-    assert entries == [{"event": "said_again", "log_level": "warning", "number": 2}]
+    assert entries == [{"event": "written_again", "log_level": "warning", "number": 2}]
     assert capsys.readouterr().err == ""

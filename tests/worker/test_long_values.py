@@ -1,4 +1,4 @@
-"""A value that Temporal can't carry fails its step or its run, once and in words; it never hangs a task that is tried for ever."""
+"""A value that Temporal can't carry fails its step or its run, once and in words; it never hangs in a task that is retried endlessly."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.testing import Governance
-from tests.worker.beginnings import marked, told
+from tests.worker.beginnings import begun_governed, marked
 from tests.worker.conftest import kinds, recorded
 from tests.worker.plain import CANCELLATIONS, SHAPES, Cancellations, Child, Counting, Shapes, beat, describe, echo
 
@@ -92,7 +92,7 @@ async def test_unmodified_workflows_run_and_replay_under_the_plugin(client: Clie
             handle = await client.start_workflow(Shapes.run, case, id=f"{case}-{queue}", task_queue=queue)
             assert await handle.result() == (case if case != "continue_as_new" else "sequence")
             history = await client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id).fetch_history()
-            assert told(history)
+            assert begun_governed(history)
             seen = kinds(history.events)
             assert marked(history) == (seen[3] != "WORKFLOW_TASK_COMPLETED"), (
                 f"an undisturbed first task needs no marker: {seen}"
@@ -125,7 +125,7 @@ async def test_runs_open_before_the_plugin_go_on_untouched(client: Client, queue
             await handle.signal("go")
             ends[handle.id] = await handle.result()
             history = await handle.fetch_history()
-            assert not told(history)
+            assert not begun_governed(history)
             assert "MARKER_RECORDED" not in kinds(history.events)
             assert all(
                 not event.activity_task_scheduled_event_attributes.header.fields

@@ -145,9 +145,9 @@ async def test_a_workflow_result_that_fits_its_annotation_completes(
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[JobReport]:
     """The reports of attempts, in order."""
-    told: list[JobReport] = []
-    monkeypatch.setattr(Telemetry, "job", lambda _, report: told.append(report))
-    return told
+    reports: list[JobReport] = []
+    monkeypatch.setattr(Telemetry, "job", lambda _, report: reports.append(report))
+    return reports
 
 
 async def test_the_job_of_an_attempt_with_an_unstorable_result_has_failed(

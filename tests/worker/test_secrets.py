@@ -1,4 +1,4 @@
-"""Secrets in a worker: what is missing is told at the start and at the call, providers are asked in order, and nothing is paid before a value is read."""
+"""Secrets in a worker: what is missing is named at the start and at the call, providers are asked in order, and nothing is paid before a value is read."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ async def running(
 
 
 @pytest.mark.parametrize("verdict", [Governance.approve, Governance.reject])
-async def test_an_approver_without_the_group_is_told_which_one_is_missing(
+async def test_an_approver_without_the_group_learns_which_one_is_missing(
     client: Client, queue: str, verdict: Callable[..., Awaitable[object]]
 ) -> None:
     governance = Governance(rules=[FINANCE], groups=["support"])
@@ -63,7 +63,7 @@ async def test_an_approver_without_the_group_is_told_which_one_is_missing(
         assert await handle.result() == "refunded 900"
 
 
-async def test_a_revoked_approver_is_told_so(client: Client, queue: str) -> None:
+async def test_a_revoked_approver_gets_an_error_that_says_so(client: Client, queue: str) -> None:
     governance = Governance(rules=[FINANCE], groups=["finance"])
     governance.change(revoked_principals=frozenset({"reviewer"}))
     async with running(client, queue, "forced", governance) as handle:

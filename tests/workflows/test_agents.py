@@ -1,4 +1,4 @@
-"""The agents of the reference workflows, with models that follow a script: what is told to them, and what policy and code let them do."""
+"""The agents of the reference workflows, with models that follow a script: what they are given, and what policy and code let them do."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_an_approved_refund_is_made_once_and_the_reply_is_the_agents(offic
     assert body == "The reminders are refunded."
 
 
-async def test_a_rejection_is_told_to_the_model_and_a_person_goes_on(office: Office) -> None:
+async def test_a_rejection_reaches_the_model_and_a_person_goes_on(office: Office) -> None:
     script = [READ, refund(4_800), final(summary="The refund was rejected.", needs_person=True)]
     async with office.run("support_triage", {"ticket_id": "T-1002"}, script) as handle:
         await office.governance.reject(handle, comment="ask finance first")
@@ -86,7 +86,7 @@ async def test_a_rejection_is_told_to_the_model_and_a_person_goes_on(office: Off
     assert detail == "The refund was rejected."
 
 
-async def test_a_tool_that_fails_is_told_to_the_model(office: Office) -> None:
+async def test_a_tools_failure_reaches_the_model(office: Office) -> None:
     script = [Turn(calls=[Call("fetch_ticket", {"ticket_id": "T-0"})]), LOOK, final()]
     async with office.run("support_triage", {"ticket_id": "T-1002"}, script) as handle:
         result = await handle.result()
@@ -104,8 +104,8 @@ async def test_what_a_customer_writes_changes_no_policy(office: Office) -> None:
     def obey(conversation: Conversation) -> Turn:
         if not conversation.results:
             return READ
-        told = json.dumps([result.value for result in conversation.results])
-        assert HOSTILE in told
+        given = json.dumps([result.value for result in conversation.results])
+        assert HOSTILE in given
         assert HOSTILE not in conversation.instructions + conversation.prompt
         return refund(999_900) if len(conversation.results) == 1 else final(reply="Refunded in full.")
 

@@ -122,5 +122,5 @@ async def overview(
         bool, Query(description="Also the first 6 rows of each list behind the figures, and of the catalog.")
     ] = False,
 ) -> Overview:
-    """Current counts, what happens next, and what is not as it should be. With `lists`, all that a first screen shows."""
+    """Current counts, what happens next, and what needs attention. With `lists`, all that a first screen shows."""
     return await overview_of(session, plane, caller, shown, inbox(plane, caller), lists=lists)

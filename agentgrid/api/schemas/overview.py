@@ -1,4 +1,4 @@
-"""The overview: figures, hours, what happens next, and what is not as it should be."""
+"""The overview: figures, hours, what happens next, and what needs attention."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NextDue(Out):
 
 
 class Condition(Out):
-    """One thing that is not as it should be."""
+    """One thing that needs attention."""
 
     kind: ConditionKind
     name: str | None = Field(

@@ -100,7 +100,7 @@ class Approval(SQLModel, table=True):
     risk: str | None = columns.text(null=True)
     """Of the tool, as the worker that asked had it; None for an explicit approval, a plain activity, and an older worker."""
     shape: str | None = columns.text(null=True)
-    """What it has in common with others that ask for the same thing with other values: `domain.shapes`."""
+    """The same for approvals that ask for the same thing with other values: `domain.shapes`."""
     arguments: Any = columns.json()
     """The small scalars among its arguments, for lists."""
     agent: str | None = columns.text(null=True)

@@ -205,7 +205,7 @@ class SessionRow(SQLModel, table=True):
     key_id: str = columns.text(references="api_keys.key_id")
     opened_at: datetime = columns.time(null=False, now=True)
     expires_at: datetime = columns.time(null=False)
-    """Moves with each use that is noted."""
+    """Moves with each recorded use."""
     last_used_at: datetime = columns.time(null=False, now=True)
     ended_at: datetime | None = columns.time()
     address: str | None = columns.text(null=True)

@@ -1,7 +1,7 @@
 """The one place that writes columns derived from history.
 
 A batch is one transaction. It locks the runs, then the executions, each in the order of their ids; a pass is written only if the execution
-still stands where the pass began (compare-and-set on `last_event_id`), else it is dropped: somebody else has done the work. Everything is
+is still where the pass began (compare-and-set on `last_event_id`), else it is dropped: somebody else has done the work. Everything is
 an idempotent upsert of many rows at once. The events for live readers come last, under their lock. What is written can be had again from
 history, so nothing waits for the disk (`synchronous_commit = off`).
 """
@@ -64,7 +64,7 @@ class Store:
 
 
 def loaded(record: asyncpg.Record) -> Loaded:
-    """Where an execution stands, from its row; a fresh state where there is none, or it is of another version of the fold."""
+    """How far an execution is folded, from its row; a fresh state where there is none, or it is of another version of the fold."""
     key, run_id, version = record["execution_id"], record["run_id"], record["fold_version"]
     if run_id is None:
         return Loaded(state=State(execution_id=key))
@@ -75,23 +75,23 @@ def loaded(record: asyncpg.Record) -> Loaded:
 
 
 async def _accept(batch: Batch) -> None:
-    """Keep the passes whose executions stand where the pass began."""
+    """Keep the passes whose executions are still where the pass began."""
     records = await batch.db.fetch(
         "SELECT execution_id, last_event_id, fold_version FROM executions WHERE execution_id = ANY($1) "
         "ORDER BY execution_id FOR UPDATE",
         [item.execution.execution_id for item in batch.items],
     )
-    stands = {record["execution_id"]: record for record in records}
-    batch.items = [item for item in batch.items if _may(item, stands.get(item.execution.execution_id))]
+    stored = {record["execution_id"]: record for record in records}
+    batch.items = [item for item in batch.items if _may(item, stored.get(item.execution.execution_id))]
     batch.committed.accepted = {item.execution.execution_id for item in batch.items}
     batch.committed.written = dict.fromkeys(batch.committed.accepted, 0)
 
 
-def _may(item: Folded, stands: asyncpg.Record | None) -> bool:
-    if stands is None:
+def _may(item: Folded, stored: asyncpg.Record | None) -> bool:
+    if stored is None:
         return False
     if item.rewound:
-        return bool(item.base == stands["last_event_id"])
+        return bool(item.base == stored["last_event_id"])
     if item.replace:
-        return bool(item.state.last_event_id >= stands["last_event_id"] or stands["fold_version"] != FOLD_VERSION)
-    return bool(stands["last_event_id"] == item.base)
+        return bool(item.state.last_event_id >= stored["last_event_id"] or stored["fold_version"] != FOLD_VERSION)
+    return bool(stored["last_event_id"] == item.base)

@@ -515,7 +515,7 @@ export interface paths {
         };
         /**
          * Counts of runs and approvals, with links to their lists, and what is due
-         * @description Current counts, what happens next, and what is not as it should be. With `lists`, all that a first screen shows.
+         * @description Current counts, what happens next, and what needs attention. With `lists`, all that a first screen shows.
          */
         get: operations["overview"];
         put?: never;
@@ -3444,7 +3444,7 @@ export interface components {
         };
         /**
          * Condition
-         * @description One thing that is not as it should be.
+         * @description One thing that needs attention.
          */
         Condition: {
             /**
@@ -3500,7 +3500,7 @@ export interface components {
         };
         /**
          * ConditionKind
-         * @description What is not as it should be, as the overview shows it.
+         * @description What needs attention, as the overview shows it.
          * @enum {string}
          */
         ConditionKind: "temporal_away" | "projection_behind" | "queue_unserved" | "queue_waiting" | "worker_stale" | "switched_off" | "commands_pending" | "signals_refused";
@@ -4534,7 +4534,7 @@ export interface components {
         LogFormat: "text" | "ndjson";
         /**
          * LogLevel
-         * @description How grave a line is, in rising order. A level that is none of these counts as `info`.
+         * @description How severe a line is, in rising order. A level that is none of these counts as `info`.
          * @enum {string}
          */
         LogLevel: "debug" | "info" | "warning" | "error" | "critical";

@@ -17,7 +17,7 @@ test("parts become one text, with the tools that the model asks for", () => {
   const [turn] = written([], [part(1, "I loo"), part(2, "k it up."), part(3, "", { tools: ["search"] })]);
   expect(turn).toMatchObject({ text: "I look it up.", tools: ["search"], torn: false });
 });
-test("a part that is missing is said so", () => {
+test("a missing part is named", () => {
   expect(written([], [part(1, "a"), part(3, "c")])[0]).toMatchObject({ text: "ac", torn: true });
   expect(written([], [part(7, "late")])[0]!.torn).toBe(true);
 });

@@ -28,7 +28,7 @@ PROVIDER_KEY = "a-key-of-a-provider"
 
 
 class DevStack:
-    """A project with its home. The home remembers free ports, so that nobody's are taken."""
+    """A project with its home. The home remembers free ports, so that no other stack's are taken."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="agentgrid-dev-"))
@@ -67,17 +67,17 @@ class DevStack:
         return self.process is not None and self.process.poll() is None
 
     def wait_for(self, words: str, seconds: float) -> str:
-        """All that it has said, once these words are among it."""
+        """All its output so far, once these words are in it."""
         assert self.process is not None
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            said = self.output.read_text(errors="replace")
-            if words in said:
-                return said
+            output = self.output.read_text(errors="replace")
+            if words in output:
+                return output
             if self.process.poll() is not None:
-                raise AssertionError(f"agentgrid dev ended with {self.process.returncode}:\n{said}")
+                raise AssertionError(f"agentgrid dev ended with {self.process.returncode}:\n{output}")
             time.sleep(0.1)
-        raise AssertionError(f"agentgrid dev did not say {words!r} within {seconds} s:\n{said}")
+        raise AssertionError(f"agentgrid dev did not say {words!r} within {seconds} s:\n{output}")
 
     def children(self) -> list[psutil.Process]:
         """Its processes, children of children too."""

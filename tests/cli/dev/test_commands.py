@@ -31,7 +31,7 @@ def test_a_run_is_started_approved_and_watched(terminal: Terminal, stack: DevSta
     assert stale.code == ExitCode.FAILED
     assert "Nothing was sent" in stale.err
 
-    assert cli(*approve, "--profile", "reviewer", "--yes", "--comment", "well said").code == ExitCode.OK
+    assert cli(*approve, "--profile", "reviewer", "--yes", "--comment", "well spotted").code == ExitCode.OK
     watched = cli("run", "watch", run_id)
     assert watched.code == ExitCode.OK, watched.err
     assert "completed" in watched.out
@@ -41,12 +41,12 @@ def test_a_run_is_started_approved_and_watched(terminal: Terminal, stack: DevSta
     assert again.code == ExitCode.FAILED
     shown = cli("approval", "show", approval["approval_id"])
     assert "reviewer" in shown.out
-    assert "well said" in shown.out
+    assert "well spotted" in shown.out
     *_, note = (stack.folder / "notes.txt").read_text().splitlines()
     assert json.loads(note)["text"].startswith("Hello")
 
 
-def test_watching_tells_the_command_that_answers_and_ends_with_the_runs_outcome(terminal: Terminal) -> None:
+def test_watching_names_the_command_that_answers_and_ends_with_the_runs_outcome(terminal: Terminal) -> None:
     run_id = terminal.start()
     approval_id = terminal.approval_of(run_id)["approval_id"]
     assert terminal.cli("approval", "reject", approval_id, "--profile", "reviewer", "--yes").code == ExitCode.OK

@@ -24,22 +24,22 @@ def test_everything_that_holds_a_secret_is_private(stack: DevStack) -> None:
     for name in secrets:
         assert stat.S_IMODE((stack.home / name).stat().st_mode) == 0o600, name
     key = (stack.home / "keys" / "operator.key").read_text().strip()
-    said = stack.output.read_text()
-    assert key not in said
+    output = stack.output.read_text()
+    assert key not in output
     for process in stack.children():
         assert key not in " ".join(process.cmdline())
         assert "password" not in " ".join(process.cmdline()).lower() or "postgres" in process.name()
 
 
-def test_the_ready_file_tells_a_script_where_everything_is(stack: DevStack) -> None:
+def test_the_ready_file_shows_a_script_where_everything_is(stack: DevStack) -> None:
     assert stack.process is not None
-    told = json.loads(stack.ready_file.read_text())
-    assert told["pid"] == stack.process.pid
-    headers = {"Authorization": f"Bearer {Path(told['operator_key_file']).read_text().strip()}"}
-    assert httpx.get(f"{told['api_url']}/me", headers=headers).json()["name"] == "operator"
-    assert httpx.get(told["api_document_url"]).status_code == 200
-    assert told["temporal_address"] == stack.settings()["AGENTGRID_TEMPORAL_ADDRESS"]
-    assert (Path(told["home"]), Path(told["env_file"]).is_file()) == (stack.home, True)
+    ready = json.loads(stack.ready_file.read_text())
+    assert ready["pid"] == stack.process.pid
+    headers = {"Authorization": f"Bearer {Path(ready['operator_key_file']).read_text().strip()}"}
+    assert httpx.get(f"{ready['api_url']}/me", headers=headers).json()["name"] == "operator"
+    assert httpx.get(ready["api_document_url"]).status_code == 200
+    assert ready["temporal_address"] == stack.settings()["AGENTGRID_TEMPORAL_ADDRESS"]
+    assert (Path(ready["home"]), Path(ready["env_file"]).is_file()) == (stack.home, True)
 
 
 def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStack) -> None:
@@ -139,8 +139,8 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
     tool = stack.root / "activities" / "notes.py"
     good = tool.read_text()
     tool.write_text(good + "\n1 / 0\n")
-    said = stack.wait_for("the worker keeps running the old code", 20)
-    assert "ZeroDivisionError" in said
+    output = stack.wait_for("the worker keeps running the old code", 20)
+    assert "ZeroDivisionError" in output
     tool.write_text(good + "\n# mended\n")
     stack.wait_for("restarting the worker", 20)
 

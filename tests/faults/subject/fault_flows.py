@@ -69,7 +69,7 @@ class LookQuickly:
 
 @ag.workflow(title="Poison")
 class Poison:
-    """Takes so many signals, then fails its workflow task at every attempt, for ever."""
+    """Takes so many signals, then fails its workflow task at every attempt."""
 
     def __init__(self) -> None:
         self._seen = 0

@@ -19,7 +19,7 @@ ALWAYS = 100
 async def effect(step: str, hold: str | None = None, effort: float = 0.0) -> str:
     """Land once under this call's key; the first attempt never comes past the place where it is to hold.
 
-    effort: seconds of work before it lands, and again before anybody is told.
+    effort: seconds of work before it lands, and again before it returns.
     """
     key, workflow_id = ag.idempotency_key(), activity.info().workflow_id or ""
     first = ledger.attempt(key, workflow_id, step) == 1

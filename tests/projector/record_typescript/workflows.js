@@ -92,9 +92,9 @@ exports.tsParent = async function tsParent(other) {
 
 exports.tsChild = async function tsChild(what) {
   if (what === 'bad') throw wf.ApplicationFailure.nonRetryable('no good', 'NoGood', { code: 7 });
-  let told = what !== 'wait';
-  wf.setHandler(note, () => void (told = true));
-  await wf.condition(() => told);
+  let heard = what !== 'wait';
+  wf.setHandler(note, () => void (heard = true));
+  await wf.condition(() => heard);
   return what;
 };
 

@@ -15,7 +15,7 @@ interface Sentence {
 const CATALOG = { tool: "/tools/$name", workflow: "/workflows/$name", agent: "/agents/$name" } as const;
 const isNoun = (thing: string | null): thing is keyof typeof CATALOG => thing !== null && thing in CATALOG;
 
-/** What is not as it should be, as a sentence. What limits every page is above every page already. */
+/** What needs attention, as a sentence. What limits every page is above every page already. */
 function sentenceOf(c: Condition): Sentence | undefined {
   const runs = plural(c.count, "run waits", "runs wait");
   const workers = <Link to="/workers">Workers</Link>;

@@ -16,7 +16,7 @@ export function Empty({ workflows }: { workflows: Shown["workflows"] }) {
       </Blank>
     );
   return (
-    <Blank title="No run has started here yet" command={`agentgrid run start ${items[0]!.name} --watch`}>
+    <Blank title="No run has started here yet" command={`agentgrid workflow show ${items[0]!.name}`}>
       <p>
         {plural(total, "workflow is", "workflows are")} registered. What a run does, waits for and costs will be here.
       </p>
