@@ -64,9 +64,7 @@ export function NewestRuns({ workflow, note }: { workflow: string; note?: string
           ))}
         </ul>
       ) : (
-        <p className={classes.none}>
-          It has no run yet. Start one above, or with <code>agentgrid run start {workflow}</code>.
-        </p>
+        <p className={classes.none}>It has no run yet. Start one above.</p>
       )}
     </Section>
   );
