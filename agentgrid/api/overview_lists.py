@@ -43,6 +43,7 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.switches import SwitchKind
 
 ROWS = 6
+OPEN_ROWS = 12
 DAY = timedelta(days=1)
 UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.TERMINATED)
 TEMPORAL_SECONDS = 2.0
@@ -86,10 +87,10 @@ async def _opened(session: ReadSession, scope: Scope) -> list[Run]:
     """Open runs: the newest that retry, then the newest that run, then the newest others."""
     found: dict[str, Run] = {}
     for wanted in _FIRST:
-        if len(found) < ROWS:
-            some = await runs.newest(session, wanted=wanted, scope=scope, limit=ROWS + len(found))
+        if len(found) < OPEN_ROWS:
+            some = await runs.newest(session, wanted=wanted, scope=scope, limit=OPEN_ROWS + len(found))
             found |= {run.run_id: run for run in some}
-    return list(found.values())[:ROWS]
+    return list(found.values())[:OPEN_ROWS]
 
 
 async def _workflows(session: ReadSession, plane: ControlPlane, principal: Principal) -> WorkflowsShown:

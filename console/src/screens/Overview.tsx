@@ -14,6 +14,8 @@ import { Failed, useAway } from "../components/States";
 import { clock, dayTitle, zoneName } from "../format";
 import { useNow } from "../live/now";
 
+const FEW = 6; // runs under the box of approvals
+
 function Today() {
   const now = useNow();
   return (
@@ -30,7 +32,7 @@ function Lists({ overview, lists }: { overview: Figures; lists: NonNullable<Figu
       <div className={classes.two}>
         <div>
           {mine && <WaitsForYou approvals={lists.approvals} total={overview.approvals_for_me.count} />}
-          <RunsNow runs={lists.open} overview={overview} />
+          <RunsNow runs={mine ? lists.open.slice(0, FEW) : lists.open} overview={overview} />
         </div>
         <div data-beside-box={mine || undefined}>
           <HappensNext overview={overview} />

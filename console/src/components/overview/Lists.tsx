@@ -58,7 +58,7 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
   return (
     <Section title="Runs now" note={open ? count(open) : undefined} more="All runs" to="/runs">
       {runs.length ? (
-        <ul>
+        <ul className={classes.few}>
           {runs.map((r) => (
             <li key={r.run_id}>
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
