@@ -82,7 +82,13 @@ export function Failed({ error, reset }: { error: unknown; reset?(): void }) {
 }
 
 /** A placeholder in the shape of rows, shown only where the data takes longer than a blink. */
-export function Skeleton({ rows = 6 }: { rows?: number }) {
+export function Skeleton({
+  rows = 6,
+  inset,
+}: {
+  rows?: number;
+  /** It is alone on the sheet, without a margin around it. */ inset?: boolean;
+}) {
   const [late, setLate] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setLate(true), 150);
@@ -90,7 +96,7 @@ export function Skeleton({ rows = 6 }: { rows?: number }) {
   }, []);
   if (!late) return null;
   return (
-    <div className={classes.skeleton} role="status">
+    <div className={classes.skeleton} data-inset={inset} role="status">
       <span className="visually-hidden">Loading</span>
       {Array.from({ length: rows }, (_, i) => (
         <i key={i} style={{ width: `${88 - ((i * 29) % 40)}%` }} />

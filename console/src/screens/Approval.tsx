@@ -121,7 +121,7 @@ export default function Approval() {
     return (
       <>
         <Bar crumbs={crumbs} />
-        {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={8} />}
+        {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={8} inset />}
       </>
     );
   const next = mine?.items.find((other) => other.approval_id !== id);

@@ -7,6 +7,7 @@ import { clockMs, exact, plural } from "../../format";
 import { Button } from "../Button";
 import { Failed, Hidden } from "../States";
 import { Text } from "../Text";
+import { titleOf } from "../timeline/model";
 import classes from "./Logs.module.css";
 import { useLogs } from "./useLogs";
 
@@ -76,7 +77,7 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
         </span>
         {step && (
           <Button look="quiet" small onClick={onAll}>
-            only <Text>{step.title}</Text> ×
+            only <Text>{titleOf(step)}</Text> ×
           </Button>
         )}
         <div className={classes.levels} role="group" aria-label="Least level">
