@@ -30,13 +30,14 @@ export function groupsOf(items: Approval[]): Group[] {
     { title: "The rest", items: later.filter((a) => !dangerous(a)) },
   ].filter((g) => g.items.length);
 }
-/** The names of the arguments in which these differ: the first few whose values are short. */
+/** The names of the arguments in which these differ: the first few whose values are short, without what the reference of the run says. */
 export function differing(items: Approval[]): string[] {
   const names = new Set(items.flatMap((a) => Object.keys(a.arguments ?? {})));
   return [...names]
     .filter((n) => {
       const values = items.map((a) => String(own(a.arguments ?? {}, n) ?? ""));
-      return new Set(values).size > 1 && values.every((v) => v.length <= SHORT);
+      const repeats = items.every((a, i) => a.reference === values[i]);
+      return new Set(values).size > 1 && !repeats && values.every((v) => v.length <= SHORT);
     })
     .slice(0, COLUMNS);
 }
@@ -151,10 +152,11 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
                 </td>
                 {columns.map((c) => {
                   const value = own(a.arguments ?? {}, c);
+                  const text = value == null ? "" : shown(own(properties, c), value);
                   return (
                     <td key={c}>
-                      <span className="cut">
-                        <Text>{value == null ? "" : shown(own(properties, c), value)}</Text>
+                      <span className="cut" title={visible(text)}>
+                        <Text>{text}</Text>
                       </span>
                     </td>
                   );
