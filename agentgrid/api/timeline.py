@@ -118,7 +118,7 @@ class _Drawing:
             values["error_type"] = of
         if row["live_error"] is not None and (of := self._class(row["live_error"])) is not None:
             values["live_error_type"] = of
-        if row["input"] is not None and (label := self._label(row["input"])) is not None:
+        if row["input"] is not None and (label := self._label(row)) is not None:
             values["label"] = label
         if "usage" in values:
             values["usage"] = _usage(row["usage"])
@@ -141,8 +141,12 @@ class _Drawing:
         title = self._rows.agents.get(row["name"]) if row["kind"] == StepKind.AGENT else None
         return str(title or row["title"] or row["name"])
 
-    def _label(self, given: Any) -> str | None:
-        return self._shown.text(timeline.label_of(given.get("value")) if isinstance(given, dict) else None)
+    def _label(self, row: Row) -> str | None:
+        given = row["input"]
+        if not isinstance(given, dict):
+            return None
+        schema = self._rows.schemas.get(row["name"]) if row["kind"] == StepKind.TOOL else None
+        return self._shown.text(timeline.label_of(given.get("value"), schema))
 
     def _class(self, error: str | None) -> str | None:
         if error is None:

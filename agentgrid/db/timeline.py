@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
 from agentgrid.db import scopes
 from agentgrid.db.pool import Connection
+from agentgrid.db.tables.columns import read_registered
 from agentgrid.domain import timeline
+from agentgrid.domain.asks import UNIT
 from agentgrid.domain.scopes import admits
 from agentgrid.domain.timeline import ERROR_HEAD, Folded, Shape, StepKey, Usual
 
@@ -56,6 +59,8 @@ class TimelineRows:
     """The newest jobs of the steps that have more than one, oldest first."""
     gates: Sequence[Row]
     risks: Mapping[str, str]
+    schemas: Mapping[str, Any]
+    """Of those of its tools whose arguments have units, by name, as they are registered now."""
     agents: Mapping[str, str]
     """Their titles, by name."""
 
@@ -114,6 +119,12 @@ SELECT execution_id, step_event_id, approval_id, status, approvers, opened_at, c
 WHERE run_id = $1 AND execution_id = ANY($2) ORDER BY opened_at DESC LIMIT {MOST_GATES}
 """  # noqa: S608
 
+# As text, which is read with care: a worker registered it.
+_TOOLS = f"""
+SELECT name, risk, CASE WHEN $2 AND input_schema::text LIKE '%{UNIT}%' THEN input_schema::text END AS schema
+FROM tools WHERE name = ANY($1)
+"""  # noqa: S608
+
 _EARLIER = f"""
 SELECT r.run_id, s.kind, s.name, s.title
 FROM (
@@ -152,7 +163,7 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         jobs = await connection.fetch(_JOBS, run_id, executions)
         gates = await connection.fetch(_GATES, run_id, executions)
         names = sorted({row["name"] for row in steps if row["kind"] == "tool"})
-        risks = await connection.fetch("SELECT name, risk FROM tools WHERE name = ANY($1)", names)
+        tools = await connection.fetch(_TOOLS, names, wanted.labels)
         names = sorted({row["name"] for row in steps if row["kind"] == "agent"})
         agents = await connection.fetch("SELECT name, title FROM agents WHERE name = ANY($1)", names) if names else []
     return TimelineRows(
@@ -163,7 +174,8 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         complete=complete,
         jobs=jobs[::-1],
         gates=gates,
-        risks={row["name"]: row["risk"] for row in risks},
+        risks={row["name"]: row["risk"] for row in tools},
+        schemas={row["name"]: read_registered(row["schema"]) for row in tools if row["schema"] is not None},
         agents={row["name"]: row["title"] for row in agents},
     )
 

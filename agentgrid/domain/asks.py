@@ -67,7 +67,7 @@ def title(template: str, arguments: dict[str, Any], schema: Any) -> str | None:
     found = []
     try:
         for text, name in _parts(template):
-            found.append(line(text) if name is None else _value(arguments[name], _property(schema, name)))
+            found.append(line(text) if name is None else _value(arguments[name], property_of(schema, name)))
     except (_Invalid, KeyError):
         return None
     return cut("".join(found).strip(), MAX_TITLE) or None
@@ -84,6 +84,14 @@ def amount(value: float, unit: str, currency: str | None) -> str:
     if unit == CENTS and currency is not None and isinstance(value, int):
         return f"{Decimal(value) / 100:,.2f} {currency}"
     return f"{value} {unit}" if currency is None else f"{value} {unit} {currency}"
+
+
+def number(value: float, described: dict[str, Any]) -> str:
+    """A number with the unit of its property in a schema, if that has one."""
+    unit, currency = described.get(UNIT), described.get(CURRENCY)
+    if not isinstance(unit, str):
+        return str(value)
+    return cut(line(amount(value, unit, currency if isinstance(currency, str) else None)), MAX_VALUE)
 
 
 def without_units(schema: Any) -> Any:
@@ -119,7 +127,8 @@ def _parts(template: str) -> Iterator[tuple[str, str | None]]:
         yield template[at:], None
 
 
-def _property(schema: Any, name: str) -> dict[str, Any]:
+def property_of(schema: Any, name: str) -> dict[str, Any]:
+    """What a schema says of an argument; empty if it says nothing that can be read."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     found = properties.get(name) if isinstance(properties, dict) else None
     return found if isinstance(found, dict) else {}
@@ -131,10 +140,7 @@ def _value(value: Any, described: dict[str, Any]) -> str:
     if isinstance(value, int | float):
         if abs(value) > MAX_SMALL_NUMBER:
             raise _Invalid("too large a number")
-        unit, currency = described.get(UNIT), described.get(CURRENCY)
-        if not isinstance(unit, str):
-            return str(value)
-        return cut(line(amount(value, unit, currency if isinstance(currency, str) else None)), MAX_VALUE)
+        return number(value, described)
     if not isinstance(value, str):
         raise _Invalid("not a scalar")
     # Cut before it is cleaned, which takes time for each character, and after.

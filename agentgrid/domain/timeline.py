@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from agentgrid.domain import asks
 from agentgrid.domain.principals import approvers_in_words
 from agentgrid.domain.steps import StepKind, StepStatus
 
@@ -172,12 +173,13 @@ WORKING = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.ACTIVITY, StepKind.
 """The kinds of steps during which the run itself works."""
 
 
-def label_of(value: Any) -> str | None:
-    """The first small scalars of a call's arguments, which tell it from its siblings."""
+def label_of(value: Any, schema: Any = None) -> str | None:
+    """The first small scalars of a call's arguments, which tell it from its siblings. schema: the tool's, for the units of numbers."""
     parts: list[str] = []
     given = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    for each in given:
-        text = _scalar(each)
+    names = list(value) if isinstance(value, dict) else [""] * len(given)
+    for name, each in zip(names, given, strict=True):
+        text = _scalar(each, asks.property_of(schema, name))
         if text is not None and len(text) <= LABEL_PART_CHARACTERS:
             parts.append(text)
         if len(parts) == LABEL_PARTS:
@@ -189,12 +191,12 @@ def label_of(value: Any) -> str | None:
     return label if len(label) <= LABEL_CHARACTERS else label[: LABEL_CHARACTERS - 1] + "…" if label else None
 
 
-def _scalar(value: Any) -> str | None:
+def _scalar(value: Any, described: dict[str, Any]) -> str | None:
     if isinstance(value, str):
         return " ".join(value.split()) or None if len(value) <= LABEL_PART_CHARACTERS else None
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value) if isinstance(value, int | float) else None
+    return asks.number(value, described) if isinstance(value, int | float) else None
 
 
 def in_words(duration: timedelta) -> str:

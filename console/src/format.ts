@@ -57,6 +57,12 @@ export function moment(t: Time, now = Date.now(), seconds = false) {
   const at = clock(t, seconds);
   return days === 0 ? at : days === 1 ? `yesterday ${at}` : days === -1 ? `tomorrow ${at}` : `${day(t)} ${at}`;
 }
+/** A moment within a sentence: `at 08:52`, `yesterday at 08:52`, `on 26 Nov at 08:52`. */
+export function atMoment(t: Time, now = Date.now(), seconds = false) {
+  const text = moment(t, now, seconds);
+  const [, before, at] = text.match(/^(.*) (\S+)$/) ?? [text, "", text];
+  return `${before && (/^\d/.test(before) ? `on ${before} ` : `${before} `)}at ${at}`;
+}
 /** A span in at most two units: `412 ms`, `3.1 s`, `6 m 28 s`, `3 h 54 m`, `6 d`. */
 export function span(ms: number) {
   const t = Math.abs(ms);

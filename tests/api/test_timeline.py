@@ -61,6 +61,7 @@ def no_nulls(value: Any) -> bool:
 
 
 SECRET = "the customer's words"
+PRICED = {"type": "object", "properties": {"order": [], "cents": {"x-unit": "cents", "x-currency": "USD"}}}
 
 
 async def gated(api: Api) -> Run:
@@ -138,7 +139,7 @@ async def gated(api: Api) -> Run:
 async def test_a_timeline_has_every_step_with_its_attempts_gate_and_label(api: Api, as_: Any) -> None:
     run = await gated(api)
     if await as_("operator").get("/api/v1/tools/refund") is not None:
-        await factories.insert(api.plane.engine, factories.tool("refund", risk="destructive"))
+        await factories.insert(api.plane.engine, factories.tool("refund", risk="destructive", input_schema=PRICED))
 
     found = await timeline(as_("operator"), run)
 
@@ -147,7 +148,7 @@ async def test_a_timeline_has_every_step_with_its_attempts_gate_and_label(api: A
     assert {name for step in found["steps"] for name in step} <= set(TimelineStep.model_fields)
     refund, sleep, lookup, approval = found["steps"]
     assert [step["event_id"] for step in found["steps"]] == [5, 30, 35, 40]
-    assert (refund["title"], refund["risk"], refund["label"]) == ("Refund", "destructive", f"{SECRET} · 1200")
+    assert (refund["title"], refund["risk"], refund["label"]) == ("Refund", "destructive", f"{SECRET} · 12.00 USD")
     assert [(each["n"], each["status"]) for each in refund["attempts"]] == [
         (1, "gated"),
         (2, "failed"),

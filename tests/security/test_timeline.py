@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from agentgrid.db.session import writing
 from tests.api import factories
 from tests.api.conftest import Api, api, as_
 from tests.security.scoped import narrow, sides
@@ -44,6 +46,20 @@ async def test_a_run_out_of_scope_is_as_if_it_did_not_exist(api: Api, as_: Any, 
     for params in ({"execution": outside.execution_id}, {"execution": outside.execution_id, "step_event_id": 5}):
         listed = await as_("scoped").get(f"/api/v1/runs/{inside.run_id}/logs", params=params)
         assert listed.json()["items"] == []
+
+
+async def test_a_tools_schema_that_cannot_be_read_costs_a_label_its_unit_and_nothing_else(api: Api, as_: Any) -> None:
+    run = factories.run()
+    step = factories.step(run, 5, name="pay", input={"value": {"cents": 1200}})
+    await factories.insert(api.plane.engine, run, factories.execution(run), step, factories.tool("pay"))
+    for schema in ('{"x-unit":' + "[" * 2_000 + "]" * 2_000 + "}", '{"x-unit":' + "9" * 5_000 + "}", '"x-unit"'):
+        async with writing(api.plane.engine) as session:
+            await session.execute(
+                text("UPDATE tools SET input_schema = CAST(CAST(:schema AS text) AS json) WHERE name = 'pay'"),
+                {"schema": schema},
+            )
+        answer = await as_("operator").get(f"/api/v1/runs/{run.run_id}/timeline")
+        assert [each["label"] for each in answer.json()["steps"]] == ["1200"], schema[:40]
 
 
 async def test_a_viewer_downloads_nothing(api: Api, as_: Any, sides: dict[str, Any]) -> None:

@@ -72,6 +72,15 @@ def json(*, null: bool = True, default: str | None = None) -> Any:
     return Field(sa_column=Column(JSON(none_as_null=True), nullable=null, server_default=server))
 
 
+def read_registered(text: str | None) -> Any:
+    """A document of the kind `registered`, from its text."""
+    try:
+        found = None if text is None else loads(text)
+    except (RecursionError, ValueError):
+        return None
+    return None if is_deeper(found, MAX_STORED) else sendable(found)
+
+
 class _Registered(TypeDecorator[Any]):
     impl = JSON
     cache_ok = True
@@ -81,11 +90,7 @@ class _Registered(TypeDecorator[Any]):
         return type_coerce(cast(column, Text), self)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        try:
-            found = None if value is None else loads(value)
-        except (RecursionError, ValueError):
-            return None
-        return None if is_deeper(found, MAX_STORED) else sendable(found)
+        return read_registered(value)
 
 
 def registered(*, null: bool = True) -> Any:

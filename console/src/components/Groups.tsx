@@ -1,12 +1,14 @@
 import { ChevronRight, Layers } from "lucide-react";
+import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import type { Approval } from "../api/client";
-import { agentTitle, flowTitle, left, shortId, words } from "../format";
+import * as q from "../api/queries";
+import { agentTitle, flowTitle, left, shortId } from "../format";
 import { useNow } from "../live/now";
 import classes from "../screens/Inbox.module.css";
 import { RiskMark } from "../status";
 import { visible } from "../unseen";
-import { own } from "./letter/schema";
+import { labelOf, own, propertiesOf, shown } from "./letter/schema";
 import { Text } from "./Text";
 
 export const ALIKE = 3; // so many of one shape are one row
@@ -28,13 +30,14 @@ export function groupsOf(items: Approval[]): Group[] {
     { title: "The rest", items: later.filter((a) => !dangerous(a)) },
   ].filter((g) => g.items.length);
 }
-/** The names of the arguments in which these differ: the first few whose values are short. */
+/** The names of the arguments in which these differ: the first few whose values are short, without what the reference of the run says. */
 export function differing(items: Approval[]): string[] {
   const names = new Set(items.flatMap((a) => Object.keys(a.arguments ?? {})));
   return [...names]
     .filter((n) => {
       const values = items.map((a) => String(own(a.arguments ?? {}, n) ?? ""));
-      return new Set(values).size > 1 && values.every((v) => v.length <= SHORT);
+      const repeats = items.every((a, i) => a.reference === values[i]);
+      return new Set(values).size > 1 && !repeats && values.every((v) => v.length <= SHORT);
     })
     .slice(0, COLUMNS);
 }
@@ -98,6 +101,10 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
   const first = items[0]!;
   const title = first.tool_title ?? first.title;
   const columns = differing(items);
+  // The list has no schema: the letter of one has that of all, with its labels and units.
+  const { data: letter } = useQuery({ ...q.approvals.one(first.approval_id), enabled: open && !!first.tool });
+  const properties = propertiesOf(letter?.input_schema);
+  const label = (name: string) => labelOf(name, own(properties, name));
   return (
     <li className={classes.same}>
       <button type="button" className={classes.row} aria-expanded={open} onClick={() => setOpen(!open)}>
@@ -109,9 +116,11 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
         </span>{" "}
         <span className="cut muted">
           {columns.length ? (
-            <Text>{`they differ in ${columns.map(words).join(", ").toLowerCase()}`}</Text>
+            <Text>{`They differ in ${columns.map(label).join(", ").toLowerCase()}`}</Text>
+          ) : open ? (
+            "Fold them"
           ) : (
-            "show each"
+            "Show each"
           )}
         </span>
         <ChevronRight size={13} aria-hidden data-open={open || undefined} />
@@ -123,7 +132,7 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
               <th scope="col">Run</th>
               {columns.map((c) => (
                 <th key={c} scope="col">
-                  <Text>{words(c)}</Text>
+                  <Text>{label(c)}</Text>
                 </th>
               ))}
               <th scope="col">Left</th>
@@ -141,13 +150,17 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
                     <Text>{a.reference ?? shortId(a.run_id)}</Text>
                   </button>
                 </td>
-                {columns.map((c) => (
-                  <td key={c}>
-                    <span className="cut">
-                      <Text>{String(own(a.arguments ?? {}, c) ?? "")}</Text>
-                    </span>
-                  </td>
-                ))}
+                {columns.map((c) => {
+                  const value = own(a.arguments ?? {}, c);
+                  const text = value == null ? "" : shown(own(properties, c), value);
+                  return (
+                    <td key={c}>
+                      <span className="cut" title={visible(text)}>
+                        <Text>{text}</Text>
+                      </span>
+                    </td>
+                  );
+                })}
                 <td>{a.expires_at && left(a.expires_at, now)}</td>
               </tr>
             ))}

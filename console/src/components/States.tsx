@@ -98,10 +98,17 @@ export const Lines = ({ rows }: { rows: number }) => (
   </div>
 );
 /** A placeholder in the shape of rows, shown only where the data takes longer than a blink. */
-export function Skeleton({ rows = 6 }: { rows?: number }) {
+export function Skeleton({
+  rows = 6,
+  inset,
+}: {
+  rows?: number;
+  /** It is alone on the sheet, without a margin around it. */
+  inset?: boolean;
+}) {
   if (!useLate()) return null;
   return (
-    <div role="status">
+    <div className={inset ? classes.inset : undefined} role="status">
       <span className="visually-hidden">Loading</span>
       <Lines rows={rows} />
     </div>

@@ -9,6 +9,7 @@ import { Ident } from "../components/Bits";
 import { Button } from "../components/Button";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
+import { ruleRef } from "../components/rules";
 import { Side } from "../components/Side";
 import { Failed, Skeleton } from "../components/States";
 import { Text } from "../components/Text";
@@ -18,6 +19,7 @@ import classes from "./Approval.module.css";
 
 function Why({ a }: { a: ApprovalDetail }) {
   if (!a.rule) return null;
+  const { builtIn, version } = ruleRef(a.rule.rule);
   return (
     <section>
       <h3>Why you are asked</h3>
@@ -31,14 +33,16 @@ function Why({ a }: { a: ApprovalDetail }) {
           <Text>{a.rule.reason}</Text>
         </p>
       )}
-      <p className="muted">
-        {a.rule.created_by && a.rule.created_at && `${a.rule.created_by}, ${moment(a.rule.created_at)} · `}
-        {a.tool ? (
-          <Link to="/tools/$name" params={{ name: a.tool }} className="link">
-            {a.rule.rule}
-          </Link>
-        ) : (
-          a.rule.rule
+      <p className="muted" title={a.rule.rule}>
+        {builtIn ? "Built in" : `Version ${version}`}
+        {a.rule.created_by && a.rule.created_at && ` by ${a.rule.created_by}, ${moment(a.rule.created_at)}`}
+        {a.tool && (
+          <>
+            {" · "}
+            <Link to="/tools/$name" params={{ name: a.tool }} className="link">
+              The rule
+            </Link>
+          </>
         )}
       </p>
     </section>
@@ -117,7 +121,7 @@ export default function Approval() {
     return (
       <>
         <Bar crumbs={crumbs} />
-        {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={8} />}
+        {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={8} inset />}
       </>
     );
   const next = mine?.items.find((other) => other.approval_id !== id);

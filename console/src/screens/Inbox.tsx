@@ -47,7 +47,7 @@ function Pane({ id, place, follows, onDecided }: PaneProps) {
       ) : error ? (
         <Failed error={error} reset={() => void refetch()} />
       ) : (
-        <Skeleton rows={8} />
+        <Skeleton rows={8} inset />
       )}
     </div>
   );
@@ -163,7 +163,7 @@ export default function Inbox() {
         error ? (
           <Failed error={error} reset={() => void refetch()} />
         ) : (
-          <Skeleton rows={10} />
+          <Skeleton rows={10} inset />
         )
       ) : empty && text ? (
         <Blank icon={<InboxIcon size={20} />} title="No approval fits">

@@ -26,7 +26,9 @@ const History = lazy(() => import("../components/run/History"));
 const FORMS = { timeline: "Timeline", graph: "Graph", history: "History" } as const;
 type Form = keyof typeof FORMS;
 const formOf = (view: string | undefined): Form => (view === "graph" || view === "history" ? view : "timeline");
-const ROW = 32;
+const ROW = 32; // pixels, as the next two
+const AXIS = 42;
+const LEAST = 160; // of the timeline, where the logs want the room
 
 /** What the reader looks for first: what waits for a person, else what failed last. */
 const first = (steps: TimelineStep[]) =>
@@ -102,6 +104,7 @@ function Body({ run }: { run: RunDetail }) {
   const shown = run.executions.find((e) => e.execution_id === execution);
   const closed = shown ? shown.closed_at : run.closed_at;
   const end = closed ? Date.parse(closed) : now;
+  const height = rows * ROW + AXIS;
   return (
     <>
       <RunHead
@@ -123,12 +126,12 @@ function Body({ run }: { run: RunDetail }) {
           {s.timeline && (
             <Missing steps={s.timeline.steps.length} complete={s.timeline.complete} all={s.timeline.step_count} />
           )}
-          <Suspense fallback={<Skeleton rows={8} />}>
+          <Suspense fallback={<Skeleton rows={8} inset />}>
             {!s.timeline ? (
               s.error ? (
                 <Failed error={s.error} />
               ) : (
-                <Skeleton rows={5} />
+                <Skeleton rows={5} inset />
               )
             ) : form === "history" ? (
               <History run={run} execution={execution} />
@@ -143,7 +146,7 @@ function Body({ run }: { run: RunDetail }) {
               />
             ) : (
               <>
-                <div className={classes.time} style={{ flexBasis: rows * ROW + 42 }}>
+                <div className={classes.time} style={{ flexBasis: height, minHeight: Math.min(LEAST, height) }}>
                   <Timeline
                     nodes={s.nodes}
                     folded={s.folded}
@@ -158,7 +161,7 @@ function Body({ run }: { run: RunDetail }) {
                     onUnfold={s.unfold}
                   />
                 </div>
-                <Writing run_id={run.run_id} />
+                <Writing run_id={run.run_id} steps={s.steps} />
                 <div className={classes.log}>
                   <Logs run={run} step={picked && own ? chosen : undefined} onAll={() => setOwn(false)} />
                 </div>
@@ -191,10 +194,12 @@ export default function Run() {
     return (
       <>
         <Bar crumbs={[{ word: "Runs", to: "/runs" }, { word: shortId(id) }]} />
-        {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={10} />}
+        {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={10} inset />}
       </>
     );
-  const pending = run.approvals.find((a) => a.status === "pending");
+  const mine = new Set(run.next.you.approval_ids);
+  const open = run.approvals.filter((a) => a.status === "pending");
+  const pending = open.find((a) => mine.has(a.approval_id)) ?? open[0];
   return (
     <>
       <Bar
@@ -210,7 +215,7 @@ export default function Run() {
       {pending && (
         <nav className={classes.phone} aria-label="What it asks">
           <ButtonLink to="/approvals/$id" params={{ id: pending.approval_id }} look="ink">
-            Read what it asks
+            {mine.has(pending.approval_id) ? "Read the letter, and decide" : "Read the letter"}
           </ButtonLink>
         </nav>
       )}

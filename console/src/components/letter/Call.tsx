@@ -2,7 +2,7 @@ import { Bot } from "lucide-react";
 import { Text } from "../Text";
 import { Field } from "./Field";
 import classes from "./Letter.module.css";
-import { grown, isMoney, isRecord, labelOf, own, shown, type Arguments, type Property } from "./schema";
+import { emptyOf, grown, isMoney, isRecord, labelOf, own, shown, type Arguments, type Property } from "./schema";
 
 interface Props {
   asked: Arguments;
@@ -51,13 +51,32 @@ function Value({ property, value }: { property: Property | undefined; value: unk
   );
 }
 
+/** Arguments without a value in one row: they would fill the card. */
+function Empty({ names, properties }: { names: string[]; properties: Props["properties"] }) {
+  return (
+    <div>
+      <dt>Left empty</dt>
+      <dd className={classes.empty}>
+        {names.map((name, i) => (
+          <span key={name} title={name}>
+            <Text>{labelOf(name, own(properties, name))}</Text>
+            {i < names.length - 1 && ","}
+          </span>
+        ))}
+      </dd>
+    </div>
+  );
+}
+
 /** The arguments by the labels and units of the tool's schema, with the raw name beside a converted value. */
 export function Call({ asked, values, properties, authored, previous, edit, faults, onChange, onUnread }: Props) {
   const entries = Object.entries(values);
+  const empty = edit ? [] : emptyOf(values, asked, previous, faults);
   if (!entries.length) return <p className="muted">It takes no arguments.</p>;
   return (
     <dl className={classes.args}>
       {entries.map(([key, value]) => {
+        if (empty.includes(key)) return null;
         const p = own(properties, key);
         const was = own(asked, key);
         const changed = JSON.stringify(was) !== JSON.stringify(value);
@@ -111,6 +130,7 @@ export function Call({ asked, values, properties, authored, previous, edit, faul
           </div>
         );
       })}
+      {empty.length > 0 && <Empty names={empty} properties={properties} />}
     </dl>
   );
 }

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { Sparkles } from "lucide-react";
 import type { ApprovalDetail } from "../../api/client";
-import { moment, span } from "../../format";
+import { atMoment, span } from "../../format";
 import { Text } from "../Text";
 import classes from "./Letter.module.css";
 
@@ -31,7 +31,7 @@ export function Previous({ approval }: { approval: ApprovalDetail }) {
               , for <Text>{previous.reference}</Text>,
             </>
           )}{" "}
-          was {previous.verdict} by {previous.decided_by ?? "somebody"} {moment(previous.decided_at)}.
+          was {previous.verdict} by {previous.decided_by ?? "somebody"} {atMoment(previous.decided_at)}.
         </>
       ) : (
         "Nothing of this kind has been decided before."

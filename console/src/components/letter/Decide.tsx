@@ -2,7 +2,7 @@ import { Link } from "@tanstack/react-router";
 import { Check, X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import type { ApprovalDetail } from "../../api/client";
-import { digestGroups, moment } from "../../format";
+import { atMoment, digestGroups } from "../../format";
 import { useKeys } from "../../live/keys";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
@@ -28,7 +28,7 @@ function Outcome({ approval, decision, me }: Pick<Props, "approval" | "decision"
   if (stage === "open") return decision.proposed ? <>Proposed. Another approver must approve exactly this.</> : null;
   if (stage === "sending") return <>Sending: {sent?.verdict}.</>;
   if (stage === "sent") return <>Sent: {sent?.verdict}. The run has not counted it yet.</>;
-  const at = approval.closed_at ? ` at ${moment(approval.closed_at, undefined, true)}` : "";
+  const at = approval.closed_at ? ` ${atMoment(approval.closed_at, undefined, true)}` : "";
   const run = (
     <Link to="/runs/$id" params={{ id: approval.run_id }} className="link">
       See the run go on

@@ -4,6 +4,7 @@ import type { ApprovalDetail } from "../../api/client";
 import { agentTitle, flowTitle, moment } from "../../format";
 import { RISK, RiskMark } from "../../status";
 import { Expiry } from "../Bits";
+import { approversOf } from "../rules";
 import { Text } from "../Text";
 import classes from "./Letter.module.css";
 
@@ -34,7 +35,7 @@ export function Head({
           </b>
           {approval.agent ? ", an agent, asks" : ", a workflow, asks"}{" "}
           <span className="muted">
-            <span className={classes.to}>{approval.approvers.join(", ")} · </span>
+            <span className={classes.to}>{approversOf(approval.approvers)} · </span>
             {moment(approval.opened_at)}
           </span>
         </span>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { cents, grown, numberOf, propertiesOf, shown } from "./schema";
+import { cents, emptyOf, grown, numberOf, propertiesOf, shown } from "./schema";
 
 const money = { "x-unit": "cents", "x-currency": "USD" };
 
@@ -19,6 +19,12 @@ describe("a number as typed", () => {
     expect([numberOf("1e3"), numberOf("-0.5")]).toEqual([1000, -0.5]);
     for (const typed of ["9007199254740993", "1e400", " ", "12,5"]) expect(numberOf(typed)).toBeNaN();
   });
+});
+it("arguments without a value are told apart from those that were emptied", () => {
+  const values = { stage: null, owner: null, health: null, note: "" };
+  expect(emptyOf(values, values)).toEqual(["stage", "owner", "health"]);
+  expect(emptyOf(values, { ...values, owner: "mara" }, undefined)).toEqual(["stage", "health"]);
+  expect(emptyOf(values, values, { stage: "won" }, { owner: "Required" })).toEqual([]);
 });
 it("a difference from the last time is in percent", () => {
   expect(grown(41200, 29800)).toBe("+38 %");

@@ -64,6 +64,11 @@ export function shown(p: Property | undefined, value: unknown): string {
     return value.join(", ");
   return escaped(JSON.stringify(value, null, 2));
 }
+/** The arguments without a value, of which nothing else is to be said: no change, no difference from the last time, no fault. */
+export function emptyOf(values: Arguments, ...beside: (Record<string, unknown> | undefined)[]): string[] {
+  const found = Object.keys(values).filter((n) => values[n] === null && beside.every((b) => own(b, n) == null));
+  return found.length > 1 ? found : []; // one has room in a row of its own
+}
 /** By how much a number is more or less than the last time: `+38 %`. */
 export function grown(value: number, last: number): string | undefined {
   if (last <= 0 || value < 0) return;

@@ -46,6 +46,7 @@ function Card({ approval: a }: { approval: ApprovalDetail }) {
   const { data: me } = useQuery(q.me.me());
   const away = useCutOff();
   const decision = useDecision(a, me?.name);
+  const may = a.actions.some((each) => each.verb === "approve" && each.allowed);
   return (
     <section className={classes.ask} aria-label="Approval">
       <header>
@@ -59,7 +60,7 @@ function Card({ approval: a }: { approval: ApprovalDetail }) {
       {a.prose && <Prose prose={a.prose} />}
       <Decide approval={a} decision={decision} me={me?.name} away={away} />
       <Link to="/approvals/$id" params={{ id: a.approval_id }} className="link">
-        Read the whole letter{a.takes.includes("arguments") && a.status === "pending" && ", or edit"}
+        Read the whole letter{may && a.takes.includes("arguments") && a.status === "pending" && ", or edit"}
       </Link>
     </section>
   );

@@ -1,14 +1,14 @@
 import { Link } from "@tanstack/react-router";
-import type { RunDetail, Step, TimelineStep } from "../../api/client";
+import type { Step, TimelineStep } from "../../api/client";
 import { count, moment, shortId, span, usd } from "../../format";
 import { useNow } from "../../live/now";
 import { RiskMark, StatusWord } from "../../status";
-import { Ident } from "../Bits";
-import { statusOfStep } from "../timeline/model";
+import { Text } from "../Text";
+import { statusOfStep, titleOf } from "../timeline/model";
 import classes from "./Inspector.module.css";
 
 /** What one asks of a step first: its state, when, by whom, what it cost. */
-export function Facts({ step, run, whole }: { step: TimelineStep; run: RunDetail; whole: Step | undefined }) {
+export function Facts({ step, whole }: { step: TimelineStep; whole: Step | undefined }) {
   const now = useNow();
   const used = step.usage;
   return (
@@ -51,7 +51,7 @@ export function Facts({ step, run, whole }: { step: TimelineStep; run: RunDetail
           <dt>Agent</dt>
           <dd>
             <Link to="/agents/$name" params={{ name: step.name }} className="link">
-              {step.name}
+              <Text>{titleOf(step)}</Text>
             </Link>
             {whole?.version && <span className="muted">, version {whole.version.slice(0, 8)}</span>}
           </dd>
@@ -92,10 +92,6 @@ export function Facts({ step, run, whole }: { step: TimelineStep; run: RunDetail
           </dd>
         </>
       )}
-      <dt>Key</dt>
-      <dd>
-        <Ident id={`${run.run_id}/${step.execution_id}/${step.event_id}`} show={`event ${step.event_id}`} />
-      </dd>
     </dl>
   );
 }

@@ -4,7 +4,7 @@ import { X } from "lucide-react";
 import { useRef, useState } from "react";
 import type { RunDetail, Step, TimelineStep } from "../../api/client";
 import * as q from "../../api/queries";
-import { moment } from "../../format";
+import { atMoment } from "../../format";
 import { useKeys } from "../../live/keys";
 import { useNow } from "../../live/now";
 import { KIND } from "../../status";
@@ -15,7 +15,9 @@ import { Text } from "../Text";
 import classes from "./Inspector.module.css";
 import { Button } from "../Button";
 import { Payload } from "../Payload";
+import { approversOf, ruleRef, ruleWord } from "../rules";
 import { Side } from "../Side";
+import { titleOf } from "../timeline/model";
 import { Tries } from "./Tries";
 
 const TABS = ["input", "output", "tries", "policy"] as const;
@@ -56,8 +58,8 @@ function Gate({ step }: { step: TimelineStep }) {
   if (!gate) return null;
   return (
     <p>
-      It asked {gate.approvers.join(", ")} at {moment(gate.opened_at, now, true)}
-      {gate.closed_at ? `, and was ${gate.status} at ${moment(gate.closed_at, now, true)}. ` : ". "}
+      It asked {approversOf(gate.approvers)} {atMoment(gate.opened_at, now, true)}
+      {gate.closed_at ? `, and was ${gate.status} ${atMoment(gate.closed_at, now, true)}. ` : ". "}
       <Link to="/approvals/$id" params={{ id: gate.approval_id }} className="link">
         The letter
       </Link>
@@ -70,17 +72,12 @@ function Policy({ step }: { step: TimelineStep }) {
     return step.gate ? <Gate step={step} /> : <p className="muted">No rule is about this kind of step.</p>;
   if (!tool) return <Gate step={step} />;
   const { policy } = tool;
+  const { builtIn } = ruleRef(policy.rule);
   return (
     <>
       <Gate step={step} />
       <p>
-        Now:{" "}
-        {policy.effect === "allow"
-          ? "allowed unasked"
-          : policy.effect === "deny"
-            ? "denied"
-            : `asks ${policy.approvers.join(", ")}`}{" "}
-        by <code>{policy.rule}</code>.{" "}
+        Now: {ruleWord(policy)} by {builtIn ? "the built-in rule" : <code>{policy.rule}</code>}.{" "}
         <Link to="/tools/$name" params={{ name: step.name }} className="link">
           The rule
         </Link>
@@ -113,17 +110,17 @@ export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
   useKeys({ Escape: onClose });
   const error = whole?.error ?? whole?.live_error;
   return (
-    <Side label={visible(`Step ${step.title}`)} picked={picked} onClose={onClose}>
+    <Side label={visible(`Step ${titleOf(step)}`)} picked={picked} onClose={onClose}>
       {asked.current && step.approval_id && <Ask approval_id={step.approval_id} />}
       {asked.current && !pending && next && (
         <Button look="ink" onClick={onNext}>
-          Next: {run.approvals.find((a) => a.approval_id === next.approval_id)?.title ?? next.title}
+          Next: {run.approvals.find((a) => a.approval_id === next.approval_id)?.title ?? titleOf(next)}
         </Button>
       )}
       <header className={classes.head}>
         <kind.Icon size={15} strokeWidth={1.8} aria-hidden />
         <h2 className="cut">
-          <Text>{step.title}</Text>
+          <Text>{titleOf(step)}</Text>
         </h2>
         <code>
           <Text>{step.name}</Text>
@@ -132,7 +129,7 @@ export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
           <X size={15} aria-hidden />
         </button>
       </header>
-      <Facts step={step} run={run} whole={whole} />
+      <Facts step={step} whole={whole} />
       <div className={classes.tabs} role="tablist">
         {TABS.map((t) => (
           <button

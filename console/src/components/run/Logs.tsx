@@ -7,20 +7,15 @@ import { clockMs, exact, plural } from "../../format";
 import { Button } from "../Button";
 import { Failed, Hidden } from "../States";
 import { Text } from "../Text";
+import { titleOf } from "../timeline/model";
 import classes from "./Logs.module.css";
+import { textOf } from "./logText";
 import { useLogs } from "./useLogs";
 
 const LEVELS = { all: "All", warning: "Warnings", error: "Errors" } as const;
 type Least = keyof typeof LEVELS;
 const TYPING = 300; // milliseconds after the last letter
 const NEAR = 40; // pixels from the end: new lines keep it in sight
-
-const fields = (l: Log) =>
-  l.fields && typeof l.fields === "object"
-    ? Object.entries(l.fields)
-        .map(([k, v]) => `${k}=${typeof v === "string" ? v : JSON.stringify(v)}`)
-        .join(" ")
-    : "";
 
 /** Open at the end, and kept there while lines come; where the reader has scrolled away, it stays where it is. */
 function useScroll(lines: Log[] | undefined, place: string) {
@@ -39,17 +34,18 @@ function useScroll(lines: Log[] | undefined, place: string) {
   const atEnd = (ol: HTMLElement) => ol.scrollHeight - ol.scrollTop - ol.clientHeight < NEAR;
   return { list, onScroll: () => list.current && (seen.current.atEnd = atEnd(list.current)) };
 }
+const isCalm = (l: Log) => l.level === "info" || l.level === "debug";
 const Line = ({ line: l }: { line: Log }) => (
   <li data-level={l.level}>
     <time dateTime={l.logged_at} title={exact(l.logged_at)}>
       {clockMs(l.logged_at)}
     </time>
-    <i>{l.level === "info" || l.level === "debug" ? "" : l.level}</i>
+    <i>{isCalm(l) ? "" : l.level}</i>
     <span className="cut" title={l.logger}>
       <Text>{l.logger.split(".").at(-1) ?? ""}</Text>
     </span>
     <span>
-      <Text>{`${l.message ?? ""} ${fields(l)}`}</Text>
+      <Text>{textOf(l)}</Text>
     </span>
   </li>
 );
@@ -76,7 +72,7 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
         </span>
         {step && (
           <Button look="quiet" small onClick={onAll}>
-            only <Text>{step.title}</Text> ×
+            only <Text>{titleOf(step)}</Text> ×
           </Button>
         )}
         <div className={classes.levels} role="group" aria-label="Least level">
@@ -114,7 +110,7 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
           {least !== "all" || words || step ? "No line fits." : "Nothing has been logged yet."}
         </p>
       )}
-      <ol ref={list} tabIndex={0} aria-label="Log lines" onScroll={onScroll}>
+      <ol ref={list} tabIndex={0} aria-label="Log lines" data-calm={lines?.every(isCalm)} onScroll={onScroll}>
         {more && (
           <li className={classes.older}>
             <button type="button" className="link" onClick={() => void older()}>

@@ -107,10 +107,14 @@ export function RunHead({ run, working, only, onOnly }: Props) {
             <span>
               <b>{tokens(used.input_tokens + used.output_tokens)}</b> tokens
             </span>
-            <Dot />
-            <span>
-              <b>{used.usd != null ? usd(used.usd, 2) : "unpriced"}</b>
-            </span>
+            {used.usd !== 0 && (
+              <>
+                <Dot />
+                <span>
+                  <b>{used.usd != null ? usd(used.usd, 2) : "unpriced"}</b>
+                </span>
+              </>
+            )}
           </>
         )}
         <Chain run={run} only={only} onOnly={onOnly} />

@@ -1,10 +1,12 @@
 import { Sparkles } from "lucide-react";
 import { useCallback, useEffect, useState } from "react";
+import type { TimelineStep } from "../../api/client";
 import { words } from "../../format";
 import { unended, written, type Delta, type Written } from "../../live/deltas";
 import { useEvents, type LiveEvent } from "../../live/stream";
 import type { components } from "../../api/schema";
 import { Text } from "../Text";
+import { titleOf } from "../timeline/model";
 import classes from "./Writing.module.css";
 
 type StepSummary = components["schemas"]["StepSummary"];
@@ -32,16 +34,23 @@ function useWriting(run_id: string): Written[] {
 }
 
 /** Models' answers while they are written: always a quotation, always text. It is gone when the turn has ended. */
-export function Writing({ run_id }: { run_id: string }) {
+export function Writing({ run_id, steps }: { run_id: string; steps: TimelineStep[] }) {
   const turns = useWriting(run_id);
   if (!turns.length) return null;
+  const agent = (name: string) => {
+    const step = steps.find((s) => s.kind === "agent" && s.name === name);
+    return step ? titleOf(step) : words(name);
+  };
   return (
     <section className={classes.writing} aria-label="Being written">
       {turns.map((w) => (
         <figure key={w.key}>
           <figcaption>
             <Sparkles size={13} aria-hidden />
-            <b>{words(w.agent)}</b> writes turn {w.turn}
+            <b>
+              <Text>{agent(w.agent)}</Text>
+            </b>{" "}
+            writes turn {w.turn}
             {w.attempt > 1 && `, try ${w.attempt}`}
             {w.torn && <i>parts are missing</i>}
           </figcaption>

@@ -47,9 +47,12 @@ function What({ row }: { row: Row }) {
     );
   if (row.type === "usual")
     return (
-      <span className={classes.label}>
-        <Text>{row.usual.title ?? words(row.usual.name)}</Text>
-      </span>
+      <>
+        <span className={`cut ${classes.label}`}>
+          <Text>{row.usual.title ?? words(row.usual.name)}</Text>
+        </span>
+        <span className={classes.often}>usually next</span>
+      </>
     );
   const { fanout } = row;
   if (row.type === "rest")

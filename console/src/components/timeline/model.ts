@@ -77,6 +77,9 @@ function waitOf(s: TimelineStep, from: number, to: number | undefined): Node["wa
   if (s.kind === "timer") return { from, to, word: "sleeping" };
   return s.kind === "approval" ? { from, to, word: "waiting" } : undefined;
 }
+/** What to call a step: `Fetch ticket`, `Turn 1`. */
+export const titleOf = (s: Pick<TimelineStep, "title" | "name">) =>
+  s.title === s.name ? words(s.name) : sentence(s.title);
 /** A step of the API as the timeline has it. */
 export function toNode(s: TimelineStep): Node {
   const from = Date.parse(s.scheduled_at);
@@ -87,7 +90,7 @@ export function toNode(s: TimelineStep): Node {
     parent: s.parent == null ? null : `${s.execution_id}.${s.parent}`,
     kind: s.kind,
     name: s.name,
-    title: s.title === s.name ? words(s.name) : sentence(s.title),
+    title: titleOf(s),
     local: !!s.local,
     label: s.label ?? undefined,
     status: statusOfStep(s),
