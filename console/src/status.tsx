@@ -2,12 +2,15 @@ import {
   Ban,
   Bot,
   Check,
+  CircleCheck,
   CircleDashed,
   CircleDot,
   Clock,
+  HeartPulse,
   Hourglass,
   LoaderCircle,
   Lock,
+  LogOut,
   Moon,
   Pause,
   RotateCw,
@@ -84,15 +87,13 @@ export function StatusIcon({ status, size = 14 }: { status: Status; size?: numbe
   );
 }
 
-export function StatusWord({ status }: { status: Status }) {
-  const { word, tone, Icon } = STATUS[status];
-  return (
-    <span className={classes.word} data-tone={tone}>
-      <Icon size={14} strokeWidth={2.1} aria-hidden className={status === "running" ? classes.spin : undefined} />
-      {word}
-    </span>
-  );
-}
+const Word = ({ of: { word, tone, Icon }, spins }: { of: Look; spins?: boolean }) => (
+  <span className={classes.word} data-tone={tone}>
+    <Icon size={14} strokeWidth={2.1} aria-hidden className={spins ? classes.spin : undefined} />
+    {word}
+  </span>
+);
+export const StatusWord = ({ status }: { status: Status }) => <Word of={STATUS[status]} spins={status === "running"} />;
 
 export const KIND = {
   tool: { word: "Tool", Icon: Wrench },
@@ -114,15 +115,16 @@ export const SERVER = {
   held: { word: "Held", tone: "person", Icon: Lock },
   unreachable: { word: "Not reached", tone: "wrong", Icon: Unplug },
 } satisfies Record<string, Look>;
-export function ServerState({ state }: { state: keyof typeof SERVER }) {
-  const { word, tone, Icon } = SERVER[state];
-  return (
-    <span className={classes.word} data-tone={tone}>
-      <Icon size={14} strokeWidth={2.1} aria-hidden />
-      {word}
-    </span>
-  );
-}
+export const ServerState = ({ state }: { state: keyof typeof SERVER }) => <Word of={SERVER[state]} />;
+
+/** A worker, as its heartbeats tell; `polls` is one that has sent none yet. */
+export const WORKER = {
+  live: { word: "Live", tone: "done", Icon: CircleCheck },
+  stale: { word: "Stale: no heartbeat", tone: "wrong", Icon: HeartPulse },
+  shutting_down: { word: "Shutting down", tone: "idle", Icon: LogOut },
+  polls: { word: "Polls, no heartbeat yet", tone: "done", Icon: CircleCheck },
+} satisfies Record<string, Look>;
+export const WorkerState = ({ state }: { state: keyof typeof WORKER }) => <Word of={WORKER[state]} />;
 
 export const RISK: Record<Risk, { word: string; says: string }> = {
   read: { word: "read", says: "Looks, changes nothing" },
