@@ -13,6 +13,7 @@ import { Section } from "../Page";
 import { Failed, Skeleton } from "../States";
 import { Changed } from "./Changed";
 import classes from "./Facts.module.css";
+import { startCommand } from "./words";
 
 const NEWEST = 8;
 const FEW_VERSIONS = 3;
@@ -36,7 +37,9 @@ const Row = ({ r }: { r: Run }) => {
   );
 };
 /** The newest runs of a workflow, as they are now. */
-export function NewestRuns({ workflow, note }: { workflow: string; note?: string }) {
+export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; note?: string }) {
+  const workflow = w.name;
+  const command = startCommand(w);
   const filter = q.runs.list({ workflow: [workflow] }, NEWEST);
   const { data, error, refetch } = useQuery(filter);
   const queries = useQueryClient();
@@ -65,7 +68,13 @@ export function NewestRuns({ workflow, note }: { workflow: string; note?: string
         </ul>
       ) : (
         <p className={classes.none}>
-          It has no run yet. Start one above, or with <code>agentgrid run start {workflow}</code>.
+          It has no run yet. Start one above
+          {command && (
+            <>
+              , or with <code>{command}</code>
+            </>
+          )}
+          .
         </p>
       )}
     </Section>
