@@ -6,6 +6,7 @@ import {
   CircleDashed,
   CircleDot,
   Clock,
+  CornerDownRight,
   HeartPulse,
   Hourglass,
   LoaderCircle,
@@ -14,6 +15,8 @@ import {
   Moon,
   Pause,
   RotateCw,
+  Send,
+  ShieldX,
   Sparkles,
   Unplug,
   UserRound,
@@ -22,7 +25,7 @@ import {
   X,
   Zap,
 } from "lucide-react";
-import type { Risk, Run } from "./api/client";
+import type { Command, Risk, Run } from "./api/client";
 import classes from "./status.module.css";
 
 /** One place decides how a state looks: its word, icon and tone. `done` and `idle` are neutral on purpose. */
@@ -108,6 +111,17 @@ export const KIND = {
   nexus: { word: "Nexus call", Icon: Workflow },
 } as const;
 export type Kind = keyof typeof KIND;
+
+/** What became of a command. Refused and failed went wrong, a proposal needs a person; the rest are facts. */
+export const COMMAND: Record<Command["status"], Look> = {
+  applied: { word: "applied", tone: "done", Icon: Check },
+  superseded: { word: "superseded", tone: "done", Icon: CornerDownRight },
+  pending: { word: "pending", tone: "idle", Icon: CircleDashed },
+  delivered: { word: "delivered", tone: "idle", Icon: Send },
+  proposed: { word: "proposed", tone: "person", Icon: UserRound },
+  refused: { word: "refused", tone: "wrong", Icon: ShieldX },
+  failed: { word: "failed", tone: "wrong", Icon: X },
+};
 
 /** An MCP server, as a worker found it. */
 export const SERVER = {
