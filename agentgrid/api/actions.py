@@ -15,7 +15,7 @@ from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
 from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Approval, Run, Step, Switch
-from agentgrid.domain.principals import Principal
+from agentgrid.domain.principals import Principal, approvers_in_words
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
 from agentgrid.domain.steps import StepKind
 from agentgrid.domain.timeline import in_words
@@ -87,6 +87,8 @@ def _switched(principal: Principal, noun: str) -> list[Action]:
     return found
 
 
+TITLES = 3
+"""So many approvals are named in a sentence."""
 HOLDS = {
     "loop": "its agent went in circles",
     "budget_exceeded": "its agent has used up its budget",
@@ -136,8 +138,7 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
     names = ", ".join(dict.fromkeys(step.title or shown.step_name(step.kind, step.name) for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
-            what = ", ".join(titles) or "an approval"
-            return f"waits for {' or '.join(approvers) or 'an approver'} to decide: {what}"
+            return f"waits for {approvers_in_words(approvers)} to decide: {_first(titles) or 'an approval'}"
         case WaitingOn.TIMER:
             return f"waits for a timer{_lengths(waiting)}"
         case WaitingOn.SIGNAL:
@@ -152,6 +153,11 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
             return "waits until its worker has a current policy"
         case _:
             return f"runs{f': {names}' if names else ''}"
+
+
+def _first(titles: Sequence[str]) -> str:
+    rest = len(titles) - TITLES
+    return ", ".join(titles[:TITLES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _lengths(waiting: Sequence[Step]) -> str:

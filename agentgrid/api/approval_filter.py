@@ -27,6 +27,11 @@ def visible(caller: Caller) -> ApprovalFilter:
     return ApprovalFilter(started_by=started_by(caller.principal))
 
 
+def pending_of(caller: Caller) -> ApprovalFilter:
+    """The approvals that wait and that this caller may see."""
+    return replace(visible(caller), status=(ApprovalStatus.PENDING.value,))
+
+
 def inbox(plane: ControlPlane, caller: Caller) -> ApprovalFilter:
     """The approvals that this caller can decide now: those where `control.approvals.obstacle` finds nothing."""
     return replace(assigned(visible(caller), caller), open_under=plane.signer.public)

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from agentgrid.api import freshness
 from agentgrid.api.access import V1
+from agentgrid.api.approval_filter import pending_of
 from agentgrid.api.overview_lists import DAY, TEMPORAL_SECONDS, UNSUCCESSFUL, lists_of, polled_within
 from agentgrid.api.schemas.overview import Condition, Hour, NextDue, Overview
 from agentgrid.api.schemas.service import Count, Freshness
@@ -46,6 +47,7 @@ async def overview_of(
         scope = caller.principal.workflows
         found = await runs.counts(session, scope=scope, since=DAY)
         mine = await approvals.count(session, wanted=inbox, scope=scope)
+        pending = await approvals.count(session, wanted=pending_of(caller), scope=scope)
         own = caller.principal.name if caller.principal.only_own_approvals else None
         due = await table.upcoming(session, scope=scope, approvals_of=own)
         before = now - PATIENCE
@@ -53,7 +55,7 @@ async def overview_of(
         findings = await table.signs(session, scope=scope, commands_of=own, since=DAY, before=before)
         projection = await freshness.read(session, now)
         return Overview(
-            **_figures(found, mine, (now - DAY).astimezone(UTC)),
+            **_figures(found, mine, pending, (now - DAY).astimezone(UTC)),
             hours=_hours(found, now),
             next=[_next(each, shown) for each in due],
             lists=await lists_of(session, plane, caller, shown, inbox) if lists else None,
@@ -69,7 +71,7 @@ async def overview_of(
         stale.cancel()
 
 
-def _figures(found: runs.Counts, mine: int, since: datetime) -> Mapping[str, Count]:
+def _figures(found: runs.Counts, mine: int, pending: int, since: datetime) -> Mapping[str, Count]:
     opened = (RunStatus.RUNNING, RunStatus.QUEUED, RunStatus.WAITING, RunStatus.PAUSED, RunStatus.CANCELLING)
     closed = (*UNSUCCESSFUL, RunStatus.CANCELLED, RunStatus.COMPLETED)
     waiting = RunStatus.WAITING.value
@@ -85,6 +87,7 @@ def _figures(found: runs.Counts, mine: int, since: datetime) -> Mapping[str, Cou
             count=found.waiting_otherwise, href=_runs(state=[RunState.SLEEPING.value, RunState.WAITING.value])
         ),
         "approvals_for_me": Count(count=mine, href=f"{V1}/approvals?decidable_by=me"),
+        "approvals_pending": Count(count=pending, href=f"{V1}/approvals?status=pending"),
         "stuck": Count(count=found.stuck, href=_runs(stuck="true")),
     }
 

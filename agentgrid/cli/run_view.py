@@ -15,6 +15,7 @@ from agentgrid.cli.profiles import Target
 from agentgrid.cli.program import command
 from agentgrid.cli.tables import Listing, ago, fixed, ids, text
 from agentgrid.cli.text import safe
+from agentgrid.domain.principals import approvers_in_words
 
 Document = Mapping[str, Any]
 
@@ -237,7 +238,7 @@ def step_note(step: Document, now: datetime | None = None, *, error: bool = True
 
 def awaiting(approval: Document, deciders: Deciders = NOBODY, *, width: int | None = None) -> Text:
     """An approval that a run waits for, and the exact command that answers it, if one of this folder's profiles may."""
-    who = ", ".join(safe(entry) for entry in approval["approvers"])
+    who = approvers_in_words([safe(entry) for entry in approval["approvers"]])
     text = Text("◆ ", style="yellow")
     text.append(safe(approval["title"]), style="bold")
     text.append(f"  waits for {who}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -147,6 +148,12 @@ class Principal:
         """The first of these approvers under which this principal may decide, or None."""
         mine = self.approver_entries
         return next((entry for entry in approvers if entry in mine), None)
+
+
+def approvers_in_words(approvers: Collection[str]) -> str:
+    """Who may decide, for sentences: `support-leads or any approver`."""
+    named = [each for each in approvers if each != ANY_APPROVER]
+    return " or ".join([*named, "any approver"] if ANY_APPROVER in approvers else named) or "an approver"
 
 
 def faults_of(principal: Principal) -> list[Fault]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.domain.principals import approvers_in_words
 from agentgrid.domain.steps import StepKind, StepStatus
 
 FAN_OUT = 20
@@ -216,8 +216,7 @@ def in_words(duration: timedelta) -> str:
 
 def waits_for(approvers: Sequence[str]) -> str:
     """Whom an approval waits for, as a title."""
-    names = ["any approver" if each == ANY_APPROVER else each for each in approvers]
-    return f"Waits for {' or '.join(names) or 'an approver'}"
+    return f"Waits for {approvers_in_words(approvers)}"
 
 
 def error_head(text: str | None) -> tuple[str | None, str | None]:

@@ -112,6 +112,7 @@ async def approvals_agree(client):
     mine = await json_of(client, "/api/v1/approvals", status="pending", decidable_by="me", limit=200)
     assert counts["all"]["count"] == len(pending["items"])
     assert counts["mine"]["count"] == overview["approvals_for_me"]["count"] == len(mine["items"])
+    assert counts["all"]["count"] == overview["approvals_pending"]["count"]
 
 
 @pytest.mark.parametrize("who", ["viewer", "scoped"])

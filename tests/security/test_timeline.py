@@ -77,7 +77,7 @@ async def test_a_viewer_reads_no_title_of_an_explicit_approval_in_a_run(api: Api
         assert title not in (await as_("viewer").get(path)).text, path
     seen = (await as_("viewer").get(place)).json()
     assert (seen["next"]["summary"], seen["current_step"]) == (
-        "waits for role:approver to decide: An approval",
+        "waits for any approver to decide: An approval",
         "approval",
     )
     assert title in (await as_("operator").get(place)).json()["next"]["summary"]

@@ -130,7 +130,8 @@ class Overview(Out):
     waiting_for_approval: Count
     retrying: Count = Field(description="Waiting to try a step again.")
     waiting_otherwise: Count = Field(description="Waiting for a timer, a signal, a child or policy.")
-    approvals_for_me: Count
+    approvals_for_me: Count = Field(description="Approvals that this caller can decide now.")
+    approvals_pending: Count = Field(description="All approvals that wait and that this caller may see.")
     paused: Count
     cancelling: Count
     stuck: Count = Field(description="Open runs that wait for a worker, or whose workflow task keeps failing.")

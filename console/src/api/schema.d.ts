@@ -4865,7 +4865,10 @@ export interface components {
          * @description Counts, each with a link to its filtered list. Every run status has one.
          */
         Overview: {
+            /** @description Approvals that this caller can decide now. */
             approvals_for_me: components["schemas"]["Count"];
+            /** @description All approvals that wait and that this caller may see. */
+            approvals_pending: components["schemas"]["Count"];
             cancelled_24h: components["schemas"]["Count"];
             cancelling: components["schemas"]["Count"];
             completed_24h: components["schemas"]["Count"];

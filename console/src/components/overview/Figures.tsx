@@ -24,7 +24,7 @@ export const failures = (o: Overview): Search => ({
 const figures = (o: Overview): Figure[] => [
   {
     word: "Needs approval",
-    n: o.waiting_for_approval.count,
+    n: o.approvals_pending.count,
     tone: "person",
     to: "/approvals",
     search: o.approvals_for_me.count ? {} : { whose: "all" },
