@@ -40,6 +40,7 @@ const Row = ({ r }: { r: Run }) => {
 export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; note?: string }) {
   const workflow = w.name;
   const command = startCommand(w);
+  const may = w.actions.some((a) => a.verb === "start" && a.allowed);
   const filter = q.runs.list({ workflow: [workflow] }, NEWEST);
   const { data, error, refetch } = useQuery(filter);
   const queries = useQueryClient();
@@ -68,13 +69,14 @@ export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; no
         </ul>
       ) : (
         <p className={classes.none}>
-          It has no run yet. Start one above
-          {command && (
+          It has no run yet.
+          {may && " Start one above"}
+          {may && command && (
             <>
               , or with <code>{command}</code>
             </>
           )}
-          .
+          {may && "."}
         </p>
       )}
     </Section>
@@ -142,7 +144,7 @@ export function Versions({ workflow: w }: { workflow: WorkflowDetail }) {
         {shown.map((v) => (
           <li key={v.version}>
             <Ident id={v.version} show={v.version.slice(0, 8)} />
-            <span className="cut">{v.version === w.version ? "starts use it" : ""}</span>
+            <span className="cut">{v.version === w.version ? "in use" : ""}</span>
             <code className="cut muted" title={v.build}>
               {v.build}
             </code>
