@@ -81,20 +81,29 @@ export function Failed({ error, reset }: { error: unknown; reset?(): void }) {
   );
 }
 
-/** A placeholder in the shape of rows, shown only where the data takes longer than a blink. */
-export function Skeleton({ rows = 6 }: { rows?: number }) {
+/** Whether one has waited longer than a blink. */
+export function useLate() {
   const [late, setLate] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setLate(true), 150);
     return () => clearTimeout(timer);
   }, []);
-  if (!late) return null;
+  return late;
+}
+export const Lines = ({ rows }: { rows: number }) => (
+  <div className={classes.skeleton} aria-hidden>
+    {Array.from({ length: rows }, (_, i) => (
+      <i key={i} style={{ width: `${88 - ((i * 29) % 40)}%` }} />
+    ))}
+  </div>
+);
+/** A placeholder in the shape of rows, shown only where the data takes longer than a blink. */
+export function Skeleton({ rows = 6 }: { rows?: number }) {
+  if (!useLate()) return null;
   return (
-    <div className={classes.skeleton} role="status">
+    <div role="status">
       <span className="visually-hidden">Loading</span>
-      {Array.from({ length: rows }, (_, i) => (
-        <i key={i} style={{ width: `${88 - ((i * 29) % 40)}%` }} />
-      ))}
+      <Lines rows={rows} />
     </div>
   );
 }

@@ -3,7 +3,9 @@ import { Link } from "@tanstack/react-router";
 import { useCallback, useState } from "react";
 import type { Run, WorkflowDetail } from "../../api/client";
 import * as q from "../../api/queries";
+import { doingOf } from "../../doing";
 import { span } from "../../format";
+import { useNow } from "../../live/now";
 import { useEvents, type LiveEvent } from "../../live/stream";
 import { useQueryClient } from "@tanstack/react-query";
 import { STATUS, StatusIcon, statusOf } from "../../status";
@@ -11,9 +13,9 @@ import { Ago, Ident } from "../Bits";
 import { Button } from "../Button";
 import { Section } from "../Page";
 import { Failed, Skeleton } from "../States";
+import { Text } from "../Text";
 import { Changed } from "./Changed";
 import classes from "./Facts.module.css";
-import { startCommand } from "./words";
 
 const NEWEST = 8;
 const FEW_VERSIONS = 3;
@@ -22,12 +24,13 @@ type Handler = HandlersOut["queries"][number];
 
 const Row = ({ r }: { r: Run }) => {
   const s = statusOf(r);
+  const { what, until } = doingOf(r, useNow());
   return (
     <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
       <StatusIcon status={s} />
       <span className="cut">{r.reference ?? r.run_id.slice(-8)}</span>
-      <span className="cut muted">
-        {r.status_reason ?? (r.closed_at ? STATUS[s].word : (r.current_step ?? STATUS[s].word))}
+      <span className="cut muted" title={r.status_reason ?? undefined}>
+        <Text>{[what || STATUS[s].word, until].filter(Boolean).join(", ")}</Text>
       </span>
       <span className="num muted">{r.closed_at && span(Date.parse(r.closed_at) - Date.parse(r.created_at))}</span>
       <span className="num muted">
@@ -39,7 +42,6 @@ const Row = ({ r }: { r: Run }) => {
 /** The newest runs of a workflow, as they are now. */
 export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; note?: string }) {
   const workflow = w.name;
-  const command = startCommand(w);
   const may = w.actions.some((a) => a.verb === "start" && a.allowed);
   const filter = q.runs.list({ workflow: [workflow] }, NEWEST);
   const { data, error, refetch } = useQuery(filter);
@@ -68,16 +70,7 @@ export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; no
           ))}
         </ul>
       ) : (
-        <p className={classes.none}>
-          It has no run yet.
-          {may && " Start one above"}
-          {may && command && (
-            <>
-              , or with <code>{command}</code>
-            </>
-          )}
-          {may && "."}
-        </p>
+        <p className={classes.none}>It has no run yet.{may && " Start one above."}</p>
       )}
     </Section>
   );
