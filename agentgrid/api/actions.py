@@ -135,7 +135,7 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
         return "paused: timers, timeouts and approval expiry go on; resume it to continue"
     if status is RunStatus.CANCELLING:
         return "cancelling: the workflow is finishing"
-    names = ", ".join(dict.fromkeys(step.title or shown.step_name(step.kind, step.name) for step in waiting[:3]))
+    names = ", ".join(dict.fromkeys(_name(step, shown) for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
             return f"waits for {approvers_in_words(approvers)} to decide: {_first(titles) or 'an approval'}"
@@ -153,6 +153,11 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
             return "waits until its worker has a current policy"
         case _:
             return f"runs{f': {names}' if names else ''}"
+
+
+def _name(step: Step, shown: Shown) -> str:
+    title = None if step.kind == StepKind.APPROVAL else step.title
+    return title or shown.step_name(step.kind, step.name)
 
 
 def _first(titles: Sequence[str]) -> str:

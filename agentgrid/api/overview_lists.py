@@ -39,16 +39,22 @@ from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Run, Workflow
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.principals import Principal
-from agentgrid.domain.runs import RunStatus
+from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.switches import SwitchKind
 
 ROWS = 6
+OPEN_ROWS = 12
 DAY = timedelta(days=1)
 UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.TERMINATED)
 TEMPORAL_SECONDS = 2.0
 """How long the overview waits for Temporal's answer about workers."""
 
-_OPEN = RunFilter(status=OPEN_WORDS)
+_FIRST = (
+    RunFilter(waiting_on=(WaitingOn.RETRY.value,)),
+    RunFilter(status=(RunStatus.RUNNING.value,)),
+    RunFilter(status=OPEN_WORDS),
+)
+"""Open runs in the order in which they are shown. Those that wait for people are in the inbox anyway."""
 
 
 async def lists_of(
@@ -56,7 +62,7 @@ async def lists_of(
 ) -> Lists:
     """The first rows of each list. inbox: the approvals that the caller can decide now."""
     scope = caller.principal.workflows
-    opened = await runs.newest(session, wanted=_OPEN, scope=scope, limit=ROWS)
+    opened = await _opened(session, scope)
     failed = await runs.last_ended(session, scope=scope, status=UNSUCCESSFUL, since=DAY, limit=ROWS)
     titles = await approval_context.titles_of(session, Workflow, {run.workflow for run in (*opened, *failed)})
 
@@ -75,6 +81,16 @@ async def lists_of(
         agents=await _agents(session, scope),
         tools=await _tools(session),
     )
+
+
+async def _opened(session: ReadSession, scope: Scope) -> list[Run]:
+    """Open runs: the newest that retry, then the newest that run, then the newest others."""
+    found: dict[str, Run] = {}
+    for wanted in _FIRST:
+        if len(found) < OPEN_ROWS:
+            some = await runs.newest(session, wanted=wanted, scope=scope, limit=OPEN_ROWS + len(found))
+            found |= {run.run_id: run for run in some}
+    return list(found.values())[:OPEN_ROWS]
 
 
 async def _workflows(session: ReadSession, plane: ControlPlane, principal: Principal) -> WorkflowsShown:

@@ -230,7 +230,8 @@ class _Drawing:
         found: dict[tuple[str, str], UsualStep] = {}
         for step in timeline.usual_next(earlier, taken):
             name = self._shown.step_name(step.kind, step.name)
-            one = UsualStep(kind=StepKind(step.kind), name=name, title=step.title, count=step.count)
+            title = None if step.kind == StepKind.APPROVAL else step.title
+            one = UsualStep(kind=StepKind(step.kind), name=name, title=title, count=step.count)
             found.setdefault((step.kind, name), one)
         return UsualNext(runs=len(earlier), steps=list(found.values()))
 

@@ -90,6 +90,7 @@ def step_summary(row: Step, shown: Shown, over: dict[str, Any]) -> StepSummary:
 def _step_values(row: Step, shown: Shown, *, whole: bool) -> dict[str, Any]:
     return _values(row, StepSummary) | {
         "name": shown.step_name(row.kind, row.name),
+        "title": shown.text(row.title) if row.kind == StepKind.APPROVAL else row.title,
         "error": shown.error(row.error, whole=whole),
         "live_error": shown.error(row.live_error, whole=whole),
         "version": row.tool_version if row.kind in (StepKind.AGENT, StepKind.MODEL) else None,

@@ -64,6 +64,8 @@ class Started:
     """Its state after the first attempt to deliver it; for a replay, its current state."""
     run: Run | None = None
     """The run as recorded, `queued`; None for a replay, since the run may have any status by now."""
+    workflow_title: str = ""
+    """The title of the recorded run's workflow."""
 
     @property
     def run_id(self) -> str:
@@ -119,7 +121,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
         if fresh is not None:
             _keep(plane, workflow, offer)
             command = await commands.deliver(plane, fresh.command, partial(deliver_start, fresh=fresh))
-            return Started(command=command, run=fresh.run)
+            return Started(command=command, run=fresh.run, workflow_title=offer.title)
         offer, certain = None, False
     raise Unavailable("another request with the same Idempotency-Key, or a change to the workflow, is in progress")
 

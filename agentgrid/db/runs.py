@@ -18,7 +18,7 @@ from agentgrid.db.rows import Question, columns, loaded
 from agentgrid.db.run_filter import OPEN_WORDS, E, R, RunFilter, S, Scope, conditions, is_ordered, is_stuck
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Execution, Run
-from agentgrid.domain.run_states import WAITS, RunState
+from agentgrid.domain.run_states import RunState, state_of
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.scopes import admits, is_everything
 from agentgrid.domain.steps import StepKind, StepStatus
@@ -160,7 +160,7 @@ class Counts:
     """The closed ones by how many whole hours ago that was."""
 
 
-_OTHERWISE = (*WAITS[RunState.SLEEPING], *WAITS[RunState.WAITING])
+_OTHERWISE = (RunState.SLEEPING, RunState.WAITING)
 
 
 async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Counts:
@@ -180,7 +180,7 @@ async def counts(session: ReadSession, *, scope: Scope, since: timedelta) -> Cou
         by_status=found,
         waiting_for_approval=waiting.get(WaitingOn.APPROVAL, 0),
         retrying=waiting.get(WaitingOn.RETRY, 0),
-        waiting_otherwise=sum(waiting.get(each, 0) for each in _OTHERWISE),
+        waiting_otherwise=sum(count for on, count in waiting.items() if state_of(RunStatus.WAITING, on) in _OTHERWISE),
         stuck=(await session.execute(stuck)).scalar_one(),
         by_hour=by_hour,
     )

@@ -17,7 +17,7 @@ from agentgrid.db.tables import Command, Run, Switch
 from agentgrid.domain.switches import SwitchKind
 
 _OFFER = """
-    SELECT clock_timestamp() AS now, e.command_id IS NOT NULL AS asked_before, w.version, w.task_queue,
+    SELECT clock_timestamp() AS now, e.command_id IS NOT NULL AS asked_before, w.version, w.title, w.task_queue,
         coalesce(v.input_schema, '{}') AS schema, s.disabled, s.reason
     FROM (SELECT 1) AS once
     LEFT JOIN workflows w ON w.name = $1
@@ -64,6 +64,8 @@ class Offer:
     """Whether a command has the same idempotency key."""
     version: str | None
     """The workflow's newest version; None if the workflow doesn't exist."""
+    title: str
+    """The workflow's title."""
     task_queue: str
     schema: Any
     """That version's input schema, as its worker registered it."""
@@ -79,6 +81,7 @@ async def offer(connection: Connection, workflow: str, *, principal: str, route:
         now=row["now"],
         asked_before=row["asked_before"],
         version=row["version"],
+        title=row["title"] or workflow,
         task_queue=row["task_queue"] or "",
         schema=row["schema"],
         switch=None if row["disabled"] is None else loaded(Switch, switch),

@@ -111,7 +111,7 @@ const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", 
 export function dayTitle(t: Time, now = Date.now()) {
   const p = parts(t);
   const weekday = DAYS[(p.day + 4) % 7]!; // the first day of all was a Thursday
-  const name = `${weekday} ${day(t)}`;
+  const name = `${weekday} ${p.date} ${new Date(2000, p.month, 1).toLocaleString("en-US", { month: "long" })}`;
   const ago = parts(now).day - p.day;
   if (ago === 0) return `Today, ${name}`;
   return ago === 1 ? `Yesterday, ${name}` : name;

@@ -120,6 +120,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         "{execution_id}": "5",
         "approvals": gate.approval_id,
         "workflows": "known",
+        "versions": "v1",
         "views": "known",
         "tools": "known",
         "agents": "known",

@@ -326,6 +326,7 @@ async def test_the_overview_counts_what_its_links_list(api: Api, as_):
         factories.run(status="paused"),
         factories.run(status="waiting", waiting_on="worker"),
         factories.run(status="waiting", waiting_on="retry"),
+        factories.run(status="waiting", waiting_on="timer"),
         factories.run(status="cancelling"),
         *(
             factories.run(status=status, closed_at=datetime.now(UTC))

@@ -53,7 +53,7 @@ async def things(api: Api, client: Client) -> dict[str, str]:
     gate = factories.approval(run)
     await factories.insert(
         api.plane.engine,
-        *factories.workflow("known", {}),
+        *factories.workflow("known", {}, version="v1"),
         factories.tool("known"),
         run,
         factories.execution(run),
@@ -72,6 +72,7 @@ async def things(api: Api, client: Client) -> dict[str, str]:
         "key_id": api.tokens["second"].split("_")[1],
         "command_id": "nothing",
         "workflow_id": workflow_id,
+        "version": "v1",
     }
 
 

@@ -79,6 +79,7 @@ async def stack(
         tmp_path_factory.mktemp("console"),
         api_url=f"http://{HOST}:{port}",
         temporal_namespace=await new_namespace(temporal_server, "backoffice" if PICTURED else None),
+        installation="backoffice" if PICTURED else None,
     )
     worker: tuple[str, Grid, dict[str, Any]] = ("backoffice", backoffice, {})
     async with looping(settings, dsn, app_dsn, dict(peopled.tokens), worker) as loop, serving(loop, port) as stack:

@@ -86,7 +86,7 @@ async def test_the_audit_log_reads_as_sentences_and_keeps_its_filters_in_the_add
     assert {json.loads(line)["status"] for line in exported if "command_id" in line} == {"refused"}
 
     own = await page_of("viewer", "/audit")
-    await expect(own.get_by_text("Only your own")).to_be_visible()
+    await expect(own.get_by_text("You see what you asked for yourself.")).to_be_visible()
     await expect(own.get_by_role("listitem").filter(has_text="tried to cancel a run").first).to_be_visible()
     await expect(own.get_by_text(reason)).to_have_count(0)
 

@@ -87,7 +87,8 @@ async def test_r44_summaries_quote_payloads_only_to_those_who_may_read_them(
         own = f"{V1}/runs/{run.run_id}/events"
         async with stream(api, url, who, own) as one:
             await one.until(complete)
-    assert not any(SECRET in event.data for heard in (blind, plain, one) for event in heard.events)
+    leaks = [event.data for heard in (blind, plain, one) for event in heard.events if SECRET in event.data]
+    assert not leaks
     assert set(blind.events[0].json()["data"]["kinds"]) == set(EventKind) - {EventKind.LOG, EventKind.DELTA}
     # Else this would be about nothing.
     quoted = [event.event for event in reader.events if SECRET in event.data]

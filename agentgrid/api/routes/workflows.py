@@ -266,7 +266,7 @@ async def start_run(
     """
     started = await control.start(plane, caller, name, request_of(body))
     if started.run is not None:
-        found = Details(run=started.run)
+        found = Details(run=started.run, workflow_title=started.workflow_title)
         shown = Shown.to(caller.principal)  # the caller has just sent this input: not a read
     else:
         found = await details(plane, caller.principal, started.run_id)

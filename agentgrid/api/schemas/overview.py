@@ -114,7 +114,9 @@ class Lists(Out):
 
     started: bool = Field(description="Whether there is a run that the caller may see.")
     approvals: list[ApprovalRow] = Field(description="The most urgent of `approvals_for_me`.")
-    open: list[RunRow] = Field(description="The newest open runs.")
+    open: list[RunRow] = Field(
+        description="At most 12 open runs: those that retry, those that run, then others; the newest first of each."
+    )
     unsuccessful: list[RunRow] = Field(description="Those of `unsuccessful_24h` that ended last, the last first.")
     workflows: WorkflowsShown
     agents: AgentsShown

@@ -4486,7 +4486,7 @@ export interface components {
             approvals: components["schemas"]["ApprovalRow"][];
             /**
              * Open
-             * @description The newest open runs.
+             * @description At most 12 open runs: those that retry, those that run, then others; the newest first of each.
              */
             open: components["schemas"]["RunRow"][];
             /**

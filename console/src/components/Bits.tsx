@@ -93,6 +93,8 @@ export function Bars({
   );
 }
 
+/** From here on a run's steps are the parts of one piece of work. Fewer come one after another, and their number only grows. */
+export const MANY = 20;
 /** How far a run is, as a thin line: done, failed, the rest. */
 export function Progress({ done, failed, total }: { done: number; failed: number; total: number }) {
   return (

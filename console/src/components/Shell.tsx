@@ -104,7 +104,7 @@ export function Shell() {
         <Link to="/" className={classes.brand}>
           <Mark />
           <b>AgentGrid</b>
-          <span className="cut">{me.installation.namespace}</span>
+          <span className="cut">{me.installation.name}</span>
         </Link>
         <button type="button" className={classes.search} onClick={search}>
           <Search size={14} aria-hidden />

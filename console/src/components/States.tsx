@@ -81,26 +81,36 @@ export function Failed({ error, reset }: { error: unknown; reset?(): void }) {
   );
 }
 
+/** Whether one has waited longer than a blink. */
+export function useLate() {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), 150);
+    return () => clearTimeout(timer);
+  }, []);
+  return late;
+}
+export const Lines = ({ rows, inset }: { rows: number; inset?: boolean }) => (
+  <div className={classes.skeleton} data-inset={inset} aria-hidden>
+    {Array.from({ length: rows }, (_, i) => (
+      <i key={i} style={{ width: `${88 - ((i * 29) % 40)}%` }} />
+    ))}
+  </div>
+);
 /** A placeholder in the shape of rows, shown only where the data takes longer than a blink. */
 export function Skeleton({
   rows = 6,
   inset,
 }: {
   rows?: number;
-  /** It is alone on the sheet, without a margin around it. */ inset?: boolean;
+  /** It is alone on the sheet, without a margin around it. */
+  inset?: boolean;
 }) {
-  const [late, setLate] = useState(false);
-  useEffect(() => {
-    const timer = setTimeout(() => setLate(true), 150);
-    return () => clearTimeout(timer);
-  }, []);
-  if (!late) return null;
+  if (!useLate()) return null;
   return (
-    <div className={classes.skeleton} data-inset={inset} role="status">
+    <div role="status">
       <span className="visually-hidden">Loading</span>
-      {Array.from({ length: rows }, (_, i) => (
-        <i key={i} style={{ width: `${88 - ((i * 29) % 40)}%` }} />
-      ))}
+      <Lines rows={rows} inset={inset} />
     </div>
   );
 }

@@ -164,7 +164,7 @@ export default function Agents() {
           word="Agents"
           at={(wide ? at : name) ?? ""}
           picked={name !== undefined}
-          entries={items.map((x) => ({
+          entries={list.data?.items.map((x) => ({
             key: x.name,
             to: `/agents/${x.name}`,
             title: x.title,

@@ -7,11 +7,14 @@ import { FigureRow } from "../components/overview/Figures";
 import { FailedLately, RunsNow, WaitsForYou } from "../components/overview/Lists";
 import { HappensNext } from "../components/overview/Next";
 import classes from "../components/overview/Overview.module.css";
+import { Shape } from "../components/overview/Shape";
 import { useOverview } from "../components/useOverview";
-import { Bar, Scroll, Section } from "../components/Page";
-import { Failed, Skeleton, useAway } from "../components/States";
+import { Bar, Scroll } from "../components/Page";
+import { Failed, useAway } from "../components/States";
 import { clock, dayTitle, zoneName } from "../format";
 import { useNow } from "../live/now";
+
+const FEW = 6; // runs under the box of approvals
 
 function Today() {
   const now = useNow();
@@ -21,23 +24,20 @@ function Today() {
     </span>
   );
 }
-/** Left what one must do and what runs, right what comes and what broke, then what there is. */
+/** Left what one must do, if there is any, and what runs; right what comes and what broke; then what there is. */
 function Lists({ overview, lists }: { overview: Figures; lists: NonNullable<Figures["lists"]> }) {
-  const runs = <RunsNow runs={lists.open} overview={overview} />;
   const mine = lists.approvals.length > 0;
   return (
     <>
       <div className={classes.two}>
-        {mine ? <WaitsForYou approvals={lists.approvals} total={overview.approvals_for_me.count} /> : runs}
-        <HappensNext next={overview.next} />
-        {mine ? (
-          runs
-        ) : (
-          <Section title="Waits for you" more="All approvals" to="/approvals" search={{ whose: "all" }}>
-            <p className={classes.none}>Nothing waits for you.</p>
-          </Section>
-        )}
-        <FailedLately runs={lists.unsuccessful} overview={overview} />
+        <div>
+          {mine && <WaitsForYou approvals={lists.approvals} total={overview.approvals_for_me.count} />}
+          <RunsNow runs={mine ? lists.open.slice(0, FEW) : lists.open} overview={overview} />
+        </div>
+        <div data-beside-box={mine || undefined}>
+          <HappensNext overview={overview} />
+          <FailedLately runs={lists.unsuccessful} overview={overview} />
+        </div>
       </div>
       <Catalogs workflows={lists.workflows} agents={lists.agents} tools={lists.tools} />
     </>
@@ -62,7 +62,7 @@ export default function Overview() {
     ) : error ? (
       <Failed error={error} reset={() => void refetch()} />
     ) : (
-      <Skeleton rows={10} />
+      <Shape />
     );
   return (
     <>

@@ -23,6 +23,8 @@ import { filterOf } from "../runs";
 import classes from "./Runs.module.css";
 
 const ROW = 34;
+const TWO_LINES = 54;
+const PHONE = "(max-width: 820px)";
 const NARROW = "(max-width: 1100px)";
 
 /** All runs under a filter, newest first. Rows never move under the reader: new runs wait behind a button. */
@@ -32,6 +34,7 @@ export default function Runs() {
   const { sort: _, ...counted } = values;
   const box = useRef<HTMLDivElement>(null);
   const narrow = useMediaQuery(NARROW, matchMedia(NARROW).matches);
+  const phone = useMediaQuery(PHONE, matchMedia(PHONE).matches);
   const [sheet, setSheet] = useState(false);
   const { chosen, setChosen, flip } = useChosen();
   const enabled = !filter.pending && !filter.missing;
@@ -46,9 +49,10 @@ export default function Runs() {
   const rows = useVirtualizer({
     count: loaded.length + (hasNextPage ? 1 : 0),
     getScrollElement: () => box.current,
-    estimateSize: () => ROW,
+    estimateSize: () => (phone ? TWO_LINES : ROW),
     overscan: 12,
   });
+  useEffect(() => rows.measure(), [phone]);
   const items = rows.getVirtualItems();
   const last = items.at(-1)?.index ?? 0;
   useEffect(() => {

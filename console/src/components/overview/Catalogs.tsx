@@ -43,7 +43,7 @@ export function Catalogs({ workflows, agents, tools }: Shown) {
             <li key={a.name}>
               <Link to="/agents/$name" params={{ name: a.name }} className={classes.agent}>
                 <span className="cut">{a.title}</span>
-                <span className="num muted">{a.usd != null ? usd(a.usd, 2) : "unpriced"}</span>
+                <span className="num muted">{a.usd == null ? "unpriced" : a.usd > 0 && usd(a.usd, 2)}</span>
                 <span className="cut">{may(a)}</span>
                 <span className="muted">{a.open ? `${a.open} open` : ""}</span>
               </Link>

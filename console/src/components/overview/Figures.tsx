@@ -13,6 +13,18 @@ interface Figure {
   tone?: "person" | "wrong" | "retry";
   hours?: number[];
 }
+/** In the order of the figures. */
+export const WORD = {
+  approval: "Needs approval",
+  failed: "Failed, 24 h",
+  stuck: "Stuck",
+  retrying: "Retrying",
+  running: "Running",
+  waiting: "Sleeping, waiting",
+  queued: "Queued",
+  paused: "Paused",
+  completed: "Completed, 24 h",
+} as const;
 /** The time from which a figure counts: its list begins there too, so that the two agree. */
 const since = (c: Overview["completed_24h"]) =>
   new URLSearchParams(c.href.split("?")[1]).get("closed_after") ?? undefined;
@@ -23,33 +35,33 @@ export const failures = (o: Overview): Search => ({
 /** Trouble and duty first; a zero is muted. */
 const figures = (o: Overview): Figure[] => [
   {
-    word: "Needs approval",
+    word: WORD.approval,
     n: o.approvals_pending.count,
     tone: "person",
     to: "/approvals",
     search: o.approvals_for_me.count ? {} : { whose: "all" },
   },
   {
-    word: "Failed, 24 h",
+    word: WORD.failed,
     n: o.unsuccessful_24h.count,
     tone: "wrong",
     to: "/runs",
     search: failures(o),
     hours: o.hours.map((h) => h.failed),
   },
-  { word: "Stuck", n: o.stuck.count, to: "/runs", search: { status: "stuck" } },
-  { word: "Retrying", n: o.retrying.count, tone: "retry", to: "/runs", search: { status: "retrying" } },
-  { word: "Running", n: o.running.count, to: "/runs", search: { status: "running" } },
+  { word: WORD.stuck, n: o.stuck.count, to: "/runs", search: { status: "stuck" } },
+  { word: WORD.retrying, n: o.retrying.count, tone: "retry", to: "/runs", search: { status: "retrying" } },
+  { word: WORD.running, n: o.running.count, to: "/runs", search: { status: "running" } },
   {
-    word: "Waiting",
+    word: WORD.waiting,
     n: o.waiting_otherwise.count,
     to: "/runs",
     search: { status: "sleeping,waiting" },
   },
-  { word: "Queued", n: o.queued.count, to: "/runs", search: { status: "queued" } },
-  { word: "Paused", n: o.paused.count, to: "/runs", search: { status: "paused" } },
+  { word: WORD.queued, n: o.queued.count, to: "/runs", search: { status: "queued" } },
+  { word: WORD.paused, n: o.paused.count, to: "/runs", search: { status: "paused" } },
   {
-    word: "Completed, 24 h",
+    word: WORD.completed,
     n: o.completed_24h.count,
     to: "/runs",
     search: { status: "completed", closed_after: since(o.completed_24h) },

@@ -1,10 +1,12 @@
 import { Link } from "@tanstack/react-router";
 import type { Approval, Overview, Run } from "../../api/client";
-import { count, flowTitle, left, plural } from "../../format";
+import { doingOf, messageOf } from "../../doing";
+import { count, flowTitle, plural } from "../../format";
 import { useNow } from "../../live/now";
 import { RiskMark, STATUS, StatusIcon, statusOf } from "../../status";
-import { Ago, Expiry, Progress } from "../Bits";
+import { Ago, Expiry, MANY, Progress } from "../Bits";
 import { Section } from "../Page";
+import { Text } from "../Text";
 import { failures } from "./Figures";
 import classes from "./Overview.module.css";
 
@@ -39,18 +41,24 @@ export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total
 }
 
 /** What a run is at; a viewer, who may not read the name of the step, sees its state. */
-const doing = (r: Run) =>
-  r.current_step ?? (r.status === "queued" ? "starts when a worker is free" : STATUS[statusOf(r)].word);
+function Does({ r }: { r: Run }) {
+  const { what, until } = doingOf(r, useNow());
+  return (
+    <>
+      <Text>{what || STATUS[statusOf(r)].word}</Text>
+      {until && `, ${until}`}
+    </>
+  );
+}
 const OPEN = ["running", "queued", "waiting", "paused", "cancelling"] as const;
 
-/** The newest open runs, and how many there are. */
+/** Some open runs, those that something happens to first, and how many there are. */
 export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview }) {
-  const now = useNow();
   const open = OPEN.reduce((sum, status) => sum + overview[status].count, 0);
   return (
     <Section title="Runs now" note={open ? count(open) : undefined} more="All runs" to="/runs">
       {runs.length ? (
-        <ul>
+        <ul className={classes.few}>
           {runs.map((r) => (
             <li key={r.run_id}>
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
@@ -59,13 +67,16 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
                   <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
                 </span>
                 <span className={`cut muted ${classes.step}`}>
-                  {doing(r)}
-                  {r.waiting_on === "retry" && r.next_at && `, again in ${left(r.next_at, now)}`}
+                  <Does r={r} />
                 </span>
-                <span className="num muted">
+                <span className={classes.bar}>
+                  {r.step_count >= MANY && (
+                    <Progress done={r.steps_done} failed={r.steps_failed} total={r.step_count} />
+                  )}
+                </span>
+                <span className={`num muted ${classes.end}`}>
                   {r.step_count > 0 && `${count(r.steps_done)} of ${count(r.step_count)}`}
                 </span>
-                <Progress done={r.steps_done} failed={r.steps_failed} total={r.step_count} />
               </Link>
             </li>
           ))}
@@ -95,7 +106,9 @@ export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overvi
                 <StatusIcon status={statusOf(r)} />
                 <div className="cut">
                   <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
-                  <span className="cut">{r.status_reason}</span>
+                  <span className="cut" title={r.status_reason ?? undefined}>
+                    <Text>{messageOf(r) ?? ""}</Text>
+                  </span>
                 </div>
                 <span className="num muted">
                   <Ago at={r.closed_at ?? r.created_at} />

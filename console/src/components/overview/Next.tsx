@@ -1,45 +1,47 @@
 import { Link } from "@tanstack/react-router";
 import { Clock, Hourglass, Play, RotateCw } from "lucide-react";
 import type { Overview } from "../../api/client";
-import { clock, day, flowTitle, left, words } from "../../format";
+import { clock, day, left } from "../../format";
 import { useNow } from "../../live/now";
 import { Section } from "../Page";
+import { Text } from "../Text";
+import { foldedNext } from "./due";
 import classes from "./Overview.module.css";
 
 const ROWS = 6;
 const DAY = 86_400_000;
-const NEXT = {
-  approval_expires: { Icon: Hourglass, word: "expires" },
-  retry: { Icon: RotateCw, word: "tries again" },
-  timer: { Icon: Clock, word: "goes on" },
-  start: { Icon: Play, word: "starts" },
-} as const;
+const ICON = { approval_expires: Hourglass, retry: RotateCw, timer: Clock, start: Play } as const;
+
 /** What happens by itself, and when. */
-export function HappensNext({ next }: { next: Overview["next"] }) {
+export function HappensNext({ overview }: { overview: Overview }) {
   const now = useNow();
   const today = (t: string) => Date.parse(t) - now < DAY;
+  const rows = foldedNext(overview.next).slice(0, ROWS);
   return (
-    <Section title="Happens next" className={classes.next}>
-      {next.length ? (
+    <Section title="Happens next">
+      {rows.length ? (
         <ol>
-          {next.slice(0, ROWS).map((n) => {
-            const { Icon, word } = NEXT[n.kind];
+          {rows.map(({ key, kind, at, title, about, approval_id, run_id }) => {
+            const Icon = ICON[kind];
+            const to = run_id
+              ? ({ to: "/runs/$id", params: { id: run_id } } as const)
+              : approval_id
+                ? ({ to: "/approvals/$id", params: { id: approval_id } } as const)
+                : ({ to: "/approvals", search: overview.approvals_for_me.count ? {} : { whose: "all" } } as const);
             return (
-              <li key={`${n.kind}${n.run_id}${n.approval_id}`}>
-                <Link
-                  to={n.approval_id ? "/approvals/$id" : "/runs/$id"}
-                  params={{ id: n.approval_id ?? n.run_id }}
-                  className={classes.event}
-                >
-                  <time dateTime={n.at}>{today(n.at) ? clock(n.at) : day(n.at)}</time>
+              <li key={key}>
+                <Link {...to} className={classes.event}>
+                  <time dateTime={at}>{today(at) ? clock(at) : day(at)}</time>
                   <Icon size={14} strokeWidth={1.9} aria-hidden />
                   <div className="cut">
                     <b>
-                      {n.current_step ?? (n.tool ? (n.tool_title ?? words(n.tool)) : flowTitle(n))} {word}
+                      <Text>{title}</Text>
                     </b>
-                    <span className="cut">{[flowTitle(n), n.reference].filter(Boolean).join(" · ")}</span>
+                    <span className="cut">
+                      <Text>{about}</Text>
+                    </span>
                   </div>
-                  <span className="num muted">in {left(n.at, now)}</span>
+                  <span className="num muted">in {left(at, now)}</span>
                 </Link>
               </li>
             );

@@ -2,6 +2,7 @@ import { ArrowRight, Bot, UserRound, Workflow, Wrench } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Approval, Run } from "../../api/client";
 import type { components } from "../../api/schema";
+import { doingOf } from "../../doing";
 import { ago, flowTitle, left, shortId } from "../../format";
 import type { Offer } from "../../live/offers";
 import type { Search } from "../../router";
@@ -40,7 +41,7 @@ export const ofRun = (r: Run): Hit => ({
   key: r.run_id,
   icon: <StatusIcon status={statusOf(r)} />,
   word: flowTitle(r),
-  more: [r.reference ?? shortId(r.run_id), r.current_step ?? r.status_reason].filter(Boolean).join(" · "),
+  more: [r.reference ?? shortId(r.run_id), doingOf(r, Date.now()).what].filter(Boolean).join(" · "),
   end: ago(r.created_at),
   to: `/runs/${r.run_id}`,
 });

@@ -5,7 +5,7 @@ import * as q from "../../api/queries";
 import { count } from "../../format";
 import { filterOf, type Name } from "../../runs";
 import { ORDER, STATUS, StatusIcon, type Status } from "../../status";
-import { useWorkflowTitle } from "../catalog";
+import { AgentTitle, ToolTitle, WorkflowTitle } from "./Titles";
 import classes from "./Facets.module.css";
 import type { Filter } from "./useFilter";
 import { Text } from "../Text";
@@ -53,6 +53,7 @@ function Section({ filter, name, title, values, more = 0, least, folded, word }:
           <button
             type="button"
             key={v.value}
+            data-zero={v.count === 0 || undefined}
             aria-pressed={chosen.includes(v.value)}
             onClick={() => filter.flip(name, v.value)}
           >
@@ -76,13 +77,13 @@ function Section({ filter, name, title, values, more = 0, least, folded, word }:
 export function Facets({ filter }: { filter: Filter }) {
   const { sort: _, ...values } = filter.values;
   const { data, error } = useQuery({ ...q.runs.facets(filterOf(values)), placeholderData: (old) => old });
-  const title = useWorkflowTitle();
   const states = new Map(data?.state.items.map((i) => [i.value as Status, i.count]));
   const cut = (word: string) => (
     <span className="cut">
       <Text>{word}</Text>
     </span>
   );
+  const named = (title: ReactNode) => <span className={classes.name}>{title}</span>;
   return (
     <>
       {error && !data && <p className={classes.fault}>Counts are not to be had now. The filters work all the same.</p>}
@@ -106,7 +107,7 @@ export function Facets({ filter }: { filter: Filter }) {
         values={data?.workflow.items ?? []}
         more={data?.workflow.more}
         least={data && !data.workflow.complete}
-        word={(w) => cut(title(w))}
+        word={(w) => named(<WorkflowTitle name={w} />)}
       />
       {(Object.keys(FOLDED) as (keyof typeof FOLDED)[]).map((name) => (
         <Section
@@ -118,7 +119,9 @@ export function Facets({ filter }: { filter: Filter }) {
           more={data?.[name].more}
           least={data && !data[name].complete}
           folded
-          word={cut}
+          word={(v) =>
+            name === "agent" ? named(<AgentTitle name={v} />) : name === "tool" ? named(<ToolTitle name={v} />) : cut(v)
+          }
         />
       ))}
     </>

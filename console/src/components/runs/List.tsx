@@ -8,6 +8,7 @@ import { Button, ButtonLink } from "../Button";
 import { useWorkflowTitle } from "../catalog";
 import { Blank } from "../States";
 import { RunRow } from "./RunRow";
+import { AgentTitle, ToolTitle } from "./Titles";
 import type { Filter } from "./useFilter";
 import { Text } from "../Text";
 
@@ -19,7 +20,17 @@ export function Chips({ filter }: { filter: Filter }) {
     filter.values[name]!.map((value) => (
       <Button key={`${name} ${value}`} small onClick={() => filter.flip(name, value)} className={classes.chip}>
         <span className="cut">
-          <Text>{says(name, value, title)}</Text>
+          {name === "agent" ? (
+            <>
+              agent <AgentTitle name={value} />
+            </>
+          ) : name === "tool" ? (
+            <>
+              tool <ToolTitle name={value} />
+            </>
+          ) : (
+            <Text>{says(name, value, title)}</Text>
+          )}
         </span>
         <X size={12} aria-label="remove" />
       </Button>
@@ -44,8 +55,8 @@ export function Nothing({ filter }: { filter: Filter }) {
       </Blank>
     );
   return (
-    <Blank title="No run has started yet" command="agentgrid run start WORKFLOW --watch">
-      <p>What runs, waits and fails will be here.</p>
+    <Blank title="No run has started yet" command="agentgrid run start WORKFLOW --input @input.json --watch">
+      <p>What runs, waits and fails will be here. The page of a workflow has the form for its input.</p>
       <ButtonLink to="/workflows">To the workflows</ButtonLink>
     </Blank>
   );

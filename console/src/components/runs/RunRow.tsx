@@ -1,11 +1,12 @@
 import { Link } from "@tanstack/react-router";
 import { memo } from "react";
 import type { Run } from "../../api/client";
-import { count, flowTitle, left, span, usd } from "../../format";
+import { doingOf } from "../../doing";
+import { count, flowTitle, span, usd } from "../../format";
 import { useNow } from "../../live/now";
 import classes from "../../screens/Runs.module.css";
 import { STATUS, StatusIcon, statusOf } from "../../status";
-import { Ago, Progress } from "../Bits";
+import { Ago, MANY, Progress } from "../Bits";
 import { Text } from "../Text";
 
 const HOUR = 3_600_000;
@@ -13,48 +14,17 @@ const HOUR = 3_600_000;
 /** What it does now, why it failed, or until when it waits: the one thing to know about it. */
 function Says({ r }: { r: Run }) {
   const now = useNow();
-  const s = statusOf(r);
-  const rest = r.next_at ? left(r.next_at, now) : "";
-  if (s === "approval")
-    return (
-      <>
-        <b>
-          <Text>{r.current_step ?? ""}</Text>
-        </b>
-        {r.next_at && (
-          <>
-            , <em data-soon={Date.parse(r.next_at) - now < HOUR || undefined}>{rest} left</em>
-          </>
-        )}
-      </>
-    );
-  if (s === "retrying")
-    return (
-      <>
-        <b>
-          <Text>{r.current_step ?? ""}</Text>
-        </b>{" "}
-        {rest && `again in ${rest}`}
-      </>
-    );
-  if (s === "sleeping")
-    return (
-      <>
-        <b>
-          <Text>{r.current_step ?? ""}</Text>
-        </b>{" "}
-        {rest && `in ${rest}`}
-      </>
-    );
-  if (s === "queued")
-    return (
-      <>
-        {r.start_at && Date.parse(r.start_at) > now
-          ? `starts in ${left(r.start_at, now)}`
-          : "starts when a worker is free"}
-      </>
-    );
-  return <Text>{r.status_reason ?? r.current_step ?? ""}</Text>;
+  const { what, until, at } = doingOf(r, now);
+  if (!until) return <Text>{what}</Text>;
+  const soon = r.waiting_on === "approval" && at && Date.parse(at) - now < HOUR;
+  return (
+    <>
+      <b>
+        <Text>{what}</Text>
+      </b>
+      , <em data-soon={soon || undefined}>{until}</em>
+    </>
+  );
 }
 export const RunRow = memo(function RunRow({ r }: { r: Run }) {
   const s = statusOf(r);
@@ -67,7 +37,7 @@ export const RunRow = memo(function RunRow({ r }: { r: Run }) {
           <Text>{r.reference ?? ""}</Text>
         </span>
       </span>
-      <span className={`cut ${classes.says}`}>
+      <span className={`cut ${classes.says}`} title={r.closed_at ? (r.status_reason ?? undefined) : undefined}>
         <Says r={r} />
       </span>
       <span className={classes.steps}>
@@ -76,13 +46,15 @@ export const RunRow = memo(function RunRow({ r }: { r: Run }) {
             <i className="num">
               {r.steps_done === r.step_count ? count(r.step_count) : `${count(r.steps_done)}/${count(r.step_count)}`}
             </i>
-            {r.steps_done !== r.step_count && (
+            {r.step_count >= MANY && r.steps_done !== r.step_count && (
               <Progress done={r.steps_done} failed={r.steps_failed} total={r.step_count} />
             )}
           </>
         )}
       </span>
-      <span className={classes.fig}>{r.usage && (r.usage.usd != null ? usd(r.usage.usd, 3) : "unpriced")}</span>
+      <span className={classes.fig}>
+        {r.usage && (r.usage.usd == null ? "unpriced" : r.usage.usd > 0 && usd(r.usage.usd, 3))}
+      </span>
       <span className="cut muted">{r.initiator}</span>
       <span className={classes.fig}>
         <Ago at={r.created_at} />

@@ -25,7 +25,7 @@ export function Connection() {
       </p>
     );
   return (
-    <p className={classes.live}>
+    <p className={classes.live} data-state={live.state === "live" ? undefined : "connecting"}>
       <i />
       {live.state === "live" ? "Live" : "Connecting"}{" "}
       <span>{mirror?.lag_seconds != null && `mirror ${mirror.lag_seconds.toFixed(1)} s`}</span>

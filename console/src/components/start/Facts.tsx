@@ -3,7 +3,9 @@ import { Link } from "@tanstack/react-router";
 import { useCallback, useState } from "react";
 import type { Run, WorkflowDetail } from "../../api/client";
 import * as q from "../../api/queries";
+import { doingOf } from "../../doing";
 import { span } from "../../format";
+import { useNow } from "../../live/now";
 import { useEvents, type LiveEvent } from "../../live/stream";
 import { useQueryClient } from "@tanstack/react-query";
 import { STATUS, StatusIcon, statusOf } from "../../status";
@@ -11,6 +13,7 @@ import { Ago, Ident } from "../Bits";
 import { Button } from "../Button";
 import { Section } from "../Page";
 import { Failed, Skeleton } from "../States";
+import { Text } from "../Text";
 import { Changed } from "./Changed";
 import classes from "./Facts.module.css";
 
@@ -21,12 +24,13 @@ type Handler = HandlersOut["queries"][number];
 
 const Row = ({ r }: { r: Run }) => {
   const s = statusOf(r);
+  const { what, until } = doingOf(r, useNow());
   return (
     <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
       <StatusIcon status={s} />
       <span className="cut">{r.reference ?? r.run_id.slice(-8)}</span>
-      <span className="cut muted">
-        {r.status_reason ?? (r.closed_at ? STATUS[s].word : (r.current_step ?? STATUS[s].word))}
+      <span className="cut muted" title={r.status_reason ?? undefined}>
+        <Text>{[what || STATUS[s].word, until].filter(Boolean).join(", ")}</Text>
       </span>
       <span className="num muted">{r.closed_at && span(Date.parse(r.closed_at) - Date.parse(r.created_at))}</span>
       <span className="num muted">
@@ -64,9 +68,7 @@ export function NewestRuns({ workflow, note }: { workflow: string; note?: string
           ))}
         </ul>
       ) : (
-        <p className={classes.none}>
-          It has no run yet. Start one above, or with <code>agentgrid run start {workflow}</code>.
-        </p>
+        <p className={classes.none}>It has no run yet. Start one above.</p>
       )}
     </Section>
   );

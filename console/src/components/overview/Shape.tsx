@@ -1,0 +1,37 @@
+import { Section } from "../Page";
+import { Lines, useLate } from "../States";
+import { WORD } from "./Figures";
+import classes from "./Overview.module.css";
+
+/** The page without what is in it, while that is on its way. */
+export function Shape() {
+  const late = useLate();
+  if (!late) return null;
+  const rows = (title: string, number: number) => (
+    <Section title={title}>
+      <Lines rows={number} />
+    </Section>
+  );
+  return (
+    <div className={classes.page}>
+      <span className="visually-hidden" role="status">
+        Loading
+      </span>
+      <div className={classes.figures}>
+        {Object.values(WORD).map((word) => (
+          <div key={word} className={classes.figure} data-empty>
+            <span>{word}</span>
+            <i />
+          </div>
+        ))}
+      </div>
+      <div className={classes.two}>
+        <div>{rows("Runs now", 6)}</div>
+        <div>
+          {rows("Happens next", 6)}
+          {rows("Failed lately", 4)}
+        </div>
+      </div>
+    </div>
+  );
+}
