@@ -164,11 +164,7 @@ export default function Agents() {
           word="Agents"
           at={(wide ? at : name) ?? ""}
           picked={name !== undefined}
-<<<<<<< HEAD
           entries={items?.map((x) => ({
-=======
-          entries={list.data?.items.map((x) => ({
->>>>>>> main
             key: x.name,
             to: `/agents/${x.name}`,
             title: x.title,

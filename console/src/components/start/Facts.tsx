@@ -16,7 +16,6 @@ import { Failed, Skeleton } from "../States";
 import { Text } from "../Text";
 import { Changed } from "./Changed";
 import classes from "./Facts.module.css";
-import { startCommand } from "./words";
 
 const NEWEST = 8;
 const FEW_VERSIONS = 3;
@@ -43,7 +42,6 @@ const Row = ({ r }: { r: Run }) => {
 /** The newest runs of a workflow, as they are now. */
 export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; note?: string }) {
   const workflow = w.name;
-  const command = startCommand(w);
   const may = w.actions.some((a) => a.verb === "start" && a.allowed);
   const filter = q.runs.list({ workflow: [workflow] }, NEWEST);
   const { data, error, refetch } = useQuery(filter);
@@ -72,20 +70,7 @@ export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; no
           ))}
         </ul>
       ) : (
-<<<<<<< HEAD
-        <p className={classes.none}>
-          It has no run yet.
-          {may && " Start one above"}
-          {may && command && (
-            <>
-              , or with <code>{command}</code>
-            </>
-          )}
-          {may && "."}
-        </p>
-=======
-        <p className={classes.none}>It has no run yet. Start one above.</p>
->>>>>>> main
+        <p className={classes.none}>It has no run yet.{may && " Start one above."}</p>
       )}
     </Section>
   );

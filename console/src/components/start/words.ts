@@ -20,9 +20,3 @@ export function closedLately(w: WorkflowDetail): string | undefined {
   const median = w.lately.p50_seconds;
   return `${words} in 24 h${median === null ? "" : `, ${span(median * 1000)} at the median`}`;
 }
-/** The command that starts it as it is written; nothing where its input must be filled in first. */
-export function startCommand({ name, input_schema: s }: Pick<WorkflowDetail, "name" | "input_schema">) {
-  const start = `agentgrid run start ${name}`;
-  if (s.type === "null") return start;
-  return s.type === "object" && !(s.required as string[] | undefined)?.length ? `${start} --input '{}'` : undefined;
-}
