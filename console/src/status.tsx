@@ -2,15 +2,21 @@ import {
   Ban,
   Bot,
   Check,
+  CircleCheck,
   CircleDashed,
   CircleDot,
   Clock,
+  CornerDownRight,
+  HeartPulse,
   Hourglass,
   LoaderCircle,
   Lock,
+  LogOut,
   Moon,
   Pause,
   RotateCw,
+  Send,
+  ShieldX,
   Sparkles,
   Unplug,
   UserRound,
@@ -19,7 +25,7 @@ import {
   X,
   Zap,
 } from "lucide-react";
-import type { Risk, Run } from "./api/client";
+import type { Command, Risk, Run } from "./api/client";
 import classes from "./status.module.css";
 
 /** One place decides how a state looks: its word, icon and tone. `done` and `idle` are neutral on purpose. */
@@ -84,15 +90,13 @@ export function StatusIcon({ status, size = 14 }: { status: Status; size?: numbe
   );
 }
 
-export function StatusWord({ status }: { status: Status }) {
-  const { word, tone, Icon } = STATUS[status];
-  return (
-    <span className={classes.word} data-tone={tone}>
-      <Icon size={14} strokeWidth={2.1} aria-hidden className={status === "running" ? classes.spin : undefined} />
-      {word}
-    </span>
-  );
-}
+const Word = ({ of: { word, tone, Icon }, spins }: { of: Look; spins?: boolean }) => (
+  <span className={classes.word} data-tone={tone}>
+    <Icon size={14} strokeWidth={2.1} aria-hidden className={spins ? classes.spin : undefined} />
+    {word}
+  </span>
+);
+export const StatusWord = ({ status }: { status: Status }) => <Word of={STATUS[status]} spins={status === "running"} />;
 
 export const KIND = {
   tool: { word: "Tool", Icon: Wrench },
@@ -108,21 +112,33 @@ export const KIND = {
 } as const;
 export type Kind = keyof typeof KIND;
 
+/** What became of a command. Refused and failed went wrong, a proposal needs a person; the rest are facts. */
+export const COMMAND: Record<Command["status"], Look> = {
+  applied: { word: "applied", tone: "done", Icon: Check },
+  superseded: { word: "superseded", tone: "done", Icon: CornerDownRight },
+  pending: { word: "pending", tone: "idle", Icon: CircleDashed },
+  delivered: { word: "delivered", tone: "idle", Icon: Send },
+  proposed: { word: "proposed", tone: "person", Icon: UserRound },
+  refused: { word: "refused", tone: "wrong", Icon: ShieldX },
+  failed: { word: "failed", tone: "wrong", Icon: X },
+};
+
 /** An MCP server, as a worker found it. */
 export const SERVER = {
   ready: { word: "As reviewed", tone: "done", Icon: Check },
   held: { word: "Held", tone: "person", Icon: Lock },
   unreachable: { word: "Not reached", tone: "wrong", Icon: Unplug },
 } satisfies Record<string, Look>;
-export function ServerState({ state }: { state: keyof typeof SERVER }) {
-  const { word, tone, Icon } = SERVER[state];
-  return (
-    <span className={classes.word} data-tone={tone}>
-      <Icon size={14} strokeWidth={2.1} aria-hidden />
-      {word}
-    </span>
-  );
-}
+export const ServerState = ({ state }: { state: keyof typeof SERVER }) => <Word of={SERVER[state]} />;
+
+/** A worker, as its heartbeats tell; `polls` is one that has sent none yet. */
+export const WORKER = {
+  live: { word: "Live", tone: "done", Icon: CircleCheck },
+  stale: { word: "Stale: no heartbeat", tone: "wrong", Icon: HeartPulse },
+  shutting_down: { word: "Shutting down", tone: "idle", Icon: LogOut },
+  polls: { word: "Polls, no heartbeat yet", tone: "done", Icon: CircleCheck },
+} satisfies Record<string, Look>;
+export const WorkerState = ({ state }: { state: keyof typeof WORKER }) => <Word of={WORKER[state]} />;
 
 export const RISK: Record<Risk, { word: string; says: string }> = {
   read: { word: "read", says: "Looks, changes nothing" },

@@ -1,26 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { Check, CircleDashed, CornerDownRight, Send, ShieldX, UserRound, X } from "lucide-react";
 import type { Command } from "../api/client";
 import * as q from "../api/queries";
-import { type Outcome, placeOf, says, type Titles, via, why } from "../audit";
+import { placeOf, says, type Titles, via, why } from "../audit";
 import { clock, exact, shortId, span } from "../format";
 import classes from "../screens/Audit.module.css";
+import { COMMAND } from "../status";
 import { Ident } from "./Bits";
 import { Json } from "./Json";
 import { Failed, Hidden, Skeleton } from "./States";
 
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
-/** What became of a command. Refused and failed went wrong, a proposal needs a person; the rest are facts. */
-const OUTCOMES: Record<Outcome, { Icon: typeof Check; tone?: "wrong" | "person" }> = {
-  applied: { Icon: Check },
-  superseded: { Icon: CornerDownRight },
-  pending: { Icon: CircleDashed },
-  delivered: { Icon: Send },
-  proposed: { Icon: UserRound, tone: "person" },
-  refused: { Icon: ShieldX, tone: "wrong" },
-  failed: { Icon: X, tone: "wrong" },
-};
 
 function Details({ id }: { id: string }) {
   const { data: c, error, refetch } = useQuery(q.commands.one(id));
@@ -72,7 +62,7 @@ interface Props {
 }
 /** One line of the log: when, who, did what and why, on what, what became of it. It opens to everything that is kept. */
 export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
-  const { Icon, tone } = OUTCOMES[c.status];
+  const { word, Icon, tone } = COMMAND[c.status];
   const place = placeOf(c);
   const reason = why(c);
   return (
@@ -101,7 +91,7 @@ export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
         </span>
         <span className={classes.outcome} data-tone={tone}>
           <Icon size={13} strokeWidth={2.1} aria-hidden />
-          {c.status}
+          {word}
           {c.settled_at && c.delivered_at && <em>{span(Date.parse(c.settled_at) - Date.parse(c.created_at))}</em>}
         </span>
         <span className="muted">{via(c)}</span>

@@ -90,8 +90,8 @@ export function useLate() {
   }, []);
   return late;
 }
-export const Lines = ({ rows, inset }: { rows: number; inset?: boolean }) => (
-  <div className={classes.skeleton} data-inset={inset} aria-hidden>
+export const Lines = ({ rows }: { rows: number }) => (
+  <div className={classes.skeleton} aria-hidden>
     {Array.from({ length: rows }, (_, i) => (
       <i key={i} style={{ width: `${88 - ((i * 29) % 40)}%` }} />
     ))}
@@ -108,9 +108,9 @@ export function Skeleton({
 }) {
   if (!useLate()) return null;
   return (
-    <div role="status">
+    <div className={inset ? classes.inset : undefined} role="status">
       <span className="visually-hidden">Loading</span>
-      <Lines rows={rows} inset={inset} />
+      <Lines rows={rows} />
     </div>
   );
 }

@@ -2,7 +2,7 @@ import { useMediaQuery } from "@mantine/hooks";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { Ban, Bot, Pencil, Power } from "lucide-react";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import type { Agent, AgentDetail } from "../api/client";
 import * as q from "../api/queries";
 import { Calls } from "../components/agent/Calls";
@@ -101,7 +101,7 @@ function Open({ agent: a }: { agent: AgentDetail }) {
         }
         facts={[
           <>
-            Version {short(a.version)}
+            Version <code>{short(a.version)}</code>
             {a.active && `, ${moment(a.active.created_at, now)}`} {a.chosen_by ? `by ${a.chosen_by}` : "from code"}
           </>,
           a.models.join(", ") || "the worker’s default model",
@@ -141,8 +141,8 @@ export default function Agents() {
   const { name } = useParams({ strict: false }) as { name?: string };
   const list = useQuery(q.agents.list());
   const wide = useMediaQuery("(min-width: 821px)", matchMedia("(min-width: 821px)").matches);
-  const items = list.data?.items ?? [];
-  const at = name ?? items[0]?.name;
+  const items = useMemo(() => list.data?.items.toSorted((a, b) => a.title.localeCompare(b.title)), [list.data]);
+  const at = name ?? items?.[0]?.name;
   const one = useQuery({ ...q.agents.one(at ?? ""), enabled: at !== undefined });
   const crumbs = name ? [{ word: "Agents", to: "/agents" }, { word: one.data?.title ?? name }] : [{ word: "Agents" }];
   if (list.error && !list.data)
@@ -155,7 +155,7 @@ export default function Agents() {
   return (
     <>
       <Bar crumbs={crumbs}>{one.data && (wide || name) && <Verbs key={one.data.name} agent={one.data} />}</Bar>
-      {list.data && !items.length ? (
+      {items && !items.length ? (
         <Blank icon={<Bot size={20} />} title="No agent is registered yet" command="agentgrid worker">
           <p>A worker registers the agents of its project when it starts.</p>
         </Blank>
@@ -164,7 +164,7 @@ export default function Agents() {
           word="Agents"
           at={(wide ? at : name) ?? ""}
           picked={name !== undefined}
-          entries={list.data?.items.map((x) => ({
+          entries={items?.map((x) => ({
             key: x.name,
             to: `/agents/${x.name}`,
             title: x.title,

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import * as q from "../api/queries";
 import { Bar, Scroll } from "../components/Page";
+import { Skeleton } from "../components/States";
 import { Keys } from "../components/settings/Keys";
 import { Principals } from "../components/settings/Principals";
 import { SigningKeys } from "../components/settings/SigningKeys";
@@ -17,7 +18,15 @@ export default function Settings() {
   const url = useSearch({ strict: false }) as Search;
   const go = useNavigate();
   const { data: me } = useQuery(q.me.me());
-  if (!me) return <Bar crumbs={[{ word: "Settings" }]} />;
+  if (!me)
+    return (
+      <>
+        <Bar crumbs={[{ word: "Settings" }]} />
+        <Scroll>
+          <Skeleton rows={8} />
+        </Scroll>
+      </>
+    );
   const administers = me.permissions.includes("administer");
   const view: View = url.view && url.view in VIEWS ? (url.view as View) : "you";
   return (

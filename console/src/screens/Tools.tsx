@@ -61,11 +61,13 @@ function Row({ tool: t, open, trouble }: { tool: Tool; open: boolean; trouble: T
       </span>
       <RiskMark risk={t.risk} />
       <Rule tool={t} trouble={trouble} />
-      <span className={classes.fig}>{calls ? count(calls) : "–"}</span>
-      <span className={classes.fig} data-bad={failed > 0 || undefined}>
-        {failed ? count(failed) : "–"}
+      <span className={classes.fig} data-none={!calls || undefined}>
+        {count(calls)}
       </span>
-      <span className={classes.fig}>{p95_seconds === null ? "–" : span(p95_seconds * 1000)}</span>
+      <span className={classes.fig} data-bad={failed > 0 || undefined}>
+        {failed > 0 && count(failed)}
+      </span>
+      <span className={classes.fig}>{p95_seconds !== null && span(p95_seconds * 1000)}</span>
     </Link>
   );
 }
@@ -145,7 +147,13 @@ function ToServers() {
   const { data } = useQuery(q.mcpServers.list());
   const wrong = data?.items.filter((s) => s.state !== "ready").length;
   return (
-    <ButtonLink to="/tools" search={{ view: "mcp" }} look="quiet" icon={<Plug size={14} aria-hidden />}>
+    <ButtonLink
+      to="/tools"
+      search={{ view: "mcp" }}
+      look="quiet"
+      icon={<Plug size={14} aria-hidden />}
+      aria-label={wrong ? `MCP servers, ${wrong} can’t be used` : "MCP servers"}
+    >
       <span className={classes.servers}>MCP servers</span>
       {!!wrong && <em className={classes.held}>{wrong}</em>}
     </ButtonLink>

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { CircleAlert, CircleCheck, CloudOff, Cpu, HeartPulse, LogOut } from "lucide-react";
+import { CircleAlert, CloudOff, Cpu } from "lucide-react";
 import { useState } from "react";
 import * as q from "../api/queries";
 import type { TaskQueue, Worker } from "../api/queries/workers";
@@ -11,6 +11,7 @@ import { Bar, Scroll, Section } from "../components/Page";
 import { Blank, Failed, Skeleton, Strip } from "../components/States";
 import { count, moment, plural } from "../format";
 import { useNow } from "../live/now";
+import { WorkerState } from "../status";
 import classes from "./Workers.module.css";
 
 /** A worker, or something that polls and has sent no heartbeat yet. */
@@ -20,16 +21,9 @@ interface Row {
   worker?: Worker;
   polls: string[];
 }
-const STATES = {
-  live: { word: "Live", Icon: CircleCheck, tone: undefined },
-  stale: { word: "Stale: no heartbeat", Icon: HeartPulse, tone: "wrong" },
-  shutting_down: { word: "Shutting down", Icon: LogOut, tone: undefined },
-  polls: { word: "Polls, no heartbeat yet", Icon: CircleCheck, tone: undefined },
-} as const;
-
 const POLLS: Record<string, string> = { "activity,workflow": "both", activity: "activities", workflow: "workflows" };
 /** The digest of its code, without the name of its grid. */
-const buildOf = (w: Worker | undefined) => w?.build?.split(".").at(-1)!.slice(0, 8) ?? "–";
+const buildOf = (w: Worker | undefined) => w?.build?.split(".").at(-1)!.slice(0, 8);
 
 /** Workers first as they are known; then who polls without being known. */
 function rowsOf(queue: TaskQueue | undefined, workers: Worker[]): Row[] {
@@ -49,7 +43,7 @@ function rowsOf(queue: TaskQueue | undefined, workers: Worker[]): Row[] {
 }
 
 function Slots({ slots, word }: { slots: Worker["activity_slots"]; word: string }) {
-  if (!slots) return <span className="muted">–</span>;
+  if (!slots) return null;
   const total = slots.used + slots.available;
   return (
     <span className={classes.slots} title={`${slots.used} of ${total} ${word} slots in use`}>
@@ -64,7 +58,6 @@ function Slots({ slots, word }: { slots: Worker["activity_slots"]; word: string 
 }
 function WorkerRow({ row }: { row: Row }) {
   const w = row.worker;
-  const { word, Icon, tone } = STATES[w?.status ?? "polls"];
   return (
     <tr>
       <th scope="row">
@@ -78,14 +71,9 @@ function WorkerRow({ row }: { row: Row }) {
         </div>
       </th>
       <td data-word="State">
-        <span className={classes.state} data-tone={tone}>
-          <Icon size={14} aria-hidden />
-          {word}
-        </span>
+        <WorkerState state={w?.status ?? "polls"} />
       </td>
-      <td data-word="Heartbeat">
-        {w?.last_heartbeat_at ? <Ago at={w.last_heartbeat_at} /> : <span className="muted">–</span>}
-      </td>
+      <td data-word="Heartbeat">{w?.last_heartbeat_at && <Ago at={w.last_heartbeat_at} />}</td>
       <td data-word="Activities">
         <Slots slots={w?.activity_slots ?? null} word="activity" />
       </td>
@@ -98,7 +86,7 @@ function WorkerRow({ row }: { row: Row }) {
       <td data-word="Build" className="muted" title={w?.build ?? undefined}>
         {buildOf(w)}
       </td>
-      <td data-word="Started">{w?.started_at ? <Ago at={w.started_at} /> : <span className="muted">–</span>}</td>
+      <td data-word="Started">{w?.started_at && <Ago at={w.started_at} />}</td>
     </tr>
   );
 }
@@ -117,14 +105,14 @@ function Names({
 }) {
   const [all, setAll] = useState(false);
   if (!names.length) return null;
-  const shown = all ? names : names.slice(0, FEW);
+  const sorted = names.map((name) => ({ name, title: titled(name) })).sort((a, b) => a.title.localeCompare(b.title));
   return (
     <div>
       <dt>{plural(names.length, word)}</dt>
       <dd>
-        {shown.map((n) => (
-          <Link key={n} to={to} params={{ name: n }}>
-            {titled(n)}
+        {sorted.slice(0, all ? undefined : FEW).map(({ name, title }) => (
+          <Link key={name} to={to} params={{ name }}>
+            {title}
           </Link>
         ))}
         {names.length > FEW && (
@@ -137,10 +125,9 @@ function Names({
   );
 }
 
-function Queue({ queue, workers, name }: { queue?: TaskQueue; workers: Worker[]; name: string }) {
+function Queue({ queue, rows, name }: { queue?: TaskQueue; rows: Row[]; name: string }) {
   const workflow = useWorkflowTitle();
   const tool = useToolTitle();
-  const rows = rowsOf(queue, workers);
   const alone = queue && !queue.served;
   return (
     <Section title={name} note={queue && `${plural(queue.open_runs, "open run")}`}>
@@ -198,14 +185,27 @@ export default function Workers() {
   const error = queues.error ?? workers.error;
   const old = error && queues.data && workers.data;
   const again = () => void Promise.all([queues.refetch(), workers.refetch()]);
-  const live = known.filter((w) => w.status === "live").length;
+  const tables = names.map((name) => {
+    const queue = queues.data?.items.find((x) => x.name === name);
+    return {
+      name,
+      queue,
+      rows: rowsOf(
+        queue,
+        known.filter((w) => w.task_queue === name),
+      ),
+    };
+  });
+  const states = tables.flatMap((t) => t.rows.map((r) => r.worker?.status ?? "polls"));
+  // One that polls is at work before its first heartbeat.
+  const live = states.filter((s) => s === "live" || s === "polls").length;
   return (
     <>
       <Bar crumbs={[{ word: "Workers" }]}>
-        {workers.data && (
+        {queues.data && workers.data && (
           <span className="muted">
             {plural(live, "live worker")}
-            {known.length > live && `, ${count(known.length - live)} not`}
+            {states.length > live && `, ${count(states.length - live)} not live`}
           </span>
         )}
       </Bar>
@@ -228,13 +228,8 @@ export default function Workers() {
           </Blank>
         ) : (
           <div className={classes.page} data-old={old || undefined}>
-            {names.map((name) => (
-              <Queue
-                key={name}
-                name={name}
-                queue={queues.data.items.find((x) => x.name === name)}
-                workers={known.filter((w) => w.task_queue === name)}
-              />
+            {tables.map((t) => (
+              <Queue key={t.name} {...t} />
             ))}
           </div>
         )}

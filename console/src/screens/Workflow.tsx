@@ -43,11 +43,20 @@ export default function Workflow() {
   const { data: all, error, refetch } = useQuery(q.workflows.list());
   const sorted = useMemo(() => all?.items.toSorted((a, b) => a.title.localeCompare(b.title)), [all]);
   const shown = name ?? sorted?.[0]?.name;
-  if (!all)
+  if (error && !all)
     return (
       <>
         <Bar crumbs={[{ word: "Workflows" }]} />
-        {error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={8} />}
+        <Failed error={error} reset={() => void refetch()} />
+      </>
+    );
+  if (!shown && !all)
+    return (
+      <>
+        <Bar crumbs={[{ word: "Workflows" }]} />
+        <Catalog word="Workflows" at="" picked={false} entries={undefined}>
+          <Skeleton rows={8} />
+        </Catalog>
       </>
     );
   if (!shown)
@@ -59,12 +68,12 @@ export default function Workflow() {
         </Blank>
       </>
     );
-  return <One key={shown} name={shown} chosen={!!name} entries={sorted!.map((w) => entryOf(w, now))} />;
+  return <One key={shown} name={shown} chosen={!!name} entries={sorted?.map((w) => entryOf(w, now))} />;
 }
 
-function One({ name, chosen, entries }: { name: string; chosen: boolean; entries: ReturnType<typeof entryOf>[] }) {
+function One({ name, chosen, entries }: { name: string; chosen: boolean; entries?: ReturnType<typeof entryOf>[] }) {
   const { data: w, error, refetch } = useQuery(q.workflows.one(name));
-  const title = w?.title ?? entries.find((e) => e.key === name)?.title ?? name;
+  const title = w?.title ?? entries?.find((e) => e.key === name)?.title ?? name;
   return (
     <>
       <Bar crumbs={chosen ? [{ word: "Workflows", to: "/workflows" }, { word: title }] : [{ word: "Workflows" }]}>
@@ -88,12 +97,12 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
   const { data: workers } = useQuery({ ...q.workflows.serving(w.task_queue), enabled: !!w.served, retry: false });
   const served =
     w.served === false
-      ? "no worker serves it"
+      ? "No worker serves it"
       : w.served === null
-        ? "whether a worker serves it isn’t known"
+        ? "Whether a worker serves it isn’t known"
         : workers
-          ? `served by ${plural(workers, "worker")}`
-          : "served";
+          ? `Served by ${plural(workers, "worker")}`
+          : "Served";
   const version = w.versions.find((v) => v.version === w.version);
   return (
     <>
@@ -124,7 +133,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
         <Start workflow={w} workers={workers} />
       </Section>
       <Figures workflow={w.name} />
-      <NewestRuns workflow={w.name} note={closedLately(w)} />
+      <NewestRuns workflow={w} note={closedLately(w)} />
       {w.handlers && <Handlers handlers={w.handlers} />}
       <Versions workflow={w} />
     </>

@@ -11,7 +11,7 @@ import classes from "../Diff.module.css";
 import { useAway } from "../States";
 
 /** A digest in short; a version that an operator made has a short name already. */
-export const short = (version: string) => (/^[0-9a-f]{12,}$/.test(version) ? version.slice(0, 7) : version);
+export const short = (version: string) => (/^[0-9a-f]{12,}$/.test(version) ? version.slice(0, 8) : version);
 
 /** All versions, what the chosen one changed, and the way back to it. */
 export function Versions({ agent }: { agent: AgentDetail }) {
@@ -38,9 +38,7 @@ export function Versions({ agent }: { agent: AgentDetail }) {
                 {v.note || (v.source === "code" ? "From code" : "Without a note")}
                 {v.version === agent.version && <em>in use</em>}
               </span>
-              <i>
-                {v.created_by ?? "code"}, {ago(v.created_at, now)}
-              </i>
+              <i>{[v.created_by ?? (v.note && "code"), ago(v.created_at, now)].filter(Boolean).join(", ")}</i>
             </button>
           </li>
         ))}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fields, lines, type Version } from "./diff";
+import { fields, instructions, lines, unwrapped, type Version } from "./diff";
 import { bodyOf } from "./draft";
 
 const version: Version = {
@@ -33,6 +33,19 @@ describe("lines", () => {
         .map(([, t]) => t)
         .join("\n");
     expect([of("+"), of("-")]).toEqual([a, b]);
+  });
+});
+describe("instructions", () => {
+  it("joins lines that were wrapped, and no others", () => {
+    expect(
+      unwrapped(
+        "Refund only what is\nasked for.\n\nThen:\n- read\n  twice\n- reply\n1. end\n# Tone\nBe kind,\nbe brief.",
+      ),
+    ).toBe("Refund only what is asked for.\n\nThen:\n- read\n  twice\n- reply\n1. end\n# Tone\nBe kind, be brief.");
+  });
+  it("shows line breaks where nothing else changed", () => {
+    expect(instructions("one\ntwo", "one two")).toContainEqual(["+", "one two"]);
+    expect(instructions("one\ntwo", "one\ntwo")).toEqual([["=", "one two"]]);
   });
 });
 describe("fields", () => {

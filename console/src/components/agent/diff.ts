@@ -35,6 +35,26 @@ export function lines(before: string, after: string): Line[] {
   return found;
 }
 
+/** A line that begins something of its own: a point of a list, a heading, a quote, a table, a tag, code. */
+const OWN = /^(\s|[-*+•#>|<`]|\d+[.)])/;
+/** Ends with its line, whatever follows. */
+const ALONE = /^\s*[#<|`]/;
+/** A text whose source is wrapped at some width, with each paragraph as one line. */
+export function unwrapped(text: string): string {
+  const found: string[] = [];
+  for (const line of text.split("\n")) {
+    const last = found.at(-1);
+    if (!last?.trim() || !line.trim() || OWN.test(line) || ALONE.test(last)) found.push(line);
+    else found[found.length - 1] = `${last.trimEnd()} ${line}`;
+  }
+  return found.join("\n");
+}
+/** What two versions of instructions differ in: paragraph by paragraph; by line where only line breaks changed. */
+export function instructions(before: string, after: string): Line[] {
+  const found = lines(unwrapped(before), unwrapped(after));
+  return before !== after && found.every(([sign]) => sign === "=") ? lines(before, after) : found;
+}
+
 export const LIMITS: Record<keyof Limits, { word: string; unit: string }> = {
   usd: { word: "Cost", unit: "USD" },
   requests: { word: "Model turns", unit: "turns" },

@@ -42,7 +42,7 @@ function KeyRow({ k, onRevoke }: { k: Key; onRevoke(): void }) {
         )}
       </span>
       {live ? (
-        <Button small disabled={away} onClick={onRevoke}>
+        <Button look="quiet" small disabled={away} onClick={onRevoke}>
           Revoke
         </Button>
       ) : (

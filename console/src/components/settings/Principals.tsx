@@ -1,16 +1,16 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { useNavigate } from "@tanstack/react-router";
 import { Bot, Cog, UserRound } from "lucide-react";
 import { useState } from "react";
 import * as q from "../../api/queries";
 import type { Principal } from "../../api/queries/principals";
 import { moment } from "../../format";
 import { useNow } from "../../live/now";
-import { Button } from "../Button";
 import { Confirm } from "../Confirm";
 import { Section } from "../Page";
 import { Failed, Skeleton, useAway } from "../States";
 import { More } from "./More";
+import { RowMenu } from "./RowMenu";
 import classes from "./Settings.module.css";
 
 const KINDS: Record<string, { word: string; Icon: typeof Bot }> = {
@@ -21,6 +21,7 @@ const KINDS: Record<string, { word: string; Icon: typeof Bot }> = {
 function Who({ p, me, onAct }: { p: Principal; me: string | undefined; onAct(): void }) {
   const now = useNow();
   const away = useAway();
+  const go = useNavigate();
   const { word, Icon } = KINDS[p.kind] ?? KINDS.service!;
   const more = [
     p.groups.length && `groups ${p.groups.join(", ")}`,
@@ -37,12 +38,13 @@ function Who({ p, me, onAct }: { p: Principal; me: string | undefined; onAct(): 
         <b>{p.name}</b> {p.name === me && <em>you</em>} {p.disabled && <em>disabled</em>}
         <span className="muted cut">{[p.roles.join(", ") || "no roles", ...more].join(" · ")}</span>
       </div>
-      <Link to="/settings" search={{ view: "keys", principal: p.name }} className="link">
-        Keys
-      </Link>
-      <Button small disabled={away} onClick={onAct}>
-        {p.disabled ? "Enable" : "Disable"}
-      </Button>
+      <RowMenu
+        of={p.name}
+        acts={[
+          { word: "Its keys", act: () => void go({ to: "/settings", search: { view: "keys", principal: p.name } }) },
+          { word: p.disabled ? "Enable" : "Disable", act: onAct, disabled: away },
+        ]}
+      />
     </li>
   );
 }

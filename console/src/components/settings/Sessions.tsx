@@ -40,7 +40,7 @@ export function Sessions({ principal }: { principal: string }) {
               <span className="muted num">
                 used <Ago at={s.last_used_at} />
               </span>
-              <Button small disabled={away} onClick={() => setEnding(s)}>
+              <Button look="quiet" small disabled={away} onClick={() => setEnding(s)}>
                 {s.current ? "Sign out" : "End"}
               </Button>
             </li>

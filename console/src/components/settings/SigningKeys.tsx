@@ -5,10 +5,10 @@ import type { SigningKey } from "../../api/queries/signing_keys";
 import { moment, plural } from "../../format";
 import { useNow } from "../../live/now";
 import { Ident } from "../Bits";
-import { Button } from "../Button";
 import { Confirm } from "../Confirm";
 import { Section } from "../Page";
 import { Failed, Skeleton, useAway } from "../States";
+import { RowMenu } from "./RowMenu";
 import classes from "./Settings.module.css";
 
 type Verb = "retire" | "revoke";
@@ -57,19 +57,17 @@ export function SigningKeys() {
                     .join(" · ")}
                 </span>
               </div>
-              {(["retire", "revoke"] as const).map((verb) => (
-                <Button
-                  key={verb}
-                  small
-                  disabled={
-                    away || k.status === "revoked" || (verb === "retire" && (k.in_use || k.status === "retired"))
-                  }
-                  title={verb === "retire" && k.in_use ? "A process of the API signs with it" : undefined}
-                  onClick={() => setAsked({ key: k, verb })}
-                >
-                  {VERBS[verb].word}
-                </Button>
-              ))}
+              {k.status !== "revoked" && (
+                <RowMenu
+                  of={k.key_id}
+                  acts={(["retire", "revoke"] as const).map((verb) => ({
+                    word: VERBS[verb].word,
+                    act: () => setAsked({ key: k, verb }),
+                    disabled: away || (verb === "retire" && (k.in_use || k.status === "retired")),
+                    title: verb === "retire" && k.in_use ? "A process of the API signs with it" : undefined,
+                  }))}
+                />
+              )}
             </li>
           ))}
         </ul>

@@ -40,7 +40,9 @@ const Row = ({ r }: { r: Run }) => {
   );
 };
 /** The newest runs of a workflow, as they are now. */
-export function NewestRuns({ workflow, note }: { workflow: string; note?: string }) {
+export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; note?: string }) {
+  const workflow = w.name;
+  const may = w.actions.some((a) => a.verb === "start" && a.allowed);
   const filter = q.runs.list({ workflow: [workflow] }, NEWEST);
   const { data, error, refetch } = useQuery(filter);
   const queries = useQueryClient();
@@ -68,7 +70,7 @@ export function NewestRuns({ workflow, note }: { workflow: string; note?: string
           ))}
         </ul>
       ) : (
-        <p className={classes.none}>It has no run yet. Start one above.</p>
+        <p className={classes.none}>It has no run yet.{may && " Start one above."}</p>
       )}
     </Section>
   );
@@ -135,7 +137,7 @@ export function Versions({ workflow: w }: { workflow: WorkflowDetail }) {
         {shown.map((v) => (
           <li key={v.version}>
             <Ident id={v.version} show={v.version.slice(0, 8)} />
-            <span className="cut">{v.version === w.version ? "starts use it" : ""}</span>
+            <span className="cut">{v.version === w.version ? "in use" : ""}</span>
             <code className="cut muted" title={v.build}>
               {v.build}
             </code>

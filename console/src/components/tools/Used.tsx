@@ -7,7 +7,7 @@ const callsOf = ({ calls, failed, p95_seconds }: ToolDetail["last_24h"]) =>
   [
     plural(calls, "call"),
     failed && `${count(failed)} failed`,
-    p95_seconds !== null && `95 of 100 within ${span(p95_seconds * 1000)}`,
+    p95_seconds !== null && `p95 ${span(p95_seconds * 1000)}`,
   ]
     .filter(Boolean)
     .join(", ");
@@ -16,8 +16,9 @@ export function Used({ tool }: { tool: ToolDetail }) {
   const now = useNow();
   return (
     <section>
-      <h3>Use</h3>
-      <p className="muted">In runs that you may see.</p>
+      <h3>
+        Use <span>in runs that you may see</span>
+      </h3>
       <dl>
         <dt>24 hours</dt>
         <dd>{callsOf(tool.last_24h)}</dd>
