@@ -89,7 +89,7 @@ async def test_of_thousands_of_steps_those_in_sight_are_in_the_page_and_new_ones
 
 
 async def test_a_run_is_read_as_timeline_graph_and_history_and_decided_in_place(page_of: Pages, stack: Stack):
-    run_id, approval = await stack.refund("T-1053", reference=f"ref-{uuid.uuid4().hex[:8]}")
+    run_id, approval = await stack.refund("T-1038", reference=f"ref-{uuid.uuid4().hex[:8]}")
     page = await page_of("operator", f"/runs/{run_id}")
     side = page.get_by_role("complementary", name="Step Refund ticket")
     await expect(side.get_by_role("region", name="Approval")).to_contain_text("You can’t decide this")

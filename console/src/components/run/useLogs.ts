@@ -74,8 +74,11 @@ export function useLogs(run_id: string, filter: LogFilter): Lines {
       [follow],
     ),
   );
+  const before = useRef(state);
   useEffect(() => {
-    if (state === "live") void follow();
+    const back = state === "live" && before.current === "reconnecting";
+    before.current = state;
+    if (back) void follow();
   }, [state, follow]);
 
   const older = async () => {
