@@ -64,7 +64,7 @@ export function shown(p: Property | undefined, value: unknown): string {
     return value.join(", ");
   return escaped(JSON.stringify(value, null, 2));
 }
-/** The arguments without a value, of which nothing else is to be said: no change, no difference from the last time, no fault. */
+/** The arguments that are empty and unremarkable: not edited, the same as last time, without a fault. */
 export function emptyOf(values: Arguments, ...beside: (Record<string, unknown> | undefined)[]): string[] {
   const found = Object.keys(values).filter((n) => values[n] === null && beside.every((b) => own(b, n) == null));
   return found.length > 1 ? found : []; // one has room in a row of its own
