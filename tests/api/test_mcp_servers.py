@@ -62,8 +62,9 @@ async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_co
         assert items[0]["changes"] == [change]  # what is no change is left out
         assert items[0]["tools"] == ["news_a"]
         since = items[0]["since"]
-        await report(module_postgres_dsn, "q", held)
         await register(module_postgres_dsn, "q", "news_a")
+        assert [each["name"] for each in (await http.get(PLACE)).json()["items"]] == ["news"]
+        await report(module_postgres_dsn, "q", held)
         (only,) = (await http.get(PLACE)).json()["items"]
         assert (only["name"], only["since"]) == ("news", since)
         assert only["reported_at"] > since
