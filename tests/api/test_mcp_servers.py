@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.api import factories
 from tests.api.conftest import Api
 from tests.conftest import worker_login
 from tests.security.reporting import CATALOG, MCP_SERVERS, document
@@ -98,6 +99,17 @@ async def test_nulls_in_what_a_dishonest_worker_sends_stop_no_list(api: Api, mod
         assert tool["name"] == sent["tools"][0]["name"]
         (odd,) = [each for each in (await http.get(PLACE)).json()["items"] if each["name"] == "odd"]
         assert odd["tools"] == [f"t_{n}" for n in range(500)]
+
+
+async def test_r35_no_worker_makes_another_grids_tool_look_held(api: Api, module_postgres_dsn: str) -> None:
+    """Operators would look for the fault in the wrong project, or review a listing that is none of theirs."""
+    await factories.insert(api.plane.engine, factories.tool("theirs_find", grid="theirs"))
+    await register(module_postgres_dsn, "forging", "mine_find")
+    forged = server("forged", "held", tools=["theirs_find", "mine_find", "not_registered_yet"])
+    await report(module_postgres_dsn, "forging", forged)
+    async with api.client("viewer") as http:
+        (seen,) = [each for each in (await http.get(PLACE)).json()["items"] if each["name"] == "forged"]
+    assert seen["tools"] == ["mine_find", "not_registered_yet"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])

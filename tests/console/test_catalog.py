@@ -223,10 +223,11 @@ async def test_a_held_mcp_server_says_what_changed_in_words_that_do_nothing_and_
 
 
 async def report(stack: Stack, server: dict[str, Any]) -> None:
-    """As another grid's worker reports."""
-    text = json.dumps({"grid": "desk", "task_queue": "desk", "servers": [server]})
+    """As another worker of the tool's grid reports, from a queue of its own."""
     connection = await asyncpg.connect(stack.loop.settings.require_database())
     try:
+        grid = await connection.fetchval("SELECT grid FROM tools WHERE name = $1", TOOL)
+        text = json.dumps({"grid": grid, "task_queue": "desk", "servers": [server]})
         await connection.execute("SELECT agentgrid_mcp_servers($1::json)", text)
     finally:
         await connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,13 +25,15 @@ MAX_TOOLS = 500
 async def list_mcp_servers(session: Session) -> McpServerList:
     """As workers found them. A listing is reviewed and accepted in the project, where it is pinned, so no route changes one."""
     rows = await mcp_servers.worst_first(session, limit=MAX_SERVERS)
-    return McpServerList(items=[_server(row) for row in rows])
+    return McpServerList(items=[_server(row, foreign) for row, foreign in rows])
 
 
-def _server(row: McpServer) -> McpServerOut:
+def _server(row: McpServer, foreign: Sequence[str]) -> McpServerOut:
+    """foreign: tools of other grids, which only a dishonest worker reports as its server's."""
     changes = row.changes if isinstance(row.changes, list) else []
+    tools = [name for name in row.tools[:MAX_TOOLS] if name not in foreign]
     return McpServerOut.model_validate(
-        {**vars(row), "tools": row.tools[:MAX_TOOLS], "changes": [c for c in map(_change, changes[:MAX_CHANGES]) if c]}
+        {**vars(row), "tools": tools, "changes": [c for c in map(_change, changes[:MAX_CHANGES]) if c]}
     )
 
 
