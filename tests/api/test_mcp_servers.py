@@ -65,6 +65,8 @@ async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_co
         await report(module_postgres_dsn, "q", held, server("clock"))
         assert [each["name"] for each in (await http.get(PLACE)).json()["items"]] == ["news", "clock"]
         await register(module_postgres_dsn, "q", "news_a")
+        assert [each["name"] for each in (await http.get(PLACE)).json()["items"]] == ["news"]
+        await report(module_postgres_dsn, "q", held)
         (only,) = (await http.get(PLACE)).json()["items"]
         assert (only["name"], only["since"]) == ("news", since)
         assert only["reported_at"] > since

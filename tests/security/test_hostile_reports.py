@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import httpx
@@ -256,16 +257,19 @@ def test_the_function_accepts_the_catalog_that_a_worker_sends() -> None:
     assert set(catalog.document(Grid("gated", gated), "q")) == set(json.loads(document()))
 
 
-def report(grid: str = MINE, task_queue: str = MINE, *servers: dict[str, object]) -> str:
-    found = {
-        "name": "news",
-        "reached_by": "python3",
-        "tools": ["news_a"],
-        "state": "held",
-        "reason": "r",
-        "changes": [],
-    }
-    return json.dumps({"grid": grid, "task_queue": task_queue, "servers": [found, *servers]})
+NEWS: dict[str, Any] = {
+    "name": "news",
+    "reached_by": "python3",
+    "tools": ["news_a"],
+    "state": "held",
+    "reason": "r",
+    "changes": [],
+}
+READY: dict[str, Any] = {"state": "ready", "reason": ""}
+
+
+def report(grid: str = MINE, task_queue: str = MINE, *servers: dict[str, Any]) -> str:
+    return json.dumps({"grid": grid, "task_queue": task_queue, "servers": [NEWS, *servers]})
 
 
 async def test_r35_a_worker_reports_only_its_own_grids_mcp_servers_and_never_too_much(
@@ -284,8 +288,39 @@ async def test_r35_a_worker_reports_only_its_own_grids_mcp_servers_and_never_too
     with pytest.raises(asyncpg.CheckViolationError):
         await hostile.execute(MCP_SERVERS, report(MINE, MINE, wrong))
     assert [dict(row) for row in await admin.fetch("SELECT * FROM mcp_servers")] == before
+
+
+async def test_r35_a_worker_neither_changes_nor_removes_another_queues_mcp_servers(
+    hostile: asyncpg.Connection, admin: asyncpg.Connection
+) -> None:
+    """It could hide that a server is held by a report that all is as reviewed."""
+    theirs = "SELECT * FROM mcp_servers WHERE task_queue = $1"
+    await admin.execute(MCP_SERVERS, report(MINE, THEIRS))
+    before = [dict(row) for row in await admin.fetch(theirs, THEIRS)]
+    await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [NEWS | READY]}))
+    await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": []}))
+    await hostile.execute(CATALOG, document(tools=[], workflows=[], agents=[]))
+    assert [dict(row) for row in await admin.fetch(theirs, THEIRS)] == before
+    assert await admin.fetchval("SELECT count(*) FROM mcp_servers") == 1
+
+
+async def test_r35_a_flood_of_mcp_servers_keeps_no_more_than_the_last_report_and_spends_the_budget(
+    hostile: asyncpg.Connection, admin: asyncpg.Connection, postgres_dsn: str
+) -> None:
+    names = [NEWS | {"name": str(number), "tools": ["t" * 1_000] * 600} for number in range(2)]
+    for each in names:
+        await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [each]}))
+    (kept,) = await admin.fetch("SELECT name, tools FROM mcp_servers")
+    assert (kept["name"], len(kept["tools"]), len(kept["tools"][0])) == ("1", 500, 255)
     await admin.execute("UPDATE worker_logins SET rate = 1 WHERE grid = $1", MINE)
-    for _ in range(40):
-        await hostile.execute(MCP_SERVERS, report())
-    assert (await refused_of(admin))["dropped"] > 0
-    assert await admin.fetchval("SELECT count(*) FROM mcp_servers") == 2
+    long = json.dumps({"grid": MINE, "task_queue": MINE, "servers": [NEWS | {"name": "2", "reason": "x" * 900_000}]})
+    await hostile.execute(MCP_SERVERS, long)
+    assert (await refused_of(admin))["dropped"] > 50
+    assert await admin.fetchval("SELECT name FROM mcp_servers") == "1"
+
+    everywhere = await asyncpg.connect(await worker_login(postgres_dsn, grid=MINE, queues=("*",)))
+    many = [NEWS | {"name": str(number)} for number in range(100)]
+    reports = [json.dumps({"grid": MINE, "task_queue": f"made-up-{number}", "servers": many}) for number in range(12)]
+    with pytest.raises(asyncpg.ProgramLimitExceededError, match="over 1000 MCP servers"):
+        await everywhere.executemany(MCP_SERVERS, [(each,) for each in reports])
+    await everywhere.close()

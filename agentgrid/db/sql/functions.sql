@@ -313,12 +313,14 @@ END
 $$;
 
 -- What a worker found when it compared its MCP servers with their pins: {"grid", "task_queue", "servers": [...]}, all of them in one report.
+-- The workers of a queue report only for it. A long report costs as much of the login's budget as many short ones.
 CREATE OR REPLACE FUNCTION agentgrid_mcp_servers(p_report json)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_login public.worker_logins := public.agentgrid_login();
     v_grid text := p_report->>'grid';
     v_queue text := p_report->>'task_queue';
+    v_cost integer := 1 + octet_length(p_report::text) / 10000;
 BEGIN
     IF v_grid IS NULL OR (v_login.grid <> '*' AND v_login.grid <> v_grid) THEN
         RAISE insufficient_privilege USING
@@ -331,20 +333,25 @@ BEGIN
     IF octet_length(p_report::text) > 1048576 OR json_array_length(p_report->'servers') > 100 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'a report of MCP servers has at most 1 MiB and 100 servers';
     END IF;
-    IF (SELECT s.reports FROM public.agentgrid_spend(v_login, 1, 0, 0, 0) AS s) < 1 THEN
+    IF (public.agentgrid_spend(v_login, v_cost, 0, 0, 0)).reports < v_cost THEN
         RETURN;
     END IF;
+    -- A report names all servers of its queue.
+    DELETE FROM public.mcp_servers AS t WHERE t.grid = v_grid AND t.task_queue = v_queue
+        AND t.name <> ALL (ARRAY(SELECT left(r->>'name', 100) FROM json_array_elements(p_report->'servers') AS r));
+    -- A login that serves every queue can make up queues.
+    IF (SELECT count(*) FROM public.mcp_servers AS t WHERE t.grid = v_grid) > 1000 THEN
+        RAISE program_limit_exceeded USING MESSAGE = format('the grid %L has reported over 1000 MCP servers', v_grid);
+    END IF;
     INSERT INTO public.mcp_servers AS t (grid, name, task_queue, reached_by, tools, state, reason, changes)
-    SELECT v_grid, left(r->>'name', 100), v_queue, left(r->>'reached_by', 300), public.agentgrid_texts(r->'tools'),
-           r->>'state', left(r->>'reason', 2000), r->'changes'
+    SELECT v_grid, left(r->>'name', 100), v_queue, left(r->>'reached_by', 300),
+           ARRAY(SELECT left(n, 255) FROM json_array_elements_text(r->'tools') AS n WHERE n IS NOT NULL LIMIT 500), r->>'state',
+           left(r->>'reason', 2000), r->'changes'
     FROM json_array_elements(p_report->'servers') AS r ORDER BY 2
-    ON CONFLICT (grid, name) DO UPDATE SET
-        task_queue = excluded.task_queue, reached_by = excluded.reached_by, tools = excluded.tools, state = excluded.state,
+    ON CONFLICT (grid, task_queue, name) DO UPDATE SET
+        reached_by = excluded.reached_by, tools = excluded.tools, state = excluded.state,
         reason = excluded.reason, changes = excluded.changes, reported_at = now(),
         since = CASE WHEN t.state = excluded.state AND t.changes::text = excluded.changes::text THEN t.since ELSE now() END;
-    -- A report names all servers of its queue: one with other names each time must not fill the table.
-    DELETE FROM public.mcp_servers AS t WHERE t.grid = v_grid AND t.task_queue = v_queue
-        AND t.name NOT IN (SELECT left(r->>'name', 100) FROM json_array_elements(p_report->'servers') AS r);
     PERFORM pg_notify('agentgrid_catalog', '');
 END
 $$;

@@ -105,14 +105,14 @@ class ToolVersion(SQLModel, table=True):
 
 
 class McpServer(SQLModel, table=True):
-    """An MCP server whose tools a grid has pinned, as its worker last found it. Not registered by code: it changes while the worker runs."""
+    """An MCP server whose tools a grid has pinned, as a worker of the queue last found it. Not registered by code: it changes while the worker runs."""
 
     __tablename__ = "mcp_servers"
     __table_args__ = (CheckConstraint("state IN ('ready', 'held', 'unreachable')", name="state"),)
 
     grid: str = columns.text(primary=True)
+    task_queue: str = columns.text(primary=True)
     name: str = columns.text(primary=True)
-    task_queue: str = columns.text()
     reached_by: str = columns.text()
     tools: list[str] = columns.texts()
     """The names that its tools have here."""

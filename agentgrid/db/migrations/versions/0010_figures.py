@@ -36,8 +36,8 @@ STATEMENTS: tuple[str, ...] = (
     """
     CREATE TABLE mcp_servers (
         grid TEXT NOT NULL,
-        name TEXT NOT NULL,
         task_queue TEXT NOT NULL,
+        name TEXT NOT NULL,
         reached_by TEXT NOT NULL,
         tools TEXT[] DEFAULT '{}' NOT NULL,
         state TEXT NOT NULL,
@@ -45,7 +45,7 @@ STATEMENTS: tuple[str, ...] = (
         changes JSON NOT NULL,
         since TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         reported_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-        CONSTRAINT pk_mcp_servers PRIMARY KEY (grid, name),
+        CONSTRAINT pk_mcp_servers PRIMARY KEY (grid, task_queue, name),
         CONSTRAINT ck_mcp_servers_state CHECK (state IN ('ready', 'held', 'unreachable'))
     )
     """,

@@ -151,7 +151,7 @@ export function Servers({ wide }: { wide: boolean }) {
         ) : data.items.length ? (
           <ul aria-label="MCP servers" className={classes.list}>
             {data.items.map((s) => (
-              <li key={`${s.grid} ${s.name}`}>
+              <li key={`${s.grid} ${s.task_queue} ${s.name}`}>
                 <Row server={s} open={s === at} />
               </li>
             ))}
