@@ -58,7 +58,7 @@ async def overview_of(
             **_figures(found, mine, pending, (now - DAY).astimezone(UTC)),
             hours=_hours(found, now),
             next=[_next(each, shown) for each in due],
-            lists=await lists_of(session, plane, caller, shown, inbox) if lists else None,
+            lists=await lists_of(session, plane, caller, shown, inbox, now) if lists else None,
             conditions=[
                 *await _of_temporal(plane, findings, stale),
                 *_from_tables(findings, before),

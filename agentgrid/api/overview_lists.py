@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agentgrid.api import agent_tools, letters, views
 from agentgrid.api.schemas.overview import (
@@ -27,7 +27,6 @@ from agentgrid.db import (
     agents,
     approval_context,
     approval_urgency,
-    commands,
     runs,
     switches,
     tools,
@@ -58,7 +57,7 @@ _FIRST = (
 
 
 async def lists_of(
-    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, inbox: ApprovalFilter
+    session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, inbox: ApprovalFilter, now: datetime
 ) -> Lists:
     """The first rows of each list. inbox: the approvals that the caller can decide now."""
     scope = caller.principal.workflows
@@ -69,7 +68,6 @@ async def lists_of(
     def row(run: Run) -> RunRow:
         return views.run_row(vars(run), titles.get(run.workflow), shown)
 
-    now = await commands.clock(session)
     urgent = await approval_urgency.most_urgent(session, wanted=inbox, scope=scope, now=now, limit=ROWS)
     context = await approval_context.read(session, urgent)
     return Lists(

@@ -27,7 +27,7 @@ describe("the filter of runs", () => {
   });
   it("drops from the address what it no longer has, and takes no state that there is not", () => {
     expect(urlOf({})).toHaveProperty("status", undefined);
-    expect(valuesOf({ status: "nonsense,failed", view: "x" })).toEqual({ state: ["failed"] });
+    expect(valuesOf({ status: "nonsense,constructor,failed", view: "x" })).toEqual({ state: ["failed"] });
   });
   it("adds to a list, and replaces a single value", () => {
     expect(flipped({ tag: ["a"] }, "tag", "b")).toEqual({ tag: ["a", "b"] });

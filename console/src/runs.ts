@@ -45,7 +45,7 @@ export function valuesOf(url: Search): Values {
     const given = url[IN_URL[name]];
     if (!given) continue;
     const values = LISTS.has(name) ? given.split(",").filter(Boolean).map(plain) : [given];
-    const known = name === "state" ? values.filter((v) => v in STATUS) : values;
+    const known = name === "state" ? values.filter((v) => Object.hasOwn(STATUS, v)) : values;
     if (known.length) found[name] = known;
   }
   return found;

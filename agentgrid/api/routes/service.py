@@ -119,7 +119,7 @@ async def overview(
     caller: Asking,
     shown: Shows,
     lists: Annotated[
-        bool, Query(description="Also the first 6 rows of each list behind the figures, and of the catalog.")
+        bool, Query(description="Also the first rows of the lists behind the figures, and of the catalog.")
     ] = False,
 ) -> Overview:
     """Current counts, what happens next, and what needs attention. With `lists`, all that a first screen shows."""

@@ -110,12 +110,12 @@ class ToolsShown(Out):
 
 
 class Lists(Out):
-    """The first rows of the lists behind the figures, and of the catalog: at most 6 of each."""
+    """The first rows of the lists behind the figures, and of the catalog: at most 6 of each, but 12 open runs."""
 
     started: bool = Field(description="Whether there is a run that the caller may see.")
     approvals: list[ApprovalRow] = Field(description="The most urgent of `approvals_for_me`.")
     open: list[RunRow] = Field(
-        description="At most 12 open runs: those that retry, those that run, then others; the newest first of each."
+        description="Open runs: those that retry, those that run, then others; the newest first of each."
     )
     unsuccessful: list[RunRow] = Field(description="Those of `unsuccessful_24h` that ended last, the last first.")
     workflows: WorkflowsShown

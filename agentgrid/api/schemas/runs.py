@@ -205,9 +205,7 @@ class RunLinks(Out):
 class RunDetail(RunSummary):
     """Everything about a run in one response."""
 
-    workflow_title: str | None = Field(
-        description="Null if the workflow is not registered, and in the response to a start."
-    )
+    workflow_title: str | None = Field(description="Null if the workflow is not registered.")
     namespace: str
     execution_id: str | None
     task_queue: str

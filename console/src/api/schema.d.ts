@@ -4475,7 +4475,7 @@ export interface components {
         };
         /**
          * Lists
-         * @description The first rows of the lists behind the figures, and of the catalog: at most 6 of each.
+         * @description The first rows of the lists behind the figures, and of the catalog: at most 6 of each, but 12 open runs.
          */
         Lists: {
             agents: components["schemas"]["AgentsShown"];
@@ -4486,7 +4486,7 @@ export interface components {
             approvals: components["schemas"]["ApprovalRow"][];
             /**
              * Open
-             * @description At most 12 open runs: those that retry, those that run, then others; the newest first of each.
+             * @description Open runs: those that retry, those that run, then others; the newest first of each.
              */
             open: components["schemas"]["RunRow"][];
             /**
@@ -6064,7 +6064,7 @@ export interface components {
             workflow_id: string;
             /**
              * Workflow Title
-             * @description Null if the workflow is not registered, and in the response to a start.
+             * @description Null if the workflow is not registered.
              */
             workflow_title: string | null;
         };
@@ -6359,7 +6359,7 @@ export interface components {
             workflow_id: string;
             /**
              * Workflow Title
-             * @description Null if the workflow is not registered, and in the response to a start.
+             * @description Null if the workflow is not registered.
              */
             workflow_title: string | null;
         };
@@ -7035,7 +7035,7 @@ export interface components {
             workflow_id: string;
             /**
              * Workflow Title
-             * @description Null if the workflow is not registered, and in the response to a start.
+             * @description Null if the workflow is not registered.
              */
             workflow_title: string | null;
         };
@@ -11028,7 +11028,7 @@ export interface operations {
     overview: {
         parameters: {
             query?: {
-                /** @description Also the first 6 rows of each list behind the figures, and of the catalog. */
+                /** @description Also the first rows of the lists behind the figures, and of the catalog. */
                 lists?: boolean;
             };
             header?: never;

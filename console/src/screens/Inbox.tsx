@@ -107,7 +107,7 @@ export default function Inbox() {
   const phone = useMediaQuery(PHONE, matchMedia(PHONE).matches);
   const go = useNavigate();
   const url = useSearch({ strict: false }) as Search;
-  const whose: Whose = url.whose && url.whose in WHOSE ? (url.whose as Whose) : "me";
+  const whose: Whose = url.whose && Object.hasOwn(WHOSE, url.whose) ? (url.whose as Whose) : "me";
   const [text] = useDebouncedValue(url.q, TYPING);
   const { data, error, refetch } = useQuery(q.approvals.list({ ...LISTS[whose], q: text || undefined }));
   const groups = useMemo(

@@ -28,7 +28,7 @@ export default function Settings() {
       </>
     );
   const administers = me.permissions.includes("administer");
-  const view: View = url.view && url.view in VIEWS ? (url.view as View) : "you";
+  const view: View = url.view && Object.hasOwn(VIEWS, url.view) ? (url.view as View) : "you";
   return (
     <>
       <Bar crumbs={[{ word: "Settings" }]} />

@@ -1,9 +1,9 @@
 /** What was open in this tab, for the palette: nothing of it is kept elsewhere. */
 import type { QueryClient } from "@tanstack/react-query";
+import { Bot, Workflow, Wrench } from "lucide-react";
 import type { ApprovalDetail, RunDetail } from "../../api/client";
 import { words } from "../../format";
 import { ofApproval, ofOffer, ofRun, type Hit } from "./hits";
-import { Bot, Workflow, Wrench } from "lucide-react";
 
 const MOST = 4;
 const KEPT = 12;
@@ -13,21 +13,31 @@ let visited: string[] = [];
 export function visit(path: string) {
   visited = [path, ...visited.filter((p) => p !== path)].slice(0, KEPT);
 }
-/** As far as the console still knows what it was. here: the open page, which is left out. */
+/** As far as the console still knows what it was, and without `here`, the open page. */
 export function recent(queries: QueryClient, here: string): Hit[] {
   const hits = visited.filter((path) => path !== here).map((path) => hit(queries, path));
   return hits.filter((h) => h !== undefined).slice(0, MOST);
 }
+/** The noun and the name in an address; undefined where it has none, or isn't one that can be read. */
+function partsOf(path: string): [string, string] | undefined {
+  const [, noun, id] = path.split("/");
+  try {
+    return noun && id ? [noun, decodeURIComponent(id)] : undefined;
+  } catch {
+    return undefined;
+  }
+}
 function hit(queries: QueryClient, path: string): Hit | undefined {
-  const [, noun, id] = path.split("/").map(decodeURIComponent);
-  if (!id) return undefined;
+  const parts = partsOf(path);
+  if (!parts) return undefined;
+  const [noun, id] = parts;
   const known = queries.getQueryData([noun, id]);
   if (noun === "runs") return known ? ofRun(known as RunDetail) : undefined;
   if (noun === "approvals") return known ? ofApproval(known as ApprovalDetail) : undefined;
-  if (!(noun! in NOUNS)) return undefined;
+  if (!Object.hasOwn(NOUNS, noun)) return undefined;
   const { title = words(id) } = (known as { title?: string } | undefined) ?? {};
   return {
-    ...ofOffer({ word: title, Icon: NOUNS[noun as keyof typeof NOUNS], more: noun!.slice(0, -1) }),
+    ...ofOffer({ word: title, Icon: NOUNS[noun as keyof typeof NOUNS], more: noun.slice(0, -1) }),
     key: path,
     to: path,
   };
