@@ -12,9 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from typer.testing import CliRunner
 
@@ -24,6 +26,8 @@ from agentgrid.cli.main import app
 from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sdk.grid import Grid
+from agentgrid.sdk.json_tools import Declared
+from agentgrid.sdk.toolsets import Found, Toolset
 from agentgrid.sources import mcp_servers, pins
 from agentgrid.sources.pins import Pin, Server
 from agentgrid.worker import mcp_servers as mcp_reports
@@ -324,6 +328,31 @@ async def test_a_report_holds_no_secret_that_the_server_lists_or_its_url_has(
     assert "MCP_KEY" in found.reason
     for url in ("https://a.test:8443/mcp?token=hush", "https://a.test:8443?token=hush", "https://a.test:8443#hush"):
         assert Server(name="test", url=url).program == "https://a.test:8443"
+
+
+async def test_a_report_is_sent_again_after_a_fault_and_not_while_nothing_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ready = Found(name="news", reached_by="uvx", tools=("news_a",), state="ready")
+    looks = [ready, ready, ready, ready, replace(ready, state="held"), None]
+    faults: list[Exception] = [OSError("away"), asyncpg.PostgresError("refused")]
+    sent: list[str] = []
+
+    class News(Toolset):
+        async def look(self) -> Found | None:
+            return looks.pop(0)
+
+    async def send(dsn: str, text: str) -> None:
+        if faults:
+            raise faults.pop()
+        sent.append(json.loads(text)["servers"][0]["state"])
+
+    monkeypatch.setattr(mcp_reports, "_send", send)
+    monkeypatch.setattr(mcp_reports, "EVERY_SECONDS", 0.0)
+    declared = Declared(file="news.py", line=1, module="news")
+    monkeypatch.setattr(Grid, "toolsets", (News("news", tools={}, declared=declared),))
+    await asyncio.wait_for(mcp_reports.report("", Grid("gated", gated), "q"), 5)  # it ends once the code has no server
+    assert sent == ["ready", "held"]
 
 
 def test_a_renamed_tool_changes_the_digest() -> None:
