@@ -13,7 +13,7 @@ const JOINER =
 const PLAIN = /^[\t\n\x20-\x7e\xa0-\xac\xae-\u024f\u2010-\u2027\u2030-\u205e]*$/; // most texts are
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 
-export interface Marked {
+interface Marked {
   text: string;
   /** Why it is marked: it can't be seen, or it looks like another letter. */
   why: "unseen" | "alike";

@@ -120,7 +120,7 @@ export function withSteps(old: Timeline | undefined, changed: Schemas["StepSumma
   return { ...old, steps };
 }
 /** A run as it is now: an event holds its whole row. What only the page of the run has stays as it was. */
-export const withRow = (old: RunDetail | undefined, row: Schemas["RunSummary"]): RunDetail | undefined =>
+const withRow = (old: RunDetail | undefined, row: Schemas["RunSummary"]): RunDetail | undefined =>
   old && { ...old, ...row };
 /** Whether the row says that what it doesn’t hold has changed too: the actions, the approvals, the chain. */
 const TURNS = ["status", "waiting_on", "hold", "approvals_pending"] as const;

@@ -57,13 +57,16 @@ function Behind({ a }: { a: ApprovalDetail }) {
           status={statusOf({ status: a.run_status, waiting_on: a.run_status === "waiting" ? "approval" : null })}
         />
         <span>
-          <b>{flowTitle(a)}</b> {a.reference ?? shortId(a.run_id)}
+          <b>
+            <Text>{flowTitle(a)}</Text>
+          </b>{" "}
+          <Text>{a.reference ?? shortId(a.run_id)}</Text>
         </span>
         <ArrowUpRight size={14} aria-hidden />
       </Link>
       {a.agent && (
         <p className="muted">
-          {agentTitle(a)}
+          <Text>{agentTitle(a)}</Text>
           {a.agent_version && `, version ${a.agent_version.slice(0, 8)}`}
           {a.turn != null && `, turn ${a.turn}`}
         </p>

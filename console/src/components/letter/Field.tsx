@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { asMoney, cents, isMoney, numberOf, typeOf, type Property } from "./schema";
+import { asMoney, cents, isMoney, numberOf, shown, typeOf, type Property } from "./schema";
 
 interface Props {
   id: string;
@@ -65,18 +65,19 @@ function JsonField({ id, value, onChange, onUnread }: Props) {
 /** One argument, to be changed. */
 export function Field(p: Props) {
   const type = typeOf(p.property);
-  if (p.property?.enum)
+  if (p.property?.enum) {
+    // A value that isn't among them is one to choose too: a list without it would show another one instead.
+    const values = p.property.enum.includes(p.value) ? p.property.enum : [p.value, ...p.property.enum];
     return (
-      <select
-        id={p.id}
-        value={String(p.value)}
-        onChange={(e) => p.onChange(p.property!.enum!.find((x) => String(x) === e.target.value))}
-      >
-        {p.property.enum.map((x) => (
-          <option key={String(x)}>{String(x)}</option>
+      <select id={p.id} value={values.indexOf(p.value)} onChange={(e) => p.onChange(values[e.target.selectedIndex])}>
+        {values.map((x, i) => (
+          <option key={i} value={i}>
+            {shown(undefined, x)}
+          </option>
         ))}
       </select>
     );
+  }
   if (type === "boolean")
     return <input id={p.id} type="checkbox" checked={!!p.value} onChange={(e) => p.onChange(e.target.checked)} />;
   if (type === "integer" || type === "number") return <NumberField {...p} />;

@@ -5,7 +5,7 @@ import { ApiError, ask, Away, client, type ApprovalDetail } from "../../api/clie
 import type { Arguments } from "./schema";
 
 export type Verdict = "approved" | "rejected";
-export type Stage = "open" | "sending" | "sent" | "counted" | "elsewhere";
+type Stage = "open" | "sending" | "sent" | "counted" | "elsewhere";
 interface Sent {
   verdict: Verdict;
   comment: string | null;

@@ -49,10 +49,12 @@ function Card({ approval: a }: { approval: ApprovalDetail }) {
   const may = a.actions.some((each) => each.verb === "approve" && each.allowed);
   return (
     <section className={classes.ask} aria-label="Approval">
-      <header>
-        <StatusWord status={a.status === "pending" ? "approval" : "completed"} />
-        {a.status === "pending" && a.expires_at && <Expiry from={a.opened_at} until={a.expires_at} />}
-      </header>
+      {a.status === "pending" && (
+        <header>
+          <StatusWord status="approval" />
+          {a.expires_at && <Expiry from={a.opened_at} until={a.expires_at} />}
+        </header>
+      )}
       <h3>
         <Text>{a.title}</Text>
       </h3>

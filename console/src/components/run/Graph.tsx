@@ -71,7 +71,9 @@ function StepPlace({ data: { row, end }, selected }: NodeProps<Shown>) {
       <b className="cut">
         <Text>{title}</Text>
       </b>
-      <span className="cut">{detail}</span>
+      <span className="cut">
+        <Text>{detail}</Text>
+      </span>
       <Handle type="source" position={Position.Bottom} isConnectable={false} />
     </div>
   );
@@ -123,7 +125,7 @@ export default function Graph({ nodes, folded, usual, end, selected, onSelect }:
       selected: row.key === selected,
       selectable: row.type === "step",
       focusable: row.type === "step",
-      ariaLabel: `${visible(title)}, ${STATUS[statusOf(row)].word}, ${detail}`,
+      ariaLabel: `${visible(title)}, ${STATUS[statusOf(row)].word}, ${visible(detail)}`,
     };
   });
   /** All of it, where it can be read so; else what is selected, or its beginning. */

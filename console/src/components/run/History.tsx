@@ -8,6 +8,7 @@ import { clockMs, exact, flowTitle, moment, words } from "../../format";
 import { Button } from "../Button";
 import { Json } from "../Json";
 import { Failed, Hidden, Skeleton } from "../States";
+import { Text } from "../Text";
 import classes from "./History.module.css";
 
 /** An event of Temporal, as its JSON has it. */
@@ -47,7 +48,9 @@ function Event({ event }: { event: HistoryEvent }) {
           {event.eventTime && clockMs(event.eventTime)}
         </time>
         <b>{typeOf(event)}</b>
-        <span className="cut">{about(event)}</span>
+        <span className="cut">
+          <Text>{about(event)}</Text>
+        </span>
       </button>
       {open && (
         <div className={classes.whole}>
@@ -103,7 +106,11 @@ function Commands({ run }: { run: RunDetail }) {
             </time>
             <span>
               <b>{c.principal}</b> {says(c, titles)}
-              {why(c) && <i>{why(c)}</i>}
+              {why(c) && (
+                <i>
+                  <Text>{why(c) ?? ""}</Text>
+                </i>
+              )}
             </span>
             <Link to="/audit" search={{ q: c.command_id, at: c.command_id }} className="link">
               {c.status}

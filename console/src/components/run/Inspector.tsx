@@ -114,7 +114,7 @@ export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
       {asked.current && step.approval_id && <Ask approval_id={step.approval_id} />}
       {asked.current && !pending && next && (
         <Button look="ink" onClick={onNext}>
-          Next: {run.approvals.find((a) => a.approval_id === next.approval_id)?.title ?? titleOf(next)}
+          Next: <Text>{run.approvals.find((a) => a.approval_id === next.approval_id)?.title ?? titleOf(next)}</Text>
         </Button>
       )}
       <header className={classes.head}>

@@ -18,7 +18,7 @@ const TYPING = 300; // milliseconds after the last letter
 const NEAR = 40; // pixels from the end: new lines keep it in sight
 
 /** Open at the end, and kept there while lines come; where the reader has scrolled away, it stays where it is. */
-function useScroll(lines: Log[] | undefined, place: string) {
+function useScroll(lines: Log[] | undefined, place = "") {
   const list = useRef<HTMLOListElement>(null);
   const seen = useRef({ place: "", first: 0, height: 0, atEnd: true });
   useLayoutEffect(() => {
@@ -61,8 +61,8 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
     ...(words && visible ? { q: words } : {}),
     ...(step ? { execution: step.execution_id, step_event_id: step.event_id } : {}),
   };
-  const { lines, more, older, error } = useLogs(run.run_id, filter);
-  const { list, onScroll } = useScroll(lines, JSON.stringify(filter));
+  const { lines, place, more, older, error } = useLogs(run.run_id, filter);
+  const { list, onScroll } = useScroll(lines, place);
   return (
     <section className={classes.logs} aria-label="Logs">
       <header>
@@ -111,7 +111,7 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
         </p>
       )}
       <ol ref={list} tabIndex={0} aria-label="Log lines" data-calm={lines?.every(isCalm)} onScroll={onScroll}>
-        {more && (
+        {older && (
           <li className={classes.older}>
             <button type="button" className="link" onClick={() => void older()}>
               Older lines

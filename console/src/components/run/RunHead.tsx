@@ -45,7 +45,9 @@ function Details({ run }: { run: RunDetail }) {
           {run.tags.length > 0 && (
             <>
               <dt>Tags</dt>
-              <dd>{run.tags.join(", ")}</dd>
+              <dd>
+                <Text>{run.tags.join(", ")}</Text>
+              </dd>
             </>
           )}
           {run.note && (

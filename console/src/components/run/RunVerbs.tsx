@@ -102,11 +102,13 @@ export function RunVerbs({ run }: { run: RunDetail }) {
           verb={VERBS[asked].word}
           danger={VERBS[asked].danger}
           says={VERBS[asked].says}
-          onClose={() => setAsked(undefined)}
+          onClose={() => {
+            setAsked(undefined);
+            setMessage(""); // no message of one verb goes with another
+          }}
           content={message}
           onConfirm={async (reason, key) => {
             await act(run.run_id, asked, key, { reason, ...(message.trim() ? { message: message.trim() } : {}) });
-            setMessage("");
             void queries.invalidateQueries({ queryKey: ["runs", run.run_id], exact: true });
           }}
         >

@@ -59,7 +59,11 @@ export function Writing({ run_id, steps }: { run_id: string; steps: TimelineStep
               <Text>{w.text}</Text>
             </p>
           </blockquote>
-          {w.tools.length > 0 && <p className={classes.tools}>It asks for {w.tools.join(", ")}</p>}
+          {w.tools.length > 0 && (
+            <p className={classes.tools}>
+              It asks for <Text>{w.tools.join(", ")}</Text>
+            </p>
+          )}
         </figure>
       ))}
     </section>

@@ -1,7 +1,7 @@
 /** The steps of a run as a graph: what began after what had ended. History holds no other order, and claims none. */
 import type { Row } from "../timeline/rows";
 
-export interface Vertex {
+interface Vertex {
   key: string;
   row: Row;
   from: number;

@@ -6,66 +6,64 @@ import { useEvents, useLive, type LiveEvent } from "../../live/stream";
 
 const MOST = 5_000; // lines on the page; all of them are in the download
 
-export interface Lines {
-  lines: Log[] | undefined;
-  /** Whether there are older ones than those. */
+interface Found {
+  /** The run and the filter that the lines are of. */
+  place: string;
+  lines: Log[];
+  /** Whether there are older ones than these. */
   more: boolean;
+}
+export interface Lines extends Partial<Found> {
   error: unknown;
-  older(): Promise<void>;
+  /** Read older lines; missing where there are none, or the page holds enough. */
+  older?(): Promise<void>;
+}
+/** What is read of one place, one request at a time. */
+interface Reading {
+  found?: Found;
+  busy: boolean;
+  /** Something was announced meanwhile. */
+  again: boolean;
 }
 export function useLogs(run_id: string, filter: LogFilter): Lines {
-  const [lines, setLines] = useState<Log[]>();
-  const [more, setMore] = useState(false);
+  const [found, setFound] = useState<Found>(); // of the place before, until the first lines of this one are there
   const [error, setError] = useState<unknown>();
   const place = JSON.stringify([run_id, filter]);
-  const now = useRef({ place, lines, busy: false, again: false });
-  const put = (found: Log[]) => setLines((now.current.lines = found));
+  const now = useRef<Reading>({ busy: false, again: false });
+  const put = (lines: Log[], more: boolean) =>
+    setFound((now.current.found = { place, lines: lines.slice(-MOST), more: more || lines.length > MOST }));
 
   const { state } = useLive();
   const listening = state !== "connecting"; // lines that came before it would be missed, or asked for twice
-  const begin = useCallback(async () => {
-    const mine = now.current;
-    mine.busy = true;
-    try {
-      const found = await logs(run_id, filter, { tail: LINES });
-      if (now.current !== mine) return;
-      put(found);
-      setMore(found.length === LINES);
-      setError(undefined);
-    } catch (e) {
-      if (now.current === mine) setError(e);
-    } finally {
-      mine.busy = false;
-    }
-  }, [place]);
-  /** Ask for what is new, one request at a time; for the first ones, where they did not come. */
+  /** Ask for the last lines, afterwards for what is new. */
   const follow = useCallback(async () => {
     const mine = now.current;
     if (!listening) return;
     if (mine.busy) return void (mine.again = true);
-    if (!mine.lines) await begin();
-    if (!mine.lines) return;
     mine.busy = true;
     try {
       do {
         mine.again = false;
-        const last = mine.lines.at(-1);
-        const found = await logs(run_id, filter, last ? { after: last.log_id } : { tail: LINES });
+        const { lines = [], more = false } = mine.found ?? {};
+        const last = lines.at(-1);
+        const fresh = await logs(run_id, filter, last ? { after: last.log_id } : { tail: LINES });
         if (now.current !== mine) return;
-        if (found.length) put([...mine.lines, ...found].slice(-MOST));
-        if (found.length === LINES) mine.again = true;
+        const full = fresh.length === LINES;
+        if (fresh.length || !mine.found) put([...lines, ...fresh], last ? more : full);
+        mine.again ||= !!last && full;
+        setError(undefined);
       } while (mine.again);
-    } catch {
-      // The next event, or the stream's return, asks again.
+    } catch (e) {
+      // Lines that are here stay: the next event, or the stream's return, asks again.
+      if (now.current === mine && !mine.found) setError(e);
     } finally {
       mine.busy = false;
     }
-  }, [place, listening, begin]);
-  useEffect(() => {
-    now.current = { place, lines: undefined, busy: false, again: false };
-    const mine = now.current;
-    if (listening) void begin().then(() => mine === now.current && mine.again && void follow());
   }, [place, listening]);
+  useEffect(() => {
+    now.current = { busy: false, again: false };
+    void follow();
+  }, [follow]);
   useEvents(
     useCallback(
       (events: LiveEvent[]) => {
@@ -83,12 +81,21 @@ export function useLogs(run_id: string, filter: LogFilter): Lines {
 
   const older = async () => {
     const mine = now.current;
-    const first = mine.lines?.[0];
-    if (!first) return;
-    const found = await logs(run_id, filter, { before: first.log_id });
-    if (now.current !== mine) return;
-    put([...found, ...mine.lines!].slice(0, MOST));
-    setMore(found.length === LINES && mine.lines!.length < MOST);
+    const first = mine.found?.lines[0];
+    if (!first || mine.busy) return;
+    mine.busy = true;
+    try {
+      const earlier = await logs(run_id, filter, { before: first.log_id });
+      if (now.current !== mine) return;
+      put([...earlier, ...mine.found!.lines], earlier.length === LINES);
+      setError(undefined);
+    } catch (e) {
+      if (now.current === mine) setError(e);
+    } finally {
+      mine.busy = false;
+    }
+    if (mine.again && now.current === mine) void follow();
   };
-  return { lines, more, error, older };
+  const some = found?.more && found.lines.length < MOST;
+  return { ...found, error, older: some ? older : undefined };
 }

@@ -36,7 +36,7 @@ function groups(siblings: Node[]): Node[][] {
   }
   return found.flatMap((g) => (g.length < FANOUT ? g.map((n) => [n]) : [g]));
 }
-export function fanoutOf(nodes: Node[], now: number): Fanout {
+function fanoutOf(nodes: Node[], now: number): Fanout {
   const from = Math.min(...nodes.map((n) => n.from));
   const to = Math.max(...nodes.map((n) => n.to ?? now), from + 1);
   const bins = Array.from({ length: BINS }, () => 0);

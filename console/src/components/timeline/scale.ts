@@ -1,7 +1,7 @@
 /** Time to the width of the axis. Long gaps in which nothing works are folded, so that hours of waiting don't flatten the work. */
 import type { Node } from "./model";
 
-export interface Segment {
+interface Segment {
   from: number;
   to: number;
   x0: number;

@@ -1,0 +1,23 @@
+// @vitest-environment jsdom
+import "../../test-setup";
+import { fireEvent, render, screen } from "@testing-library/react";
+import { expect, test, vi } from "vitest";
+import { Field } from "./Field";
+
+const show = (value: unknown) => {
+  const onChange = vi.fn();
+  render(<Field id="f" property={{ enum: ["low", 2] }} value={value} onChange={onChange} onUnread={() => {}} />);
+  return { onChange, select: screen.getByRole<HTMLSelectElement>("combobox") };
+};
+test("a value that the schema doesn't list is shown, not the first of the list", () => {
+  const { onChange, select } = show(null);
+  expect(select.selectedOptions[0]!.textContent).toBe("none");
+  fireEvent.change(select, { target: { value: "2" } });
+  expect(onChange).toHaveBeenCalledWith(2);
+});
+test("a value of the list is given as it is in the schema", () => {
+  const { onChange, select } = show("low");
+  expect([...select.options].map((o) => o.textContent)).toEqual(["low", "2"]);
+  fireEvent.change(select, { target: { value: "1" } });
+  expect(onChange).toHaveBeenCalledWith(2);
+});

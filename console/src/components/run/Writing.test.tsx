@@ -1,0 +1,57 @@
+// @vitest-environment jsdom
+import "../../test-setup";
+import { act, render, screen } from "@testing-library/react";
+import { expect, test, vi } from "vitest";
+import type { LiveEvent } from "../../live/stream";
+import { Writing } from "./Writing";
+
+const heard = vi.hoisted(() => ({ listener: (() => {}) as (events: never[]) => void }));
+vi.mock("../../live/stream", () => ({
+  useEvents: (listener: (events: never[]) => void) => void (heard.listener = listener),
+}));
+const announce = (kind: string, data: object = {}, run_id = "r") =>
+  act(() => (heard.listener as (events: LiveEvent[]) => void)([{ run_id, kind, data } as LiveEvent]));
+const part = (sequence: number, text: string, over: object = {}) =>
+  announce("delta", {
+    execution_id: "e",
+    agent: "triager",
+    call: "c",
+    turn: 1,
+    attempt: 1,
+    sequence,
+    text,
+    tools: [],
+    ...over,
+  });
+const turn = { execution_id: "e", name: "triager", kind: "model", turn: 1 };
+
+test("an answer grows as it is written, as text, and is gone when its turn has ended", () => {
+  render(<Writing run_id="r" steps={[]} />);
+  expect(screen.queryByRole("region")).toBeNull();
+  part(1, "I look <b>it</b>");
+  part(2, " up.");
+  const writing = screen.getByRole("region", { name: "Being written" });
+  expect(writing.querySelector("blockquote")!.textContent).toBe("I look <b>it</b> up.");
+  expect(writing.textContent).toContain("Triager writes turn 1");
+  announce("step", { ...turn, closed_at: null });
+  announce("step", { ...turn, turn: 2, closed_at: "2026-11-28T12:00:00Z" });
+  expect(screen.getByRole("region")).toBe(writing);
+  announce("step", { ...turn, closed_at: "2026-11-28T12:00:00Z" });
+  expect(screen.queryByRole("region")).toBeNull();
+});
+test("what can't be seen is named, in the text and in the names of tools that a model made up", () => {
+  render(<Writing run_id="r" steps={[]} />);
+  part(1, "a\u202eb", { tools: ["pay\u200bout"] });
+  expect(screen.getByText("U+202E")).toBeTruthy();
+  expect(screen.getByText("U+200B").parentElement!.textContent).toBe("It asks for payU+200Bout");
+});
+test("parts of other runs are not shown, and the end of the run ends all", () => {
+  render(<Writing run_id="r" steps={[]} />);
+  announce("delta", {}, "another");
+  expect(screen.queryByRole("region")).toBeNull();
+  part(3, "late", { attempt: 2 });
+  expect(screen.getByText("parts are missing")).toBeTruthy();
+  expect(screen.getByRole("region").textContent).toContain("try 2");
+  announce("end");
+  expect(screen.queryByRole("region")).toBeNull();
+});
