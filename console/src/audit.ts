@@ -164,7 +164,9 @@ export const GROUPS: Record<string, { word: string; kinds: Kind[] }> = {
   sessions: { word: "Sign-ins", kinds: ["session.code", "session.open", "session.close"] },
 };
 export const kindsOf = (wanted: string | undefined): Kind[] | undefined =>
-  wanted === undefined ? undefined : (GROUPS[wanted]?.kinds ?? (Object.hasOwn(VERBS, wanted) ? [wanted as Kind] : undefined));
+  wanted === undefined
+    ? undefined
+    : (GROUPS[wanted]?.kinds ?? (Object.hasOwn(VERBS, wanted) ? [wanted as Kind] : undefined));
 
 /** The outcomes that one looks for together, by the word in the URL. */
 export const OUTCOMES: Record<string, { word: string; status: Outcome[] }> = {
