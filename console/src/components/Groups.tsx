@@ -11,7 +11,7 @@ import { visible } from "../unseen";
 import { labelOf, own, propertiesOf, shown } from "./letter/schema";
 import { Text } from "./Text";
 
-export const ALIKE = 3; // so many of one shape are one row
+const ALIKE = 3; // so many of one shape are one row
 const COLUMNS = 2;
 const SHORT = 24; // characters that a column has room for
 
@@ -31,7 +31,7 @@ export function groupsOf(items: Approval[]): Group[] {
   ].filter((g) => g.items.length);
 }
 /** The names of the arguments in which these differ: the first few whose values are short, without what the reference of the run says. */
-export function differing(items: Approval[]): string[] {
+function differing(items: Approval[]): string[] {
   const names = new Set(items.flatMap((a) => Object.keys(a.arguments ?? {})));
   return [...names]
     .filter((n) => {

@@ -38,7 +38,13 @@ const approval = {
   reference: TURNED,
   expires_at: null,
 } as Approval;
-const condition = { kind: "worker_stale", name: "w", count: 1, since: at, reason: TURNED } as Overview["conditions"][number];
+const condition = {
+  kind: "worker_stale",
+  name: "w",
+  count: 1,
+  since: at,
+  reason: TURNED,
+} as Overview["conditions"][number];
 
 test("a character that can't be seen is named on the overview, wherever others wrote", () => {
   render(
