@@ -88,7 +88,7 @@ def _switched(principal: Principal, noun: str) -> list[Action]:
 
 
 TITLES = 3
-"""So many approvals are named in a sentence."""
+"""A sentence names at most this many approvals."""
 HOLDS = {
     "loop": "its agent went in circles",
     "budget_exceeded": "its agent has used up its budget",

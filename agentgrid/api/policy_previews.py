@@ -23,7 +23,7 @@ async def previewed(session: ReadSession, asked: PolicyPreview, scope: frozenset
     changes = []
     for name, risk in risks.items():
         old, new = (each.rule_for(name, risk, agent=asked.agent) for each in (before, after))
-        if new is rule and not _same(old, new):
+        if not _same(old, new):
             changes.append(RuleChange(tool=name, before=_applied(old), after=_applied(new)))
     pending = await approval_counts.pending_under(
         session,

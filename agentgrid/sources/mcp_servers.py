@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from agentgrid.domain.policies import Risk
+from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sdk.json_tools import Declared, JsonTool
 from agentgrid.sdk.tools import RiskName
@@ -158,7 +159,9 @@ class McpToolset(Toolset):
         if pins.digest_of(tools) != self.pin.digest:
             self._listed = tools
             changed = pins.changes(self.pin.tools, tools)
-            shown = ", ".join(f"{name[:100]} {what}" for name, what in list(changed.items())[:MAX_SHOWN])
+            shown = ", ".join(
+                f"{known.beginning(name, 100)} {what}" for name, what in list(changed.items())[:MAX_SHOWN]
+            )
             more = f" and {len(changed) - MAX_SHOWN} more" if len(changed) > MAX_SHOWN else ""
             self._held = (
                 f"the MCP server {self.name} is held: it lists other tools than were reviewed ({shown}{more}). "

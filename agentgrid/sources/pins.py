@@ -14,9 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.policies import Risk
+from agentgrid.domain.secrets import known
 from agentgrid.sdk.toolsets import Changed
 
 FOLDER = "mcp"
@@ -56,7 +58,10 @@ class Server:
     @property
     def program(self) -> str:
         """How it is reached, without arguments or paths that may hold secrets: the program's name, or the URL's origin."""
-        return "/".join(self.url.split("/")[:3]) if self.url else self.command[0].rsplit("/", 1)[-1]
+        if not self.url:
+            return self.command[0].rsplit("/", 1)[-1]
+        url = urlsplit(self.url)
+        return f"{url.scheme}://{url.netloc}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +178,16 @@ def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, An
 
 
 def changed(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> tuple[Changed, ...]:
-    """The tools that aren't the same in both listings, with what was listed: the first `MAX_CHANGED`, each cut to `MAX_ENTRY` characters."""
+    """The tools that aren't the same in both listings, with what was listed: the first `MAX_CHANGED`, each cut to `MAX_ENTRY` characters.
+
+    A server may list the secrets that it was given: they are redacted.
+    """
     old, new = ({str(tool["name"]): tool for tool in tools} for tools in (before, after))
     found = list(changes(before, after).items())[:MAX_CHANGED]
     return tuple(
-        Changed(tool=plain(name)[:100], what=what, before=_entry(old.get(name)), after=_entry(new.get(name)))
+        Changed(
+            tool=plain(known.beginning(name, 100)), what=what, before=_entry(old.get(name)), after=_entry(new.get(name))
+        )
         for name, what in found
     )
 
@@ -185,7 +195,7 @@ def changed(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, An
 def _entry(tool: Mapping[str, Any] | None) -> str | None:
     if tool is None:
         return None
-    text = plain(json.dumps(tool, indent=2, ensure_ascii=False, sort_keys=True))
+    text = plain(known.text(json.dumps(tool, indent=2, ensure_ascii=False, sort_keys=True)))
     return text if len(text) <= MAX_ENTRY else f"{text[:MAX_ENTRY]}…"
 
 

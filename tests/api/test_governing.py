@@ -94,6 +94,18 @@ async def test_a_preview_says_which_calls_a_rule_changes_and_which_approvals_are
     assert (await as_("admin").get(f"{POLICIES}/tool:pre_a")).status_code == 404  # nothing was put
 
 
+async def test_a_preview_shows_a_call_that_another_rule_governs_once_the_tools_own_is_weaker(api: Api, as_):
+    await factories.insert(api.plane.engine, factories.tool("pre_c"))
+    admin = as_("admin")
+    large = {"tool": "pre_c", "when": [{"argument": "usd", "op": ">", "value": 100}], "effect": "require_approval"}
+    assert (await admin.put(f"{POLICIES}/pre_large", json=large)).status_code == 200
+    assert (await admin.put("/api/v1/tools/pre_c/policy", json={"effect": "deny"})).status_code == 200
+    found = (await as_("viewer").post(f"{POLICIES}/preview", json={"tool": "pre_c", "effect": "allow"})).json()
+    assert found["relaxes"] == ["pre_c"]
+    (change,) = found["changes"]
+    assert (change["before"]["rule"], change["after"]["rule"]) == ("tool:pre_c@1", "pre_large@1")
+
+
 async def test_a_preview_counts_no_approvals_of_runs_that_the_caller_may_not_see(narrow: Api, as_):
     await factories.insert(narrow.plane.engine, factories.tool("pre_scoped", risk="destructive"))
     run = factories.run(workflow="hidden")

@@ -62,7 +62,8 @@ async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_co
         assert items[0]["changes"] == [change]  # what is no change is left out
         assert items[0]["tools"] == ["news_a"]
         since = items[0]["since"]
-        await report(module_postgres_dsn, "q", held)
+        await report(module_postgres_dsn, "q", held, server("clock"))
+        assert [each["name"] for each in (await http.get(PLACE)).json()["items"]] == ["news", "clock"]
         await register(module_postgres_dsn, "q", "news_a")
         (only,) = (await http.get(PLACE)).json()["items"]
         assert (only["name"], only["since"]) == ("news", since)
@@ -71,6 +72,30 @@ async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_co
         (ready,) = (await http.get(PLACE)).json()["items"]
         assert (ready["state"], ready["changes"]) == ("ready", [])
         assert ready["since"] > since
+
+
+async def test_nulls_in_what_a_dishonest_worker_sends_stop_no_list(api: Api, module_postgres_dsn: str) -> None:
+    """Seen: `null` among an agent's tools or a tool's tags made every list that has them, and the overview, an internal error."""
+    sent = json.loads(document("mcp", "odd"))
+    lists = (("workflows", "tags"), ("tools", "tags"), ("tools", "reach"), ("agents", "tools"), ("agents", "models"))
+    for noun, name in lists:
+        sent[noun][0][name] = [None, "odd"]
+    connection = await asyncpg.connect(await worker_login(module_postgres_dsn, grid="mcp", queues=("odd",)))
+    try:
+        await connection.execute(CATALOG, json.dumps(sent))
+    finally:
+        await connection.close()
+    await report(module_postgres_dsn, "odd", server("odd", tools=[None, *(f"t_{n}" for n in range(600))]))
+    async with api.client("viewer") as http:
+        places = [f"/api/v1/{noun}" for noun in ("workflows", "tools", "agents")]
+        places += [f"{place}/{sent[place.rsplit('/', 1)[1]][0]['name']}" for place in places]
+        for place in (*places, PLACE, "/api/v1/overview?lists=true"):
+            answer = await http.get(place)
+            assert answer.status_code == 200, (place, answer.text)
+        (tool,) = [each for each in (await http.get("/api/v1/tools")).json()["items"] if each["tags"] == ["odd"]]
+        assert tool["name"] == sent["tools"][0]["name"]
+        (odd,) = [each for each in (await http.get(PLACE)).json()["items"] if each["name"] == "odd"]
+        assert odd["tools"] == [f"t_{n}" for n in range(500)]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])

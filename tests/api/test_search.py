@@ -57,6 +57,7 @@ async def test_titles_of_approvals_are_neither_shown_to_nor_searched_for_those_w
     assert (seen["id"], seen["title"]) == (gate.approval_id, "Pay the okapi")
     assert await hits(as_("viewer"), "okapi") == []
     (plain,) = [each for each in await hits(as_("viewer"), gate.approval_id) if each["kind"] == "approval"]
+    assert plain["title"] == "An approval"
     assert "okapi" not in str(plain)
 
 

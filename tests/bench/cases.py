@@ -288,7 +288,13 @@ def urgent() -> list[Case]:
 def overview() -> list[Case]:
     """The first screen, and what narrows the list of runs."""
     facets = [_case(f"{V1}/runs/facets", "operator", _pairs(wanted)) for wanted in _facets(datetime.now(UTC))]
-    return [_case(f"{V1}/overview", who, ()) for who in ("operator", "reviewer")] + facets
+    first = [
+        _case(f"{V1}/overview", who, params)
+        for who in ("operator", "reviewer")
+        for params in ((), (("lists", "true"),))
+    ]
+    words = [_case(f"{V1}/search", "operator", (("q", q),)) for q in ("workflow-1", "nothing of the kind")]
+    return first + facets + words
 
 
 def _pairs(wanted: dict[str, Any]) -> Params:

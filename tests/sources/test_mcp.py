@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import agentgrid as ag
 from agentgrid.cli.exits import CommandFailed
 from agentgrid.cli.main import app
+from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sdk.grid import Grid
 from agentgrid.sources import mcp_servers, pins
@@ -301,6 +302,28 @@ async def test_what_a_worker_reports_of_a_server_says_what_changed_and_hides_its
     assert (found.state, found.reached_by) == ("unreachable", "secret-tool")
     assert "hush" not in repr(found)
     assert await broken.look() is found  # no process is started again within a minute
+
+
+async def test_a_report_holds_no_secret_that_the_server_lists_or_its_url_has(
+    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile server knows the secrets that it was given, and all readers of tools see what it lists."""
+    toolset = await make()
+    secret = "hush-" + "x" * 40
+    known.learn("MCP_KEY", secret)
+    try:
+        leaking = mcp_server.ECHO | {"description": secret}
+        at_the_cut = mcp_server.ECHO | {"name": "long", "description": "y" * (pins.MAX_ENTRY - 60) + secret}
+        mcp_server.listing(folder, [leaking, at_the_cut, mcp_server.ECHO | {"name": f"a_{secret}"}])
+        monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", -1.0)
+        found = await toolset.look()
+    finally:
+        known.forget("MCP_KEY", secret)
+    assert (found.state, len(found.changes) > 2) == ("held", True)
+    assert "hush-" not in repr(found)
+    assert "MCP_KEY" in found.reason
+    for url in ("https://a.test:8443/mcp?token=hush", "https://a.test:8443?token=hush", "https://a.test:8443#hush"):
+        assert Server(name="test", url=url).program == "https://a.test:8443"
 
 
 def test_a_renamed_tool_changes_the_digest() -> None:

@@ -27,8 +27,6 @@ router = make_router(tags=["me"], prefix=V1)
 Words = Annotated[str, Query(min_length=2, max_length=200, description="Words, a name, or the beginning of an id.")]
 Most = Annotated[int, Query(ge=1, le=20, description="Of each kind.")]
 
-UNTITLED = "Approval"
-
 
 @router.get("/search", summary="Find runs, approvals, workflows, tools, agents and principals by words")
 async def search(session: Session, plane: Plane, caller: Asking, shown: Shows, q: Words, limit: Most = 5) -> Hits:
@@ -61,8 +59,7 @@ async def _approvals(
     rows = await approvals.newest(session, wanted=wanted, scope=caller.principal.workflows, limit=limit)
     context = await approval_context.read(session, rows)
     return [
-        # A title that the caller may not read is None.
-        _hit(HitKind.APPROVAL, "approvals", row.approval_id, row.title or UNTITLED, row.workflow_title, row.status)
+        _hit(HitKind.APPROVAL, "approvals", row.approval_id, row.title, row.workflow_title, row.status)
         for row in letters.rows(plane, caller, shown, rows, context)
     ]
 

@@ -213,6 +213,12 @@ BEGIN
 END
 $$;
 
+-- A list of texts that a worker sent, without nulls: no reader of such a list expects one.
+CREATE OR REPLACE FUNCTION agentgrid_texts(p_list json)
+RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT ARRAY(SELECT t FROM json_array_elements_text(p_list) AS t WHERE t IS NOT NULL)
+$$;
+
 -- A worker's registration: {"grid", "build", "task_queue", "workflows": [...], "tools": [...], "agents": [...]}. A name belongs to the grid that registered it.
 CREATE OR REPLACE FUNCTION agentgrid_catalog(p_document json)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -262,23 +268,23 @@ BEGIN
     ON CONFLICT (build, name) DO NOTHING;
     INSERT INTO public.workflows AS t (name, version, title, description, tags, task_queue, grid)
     SELECT w->>'name', w->>'version', w->>'title', coalesce(w->>'description', ''),
-           ARRAY(SELECT json_array_elements_text(w->'tags')), v_queue, v_grid
+           public.agentgrid_texts(w->'tags'), v_queue, v_grid
     FROM json_array_elements(p_document->'workflows') AS w ORDER BY 1
     ON CONFLICT (name) DO UPDATE SET
         version = excluded.version, title = excluded.title, description = excluded.description, tags = excluded.tags,
         task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
         WHERE t.grid = excluded.grid;
     INSERT INTO public.tool_versions (name, version, title, reach, undoable, asks, input_schema)
-    SELECT r->>'name', r->>'version', r->>'title', ARRAY(SELECT json_array_elements_text(r->'reach')), (r->>'undoable')::boolean,
+    SELECT r->>'name', r->>'version', r->>'title', public.agentgrid_texts(r->'reach'), (r->>'undoable')::boolean,
            r->>'asks', r->'input_schema'
     FROM json_array_elements(p_document->'tools') AS r ORDER BY 1, 2
     ON CONFLICT (name, version) DO NOTHING;
     INSERT INTO public.tools AS t (name, version, title, description, risk, tags, input_schema, output_schema, timeout_seconds,
                                    retries, local, idempotent, reach, undoable, asks, task_queue, grid)
     SELECT r->>'name', r->>'version', r->>'title', coalesce(r->>'description', ''), r->>'risk',
-           ARRAY(SELECT json_array_elements_text(r->'tags')), r->'input_schema', r->'output_schema',
+           public.agentgrid_texts(r->'tags'), r->'input_schema', r->'output_schema',
            (r->>'timeout_seconds')::float, (r->>'retries')::integer, (r->>'local')::boolean, (r->>'idempotent')::boolean,
-           ARRAY(SELECT json_array_elements_text(r->'reach')), (r->>'undoable')::boolean, r->>'asks', v_queue, v_grid
+           public.agentgrid_texts(r->'reach'), (r->>'undoable')::boolean, r->>'asks', v_queue, v_grid
     FROM json_array_elements(p_document->'tools') AS r ORDER BY 1
     ON CONFLICT (name) DO UPDATE SET
         version = excluded.version, title = excluded.title, description = excluded.description, risk = excluded.risk,
@@ -288,8 +294,8 @@ BEGIN
         WHERE t.grid = excluded.grid;
     -- A worker's versions are digests. Those of operators have other names, which the table's check keeps from workers.
     INSERT INTO public.agent_versions AS t (agent, version, source, made_for, models, instructions, tools, output_schema, limits)
-    SELECT r->>'name', r->>'version', 'code', r->>'version', ARRAY(SELECT json_array_elements_text(r->'models')), r->>'instructions',
-           ARRAY(SELECT json_array_elements_text(r->'tools')), r->'output_schema', r->'limits'
+    SELECT r->>'name', r->>'version', 'code', r->>'version', public.agentgrid_texts(r->'models'), r->>'instructions',
+           public.agentgrid_texts(r->'tools'), r->'output_schema', r->'limits'
     FROM json_array_elements(p_document->'agents') AS r ORDER BY 1, 2
     ON CONFLICT (agent, version) DO NOTHING;
     INSERT INTO public.agents AS t (name, version, title, timeout_seconds, retries, task_queue, grid)
@@ -329,13 +335,16 @@ BEGIN
         RETURN;
     END IF;
     INSERT INTO public.mcp_servers AS t (grid, name, task_queue, reached_by, tools, state, reason, changes)
-    SELECT v_grid, left(r->>'name', 100), v_queue, left(r->>'reached_by', 300), ARRAY(SELECT json_array_elements_text(r->'tools')),
+    SELECT v_grid, left(r->>'name', 100), v_queue, left(r->>'reached_by', 300), public.agentgrid_texts(r->'tools'),
            r->>'state', left(r->>'reason', 2000), r->'changes'
     FROM json_array_elements(p_report->'servers') AS r ORDER BY 2
     ON CONFLICT (grid, name) DO UPDATE SET
         task_queue = excluded.task_queue, reached_by = excluded.reached_by, tools = excluded.tools, state = excluded.state,
         reason = excluded.reason, changes = excluded.changes, reported_at = now(),
         since = CASE WHEN t.state = excluded.state AND t.changes::text = excluded.changes::text THEN t.since ELSE now() END;
+    -- A report names all servers of its queue: one with other names each time must not fill the table.
+    DELETE FROM public.mcp_servers AS t WHERE t.grid = v_grid AND t.task_queue = v_queue
+        AND t.name NOT IN (SELECT left(r->>'name', 100) FROM json_array_elements(p_report->'servers') AS r);
     PERFORM pg_notify('agentgrid_catalog', '');
 END
 $$;

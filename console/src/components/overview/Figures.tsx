@@ -2,6 +2,7 @@ import { Link } from "@tanstack/react-router";
 import type { Overview } from "../../api/client";
 import { count } from "../../format";
 import type { Search } from "../../router";
+import { STATUS } from "../../status";
 import { Bars } from "../Bits";
 import classes from "./Overview.module.css";
 
@@ -13,18 +14,19 @@ interface Figure {
   tone?: "person" | "wrong" | "retry";
   hours?: number[];
 }
+const { approval, failed, stuck, retrying, running, sleeping, waiting, queued, paused, completed } = STATUS;
 /** In the order of the figures. */
 export const WORD = {
-  approval: "Needs approval",
-  failed: "Failed, 24 h",
-  stuck: "Stuck",
-  retrying: "Retrying",
-  running: "Running",
-  waiting: "Sleeping, waiting",
-  queued: "Queued",
-  paused: "Paused",
-  completed: "Completed, 24 h",
-} as const;
+  approval: approval.word,
+  failed: `${failed.word}, 24 h`,
+  stuck: stuck.word,
+  retrying: retrying.word,
+  running: running.word,
+  waiting: `${sleeping.word}, ${waiting.word.toLowerCase()}`,
+  queued: queued.word,
+  paused: paused.word,
+  completed: `${completed.word}, 24 h`,
+};
 /** The time from which a figure counts: its list begins there too, so that the two agree. */
 const since = (c: Overview["completed_24h"]) =>
   new URLSearchParams(c.href.split("?")[1]).get("closed_after") ?? undefined;

@@ -1,0 +1,48 @@
+"""The shape of the console's code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+SOURCES = Path(__file__).parents[2] / "console" / "src"
+LONGEST_COMPONENT = 250
+GENERATED = "schema.d.ts"
+
+
+def sources(*endings: str) -> dict[str, str]:
+    """The files of the console that are written by hand, without its tests."""
+    found = (path for ending in endings for path in SOURCES.rglob(f"*{ending}"))
+    return {
+        path.relative_to(SOURCES).as_posix(): path.read_text()
+        for path in found
+        if path.name != GENERATED and ".test." not in path.name
+    }
+
+
+def test_no_component_is_long() -> None:
+    lengths = {name: text.count("\n") for name, text in sources(".ts", ".tsx").items()}
+    assert len(lengths) > 100
+    assert not {name: lines for name, lines in lengths.items() if lines > LONGEST_COMPONENT}
+
+
+def test_no_text_becomes_markup_or_code() -> None:
+    forbidden = re.compile(
+        r"\b(innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML)\b|document\.write|\beval\("
+    )
+    assert not [name for name, text in sources(".ts", ".tsx").items() if forbidden.search(text)]
+
+
+def test_colours_come_from_one_file() -> None:
+    colour = re.compile(r"#[0-9a-fA-F]{3,8}\b(?![^{]*\{)|\b(?:hsl|oklch)\(")
+    named = {name for name, text in sources(".css").items() if colour.search(text)}
+    assert named == {"tokens.css"}
+
+
+def test_words_of_states_are_written_once() -> None:
+    status = (SOURCES / "status.tsx").read_text()
+    table = status[status.index("export const STATUS = {") : status.index("} satisfies Record<string, Look>")]
+    words = re.findall(r'word: "([^"]+)"', table)
+    assert len(words) > 10
+    literal = re.compile("|".join(rf'"{word}"' for word in words))
+    assert {name for name, text in sources(".ts", ".tsx").items() if literal.search(text)} == {"status.tsx"}
