@@ -7,7 +7,7 @@ type Row = Pick<
   Run,
   "status" | "waiting_on" | "current_step" | "next_at" | "start_at" | "status_reason" | "error_type"
 >;
-export interface Doing {
+interface Doing {
   what: string;
   /** What is left of it, in words. */
   until?: string;
@@ -18,7 +18,7 @@ const PLAIN_TIMER = "timer"; // the name of a sleep that the workflow gave none
 const NAME = /^[a-z0-9_]+$/;
 
 /** A step as a label: `fetch_ticket` is `Fetch ticket`, and `turn 1` is `Turn 1`. */
-export const stepWord = (step: string) => (NAME.test(step) ? words(step) : sentence(step));
+const stepWord = (step: string) => (NAME.test(step) ? words(step) : sentence(step));
 /** A step, unless it is a sleep without a name. */
 export const namedStep = (step: string | null) => (step && step !== PLAIN_TIMER ? stepWord(step) : undefined);
 

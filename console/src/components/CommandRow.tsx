@@ -9,6 +9,7 @@ import { COMMAND } from "../status";
 import { Ident } from "./Bits";
 import { Json } from "./Json";
 import { Failed, Hidden, Skeleton } from "./States";
+import { Text } from "./Text";
 
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 
@@ -75,8 +76,14 @@ export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
           {c.principal}
         </button>
         <button type="button" className={classes.says} aria-expanded={open} onClick={() => onOpen(!open)}>
-          <span className="cut">{says(c, titles)}</span>
-          {reason && <i className="cut">{reason}</i>}
+          <span className="cut">
+            <Text>{says(c, titles)}</Text>
+          </span>
+          {reason && (
+            <i className="cut">
+              <Text>{reason}</Text>
+            </i>
+          )}
         </button>
         <span className="cut">
           {place ? (

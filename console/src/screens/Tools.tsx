@@ -11,6 +11,7 @@ import { Bar } from "../components/Page";
 import { ruleWord } from "../components/rules";
 import { Side } from "../components/Side";
 import { Blank, Failed, Skeleton } from "../components/States";
+import { Text } from "../components/Text";
 import { Panel } from "../components/tools/Panel";
 import { Servers } from "../components/tools/Servers";
 import { count, plural, span } from "../format";
@@ -57,7 +58,10 @@ function Row({ tool: t, open, trouble }: { tool: Tool; open: boolean; trouble: T
       data-off={off || undefined}
     >
       <span className="cut">
-        <b>{t.title}</b> <code>{t.name}</code>
+        <b>
+          <Text>{t.title}</Text>
+        </b>{" "}
+        <code>{t.name}</code>
       </span>
       <RiskMark risk={t.risk} />
       <Rule tool={t} trouble={trouble} />

@@ -4,15 +4,10 @@ import { plural, usd } from "../../format";
 import { RiskMark } from "../../status";
 import { Ago } from "../Bits";
 import { Section } from "../Page";
-import { approversOf } from "../rules";
+import { ruleWord } from "../rules";
 import classes from "./Overview.module.css";
 
 export type Shown = Pick<NonNullable<Overview["lists"]>, "workflows" | "agents" | "tools">;
-function asks(t: Shown["tools"]["items"][number]): string {
-  if (t.disabled) return "switched off";
-  if (t.effect === "require_approval") return `asks ${approversOf(t.approvers)}`;
-  return t.effect === "deny" ? "never" : "unasked";
-}
 function may(a: Shown["agents"]["items"][number]): string {
   if (a.disabled) return "switched off";
   if (!a.unasked && !a.asking) return "no tools";
@@ -57,7 +52,7 @@ export function Catalogs({ workflows, agents, tools }: Shown) {
             <li key={t.name}>
               <Link to="/tools/$name" params={{ name: t.name }} className={classes.line}>
                 <span className="cut">{t.title}</span>
-                <span className="cut muted">{asks(t)}</span>
+                <span className="cut muted">{t.disabled ? "switched off" : ruleWord(t)}</span>
                 <RiskMark risk={t.risk} />
               </Link>
             </li>

@@ -5,6 +5,7 @@ import type { Overview } from "../../api/client";
 import { plural, words } from "../../format";
 import { Ago } from "../Bits";
 import { Strip } from "../States";
+import { Text } from "../Text";
 
 type Condition = Overview["conditions"][number];
 interface Sentence {
@@ -74,7 +75,11 @@ export function ConditionStrips({ conditions }: { conditions: Condition[] }) {
         {c.since && (
           <span className="muted">
             <Ago at={c.since} />
-            {c.reason && `: ${c.reason}`}
+            {c.reason && (
+              <>
+                : <Text>{c.reason}</Text>
+              </>
+            )}
           </span>
         )}
       </Strip>

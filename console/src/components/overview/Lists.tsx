@@ -25,10 +25,12 @@ export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total
           <li key={a.approval_id}>
             <Link to="/approvals/$id" params={{ id: a.approval_id }} className={classes.row}>
               <span className="cut">
-                <b>{a.title}</b>
+                <b>
+                  <Text>{a.title}</Text>
+                </b>
               </span>
               <span className={`cut muted ${classes.by}`}>
-                {[flowTitle(a), a.reference].filter(Boolean).join(" · ")}
+                <Text>{[flowTitle(a), a.reference].filter(Boolean).join(" · ")}</Text>
               </span>
               <span className={classes.risk}>{a.risk === "destructive" && <RiskMark risk={a.risk} />}</span>
               {a.expires_at && <Expiry word="bare" from={a.opened_at} until={a.expires_at} />}
@@ -64,7 +66,7 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
                 <StatusIcon status={statusOf(r)} />
                 <span className="cut">
-                  <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
+                  <b>{flowTitle(r)}</b> <span className="muted">{r.reference && <Text>{r.reference}</Text>}</span>
                 </span>
                 <span className={`cut muted ${classes.step}`}>
                   <Does r={r} />
@@ -105,7 +107,7 @@ export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overvi
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.fail}>
                 <StatusIcon status={statusOf(r)} />
                 <div className="cut">
-                  <b>{flowTitle(r)}</b> <span className="muted">{r.reference}</span>
+                  <b>{flowTitle(r)}</b> <span className="muted">{r.reference && <Text>{r.reference}</Text>}</span>
                   <span className="cut" title={r.status_reason ?? undefined}>
                     <Text>{messageOf(r) ?? ""}</Text>
                   </span>

@@ -4,7 +4,7 @@ import { namedStep } from "../../doing";
 import { flowTitle, words } from "../../format";
 
 type Due = Overview["next"][number];
-export interface NextRow {
+interface NextRow {
   key: string;
   kind: Due["kind"];
   at: string;

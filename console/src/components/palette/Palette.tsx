@@ -8,6 +8,7 @@ import * as q from "../../api/queries";
 import { MOD } from "../../live/keys";
 import { offered, type Offer } from "../../live/offers";
 import { Kbd } from "../Button";
+import { Text } from "../Text";
 import { find, type All, type Hit } from "./hits";
 import classes from "./Palette.module.css";
 import { recent } from "./recent";
@@ -106,7 +107,10 @@ function Box({ acts, onClose }: Props) {
               >
                 <span className={classes.icon}>{h.icon}</span>
                 <span className="cut">
-                  <b>{h.word}</b> <span className="muted">{h.more}</span>
+                  <b>
+                    <Text>{h.word}</Text>
+                  </b>{" "}
+                  <span className="muted">{h.more && <Text>{h.more}</Text>}</span>
                 </span>
                 <span className={classes.end}>{h.end}</span>
               </div>

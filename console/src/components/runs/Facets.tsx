@@ -86,7 +86,7 @@ export function Facets({ filter }: { filter: Filter }) {
   const named = (title: ReactNode) => <span className={classes.name}>{title}</span>;
   return (
     <>
-      {error && !data && <p className={classes.fault}>Counts are not to be had now. The filters work all the same.</p>}
+      {error && !data && <p className={classes.fault}>The counts can’t be read now. The filters work without them.</p>}
       <Section
         filter={filter}
         name="state"

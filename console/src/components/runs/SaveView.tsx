@@ -13,13 +13,15 @@ interface Props {
   values: Values;
   /** The view to replace; without it a new one is saved. */
   view?: View;
+  /** Its title is to be changed, not its filter. */
+  rename?: boolean;
   mayShare: boolean;
   onSaved(view: View): void;
   onClose(): void;
 }
 
-/** Save the filter under a name, or replace a view. What somebody else saved meanwhile is never overwritten unseen. */
-export function SaveView({ values, view, mayShare, onSaved, onClose }: Props) {
+/** Save the filter under a name, or replace or rename a view. What somebody else saved meanwhile is never overwritten unseen. */
+export function SaveView({ values, view, rename, mayShare, onSaved, onClose }: Props) {
   const [title, setTitle] = useState(view?.title ?? "");
   const [shared, setShared] = useState(view?.shared ?? false);
   const [busy, setBusy] = useState(false);
@@ -61,7 +63,8 @@ export function SaveView({ values, view, mayShare, onSaved, onClose }: Props) {
     e.preventDefault();
     void save();
   };
-  const heading = view ? "Replace this view" : "Save this view";
+  const verb = rename ? "Rename" : view ? "Replace" : "Save";
+  const heading = `${verb} this view`;
   return (
     <Dialog title={heading} onClose={onClose}>
       <form className={classes.form} onSubmit={submit} aria-busy={busy}>
@@ -100,8 +103,8 @@ export function SaveView({ values, view, mayShare, onSaved, onClose }: Props) {
         )}
         {theirs && (
           <p className={classes.fault} role="alert">
-            {theirs.changed_by} replaced this view at {moment(theirs.changed_at)}, after you opened it. Your filter is
-            not saved.
+            {theirs.changed_by} replaced this view at {moment(theirs.changed_at)}, after you opened it. Your{" "}
+            {rename ? "title" : "filter"} is not saved.
           </p>
         )}
         <footer className={classes.foot}>
@@ -122,7 +125,7 @@ export function SaveView({ values, view, mayShare, onSaved, onClose }: Props) {
             </Button>
           ) : (
             <Button type="submit" look="ink" disabled={busy || !title.trim()}>
-              {busy ? "Saving…" : view ? "Replace" : "Save"}
+              {busy ? "Saving…" : verb}
             </Button>
           )}
         </footer>

@@ -36,10 +36,9 @@ export function Views({ filter }: { filter: Filter }) {
     const search = view?.shared && !changed ? { view: viewKey(view) } : urlOf(filter.values);
     const given = Object.entries(search).filter((entry): entry is [string, string] => !!entry[1]);
     const link = `${location.origin}/runs?${new URLSearchParams(given).toString()}`;
-    navigator.clipboard?.writeText(link).then(
-      () => setCopied("Link copied."),
-      () => setCopied("Copy it from the address bar."),
-    );
+    const failed = () => setCopied("Copy it from the address bar.");
+    if (!navigator.clipboard) return failed(); // over plain HTTP, a browser has none
+    navigator.clipboard.writeText(link).then(() => setCopied("Link copied."), failed);
   };
   return (
     <nav className={classes.views} aria-label="Saved views">
@@ -107,6 +106,7 @@ export function Views({ filter }: { filter: Filter }) {
         <SaveView
           values={asked === "rename" && view ? view.filter : filter.values}
           view={asked === "save" ? undefined : view}
+          rename={asked === "rename"}
           mayShare={mayShare}
           onSaved={open}
           onClose={() => setAsked(undefined)}

@@ -1,5 +1,6 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { type FormEvent, useId, useRef, useState } from "react";
+import { ApiError } from "../../api/client";
 import * as q from "../../api/queries";
 import type { NewKey as Made, Proposed } from "../../api/queries/keys";
 import { moment } from "../../format";
@@ -77,7 +78,8 @@ export function NewKey({ principal, onMade, onClose }: Props) {
       onMade();
     } catch (error) {
       setFault((error as Error).message);
-      key.current = crypto.randomUUID(); // what was refused made nothing: another attempt is another request
+      // What was refused made nothing, so another attempt is another request. What got no answer may have made the key.
+      if (error instanceof ApiError && error.status < 500) key.current = crypto.randomUUID();
       setBusy(false);
     }
   }

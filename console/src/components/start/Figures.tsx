@@ -7,6 +7,7 @@ import { KIND, STATUS } from "../../status";
 import { useAgentTitle, useToolTitle } from "../catalog";
 import { Ago } from "../Bits";
 import { Section } from "../Page";
+import { Text } from "../Text";
 import { bounds, shownBins } from "./bins";
 import classes from "./Figures.module.css";
 
@@ -88,7 +89,9 @@ function Errors({ errors }: { errors: WorkflowFigures["errors"] }) {
               <span className="num muted">
                 <Ago at={e.last_at} />
               </span>
-              <span className="cut">{reason(e.last_run_id)}</span>
+              <span className="cut">
+                <Text>{reason(e.last_run_id) ?? ""}</Text>
+              </span>
             </Link>
           </li>
         ))}

@@ -6,6 +6,7 @@ import { RiskMark } from "../../status";
 import { Json } from "../Json";
 import { timeOf } from "../rules";
 import { Blank, Failed, Skeleton } from "../States";
+import { Text } from "../Text";
 import { KillSwitch } from "./KillSwitch";
 import classes from "./Panel.module.css";
 import { Rule } from "./Rule";
@@ -66,10 +67,14 @@ export function Panel({ name }: { name: string }) {
   return (
     <div className={classes.panel}>
       <header>
-        <h2>{tool.title}</h2>
+        <h2>
+          <Text>{tool.title}</Text>
+        </h2>
         <code className="cut">{tool.name}</code>
       </header>
-      <p className={classes.desc}>{tool.description}</p>
+      <p className={classes.desc}>
+        <Text>{tool.description}</Text>
+      </p>
       {trouble && <Trouble server={trouble} />}
       <KillSwitch key={`switch-${name}`} tool={tool} />
       <Rule key={`rule-${name}`} tool={tool} />

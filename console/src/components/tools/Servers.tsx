@@ -21,7 +21,9 @@ export function useTrouble(tool: string) {
   const { data } = useQuery(q.mcpServers.list());
   return data?.items.find((s) => s.state !== "ready" && s.tools.includes(tool));
 }
-const toServer = (name: string) => (old: Search) => ({ ...old, view: "mcp", target: name });
+/** Two grids may each have a server of one name. */
+const keyOf = (s: McpServer) => `${s.grid}/${s.task_queue}/${s.name}`;
+const toServer = (s: McpServer) => (old: Search) => ({ ...old, view: "mcp", target: keyOf(s) });
 
 /** In a tool's panel: why its calls fail, and the way to what changed. */
 export function Trouble({ server }: { server: McpServer }) {
@@ -32,7 +34,7 @@ export function Trouble({ server }: { server: McpServer }) {
         {server.state === "held"
           ? "Its MCP server lists other tools than were reviewed. Every call fails until somebody has reviewed them."
           : "No worker reaches its MCP server. Calls are tried again, then fail."}{" "}
-        <Link to="/tools" search={toServer(server.name)} className="link">
+        <Link to="/tools" search={toServer(server)} className="link">
           {server.state === "held" ? "See what changed" : "See why"}
         </Link>
       </span>
@@ -123,7 +125,7 @@ function Open({ server: s }: { server: McpServer }) {
 function Row({ server: s, open }: { server: McpServer; open: boolean }) {
   const now = useNow();
   return (
-    <Link to="/tools" search={toServer(s.name)} className={classes.row} aria-current={open || undefined}>
+    <Link to="/tools" search={toServer(s)} className={classes.row} aria-current={open || undefined}>
       <span className="cut">
         <b>{s.name}</b> <code>{s.reached_by}</code>
       </span>
@@ -140,7 +142,7 @@ export function Servers({ wide }: { wide: boolean }) {
   const url = useSearch({ strict: false }) as Search;
   const go = useNavigate();
   const { data, error, refetch } = useQuery(q.mcpServers.list());
-  const at = data?.items.find((s) => s.name === url.target) ?? (wide ? data?.items[0] : undefined);
+  const at = data?.items.find((s) => keyOf(s) === url.target) ?? (wide ? data?.items[0] : undefined);
   return (
     <>
       <div className={table.list}>
@@ -151,7 +153,7 @@ export function Servers({ wide }: { wide: boolean }) {
         ) : data.items.length ? (
           <ul aria-label="MCP servers" className={classes.list}>
             {data.items.map((s) => (
-              <li key={`${s.grid} ${s.task_queue} ${s.name}`}>
+              <li key={keyOf(s)}>
                 <Row server={s} open={s === at} />
               </li>
             ))}
