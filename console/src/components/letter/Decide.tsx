@@ -15,7 +15,7 @@ interface Props {
   decision: ReturnType<typeof useDecision>;
   me: string | undefined;
   changed?: Arguments;
-  /** The arguments whose typed value can't be read. */
+  /** The labels of the arguments whose typed value can't be read. */
   unread?: string[];
   away: boolean;
 }
@@ -89,17 +89,17 @@ export function Decide({ approval, decision, me, changed, unread = [], away }: P
   const late = !!approval.expires_at && Date.parse(approval.expires_at) <= now;
   const form = open && !refused && !late;
   const focus = (n: number) => pair.current?.querySelectorAll("button")[n]?.focus();
-  useKeys({ a: () => focus(1), r: () => (comment.trim() ? focus(0) : box.current?.focus()) });
+  const askWhy = () => {
+    setNeed(true);
+    box.current?.focus();
+  };
+  useKeys({ a: () => focus(1), r: () => (comment.trim() ? focus(0) : askWhy()) });
   useEffect(() => {
     // The button that had the focus is gone: the keyboard goes on where it says what happened.
     if (!open && document.activeElement === document.body) outcome.current?.focus({ preventScroll: true });
   }, [open]);
   function decide(verdict: Verdict) {
-    if (verdict === "rejected" && !comment.trim()) {
-      setNeed(true);
-      box.current?.focus();
-      return;
-    }
+    if (verdict === "rejected" && !comment.trim()) return askWhy();
     if (verdict === "approved" && unread.length) return setBroken(true);
     decision.decide(verdict, comment, verdict === "approved" ? changed : undefined);
   }
