@@ -25,7 +25,7 @@ import {
   X,
   Zap,
 } from "lucide-react";
-import type { Command, Risk, Run } from "./api/client";
+import type { Approval, Command, Risk, Run } from "./api/client";
 import classes from "./status.module.css";
 
 /** One place decides how a state looks: its word, icon and tone. `done` and `idle` are neutral on purpose. */
@@ -96,6 +96,15 @@ const Word = ({ of: { word, tone, Icon }, spins }: { of: Look; spins?: boolean }
     {word}
   </span>
 );
+/** What became of an approval. */
+const VERDICT = {
+  pending: STATUS.approval,
+  approved: { word: "Approved", tone: "done", Icon: Check },
+  rejected: { word: "Rejected", tone: "idle", Icon: X },
+  expired: { word: "Expired", tone: "idle", Icon: Clock },
+  cancelled: STATUS.cancelled,
+} satisfies Record<Approval["status"], Look>;
+export const VerdictWord = ({ status }: { status: Approval["status"] }) => <Word of={VERDICT[status]} />;
 export const StatusWord = ({ status }: { status: Status }) => <Word of={STATUS[status]} spins={status === "running"} />;
 
 export const KIND = {

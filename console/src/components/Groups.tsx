@@ -8,7 +8,7 @@ import { useNow } from "../live/now";
 import classes from "../screens/Inbox.module.css";
 import { RiskMark } from "../status";
 import { visible } from "../unseen";
-import { labelOf, own, propertiesOf, shown } from "./letter/schema";
+import { isMoney, labelOf, own, propertiesOf, shown } from "./letter/schema";
 import { Text } from "./Text";
 
 const ALIKE = 3; // so many of one shape are one row
@@ -102,7 +102,12 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
   const title = first.tool_title ?? first.title;
   const columns = differing(items);
   // The list has no schema: the letter of one has that of all, with its labels and units.
-  const { data: letter } = useQuery({ ...q.approvals.one(first.approval_id), enabled: open && !!first.tool });
+  const { data: letter, isPending } = useQuery({
+    ...q.approvals.one(first.approval_id),
+    enabled: open && !!first.tool,
+    placeholderData: (last) => last, // the one before had the same schema
+  });
+  const unread = !!first.tool && isPending; // cents must not pass for dollars, not even for a moment
   const properties = propertiesOf(letter?.input_schema);
   const label = (name: string) => labelOf(name, own(properties, name));
   return (
@@ -131,7 +136,7 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
             <tr>
               <th scope="col">Run</th>
               {columns.map((c) => (
-                <th key={c} scope="col">
+                <th key={c} scope="col" data-money={isMoney(own(properties, c)) || undefined}>
                   <Text>{label(c)}</Text>
                 </th>
               ))}
@@ -152,7 +157,7 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
                 </td>
                 {columns.map((c) => {
                   const value = own(a.arguments ?? {}, c);
-                  const text = value == null ? "" : shown(own(properties, c), value);
+                  const text = value == null || unread ? "" : shown(own(properties, c), value);
                   return (
                     <td key={c}>
                       <span className="cut" title={visible(text)}>

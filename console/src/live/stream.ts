@@ -148,6 +148,7 @@ function refresh(queries: QueryClient, events: LiveEvent[]) {
     later(queries, ["overview"]);
     later(queries, ["runs", "list"]);
     later(queries, ["runs", "counts"]);
+    later(queries, ["workflows"]); // how many of each are open
   }
   if (kinds.has("approval")) {
     void queries.invalidateQueries({ queryKey: ["approvals"] });

@@ -87,7 +87,7 @@ function Body({ run }: { run: RunDetail }) {
   const [fold, setFold] = useState(true);
   const [own, setOwn] = useState(true);
   const [rows, setRows] = useState(8);
-  const s = useSteps(run.run_id, execution);
+  const s = useSteps(run.run_id, execution, !run.closed_at);
   const form = formOf(asked);
   const set = (change: Search) => void go({ to: ".", search: (old: Search) => ({ ...old, ...change }), replace: true });
   const pick = (key: string) => {

@@ -48,13 +48,12 @@ function Field(props: FieldTemplateProps) {
           />
         ))}
       {children}
-      {faults.length > 0 ? (
+      {faults.length > 0 && (
         <p className={classes.fault} id={faultId(id)}>
           {faults.join(". ")}
         </p>
-      ) : (
-        !plain && rawDescription && <p id={saysId(id)}>{rawDescription}</p>
       )}
+      {!plain && rawDescription && <p id={saysId(id)}>{rawDescription}</p>}
     </div>
   );
   return entry ? <Entry {...props}>{body}</Entry> : body;

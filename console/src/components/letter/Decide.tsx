@@ -15,21 +15,23 @@ interface Props {
   decision: ReturnType<typeof useDecision>;
   me: string | undefined;
   changed?: Arguments;
-  /** The arguments whose typed value can't be read. */
+  /** The labels of the arguments whose typed value can't be read. */
   unread?: string[];
   away: boolean;
+  /** On the page of the run: no link leads there. */
+  inRun?: boolean;
 }
 const VERDICTS = { approved: "approved this", rejected: "rejected this" };
 
 /** What became of it, as a sentence; nothing while it is open. */
-function Outcome({ approval, decision, me }: Pick<Props, "approval" | "decision" | "me">) {
+function Outcome({ approval, decision, me, inRun }: Pick<Props, "approval" | "decision" | "me" | "inRun">) {
   const { stage, sent } = decision;
   const { status } = approval;
   if (stage === "open") return decision.proposed ? <>Proposed. Another approver must approve exactly this.</> : null;
   if (stage === "sending") return <>Sending: {sent?.verdict}.</>;
   if (stage === "sent") return <>Sent: {sent?.verdict}. The run has not counted it yet.</>;
   const at = approval.closed_at ? ` ${atMoment(approval.closed_at, undefined, true)}` : "";
-  const run = (
+  const run = !inRun && (
     <Link to="/runs/$id" params={{ id: approval.run_id }} className="link">
       See the run go on
     </Link>
@@ -76,7 +78,7 @@ function wordOf(approval: ApprovalDetail, changed: Arguments | undefined, me: st
 }
 
 /** The verdict: two buttons of equal weight. A key moves the focus, Enter decides: no letter alone ever does. */
-export function Decide({ approval, decision, me, changed, unread = [], away }: Props) {
+export function Decide({ approval, decision, me, changed, unread = [], away, inRun }: Props) {
   const [comment, setComment] = useState("");
   const [need, setNeed] = useState(false);
   const [broken, setBroken] = useState(false);
@@ -89,17 +91,17 @@ export function Decide({ approval, decision, me, changed, unread = [], away }: P
   const late = !!approval.expires_at && Date.parse(approval.expires_at) <= now;
   const form = open && !refused && !late;
   const focus = (n: number) => pair.current?.querySelectorAll("button")[n]?.focus();
-  useKeys({ a: () => focus(1), r: () => (comment.trim() ? focus(0) : box.current?.focus()) });
+  const askWhy = () => {
+    setNeed(true);
+    box.current?.focus();
+  };
+  useKeys({ a: () => focus(1), r: () => (comment.trim() ? focus(0) : askWhy()) });
   useEffect(() => {
     // The button that had the focus is gone: the keyboard goes on where it says what happened.
     if (!open && document.activeElement === document.body) outcome.current?.focus({ preventScroll: true });
   }, [open]);
   function decide(verdict: Verdict) {
-    if (verdict === "rejected" && !comment.trim()) {
-      setNeed(true);
-      box.current?.focus();
-      return;
-    }
+    if (verdict === "rejected" && !comment.trim()) return askWhy();
     if (verdict === "approved" && unread.length) return setBroken(true);
     decision.decide(verdict, comment, verdict === "approved" ? changed : undefined);
   }
@@ -111,7 +113,7 @@ export function Decide({ approval, decision, me, changed, unread = [], away }: P
   return (
     <footer className={classes.decide} data-stage={refused ? "elsewhere" : decision.stage}>
       <p className={classes.done} role="status" tabIndex={-1} ref={outcome}>
-        <Outcome approval={approval} decision={decision} me={me} />
+        <Outcome approval={approval} decision={decision} me={me} inRun={inRun} />
       </p>
       {open && !form && (
         <p className={classes.cant}>

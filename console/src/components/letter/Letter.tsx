@@ -14,7 +14,7 @@ import { Decide } from "./Decide";
 import { Head } from "./Head";
 import classes from "./Letter.module.css";
 import { Proposed } from "./Proposed";
-import { propertiesOf, type Arguments } from "./schema";
+import { labelOf, own, propertiesOf, type Arguments } from "./schema";
 import { argumentsOf, Subject } from "./Subject";
 import { useDecision } from "./useDecision";
 
@@ -137,7 +137,7 @@ export function Letter({ approval, wide, follows, onDecided }: Props) {
         decision={decision}
         me={me?.name}
         changed={changed ? values : undefined}
-        unread={unread}
+        unread={unread.map((name) => labelOf(name, own(properties, name)))}
         away={away}
       />
     </article>

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ApprovalDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { StatusWord } from "../../status";
+import { VerdictWord } from "../../status";
 import { Expiry } from "../Bits";
 import { Call } from "../letter/Call";
 import { Decide } from "../letter/Decide";
@@ -48,19 +48,17 @@ function Card({ approval: a }: { approval: ApprovalDetail }) {
   const decision = useDecision(a, me?.name);
   const may = a.actions.some((each) => each.verb === "approve" && each.allowed);
   return (
-    <section className={classes.ask} aria-label="Approval">
-      {a.status === "pending" && (
-        <header>
-          <StatusWord status="approval" />
-          {a.expires_at && <Expiry from={a.opened_at} until={a.expires_at} />}
-        </header>
-      )}
+    <section className={classes.ask} data-open={a.status === "pending" || undefined} aria-label="Approval">
+      <header>
+        <VerdictWord status={a.status} />
+        {a.status === "pending" && a.expires_at && <Expiry from={a.opened_at} until={a.expires_at} />}
+      </header>
       <h3>
         <Text>{a.title}</Text>
       </h3>
       <What approval={a} />
       {a.prose && <Prose prose={a.prose} />}
-      <Decide approval={a} decision={decision} me={me?.name} away={away} />
+      <Decide approval={a} decision={decision} me={me?.name} away={away} inRun />
       <Link to="/approvals/$id" params={{ id: a.approval_id }} className="link">
         Read the whole letter{may && a.takes.includes("arguments") && a.status === "pending" && ", or edit"}
       </Link>

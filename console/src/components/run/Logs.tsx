@@ -107,7 +107,11 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
       {!!error && <Failed error={error} />}
       {lines?.length === 0 && (
         <p className={`muted ${classes.none}`}>
-          {least !== "all" || words || step ? "No line fits." : "Nothing has been logged yet."}
+          {least !== "all" || words || step
+            ? "No line fits."
+            : run.closed_at
+              ? "It logged nothing."
+              : "Nothing has been logged yet."}
         </p>
       )}
       <ol ref={list} tabIndex={0} aria-label="Log lines" data-calm={lines?.every(isCalm)} onScroll={onScroll}>

@@ -48,6 +48,7 @@ export function RunVerbs({ run }: { run: RunDetail }) {
   const go = useNavigate();
   const verbs = run.actions.filter((a) => isVerb(a.verb));
   const can = (v: Verb) => !away && verbs.some((a) => a.verb === v && a.allowed);
+  const again = () => void go({ to: "/workflows/$name", params: { name: run.workflow }, search: { from: run.run_id } });
   const offers: Offer[] = [
     ...verbs.map(({ verb, allowed, reason }) => ({
       word: VERBS[verb as Verb].word,
@@ -55,11 +56,7 @@ export function RunVerbs({ run }: { run: RunDetail }) {
       more: allowed ? undefined : (reason ?? undefined),
       act: can(verb as Verb) ? () => setAsked(verb as Verb) : undefined,
     })),
-    {
-      word: "Start another like this",
-      Icon: CopyPlus,
-      act: () => void go({ to: "/workflows/$name", params: { name: run.workflow }, search: { from: run.run_id } }),
-    },
+    { word: "Start another like this", Icon: CopyPlus, act: again },
   ];
   useOffers("This run", offers);
   return (
@@ -77,6 +74,11 @@ export function RunVerbs({ run }: { run: RunDetail }) {
       {can("cancel") && (
         <Button look="quiet" icon={<Ban size={14} aria-hidden />} onClick={() => setAsked("cancel")}>
           Cancel
+        </Button>
+      )}
+      {run.closed_at && (
+        <Button look="quiet" icon={<CopyPlus size={14} aria-hidden />} onClick={again}>
+          Start another like this
         </Button>
       )}
       <Menu width={300}>

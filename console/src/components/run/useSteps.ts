@@ -24,7 +24,7 @@ function fitting(nodes: Node[], view: View): Node[] {
 }
 const NOTHING: Folded = { groups: [], inside: new Map() };
 
-export function useSteps(run_id: string, execution: string | undefined) {
+export function useSteps(run_id: string, execution: string | undefined, running: boolean) {
   const [view, setView] = useState<View>("all");
   const [opened, setOpened] = useState<string[]>([]);
   const { data: timeline, error } = useQuery(q.runs.timeline(run_id, execution));
@@ -53,7 +53,7 @@ export function useSteps(run_id: string, execution: string | undefined) {
     steps,
     nodes: all,
     folded: view === "all" ? folded : NOTHING,
-    usual: view === "all" ? timeline?.usual_next : undefined,
+    usual: running && view === "all" ? timeline?.usual_next : undefined,
     view,
     setView,
     unfold: (key: string) => setOpened((old) => (old.includes(key) ? old : [...old, key])),

@@ -50,7 +50,7 @@ export function Nothing({ filter }: { filter: Filter }) {
   if (filter.filtered)
     return (
       <Blank title="No run fits">
-        <p>No run fits what you filter by.</p>
+        <p>No run fits what you filter by. The search reads references, workflows and ends of ids, not inputs.</p>
         <Button onClick={() => filter.set({})}>Clear the filters</Button>
       </Blank>
     );
