@@ -87,6 +87,7 @@ async def test_the_inbox_is_worked_through_by_keyboard_alone_and_can_be_read_alo
     await expect(letter(page)).to_have_text(re.compile("T-1015"))  # the next
     await expect(letter(page)).to_be_focused()
     await press("r")
+    await expect(page.get_by_role("alert")).to_contain_text("a rejection needs a reason")
     await page.keyboard.type("Not without the receipt")  # a rejection begins with its reason
     await press("Tab")
     await expect(button(page, "Reject")).to_be_focused()
@@ -184,7 +185,7 @@ async def test_a_changed_call_is_what_was_typed_and_a_letter_fits_a_small_phone(
     amount = page.get_by_role("textbox", name="Amount")
     await amount.fill("50,00")
     await button(page, "Approve").click()
-    await expect(page.get_by_role("alert")).to_contain_text("can’t be read")
+    await expect(page.get_by_role("alert")).to_contain_text("typed for Amount can’t be read")
     await amount.fill("50.00")
     await page.get_by_role("button", name="Approve as edited").click()
     await expect(outcome(page, "Counted")).to_contain_text("as edited")
