@@ -13,5 +13,5 @@ export default defineConfig({
     assetsInlineLimit: 0, // no data: URIs, so the CSP stays strict
   },
   server: { proxy: { "/api": { target: "http://127.0.0.1:8700", changeOrigin: false } } }, // the door compares Origin with Host
-  test: { css: false },
+  test: { css: false, pool: "threads", isolate: false }, // a thread loads each module once: a test undoes what it changes
 });

@@ -1,10 +1,11 @@
 // @vitest-environment jsdom
 import { MantineProvider } from "@mantine/core";
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, expect, test, vi } from "vitest";
 import { Confirm } from "./Confirm";
 
 afterEach(cleanup);
+afterAll(() => void vi.unstubAllGlobals());
 vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
 
 test("the same reason has the same key, another reason another: after a refusal it is another request", async () => {

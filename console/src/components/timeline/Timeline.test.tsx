@@ -1,7 +1,6 @@
 // @vitest-environment jsdom
-import "../../test-setup";
-import { act, fireEvent, render, screen, within } from "@testing-library/react";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { act, cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import type { StepGroup, TimelineStep } from "../../api/client";
 import { toNodes } from "./model";
 import { Timeline } from "./Timeline";
@@ -30,20 +29,32 @@ const AGENT = [
   step(10, { title: "Post reply" }),
 ];
 
-beforeAll(() => {
-  // jsdom lays nothing out: the list is as high as its box says.
-  Object.defineProperty(HTMLElement.prototype, "clientHeight", { configurable: true, get: () => HEIGHT });
-  Object.defineProperty(HTMLElement.prototype, "clientWidth", { configurable: true, get: () => 900 });
-  Object.defineProperty(HTMLElement.prototype, "scrollHeight", {
+// jsdom lays nothing out: the list is as high as its box says.
+const LAYOUT = {
+  clientHeight: { configurable: true, get: () => HEIGHT },
+  clientWidth: { configurable: true, get: () => 900 },
+  scrollHeight: {
     configurable: true,
     get(this: HTMLElement) {
       return parseFloat(this.querySelector<HTMLElement>("[role=treegrid]")?.style.height ?? "0");
     },
-  });
-  HTMLElement.prototype.scrollTo = function (this: HTMLElement, to?: ScrollToOptions | number) {
-    this.scrollTop = Math.max(0, typeof to === "object" ? (to.top ?? 0) : 0);
-    this.dispatchEvent(new Event("scroll"));
-  } as typeof HTMLElement.prototype.scrollTo;
+  },
+  scrollTo: {
+    configurable: true,
+    value(this: HTMLElement, to?: ScrollToOptions | number) {
+      this.scrollTop = Math.max(0, typeof to === "object" ? (to.top ?? 0) : 0);
+      this.dispatchEvent(new Event("scroll"));
+    },
+  },
+};
+afterEach(cleanup);
+afterAll(() => {
+  // These are Element's own: without ours, HTMLElement has them from there.
+  for (const name of Object.keys(LAYOUT)) Reflect.deleteProperty(HTMLElement.prototype, name);
+  vi.unstubAllGlobals();
+});
+beforeAll(() => {
+  Object.defineProperties(HTMLElement.prototype, LAYOUT);
   vi.stubGlobal(
     "ResizeObserver",
     class {
