@@ -3,6 +3,8 @@ import { defineConfig } from "vite";
 import react from "@vitejs/plugin-react";
 import { env } from "node:process";
 
+const MOCKED = "src/**/*.mocked.test.{ts,tsx}";
+
 export default defineConfig({
   plugins: [react()],
   html: { cspNonce: "__CSP_NONCE__" }, // the server swaps in a fresh nonce per page load
@@ -13,5 +15,13 @@ export default defineConfig({
     assetsInlineLimit: 0, // no data: URIs, so the CSP stays strict
   },
   server: { proxy: { "/api": { target: "http://127.0.0.1:8700", changeOrigin: false } } }, // the door compares Origin with Host
-  test: { css: false, pool: "threads", isolate: false }, // a thread loads each module once: a test undoes what it changes
+  test: {
+    css: false,
+    pool: "threads",
+    isolate: false, // a thread loads each module once, so a test undoes what it changes, and can't replace a module
+    projects: [
+      { extends: true, test: { name: "shared", exclude: ["**/node_modules/**", MOCKED] } },
+      { extends: true, test: { name: "mocked", include: [MOCKED], isolate: true, sequence: { groupOrder: 1 } } },
+    ],
+  },
 });

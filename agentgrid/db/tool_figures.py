@@ -13,10 +13,14 @@ from agentgrid.db import scopes
 from agentgrid.db.arrays import among
 from agentgrid.db.run_filter import R, S, Scope
 from agentgrid.db.session import ReadSession
+from agentgrid.db.tables import Approval
+
+A: Any = Approval
 
 # Written out, not bound: a plan that is made once for all parameters could not use the partial index.
 _IS_TOOL = text("steps.kind = 'tool'")
 _FAILED = ("failed", "timed_out")
+_REFUSED = select(A.approval_id).where(A.approval_id == S.approval_id, A.status.in_(("rejected", "expired"))).exists()
 MOST_VERSIONS = 20
 
 
@@ -26,7 +30,7 @@ class Calls:
 
     calls: int = 0
     failed: int = 0
-    """For good: a call that succeeded at a later attempt is none."""
+    """For good: a call that succeeded at a later attempt is none, nor is one whose approval was rejected or expired."""
     p95_seconds: float | None = None
     """Of completed calls, from the start of the last attempt."""
 
@@ -55,7 +59,7 @@ async def calls(session: ReadSession, tools: Sequence[str], *, since: timedelta,
         select(
             S.name,
             func.count().label("calls"),
-            func.count().filter(S.status.in_(_FAILED)).label("failed"),
+            func.count().filter(S.status.in_(_FAILED), ~_REFUSED).label("failed"),
             func.percentile_cont(0.95).within_group(took).label("p95"),
         )
         .where(*_lately(tools, since, scope))

@@ -179,6 +179,8 @@ async def test_figures_of_a_tool_are_of_calls_in_scope(narrow: Api, as_, sides):
     run = factories.run(workflow="out_flow")
     now = datetime.now(UTC)
 
+    rejected = factories.approval(run, tool="figured", status="rejected")
+
     def call(number: int, *, ago: timedelta = timedelta(0), **over: object):
         begun = now - ago - timedelta(minutes=1)
         times = {"scheduled_at": begun, "started_at": begun, "closed_at": begun + timedelta(seconds=number)}
@@ -194,11 +196,13 @@ async def test_figures_of_a_tool_are_of_calls_in_scope(narrow: Api, as_, sides):
         call(3, status="failed", tool_version="v2"),
         call(4, ago=timedelta(days=3)),
         call(5, inherited=True),
+        rejected,
+        call(6, status="failed", approval_id=rejected.approval_id),
     )
     found = (await as_("viewer").get("/api/v1/tools/figured")).json()
-    assert found["last_24h"] == {"calls": 3, "failed": 1, "p95_seconds": 1.95}
-    assert found["last_7d"]["calls"] == 4
-    assert {each["version"]: each["calls"] for each in found["versions"]} == {"v1": 3, "v2": 1}
+    assert found["last_24h"] == {"calls": 4, "failed": 1, "p95_seconds": 1.95}
+    assert found["last_7d"]["calls"] == 5
+    assert {each["version"]: each["calls"] for each in found["versions"]} == {"v1": 4, "v2": 1}
     (listed,) = (await as_("viewer").get("/api/v1/tools", params={"q": "figured"})).json()["items"]
     assert listed["last_24h"] == found["last_24h"]
     for who in ("scoped", "blind"):

@@ -208,7 +208,7 @@ async def test_a_held_mcp_server_says_what_changed_in_words_that_do_nothing_and_
     await expect(servers).to_have_count(2)
     await expect(servers.first).to_contain_text("feeds")
     await servers.first.click()
-    await expect(page).to_have_url(re.compile("target=desk(/|%2F).+(/|%2F)feeds"))
+    await expect(page).to_have_url(re.compile("target=backoffice(/|%2F)desk(/|%2F)feeds"))
     panel = page.get_by_role("complementary", name="feeds")
     await expect(panel.get_by_text("agentgrid mcp accept feeds")).to_be_visible()
     await expect(panel.get_by_role("listitem").filter(has_text=f'added: "{HOSTILE}"')).to_be_visible()

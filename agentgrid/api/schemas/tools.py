@@ -39,7 +39,9 @@ class ToolCalls(Out):
     """Calls in a time, in runs that the caller may see."""
 
     calls: int
-    failed: int = Field(description="Calls that failed for good. One that succeeded at a later attempt is none.")
+    failed: int = Field(
+        description="Calls that failed for good. One that succeeded at a later attempt is none, nor is one whose approval was rejected or expired."
+    )
     p95_seconds: float | None = Field(description="Of completed calls, from the start of the last attempt.")
 
 

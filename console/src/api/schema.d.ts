@@ -7789,7 +7789,7 @@ export interface components {
             calls: number;
             /**
              * Failed
-             * @description Calls that failed for good. One that succeeded at a later attempt is none.
+             * @description Calls that failed for good. One that succeeded at a later attempt is none, nor is one whose approval was rejected or expired.
              */
             failed: number;
             /**

@@ -1,9 +1,9 @@
 // @vitest-environment jsdom
-import "../../test-setup";
-import { fireEvent, render, screen } from "@testing-library/react";
-import { expect, test, vi } from "vitest";
+import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { afterEach, expect, test, vi } from "vitest";
 import { Field } from "./Field";
 
+afterEach(cleanup);
 const show = (value: unknown) => {
   const onChange = vi.fn();
   render(<Field id="f" property={{ enum: ["low", 2] }} value={value} onChange={onChange} onUnread={() => {}} />);

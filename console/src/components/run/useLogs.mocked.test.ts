@@ -1,12 +1,12 @@
 // @vitest-environment jsdom
-import "../../test-setup";
-import { act, renderHook, waitFor } from "@testing-library/react";
-import { beforeEach, expect, test, vi } from "vitest";
+import { act, cleanup, renderHook, waitFor } from "@testing-library/react";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Log } from "../../api/client";
 import { LINES, logs, type LogFilter } from "../../api/queries/runs";
 import type { LiveEvent } from "../../live/stream";
 import { useLogs } from "./useLogs";
 
+afterEach(cleanup);
 type Announce = (events: LiveEvent[]) => void;
 const heard = vi.hoisted(() => ({ listener: (() => {}) as (events: never[]) => void, state: "live" }));
 vi.mock("../../live/stream", () => ({

@@ -1,10 +1,10 @@
 // @vitest-environment jsdom
-import "../../test-setup";
-import { act, render, screen } from "@testing-library/react";
-import { expect, test, vi } from "vitest";
+import { act, cleanup, render, screen } from "@testing-library/react";
+import { afterEach, expect, test, vi } from "vitest";
 import type { LiveEvent } from "../../live/stream";
 import { Writing } from "./Writing";
 
+afterEach(cleanup);
 const heard = vi.hoisted(() => ({ listener: (() => {}) as (events: never[]) => void }));
 vi.mock("../../live/stream", () => ({
   useEvents: (listener: (events: never[]) => void) => void (heard.listener = listener),
