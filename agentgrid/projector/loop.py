@@ -214,11 +214,7 @@ class Loop:
         health.unknown.inc()
         if claim.loaded.run_id is not None:
             log.warning("execution_unknown", execution_id=claim.execution.execution_id)
-        await self._store.pool.execute(
-            "UPDATE executions SET live_problem = 'Temporal no longer knows this execution' "
-            "WHERE execution_id = $1 AND status = 'running'",
-            claim.execution.execution_id,
-        )
+        await self._store.note_unknown(claim.execution.execution_id)
         await changes.forget(self._store.pool, claim.execution.execution_id)
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
