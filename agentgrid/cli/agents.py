@@ -18,7 +18,7 @@ from agentgrid.cli.switches import switch_facts
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, show, edit and govern agents.")
+app = group()
 app.command()(agent_edit.edit)
 app.command()(agent_policies.policy)
 app.command()(agent_policies.disable)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SECOND_PERSON = "second_person"
 
-app = group("List, show and decide approvals.")
+app = group()
 
 ApprovalId = Annotated[
     str,

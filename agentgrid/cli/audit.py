@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agentgrid.cli.client import ApiClient
 
-app = group("See who requested what, and the outcome.")
+app = group()
 
 
 @app.command("list")

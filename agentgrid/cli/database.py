@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 PROGRESS_EVERY = 100
 
-app = group("Maintain the control-plane database and its logins.")
+app = group()
 
 
 @app.command()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from agentgrid.db.tables import ApiKey
     from agentgrid.domain.principals import Principal
 
-app = group("Manage API keys. Requires AGENTGRID_DATABASE_URL instead of a key.")
+app = group()
 
 Result = TypeVar("Result")
 

@@ -18,7 +18,7 @@ from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
 if TYPE_CHECKING:
     from agentgrid.sources.pins import Pin, Server
 
-app = group("Review the tools of MCP servers, and pin them in the project's folder mcp/.")
+app = group()
 
 ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="The server's name in this project.")]
 

@@ -12,7 +12,7 @@ from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import YesOption, confirm, reporting
 
-app = group("Keep OpenAPI documents in the project's folder openapi/.")
+app = group()
 
 
 @app.command()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-app = group("Govern tools and plain activities, by name or by glob.")
+app = group()
 
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="The rule's id.", autocompletion=names.rules)]
 ApproverOption = Annotated[

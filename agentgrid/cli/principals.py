@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from agentgrid.cli.client import ApiClient
 
-app = make_group("List, show and change principals.")
+app = make_group()
 
 PrincipalName = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="The principal's name.")]
 

@@ -25,7 +25,7 @@ from agentgrid.cli.session import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("Confirm or withdraw commands that need two administrators.")
+app = group()
 
 CommandId = Annotated[str, typer.Argument(metavar="COMMAND", help="The proposed command's id.")]
 

@@ -12,7 +12,7 @@ from agentgrid.cli.session import OutputOption, ProfileOption, session
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List task queues, and whether a worker serves them.")
+app = group()
 
 
 @app.command("list")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgrid.cli import names
+from agentgrid.cli import handlers, names
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
 from agentgrid.cli.handlers import RunId
@@ -31,7 +31,7 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 if TYPE_CHECKING:
     from agentgrid.cli.client import Answer
 
-app = group("Start, watch and control runs.")
+app = group()
 
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
 WaitOption = Annotated[
@@ -355,3 +355,6 @@ def _watch(run_id: str, profile: str | None, output: OutputFormat) -> None:
 
         code = watch_run(client.target, run_id_of(client, run_id), output)
     raise typer.Exit(code)
+
+
+handlers.add_to(app)

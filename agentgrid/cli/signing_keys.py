@@ -25,7 +25,7 @@ from agentgrid.cli.session import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, retire and revoke the keys that sign decisions.")
+app = group()
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as shown by `signing-key list`.")]
 

@@ -38,7 +38,7 @@ from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, show and govern tools.")
+app = group()
 
 ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.", autocompletion=names.tools)]
 

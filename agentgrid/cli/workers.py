@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NONE = "no workers: one appears here up to ten seconds after it has started"
 
-app = group("Run a worker for this project; or `worker list`: list all workers.", bare=True)
+app = group(bare=True)
 
 
 @app.callback(invoke_without_command=True)

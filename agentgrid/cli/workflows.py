@@ -28,7 +28,7 @@ from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, show, disable and enable workflows.")
+app = group()
 
 WorkflowName = Annotated[
     str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.", autocompletion=names.workflows)
