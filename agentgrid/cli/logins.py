@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -12,6 +13,7 @@ import typer
 
 from agentgrid.cli.database import app, reach_database
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import more, put, stdout
 from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
 
 if TYPE_CHECKING:
@@ -71,12 +73,9 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
 
         found = _with_owner(read)
         if output is OutputFormat.JSON:
-            from dataclasses import asdict
-
             for each in found:
                 typer.echo(json.dumps(asdict(each), default=str))
             return
-        from agentgrid.cli.output import more, put, stdout
         from agentgrid.cli.tables import Listing, fixed, text, time
 
         if found:

@@ -21,6 +21,9 @@ from agentgrid.cli.session import (
     confirm,
     session,
 )
+from agentgrid.cli.show import details, show_page
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.tables import Listing, fixed, ids, text, time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,7 +43,6 @@ def list_(
     """List the proposals that wait for confirmation."""
     with session(profile, output) as client:
         answer = client.get("/commands", status=["proposed"], limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
 
         show_page(answer, output, _table, empty="no proposals")
 
@@ -51,7 +53,6 @@ def show(command_id: CommandId, profile: ProfileOption = None, output: OutputOpt
     with session(profile, output) as client:
         answer = client.get(f"/commands/{part(command_id)}")
         from agentgrid.cli.show import proposal
-        from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, proposal)
 
@@ -77,7 +78,6 @@ def confirm_(
         body = {} if reason is None else {"reason": reason}
         answer = client.write("POST", f"{place}/confirm", body, doing=f"the confirmation of {command_id}")
         from agentgrid.cli.show import proposal
-        from agentgrid.cli.show import show as show_answer
 
         key = answer.json().get("key")
         if key is not None and file is not None:
@@ -105,20 +105,15 @@ def withdraw(
         place = f"/commands/{part(command_id)}/withdraw"
         answer = client.write("POST", place, body, doing=f"the withdrawal of {command_id}")
         from agentgrid.cli.show import proposal
-        from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, proposal)
 
 
 def _words(proposal: Mapping[str, Any]) -> str:
-    from agentgrid.cli.show import details
-
     return "; ".join(f"{name} {value}" for name, value in details(proposal).items())
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli.tables import Listing, fixed, ids, text, time
-
     return Listing(
         (
             time("WHEN", 4),

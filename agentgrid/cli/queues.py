@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, session
+from agentgrid.cli.show import show_page
+from agentgrid.cli.tables import Listing, fixed, text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,15 +23,11 @@ def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TAB
     """List the task queues in the catalog and of open runs."""
     with session(profile, output) as client:
         answer = client.get("/task-queues")
-        from agentgrid.cli.show import show_page
 
         show_page(answer, output, _table, empty="no task queues")
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, text
-
     return Listing(
         (
             text("QUEUE", least=12),

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, session
+from agentgrid.cli.show import show_page
+from agentgrid.cli.tables import Listing, ago, fixed, text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,15 +39,11 @@ def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TAB
     """List workers with a recent heartbeat in Temporal."""
     with session(profile, output) as client:
         answer = client.get("/workers")
-        from agentgrid.cli.show import show_page
 
         show_page(answer, output, _table, empty=NONE)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, ago, fixed, text
-
     return Listing(
         (
             text("WORKER", least=24),
