@@ -76,7 +76,6 @@ def edit(
         confirm(f"Use this version of {name} for new calls?", yes=yes)
         body = {**_sent(after), "note": note or "", "expected_version": active["version"]}
         answer = client.write("PUT", place, body, doing=f"the version of {name}")
-
         show_answer(answer, output, changed)
 
 

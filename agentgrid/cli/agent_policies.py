@@ -50,7 +50,6 @@ def policy(
         if effect is Effect.ALLOW:
             confirm(f"Allow {name!r} its calls without approval, where no rule names the tool?", yes=yes)
         answer = client.write("PUT", f"/agents/{part(name)}/policy", body, doing=f"the policy on {name}")
-
         show_answer(answer, output, _governance)
 
 

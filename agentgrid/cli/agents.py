@@ -69,7 +69,6 @@ def use(
         with suggesting(client, "agents", name):
             body = {"version": version, **({} if note is None else {"note": note})}
             answer = client.write("POST", f"/agents/{part(name)}/use", body, doing=f"the version of {name}")
-
         show_answer(answer, output, agent_edit.changed)
 
 

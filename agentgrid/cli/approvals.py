@@ -86,7 +86,6 @@ def list_(
             limit=limit,
             cursor=cursor,
         )
-
         none = (
             "no approvals that you can decide now" if now else "no approvals" if any_status else "no pending approvals"
         )
@@ -98,7 +97,6 @@ def show(approval_id: ApprovalId, profile: ProfileOption = None, output: OutputO
     """Show an approval: its exact arguments, who may decide it, and until when."""
     with session(profile, output) as client:
         answer = client.get(f"/approvals/{part(approval_id_of(client, approval_id))}")
-
         show_answer(answer, output, _detail)
 
 
@@ -169,7 +167,6 @@ def _decide(
         doing = f"the decision on approval {approval_id}"
         place = f"/approvals/{part(approval_id_of(client, approval_id, doing=doing))}"
         approval = client.get_before(doing, place).json()
-
         # The approval is shown first, on standard error, so that `-o json` still prints only the API's response.
         put(stderr(), rendered(approval, _detail))
         shown = approval["digest"]
@@ -178,7 +175,6 @@ def _decide(
                 f"the digest is now {shown!r}, not {digest!r}: the approval has changed since you saw it. Nothing was sent.",
                 ExitCode.FAILED,
             )
-
         arguments = arguments_of(approval, given=change.given, edit=change.edit, proposed=change.proposed)
         if arguments is not None:
             put(stderr(), _change_of(approval, arguments, "Your change"))

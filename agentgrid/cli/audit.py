@@ -58,7 +58,6 @@ def list_(
             limit=limit,
             cursor=cursor,
         )
-
         show_page(answer, output, _table, empty="no commands")
 
 
@@ -76,7 +75,6 @@ def show(
     """Show one command: who requested what, from where, and the outcome."""
     with session(profile, output) as client:
         answer = client.get(f"/commands/{part(command_id_of(client, command_id))}")
-
         show_answer(answer, output, _detail)
 
 
@@ -91,7 +89,6 @@ def unattributed(
     """List decisions, pauses and resumes that took effect but can't be attributed to anybody."""
     with session(profile, output) as client:
         answer = client.get("/commands/unattributed", run=run and run_id_of(client, run), limit=limit, cursor=cursor)
-
         show_page(answer, output, _acts, empty="no unattributed acts")
 
 
@@ -145,7 +142,6 @@ def reads(
             limit=limit,
             cursor=cursor,
         )
-
         show_page(answer, output, _reads, empty="no reads")
 
 

@@ -46,7 +46,6 @@ def console(
         if output is OutputFormat.JSON:
             typer.echo(answer.text)
             return
-
         if open_:
             typer.echo("there is no browser to open here; open this link yourself:", err=True)
         typer.echo(safe(made["url"]))

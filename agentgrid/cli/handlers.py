@@ -79,7 +79,6 @@ def signal(
         doing = f"the signal of run {run_id}"
         path = f"/runs/{part(run_id_of(client, run_id, doing=doing))}/signal"
         answer = client.write("POST", path, body, doing=doing)
-
         show(answer, output, lambda run: accepted("signal", run))
         if answer.json().get("handler") == "unknown":
             _note("not checked: the handlers of this run's version are unknown. A mistyped signal has no effect.")
@@ -98,7 +97,6 @@ def query(
         body = {"arguments": _values(arguments, input_)}
     with session(profile, output) as client:
         answer = client.ask(f"/runs/{part(run_id_of(client, run_id))}/queries/{part(name)}", body)
-
         show(answer, output, _result)
 
 

@@ -45,7 +45,6 @@ def add(
             confirm(f"{path} is there already, and differs. Replace it?", yes=yes)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-
         typer.echo(f"{path}: {len(found)} operations")
         for operation in found:
             typer.echo(f"  {safe(operation.place)}")

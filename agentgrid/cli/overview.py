@@ -38,7 +38,6 @@ def overview(profile: ProfileOption = None, output: OutputOption = OutputFormat.
     """Show what is running, waiting for approval, failed and completed."""
     with session(profile, output) as client:
         answer = client.get("/overview")
-
         show(answer, output, _render)
 
 

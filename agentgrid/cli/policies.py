@@ -26,10 +26,10 @@ from agentgrid.cli.session import (
     confirm,
     reporting,
     session,
+    show_list,
     show_named,
 )
 from agentgrid.cli.show import show as show_answer
-from agentgrid.cli.show import show_page
 from agentgrid.cli.tables import Listing, ago, fixed, text, time
 from agentgrid.cli.text import safe
 
@@ -77,10 +77,17 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the rules in force."""
-    with session(profile, output) as client:
-        answer = client.get("/policies", tool=tool, agent=agent, limit=limit, cursor=cursor)
-
-        show_page(answer, output, _table, empty="no rules")
+    show_list(
+        "/policies",
+        _table,
+        empty="no rules",
+        profile=profile,
+        output=output,
+        tool=tool,
+        agent=agent,
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 @app.command()
@@ -125,7 +132,6 @@ def put(
         if effect is Effect.ALLOW:
             confirm(f"Allow calls of {about(body)} without approval, even destructive ones?", yes=yes)
         answer = client.write("PUT", f"/policies/{part(rule_id)}", body, doing=f"the rule {rule_id}")
-
         show_answer(answer, output, _detail)
 
 
@@ -145,7 +151,6 @@ def withdraw(
             confirm(f"{rule_id} sets {rule['effect']} for {about(rule)}. Withdraw it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("DELETE", place, body, doing=f"the withdrawal of the rule {rule_id}")
-
         show_answer(answer, output, _detail)
 
 

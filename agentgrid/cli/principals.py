@@ -96,7 +96,6 @@ def put(
             if changes:
                 confirm(f"{name}: {'; '.join(changes)}. Change it?", yes=yes)
         answer = client.write("PUT", place, body, doing=f"the change of the principal {name}")
-
         show_answer(answer, output, _detail)
 
 

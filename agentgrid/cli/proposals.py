@@ -20,8 +20,9 @@ from agentgrid.cli.session import (
     YesOption,
     confirm,
     session,
+    show_list,
 )
-from agentgrid.cli.show import details, show_page
+from agentgrid.cli.show import details
 from agentgrid.cli.show import show as show_answer
 from agentgrid.cli.tables import Listing, fixed, ids, text, time
 
@@ -41,10 +42,16 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the proposals that wait for confirmation."""
-    with session(profile, output) as client:
-        answer = client.get("/commands", status=["proposed"], limit=limit, cursor=cursor)
-
-        show_page(answer, output, _table, empty="no proposals")
+    show_list(
+        "/commands",
+        _table,
+        empty="no proposals",
+        profile=profile,
+        output=output,
+        status=["proposed"],
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 @app.command()

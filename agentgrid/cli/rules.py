@@ -52,7 +52,6 @@ def weighed(
             body["arguments"] = read_json(arguments, option="--arguments")
     with session(profile, output) as client:
         answer = client.ask("/policies/test", body)
-
         show_answer(answer, output, _tested)
 
 

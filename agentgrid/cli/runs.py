@@ -181,7 +181,6 @@ def list_(
             limit=limit,
             cursor=cursor,
         )
-
         show_page(answer, output, run_table, empty="no runs")
         if output is OutputFormat.TABLE and not answer.json()["items"]:
             note_if_mistyped(client, "workflows", workflow)
@@ -194,7 +193,6 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
     with session(profile, output) as client:
         run_id = run_id_of(client, run_id)
         answer = client.get(f"/runs/{part(run_id)}")
-
         if output is OutputFormat.JSON:
             show(answer, output, run_detail)
             return
@@ -334,7 +332,6 @@ def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, out
             {name: value for name, value in body.items() if value is not None},
             doing=doing,
         )
-
         show(answer, output, lambda run: accepted(verb, run))
 
 

@@ -84,7 +84,6 @@ def show_list(
     """Read a page of a list and print it. empty: what to say if there is nothing in it."""
     with session(profile, output) as client:
         answer = client.get(path, **query)
-
         show_page(answer, output, table, empty=empty)
 
 
@@ -102,7 +101,6 @@ def show_named(
     with session(profile, output) as client:
         with names.suggesting(client, plural, name):
             answer = client.get(f"/{plural}/{part(name)}{below}", **query)
-
         show(answer, output, render)
 
 

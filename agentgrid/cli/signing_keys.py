@@ -80,7 +80,6 @@ def _end(
         body = {} if reason is None else {"reason": reason}
         place = f"/signing-keys/{part(key_id)}/{verb}"
         answer = client.write("POST", place, body, doing=f"{verb} of the signing key {key_id}")
-
         show_answer(answer, output, lambda key: _table([key]))
 
 

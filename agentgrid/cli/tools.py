@@ -90,7 +90,6 @@ def policy(
                 if held.get("risk") == "destructive":
                     confirm(f"{name!r} is destructive. Allow it to be called without approval?", yes=yes)
             answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
-
         show_answer(answer, output, _summary)
 
 

@@ -10,8 +10,7 @@ import typer
 from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.session import OutputOption, ProfileOption, session
-from agentgrid.cli.show import show_page
+from agentgrid.cli.session import OutputOption, ProfileOption, show_list
 from agentgrid.cli.tables import Listing, ago, fixed, text
 
 if TYPE_CHECKING:
@@ -37,10 +36,7 @@ def worker(
 @app.command("list")
 def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """List workers with a recent heartbeat in Temporal."""
-    with session(profile, output) as client:
-        answer = client.get("/workers")
-
-        show_page(answer, output, _table, empty=NONE)
+    show_list("/workers", _table, empty=NONE, profile=profile, output=output)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
