@@ -17,6 +17,7 @@ from temporalio.client import Client
 from agentgrid.db import locks, logins
 from agentgrid.projector import main as projector
 from agentgrid.projector.store import Store
+from agentgrid.projector.store.opening import open_store
 from agentgrid.settings import Settings
 from agentgrid.worker import catalog
 from tests.api import factories
@@ -234,7 +235,7 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
             day,
         )
     monkeypatch.setattr(projector, "PARTITION_DAYS_AHEAD", 30)
-    async with projector.open_store(await control_login(postgres_dsn), "default") as opened:
+    async with open_store(await control_login(postgres_dsn), "default") as opened:
         keeping = asyncio.create_task(projector.keep_house(opened))
         while not keeping.done():
             async with asyncio.timeout(2):
