@@ -312,6 +312,10 @@ async def test_r35_a_flood_of_mcp_servers_keeps_no_more_than_the_last_report_and
         await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [each]}))
     (kept,) = await admin.fetch("SELECT name, tools FROM mcp_servers")
     assert (kept["name"], len(kept["tools"]), len(kept["tools"][0])) == ("1", 500, 255)
+    for size, expected in ((200_000, 1), (300_000, 0)):
+        changed = NEWS | {"name": "1", "changes": ["x" * size]}
+        await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [changed]}))
+        assert await admin.fetchval("SELECT json_array_length(changes) FROM mcp_servers") == expected
     await admin.execute("UPDATE worker_logins SET rate = 1 WHERE grid = $1", MINE)
     long = json.dumps({"grid": MINE, "task_queue": MINE, "servers": [NEWS | {"name": "2", "reason": "x" * 900_000}]})
     await hostile.execute(MCP_SERVERS, long)

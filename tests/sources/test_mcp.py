@@ -27,7 +27,7 @@ from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.json_tools import Declared
-from agentgrid.sdk.toolsets import Found, Toolset
+from agentgrid.sdk.toolsets import Changed, Found, Toolset
 from agentgrid.sources import mcp_servers, pins
 from agentgrid.sources.pins import Pin, Server
 from agentgrid.worker import mcp_servers as mcp_reports
@@ -353,6 +353,20 @@ async def test_a_report_is_sent_again_after_a_fault_and_not_while_nothing_change
     monkeypatch.setattr(Grid, "toolsets", (News("news", tools={}, declared=declared),))
     await asyncio.wait_for(mcp_reports.report("", Grid("gated", gated), "q"), 5)  # it ends once the code has no server
     assert sent == ["ready", "held"]
+
+
+def test_a_report_is_short_enough_for_the_database_and_names_tools_of_every_server() -> None:
+    """Seen: a report of many servers with many tools was over the database's limit, and so refused each time."""
+    grid = Grid("gated", gated)
+    long = Changed(tool="t", what="changed", before="é" * 8_000, after="é" * 8_000)
+    changes = {"changes": (long,) * 50, "reason": "é" * 10_000, "state": "held", "reached_by": "uvx"}
+    tools = tuple(f"{'t' * 96}{number:04}" for number in range(600))
+    found = Found(name="news", tools=tools, **changes)
+    (one,) = json.loads(mcp_reports.document(grid, "q", [found]))["servers"]
+    assert (len(one["tools"]), len(one["changes"])) == (500, 2)
+    many = mcp_reports.document(grid, "q", [found] * mcp_reports.MAX_SERVERS)
+    assert len(many) <= mcp_reports.MAX_REPORT
+    assert {(len(each["tools"]), len(each["changes"])) for each in json.loads(many)["servers"]} == {(5, 0)}
 
 
 def test_a_renamed_tool_changes_the_digest() -> None:

@@ -346,7 +346,7 @@ BEGIN
     INSERT INTO public.mcp_servers AS t (grid, name, task_queue, reached_by, tools, state, reason, changes)
     SELECT v_grid, left(r->>'name', 100), v_queue, left(r->>'reached_by', 300),
            ARRAY(SELECT left(n, 255) FROM json_array_elements_text(r->'tools') AS n WHERE n IS NOT NULL LIMIT 500), r->>'state',
-           left(r->>'reason', 2000), r->'changes'
+           left(r->>'reason', 2000), CASE WHEN octet_length((r->'changes')::text) <= 262144 THEN r->'changes' ELSE '[]' END
     FROM json_array_elements(p_report->'servers') AS r ORDER BY 2
     ON CONFLICT (grid, task_queue, name) DO UPDATE SET
         reached_by = excluded.reached_by, tools = excluded.tools, state = excluded.state,
