@@ -25,6 +25,8 @@ from agentgrid.domain.surrogates import sendable
 
 MAX_CAUSES = 10
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,99}", re.ASCII)
+HIDDEN_TITLE = "An approval"
+"""Shown in place of an explicit approval's title where payloads are hidden."""
 UNNAMED_CLASS = "Error"
 """Shown in place of an error class that is not an identifier: an author can set any text as the class."""
 
