@@ -15,6 +15,7 @@ from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
 from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Approval, Run, Step, Switch
+from agentgrid.domain import moments
 from agentgrid.domain.principals import Principal, approvers_in_words
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
 from agentgrid.domain.steps import StepKind
@@ -128,7 +129,7 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
     if status.closed:
         return f"ended: {status}"
     if status is RunStatus.QUEUED:
-        return "waits to start" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
+        return "waits to start" + (f", not before {moments.in_utc(run.start_at)}" if run.start_at else "")
     if status is RunStatus.PAUSED and run.hold is not None:
         return f"paused by itself: {HOLDS.get(run.hold, run.hold)}; resume it to let its agent go on"
     if status is RunStatus.PAUSED:

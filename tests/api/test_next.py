@@ -35,9 +35,10 @@ async def test_a_run_names_three_of_its_approvals_and_how_long_its_timers_are(ap
         )
         for n, hours in enumerate((2, 2, 3))
     ]
+    later = factories.run(status="queued", start_at=datetime(2026, 11, 29, 14, 30, tzinfo=UTC))
     await factories.insert(
         api.plane.engine,
-        *(asks, sleeps, hides, mixes),
+        *(asks, sleeps, hides, mixes, later),
         *map(factories.execution, (asks, sleeps, hides, mixes)),
         *gates,
         *timers,
@@ -46,9 +47,9 @@ async def test_a_run_names_three_of_its_approvals_and_how_long_its_timers_are(ap
     async def summary(who: str, run: Run) -> str:
         return str((await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["summary"])
 
-    waits = [await summary("operator", run) for run in (asks, sleeps)]
+    waits = [await summary("operator", run) for run in (asks, sleeps, later)]
     assert re.fullmatch(r"waits for any approver to decide: Pay \d, Pay \d, Pay \d and 2 more", waits[0]), waits
-    assert waits[1] == "waits for a timer of 2 h and of 3 h"
+    assert waits[1:] == ["waits for a timer of 2 h and of 3 h", "waits to start, not before 2026-11-29 14:30 UTC"]
     assert await summary("viewer", hides) == "waits for any approver to decide: 10 approvals"
     assert await summary("viewer", mixes) == "waits for any approver to decide: Refund ticket and 10 more"
     assert "Tell Ada" in await summary("operator", hides)
