@@ -15,6 +15,7 @@ from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
 from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Approval, Run, Step, Switch
+from agentgrid.domain import asks
 from agentgrid.domain.principals import Principal, approvers_in_words
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
 from agentgrid.domain.steps import StepKind
@@ -87,8 +88,6 @@ def _switched(principal: Principal, noun: str) -> list[Action]:
     return found
 
 
-TITLES = 3
-"""A sentence names at most this many approvals."""
 HOLDS = {
     "loop": "its agent went in circles",
     "budget_exceeded": "its agent has used up its budget",
@@ -138,7 +137,8 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
     names = ", ".join(dict.fromkeys(_name(step, shown) for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
-            return f"waits for {approvers_in_words(approvers)} to decide: {_first(titles) or 'an approval'}"
+            what = asks.several(titles[0], len(titles)) if titles else "an approval"
+            return f"waits for {approvers_in_words(approvers)} to decide: {what}"
         case WaitingOn.TIMER:
             return f"waits for a timer{_lengths(waiting)}"
         case WaitingOn.SIGNAL:
@@ -158,11 +158,6 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
 def _name(step: Step, shown: Shown) -> str:
     title = None if step.kind == StepKind.APPROVAL else step.title
     return title or shown.step_name(step.kind, step.name)
-
-
-def _first(titles: Sequence[str]) -> str:
-    rest = len(titles) - TITLES
-    return ", ".join(titles[:TITLES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _lengths(waiting: Sequence[Step]) -> str:

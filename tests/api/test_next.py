@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 
 from tests.api import factories
 from tests.api.conftest import Api
 
 
-async def test_a_run_names_three_of_its_approvals_and_how_long_its_timers_are(api: Api, as_):
+async def test_a_run_names_the_first_of_its_approvals_and_how_long_its_timers_are(api: Api, as_):
     asks = factories.run(status="waiting", waiting_on="approval")
     gates = [factories.approval(asks, title=f"Pay {n}", step_event_id=5 + n) for n in range(5)]
     sleeps = factories.run(status="waiting", waiting_on="timer")
@@ -32,5 +31,4 @@ async def test_a_run_names_three_of_its_approvals_and_how_long_its_timers_are(ap
     waits = [
         (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()["next"]["summary"] for run in (asks, sleeps)
     ]
-    assert re.fullmatch(r"waits for any approver to decide: Pay \d, Pay \d, Pay \d and 2 more", waits[0]), waits
-    assert waits[1] == "waits for a timer of 2 h and of 3 h"
+    assert waits == ["waits for any approver to decide: Pay 0 and 4 more", "waits for a timer of 2 h and of 3 h"]
