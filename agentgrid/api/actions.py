@@ -15,7 +15,7 @@ from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
 from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Approval, Run, Step, Switch
-from agentgrid.domain import moments
+from agentgrid.domain import asks, moments
 from agentgrid.domain.principals import Principal, approvers_in_words
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
 from agentgrid.domain.steps import StepKind
@@ -88,8 +88,6 @@ def _switched(principal: Principal, noun: str) -> list[Action]:
     return found
 
 
-TITLES = 3
-"""A sentence names at most this many approvals."""
 HOLDS = {
     "loop": "its agent went in circles",
     "budget_exceeded": "its agent has used up its budget",
@@ -162,11 +160,11 @@ def _name(step: Step, shown: Shown) -> str:
 
 
 def _first(titles: Sequence[str]) -> str:
-    named = [title for title in titles if title != HIDDEN_TITLE][:TITLES]
-    rest = len(titles) - len(named)
+    """The first title that the reader may see, and how many approvals there are beside it."""
+    named = [title for title in titles if title != HIDDEN_TITLE]
     if not named:
-        return f"{rest} approvals" if rest > 1 else HIDDEN_TITLE
-    return ", ".join(named) + (f" and {rest} more" if rest else "")
+        return f"{len(titles)} approvals" if len(titles) > 1 else HIDDEN_TITLE
+    return asks.several(named[0], len(titles))
 
 
 def _lengths(waiting: Sequence[Step]) -> str:

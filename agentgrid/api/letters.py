@@ -45,7 +45,7 @@ def summary_values(row: Approval, run: Run, shown: Shown) -> dict[str, Any]:
     held = {name: getattr(row, name) for name in ApprovalSummary.model_fields if hasattr(row, name)}
     explicit = row.kind == ApprovalKind.EXPLICIT
     return held | {
-        "title": (shown.text(row.title) or HIDDEN_TITLE) if explicit else row.title,
+        "title": shown.text(row.asked) or (HIDDEN_TITLE if explicit else row.title),
         "shape": shown.text(row.shape) if explicit else row.shape,
         "workflow": run.workflow,
         "reference": run.reference,

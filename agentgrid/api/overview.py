@@ -124,7 +124,7 @@ def _next(due: Due, shown: Shown) -> NextDue:
         if due.approval_id is None
         else f"{V1}/approvals/{quote(due.approval_id, safe='')}"
     )
-    at = shown.current_step(due.current_kind, due.current_step)
+    at = shown.text(due.asked) or shown.current_step(due.current_kind, due.current_step)
     return NextDue.model_validate({**vars(due), "current_step": at, "href": href})
 
 

@@ -48,7 +48,7 @@ def run_table(items: Sequence[Document]) -> Listing:
                 run["run_id"],
                 run["workflow"],
                 words.run_status(run),
-                run["status_reason"] or run["error_type"],
+                _reason(run),
                 f"{run['steps_done']}/{run['step_count']}",
                 run["started_at"] or run["created_at"],
                 words.between(run["started_at"], run["closed_at"]),
@@ -59,6 +59,12 @@ def run_table(items: Sequence[Document]) -> Listing:
             for run in items
         ),
     )
+
+
+def _reason(run: Document) -> str | None:
+    """Why it is in its status: of a run that waits for people, what they are asked."""
+    asked = run["current_step"] if run["waiting_on"] == "approval" else None
+    return run["status_reason"] or run["error_type"] or asked
 
 
 def _own_workflow_id(run: Document) -> str | None:

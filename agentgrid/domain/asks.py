@@ -74,6 +74,11 @@ def title(template: str, arguments: dict[str, Any], schema: Any) -> str | None:
     return cut("".join(found).strip(), MAX_TITLE) or None
 
 
+def several(first: str, count: int) -> str:
+    """What the first of several approvals asks, and how many more there are."""
+    return first if count <= 1 else f"{first} and {count - 1} more"
+
+
 def line(text: str) -> str:
     """The text in one line, without characters that are invisible or change how others are shown."""
     shown = "".join(" " if unicodedata.category(each) in _UNSAFE or each in _UNSEEN else each for each in text)

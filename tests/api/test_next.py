@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 
 from agentgrid.db.tables import Run
@@ -10,7 +9,7 @@ from tests.api import factories
 from tests.api.conftest import Api
 
 
-async def test_a_run_names_three_of_its_approvals_and_how_long_its_timers_are(api: Api, as_):
+async def test_a_run_names_the_first_of_its_approvals_and_how_long_its_timers_are(api: Api, as_):
     asks = factories.run(status="waiting", waiting_on="approval")
     gates = [factories.approval(asks, title=f"Pay {n}", step_event_id=5 + n) for n in range(5)]
     hides = factories.run(status="waiting", waiting_on="approval")
@@ -48,7 +47,7 @@ async def test_a_run_names_three_of_its_approvals_and_how_long_its_timers_are(ap
         return str((await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["summary"])
 
     waits = [await summary("operator", run) for run in (asks, sleeps, later)]
-    assert re.fullmatch(r"waits for any approver to decide: Pay \d, Pay \d, Pay \d and 2 more", waits[0]), waits
+    assert waits[0] == "waits for any approver to decide: Pay 0 and 4 more"
     assert waits[1:] == ["waits for a timer of 2 h and of 3 h", "waits to start, not before 2026-11-29 14:30 UTC"]
     assert await summary("viewer", hides) == "waits for any approver to decide: 10 approvals"
     assert await summary("viewer", mixes) == "waits for any approver to decide: Refund ticket and 10 more"

@@ -12316,7 +12316,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12523,7 +12523,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12622,7 +12622,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;
