@@ -98,8 +98,8 @@ export function Keys({ principal, onPrincipal }: { principal?: string; onPrincip
           danger
           says={`${revoked.key_id}${revoked.note ? `, “${revoked.note}”,` : ""} stops working at once. Its sessions and streams end, and decisions made with it no longer have an effect. It can’t be undone.`}
           onClose={() => setRevoked(undefined)}
-          onConfirm={async (reason) => {
-            await q.keys.revoke(revoked.key_id, reason);
+          onConfirm={async (reason, key) => {
+            await q.keys.revoke(revoked.key_id, reason, key);
             await refresh();
           }}
         />

@@ -53,8 +53,8 @@ export function Sessions({ principal }: { principal: string }) {
           verb={ending.current ? "Sign out" : "End"}
           says={`${browserOf(ending.user_agent)} at ${ending.address ?? "an unknown address"}. Its open pages end at once. The key stays: to end both, revoke the key.`}
           onClose={() => setEnding(undefined)}
-          onConfirm={async (reason) => {
-            await q.sessions.end(ending.session_id, reason);
+          onConfirm={async (reason, key) => {
+            await q.sessions.end(ending.session_id, reason, key);
             await queries.invalidateQueries({ queryKey: ["sessions"] });
           }}
         />
