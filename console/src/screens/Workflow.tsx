@@ -18,6 +18,7 @@ import { useNow } from "../live/now";
 import type { Search } from "../router";
 import { Power } from "lucide-react";
 import classes from "./Workflow.module.css";
+import { Text } from "../components/Text";
 
 // The form's library is the largest there is: no other page loads it.
 const StartRun = lazy(() => import("../components/start/StartRun"));
@@ -111,7 +112,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
         title={w.title}
         says={
           <>
-            {w.description} <b>{openNow(w)}</b>
+            <Text>{w.description}</Text> <b>{openNow(w)}</b>
           </>
         }
         facts={[
@@ -144,13 +145,23 @@ function Off({ workflow: w }: { workflow: WorkflowDetail }) {
     <div className={classes.off}>
       <Strip tone="person" icon={<Power size={15} />}>
         Switched off
-        {w.switch.created_by && <> by {w.switch.created_by}</>}
+        {w.switch.created_by && (
+          <>
+            {" "}
+            by <Text>{w.switch.created_by}</Text>
+          </>
+        )}
         {w.switch.created_at && (
           <span title={exact(w.switch.created_at)}>
             , <Ago at={w.switch.created_at} />
           </span>
         )}
-        {w.switch.reason && <>: {w.switch.reason}</>}. It can’t be started, and every tool call of its runs fails.
+        {w.switch.reason && (
+          <>
+            : <Text>{w.switch.reason}</Text>
+          </>
+        )}
+        . It can’t be started, and every tool call of its runs fails.
       </Strip>
     </div>
   );

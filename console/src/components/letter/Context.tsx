@@ -31,7 +31,7 @@ export function Previous({ approval }: { approval: ApprovalDetail }) {
               , for <Text>{previous.reference}</Text>,
             </>
           )}{" "}
-          was {previous.verdict} by {previous.decided_by ?? "somebody"} {atMoment(previous.decided_at)}.
+          was {previous.verdict} by <Text>{previous.decided_by ?? "somebody"}</Text> {atMoment(previous.decided_at)}.
         </>
       ) : (
         "Nothing of this kind has been decided before."

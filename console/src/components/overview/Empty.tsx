@@ -3,6 +3,7 @@ import { plural } from "../../format";
 import { Blank } from "../States";
 import type { Shown } from "./Catalogs";
 import classes from "./Overview.module.css";
+import { Text } from "../Text";
 
 const FIRST = 4;
 
@@ -24,8 +25,12 @@ export function Empty({ workflows }: { workflows: Shown["workflows"] }) {
         {items.slice(0, FIRST).map((w) => (
           <li key={w.name}>
             <Link to="/workflows/$name" params={{ name: w.name }}>
-              <b>{w.title}</b>
-              <span className="cut">{w.description}</span>
+              <b>
+                <Text>{w.title}</Text>
+              </b>
+              <span className="cut">
+                <Text>{w.description}</Text>
+              </span>
               <em>Start</em>
             </Link>
           </li>

@@ -105,7 +105,10 @@ function Commands({ run }: { run: RunDetail }) {
               {moment(c.created_at, undefined, true)}
             </time>
             <span>
-              <b>{c.principal}</b> {says(c, titles)}
+              <b>
+                <Text>{c.principal}</Text>
+              </b>{" "}
+              <Text>{says(c, titles)}</Text>
               {why(c) && (
                 <i>
                   <Text>{why(c) ?? ""}</Text>

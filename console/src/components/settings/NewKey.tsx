@@ -8,6 +8,7 @@ import { Button } from "../Button";
 import { Dialog } from "../Dialog";
 import { useCopy } from "../useCopy";
 import classes from "./Settings.module.css";
+import { Text } from "../Text";
 
 const DAY = 86_400;
 const LIFETIMES = [7, 30, 90, 365];
@@ -16,7 +17,9 @@ export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
   const { said, copy, ref } = useCopy();
   return (
     <div className={classes.form}>
-      <h2>The key of {made.principal}</h2>
+      <h2>
+        The key of <Text>{made.principal}</Text>
+      </h2>
       <p>Copy it now: it is shown here and never again. It ends {moment(made.expires_at)}.</p>
       {made.key ? (
         <p className={classes.secret}>

@@ -13,6 +13,7 @@ import { Failed, Skeleton, useAway } from "../States";
 import { More } from "./More";
 import { RowMenu } from "./RowMenu";
 import classes from "./Settings.module.css";
+import { Text } from "../Text";
 
 const KINDS: Record<string, { word: string; Icon: typeof Bot }> = {
   human: { word: "Person", Icon: UserRound },
@@ -36,8 +37,13 @@ function Who({ p, me, onAct }: { p: Principal; me: string | undefined; onAct(): 
         <span className="visually-hidden">{word}</span>
       </span>
       <div>
-        <b>{p.name}</b> {p.name === me && <em>you</em>} {p.disabled && <em>disabled</em>}
-        <span className="muted cut">{[p.roles.join(", ") || "no roles", ...more].join(" · ")}</span>
+        <b>
+          <Text>{p.name}</Text>
+        </b>{" "}
+        {p.name === me && <em>you</em>} {p.disabled && <em>disabled</em>}
+        <span className="muted cut">
+          <Text>{[p.roles.join(", ") || "no roles", ...more].join(" · ")}</Text>
+        </span>
       </div>
       <RowMenu
         of={p.name}

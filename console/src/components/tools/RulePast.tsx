@@ -7,6 +7,7 @@ import { Button } from "../Button";
 import { past } from "../rules";
 import { Failed } from "../States";
 import classes from "./Panel.module.css";
+import { Text } from "../Text";
 
 const SHOWN = 8;
 const MOST = 50; // that the API gives
@@ -27,11 +28,20 @@ export function RulePast({ rule, current }: { rule: string; current: string }) {
           <li key={v.version}>
             <b>v{v.version}</b>
             <span>
-              {past(v)}. {v.title && <b>{sentence(v.title)}. </b>}
-              {v.reason && `${sentence(v.reason)}.`}
+              <Text>{past(v)}</Text>.{" "}
+              {v.title && (
+                <b>
+                  <Text>{sentence(v.title)}</Text>.{" "}
+                </b>
+              )}
+              {v.reason && (
+                <>
+                  <Text>{sentence(v.reason)}</Text>.
+                </>
+              )}
             </span>
             <i>
-              {v.created_by}, {moment(v.created_at, now)}
+              <Text>{v.created_by}</Text>, {moment(v.created_at, now)}
             </i>
           </li>
         ))}
