@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { plural } from "../../format";
+import { ButtonLink } from "../Button";
 import { Blank } from "../States";
 import type { Shown } from "./Catalogs";
 import classes from "./Overview.module.css";
@@ -36,6 +37,7 @@ export function Empty({ workflows }: { workflows: Shown["workflows"] }) {
           </li>
         ))}
       </ul>
+      {total > FIRST && <ButtonLink to="/workflows">All {total} workflows</ButtonLink>}
     </Blank>
   );
 }
