@@ -3,7 +3,7 @@ import { Ellipsis } from "lucide-react";
 import { visible } from "../../unseen";
 import { Button } from "../Button";
 
-export interface Act {
+interface Act {
   word: string;
   act(): void;
   disabled?: boolean;
