@@ -25,6 +25,7 @@ export function Ident({ id, show }: { id: string; show?: string }) {
         </button>
       )}
       <span aria-live="polite" className={byHand ? classes.hint : "visually-hidden"}>
+        {byHand && " "}
         {said}
       </span>
     </>
