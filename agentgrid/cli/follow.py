@@ -17,7 +17,16 @@ from typing import Any, Self
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
-from agentgrid.cli.client import CONNECT_SECONDS, PREFIX, TOTAL_SECONDS, Answer, checked, request_headers, unreachable
+from agentgrid.cli.client import (
+    CONNECT_SECONDS,
+    PREFIX,
+    TOTAL_SECONDS,
+    Answer,
+    checked,
+    request_headers,
+    unreachable,
+    verification,
+)
 from agentgrid.cli.deciders import deciders_of
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part
@@ -90,6 +99,7 @@ class RunFollower:
         self._http = httpx.AsyncClient(
             base_url=target.url + PREFIX,
             headers=request_headers(target),
+            verify=verification(target.url),
             timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
             trust_env=False,
             transport=transport,

@@ -68,14 +68,15 @@ def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
     approval, principal = found.approval, caller.principal
     if (why := no_decider(principal)) is not None:
         return Forbidden(why)
-    if not principal.may(Permission.DECIDE):
-        return Forbidden("deciding requires the role approver")
     terms = found.terms
     starters = {approval.initiator, found.run.initiator}
     if principal.name in starters:
         return Forbidden(f"{principal.name} started the run, and so can't decide its approvals")
     if principal.name in {*terms.issuers, *found.run.issuers}:
         return Forbidden(f"{principal.name} issued the key that started the run, and so can't decide its approvals")
+    # After what nothing can change: the role would not help those who started the run.
+    if not principal.may(Permission.DECIDE):
+        return Forbidden("deciding requires the role approver")
     if shared := sorted(caller.persons & {*starters, *terms.issuers, *found.run.issuers}):
         return Forbidden(
             f"the key of {principal.name} was issued by {', '.join(shared)}, who took part in starting the run: use a key created on the "

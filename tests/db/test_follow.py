@@ -35,7 +35,7 @@ async def test_a_follower_hears_and_goes_on_after_its_connection_was_lost(postgr
     )
     other = await asyncpg.connect(postgres_dsn)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             first = await lines.get()
             await other.execute("SELECT pg_notify('agentgrid_test_follow', 'one')")
             assert await heard.get() == "one"
