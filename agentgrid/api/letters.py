@@ -20,7 +20,7 @@ from agentgrid.api.schemas.approvals import (
 )
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Action
-from agentgrid.api.shown import Shown
+from agentgrid.api.shown import HIDDEN_TITLE, Shown
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
@@ -33,9 +33,6 @@ from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Run, To
 from agentgrid.domain import asks
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Changes
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
-
-HIDDEN_TITLE = "An approval"
-"""Shown in place of an explicit approval's title where payloads are hidden."""
 
 
 def summary(row: Approval, run: Run, shown: Shown) -> ApprovalSummary:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from agentgrid.domain import moments
 from agentgrid.domain.shapes import MAX_SMALL_NUMBER, arguments_of, cut
 
 MAX_TEMPLATE = 200
@@ -153,6 +154,8 @@ def _value(value: Any, described: dict[str, Any]) -> str:
         return number(value, described)
     if not isinstance(value, str):
         raise _Invalid("not a scalar")
+    if (at := moments.readable(value)) is not None:
+        return at
     # Cut before it is cleaned, which takes time for each character, and after.
     shown = cut(line(value[: 10 * MAX_VALUE]).strip(), MAX_VALUE)
     if shown and not re.search(r"[\s\"“”„«»]", shown):

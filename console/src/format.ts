@@ -25,6 +25,7 @@ function parts(t: Time) {
   const d = new Date(t);
   if (zone() === "local")
     return {
+      year: d.getFullYear(),
       month: d.getMonth(),
       date: d.getDate(),
       hour: d.getHours(),
@@ -34,6 +35,7 @@ function parts(t: Time) {
       day: Math.floor((d.getTime() - d.getTimezoneOffset() * MINUTE) / DAY),
     };
   return {
+    year: d.getUTCFullYear(),
     month: d.getUTCMonth(),
     date: d.getUTCDate(),
     hour: d.getUTCHours(),
@@ -51,6 +53,8 @@ export const clockMs = (t: Time) => `${clock(t, true)}.${pad(parts(t).ms, 3)}`;
 export const day = (t: Time) => `${parts(t).date} ${MONTHS[parts(t).month]}`;
 /** For titles, where the exact time is looked up: always UTC. */
 export const exact = (t: Time) => `${new Date(t).toISOString().replace("T", " ").replace("Z", "")} UTC`;
+/** A time with its year, in seconds: `29 Nov 2026, 10:00:00`. */
+export const whole = (t: Time) => `${day(t)} ${parts(t).year}, ${clock(t, true)}`;
 /** Today: the clock. Yesterday and before: the day with it. */
 export function moment(t: Time, now = Date.now(), seconds = false) {
   const days = parts(now).day - parts(t).day;

@@ -141,7 +141,7 @@ export const SERVER = {
 export const ServerState = ({ state }: { state: keyof typeof SERVER }) => <Word of={SERVER[state]} />;
 
 /** A worker, as its heartbeats tell; `polls` is one that has sent none yet. */
-export const WORKER = {
+const WORKER = {
   live: { word: "Live", tone: "done", Icon: CircleCheck },
   stale: { word: "Stale: no heartbeat", tone: "wrong", Icon: HeartPulse },
   shutting_down: { word: "Shutting down", tone: "idle", Icon: LogOut },

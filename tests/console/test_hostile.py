@@ -6,6 +6,7 @@ The rows are as the projector and a worker would have written them, and the API 
 from __future__ import annotations
 
 import re
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pytest
 from playwright.async_api import Page, Request, expect
 
 from agentgrid.db.session import writing
-from agentgrid.db.tables import Log
+from agentgrid.db.tables import Command, Log
 from tests.api import factories
 from tests.console.conftest import Pages, shown
 from tests.console.stack import Stack
@@ -137,6 +138,7 @@ class Hostile:
     approval_ids: list[str]
     step: str
     """The key of a step with a hostile value and result."""
+    command_id: str
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
     namespace = stack.loop.settings.temporal_namespace
     run = factories.run(
         namespace=namespace, workflow="support_triage", status="waiting", waiting_on="approval", reference="<b>ref",
-        note=UNSEEN[0], tags=["<i>tag", UNSEEN[2]], current_step=HANDLERS[0], agents=["triager"],
+        note=UNSEEN[0], tags=["<i>tag", UNSEEN[2]], current_step=HANDLERS[0] + UNSEEN[0], agents=["triager"],
     )  # fmt: skip
     arguments: dict[str, Any] = {f"a{n}": text for n, text in enumerate(PAYLOADS)}
     arguments |= {key: HANDLERS[0] for key in KEYS} | {text: n for n, text in enumerate(UNSEEN + ALIKE + HANDLERS)}
@@ -199,10 +201,14 @@ async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
     place: dict[str, Any] = {"execution_id": run.execution_id, "workflow_id": run.workflow_id, "worker": "<u>w"}
     place |= {"logged_at": run.created_at, "level": "info", "logger": f"tools.{ALIKE[1]}"}
     logs = [Log(**place, **each) for each in written]
+    command = Command(
+        command_id=str(uuid.uuid4()), kind="tool.policy", status="refused", created_at=run.created_at, principal="both",
+        target=HANDLERS[1] + UNSEEN[0], reason=ALIKE[0] + UNSEEN[2] + SCRIPTS[0], outcome={"message": HANDLERS[0]}, body={"reason": HANDLERS[0]},
+    )  # fmt: skip
     engine = stack.loop.api.plane.engine
-    await factories.insert(engine, run, factories.execution(run), *steps, *calls, *explicit, *logs)
+    await factories.insert(engine, run, factories.execution(run), *steps, *calls, *explicit, *logs, command)
     approval_ids = [each.approval_id for each in (calls[0], explicit[0], explicit[-1])]
-    yield Hostile(run.run_id, approval_ids, f"{run.execution_id}.101")
+    yield Hostile(run.run_id, approval_ids, f"{run.execution_id}.101", command.command_id)
     async with writing(engine) as session:
         for row in (*steps, *calls, *explicit):
             await session.delete(await session.merge(row))
@@ -236,8 +242,8 @@ class Trap:
         if not request.url.startswith((self._origin, "data:", "blob:")):
             self.foreign.append(request.url)
 
-    async def check(self) -> Counter[str]:
-        """The marks on the page, after the check that nothing else came of the texts."""
+    async def check(self, *, forms: int = 0) -> Counter[str]:
+        """The marks on the page, after the check that nothing else came of the texts. `forms`: how many the page itself has."""
         tags, marks, attributes = await self.page.evaluate(
             """() => {
               const all = [...document.querySelectorAll("body *")];
@@ -265,7 +271,7 @@ class Trap:
             "link",
             "source",
         }
-        found = Counter(tags)
+        found = Counter(tags) - Counter(form=forms)
         assert not {tag: found[tag] for tag in never if found[tag] > self._own[tag]}, self.page.url
         assert not [each for each in attributes if not each.startswith("data-")], self.page.url
         assert not self.called
@@ -317,4 +323,17 @@ async def test_hostile_texts_are_shown_as_text_and_do_nothing(page_of: Pages, st
     await page.get_by_role("tab", name="Output").click()
     await expect(panel).to_contain_text("answer")
     await trap.check()
+
+    await go("/")
+    await expect(page.get_by_role("main")).to_contain_text(HANDLERS[0])
+    assert "U+202E" in await trap.check()
+    await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("dialog").get_by_role("option").filter(has_text="<b>ref").first).to_be_visible()
+    assert "U+202E" in await trap.check()
+    await go("/runs")
+    await expect(page.get_by_role("main")).to_contain_text("<b>ref")
+    await trap.check()
+    await go(f"/audit?at={hostile.command_id}")
+    await expect(page.get_by_role("main")).to_contain_text(SCRIPTS[0])
+    assert {"\u0440", "U+200B"} <= (await trap.check(forms=1)).keys()
     assert await page.evaluate("() => 1 + 1") == 2  # it answers still

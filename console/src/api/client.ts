@@ -25,14 +25,11 @@ export type Agent = Schemas["AgentSummary"];
 export type AgentDetail = Schemas["AgentDetail"];
 export type Policy = Schemas["PolicySummary"];
 export type Command = Schemas["CommandSummary"];
-export type Action = Schemas["Action"];
 export type View = Schemas["ViewOut"];
 export type Problem = Schemas["Problem"];
 export type Risk = Schemas["Risk"];
-export type RunStatus = Schemas["RunStatus"];
-export type WaitingOn = Schemas["WaitingOn"];
 
-export const CHANGES = new Set(["POST", "PUT", "PATCH", "DELETE"]);
+const CHANGES = new Set(["POST", "PUT", "PATCH", "DELETE"]);
 let shown: string | undefined;
 /** The name that the page shows as the one who acts. */
 export const showPrincipal = (name: string | undefined) => {

@@ -1,32 +1,34 @@
 import { Tooltip } from "@mantine/core";
 import { Check, Copy } from "lucide-react";
-import { useState } from "react";
 import { ago, exact, left, shortId } from "../format";
 import { useNow } from "../live/now";
 import classes from "./Bits.module.css";
+import { useCopy } from "./useCopy";
 
 const HOUR = 3_600_000;
 
 /** An id is its last eight; a click copies the whole. */
 export function Ident({ id, show }: { id: string; show?: string }) {
-  const [done, setDone] = useState(false);
-  const Icon = done ? Check : Copy;
+  const { said, byHand, copy, ref } = useCopy();
+  const Icon = said ? Check : Copy;
   return (
-    <button
-      type="button"
-      className={classes.ident}
-      title={id}
-      onClick={() =>
-        void navigator.clipboard?.writeText(id).then(
-          () => setDone(true),
-          () => setDone(false),
-        )
-      }
-    >
-      {show ?? shortId(id)}
-      <Icon size={11} aria-hidden />
-      <span className="visually-hidden">{done ? "copied" : "copy whole"}</span>
-    </button>
+    <>
+      {byHand ? (
+        <code ref={ref} tabIndex={-1} className={classes.whole}>
+          {id}
+        </code>
+      ) : (
+        <button type="button" className={classes.ident} title={id} onClick={() => copy(id)}>
+          {show ?? shortId(id)}
+          <Icon size={11} aria-hidden />
+          <span className="visually-hidden">copy whole</span>
+        </button>
+      )}
+      <span aria-live="polite" className={byHand ? classes.hint : "visually-hidden"}>
+        {byHand && " "}
+        {said}
+      </span>
+    </>
   );
 }
 export function Ago({ at }: { at: string }) {

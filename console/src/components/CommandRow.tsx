@@ -6,6 +6,7 @@ import { placeOf, says, type Titles, via, why } from "../audit";
 import { clock, exact, shortId, span } from "../format";
 import classes from "../screens/Audit.module.css";
 import { COMMAND } from "../status";
+import { visible } from "../unseen";
 import { Ident } from "./Bits";
 import { Json } from "./Json";
 import { Failed, Hidden, Skeleton } from "./States";
@@ -35,7 +36,9 @@ function Details({ id }: { id: string }) {
             value && (
               <div key={word}>
                 <dt>{word}</dt>
-                <dd>{value}</dd>
+                <dd>
+                  <Text>{value}</Text>
+                </dd>
               </div>
             ),
         )}
@@ -72,8 +75,8 @@ export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
         <time dateTime={c.created_at} title={exact(c.created_at)}>
           {clock(c.created_at, true)}
         </time>
-        <button type="button" className="cut" onClick={() => onWho(c.principal)} title={`Only ${c.principal}`}>
-          {c.principal}
+        <button type="button" className="cut" onClick={() => onWho(c.principal)} title={`Only ${visible(c.principal)}`}>
+          <Text>{c.principal}</Text>
         </button>
         <button type="button" className={classes.says} aria-expanded={open} onClick={() => onOpen(!open)}>
           <span className="cut">
@@ -88,11 +91,11 @@ export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
         <span className="cut">
           {place ? (
             <Link to={place.to} className="muted">
-              {place.word}
+              <Text>{place.word}</Text>
             </Link>
           ) : (
-            <span className="muted" title={c.target ?? undefined}>
-              {c.target && (UUID.test(c.target) ? shortId(c.target) : c.target)}
+            <span className="muted" title={visible(c.target ?? "")}>
+              <Text>{c.target && UUID.test(c.target) ? shortId(c.target) : (c.target ?? "")}</Text>
             </span>
           )}
         </span>

@@ -3,6 +3,7 @@ import { Button } from "./Button";
 import classes from "./Confirm.module.css";
 import { Dialog } from "./Dialog";
 import { useKey } from "./useKey";
+import { Text } from "./Text";
 
 interface Props {
   title: string;
@@ -57,8 +58,12 @@ export function Confirm({
   return (
     <Dialog title={title} onClose={onClose}>
       <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
-        <h2>{title}</h2>
-        <p>{says}</p>
+        <h2>
+          <Text>{title}</Text>
+        </h2>
+        <p>
+          <Text>{says}</Text>
+        </p>
         {children}
         {!reasonless && (
           <label>
@@ -76,7 +81,7 @@ export function Confirm({
         )}
         {fault && (
           <p className={classes.fault} role="alert">
-            {fault}
+            <Text>{fault}</Text>
           </p>
         )}
         <footer>

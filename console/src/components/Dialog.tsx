@@ -1,5 +1,6 @@
 import { FocusTrap, Portal } from "@mantine/core";
 import { useEffect, type ReactNode } from "react";
+import { visible } from "../unseen";
 import classes from "./Dialog.module.css";
 
 /** A box over the page. Escape and a click beside it close it; focus stays in it and goes back afterwards. */
@@ -27,7 +28,7 @@ export function Dialog({
             data-wide={wide || undefined}
             role="dialog"
             aria-modal
-            aria-label={title}
+            aria-label={visible(title)}
             onClick={(e) => e.stopPropagation()}
             onKeyDown={(e) => {
               if (e.key === "Escape") onClose();

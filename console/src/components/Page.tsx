@@ -7,6 +7,9 @@ import classes from "./Page.module.css";
 import { Text } from "./Text";
 import { useOverview } from "./useOverview";
 
+/** From a button of the bar to a menu, so that the menu begins below the bar's line; in pixels. */
+export const UNDER_BAR = 14;
+
 interface Crumb {
   word: string;
   to?: string;

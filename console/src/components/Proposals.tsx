@@ -10,6 +10,7 @@ import { Button } from "./Button";
 import { Confirm } from "./Confirm";
 import classes from "./Form.module.css";
 import { useAway } from "./States";
+import { Text } from "./Text";
 
 /** The answer to a change that relaxes a rule: nothing has changed, and who must do what until when. */
 export function ProposedNote({ proposed }: { proposed: Proposed }) {
@@ -54,7 +55,10 @@ export function Proposals({ subject, rule }: { subject: Subject; rule?: string }
             <Hourglass size={14} aria-hidden />A change waits for a second administrator
           </h3>
           <p>
-            <b>{c.principal}</b> proposed{" "}
+            <b>
+              <Text>{c.principal}</Text>
+            </b>{" "}
+            proposed{" "}
             {c.kind === "policy.withdraw" ? (
               "to withdraw the rule"
             ) : c.what ? (
@@ -62,7 +66,13 @@ export function Proposals({ subject, rule }: { subject: Subject; rule?: string }
             ) : (
               "a rule"
             )}
-            , {moment(c.created_at, now)}. {c.reason && `${sentence(c.reason)}. `}Nothing has changed yet.
+            , {moment(c.created_at, now)}.{" "}
+            {c.reason && (
+              <>
+                <Text>{sentence(c.reason)}</Text>.{" "}
+              </>
+            )}
+            Nothing has changed yet.
           </p>
           <footer>
             <Ident id={c.command_id} />

@@ -11,6 +11,7 @@ import { RuleFields } from "./RuleFields";
 import { Newer, RulePreview } from "./RulePreview";
 import { contentOf, draftOf, ruleRef, type RuleDraft, type RuleText } from "./rules";
 import { useKey } from "./useKey";
+import { Text } from "./Text";
 
 /** The version that a rule is at by now, of a change that was refused for it. */
 const versionOf = (error: ApiError) => Number(ruleRef(error.problem.current_status ?? "").version);
@@ -80,7 +81,9 @@ export function RuleEditor({ subject, title, rule, version, onClose }: Props) {
   return (
     <Dialog title={`The rule for ${title}`} onClose={onClose} wide>
       <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
-        <h2>The rule for {title}</h2>
+        <h2>
+          The rule for <Text>{title}</Text>
+        </h2>
         <RuleFields noun={subject.noun} draft={draft} set={set} faultAt={faultAt} />
         <label>
           <span>Title</span>

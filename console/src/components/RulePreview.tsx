@@ -8,6 +8,7 @@ import { Button } from "./Button";
 import { useToolTitle } from "./catalog";
 import classes from "./Form.module.css";
 import { contentOf, ruleWord, type RuleDraft } from "./rules";
+import { Text } from "./Text";
 
 const TYPING = 400; // ms
 const SHOWN = 6;
@@ -20,7 +21,13 @@ function Changes({ found }: { found: Preview }) {
       <ul>
         {found.changes.slice(0, SHOWN).map((c) => (
           <li key={c.tool}>
-            {title(c.tool)}: <del>{ruleWord(c.before)}</del> <b>{ruleWord(c.after)}</b>
+            <Text>{title(c.tool)}</Text>:{" "}
+            <del>
+              <Text>{ruleWord(c.before)}</Text>
+            </del>{" "}
+            <b>
+              <Text>{ruleWord(c.after)}</Text>
+            </b>
           </li>
         ))}
         {more > 0 && <li>and {plural(more, "other tool")}</li>}
@@ -63,8 +70,15 @@ export function Newer({ subject, onKeep }: { subject: Subject; onKeep(): void })
       <p>
         {rule ? (
           <>
-            <b>{rule.created_by}</b> changed this rule, {moment(rule.created_at, now)}:{" "}
-            <b>{rule.withdrawn ? "withdrawn" : ruleWord(rule)}</b>. {rule.reason && `${sentence(rule.reason)}. `}
+            <b>
+              <Text>{rule.created_by}</Text>
+            </b>{" "}
+            changed this rule, {moment(rule.created_at, now)}: <b>{rule.withdrawn ? "withdrawn" : ruleWord(rule)}</b>.{" "}
+            {rule.reason && (
+              <>
+                <Text>{sentence(rule.reason)}</Text>.{" "}
+              </>
+            )}
           </>
         ) : (
           "Somebody changed this rule meanwhile. "

@@ -19,6 +19,7 @@ import { Blank, Failed, Skeleton, Strip, useAway } from "../components/States";
 import { moment, plural, sentence, span, tokens, usd } from "../format";
 import { useNow } from "../live/now";
 import classes from "./Agent.module.css";
+import { Text } from "../components/Text";
 
 const began = (a: Agent) => a.stats.calls.completed + a.stats.calls.failed + a.stats.calls.cancelled + a.stats.open;
 /** What it used, where nothing is priced. */
@@ -84,8 +85,9 @@ function Open({ agent: a }: { agent: AgentDetail }) {
     <>
       {disabled && (
         <Strip tone="wrong" icon={<Power size={15} />}>
-          Switched off{created_by && ` by ${created_by}`}
-          {created_at && `, ${moment(created_at, now)}`}: {reason || "no reason given"}. None of its calls passes.
+          Switched off<Text>{created_by ? ` by ${created_by}` : ""}</Text>
+          {created_at && `, ${moment(created_at, now)}`}: <Text>{reason || "no reason given"}</Text>. None of its calls
+          passes.
         </Strip>
       )}
       <Lead
@@ -102,9 +104,10 @@ function Open({ agent: a }: { agent: AgentDetail }) {
         facts={[
           <>
             Version <code>{short(a.version)}</code>
-            {a.active && `, ${moment(a.active.created_at, now)}`} {a.chosen_by ? `by ${a.chosen_by}` : "from code"}
+            {a.active && `, ${moment(a.active.created_at, now)}`}{" "}
+            <Text>{a.chosen_by ? `by ${a.chosen_by}` : "from code"}</Text>
           </>,
-          a.models.join(", ") || "the worker’s default model",
+          <Text>{a.models.join(", ") || "the worker’s default model"}</Text>,
           `${plural(began(a), "call")} in 24 h${calls.failed ? `, ${calls.failed} failed` : ""}`,
           ...(calls.p50_seconds === null ? [] : [`${span(calls.p50_seconds * 1000)} at the median`]),
           a.served === false ? `no worker on ${a.task_queue}` : `served on ${a.task_queue}`,
@@ -114,7 +117,9 @@ function Open({ agent: a }: { agent: AgentDetail }) {
         <ul className={classes.problems}>
           {a.outdated && <li>The version in use was made for other code than the newest.</li>}
           {a.problems.map((p) => (
-            <li key={p}>{sentence(p)}.</li>
+            <li key={p}>
+              <Text>{sentence(p)}</Text>.
+            </li>
           ))}
         </ul>
       )}

@@ -11,7 +11,7 @@ import { Filters } from "../components/audit/Filters";
 import { Button } from "../components/Button";
 import { useAgentTitle, useToolTitle, useWorkflowTitle } from "../components/catalog";
 import { CommandRow } from "../components/CommandRow";
-import { Bar } from "../components/Page";
+import { Bar, UNDER_BAR } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
 import { dayTitle, plural, zoneName, zoneShort } from "../format";
 import { useNow } from "../live/now";
@@ -40,7 +40,7 @@ function useTitles(): Titles {
 /** What fits the filters, as a file. */
 function Export({ filter }: { filter: CommandFilter }) {
   return (
-    <Menu width={200} position="bottom-end">
+    <Menu width={200} offset={UNDER_BAR}>
       <Menu.Target>
         <Button icon={<Download size={14} aria-hidden />}>Export</Button>
       </Menu.Target>

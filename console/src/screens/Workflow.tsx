@@ -9,15 +9,16 @@ import { Button } from "../components/Button";
 import { Catalog, Lead } from "../components/Catalog";
 import { Confirm } from "../components/Confirm";
 import { Bar, Section } from "../components/Page";
-import { Blank, Failed, Hidden, Skeleton, Strip, useAway } from "../components/States";
+import { Blank, Failed, Hidden, Skeleton, useAway } from "../components/States";
 import { Handlers, NewestRuns, Versions } from "../components/start/Facts";
 import { Figures } from "../components/start/Figures";
+import { Off } from "../components/start/Off";
 import { closedLately, openNow } from "../components/start/words";
-import { ago, count, exact, plural, shortId } from "../format";
+import { ago, count, plural, shortId } from "../format";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
-import { Power } from "lucide-react";
 import classes from "./Workflow.module.css";
+import { Text } from "../components/Text";
 
 // The form's library is the largest there is: no other page loads it.
 const StartRun = lazy(() => import("../components/start/StartRun"));
@@ -111,7 +112,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
         title={w.title}
         says={
           <>
-            {w.description} <b>{openNow(w)}</b>
+            <Text>{w.description}</Text> <b>{openNow(w)}</b>
           </>
         }
         facts={[
@@ -139,23 +140,6 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
     </>
   );
 }
-function Off({ workflow: w }: { workflow: WorkflowDetail }) {
-  return (
-    <div className={classes.off}>
-      <Strip tone="person" icon={<Power size={15} />}>
-        Switched off
-        {w.switch.created_by && <> by {w.switch.created_by}</>}
-        {w.switch.created_at && (
-          <span title={exact(w.switch.created_at)}>
-            , <Ago at={w.switch.created_at} />
-          </span>
-        )}
-        {w.switch.reason && <>: {w.switch.reason}</>}. It can’t be started, and every tool call of its runs fails.
-      </Strip>
-    </div>
-  );
-}
-
 /** The form, or why there is none. */
 function Start({ workflow: w, workers }: { workflow: WorkflowDetail; workers?: number }) {
   const { from } = useSearch({ strict: false }) as Search;

@@ -2,7 +2,7 @@ import { queryOptions } from "@tanstack/react-query";
 import { ask, client } from "../client";
 import type { paths } from "../schema";
 
-export type ApprovalFilter = NonNullable<paths["/api/v1/approvals"]["get"]["parameters"]["query"]>;
+type ApprovalFilter = NonNullable<paths["/api/v1/approvals"]["get"]["parameters"]["query"]>;
 export const list = (query: ApprovalFilter) =>
   queryOptions({
     queryKey: ["approvals", "list", query],

@@ -19,5 +19,11 @@ export const pages = (principal?: string) =>
 /** Make a key. Where its owner decides approvals, a second administrator must confirm first: the answer is then a proposal. */
 export const create = (body: Schemas["KeyIn"], key: string): Promise<NewKey | Proposed> =>
   ask(client.POST("/api/v1/keys", { params: { header: { "idempotency-key": key } }, body }));
-export const revoke = (key_id: string, reason: string | null) =>
-  ask(client.POST("/api/v1/keys/{key_id}/revoke", { params: { path: { key_id } }, body: { reason } }));
+export const revoke = (key_id: string, reason: string | null, key: string) =>
+  ask(
+    client.POST("/api/v1/keys/{key_id}/revoke", {
+      params: { path: { key_id } },
+      headers: { "Idempotency-Key": key },
+      body: { reason },
+    }),
+  );

@@ -13,10 +13,11 @@ export const pages = () =>
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
-export const act = (name: string, verb: "disable" | "enable", reason: string | null) =>
+export const act = (name: string, verb: "disable" | "enable", reason: string | null, key: string) =>
   ask(
     client.POST(`/api/v1/principals/{name}/${verb}` as "/api/v1/principals/{name}/disable", {
       params: { path: { name } },
+      headers: { "Idempotency-Key": key },
       body: { reason },
     }),
   );

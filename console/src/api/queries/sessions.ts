@@ -10,5 +10,11 @@ export const list = (principal: string) =>
     queryKey: ["sessions", principal],
     queryFn: () => ask(client.GET("/api/v1/sessions", { params: { query: { principal, limit: MOST } } })),
   });
-export const end = (session_id: string, reason: string | null) =>
-  ask(client.POST("/api/v1/sessions/{session_id}/end", { params: { path: { session_id } }, body: { reason } }));
+export const end = (session_id: string, reason: string | null, key: string) =>
+  ask(
+    client.POST("/api/v1/sessions/{session_id}/end", {
+      params: { path: { session_id } },
+      headers: { "Idempotency-Key": key },
+      body: { reason },
+    }),
+  );

@@ -10,10 +10,11 @@ export const list = () =>
     queryKey: ["signing_keys"],
     queryFn: () => ask(client.GET("/api/v1/signing-keys", { params: { query: { limit: MOST } } })),
   });
-export const act = (key_id: string, verb: "retire" | "revoke", reason: string | null) =>
+export const act = (key_id: string, verb: "retire" | "revoke", reason: string | null, key: string) =>
   ask(
     client.POST(`/api/v1/signing-keys/{key_id}/${verb}` as "/api/v1/signing-keys/{key_id}/retire", {
       params: { path: { key_id } },
+      headers: { "Idempotency-Key": key },
       body: { reason },
     }),
   );

@@ -6,6 +6,7 @@ import classes from "../../screens/Agent.module.css";
 import { STATUS, StatusIcon, statusOf } from "../../status";
 import { Ago } from "../Bits";
 import { Failed, Skeleton } from "../States";
+import { Text } from "../Text";
 
 const SHOWN = 8;
 
@@ -24,7 +25,10 @@ export function Calls({ name }: { name: string }) {
             <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.call}>
               <StatusIcon status={s} />
               <span className="cut">
-                {flowTitle(r)} <span className="muted">{r.reference}</span>
+                <Text>{flowTitle(r)}</Text>{" "}
+                <span className="muted">
+                  <Text>{r.reference ?? ""}</Text>
+                </span>
               </span>
               <span className="muted cut">{STATUS[s].word}</span>
               <span className="num muted">

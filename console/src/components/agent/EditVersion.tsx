@@ -11,6 +11,7 @@ import { useKey } from "../useKey";
 import { LIMITS, type Limits, type Version } from "./diff";
 import { bodyOf, type Draft } from "./draft";
 import { short } from "./Versions";
+import { Text } from "../Text";
 
 const FIELDS = ["usd", "requests", "tool_calls", "tokens", "seconds"] as const;
 const textOf = (n: number | null) => (n === null ? "" : String(n));
@@ -60,7 +61,9 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
   return (
     <Dialog title={`A new version of ${agent.title}`} onClose={onClose} wide>
       <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
-        <h2>A new version of {agent.title}</h2>
+        <h2>
+          A new version of <Text>{agent.title}</Text>
+        </h2>
         <p className={classes.fine}>
           From version {short(seen.version)}. New calls begin with it within seconds; open calls keep theirs. Nothing
           may exceed what the code allows.
@@ -103,7 +106,9 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
                   })
                 }
               />
-              <span>{t.title ?? t.name}</span>
+              <span>
+                <Text>{t.title ?? t.name}</Text>
+              </span>
               {t.risk && <RiskMark risk={t.risk} />}
             </label>
           ))}
@@ -166,8 +171,11 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
             <p>
               {newer ? (
                 <>
-                  <b>{active.created_by ?? "The code"}</b> made version {short(active.version)} the one in use meanwhile
-                  {active.note && `: ${sentence(active.note)}`}.
+                  <b>
+                    <Text>{active.created_by ?? "The code"}</Text>
+                  </b>{" "}
+                  made version {short(active.version)} the one in use meanwhile
+                  <Text>{active.note && `: ${sentence(active.note)}`}</Text>.
                 </>
               ) : (
                 "Another version is in use by now."
@@ -181,7 +189,7 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
         ) : (
           fault && (
             <p className={classes.fault} role="alert">
-              {fault.message}
+              <Text>{fault.message}</Text>
             </p>
           )
         )}

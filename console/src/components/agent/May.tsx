@@ -6,6 +6,7 @@ import { sentence } from "../../format";
 import classes from "../../screens/Agent.module.css";
 import { RiskMark } from "../../status";
 import { approversOf, ruleRef } from "../rules";
+import { Text } from "../Text";
 
 type Entry = AgentDetail["tools"][number];
 
@@ -33,7 +34,7 @@ function Group({
         {items.map((e) => (
           <li key={e.name}>
             <Link to={e.kind === "agent" ? "/agents/$name" : "/tools/$name"} params={{ name: e.name }} className="cut">
-              {e.title ?? e.name}
+              <Text>{e.title ?? e.name}</Text>
             </Link>
             {e.kind === "agent" ? <RiskMark risk="agent" /> : e.risk && <RiskMark risk={e.risk} />}
             {says && <p>{says(e)}</p>}
@@ -56,8 +57,19 @@ export function May({ tools }: { tools: Entry[] }) {
         none="Nothing asks."
         says={(e) => (
           <>
-            asks <b>{approversOf(e.approvers)}</b>,{" "}
-            {e.rule && (ruleRef(e.rule).builtIn ? "by the built\u2011in rule" : <code>{e.rule}</code>)}
+            asks{" "}
+            <b>
+              <Text>{approversOf(e.approvers)}</Text>
+            </b>
+            ,{" "}
+            {e.rule &&
+              (ruleRef(e.rule).builtIn ? (
+                "by the built\u2011in rule"
+              ) : (
+                <code>
+                  <Text>{e.rule}</Text>
+                </code>
+              ))}
           </>
         )}
       />
@@ -66,7 +78,7 @@ export function May({ tools }: { tools: Entry[] }) {
         Icon={Ban}
         items={of("never")}
         none="Nothing of what its code lists."
-        says={(e) => sentence(e.reason)}
+        says={(e) => <Text>{sentence(e.reason)}</Text>}
       />
     </div>
   );

@@ -12,6 +12,7 @@ import { Proposals, ProposedNote } from "../Proposals";
 import { RuleEditor } from "../RuleEditor";
 import { ruleWord } from "../rules";
 import { Failed, Skeleton, useAway } from "../States";
+import { Text } from "../Text";
 
 /** What a rule starts as: asks any approver, for a week. */
 const NEW = {
@@ -46,7 +47,17 @@ export function Rules({ agent }: { agent: AgentDetail }) {
         <ul>
           {data.items.map((r) => (
             <li key={r.rule_id}>
-              {r.rule_id === ruleId(subject) ? "All its calls" : <code>{r.tool}</code>}: <b>{ruleWord(r)}</b>
+              {r.rule_id === ruleId(subject) ? (
+                "All its calls"
+              ) : (
+                <code>
+                  <Text>{r.tool}</Text>
+                </code>
+              )}
+              :{" "}
+              <b>
+                <Text>{ruleWord(r)}</Text>
+              </b>
               {r.when.length > 0 && (
                 <>
                   {" "}
@@ -55,19 +66,28 @@ export function Rules({ agent }: { agent: AgentDetail }) {
                     <span key={i}>
                       {i > 0 && " and "}
                       <code>
-                        {w.argument} {w.op} {JSON.stringify(w.value)}
+                        <Text>{`${w.argument} ${w.op} ${JSON.stringify(w.value)}`}</Text>
                       </code>
                     </span>
                   ))}
                 </>
               )}
-              . {r.title && <b>{sentence(r.title)}. </b>}
-              {r.reason && `${sentence(r.reason)}.`}
+              .{" "}
+              {r.title && (
+                <b>
+                  <Text>{sentence(r.title)}</Text>.{" "}
+                </b>
+              )}
+              {r.reason && (
+                <>
+                  <Text>{sentence(r.reason)}</Text>.
+                </>
+              )}
               <p>
                 <span className="mono">
-                  {r.rule_id}@{r.version}
+                  <Text>{`${r.rule_id}@${r.version}`}</Text>
                 </span>
-                , {r.created_by}, {moment(r.created_at, now)}
+                , <Text>{r.created_by}</Text>, {moment(r.created_at, now)}
               </p>
             </li>
           ))}

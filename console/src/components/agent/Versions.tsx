@@ -9,6 +9,7 @@ import { Confirm } from "../Confirm";
 import { Diff } from "../Diff";
 import classes from "../Diff.module.css";
 import { useAway } from "../States";
+import { Text } from "../Text";
 
 /** A digest in short; a version that an operator made has a short name already. */
 export const short = (version: string) => (/^[0-9a-f]{12,}$/.test(version) ? version.slice(0, 8) : version);
@@ -33,12 +34,16 @@ export function Versions({ agent }: { agent: AgentDetail }) {
         {agent.versions.map((v) => (
           <li key={v.version}>
             <button type="button" aria-pressed={open === v} onClick={() => setPicked(v.version)}>
-              <code>{short(v.version)}</code>
+              <code>
+                <Text>{short(v.version)}</Text>
+              </code>
               <span>
-                {v.note || (v.source === "code" ? "From code" : "Without a note")}
+                <Text>{v.note || (v.source === "code" ? "From code" : "Without a note")}</Text>
                 {v.version === agent.version && <em>in use</em>}
               </span>
-              <i>{[v.created_by ?? (v.note && "code"), ago(v.created_at, now)].filter(Boolean).join(", ")}</i>
+              <i>
+                <Text>{[v.created_by ?? (v.note && "code"), ago(v.created_at, now)].filter(Boolean).join(", ")}</Text>
+              </i>
             </button>
           </li>
         ))}

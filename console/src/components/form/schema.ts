@@ -6,7 +6,7 @@ export type Schema = RJSFSchema;
 type Values = Record<string, unknown>;
 
 /** Marks a required field that may be null: left empty, it is sent as null. */
-export const NULLABLE = "x-nullable";
+const NULLABLE = "x-nullable";
 /** Marks a number that is written as text, so that no digit is lost. */
 export const DECIMAL = "x-decimal";
 const LITERAL = new Set(["const", "enum", "default", "examples"]);

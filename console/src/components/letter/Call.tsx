@@ -2,7 +2,18 @@ import { Bot } from "lucide-react";
 import { Text } from "../Text";
 import { Field } from "./Field";
 import classes from "./Letter.module.css";
-import { emptyOf, grown, isMoney, isRecord, labelOf, own, shown, type Arguments, type Property } from "./schema";
+import {
+  emptyOf,
+  grown,
+  isMoney,
+  isRecord,
+  labelOf,
+  momentOf,
+  own,
+  shown,
+  type Arguments,
+  type Property,
+} from "./schema";
 
 interface Props {
   asked: Arguments;
@@ -42,7 +53,7 @@ function Since({ property, value, last }: { property: Property | undefined; valu
   );
 }
 function Value({ property, value }: { property: Property | undefined; value: unknown }) {
-  const text = <Text>{shown(property, value)}</Text>;
+  const text = <Text>{momentOf(property, value) ?? shown(property, value)}</Text>;
   if (isRecord(value)) return <pre className="mono">{text}</pre>;
   return (
     <span className={classes.value} data-none={value == null || undefined}>
@@ -104,6 +115,7 @@ export function Call({ asked, values, properties, authored, previous, edit, faul
                   {key} {String(value)}
                 </code>
               )}
+              {!edit && momentOf(p, value) && <code>{String(value)}</code>}
               {!edit && authored.includes(key) && typeof value === "string" && value.length > PROSE && (
                 <span className={classes.authored}>
                   <Bot size={12} aria-hidden />

@@ -31,7 +31,7 @@ export function Previous({ approval }: { approval: ApprovalDetail }) {
               , for <Text>{previous.reference}</Text>,
             </>
           )}{" "}
-          was {previous.verdict} by {previous.decided_by ?? "somebody"} {atMoment(previous.decided_at)}.
+          was {previous.verdict} by <Text>{previous.decided_by ?? "somebody"}</Text> {atMoment(previous.decided_at)}.
         </>
       ) : (
         "Nothing of this kind has been decided before."
@@ -40,8 +40,14 @@ export function Previous({ approval }: { approval: ApprovalDetail }) {
     </p>
   );
 }
+const cut = (text: string, most: number) => (text.length > most ? `${text.slice(0, most).trimEnd()}…` : text);
+interface ProseProps {
+  prose: NonNullable<ApprovalDetail["prose"]>;
+  /** So many characters of it, where there is little room. */
+  most?: number;
+}
 /** What a model wrote: always a quotation, always marked, always text. */
-export const Prose = ({ prose }: { prose: NonNullable<ApprovalDetail["prose"]> }) => (
+export const Prose = ({ prose, most = Infinity }: ProseProps) => (
   <figure className={classes.prose}>
     <figcaption>
       <Sparkles size={13} aria-hidden />
@@ -51,12 +57,14 @@ export const Prose = ({ prose }: { prose: NonNullable<ApprovalDetail["prose"]> }
       </span>
     </figcaption>
     <blockquote>
-      {prose.text.split("\n\n").map((p, i) => (
-        <p key={i}>
-          <Text>{p}</Text>
-        </p>
-      ))}
-      {prose.truncated && <p className="muted">The rest is in the run.</p>}
+      {cut(prose.text, most)
+        .split("\n\n")
+        .map((p, i) => (
+          <p key={i}>
+            <Text>{p}</Text>
+          </p>
+        ))}
+      {prose.truncated && most === Infinity && <p className="muted">The rest is in the run.</p>}
     </blockquote>
   </figure>
 );

@@ -6,6 +6,7 @@ import { atMoment, digestGroups } from "../../format";
 import { useKeys } from "../../live/keys";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
+import { Text } from "../Text";
 import classes from "./Letter.module.css";
 import type { Arguments } from "./schema";
 import type { useDecision, Verdict } from "./useDecision";
@@ -58,11 +59,11 @@ function Outcome({ approval, decision, me, inRun }: Pick<Props, "approval" | "de
         It was cancelled{at}: its run does not wait for it any more.{yours} {run}
       </span>
     );
-  const who = approval.decided_by === me ? "You" : (approval.decided_by ?? "Somebody");
+  const who = <Text>{approval.decided_by === me ? "You" : (approval.decided_by ?? "Somebody")}</Text>;
   const what = status === "pending" ? "" : VERDICTS[status];
   return (
     <span>
-      {sent && `Superseded by ${who}: `}
+      {sent && <>Superseded by {who}: </>}
       {who} {what}
       {at}
       {sent ? ", before you. Yours does not count." : "."} {run}
@@ -87,7 +88,7 @@ export function Decide({ approval, decision, me, changed, unread = [], away, inR
   const box = useRef<HTMLTextAreaElement>(null);
   const outcome = useRef<HTMLParagraphElement>(null);
   const open = decision.stage === "open";
-  const refused = approval.actions.find((a) => (a.verb === "approve" || a.verb === "reject") && !a.allowed)?.reason;
+  const refused = approval.actions.find((a) => (a.verb === "approve" || a.verb === "reject") && !a.allowed);
   const late = !!approval.expires_at && Date.parse(approval.expires_at) <= now;
   const form = open && !refused && !late;
   const focus = (n: number) => pair.current?.querySelectorAll("button")[n]?.focus();
@@ -117,7 +118,11 @@ export function Decide({ approval, decision, me, changed, unread = [], away, inR
       </p>
       {open && !form && (
         <p className={classes.cant}>
-          {late ? "Its time is over, and nothing will be done." : `You can’t decide this: ${refused}`}
+          <Text>
+            {late
+              ? "Its time is over, and nothing will be done."
+              : ["You can’t decide this", refused?.reason].filter(Boolean).join(": ")}
+          </Text>
         </p>
       )}
       {alert && (
@@ -160,7 +165,7 @@ export function Decide({ approval, decision, me, changed, unread = [], away, inR
               disabled={away}
               onClick={() => decide("approved")}
             >
-              {wordOf(approval, changed, me)}
+              <Text>{wordOf(approval, changed, me)}</Text>
             </Button>
           </div>
           <p className={classes.sign}>

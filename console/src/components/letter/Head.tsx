@@ -35,7 +35,9 @@ export function Head({
           </b>
           {approval.agent ? ", an agent, asks" : ", a workflow, asks"}{" "}
           <span className="muted">
-            <span className={classes.to}>{approversOf(approval.approvers)} · </span>
+            <span className={classes.to}>
+              <Text>{approversOf(approval.approvers)}</Text> ·{" "}
+            </span>
             {moment(approval.opened_at)}
           </span>
         </span>

@@ -53,7 +53,10 @@ export function Proposed({ approval, asked, properties, me, onTake }: Props) {
         {approval.proposals.map((p) => (
           <li key={p.command_id}>
             <p>
-              <b>{p.principal === me ? "You" : p.principal}</b> <span className="muted">{moment(p.created_at)}</span>
+              <b>
+                <Text>{p.principal === me ? "You" : p.principal}</Text>
+              </b>{" "}
+              <span className="muted">{moment(p.created_at)}</span>
               {p.comment && (
                 <>
                   {" "}

@@ -1,11 +1,12 @@
 /** What a tool's schema says of its arguments, for people: labels, units, descriptions. */
-import { words } from "../../format";
+import { whole, words } from "../../format";
 import { escaped } from "../../unseen";
 
 export interface Property {
   title?: string;
   type?: string | string[];
   description?: string;
+  format?: string;
   enum?: unknown[];
   anyOf?: Property[];
   "x-unit"?: string;
@@ -29,6 +30,7 @@ export function propertiesOf(schema: unknown): Record<string, Property> {
       .map(([key, p]) => [
         key,
         {
+          format: text(p.format),
           type: p.type as Property["type"],
           enum: Array.isArray(p.enum) ? p.enum : undefined,
           anyOf: Array.isArray(p.anyOf) ? p.anyOf.filter(isRecord) : undefined,
@@ -53,6 +55,13 @@ export const asMoney = (cents: number) =>
   (cents / 100).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const exactly = (n: number) => n.toLocaleString("en-US", { maximumFractionDigits: 20 });
 
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
+/** A time in the reader's zone, where the schema says that it is one, or there is no schema; else undefined. */
+export function momentOf(p: Property | undefined, value: unknown): string | undefined {
+  if (typeof value !== "string" || !TIME.test(value) || Number.isNaN(Date.parse(value))) return;
+  const says = !p || [p, ...(p.anyOf ?? [])].some((each) => each.format === "date-time");
+  return says ? whole(value) : undefined;
+}
 /** A value as a person reads it: money in its currency, lists as words, the rest as text. Nothing is rounded. */
 export function shown(p: Property | undefined, value: unknown): string {
   if (value == null) return "none";

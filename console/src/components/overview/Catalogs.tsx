@@ -6,6 +6,7 @@ import { Ago } from "../Bits";
 import { Section } from "../Page";
 import { ruleWord } from "../rules";
 import classes from "./Overview.module.css";
+import { Text } from "../Text";
 
 export type Shown = Pick<NonNullable<Overview["lists"]>, "workflows" | "agents" | "tools">;
 function may(a: Shown["agents"]["items"][number]): string {
@@ -24,7 +25,9 @@ export function Catalogs({ workflows, agents, tools }: Shown) {
           {workflows.items.map((w) => (
             <li key={w.name}>
               <Link to="/workflows/$name" params={{ name: w.name }} className={classes.line}>
-                <span className="cut">{w.title}</span>
+                <span className="cut">
+                  <Text>{w.title}</Text>
+                </span>
                 <span className="muted">{w.disabled ? "switched off" : w.served === false ? "no worker" : ""}</span>
                 <span className="num muted">{w.last_run ? <Ago at={w.last_run.created_at} /> : "never ran"}</span>
               </Link>
@@ -37,7 +40,9 @@ export function Catalogs({ workflows, agents, tools }: Shown) {
           {agents.items.map((a) => (
             <li key={a.name}>
               <Link to="/agents/$name" params={{ name: a.name }} className={classes.agent}>
-                <span className="cut">{a.title}</span>
+                <span className="cut">
+                  <Text>{a.title}</Text>
+                </span>
                 <span className="num muted">{a.usd == null ? "unpriced" : a.usd > 0 && usd(a.usd, 2)}</span>
                 <span className="cut">{may(a)}</span>
                 <span className="muted">{a.open ? `${a.open} open` : ""}</span>
@@ -51,8 +56,12 @@ export function Catalogs({ workflows, agents, tools }: Shown) {
           {tools.items.map((t) => (
             <li key={t.name}>
               <Link to="/tools/$name" params={{ name: t.name }} className={classes.line}>
-                <span className="cut">{t.title}</span>
-                <span className="cut muted">{t.disabled ? "switched off" : ruleWord(t)}</span>
+                <span className="cut">
+                  <Text>{t.title}</Text>
+                </span>
+                <span className="cut muted">
+                  <Text>{t.disabled ? "switched off" : ruleWord(t)}</Text>
+                </span>
                 <RiskMark risk={t.risk} />
               </Link>
             </li>

@@ -1,8 +1,10 @@
 import { Link } from "@tanstack/react-router";
 import { plural } from "../../format";
+import { ButtonLink } from "../Button";
 import { Blank } from "../States";
 import type { Shown } from "./Catalogs";
 import classes from "./Overview.module.css";
+import { Text } from "../Text";
 
 const FIRST = 4;
 
@@ -24,13 +26,18 @@ export function Empty({ workflows }: { workflows: Shown["workflows"] }) {
         {items.slice(0, FIRST).map((w) => (
           <li key={w.name}>
             <Link to="/workflows/$name" params={{ name: w.name }}>
-              <b>{w.title}</b>
-              <span className="cut">{w.description}</span>
+              <b>
+                <Text>{w.title}</Text>
+              </b>
+              <span className="cut">
+                <Text>{w.description}</Text>
+              </span>
               <em>Start</em>
             </Link>
           </li>
         ))}
       </ul>
+      {total > FIRST && <ButtonLink to="/workflows">All {total} workflows</ButtonLink>}
     </Blank>
   );
 }

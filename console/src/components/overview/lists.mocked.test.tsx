@@ -4,6 +4,7 @@ import { cleanup, render } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
 import type { Approval, Overview, Run } from "../../api/client";
 import { ConditionStrips } from "./Conditions";
+import { Empty } from "./Empty";
 import { FailedLately, RunsNow, WaitsForYou } from "./Lists";
 
 vi.mock("@tanstack/react-router", () => ({ Link: "a", createLink: () => "a", useLocation: () => ({ pathname: "/" }) }));
@@ -59,4 +60,12 @@ test("a character that can't be seen is named on the overview, wherever others w
   expect(text).not.toContain("\u202e");
   // The title and the reference of an approval, reference and reason of a run in two lists, a reason of a condition.
   expect(text.split(SEEN).length - 1).toBe(7);
+});
+test("an empty overview says how many workflows there are, and leads to those that it does not list", () => {
+  const items = Array.from({ length: 6 }, (_, i) => ({ name: `w${i}`, title: `W${i}`, description: "" }));
+  const { container, rerender } = render(<Empty workflows={{ total: 6, items } as never} />);
+  expect(container.querySelectorAll("li").length).toBe(4);
+  expect(container.textContent).toContain("All 6 workflows");
+  rerender(<Empty workflows={{ total: 4, items: items.slice(0, 4) } as never} />);
+  expect(container.textContent).not.toContain("All 4");
 });

@@ -5,6 +5,7 @@ import * as q from "../../api/queries";
 import { VerdictWord } from "../../status";
 import { Expiry } from "../Bits";
 import { Call } from "../letter/Call";
+import { Prose } from "../letter/Context";
 import { Decide } from "../letter/Decide";
 import { propertiesOf } from "../letter/schema";
 import { argumentsOf, Subject } from "../letter/Subject";
@@ -13,19 +14,8 @@ import { Failed, Hidden, Skeleton, useCutOff } from "../States";
 import { Text } from "../Text";
 import classes from "./Ask.module.css";
 
-const SHORT = 280; // characters of what a model wrote
+const PROSE = 280; // characters of what a model wrote
 
-function Prose({ prose }: { prose: NonNullable<ApprovalDetail["prose"]> }) {
-  const text = prose.text.length > SHORT ? `${prose.text.slice(0, SHORT).trimEnd()}…` : prose.text;
-  return (
-    <figure className={classes.prose}>
-      <blockquote>
-        <Text>{text}</Text>
-      </blockquote>
-      <figcaption>written by the agent</figcaption>
-    </figure>
-  );
-}
 function What({ approval: a }: { approval: ApprovalDetail }) {
   if (!a.payloads_visible) return <Hidden />;
   const args = argumentsOf(a);
@@ -57,7 +47,7 @@ function Card({ approval: a }: { approval: ApprovalDetail }) {
         <Text>{a.title}</Text>
       </h3>
       <What approval={a} />
-      {a.prose && <Prose prose={a.prose} />}
+      {a.prose && <Prose prose={a.prose} most={PROSE} />}
       <Decide approval={a} decision={decision} me={me?.name} away={away} inRun />
       <Link to="/approvals/$id" params={{ id: a.approval_id }} className="link">
         Read the whole letter{may && a.takes.includes("arguments") && a.status === "pending" && ", or edit"}

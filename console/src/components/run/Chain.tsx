@@ -6,6 +6,7 @@ import { flowTitle, moment, plural, shortId, span, words } from "../../format";
 import { StatusIcon, statusOf, type Status } from "../../status";
 import { Dot } from "../Bits";
 import classes from "./RunHead.module.css";
+import { Text } from "../Text";
 
 type Execution = RunDetail["executions"][number];
 const KINDS: Record<Execution["kind"], string> = {
@@ -56,7 +57,7 @@ function Executions({ run, only, onOnly }: Props) {
           >
             <span className={classes.execution}>
               <b>
-                {i + 1}, {why(e)}
+                {i + 1}, <Text>{why(e)}</Text>
               </b>
               <i>
                 {moment(e.started_at, undefined, true)}
@@ -83,12 +84,13 @@ function Children({ run }: { run: RunDetail }) {
         {run.children.map((c) => (
           <Menu.Item
             key={c.run_id}
-            component={Link}
-            to={`/runs/${c.run_id}`}
+            renderRoot={(props) => <Link to="/runs/$id" params={{ id: c.run_id }} {...props} />}
             leftSection={<StatusIcon status={statusOf({ status: c.status, waiting_on: null })} />}
           >
             <span className={classes.execution}>
-              <b>{flowTitle({ workflow: c.workflow, workflow_title: null })}</b>
+              <b>
+                <Text>{flowTitle({ workflow: c.workflow, workflow_title: null })}</Text>
+              </b>
               <i>
                 {moment(c.created_at, undefined, true)}, {shortId(c.run_id)}
               </i>

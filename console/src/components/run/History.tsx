@@ -91,7 +91,9 @@ function Events({ run, execution }: { run: RunDetail; execution: string | undefi
 }
 /** What people and programs asked of the run. Only those that the reader may list. */
 function Commands({ run }: { run: RunDetail }) {
-  const { data, error, refetch, hasNextPage, fetchNextPage } = useInfiniteQuery(q.commands.pages({ run: run.run_id }));
+  const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery(
+    q.commands.pages({ run: run.run_id }),
+  );
   if (!data) return error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={3} />;
   const items = data.pages.flatMap((p) => p.items);
   if (!items.length) return <p className="muted">None that you may see.</p>;
@@ -105,7 +107,10 @@ function Commands({ run }: { run: RunDetail }) {
               {moment(c.created_at, undefined, true)}
             </time>
             <span>
-              <b>{c.principal}</b> {says(c, titles)}
+              <b>
+                <Text>{c.principal}</Text>
+              </b>{" "}
+              <Text>{says(c, titles)}</Text>
               {why(c) && (
                 <i>
                   <Text>{why(c) ?? ""}</Text>
@@ -118,7 +123,11 @@ function Commands({ run }: { run: RunDetail }) {
           </li>
         ))}
       </ol>
-      {hasNextPage && <Button onClick={() => void fetchNextPage()}>Older commands</Button>}
+      {hasNextPage && (
+        <Button onClick={() => void fetchNextPage()} disabled={isFetchingNextPage}>
+          {isFetchingNextPage ? "Reading…" : "Older commands"}
+        </Button>
+      )}
     </>
   );
 }

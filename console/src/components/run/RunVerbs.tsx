@@ -8,6 +8,7 @@ import { act, type Verb } from "../../api/queries/runs";
 import { useOffers, type Offer } from "../../live/offers";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
+import { UNDER_BAR } from "../Page";
 import classes from "./RunHead.module.css";
 import { useCutOff } from "../States";
 
@@ -81,7 +82,7 @@ export function RunVerbs({ run }: { run: RunDetail }) {
           Start another like this
         </Button>
       )}
-      <Menu width={300}>
+      <Menu width={300} offset={UNDER_BAR}>
         <Menu.Target>
           <Button look="quiet" aria-label="All verbs">
             <Ellipsis size={16} aria-hidden />

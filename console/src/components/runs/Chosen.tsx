@@ -11,6 +11,7 @@ import { Dialog } from "../Dialog";
 import { useAway } from "../States";
 import classes from "./Chosen.module.css";
 import { each } from "./many";
+import { MOST } from "./usePages";
 import { Text } from "../Text";
 
 const OPEN = new Set(["queued", "running", "waiting", "paused", "cancelling"]);
@@ -130,7 +131,9 @@ export function Chosen({ runs, onAll, onClear }: Props) {
   const left = runs.length - some.length;
   return (
     <div className={classes.bar} role="toolbar" aria-label="Selected runs">
-      <b aria-live="polite">{plural(runs.length, "run")} selected</b>
+      <b aria-live="polite">
+        {plural(runs.length, "run")} selected{runs.length >= MOST && ", the most at once"}
+      </b>
       {(Object.keys(VERBS) as Many[]).map((v) => (
         <Button key={v} small disabled={away || !fit(v).length} danger={VERBS[v].danger} onClick={() => setAsked(v)}>
           {VERBS[v].word}

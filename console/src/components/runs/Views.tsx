@@ -11,6 +11,7 @@ import classes from "../../screens/Runs.module.css";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
 import { useAway } from "../States";
+import { useCopy } from "../useCopy";
 import { SaveView } from "./SaveView";
 import type { Filter } from "./useFilter";
 import { Text } from "../Text";
@@ -27,7 +28,7 @@ export function Views({ filter }: { filter: Filter }) {
   const go = useNavigate();
   const away = useAway();
   const [asked, setAsked] = useState<Asked>();
-  const [copied, setCopied] = useState<string>();
+  const link = useCopy();
   const { view, changed, filtered } = filter;
   const mayShare = !!me?.permissions.includes("edit");
   const mayChange = !!view && (!view.shared || mayShare);
@@ -35,10 +36,7 @@ export function Views({ filter }: { filter: Filter }) {
   const copy = () => {
     const search = view?.shared && !changed ? { view: viewKey(view) } : urlOf(filter.values);
     const given = Object.entries(search).filter((entry): entry is [string, string] => !!entry[1]);
-    const link = `${location.origin}/runs?${new URLSearchParams(given).toString()}`;
-    const failed = () => setCopied("Copy it from the address bar.");
-    if (!navigator.clipboard) return failed(); // over plain HTTP, a browser has none
-    navigator.clipboard.writeText(link).then(() => setCopied("Link copied."), failed);
+    link.copy(`${location.origin}/runs?${new URLSearchParams(given).toString()}`);
   };
   return (
     <nav className={classes.views} aria-label="Saved views">
@@ -64,7 +62,7 @@ export function Views({ filter }: { filter: Filter }) {
       ))}
       <span className={classes.acts}>
         <span role="status" className="muted">
-          {copied}
+          {link.byHand ? "Copy it from the address bar." : link.said && "Link copied."}
         </span>
         {view && changed && mayChange && (
           <Button small disabled={away} onClick={() => setAsked("replace")}>

@@ -13,6 +13,7 @@ import { Failed, Skeleton, useAway } from "../States";
 import { More } from "./More";
 import { NewKey } from "./NewKey";
 import classes from "./Settings.module.css";
+import { Text } from "../Text";
 
 function KeyRow({ k, onRevoke }: { k: Key; onRevoke(): void }) {
   const now = useNow();
@@ -25,11 +26,16 @@ function KeyRow({ k, onRevoke }: { k: Key; onRevoke(): void }) {
   return (
     <li data-over={!live || undefined}>
       <div>
-        <b>{k.principal}</b> <Ident id={k.key_id} show={k.key_id} />
+        <b>
+          <Text>{k.principal}</Text>
+        </b>{" "}
+        <Ident id={k.key_id} show={k.key_id} />
         <span className="muted cut">
-          {[k.note && `“${k.note}”`, `made by ${k.created_by} ${moment(k.created_at, now)}`, end]
-            .filter(Boolean)
-            .join(" · ")}
+          <Text>
+            {[k.note && `“${k.note}”`, `made by ${k.created_by} ${moment(k.created_at, now)}`, end]
+              .filter(Boolean)
+              .join(" · ")}
+          </Text>
         </span>
       </div>
       <span className="muted num">
@@ -66,7 +72,7 @@ export function Keys({ principal, onPrincipal }: { principal?: string; onPrincip
       <div className={classes.tools}>
         {principal && (
           <Button small onClick={() => onPrincipal(undefined)}>
-            of {principal}
+            of <Text>{principal}</Text>
             <X size={12} aria-label="remove" />
           </Button>
         )}
@@ -87,7 +93,9 @@ export function Keys({ principal, onPrincipal }: { principal?: string; onPrincip
           ))}
         </ul>
       ) : (
-        <p className={classes.hint}>{principal ? `${principal} has no key.` : "There is no key yet."}</p>
+        <p className={classes.hint}>
+          <Text>{principal ? `${principal} has no key.` : "There is no key yet."}</Text>
+        </p>
       )}
       <More of={found} />
       {making && <NewKey principal={principal} onMade={() => void refresh()} onClose={() => setMaking(false)} />}
@@ -98,8 +106,8 @@ export function Keys({ principal, onPrincipal }: { principal?: string; onPrincip
           danger
           says={`${revoked.key_id}${revoked.note ? `, “${revoked.note}”,` : ""} stops working at once. Its sessions and streams end, and decisions made with it no longer have an effect. It can’t be undone.`}
           onClose={() => setRevoked(undefined)}
-          onConfirm={async (reason) => {
-            await q.keys.revoke(revoked.key_id, reason);
+          onConfirm={async (reason, key) => {
+            await q.keys.revoke(revoked.key_id, reason, key);
             await refresh();
           }}
         />

@@ -4,23 +4,31 @@ import { ApiError } from "../../api/client";
 import * as q from "../../api/queries";
 import type { NewKey as Made, Proposed } from "../../api/queries/keys";
 import { moment } from "../../format";
-import { Ident } from "../Bits";
 import { Button } from "../Button";
 import { Dialog } from "../Dialog";
+import { useCopy } from "../useCopy";
 import classes from "./Settings.module.css";
+import { Text } from "../Text";
 
 const DAY = 86_400;
 const LIFETIMES = [7, 30, 90, 365];
 
-function Shown({ made, onClose }: { made: Made; onClose(): void }) {
+export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
+  const { said, copy, ref } = useCopy();
   return (
     <div className={classes.form}>
-      <h2>The key of {made.principal}</h2>
+      <h2>
+        The key of <Text>{made.principal}</Text>
+      </h2>
       <p>Copy it now: it is shown here and never again. It ends {moment(made.expires_at)}.</p>
       {made.key ? (
         <p className={classes.secret}>
-          <code tabIndex={0}>{made.key}</code>
-          <Ident id={made.key} show="Copy" />
+          <code ref={ref} tabIndex={0}>
+            {made.key}
+          </code>
+          <Button small look="quiet" onClick={() => copy(made.key!)}>
+            {said ?? "Copy"}
+          </Button>
         </p>
       ) : (
         <p role="alert">It was made by an earlier request, and can’t be shown again: revoke it, and make another.</p>

@@ -3,6 +3,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { Bot, Cog, UserRound } from "lucide-react";
 import { useState } from "react";
 import * as q from "../../api/queries";
+import { isProposed, type Proposed } from "../../api/queries/policies";
 import type { Principal } from "../../api/queries/principals";
 import { moment } from "../../format";
 import { useNow } from "../../live/now";
@@ -12,6 +13,7 @@ import { Failed, Skeleton, useAway } from "../States";
 import { More } from "./More";
 import { RowMenu } from "./RowMenu";
 import classes from "./Settings.module.css";
+import { Text } from "../Text";
 
 const KINDS: Record<string, { word: string; Icon: typeof Bot }> = {
   human: { word: "Person", Icon: UserRound },
@@ -35,8 +37,13 @@ function Who({ p, me, onAct }: { p: Principal; me: string | undefined; onAct(): 
         <span className="visually-hidden">{word}</span>
       </span>
       <div>
-        <b>{p.name}</b> {p.name === me && <em>you</em>} {p.disabled && <em>disabled</em>}
-        <span className="muted cut">{[p.roles.join(", ") || "no roles", ...more].join(" · ")}</span>
+        <b>
+          <Text>{p.name}</Text>
+        </b>{" "}
+        {p.name === me && <em>you</em>} {p.disabled && <em>disabled</em>}
+        <span className="muted cut">
+          <Text>{[p.roles.join(", ") || "no roles", ...more].join(" · ")}</Text>
+        </span>
       </div>
       <RowMenu
         of={p.name}
@@ -55,6 +62,7 @@ export function Principals() {
   const found = useInfiniteQuery(q.principals.pages());
   const queries = useQueryClient();
   const [acted, setActed] = useState<Principal>();
+  const [proposed, setProposed] = useState<Proposed>();
   const all = found.data?.pages.flatMap((p) => p.items) ?? [];
   const verb = acted?.disabled ? "enable" : "disable";
   return (
@@ -73,6 +81,12 @@ export function Principals() {
         </ul>
       )}
       <More of={found} />
+      {proposed && (
+        <p className={classes.hint} role="status">
+          Nothing has changed yet: it decides approvals, so another administrator must confirm, until{" "}
+          {moment(proposed.expires_at)}: <code>agentgrid proposal confirm {proposed.command_id}</code>
+        </p>
+      )}
       <p className={classes.hint}>
         Roles, groups and new principals: <code>agentgrid principal put NAME --role ROLE</code>. A second administrator
         must confirm a change that lets somebody decide more approvals.
@@ -88,8 +102,9 @@ export function Principals() {
               : "Its keys work again, those that have not ended."
           }
           onClose={() => setActed(undefined)}
-          onConfirm={async (reason) => {
-            await q.principals.act(acted.name, verb, reason);
+          onConfirm={async (reason, key) => {
+            const answer = await q.principals.act(acted.name, verb, reason, key);
+            setProposed(isProposed(answer) ? answer : undefined);
             await queries.invalidateQueries({ queryKey: ["principals"] });
           }}
         />

@@ -1,8 +1,9 @@
 import { Menu } from "@mantine/core";
 import { Ellipsis } from "lucide-react";
+import { visible } from "../../unseen";
 import { Button } from "../Button";
 
-export interface Act {
+interface Act {
   word: string;
   act(): void;
   disabled?: boolean;
@@ -12,7 +13,7 @@ export interface Act {
 export const RowMenu = ({ of, acts }: { of: string; acts: Act[] }) => (
   <Menu position="bottom-end" width={160}>
     <Menu.Target>
-      <Button look="quiet" small aria-label={`Actions for ${of}`}>
+      <Button look="quiet" small aria-label={`Actions for ${visible(of)}`}>
         <Ellipsis size={16} aria-hidden />
       </Button>
     </Menu.Target>

@@ -4,6 +4,7 @@ import * as q from "../../api/queries";
 import type { Session } from "../../api/queries/sessions";
 import { moment } from "../../format";
 import { useNow } from "../../live/now";
+import { visible } from "../../unseen";
 import { Ago } from "../Bits";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
@@ -11,6 +12,7 @@ import { Section } from "../Page";
 import { Failed, Skeleton, useAway } from "../States";
 import { browserOf } from "./browser";
 import classes from "./Settings.module.css";
+import { Text } from "../Text";
 
 /** Where one is signed in. A session that is not recognised can be ended at once. */
 export function Sessions({ principal }: { principal: string }) {
@@ -32,8 +34,11 @@ export function Sessions({ principal }: { principal: string }) {
           {data.items.map((s) => (
             <li key={s.session_id}>
               <div>
-                <b>{browserOf(s.user_agent)}</b> {s.current && <em>this browser</em>}
-                <span className="muted cut" title={s.user_agent ?? undefined}>
+                <b>
+                  <Text>{browserOf(s.user_agent)}</Text>
+                </b>{" "}
+                {s.current && <em>this browser</em>}
+                <span className="muted cut" title={visible(s.user_agent ?? "")}>
                   {s.address ?? "address unknown"}, since {moment(s.opened_at, now)}, key {s.key_id}
                 </span>
               </div>
@@ -53,8 +58,8 @@ export function Sessions({ principal }: { principal: string }) {
           verb={ending.current ? "Sign out" : "End"}
           says={`${browserOf(ending.user_agent)} at ${ending.address ?? "an unknown address"}. Its open pages end at once. The key stays: to end both, revoke the key.`}
           onClose={() => setEnding(undefined)}
-          onConfirm={async (reason) => {
-            await q.sessions.end(ending.session_id, reason);
+          onConfirm={async (reason, key) => {
+            await q.sessions.end(ending.session_id, reason, key);
             await queries.invalidateQueries({ queryKey: ["sessions"] });
           }}
         />

@@ -80,8 +80,8 @@ export function SigningKeys() {
           needsReason={asked.verb === "revoke"}
           says={VERBS[asked.verb].says}
           onClose={() => setAsked(undefined)}
-          onConfirm={async (reason) => {
-            await q.signingKeys.act(asked.key.key_id, asked.verb, reason);
+          onConfirm={async (reason, key) => {
+            await q.signingKeys.act(asked.key.key_id, asked.verb, reason, key);
             await queries.invalidateQueries({ queryKey: ["signing_keys"] });
           }}
         />

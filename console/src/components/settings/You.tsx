@@ -5,6 +5,7 @@ import { Ident } from "../Bits";
 import { Section } from "../Page";
 import classes from "./Settings.module.css";
 import { Sessions } from "./Sessions";
+import { Text } from "../Text";
 
 type Permission = Me["permissions"][number];
 
@@ -30,12 +31,16 @@ export function You({ me }: { me: Me }) {
         <dl className={classes.facts}>
           <dt>Name</dt>
           <dd>
-            <b>{me.name}</b>
+            <b>
+              <Text>{me.name}</Text>
+            </b>
           </dd>
           <dt>Roles</dt>
           <dd>{me.roles.join(", ") || "none"}</dd>
           <dt>Groups</dt>
-          <dd>{me.groups.join(", ") || "none"}</dd>
+          <dd>
+            <Text>{me.groups.join(", ") || "none"}</Text>
+          </dd>
           <dt>You may</dt>
           <dd>
             {Object.entries(MAY)
@@ -44,7 +49,15 @@ export function You({ me }: { me: Me }) {
               .join(", ") || "see nothing"}
           </dd>
           <dt>Workflows</dt>
-          <dd>{me.workflows.includes("*") ? "all" : <code>{me.workflows.join(", ") || "none"}</code>}</dd>
+          <dd>
+            {me.workflows.includes("*") ? (
+              "all"
+            ) : (
+              <code>
+                <Text>{me.workflows.join(", ") || "none"}</Text>
+              </code>
+            )}
+          </dd>
           <dt>Key</dt>
           <dd>
             <Ident id={me.key_id} show={me.key_id} />

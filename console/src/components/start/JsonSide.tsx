@@ -1,6 +1,7 @@
 import { useEffect, useId, useState } from "react";
 import { Button } from "../Button";
 import { Json } from "../Json";
+import { useCopy } from "../useCopy";
 import classes from "./Start.module.css";
 import { parsed, written } from "./json";
 
@@ -18,7 +19,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
   const [editing, setEditing] = useState(!!alone);
   const [text, setText] = useState(() => written(value));
   const [fault, setFault] = useState<string>();
-  const [copied, setCopied] = useState(false);
+  const { said, copy, ref, forget } = useCopy();
   const id = useId();
   const now = written(value);
   useEffect(() => {
@@ -28,7 +29,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
       return "value" in own && written(own.value) === now ? old : now;
     });
     say(undefined);
-    setCopied(false);
+    forget();
   }, [now]);
   function say(next: string | undefined) {
     setFault(next);
@@ -41,13 +42,13 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
     say(undefined);
     onChange(read.value);
   }
-  const copy = () =>
-    void navigator.clipboard?.writeText(text).then(
-      () => setCopied(true),
-      () => setCopied(false),
-    );
   return (
-    <div className={classes.json}>
+    <div
+      className={classes.json}
+      ref={(side) => {
+        ref.current = side?.querySelector<HTMLElement>("textarea, pre") ?? null;
+      }}
+    >
       <header>
         <span>{alone ? "Input as JSON" : "The same as JSON"}</span>
         {!alone && (
@@ -64,8 +65,8 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
             {editing ? (fault ? "Discard" : "Done") : "Edit"}
           </Button>
         )}
-        <Button look="quiet" small onClick={copy}>
-          {copied ? "Copied" : "Copy"}
+        <Button look="quiet" small onClick={() => copy(text)}>
+          {said ?? "Copy"}
         </Button>
       </header>
       {editing ? (

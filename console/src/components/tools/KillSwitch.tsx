@@ -5,10 +5,12 @@ import type { ToolDetail } from "../../api/client";
 import * as q from "../../api/queries";
 import { moment, sentence } from "../../format";
 import { useNow } from "../../live/now";
+import { visible } from "../../unseen";
 import { Button } from "../Button";
 import { useAway } from "../States";
 import { useKey } from "../useKey";
 import classes from "./Panel.module.css";
+import { Text } from "../Text";
 
 /** The switch that stops every call of a tool, with its reason asked in place. */
 export function KillSwitch({ tool }: { tool: ToolDetail }) {
@@ -48,9 +50,11 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
       <div>
         <b>{off ? "Switched off" : "Switched on"}</b>
         <p>
-          {off
-            ? `${sentence(tool.switch.reason || "No call passes")}. By ${tool.switch.created_by}${tool.switch.created_at ? `, ${moment(tool.switch.created_at, now)}` : ""}.`
-            : "Off stops every call within seconds, in open runs too."}
+          <Text>
+            {off
+              ? `${sentence(tool.switch.reason || "No call passes")}. By ${tool.switch.created_by}${tool.switch.created_at ? `, ${moment(tool.switch.created_at, now)}` : ""}.`
+              : "Off stops every call within seconds, in open runs too."}
+          </Text>
           {cant && <i>{sentence(cant)}.</i>}
         </p>
       </div>
@@ -60,7 +64,7 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
         checked={!off}
         disabled={!!cant}
         onChange={() => setAsking(true)}
-        aria-label={`${tool.title} may be called`}
+        aria-label={`${visible(tool.title)} may be called`}
       />
       {asking && (
         <form className={classes.sure} onSubmit={(e) => void submit(e)} aria-busy={busy}>

@@ -25,7 +25,9 @@ function Facts({ tool }: { tool: ToolDetail }) {
         {tool.reach.length > 0 && (
           <>
             <dt>Reach</dt>
-            <dd>{tool.reach.join(", ")}</dd>
+            <dd>
+              <Text>{tool.reach.join(", ")}</Text>
+            </dd>
           </>
         )}
         <dt>Can be undone</dt>
@@ -43,7 +45,9 @@ function Facts({ tool }: { tool: ToolDetail }) {
         {tool.tags.length > 0 && (
           <>
             <dt>Tags</dt>
-            <dd>{tool.tags.join(", ")}</dd>
+            <dd>
+              <Text>{tool.tags.join(", ")}</Text>
+            </dd>
           </>
         )}
         <dt>Version</dt>

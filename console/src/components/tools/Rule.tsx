@@ -14,6 +14,7 @@ import { approversOf, ruleRef, timeOf } from "../rules";
 import { useAway } from "../States";
 import classes from "./Panel.module.css";
 import { RulePast } from "./RulePast";
+import { Text } from "../Text";
 
 /** What the rule does to a call, as a sentence. */
 function Says({ tool }: { tool: ToolDetail }) {
@@ -27,7 +28,11 @@ function Says({ tool }: { tool: ToolDetail }) {
     );
   return (
     <>
-      Each call asks <b>{approversOf(approvers)}</b>, and waits at most <b>{timeOf(expires_seconds)}</b>.
+      Each call asks{" "}
+      <b>
+        <Text>{approversOf(approvers)}</Text>
+      </b>
+      , and waits at most <b>{timeOf(expires_seconds)}</b>.
       {changes === "second_person" && " Changed arguments take two approvers."}
     </>
   );
@@ -46,16 +51,28 @@ function Source({ tool }: { tool: ToolDetail }) {
     );
   return (
     <p>
-      {policy.title && <b>{sentence(policy.title)}. </b>}
-      {policy.reason && `${sentence(policy.reason)}. `}
+      {policy.title && (
+        <b>
+          <Text>{sentence(policy.title)}</Text>.{" "}
+        </b>
+      )}
+      {policy.reason && (
+        <>
+          <Text>{sentence(policy.reason)}</Text>.{" "}
+        </>
+      )}
       {policy.tool !== tool.name && (
         <>
-          It is about all of <code>{policy.tool}</code>.{" "}
+          It is about all of{" "}
+          <code>
+            <Text>{policy.tool}</Text>
+          </code>
+          .{" "}
         </>
       )}
       {policy.created_by && (
         <span className="muted">
-          {policy.created_by}
+          <Text>{policy.created_by}</Text>
           {policy.created_at && `, ${moment(policy.created_at, now)}`}
         </span>
       )}
@@ -65,10 +82,17 @@ function Source({ tool }: { tool: ToolDetail }) {
 /** A rule of an agent leads to that agent. */
 function RuleName({ reference }: { reference: string }) {
   const agent = ruleRef(reference).id.match(/^agent:(.+)$/)?.[1];
-  if (!agent) return <code>{reference}</code>;
+  if (!agent)
+    return (
+      <code>
+        <Text>{reference}</Text>
+      </code>
+    );
   return (
     <Link to="/agents/$name" params={{ name: agent }} className="link">
-      <code>{reference}</code>
+      <code>
+        <Text>{reference}</Text>
+      </code>
     </Link>
   );
 }
@@ -89,7 +113,9 @@ export function Rule({ tool }: { tool: ToolDetail }) {
       <section>
         <h3>
           {tool.switch.disabled ? "The rule once it is switched on" : "The rule that holds"}{" "}
-          <span className="mono">{policy.rule}</span>
+          <span className="mono">
+            <Text>{policy.rule}</Text>
+          </span>
         </h3>
         <p>
           <Says tool={tool} />
@@ -106,7 +132,11 @@ export function Rule({ tool }: { tool: ToolDetail }) {
             ))}
           </p>
         )}
-        {tool.note && <p className={classes.note}>{sentence(tool.note)}.</p>}
+        {tool.note && (
+          <p className={classes.note}>
+            <Text>{sentence(tool.note)}</Text>.
+          </p>
+        )}
         <div className={classes.acts}>
           <Button small disabled={!act?.allowed || away} onClick={() => setEditing(true)}>
             Change the rule

@@ -1,16 +1,21 @@
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import * as q from "../../api/queries";
 import { moment, sentence } from "../../format";
 import { useNow } from "../../live/now";
+import { Button } from "../Button";
 import { past } from "../rules";
 import { Failed } from "../States";
 import classes from "./Panel.module.css";
+import { Text } from "../Text";
 
 const SHOWN = 8;
+const MOST = 50; // that the API gives
 
 /** The earlier versions of a rule. */
 export function RulePast({ rule, current }: { rule: string; current: string }) {
   const now = useNow();
+  const [all, setAll] = useState(false);
   const { data, error, refetch } = useQuery(q.policies.one(rule));
   if (error && !data) return <Failed error={error} reset={() => void refetch()} />;
   const before = data?.versions.filter((v) => data.withdrawn || String(v.version) !== current) ?? [];
@@ -19,19 +24,34 @@ export function RulePast({ rule, current }: { rule: string; current: string }) {
     <section>
       <h3>Earlier versions</h3>
       <ol className={classes.past}>
-        {before.slice(0, SHOWN).map((v) => (
+        {before.slice(0, all ? MOST : SHOWN).map((v) => (
           <li key={v.version}>
             <b>v{v.version}</b>
             <span>
-              {past(v)}. {v.title && <b>{sentence(v.title)}. </b>}
-              {v.reason && `${sentence(v.reason)}.`}
+              <Text>{past(v)}</Text>.{" "}
+              {v.title && (
+                <b>
+                  <Text>{sentence(v.title)}</Text>.{" "}
+                </b>
+              )}
+              {v.reason && (
+                <>
+                  <Text>{sentence(v.reason)}</Text>.
+                </>
+              )}
             </span>
             <i>
-              {v.created_by}, {moment(v.created_at, now)}
+              <Text>{v.created_by}</Text>, {moment(v.created_at, now)}
             </i>
           </li>
         ))}
       </ol>
+      {!all && before.length > SHOWN && (
+        <Button small look="quiet" onClick={() => setAll(true)}>
+          Show {before.length - SHOWN} more
+        </Button>
+      )}
+      {data?.versions.length === MOST && <p className="muted">Older versions are in the audit log.</p>}
     </section>
   );
 }

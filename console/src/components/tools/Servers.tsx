@@ -15,6 +15,7 @@ import { Side } from "../Side";
 import { Blank, Failed, Skeleton } from "../States";
 import panel from "./Panel.module.css";
 import classes from "./Servers.module.css";
+import { Text } from "../Text";
 
 /** The server that a tool comes from, where its tools can't be used now. */
 export function useTrouble(tool: string) {
@@ -77,8 +78,12 @@ function Open({ server: s }: { server: McpServer }) {
   return (
     <div className={panel.panel}>
       <header>
-        <h2>{s.name}</h2>
-        <code className="cut">{s.reached_by}</code>
+        <h2>
+          <Text>{s.name}</Text>
+        </h2>
+        <code className="cut">
+          <Text>{s.reached_by}</Text>
+        </code>
       </header>
       <p className={panel.desc}>
         <ServerState state={s.state} /> <span className="muted">since {moment(s.since, now)}</span>
@@ -89,7 +94,11 @@ function Open({ server: s }: { server: McpServer }) {
           and texts below are the server’s own.
         </p>
       )}
-      {s.state === "unreachable" && <p className={classes.reason}>{s.reason}</p>}
+      {s.state === "unreachable" && (
+        <p className={classes.reason}>
+          <Text>{s.reason ?? ""}</Text>
+        </p>
+      )}
       <Next server={s} />
       {s.changes.length > 0 && (
         <section>
@@ -97,7 +106,10 @@ function Open({ server: s }: { server: McpServer }) {
           {s.changes.map((c) => (
             <details key={c.tool} className={classes.change} open={s.changes.length < 4}>
               <summary>
-                <code>{c.tool}</code> {c.what}
+                <code>
+                  <Text>{c.tool}</Text>
+                </code>{" "}
+                {c.what}
               </summary>
               <Lines of={lines(c.before ?? "", c.after ?? "")} />
             </details>
@@ -110,7 +122,7 @@ function Open({ server: s }: { server: McpServer }) {
           {s.tools.map((t) => (
             <li key={t}>
               <Link to="/tools/$name" params={{ name: t }} className="cut">
-                {title(t)}
+                <Text>{title(t)}</Text>
               </Link>
             </li>
           ))}
@@ -127,7 +139,12 @@ function Row({ server: s, open }: { server: McpServer; open: boolean }) {
   return (
     <Link to="/tools" search={toServer(s)} className={classes.row} aria-current={open || undefined}>
       <span className="cut">
-        <b>{s.name}</b> <code>{s.reached_by}</code>
+        <b>
+          <Text>{s.name}</Text>
+        </b>{" "}
+        <code>
+          <Text>{s.reached_by}</Text>
+        </code>
       </span>
       <ServerState state={s.state} />
       <span className="cut muted">

@@ -1,0 +1,39 @@
+// @vitest-environment jsdom
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import type { ReactElement } from "react";
+import { afterEach, expect, test } from "vitest";
+import type { Run } from "../api/client";
+import * as q from "../api/queries";
+import { Chosen } from "./runs/Chosen";
+import { MOST } from "./runs/usePages";
+import { RulePast } from "./tools/RulePast";
+
+afterEach(cleanup);
+const queries = new QueryClient();
+const show = (what: ReactElement) => render(<QueryClientProvider client={queries}>{what}</QueryClientProvider>);
+
+test("the limit of a selection is named when it is reached", () => {
+  const runs = Array.from({ length: MOST }, (_, i) => ({ run_id: String(i), status: "running" }) as Run);
+  const bar = (some: Run[]) => <Chosen runs={some} onAll={() => {}} onClear={() => {}} />;
+  show(bar(runs.slice(1)));
+  expect(screen.getByText(/selected/).textContent).toBe("199 runs selected");
+  cleanup();
+  show(bar(runs));
+  expect(screen.getByText(/selected/).textContent).toBe("200 runs selected, the most at once");
+});
+test("a rule's earlier versions that are not shown are counted, and come on request", () => {
+  const version = (n: number) => ({
+    version: n,
+    effect: "deny",
+    created_by: "mara",
+    created_at: "2026-11-29T09:00:00Z",
+  });
+  const versions = Array.from({ length: 12 }, (_, i) => version(12 - i));
+  queries.setQueryData(q.policies.one("tool:refund").queryKey, { withdrawn: false, versions } as never);
+  show(<RulePast rule="tool:refund" current="12" />);
+  expect(document.querySelectorAll("li").length).toBe(8);
+  fireEvent.click(screen.getByText("Show 3 more"));
+  expect(document.querySelectorAll("li").length).toBe(11);
+  expect(screen.queryByText(/more/)).toBeNull();
+});

@@ -1,0 +1,28 @@
+import { useEffect, useRef, useState } from "react";
+
+const BY_HAND = "Select and copy";
+type Said = "Copied" | typeof BY_HAND;
+
+/** Copies a text. Without a clipboard, as over plain HTTP, what `ref` holds is selected instead, to be copied by hand. */
+export function useCopy<T extends HTMLElement = HTMLElement>() {
+  const [last, setLast] = useState<{ said: Said }>();
+  const ref = useRef<T>(null);
+  useEffect(() => {
+    const at = ref.current;
+    if (last?.said !== BY_HAND || !at) return;
+    at.focus({ preventScroll: true });
+    if (at instanceof HTMLTextAreaElement) at.select();
+    else getSelection()?.selectAllChildren(at);
+  }, [last]);
+  const byHand = () => setLast({ said: BY_HAND });
+  return {
+    said: last?.said,
+    byHand: last?.said === BY_HAND,
+    ref,
+    copy(text: string) {
+      if (!navigator.clipboard) return byHand();
+      navigator.clipboard.writeText(text).then(() => setLast({ said: "Copied" }), byHand);
+    },
+    forget: () => setLast(undefined),
+  };
+}
