@@ -100,6 +100,11 @@ def get_logger() -> Any:
     return _Logger()
 
 
+def worth_a_line(failures: int) -> bool:
+    """Whether this one of many failures in a row is logged: the first, the tenth and each hundredth."""
+    return failures in (1, 10) or failures % 100 == 0
+
+
 def configure(settings: LogSettings) -> None:
     """Send structlog's and the standard library's records to standard error in one format."""
     level = getattr(logging, settings.log_level.upper())

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from temporalio.api.common.v1 import Payload
 
+from agentgrid.domain.backoff import backoff
+
 PATCH_GATE = "agentgrid-gate-1"
 """The marker of an execution that began under the plugin, written only if the build of its first workflow task doesn't show that."""
 BUILD_GATE = f"{PATCH_GATE}-"
@@ -154,7 +156,7 @@ class PolicyWait(BaseModel):
 
     def pause_seconds(self, tries: int) -> float:
         """The delay after this many earlier tries: doubled each time, up to the maximum."""
-        return float(min(self.first_seconds * 2 ** min(tries, 30), self.most_seconds))
+        return backoff(self.first_seconds, self.most_seconds, tries=tries)
 
     def over(self, tries: int) -> bool:
         """Whether to give up after this many waits, so that the call fails."""

@@ -33,10 +33,10 @@ hypothesis.settings.register_profile("agentgrid", deadline=None)
 hypothesis.settings.load_profile("agentgrid")
 
 
-TEMPORAL_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "300", "GOMEMLIMIT": "1500MiB"}
+TEMPORAL_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "800", "GOMEMLIMIT": "3000MiB"}
 """A fifth less work for Temporal: it collects garbage less often, and its threads don't wake each other up.
 
-The limit must be far above what half a suite leaves in its memory (about 500 MB): near it, Temporal only collects garbage.
+The limit must be far above what half a suite leaves in its memory (about 1 GB): near it, Temporal only collects garbage.
 """
 
 

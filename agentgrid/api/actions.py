@@ -8,13 +8,14 @@ from agentgrid.api.access import ACCESS, V1, Access
 from agentgrid.api.gate import authorise
 from agentgrid.api.schemas.common import Action, ActionVerb
 from agentgrid.api.schemas.runs import Next, You
-from agentgrid.api.shown import Shown
+from agentgrid.api.shown import HIDDEN_TITLE, Shown
 from agentgrid.control import switches
 from agentgrid.control.approvals import obstacle
 from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
 from agentgrid.db.approvals import Found
 from agentgrid.db.tables import Approval, Run, Step, Switch
+from agentgrid.domain import asks, moments
 from agentgrid.domain.principals import Principal, approvers_in_words
 from agentgrid.domain.runs import RunStatus, Verb, WaitingOn, refusal
 from agentgrid.domain.steps import StepKind
@@ -87,8 +88,6 @@ def _switched(principal: Principal, noun: str) -> list[Action]:
     return found
 
 
-TITLES = 3
-"""A sentence names at most this many approvals."""
 HOLDS = {
     "loop": "its agent went in circles",
     "budget_exceeded": "its agent has used up its budget",
@@ -128,7 +127,7 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
     if status.closed:
         return f"ended: {status}"
     if status is RunStatus.QUEUED:
-        return "waits to start" + (f", not before {run.start_at.isoformat()}" if run.start_at else "")
+        return "waits to start" + (f", not before {moments.in_utc(run.start_at)}" if run.start_at else "")
     if status is RunStatus.PAUSED and run.hold is not None:
         return f"paused by itself: {HOLDS.get(run.hold, run.hold)}; resume it to let its agent go on"
     if status is RunStatus.PAUSED:
@@ -138,7 +137,7 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
     names = ", ".join(dict.fromkeys(_name(step, shown) for step in waiting[:3]))
     match run.waiting_on:
         case WaitingOn.APPROVAL:
-            return f"waits for {approvers_in_words(approvers)} to decide: {_first(titles) or 'an approval'}"
+            return f"waits for {approvers_in_words(approvers)} to decide: {_first(titles)}"
         case WaitingOn.TIMER:
             return f"waits for a timer{_lengths(waiting)}"
         case WaitingOn.SIGNAL:
@@ -161,8 +160,11 @@ def _name(step: Step, shown: Shown) -> str:
 
 
 def _first(titles: Sequence[str]) -> str:
-    rest = len(titles) - TITLES
-    return ", ".join(titles[:TITLES]) + (f" and {rest} more" if rest > 0 else "")
+    """The first title that the reader may see, and how many approvals there are beside it."""
+    named = [title for title in titles if title != HIDDEN_TITLE]
+    if not named:
+        return f"{len(titles)} approvals" if len(titles) > 1 else HIDDEN_TITLE
+    return asks.several(named[0], len(titles))
 
 
 def _lengths(waiting: Sequence[Step]) -> str:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from agentgrid.api.schemas.agents import AgentTool
 from agentgrid.control import snapshots
-from agentgrid.db import agents, policies, switches, tools
+from agentgrid.db import agents, switches, tools
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import AgentVersionRow, Switch, Tool
+from agentgrid.db.tables import AgentVersionRow, Policy, Switch, Tool
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
 from agentgrid.domain.switches import SwitchKind
 
@@ -17,14 +17,16 @@ Use = Literal["unasked", "asking", "never"]
 
 
 async def read(
-    session: ReadSession, versions: Sequence[tuple[AgentVersionRow, AgentVersionRow | None]]
+    session: ReadSession,
+    versions: Sequence[tuple[AgentVersionRow, AgentVersionRow | None]],
+    rules: Sequence[Policy],
 ) -> dict[str, list[AgentTool]]:
-    """The tools of each agent, by its name. versions: the newest of its code, and the one in use."""
+    """The tools of each agent, by its name. versions: the newest of its code, and the one in use. rules: those in force."""
     names = sorted({name for code, _ in versions for name in code.tools})
     known = {row.name: row for row in await tools.named(session, names)}
     others = {row.name for row in await agents.named(session, names)}
     switched = await switches.newest(session, SwitchKind.TOOL, names)
-    snapshot = snapshots.of(list(await policies.in_force(session)))
+    snapshot = snapshots.of(list(rules))
     return {
         code.agent: [
             _of(

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 
-import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,10 +21,10 @@ from agentgrid.api.deltas import Deltas, Watch
 from agentgrid.api.hints import LOOK_SECONDS, Hints
 from agentgrid.api.live import LiveEvent, unwritten, write_out
 from agentgrid.db import feed as table
-from agentgrid.db.away import DATABASE_FAULTS
-from agentgrid.db.principals import ACCESS_CHANNEL
+from agentgrid.db.follow import Line, follow
 from agentgrid.db.session import SESSION_FAULTS, reading
 from agentgrid.db.tables import Event
+from agentgrid.domain import channels
 from agentgrid.domain.live import EventKind, Interest, union
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import WaitingOn
@@ -40,10 +39,7 @@ POLL_SECONDS = 2.0
 """Delay of events after a lost notification."""
 MAX_STREAMS_PER_PRINCIPAL = 50
 STREAMS_RETRY_SECONDS = 10.0
-RECOVERY_SECONDS = 1.0
 EVERYTHING = Interest()
-CATALOG_CHANNEL = "agentgrid_catalog"
-"""Any login can notify it; streams hear of it once a second at most."""
 RING_SECONDS = 1.0
 """How often at most waiting requests are woken because principals or keys changed. A worker's login could announce that all the time."""
 
@@ -217,28 +213,18 @@ class Feed:
         self.hints.catalog_changed = True
 
     async def _listen(self) -> None:
-        while True:
-            try:
-                connection = await asyncpg.connect(self._dsn, timeout=5)
-            except DATABASE_FAULTS:
-                await asyncio.sleep(RECOVERY_SECONDS)
-                continue
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda _, lost=lost: lost.set())
-            connection.add_termination_listener(lambda _: self.deltas.wake())
-            try:
-                channel = await connection.fetchval("SELECT name FROM delta_channels")
-                await connection.add_listener(channel, lambda *heard: self.deltas.hear(heard[3]))
-                await connection.add_listener(CATALOG_CHANNEL, lambda *_: self._catalog_changed())
-                await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._access_changed())
-                await connection.add_listener("agentgrid_events", lambda *_: self._events_came())
-                self._poke.set()
-                self._access_changed()  # for notifications missed while not listening
-                await self.deltas.announce(connection, lost)
-            except DATABASE_FAULTS:
-                await asyncio.sleep(RECOVERY_SECONDS)
-            finally:
-                connection.terminate()
+        await follow(self._dsn, self._hear, name="agentgrid-events", event="events_not_heard")
+
+    async def _hear(self, line: Line) -> None:
+        line.connection.add_termination_listener(lambda _: self.deltas.wake())
+        deltas = await line.connection.fetchval("SELECT name FROM delta_channels")
+        await line.listen(deltas, self.deltas.hear)
+        await line.listen(channels.CATALOG, lambda _: self._catalog_changed())
+        await line.listen(channels.ACCESS, lambda _: self._access_changed())
+        await line.listen(channels.EVENTS, lambda _: self._events_came())
+        self._poke.set()
+        self._access_changed()  # for notifications missed while not listening
+        await self.deltas.announce(line.connection, line.lost)
 
     async def after(self, cursor: int, principal: Principal, interest: Interest) -> tuple[Sequence[LiveEvent], int]:
         """Wanted events past the cursor that the principal may see, and the next cursor, which also covers the events left out."""

@@ -20,7 +20,7 @@ from agentgrid.api.schemas.approvals import (
 )
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Action
-from agentgrid.api.shown import Shown
+from agentgrid.api.shown import HIDDEN_TITLE, Shown
 from agentgrid.control.approvals import signer_for
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals
@@ -34,9 +34,6 @@ from agentgrid.domain import asks
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Changes
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 
-HIDDEN_TITLE = "An approval"
-"""Shown in place of an explicit approval's title where payloads are hidden."""
-
 
 def summary(row: Approval, run: Run, shown: Shown) -> ApprovalSummary:
     """An approval as a part of its run."""
@@ -48,7 +45,7 @@ def summary_values(row: Approval, run: Run, shown: Shown) -> dict[str, Any]:
     held = {name: getattr(row, name) for name in ApprovalSummary.model_fields if hasattr(row, name)}
     explicit = row.kind == ApprovalKind.EXPLICIT
     return held | {
-        "title": (shown.text(row.title) or HIDDEN_TITLE) if explicit else row.title,
+        "title": shown.text(row.asked) or (HIDDEN_TITLE if explicit else row.title),
         "shape": shown.text(row.shape) if explicit else row.shape,
         "workflow": run.workflow,
         "reference": run.reference,

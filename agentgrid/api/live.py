@@ -150,8 +150,9 @@ def _quotes(stored: Event, found: table.Things) -> bool:
             step = found.steps[stored.subject or ""]
             return step.error is not None or step.live_error is not None or step.kind == StepKind.APPROVAL
         case EventKind.RUN:
-            at_approval = _then(stored).get("current_kind") == StepKind.APPROVAL
-            return at_approval or found.runs[stored.run_id].status_reason is not None
+            then, row = _then(stored), found.runs[stored.run_id]
+            asks = then.get("asked", row.asked) is not None or then.get("current_kind") == StepKind.APPROVAL
+            return asks or row.status_reason is not None
         case EventKind.COMMAND:
             return found.commands[stored.subject or ""].outcome is not None
         case kind:

@@ -48,11 +48,11 @@ async def overview_of(
         found = await runs.counts(session, scope=scope, since=DAY)
         mine = await approvals.count(session, wanted=inbox, scope=scope)
         pending = await approvals.count(session, wanted=pending_of(caller), scope=scope)
-        own = caller.principal.name if caller.principal.only_own_approvals else None
-        due = await table.upcoming(session, scope=scope, approvals_of=own)
-        before = now - PATIENCE
-        own = None if caller.principal.may(Permission.AUDIT) else caller.principal.name
-        findings = await table.signs(session, scope=scope, commands_of=own, since=DAY, before=before)
+        principal, before = caller.principal, now - PATIENCE
+        approvals_of = principal.name if principal.only_own_approvals else None
+        commands_of = None if principal.may(Permission.AUDIT) else principal.name
+        due = await table.upcoming(session, scope=scope, approvals_of=approvals_of)
+        findings = await table.signs(session, scope=scope, commands_of=commands_of, since=DAY, before=before)
         projection = await freshness.read(session, now)
         return Overview(
             **_figures(found, mine, pending, (now - DAY).astimezone(UTC)),
@@ -124,7 +124,7 @@ def _next(due: Due, shown: Shown) -> NextDue:
         if due.approval_id is None
         else f"{V1}/approvals/{quote(due.approval_id, safe='')}"
     )
-    at = shown.current_step(due.current_kind, due.current_step)
+    at = shown.text(due.asked) or shown.current_step(due.current_kind, due.current_step)
     return NextDue.model_validate({**vars(due), "current_step": at, "href": href})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from agentgrid.api import agent_tools, letters, views
@@ -27,6 +28,7 @@ from agentgrid.db import (
     agents,
     approval_context,
     approval_urgency,
+    policies,
     runs,
     switches,
     tools,
@@ -35,7 +37,7 @@ from agentgrid.db import (
 from agentgrid.db.approvals import ApprovalFilter
 from agentgrid.db.run_filter import OPEN_WORDS, RunFilter, Scope
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Run, Workflow
+from agentgrid.db.tables import Policy, Run, Workflow
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import RunStatus, WaitingOn
@@ -70,14 +72,15 @@ async def lists_of(
 
     urgent = await approval_urgency.most_urgent(session, wanted=inbox, scope=scope, now=now, limit=ROWS)
     context = await approval_context.read(session, urgent)
+    rules = await policies.in_force(session)
     return Lists(
         started=bool(opened or failed) or await runs.any_seen(session, scope=scope),
         approvals=letters.rows(plane, caller, shown, urgent, context),
         open=[row(run) for run in opened],
         unsuccessful=[row(run) for run in failed],
         workflows=await _workflows(session, plane, caller.principal),
-        agents=await _agents(session, scope),
-        tools=await _tools(session),
+        agents=await _agents(session, scope, rules),
+        tools=await _tools(session, ToolPolicies(rules)),
     )
 
 
@@ -121,13 +124,14 @@ async def polled_within(plane: ControlPlane, queues: list[str]) -> dict[str, boo
         return {}
 
 
-async def _agents(session: ReadSession, scope: Scope) -> AgentsShown:
+async def _agents(session: ReadSession, scope: Scope, rules: Sequence[Policy]) -> AgentsShown:
     rows = await agents.by_name(session, limit=ROWS)
     names = [row.name for row in rows]
     switched = await switches.newest(session, SwitchKind.AGENT, names)
     lately = await agent_usage.stats(session, names, since=DAY, scope=scope)
     code, active = await agents.codes(session, rows), await agents.active(session, rows)
-    held = await agent_tools.read(session, [(code[name], active.get(name)) for name in names if name in code])
+    versions = [(code[name], active.get(name)) for name in names if name in code]
+    held = await agent_tools.read(session, versions, rules)
     uses = {name: Counter(tool.use for tool in held.get(name, ())) for name in names}
     items = [
         AgentShown(
@@ -144,10 +148,9 @@ async def _agents(session: ReadSession, scope: Scope) -> AgentsShown:
     return AgentsShown(total=await agents.count(session), items=items)
 
 
-async def _tools(session: ReadSession) -> ToolsShown:
+async def _tools(session: ReadSession, held: ToolPolicies) -> ToolsShown:
     rows, acting, total = await tools.acting(session, limit=ROWS)
     switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in rows])
-    held = await ToolPolicies.read(session)
     items = []
     for row in rows:
         policy = held.of(row)

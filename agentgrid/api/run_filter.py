@@ -8,8 +8,10 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from agentgrid.api import views
+from agentgrid.api.deps import Who
 from agentgrid.api.schemas.common import Moment
 from agentgrid.db.run_filter import RunFilter
+from agentgrid.domain.principals import Permission
 from agentgrid.domain.run_states import WAITS, RunState
 from agentgrid.domain.runs import RunStatus, RunTrigger, WaitingOn
 from agentgrid.errors import Fault, InvalidInput
@@ -24,12 +26,14 @@ Words = Annotated[
     Query(
         min_length=1,
         max_length=200,
-        description="Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end.",
+        description="Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read "
+        "payloads, also in the titles of its open approvals.",
     ),
 ]
 
 
 async def _wanted(
+    principal: Who,
     state: Annotated[
         list[RunState],
         Query(
@@ -114,6 +118,7 @@ async def _wanted(
         closed_before=closed_before,
         duration_over=None if duration_over is None else timedelta(seconds=duration_over),
         q=q,
+        titles=q is not None and principal.may(Permission.READ_PAYLOADS),
     )
 
 

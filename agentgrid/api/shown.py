@@ -25,6 +25,8 @@ from agentgrid.domain.surrogates import sendable
 
 MAX_CAUSES = 10
 CLASS = re.compile(r"[A-Za-z_][\w.]{0,99}", re.ASCII)
+HIDDEN_TITLE = "An approval"
+"""Shown in place of an explicit approval's title where payloads are hidden."""
 UNNAMED_CLASS = "Error"
 """Shown in place of an error class that is not an identifier: an author can set any text as the class."""
 
@@ -85,6 +87,7 @@ class Shown:
         """An error. Its class is always shown; its message, and with `whole` its stack and details, require the permission to read payloads."""
         if not isinstance(stored, dict):
             return None
+        stored = _said_once(stored)
         return ErrorOut(
             type=self.text(stored.get("type")) if self.payloads else class_of(stored.get("type")),
             message=self.text(stored.get("message")),
@@ -111,6 +114,20 @@ class Shown:
     def current_step(self, kind: str | None, step: str | None) -> str | None:
         """The step that a run is at."""
         return step if kind is None or step is None else self.step_name(kind, step)
+
+
+def _said_once(error: dict[str, Any]) -> dict[str, Any]:
+    """The error without causes that say the same, as a tool's error and what the worker made of it do. It has their place in the code."""
+    for _ in range(MAX_CAUSES):
+        cause = error.get("cause")
+        if not isinstance(cause, dict) or any(cause.get(name) != error.get(name) for name in ("type", "message")):
+            break
+        stack = next(
+            (each.get("stack") for each in (error, cause) if failing_place(str(each.get("stack") or ""))), None
+        )
+        details = error.get("details") if error.get("details") is not None else cause.get("details")
+        error = {**error, "stack": stack or error.get("stack"), "details": details, "cause": cause.get("cause")}
+    return error
 
 
 def with_form(outcome: dict[str, Any]) -> CommandOutcome:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agentgrid.api.schemas.tools import ToolPolicyOut
 from agentgrid.control import snapshots
 from agentgrid.db import policies
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Policy, Tool
-from agentgrid.domain.policies import Risk, Rule, Snapshot
+from agentgrid.domain.policies import Risk, Rule
 
 
 def _narrow(rule: Rule) -> bool:
@@ -18,17 +20,18 @@ def _narrow(rule: Rule) -> bool:
 class ToolPolicies:
     """The policy of each tool, as a worker with the newest snapshot would apply it to a call by workflow code."""
 
-    def __init__(self, snapshot: Snapshot, rows: list[Policy]) -> None:
+    def __init__(self, rules: Sequence[Policy]) -> None:
+        """rules: those in force."""
+        snapshot = snapshots.of(list(rules))
         self._snapshot = snapshot.model_copy(
             update={"rules": tuple(each for each in snapshot.rules if not _narrow(each))}
         )
         self._narrow = [each for each in snapshot.rules if _narrow(each)]
-        self._rows = {row.rule_id: row for row in rows}
+        self._rows = {row.rule_id: row for row in rules}
 
     @classmethod
     async def read(cls, session: ReadSession) -> ToolPolicies:
-        rows = list(await policies.in_force(session))
-        return cls(snapshots.of(rows), rows)
+        return cls(await policies.in_force(session))
 
     def of(self, tool: Tool) -> ToolPolicyOut:
         rule = self._snapshot.rule_for(tool.name, Risk(tool.risk))

@@ -68,7 +68,7 @@ def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
     return {
         "status_reason": shown.text(row["status_reason"]),
         "error_type": class_of(row["error_type"]),
-        "current_step": shown.current_step(row["current_kind"], row["current_step"]),
+        "current_step": shown.text(row["asked"]) or shown.current_step(row["current_kind"], row["current_step"]),
     }
 
 

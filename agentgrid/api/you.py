@@ -12,6 +12,7 @@ from agentgrid.db.approvals import Found
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval
 from agentgrid.domain.runs import RunStatus, WaitingOn
+from agentgrid.errors import Forbidden
 
 DECIDING = (ActionVerb.APPROVE, ActionVerb.REJECT)
 ANSWERS = {RunStatus.PAUSED: ActionVerb.RESUME}
@@ -45,16 +46,18 @@ def you_of(
 
 
 def _deciding(plane: ControlPlane, caller: Caller, details: Details, gates: Sequence[Approval]) -> You:
-    mine, why = [], None
+    mine, never, not_now = [], None, None
     for gate in gates:
         found = Found(approval=gate, run=details.run, now=details.now, revoked_keys=details.revoked_keys)
         error = obstacle(caller, found, signer_for(plane, found))
         if error is None:
             mine.append(gate.approval_id)
+        elif isinstance(error, Forbidden):
+            never = never or error.message
         else:
-            why = why or error.message
+            not_now = not_now or error.message
     verbs = list(DECIDING) if mine else []
-    return You(may_act=bool(mine), verbs=verbs, approval_ids=mine, reason=None if mine else why)
+    return You(may_act=bool(mine), verbs=verbs, approval_ids=mine, reason=None if mine else not_now or never)
 
 
 def _nothing(why: str) -> You:

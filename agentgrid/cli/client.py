@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import time
 import uuid
 from collections.abc import Mapping
@@ -100,6 +101,7 @@ class ApiClient:
         self._http = httpx.Client(
             base_url=target.url + PREFIX,
             headers=request_headers(target),
+            verify=verification(target.url),
             follow_redirects=False,  # a redirect would send the key elsewhere
             trust_env=False,
             transport=transport,
@@ -279,6 +281,11 @@ def request_headers(target: Target) -> dict[str, str]:
     if target.key is not None:
         headers["Authorization"] = f"Bearer {target.key}"
     return headers
+
+
+def verification(url: str) -> ssl.SSLContext | bool:
+    """What the server's certificate is verified with. Reading the certificates of all authorities takes 40 ms, so plain HTTP gets none."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if url.startswith("http://") else True
 
 
 def encode(body: Any) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +17,21 @@ from typing import Any, Self
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 
-from agentgrid.cli.client import CONNECT_SECONDS, PREFIX, TOTAL_SECONDS, Answer, checked, request_headers, unreachable
+from agentgrid.cli.client import (
+    CONNECT_SECONDS,
+    PREFIX,
+    TOTAL_SECONDS,
+    Answer,
+    checked,
+    request_headers,
+    unreachable,
+    verification,
+)
 from agentgrid.cli.deciders import deciders_of
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part
 from agentgrid.cli.profiles import Target
+from agentgrid.domain.backoff import backoff, jittered
 
 SILENCE_SECONDS = 45.0
 """The stream carries a comment every few seconds; after this long without one it counts as dead."""
@@ -30,6 +39,8 @@ READ_AGAIN_SECONDS = 10.0
 """How often the state is read without an event, in case the stream fails."""
 READ_AT_MOST_EVERY_SECONDS = 0.25
 GIVE_UP_SECONDS = 120.0
+FIRST_PAUSE_SECONDS = 0.4
+MAX_PAUSE_SECONDS = 5.0
 MAX_STEPS = 2000
 LOG_LINES = 500
 MAX_SPEECH = 4_000
@@ -88,6 +99,7 @@ class RunFollower:
         self._http = httpx.AsyncClient(
             base_url=target.url + PREFIX,
             headers=request_headers(target),
+            verify=verification(target.url),
             timeout=httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
             trust_env=False,
             transport=transport,
@@ -229,7 +241,7 @@ class RunFollower:
                 failures += 1
             # The stream replays the events missed in between; the state is read in any case.
             self._changed.set()
-            await asyncio.sleep(min(5.0, 0.3 * 2 ** min(failures, 5)) * random.uniform(0.8, 1.2))
+            await asyncio.sleep(jittered(backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=failures)))
 
     async def _listen(self) -> bool:
         headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}

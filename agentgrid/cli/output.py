@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -110,19 +110,29 @@ def payload(stored: Mapping[str, Any] | None, *, names: Sequence[str] = ()) -> R
     return Readable([value] if names and "values" not in stored else value, names=names)
 
 
+def chain(error: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+    """A failure and its causes, the innermost last."""
+    while error:
+        yield error
+        error = error.get("cause")
+
+
+def summary_of(error: Mapping[str, Any]) -> str:
+    """One failure of a chain, without its causes."""
+    return ": ".join(str(error[name]) for name in ("type", "message") if error.get(name))
+
+
 def error_text(error: Mapping[str, Any] | None) -> Text | None:
     """A failure on one line, followed by its cause unless that is the same; then where in the project's code, as far in as is known."""
     parts: list[str] = []
     place: str | None = None
-    while error:
-        summary = ": ".join(safe(error[name]) for name in ("type", "message") if error.get(name))
-        if summary not in parts[-1:]:
+    for each in chain(error):
+        if (summary := summary_of(each)) not in parts[-1:]:
             parts.append(summary)
-        place = error.get("at") or place
-        error = error.get("cause")
+        place = each.get("at") or place
     if not parts:
         return None
-    text = Text(" ← ".join(parts), style="red")
+    text = Text(" ← ".join(map(safe, parts)), style="red")
     return text.append(f" (at {safe(place)})", style="dim") if place else text
 
 

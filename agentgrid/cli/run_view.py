@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentgrid.cli import usage, words
-from agentgrid.cli.output import error_text, facts, indented, payload
+from agentgrid.cli.output import chain, error_text, facts, indented, payload, summary_of
 from agentgrid.cli.profiles import Target
 from agentgrid.cli.program import command
 from agentgrid.cli.tables import Listing, ago, fixed, ids, text
@@ -23,6 +23,8 @@ Deciders = Mapping[str, Target]
 """Who may answer an approval, by its id."""
 NOBODY: Deciders = {}
 
+WRAPPERS = ("ActivityError", "ChildWorkflowError", "NexusOperationError")
+"""What Temporal puts around the error of a step."""
 OPEN_STATES = ("scheduled", "running", "waiting")
 
 
@@ -46,7 +48,7 @@ def run_table(items: Sequence[Document]) -> Listing:
                 run["run_id"],
                 run["workflow"],
                 words.run_status(run),
-                run["status_reason"] or run["error_type"],
+                _reason(run),
                 f"{run['steps_done']}/{run['step_count']}",
                 run["started_at"] or run["created_at"],
                 words.between(run["started_at"], run["closed_at"]),
@@ -57,6 +59,12 @@ def run_table(items: Sequence[Document]) -> Listing:
             for run in items
         ),
     )
+
+
+def _reason(run: Document) -> str | None:
+    """Why it is in its status: of a run that waits for people, what they are asked."""
+    asked = run["current_step"] if run["waiting_on"] == "approval" else None
+    return run["status_reason"] or run["error_type"] or asked
 
 
 def _own_workflow_id(run: Document) -> str | None:
@@ -111,11 +119,23 @@ def run_detail(
     for name in ("input", "result"):
         if run[name] is not None:
             parts += [Text(f"\n{name.capitalize()}", style="bold"), indented(payload(run[name]))]
-    if (error := error_text(run["error"])) is not None:
+    if _adds(run, steps) and (error := error_text(run["error"])) is not None:
         parts += [Text("\nError", style="bold"), indented(error)]
     for approval in run["approvals"]:
         parts += [Text(""), awaiting(approval, deciders, width=width)]
     return Group(*parts)
+
+
+def _adds(run: Document, steps: Sequence[Document]) -> bool:
+    """Whether the run's error says more than its reason and its steps do."""
+    reason = run["status_reason"] or run["error_type"] or ""
+    said = {summary_of(each) for step in steps for each in chain(step["error"])}
+    return any(
+        summary not in said and summary not in reason
+        for each in chain(run["error"])
+        if not (each.get("type") in WRAPPERS and each.get("cause"))
+        for summary in (summary_of(each),)
+    )
 
 
 def _unattributed(run: Document) -> str | None:

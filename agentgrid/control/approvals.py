@@ -31,7 +31,7 @@ from agentgrid.domain.approvals import (
 )
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.principals import UNKNOWN_INITIATOR, Permission, PrincipalKind
+from agentgrid.domain.principals import UNKNOWN_INITIATOR, Permission, no_decider
 from agentgrid.domain.scopes import EVERY_WORKFLOW
 from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput, NotFound, Unavailable
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
@@ -66,16 +66,17 @@ def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
 def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
     """Why this caller may never decide this approval, or None if they may. Ignores the approval's current state."""
     approval, principal = found.approval, caller.principal
-    if principal.kind is not PrincipalKind.HUMAN:
-        return Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
-    if not principal.may(Permission.DECIDE):
-        return Forbidden("deciding requires the role approver")
+    if (why := no_decider(principal)) is not None:
+        return Forbidden(why)
     terms = found.terms
     starters = {approval.initiator, found.run.initiator}
     if principal.name in starters:
         return Forbidden(f"{principal.name} started the run, and so can't decide its approvals")
     if principal.name in {*terms.issuers, *found.run.issuers}:
         return Forbidden(f"{principal.name} issued the key that started the run, and so can't decide its approvals")
+    # After what nothing can change: the role would not help those who started the run.
+    if not principal.may(Permission.DECIDE):
+        return Forbidden("deciding requires the role approver")
     if shared := sorted(caller.persons & {*starters, *terms.issuers, *found.run.issuers}):
         return Forbidden(
             f"the key of {principal.name} was issued by {', '.join(shared)}, who took part in starting the run: use a key created on the "

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +30,8 @@ from agentgrid.db import commands as table
 from agentgrid.db.rows import loaded
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command
+from agentgrid.domain import channels
+from agentgrid.domain.backoff import backoff, jittered
 from agentgrid.domain.commands import HANDLING, CommandKind, CommandStatus
 from agentgrid.domain.ids import new_id
 from agentgrid.errors import (
@@ -49,8 +50,8 @@ log = structlog.get_logger()
 
 FIRST_LEASE = timedelta(seconds=6)
 """How long the request that recorded a command has to deliver it, before the background loop does."""
-BACKOFF_FIRST = timedelta(seconds=1)
-BACKOFF_MOST = timedelta(seconds=30)
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 30.0
 KEPT_BODY_BYTES = 16 * 1024
 """Refused requests are stored with their body up to this size; larger ones only with its digest."""
 
@@ -192,7 +193,7 @@ async def apply(
 
 async def wake_delivery(session: WriteSession) -> None:
     """Notify the delivery loops, on commit, that there is something to deliver."""
-    await session.execute(text("SELECT pg_notify('agentgrid_commands', '')"))
+    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channels.COMMANDS})
 
 
 def outcome_of(error: AgentGridError) -> dict[str, Any]:
@@ -201,12 +202,6 @@ def outcome_of(error: AgentGridError) -> dict[str, Any]:
     if isinstance(error, InvalidInput) and error.faults:
         outcome["faults"] = [{"pointer": fault.pointer, "message": fault.message} for fault in error.faults[:20]]
     return outcome
-
-
-def backoff(attempts: int) -> timedelta:
-    """Delay before the next attempt: exponential, bounded, with jitter so that retries don't coincide."""
-    bounded: timedelta = min(BACKOFF_FIRST * (1 << min(attempts, 16)), BACKOFF_MOST)
-    return bounded * random.uniform(0.5, 1.0)
 
 
 async def settle(
@@ -291,7 +286,8 @@ async def _give_up(plane: ControlPlane, command: Command, error: AgentGridError)
 
 async def postpone(plane: ControlPlane, command: Command, error: Unavailable | RateLimited) -> None:
     """Leave a command pending for a later attempt."""
-    delay = max(backoff(command.attempts), timedelta(seconds=error.retry_after_seconds))
+    pause = jittered(backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=command.attempts))
+    delay = timedelta(seconds=max(pause, error.retry_after_seconds))
     async with writing(plane.engine) as session:
         await table.postpone(session, command.command_id, delay=delay, outcome=outcome_of(error))
         await wake_delivery(session)

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import structlog
 
 from agentgrid.control import approvals, commands, runs, updates, verbs
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as table
 from agentgrid.db import signing_keys
-from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.db.follow import Line, follow
 from agentgrid.db.session import SESSION_FAULTS, reading, stating, writing
 from agentgrid.db.tables import Command
+from agentgrid.domain import channels
 from agentgrid.domain.commands import CommandKind
 
 log = structlog.get_logger()
@@ -124,20 +124,10 @@ async def _seconds_to_next(plane: ControlPlane) -> float:
 
 
 async def _listen(plane: ControlPlane, wake: asyncio.Event) -> None:
-    while True:
-        try:
-            connection = await asyncpg.connect(plane.settings.require_database(), timeout=5)
-        except DATABASE_FAULTS:
-            await asyncio.sleep(RECOVERY_SECONDS)
-            continue
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _, lost=lost: lost.set())
-        try:
-            await signing_keys.announce(connection, plane.signer.key_id)
-            await connection.add_listener("agentgrid_commands", lambda *_: wake.set())
-            wake.set()
-            await lost.wait()
-        except DATABASE_FAULTS:
-            await asyncio.sleep(RECOVERY_SECONDS)
-        finally:
-            connection.terminate()
+    async def hear(line: Line) -> None:
+        await signing_keys.announce(line.connection, plane.signer.key_id)
+        await line.listen(channels.COMMANDS, lambda _: wake.set())
+        wake.set()
+        await line.lost.wait()
+
+    await follow(plane.settings.require_database(), hear, name="agentgrid-delivery", event="commands_not_heard")

@@ -11,6 +11,7 @@ from temporalio.converter import PayloadConverter
 
 from agentgrid.control import long_checks
 from agentgrid.domain import schemas
+from agentgrid.domain.pointers import pointer
 from agentgrid.domain.schemas import CHEAP, CHEAP_TO_EXPLAIN, Compiled
 from agentgrid.errors import Conflict, Fault, InvalidInput, PayloadTooLarge
 from agentgrid.protocol import MAX_JSON_BYTES
@@ -127,8 +128,3 @@ async def _faults(schema: dict[str, Any], ready: Compiled, value: Any, place: Pl
 
 def _fault(place: Place, path: Sequence[str | int], message: str) -> Fault:
     return Fault(pointer=place.pointer + pointer(path), message=message)
-
-
-def pointer(path: Sequence[str | int]) -> str:
-    """The JSON pointer below the checked value."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)

@@ -255,6 +255,7 @@ def _changed(run_id: str, status: RunStatus, kind: str = "run") -> events.NewEve
             "waiting_on": None,
             "current_step": None,
             "current_kind": None,
+            "asked": None,
             "steps_done": 0,
             "step_count": 0,
             "approvals_pending": 0,

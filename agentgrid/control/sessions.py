@@ -17,7 +17,7 @@ from agentgrid.db import commands as commands_table
 from agentgrid.db import principals
 from agentgrid.db import sessions as table
 from agentgrid.db.pool import Pool, direct
-from agentgrid.db.session import ReadSession, WriteSession, writing
+from agentgrid.db.session import ReadSession, WriteSession, reading, writing
 from agentgrid.db.sessions import Listed
 from agentgrid.db.tables import Command, SessionRow, SignInCode
 from agentgrid.domain.commands import CommandKind
@@ -101,11 +101,12 @@ async def open_with_key(plane: ControlPlane, key: str, browser: Browser) -> NewS
 async def open_with_code(plane: ControlPlane, code: str, browser: Browser) -> NewSession:
     """A session in the place of the key that the code was made with. Raises Unauthenticated; SignInCodeSpent if it was used or has expired."""
     hashed = secret_hash(code)
+    async with reading(plane.engine) as session:
+        found = await table.code(session, hashed)
+    known = None if found is None or found.used_at is not None else await keys.holding(plane.pool, found.key_id)
     async with writing(plane.engine) as session:
-        key_id = await table.spend_code(session, hashed)
-        if key_id is None:
+        if not await table.spend_code(session, hashed):
             raise await _why_not(session, hashed)
-        known = await keys.holding(plane.pool, key_id)
         if known is None:
             raise Unauthenticated(f"the key of this sign-in link has ended: {AGAIN}, and a key that is valid")
         _check_person(known.principal)

@@ -1,25 +1,23 @@
 """Searching approvals by words: by what their run is found by, the tool's and the agent's name, the whole id, and the title.
 
-Only an explicit approval has a title of its own, so only those are in the index of titles. Names of tools and agents are few: the distinct
-ones are read first, each with one index lookup.
+The title with the values of the call is `asked`. Names of tools and agents are few: the distinct ones are read first, each with one index lookup.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import func, literal, or_, select, tuple_, union_all
+from sqlalchemy import func, or_, select, tuple_, union_all
 from sqlalchemy.orm import aliased
 
 from agentgrid.db import run_search
 from agentgrid.db.tables import Approval
-from agentgrid.domain.approvals import ApprovalKind
 
 A: Any = Approval
 
 
 def matches(approval: Any, run: Any, q: str, *, titles: bool) -> Any:
-    """This approval, or each of a few, is found by `q`. titles: look at the titles of explicit approvals too."""
+    """This approval, or each of a few, is found by `q`. titles: look at titles too, which quote payloads."""
     ways = [
         run_search.matches(run, q),
         approval.tool.icontains(q, autoescape=True),
@@ -27,7 +25,7 @@ def matches(approval: Any, run: Any, q: str, *, titles: bool) -> Any:
         approval.approval_id == q,
     ]
     if titles:
-        ways.append((approval.kind == ApprovalKind.EXPLICIT.value) & approval.title.icontains(q, autoescape=True))
+        ways.append(func.coalesce(approval.asked.icontains(q, autoescape=True), False))
     return or_(*ways)
 
 
@@ -42,10 +40,7 @@ def found(approval: Any, _run: Any, q: str, *, titles: bool) -> Any:
         keys.where(other.approval_id == q),
     ]
     if titles:
-        title = func.lower(other.title)
-        grams = func.agentgrid_grams(title).bool_op("@@")(func.agentgrid_wanted(func.lower(literal(q))))
-        pattern = func.lower(literal(f"%{run_search.like(q)}%"))
-        ways.append(keys.where(other.kind == ApprovalKind.EXPLICIT.value, grams, title.like(pattern)))
+        ways.append(keys.where(*run_search.asking(other, q)))
     return tuple_(approval.execution_id, approval.approval_id).in_(union_all(*ways))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from agentgrid.db import locks
 from agentgrid.db.session import WriteSession
+from agentgrid.domain import channels
 
 INSERT = """
 WITH added AS (
@@ -23,8 +24,8 @@ WITH added AS (
     FROM json_array_elements({json}) WITH ORDINALITY AS e(j, n) ORDER BY e.n
     RETURNING event_id
 )
-SELECT pg_notify('agentgrid_events', max(event_id)::text) FROM added HAVING count(*) > 0
-"""
+SELECT pg_notify('{channel}', max(event_id)::text) FROM added HAVING count(*) > 0
+""".replace("{channel}", channels.EVENTS)
 
 
 @dataclass(frozen=True, kw_only=True)

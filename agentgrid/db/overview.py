@@ -46,6 +46,7 @@ class Due:
     reference: str | None
     current_step: str | None
     current_kind: str | None
+    asked: str | None
     approval_id: str | None
     tool: str | None
     tool_title: str | None
@@ -79,7 +80,7 @@ def _upcoming(scope: Scope, approvals_of: str | None) -> Any:
     inside = scopes.within(R.workflow, scope)
     own = [] if approvals_of is None else [R.initiator == approvals_of]
     gates = (
-        select(*_due(literal(NextKind.APPROVAL_EXPIRES.value), A.expires_at, A.approval_id, A.tool))
+        select(*_due(literal(NextKind.APPROVAL_EXPIRES.value), A.expires_at, A.approval_id, A.tool, A.asked))
         .join(R, R.run_id == A.run_id)
         .where(A.status == ApprovalStatus.PENDING.value, ~A.inherited, A.expires_at > func.now(), *inside, *own)
         .order_by(A.expires_at)
@@ -117,7 +118,7 @@ def _upcoming(scope: Scope, approvals_of: str | None) -> Any:
     )
 
 
-def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None) -> Sequence[Any]:
+def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None, asked: Any = None) -> Sequence[Any]:
     return (
         cast(kind, Text).label("kind"),
         at.label("at"),
@@ -126,6 +127,7 @@ def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None) -> Seque
         R.reference,
         R.current_step,
         R.current_kind,
+        (R.asked if asked is None else asked).label("asked"),
         cast(null() if approval_id is None else approval_id, Text).label("approval_id"),
         cast(null() if tool is None else tool, Text).label("tool"),
     )

@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 from agentgrid.db import locks
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import Policy, PolicySnapshot
+from agentgrid.domain import channels
 from agentgrid.domain.policies import Snapshot
 
 P: Any = Policy
@@ -58,4 +59,6 @@ async def insert_snapshot(session: WriteSession, snapshot: Snapshot) -> None:
         PolicySnapshot(version=snapshot.version, document=snapshot.model_dump(mode="json"), made_at=snapshot.made_at)
     )
     await session.flush()
-    await session.execute(text("SELECT pg_notify('agentgrid_policy', :version)"), {"version": str(snapshot.version)})
+    await session.execute(
+        text("SELECT pg_notify(:channel, :version)"), {"channel": channels.POLICY, "version": str(snapshot.version)}
+    )

@@ -16,12 +16,12 @@ from agentgrid.db.pool import Connection
 from agentgrid.db.rows import loaded
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
 from agentgrid.db.tables import ApiKey, PrincipalRow
+from agentgrid.domain import channels
 from agentgrid.domain.principals import ANY_APPROVER, SYSTEM, PrincipalKind, Role
 
 P: Any = PrincipalRow
 K: Any = ApiKey
 
-ACCESS_CHANNEL = "agentgrid_access"
 
 _HOLDER = """
     SELECT k.secret_hash, k.expires_at, k.issuers, p.name, p.kind, p.roles, p.groups, p.workflows,
@@ -127,7 +127,7 @@ async def set_disabled(session: WriteSession, name: str, disabled: bool) -> None
 
 async def tell_access_changed(session: WriteSession) -> None:
     """Have open streams ask, when the transaction commits, whether their keys still hold."""
-    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": ACCESS_CHANNEL})
+    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channels.ACCESS})
 
 
 async def holder(connection: Connection, key_id: str) -> Holder | None:

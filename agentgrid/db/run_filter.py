@@ -56,14 +56,16 @@ class RunFilter:
     duration_over: timedelta | None = None
     """Only runs that took, or have taken so far, longer than this."""
     q: str | None = None
+    titles: bool = False
+    """Search the titles of open approvals too, which quote payloads. Only together with `q`."""
 
 
 _ORDERED = frozenset(
     {"status", "waiting_on", "run_ids", "workflow", "reference", "initiator", "trigger", "parent", "stuck"}
 )
 """Each has an index in the list's order by itself, or, like `stuck` and `run_ids`, is cheap to find."""
-_ANYWHERE = frozenset({"started_after", "started_before"})
-"""These only bound the place in the list."""
+_ANYWHERE = frozenset({"started_after", "started_before", "titles"})
+"""These only bound the place in the list, or are a part of `q`."""
 
 
 def is_ordered(wanted: RunFilter, scope: Scope) -> bool:
@@ -170,4 +172,6 @@ def _times(wanted: RunFilter, run: Any) -> list[Any]:
 def _words(wanted: RunFilter, run: Any, collected: bool) -> list[Any]:
     if wanted.q is None:
         return []
-    return [run.run_id.in_(run_search.found(wanted.q)) if collected else run_search.matches(run, wanted.q)]
+    if collected:
+        return [run.run_id.in_(run_search.found(wanted.q, titles=wanted.titles))]
+    return [run_search.matches(run, wanted.q, titles=wanted.titles)]

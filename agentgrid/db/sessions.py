@@ -162,8 +162,8 @@ async def add_code(session: WriteSession, code: SignInCode) -> None:
     session.add(code)
 
 
-async def spend_code(session: WriteSession, code_hash: str) -> str | None:
-    """The id of the code's key, if it could still be used; from now on it can't. Concurrent uses wait for each other."""
+async def spend_code(session: WriteSession, code_hash: str) -> bool:
+    """Whether the code could still be used; from now on it can't. Concurrent uses wait for each other."""
     statement = (
         update(SignInCode)
         .where(D.code_hash == code_hash, D.used_at.is_(None), D.expires_at > func.now())
@@ -171,8 +171,7 @@ async def spend_code(session: WriteSession, code_hash: str) -> str | None:
         .returning(D.key_id)
         .execution_options(synchronize_session=False)
     )
-    found: str | None = (await session.execute(statement)).scalar()
-    return found
+    return (await session.execute(statement)).scalar() is not None
 
 
 async def code(session: ReadSession | WriteSession, code_hash: str) -> SignInCode | None:

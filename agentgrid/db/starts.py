@@ -14,6 +14,7 @@ from agentgrid.db import locks
 from agentgrid.db.pool import Connection
 from agentgrid.db.rows import loaded
 from agentgrid.db.tables import Command, Run, Switch
+from agentgrid.domain import channels
 from agentgrid.domain.switches import SwitchKind
 
 _OFFER = """
@@ -50,8 +51,8 @@ _RECORD = """
     ), event AS (
         INSERT INTO events (run_id, kind, data) SELECT run_id, $30, $31::json FROM locked RETURNING event_id
     )
-    SELECT created_at, (SELECT pg_notify('agentgrid_events', event_id::text) FROM event) FROM command
-"""
+    SELECT created_at, (SELECT pg_notify('{channel}', event_id::text) FROM event) FROM command
+""".replace("{channel}", channels.EVENTS)
 
 
 @dataclass(frozen=True, kw_only=True)

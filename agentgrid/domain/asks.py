@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from agentgrid.domain import moments
 from agentgrid.domain.shapes import MAX_SMALL_NUMBER, cut
 
 MAX_TEMPLATE = 200
@@ -71,6 +72,11 @@ def title(template: str, arguments: dict[str, Any], schema: Any) -> str | None:
     except (_Invalid, KeyError):
         return None
     return cut("".join(found).strip(), MAX_TITLE) or None
+
+
+def several(first: str, count: int) -> str:
+    """What the first of several approvals asks, and how many more there are."""
+    return first if count <= 1 else f"{first} and {count - 1} more"
 
 
 def line(text: str) -> str:
@@ -143,6 +149,8 @@ def _value(value: Any, described: dict[str, Any]) -> str:
         return number(value, described)
     if not isinstance(value, str):
         raise _Invalid("not a scalar")
+    if (at := moments.readable(value)) is not None:
+        return at
     # Cut before it is cleaned, which takes time for each character, and after.
     shown = cut(line(value[: 10 * MAX_VALUE]).strip(), MAX_VALUE)
     if shown and not re.search(r"[\s\"“”„«»]", shown):

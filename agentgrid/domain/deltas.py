@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-WATCHED_CHANNEL = "agentgrid_watched"
-"""Where API processes announce which runs are watched, as marks. Any login may listen, or announce anything, there: that reveals no content."""
+from agentgrid.domain import channels
+
+WATCHED_CHANNEL = channels.WATCHED
 
 ANNOUNCE_SECONDS = 10.0
 """How often a watched run is announced again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -142,12 +142,24 @@ class Principal:
     @property
     def approver_entries(self) -> frozenset[str]:
         """The entries of an approval's approvers under which this principal may decide: its name, its groups, `role:approver`."""
-        return frozenset({self.name, ANY_APPROVER} | self.groups) if self.may(Permission.DECIDE) else frozenset()
+        return entries_of(self.name, self.groups) if self.may(Permission.DECIDE) else frozenset()
 
     def approver_entry(self, approvers: tuple[str, ...]) -> str | None:
         """The first of these approvers under which this principal may decide, or None."""
         mine = self.approver_entries
         return next((entry for entry in approvers if entry in mine), None)
+
+
+def entries_of(approver: str, groups: Iterable[str]) -> frozenset[str]:
+    """The entries of an approval's approvers that name this approver."""
+    return frozenset({approver, ANY_APPROVER, *groups})
+
+
+def no_decider(principal: Principal) -> str | None:
+    """Why this principal could decide no approval under any role, or None."""
+    if principal.kind is PrincipalKind.HUMAN:
+        return None
+    return f"only people decide approvals; {principal.name} is a {principal.kind}"
 
 
 def approvers_in_words(approvers: Collection[str]) -> str:

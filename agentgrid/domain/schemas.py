@@ -18,6 +18,8 @@ from urllib.parse import unquote
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError, ValidationErrorKind
 
+from agentgrid.domain import pointers
+
 MAX_VALUES = 20_000
 """Maximum number of JSON values in a schema."""
 MAX_DEPTH = 200
@@ -213,7 +215,7 @@ def _message(error: ValidationError) -> str:
         )
     if error.message.startswith("Pointer "):
         return f"it contains a broken reference: {error.message}"
-    where = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path) or "/"
+    where = pointers.pointer(error.instance_path) or "/"
     if error.message.endswith('is not a "regex"'):
         return (
             f"the pattern at {where} is invalid or can't run in linear time: {error.message}; look-around and back "
@@ -297,16 +299,10 @@ class _Walk:
         """The target of a JSON pointer into the document; None for other kinds of references, which the library resolves."""
         if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
             return None
-        found: Any = self._root
-        for part in reference.split("/")[1:]:
-            key = unquote(part).replace("~1", "/").replace("~0", "~")
-            if isinstance(found, dict):
-                found = found.get(key)
-            elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-                found = found[int(key)]
-            else:
-                return None
-        return found
+        try:
+            return pointers.at(self._root, unquote(reference[1:]))
+        except LookupError:
+            return None
 
 
 def _schemas_in(value: Any) -> Iterator[Any]:

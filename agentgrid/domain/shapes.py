@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from agentgrid.domain import moments
+
 SHAPE_LENGTH = 16
 """Hexadecimal digits: enough to distinguish all shapes of an installation."""
 
@@ -82,7 +84,9 @@ def small(arguments: dict[str, Any] | None) -> dict[str, Any]:
 def label(arguments: dict[str, Any] | None) -> str | None:
     """The first small arguments in one line, which distinguishes calls of one tool; None without any."""
     values = [
-        str(value) for value in small(arguments).values() if value not in (None, "") and not isinstance(value, bool)
+        moments.readable(str(value)) or str(value)
+        for value in small(arguments).values()
+        if value not in (None, "") and not isinstance(value, bool)
     ]
     return cut(", ".join(values[:LABELLED]), MAX_LABEL) or None
 

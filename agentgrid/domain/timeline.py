@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentgrid.domain import asks
+from agentgrid.domain import asks, moments
 from agentgrid.domain.principals import approvers_in_words
 from agentgrid.domain.steps import StepKind, StepStatus
 
@@ -193,7 +193,9 @@ def label_of(value: Any, schema: Any = None) -> str | None:
 
 def _scalar(value: Any, described: dict[str, Any]) -> str | None:
     if isinstance(value, str):
-        return " ".join(value.split()) or None if len(value) <= LABEL_PART_CHARACTERS else None
+        if len(value) > LABEL_PART_CHARACTERS:
+            return None
+        return moments.readable(value) or " ".join(value.split()) or None
     if isinstance(value, bool):
         return "yes" if value else "no"
     return asks.number(value, described) if isinstance(value, int | float) else None

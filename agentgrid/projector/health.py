@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge
@@ -46,9 +45,4 @@ async def report(store: Store, *, calls: Mapping[str, int], last_error: str | No
         "calls": dict(calls),
         "last_error": last_error,
     }
-    await store.pool.execute(
-        "INSERT INTO projector_state (name, value, updated_at) VALUES ($1, $2::json, now()) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = now()",
-        LAG,
-        json.dumps(value),
-    )
+    await store.keep(LAG, value)

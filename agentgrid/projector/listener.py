@@ -6,16 +6,8 @@ import asyncio
 import math
 from typing import Any
 
-import asyncpg
-import structlog
-
-from agentgrid.db.away import DATABASE_FAULTS
-
-log = structlog.get_logger(__name__)
-
-CHANNEL = "agentgrid_changes"
-CONNECT_SECONDS = 5.0
-RECONNECT_SECONDS = 1.0
+from agentgrid.db.follow import Line, follow
+from agentgrid.domain import channels
 
 
 class Listener:
@@ -29,28 +21,12 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        while True:
-            try:
-                await self._listen()
-            except DATABASE_FAULTS as error:
-                log.warning("listener_disconnected", error=str(error))
-            await asyncio.sleep(RECONNECT_SECONDS)
+        await follow(self._dsn, self._listen, name="agentgrid-projector-listener", event="listener_disconnected")
 
-    async def _listen(self) -> None:
-        connection = await asyncpg.connect(
-            self._dsn, timeout=CONNECT_SECONDS, server_settings={"application_name": "agentgrid-projector-listener"}
-        )
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _connection: lost.set())
-
-        try:
-            await connection.add_listener(CHANNEL, self.hear)
-            self.hear()
-            await lost.wait()
-            raise OSError("the connection was lost")
-        finally:
-            if not connection.is_closed():
-                await connection.close(timeout=CONNECT_SECONDS)
+    async def _listen(self, line: Line) -> None:
+        await line.listen(channels.CHANGES, self.hear)
+        self.hear()
+        await line.lost.wait()
 
     def hear(self, *_: Any) -> None:
         """Something may be due now or soon."""

@@ -17,6 +17,7 @@ import structlog
 from temporalio.service import RPCError, RPCStatusCode
 
 from agentgrid.db.away import DATABASE_AWAY, DATABASE_FAULTS
+from agentgrid.domain.backoff import backoff
 from agentgrid.errors import NotFound
 from agentgrid.projector import changes, health
 from agentgrid.projector.batches import Batches
@@ -35,10 +36,11 @@ COMPANY_SECONDS = 0.1
 """The first that has been read waits at most so long for those that were claimed with it."""
 AWAY_SECONDS = 1.0
 TEMPORAL_AWAY = timedelta(seconds=1)
-FIRST_BACKOFF = timedelta(seconds=1)
-LONGEST_BACKOFF = timedelta(minutes=5)
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 300.0
 EXPECT_TRIES = 6
-EXPECT_FIRST = timedelta(milliseconds=50)
+EXPECT_FIRST_SECONDS = 0.05
+EXPECT_MOST_SECONDS = 1.6
 CLOCKS_APART = timedelta(milliseconds=10)
 REMEMBERED = 10_000
 AWAY = frozenset(
@@ -200,7 +202,7 @@ class Loop:
         self._missing[key] = tries
         while len(self._missing) > REMEMBERED:
             self._missing.popitem(last=False)
-        wait = EXPECT_FIRST * 2 ** (tries - 1)
+        wait = timedelta(seconds=backoff(EXPECT_FIRST_SECONDS, EXPECT_MOST_SECONDS, tries=tries - 1))
         soon = datetime.now(UTC) + wait
         # Nobody else will say when it is due.
         asyncio.get_running_loop().call_later((wait + CLOCKS_APART).total_seconds(), self._listener.hear)
@@ -212,15 +214,11 @@ class Loop:
         health.unknown.inc()
         if claim.loaded.run_id is not None:
             log.warning("execution_unknown", execution_id=claim.execution.execution_id)
-        await self._store.pool.execute(
-            "UPDATE executions SET live_problem = 'Temporal no longer knows this execution' "
-            "WHERE execution_id = $1 AND status = 'running'",
-            claim.execution.execution_id,
-        )
+        await self._store.note_unknown(claim.execution.execution_id)
         await changes.forget(self._store.pool, claim.execution.execution_id)
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
-        wait = min(FIRST_BACKOFF * 2 ** min(claim.failures, 16), LONGEST_BACKOFF)
+        wait = timedelta(seconds=backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=claim.failures))
         log.error(
             "execution_not_projected",
             execution_id=claim.execution.execution_id,

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-import asyncpg
 import structlog
 from temporalio.service import RPCError
 
 from agentgrid.db.away import DATABASE_FAULTS
-from agentgrid.db.pool import keep
 from agentgrid.projector import health
 from agentgrid.projector.listener import Listener
+from agentgrid.projector.looks import FOREIGN_INTERVAL
 from agentgrid.projector.loop import POLL_SECONDS, Loop
+from agentgrid.projector.refold import Refolder
 from agentgrid.projector.store import Store
+from agentgrid.projector.store.opening import open_store
 from agentgrid.projector.sweep import SWEEP_SECONDS, Sweep
-from agentgrid.projector.work import FOREIGN_INTERVAL, Looker
+from agentgrid.projector.work import Looker
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from agentgrid.temporal.history import HistoryReader
 
 log = structlog.get_logger(__name__)
 
-POOL_SIZE = 8
 CHECK_SECONDS = 5.0
 PARTITION_SECONDS = 3600.0
 PARTITION_DAYS_AHEAD = 7
@@ -39,38 +38,6 @@ READ_DAYS = 90
 READS_FOR_FOREIGN = 50.0
 """Reads a second that open runs of foreign workers may take together."""
 RETRY_SECONDS = 2.0
-
-
-BY_KEY = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-"""Whatever is read or written here is a few rows found by their keys, and never a share of a table. A plan that was made while the tables
-were small would scan and hash them: it costs what the table holds, until the next ANALYZE (seen: 2 ms a row instead of 0.1)."""
-
-
-@asynccontextmanager
-async def open_store(dsn: str, namespace: str) -> AsyncIterator[Store]:
-    """A store over a pool of its own, whose commits don't wait for the disk."""
-    async with asyncpg.create_pool(
-        dsn,
-        min_size=1,
-        max_size=POOL_SIZE,
-        timeout=5,
-        command_timeout=30,
-        reset=keep,
-        server_settings={
-            "application_name": "agentgrid-projector",
-            "timezone": "UTC",
-            "synchronous_commit": "off",
-            "statement_timeout": "30000",
-            "lock_timeout": "5000",
-            **BY_KEY,
-        },
-    ) as pool:
-        yield Store(pool, namespace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +66,7 @@ async def _run(dsn: str, store: Store, reader: HistoryReader, pace: Pace) -> Non
     looker = Looker(reader, store)
     listener = Listener(dsn)
     loop = Loop(store, looker, listener, poll_seconds=pace.poll)
-    sweep = Sweep(store, looker)
+    sweep = Sweep(store, Refolder(reader))
     errors: list[str] = []
 
     async def sweeping() -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from agentgrid.errors import NotFound
+from agentgrid.errors import Conflict, NotFound
 from agentgrid.projector.batches import Batches
-from agentgrid.projector.main import open_store
+from agentgrid.projector.refold import Refolder
 from agentgrid.projector.store import Archive, Folded, Store
-from agentgrid.projector.work import Looker
+from agentgrid.projector.store.opening import open_store
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from agentgrid.temporal.history import Execution, HistoryReader, TornHistory
@@ -47,9 +47,9 @@ async def rebuild(
     """Fold all runs, or those named, again from their first events. Raises SettingsError, RPCError, NotFound for an unknown run."""
     client = await connect(settings, identity="agentgrid-rebuild")
     async with open_store(settings.require_database(), settings.temporal_namespace) as store:
-        looker = Looker(HistoryReader(client), store)
-        wanted = await _of_runs(store, run_ids) if run_ids is not None else await _everything(store, looker)
-        return await _Rebuild(store, looker, progress).run(wanted)
+        refolder = Refolder(HistoryReader(client))
+        wanted = await _of_runs(store, run_ids) if run_ids is not None else await _everything(store, refolder.reader)
+        return await _Rebuild(store, refolder, progress).run(wanted)
 
 
 async def _of_runs(store: Store, run_ids: Collection[str]) -> list[Execution]:
@@ -62,21 +62,21 @@ async def _of_runs(store: Store, run_ids: Collection[str]) -> list[Execution]:
     return [Execution(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
 
 
-async def _everything(store: Store, looker: Looker) -> list[Execution]:
+async def _everything(store: Store, reader: HistoryReader) -> list[Execution]:
     """What the archive, the tables and Temporal know together."""
     records = await store.pool.fetch(
         "SELECT execution_id, workflow_id FROM histories UNION SELECT execution_id, workflow_id FROM executions"
     )
     found = {record["execution_id"]: record["workflow_id"] for record in records}
-    async for execution in _visible(looker):
+    async for execution in _visible(reader):
         found[execution.execution_id] = execution.workflow_id
     return [Execution(workflow_id=found[key], execution_id=key) for key in sorted(found)]
 
 
-async def _visible(looker: Looker) -> AsyncIterator[Execution]:
+async def _visible(reader: HistoryReader) -> AsyncIterator[Execution]:
     token = b""
     while True:
-        answer = await looker.reader.visible("", token=token, page=PAGE)
+        answer = await reader.visible("", token=token, page=PAGE)
         for info in answer.executions:
             yield Execution(workflow_id=info.execution.workflow_id, execution_id=info.execution.run_id)
         token = answer.next_page_token
@@ -85,9 +85,9 @@ async def _visible(looker: Looker) -> AsyncIterator[Execution]:
 
 
 class _Rebuild:
-    def __init__(self, store: Store, looker: Looker, progress: Progress | None) -> None:
+    def __init__(self, store: Store, refolder: Refolder, progress: Progress | None) -> None:
         self._store = store
-        self._looker = looker
+        self._refolder = refolder
         self._progress = progress
         self._commits: Batches[Folded, bool] = Batches(store.write)
         self._places = asyncio.Semaphore(CONCURRENCY)
@@ -99,7 +99,7 @@ class _Rebuild:
             async with asyncio.TaskGroup() as tasks:
                 for first in range(0, len(wanted), CONCURRENCY):
                     some = wanted[first : first + CONCURRENCY]
-                    archives = await self._looker.archived([each.execution_id for each in some])
+                    archives = await self._store.archives([each.execution_id for each in some])
                     for execution in some:
                         await self._places.acquire()
                         tasks.create_task(self._one(execution, archives.get(execution.execution_id)))
@@ -124,8 +124,8 @@ class _Rebuild:
     async def _folded(self, execution: Execution, archive: Archive | None) -> Folded | None:
         for _ in range(TRIES):
             try:
-                return await self._looker.check(execution, archive)
-            except NotFound:
+                return await self._refolder.check(execution, archive)
+            except (NotFound, Conflict):
                 return None
             except TornHistory:
                 await asyncio.sleep(RETRY_SECONDS)

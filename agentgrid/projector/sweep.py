@@ -18,8 +18,8 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 
 from agentgrid.errors import NotFound
 from agentgrid.projector.decode import time_of
+from agentgrid.projector.refold import Refolder
 from agentgrid.projector.store import Archive, Folded, Store, enqueue
-from agentgrid.projector.work import Looker
 from agentgrid.temporal.history import Execution, TornHistory
 
 log = structlog.get_logger(__name__)
@@ -51,9 +51,9 @@ class Checked:
 class Sweep:
     """One projector's sweep; several at once only waste reads."""
 
-    def __init__(self, store: Store, looker: Looker) -> None:
+    def __init__(self, store: Store, refolder: Refolder) -> None:
         self._store = store
-        self._looker = looker
+        self._refolder = refolder
         self._full_at = BEGINNING
         self._skips = 0
 
@@ -79,7 +79,7 @@ class Sweep:
         self._skips = 0 if found else min(listed // PER_TURN, MOST_SKIPPED)
         if full:
             self._full_at = now
-        await self._save(CURSOR, {"at": now.isoformat()})
+        await self._store.keep(CURSOR, {"at": now.isoformat()})
         return found
 
     async def _cursor(self) -> datetime:
@@ -97,7 +97,7 @@ class Sweep:
         found = listed = 0
         token = b""
         while True:
-            answer = await self._looker.reader.visible(query, token=token, page=PAGE)
+            answer = await self._refolder.reader.visible(query, token=token, page=PAGE)
             found += await self._compare(list(answer.executions))
             listed += len(answer.executions)
             token = answer.next_page_token
@@ -140,18 +140,18 @@ class Sweep:
             limit,
         )
         wanted = [Execution(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
-        archives = await self._looker.archived([each.execution_id for each in wanted])
+        archives = await self._store.archives([each.execution_id for each in wanted])
         folded = [await self._folded(each, archives.get(each.execution_id)) for each in wanted]
         written = await self._write([each for each in folded if each is not None])
         drifted = sum(rows > 0 for rows in written.values())
         after = records[-1]["execution_id"] if len(records) == limit else ""
         result = Checked(checked=len(records), drifted=drifted, rows=sum(written.values()))
-        await self._save(CHECKED, {"after": after, **asdict(result)})
+        await self._store.keep(CHECKED, {"after": after, **asdict(result)})
         return result
 
     async def _folded(self, execution: Execution, archive: Archive | None) -> Folded | None:
         try:
-            return await self._looker.check(execution, archive)
+            return await self._refolder.check(execution, archive)
         except (NotFound, TornHistory):
             # Temporal has forgotten it, or it moves on right now: nothing to compare with.
             return None
@@ -188,11 +188,3 @@ class Sweep:
                 return {key: rows for each in checked for key, rows in (await self._commit([each])).items()}
             log.warning("check_not_written", execution_id=checked[0].execution.execution_id, error=str(error))
             return {}
-
-    async def _save(self, name: str, value: dict[str, object]) -> None:
-        await self._store.pool.execute(
-            "INSERT INTO projector_state (name, value, updated_at) VALUES ($1, $2::json, now()) "
-            "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = now()",
-            name,
-            json.dumps(value),
-        )

@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio.exceptions import ApplicationError
 
-from agentgrid.domain.approvals import MAX_EXPIRY_SECONDS, Terms, Verdict
+from agentgrid.domain.approvals import MAX_EXPIRY_SECONDS, Terms
 from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType
@@ -139,14 +139,15 @@ async def approval(
         outcome = await state.wait(terms)
         if outcome.void:
             continue
-        if outcome.decision is None or outcome.decision.verdict is not Verdict.APPROVED:
+        accepted = outcome.approval
+        if accepted is None:
             raise refusal(terms, outcome)
         decided = DecidedApproval(terms=terms.model_copy(update={"shown": None}).wire(), decision=outcome.raw)
         confirmation = await judged(state, ACTIVITY_CONFIRM_APPROVAL, decided, Confirmation, title)
         if confirmation.holds:
             return Approved(
                 approval_id=terms.approval_id,
-                principal=outcome.decision.principal,
-                decided_at=outcome.decision.decided_at,
-                comment=outcome.decision.comment,
+                principal=accepted.principal,
+                decided_at=accepted.decided_at,
+                comment=accepted.comment,
             )

@@ -49,7 +49,7 @@ from agentgrid.sdk.approvals import refusal
 from agentgrid.sdk.calls import Call, sealed, sealed_child, with_arguments
 from agentgrid.sdk.context import current_agent, current_note
 from agentgrid.sdk.results import check_result
-from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, RunState, approved
+from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, RunState
 from agentgrid.sdk.workflows import SPEC
 
 _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL, HEADER_AGENT})
@@ -202,7 +202,7 @@ async def _result(
             if terms is None:
                 raise
         outcome = await state.wait(terms, asked if remote else None)
-        if not outcome.void and not approved(outcome):
+        if not outcome.void and outcome.approval is None:
             raise refusal(terms, outcome)
         # After a reset the earlier decision lets nothing through, but it says who changed the arguments.
         decision, handle = outcome.raw or decision, None

@@ -78,6 +78,11 @@ class Outcome:
         """Whether the call must be made again without a decision."""
         return self.decision is None and not self.expired
 
+    @property
+    def approval(self) -> Decision | None:
+        """The decision that lets the call through, if there is one."""
+        return self.decision if self.decision is not None and self.decision.verdict is Verdict.APPROVED else None
+
 
 @dataclass(kw_only=True)
 class Patience:
@@ -319,8 +324,3 @@ def current_state() -> RunState | None:
     handler = workflow.get_signal_handler(SIGNAL_CONTROL)
     owner = getattr(handler, "__self__", None)
     return owner if isinstance(owner, RunState) else None
-
-
-def approved(outcome: Outcome) -> bool:
-    """Whether the gate let the call through."""
-    return outcome.decision is not None and outcome.decision.verdict is Verdict.APPROVED

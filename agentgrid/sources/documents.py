@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from agentgrid.domain import pointers
+
 MAX_BYTES = 16 * 1024 * 1024
 MAX_REFERENCES = 20
 """Maximum number of references that lead to one another."""
@@ -110,16 +112,10 @@ class Document:
         """What a local reference points to. Raises Unusable."""
         if not reference.startswith("#/"):
             raise Unusable(f"the reference {reference[:200]!r} leaves the document: copy its target into it")
-        found: Any = self.root
-        for part in reference[2:].split("/"):
-            key = unquote(part).replace("~1", "/").replace("~0", "~")
-            if isinstance(found, Mapping) and key in found:
-                found = found[key]
-            elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-                found = found[int(key)]
-            else:
-                raise Unusable(f"the reference {reference[:200]!r} points to nothing")
-        return found
+        try:
+            return pointers.at(self.root, unquote(reference[1:]))
+        except LookupError:
+            raise Unusable(f"the reference {reference[:200]!r} points to nothing") from None
 
 
 def parsed(data: bytes) -> Document:

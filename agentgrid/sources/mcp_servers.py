@@ -101,17 +101,23 @@ class McpToolset(Toolset):
                 return replace(
                     found, state="held", reason=error.message, changes=pins.changed(self.pin.tools, self._listed)
                 )
-            found = replace(found, state="unreachable", reason=error.message)
-            self._failed = (time.monotonic(), found)
+            return self._unreachable(found, error.message)
+        except Exception as error:
+            _warn(self.name, error)
+            # Its text may hold anything. The log, which only those who run the worker read, has it.
+            return self._unreachable(found, f"the comparison failed: {type(error).__name__}; see the worker's log")
+        return found
+
+    def _unreachable(self, found: Found, reason: str) -> Found:
+        found = replace(found, state="unreachable", reason=reason)
+        self._failed = (time.monotonic(), found)
         return found
 
     async def _look(self) -> None:
-        from agentgrid.logging import get_logger
-
         try:
             await self._reviewed()
         except Exception as error:
-            get_logger().warning("mcp_server_not_used", server=self.name, error=str(error))
+            _warn(self.name, error)
 
     async def _reviewed(self) -> Session:
         """The session, after a comparison with the pin that is young enough. Raises ToolError."""
@@ -167,6 +173,12 @@ class McpToolset(Toolset):
                 f"the MCP server {self.name} is held: it lists other tools than were reviewed ({shown}{more}). "
                 f"See `agentgrid mcp diff {self.name}`; `agentgrid mcp accept {self.name}` pins the new listing"
             )
+
+
+def _warn(server: str, error: Exception) -> None:
+    from agentgrid.logging import get_logger
+
+    get_logger().warning("mcp_server_not_used", server=server, error=str(error) or type(error).__name__)
 
 
 def mcp(

@@ -8,7 +8,6 @@ The read that finds the end of an execution goes on to its beginning: that is th
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from agentgrid.domain.backoff import backoff, jittered
 from agentgrid.errors import NotFound
 
 READS_PER_SECOND = 300.0
@@ -61,7 +61,7 @@ class Budget:
         self._tokens = float(burst)
         self._at = time.monotonic()
         self._paused_until = 0.0
-        self._pause = FIRST_PAUSE_SECONDS
+        self._refusals = 0
 
     async def take(self) -> None:
         """Wait for one token."""
@@ -84,13 +84,13 @@ class Budget:
 
     def exhausted(self) -> None:
         """Temporal refused it as too large."""
-        jitter = random.uniform(0.5, 1.0)
-        self._paused_until = max(self._paused_until, time.monotonic() + self._pause * jitter)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        pause = jittered(backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, tries=self._refusals))
+        self._paused_until = max(self._paused_until, time.monotonic() + pause)
+        self._refusals += 1
 
     def answered(self) -> None:
         """Temporal answered: the next pause is a short one again."""
-        self._pause = FIRST_PAUSE_SECONDS
+        self._refusals = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from temporalio.common import RawValue
 from agentgrid.domain.approvals import Decision, SignedDecision, Terms, Verdict, changed_digest, judge, sign
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Rule, Snapshot
-from agentgrid.domain.principals import ANY_APPROVER
+from agentgrid.domain.principals import entries_of
 from agentgrid.errors import Conflict, Forbidden
 from agentgrid.protocol import SIGNAL_DECIDE, TIMER_APPROVAL, ErrorType, to_payload
 from agentgrid.sdk.grid import Grid
@@ -69,7 +69,7 @@ class Governance:
                 made_at=datetime.now(UTC),
                 rules=tuple(rules),
                 public_keys={KEY_ID: public},
-                approver_entries={approver: frozenset({approver, ANY_APPROVER, *groups})},
+                approver_entries={approver: entries_of(approver, groups)},
             ),
             most_expiry_seconds=None if expires is None else expires.total_seconds(),
         )

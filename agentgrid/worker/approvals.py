@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from agentgrid.domain.approvals import COMMENT, ApprovalKind, Terms
+from agentgrid.domain.backoff import backoff
 from agentgrid.domain.canonical import digest
 from agentgrid.domain.ids import new_id
 from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType, PolicyWait
@@ -90,5 +91,5 @@ def stale_policy(reason: str, key: str | None, attempt: int, wait_seconds: float
             non_retryable=True,
             category=ApplicationErrorCategory.BENIGN,
         )
-    delay = min(wait_seconds * 2 ** min(attempt - 1, 30), MAX_STALE_RETRY_SECONDS)
+    delay = backoff(wait_seconds, MAX_STALE_RETRY_SECONDS, tries=attempt - 1)
     return ApplicationError(reason, type=ErrorType.POLICY_STALE, next_retry_delay=timedelta(seconds=delay))

@@ -10,13 +10,15 @@ from typing import Any
 import asyncpg
 
 from agentgrid.db.away import DATABASE_FAULTS
-from agentgrid.logging import get_logger
+from agentgrid.domain.backoff import backoff, jittered
+from agentgrid.logging import get_logger, worth_a_line
 from agentgrid.sdk.grid import Grid
 
 log = get_logger()
 
 SYNC_TIMEOUT_SECONDS = 10.0
-MAX_BACKOFF_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 30.0
 
 
 def document(grid: Grid, task_queue: str) -> dict[str, Any]:
@@ -89,9 +91,9 @@ async def sync(dsn: str, grid: Grid, task_queue: str) -> None:
                 await connection.close(timeout=1)
         except DATABASE_FAULTS as error:
             failures += 1
-            if failures in (1, 10) or failures % 100 == 0:
+            if worth_a_line(failures):
                 log.warning("catalog_not_synced", error=str(error) or type(error).__name__)
-            await asyncio.sleep(min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(failures, 6)))
+            await asyncio.sleep(jittered(backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=failures - 1)))
         else:
             log.info(
                 "catalog_synced",

@@ -12,6 +12,7 @@ from datetime import timedelta
 from temporalio.worker import Worker
 
 from agentgrid import logging
+from agentgrid.domain.backoff import backoff, jittered
 from agentgrid.errors import Unavailable
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
@@ -22,7 +23,8 @@ log = logging.get_logger()
 
 GRACE = timedelta(seconds=10)
 """How long running activities may take to finish after a stop was requested; then they are cancelled."""
-MAX_BACKOFF_SECONDS = 10.0
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 10.0
 
 
 async def run(grid: Grid, settings: Settings, *, task_queue: str | None = None) -> None:
@@ -42,7 +44,7 @@ async def run(grid: Grid, settings: Settings, *, task_queue: str | None = None) 
         except Unavailable as error:
             failures += 1
             log.warning("temporal_not_reached", error=error.message, attempt=failures)
-            await asyncio.sleep(min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(failures, 6)))
+            await asyncio.sleep(jittered(backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=failures - 1)))
     worker = Worker(
         client,
         task_queue=queue,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import asyncpg
 
@@ -23,6 +25,12 @@ AGAIN_SECONDS = 300.0
 """After this an unchanged report is sent again: its age shows that a worker still looks."""
 MAX_SERVERS = 100
 MAX_REPORT = 1_000_000
+"""Bytes. The database refuses a report of over 1 MiB."""
+MAX_CHANGES = 250_000
+"""Bytes of one server's changes. The database keeps none that are over 256 KiB."""
+MAX_REASON = 1_000
+_TOOLS = (500, 50, 5)
+"""How many tools of each server a report names: the first number with which it is short enough."""
 
 
 async def report(dsn: str, grid: Grid, task_queue: str) -> None:
@@ -45,14 +53,32 @@ async def report(dsn: str, grid: Grid, task_queue: str) -> None:
         await asyncio.sleep(EVERY_SECONDS)
 
 
-def document(grid: Grid, task_queue: str, found: list[Found]) -> str:
-    """The argument of `agentgrid_mcp_servers`. What would be too long goes without the entries of the tools that changed."""
-    head = {"grid": grid.name, "task_queue": task_queue}
-    text = json.dumps(head | {"servers": [asdict(each) for each in found]})
-    if len(text) <= MAX_REPORT:
-        return text
-    bare = [asdict(each) | {"changes": []} for each in found]
-    return json.dumps(head | {"servers": bare})
+def document(grid: Grid, task_queue: str, found: Sequence[Found]) -> str:
+    """The argument of `agentgrid_mcp_servers`: at most `MAX_REPORT` bytes, without the last changes and then without the last tools, if need be."""
+    servers = [_server(each) for each in found]
+    text = _written(grid, task_queue, servers)
+    if len(text) > MAX_REPORT:
+        servers = [each | {"changes": []} for each in servers]
+    for most in _TOOLS:
+        if len(text) <= MAX_REPORT:
+            break
+        text = _written(grid, task_queue, [each | {"tools": each["tools"][:most]} for each in servers])
+    return text
+
+
+def _server(found: Found) -> dict[str, Any]:
+    changes, left = [], MAX_CHANGES
+    for each in found.changes:
+        left -= len(json.dumps(asdict(each))) + 2
+        if left < 0:
+            break
+        changes.append(asdict(each))
+    cut = {"tools": found.tools[: _TOOLS[0]], "reason": found.reason[:MAX_REASON], "changes": changes}
+    return asdict(found) | cut
+
+
+def _written(grid: Grid, task_queue: str, servers: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps({"grid": grid.name, "task_queue": task_queue, "servers": servers})
 
 
 async def _send(dsn: str, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from temporalio.worker import (
 )
 
 from agentgrid.domain.agents import OFFLINE
+from agentgrid.logging import get_logger
 from agentgrid.sdk.gate import GateInterceptor
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.sandbox import PASSED_THROUGH
@@ -39,6 +40,8 @@ from agentgrid.worker.secrets import check_secrets, guard_logs, unguard_logs
 from agentgrid.worker.starts import ScheduledStarts
 from agentgrid.worker.telemetry import Telemetry
 from agentgrid.worker.watchdog import Watchdog
+
+log = get_logger()
 
 Ours = TypeVar("Ours", GateInterceptor, GovernedActivities)
 
@@ -189,7 +192,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         toolsets = self._grid.toolsets if self._grid is not None else ()
         if self._grid is not None and telemetry.dsn is not None:
             syncing = catalog.sync(telemetry.dsn, self._grid, worker.task_queue)
-            reporting.append(asyncio.create_task(syncing, name="agentgrid-catalog"))
+            reporting.append(beside(syncing, "agentgrid-catalog"))
         guard_logs()
         try:
             if toolsets:
@@ -204,7 +207,10 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             await asyncio.gather(*reporting, return_exceptions=True)
             await telemetry.stop()
             await policy.stop()
-            await asyncio.gather(*(toolset.stop() for toolset in toolsets), return_exceptions=True)
+            stopped = await asyncio.gather(*(toolset.stop() for toolset in toolsets), return_exceptions=True)
+            for toolset, error in zip(toolsets, stopped, strict=True):
+                if isinstance(error, Exception):
+                    log.error("toolset_not_stopped", toolset=toolset.name, exc_info=error)
             unguard_logs()
 
     async def _start(
@@ -220,7 +226,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             if self._grid is None or dsn is None:
                 return []
             looking = mcp_servers.report(dsn, self._grid, task_queue)
-            return [asyncio.create_task(looking, name="agentgrid-mcp-servers")]
+            return [beside(looking, "agentgrid-mcp-servers")]
         finally:
             current_store.reset(token)
 
@@ -249,6 +255,18 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
         """Replay as configured."""
         return next(replayer, histories)
+
+
+def beside(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """Do this while the worker runs. If it raises, the log says so at once, and the worker goes on."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("worker_task_failed", task=task.get_name(), exc_info=error)
 
 
 def _missing(grid: Grid, workflows: list[type]) -> list[type]:

@@ -14,24 +14,22 @@ import os
 import time
 from pathlib import Path
 
-import asyncpg
 from pydantic import ValidationError
 
 from agentgrid.db.away import DATABASE_FAULTS
-from agentgrid.domain.deltas import WATCHED_CHANNEL
+from agentgrid.db.follow import Line, follow
+from agentgrid.domain import channels
 from agentgrid.domain.policies import Snapshot
 from agentgrid.logging import get_logger
 from agentgrid.worker.deltas import Watched
 
 log = get_logger()
 
-CHANNEL = "agentgrid_policy"
 NEWEST = """
 SELECT version, CASE WHEN version IS DISTINCT FROM $1 THEN document END AS document
 FROM policy_snapshots ORDER BY version DESC LIMIT 1
 """
 """The number of the newest snapshot, and the document if it isn't the one that this connection read last."""
-CONNECT_TIMEOUT_SECONDS = 5.0
 CATCH_UP_SECONDS = 2.0
 """Maximum wait of a call for a database check after this process was suspended: several times the duration of one check."""
 DISK_INTERVAL_SECONDS = 15.0
@@ -137,42 +135,32 @@ class PolicySource:
         self._looked = asyncio.Event()
 
     async def _follow(self) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._follow_connection()
-            except (*DATABASE_FAULTS, ValidationError) as error:
-                failures += 1
-                self._note_look(away=True)
-                if failures in (1, 10) or failures % 100 == 0:
-                    log.warning(
-                        "policy_not_refreshed", error=str(error) or type(error).__name__, age_seconds=self.age_seconds
-                    )
-            await asyncio.sleep(min(self._refresh_seconds, 0.2 * 2 ** min(failures, 5)))
-
-    async def _follow_connection(self) -> None:
-        connection = await asyncpg.connect(
-            self._dsn, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=CONNECT_TIMEOUT_SECONDS
+        await follow(
+            self._dsn,
+            self._follow_connection,
+            name="agentgrid-policy",
+            event="policy_not_refreshed",
+            max_pause_seconds=self._refresh_seconds,
+            faults=(*DATABASE_FAULTS, ValidationError),
+            on_fault=lambda: self._note_look(away=True),
         )
-        try:
-            await connection.add_listener(CHANNEL, lambda *_: self._changed.set())
-            await connection.add_listener(WATCHED_CHANNEL, lambda *heard: self.watched.hear(str(heard[3])))
-            # Not that of the snapshot on disk: another database may have the same numbers.
-            known: int | None = None
-            while True:
-                self._changed.clear()
-                asked = _Moment()
-                row = await connection.fetchrow(NEWEST, known)
-                if row is not None:
-                    self._take(row["document"], asked)
-                    known = row["version"]
-                self._note_look(away=False)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._refresh_seconds):
-                        await self._changed.wait()
-        finally:
-            with contextlib.suppress(*DATABASE_FAULTS):
-                await connection.close(timeout=1)
+
+    async def _follow_connection(self, line: Line) -> None:
+        await line.listen(channels.POLICY, lambda _: self._changed.set())
+        await line.listen(channels.WATCHED, self.watched.hear)
+        # Not that of the snapshot on disk: another database may have the same numbers.
+        known: int | None = None
+        while True:
+            self._changed.clear()
+            asked = _Moment()
+            row = await line.connection.fetchrow(NEWEST, known)
+            if row is not None:
+                self._take(row["document"], asked)
+                known = row["version"]
+            self._note_look(away=False)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._refresh_seconds):
+                    await self._changed.wait()
 
     def _take(self, document: str | None, asked: _Moment) -> None:
         """The database has confirmed what this connection read last; document: what it reads now, if that is another version."""

@@ -20,8 +20,9 @@ import asyncpg
 from temporalio import activity
 
 from agentgrid.db.away import DATABASE_FAULTS
+from agentgrid.domain.backoff import backoff, jittered
 from agentgrid.domain.steps import JobStatus
-from agentgrid.logging import get_logger
+from agentgrid.logging import get_logger, worth_a_line
 from agentgrid.worker import logs
 from agentgrid.worker.deltas import Delta
 
@@ -40,6 +41,8 @@ COMPANY_SECONDS = 0.015
 TELEMETRY_SECONDS = 0.25
 """Jobs and logs may wait longer, because nothing depends on them."""
 SEND_TIMEOUT_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.2
+MAX_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +218,7 @@ class Telemetry:
                 failures = 0
             except DATABASE_FAULTS as error:
                 failures += 1
-                if failures in (1, 10) or failures % 100 == 0:
+                if worth_a_line(failures):
                     log.warning(
                         "telemetry_not_sent",
                         error=str(error) or type(error).__name__,
@@ -223,7 +226,7 @@ class Telemetry:
                         dropped=self.dropped,
                     )
                 await self._disconnect()
-                await asyncio.sleep(min(5.0, 0.1 * 2 ** min(failures, 6)))
+                await asyncio.sleep(jittered(backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=failures - 1)))
 
     async def _send(self, *, telemetry: bool) -> None:
         if self._connection is None or self._connection.is_closed():

@@ -23,6 +23,8 @@ test("each wait is said in the same words", () => {
   expect(says({ status: "queued", waiting_on: null, start_at: "2026-11-29T13:57:00Z" })).toBe("Starts in 4 h 57 m");
   expect(says({ status: "queued", waiting_on: null, start_at: null })).toBe("Starts when a worker is free");
   expect(says({ waiting_on: "approval", current_step: "Refund ticket" })).toBe("Refund ticket, 57 m left");
+  const asked = "Refund 48.00 USD on ticket T-1002 and 2 more";
+  expect(says({ waiting_on: "approval", current_step: asked })).toBe(`${asked}, 57 m left`);
   expect(says({ waiting_on: "retry", current_step: "book_carrier" })).toBe("Book carrier, again in 57 m");
 });
 test("the message of a failure comes without its tool, its type and its place", () => {

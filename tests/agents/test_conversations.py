@@ -70,7 +70,7 @@ async def markers(handle: WorkflowHandle[Any, Any], name: str) -> list[dict[str,
 
 async def held(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
     """The recorded reason, once the run has paused by itself."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (holds := await markers(handle, "agentgrid.hold")):
             await asyncio.sleep(0.05)
     return holds[0]
@@ -278,7 +278,7 @@ async def test_a_cancelled_run_is_cancelled_and_its_agent_with_it(running: Desk,
     slow = Turn(text="late", delay_seconds=30)
     handle = await running.start("help_desk", [slow if where == "turn" else Turn(calls=[REFUND])])
     if where == "turn":
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not running.asked(handle):
                 await asyncio.sleep(0.05)
     else:

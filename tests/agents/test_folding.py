@@ -82,7 +82,7 @@ async def test_an_agent_that_waited_for_policy_is_one_step(running: Desk):
     snapshot, policy.snapshot = policy.snapshot, None
     try:
         handle = await running.start("chat", [Turn(text="at last")])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not any("policy" in (getattr(event, "summary", None) or "") for event in await events_of(handle)):
                 await asyncio.sleep(0.05)
     finally:
@@ -107,7 +107,7 @@ async def test_one_resume_frees_all_agents_that_hold_a_run_and_its_reason_names_
     for prompt in prompts:
         running.scripts[prompt] = [*[Turn(calls=[look(f"A{n}")]) for n in range(3)], Turn(text=f"{prompt} is done")]
     handle = await running.client.start_workflow("two_at_once", prompts, id=running.queue, task_queue=running.queue)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(await markers(handle, "agentgrid.hold")) < 2:
             await asyncio.sleep(0.05)
     state, _ = folded("execution", [await events_of(handle)])
@@ -127,7 +127,7 @@ async def test_the_steps_of_an_agent_end_with_its_run(running: Desk, how: str, w
     script = [Turn(text="late", delay_seconds=30) if where == "turn" else Turn(calls=[REFUND])]
     handle = await running.start("help_desk", script)
     if where == "turn":
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not running.asked(handle):
                 await asyncio.sleep(0.05)
     else:

@@ -46,14 +46,14 @@ async def begun(running: Desk, where: str) -> Handle:
         desk.SLOW.clear()
         handle = await running.start("waits_then_works", slow_script)
         await handle.signal("go")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await desk.STARTED.wait()
         return handle
     handle = await running.start("help_desk", script)
     if where == "approval":
         await running.governance.pending(handle)
         return handle
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(running.asked(handle)) < 2:
             await asyncio.sleep(0.02)
     return handle
@@ -82,7 +82,7 @@ async def test_a_paused_run_begins_nothing_and_repeats_nothing(running: Desk, wh
     waits = {"turn": ("model", "desk", "completed"), "tool": ("tool", "slow_effect", "completed"), "approval": None}[
         where
     ]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             state, rows = folded("execution", [await events_of(handle)])
             if (

@@ -170,7 +170,10 @@ def approval(of: Run, **over: Any) -> Approval:
         "opened_at": datetime.now(UTC) + timedelta(microseconds=next(_numbers)),
         "expires_at": datetime.now(UTC) + timedelta(hours=1),
     }
-    return Approval(**{**values, **over})
+    given = {**values, **over}
+    if given["kind"] == "explicit":
+        given.setdefault("asked", given["title"])
+    return Approval(**given)
 
 
 def under(signer: Signer, gate: Approval) -> Approval:

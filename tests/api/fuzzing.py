@@ -6,7 +6,7 @@ The document is read, not the code: what it promises of statuses, media types an
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,7 @@ from schemathesis import Case, CheckContext, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import CoveragePhaseData
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -44,6 +45,8 @@ def reveals_no_internals(_: CheckContext, response: Response, case: Case) -> Non
         assert problem["code"] != "internal_error"
         assert problem["detail"]
 
+
+LONGER = "AGENTGRID_FUZZ_EXAMPLES" in os.environ
 
 CHECKS = [
     not_a_server_error,
@@ -77,6 +80,7 @@ class Search:
         self.sent = 0
         self.statuses: defaultdict[str, set[int]] = defaultdict(set)
         self.failures: list[str] = []
+        self._edges: Counter[tuple[Any, ...]] = Counter()
         self._tokens = tokens
         self._schema = schemathesis.openapi.from_dict(dict(document))
         # The key is the principal's, who is what a search is about.
@@ -96,16 +100,28 @@ class Search:
         for case in self._schema.iter_coverage_cases(operation, generation_modes=modes, generation_config=config):
             if case.meta is None or case.meta.phase.data.parameter_location is not ParameterLocation.PATH:
                 self._name_something(case)
+            if self._is_known(case):
+                continue
             # Sending again without a key, and with a wrong one, is dear: once for most operations is enough.
             answered = self.send(case, who, extra=[ignored_auth] if looked < 2 else [])
             looked += answered < 400
+
+    def _is_known(self, case: Case) -> bool:
+        """Whether enough was asked at this edge. Most parameters of addresses are those of a dozen operations, declared once."""
+        edge = case.meta.phase.data if case.meta else None
+        if LONGER or case.meta is None or not isinstance(edge, CoveragePhaseData):
+            return False
+        shared = edge.parameter and edge.parameter_location in (ParameterLocation.QUERY, ParameterLocation.PATH)
+        place = edge.parameter if shared else (case.operation.label, edge.parameter)
+        self._edges[key := (case.meta.generation.mode, edge.parameter_location, place, edge.description)] += 1
+        return self._edges[key] > 2
 
     def random(self, operation: APIOperation, everybody: list[str | None]) -> None:
         """A few requests that fit the document, and a few that don't, sent by each; the same ones every time."""
         for mode in GenerationMode:
             settings = hypothesis.settings(
                 max_examples=EXAMPLES,
-                derandomize="AGENTGRID_FUZZ_EXAMPLES" not in os.environ,
+                derandomize=not LONGER,
                 database=None,
                 deadline=None,
                 phases=[hypothesis.Phase.generate],

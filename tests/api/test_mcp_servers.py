@@ -112,6 +112,29 @@ async def test_r35_no_worker_makes_another_grids_tool_look_held(api: Api, module
     assert seen["tools"] == ["mine_find", "not_registered_yet"]
 
 
+async def test_r35_no_worker_fills_the_list_or_an_answer_with_what_it_made_up(
+    api: Api, module_postgres_dsn: str
+) -> None:
+    huge = {"what": "changed", "before": "b" * 100_000, "after": "a" * 100_000, "tool": "t" * 10_000}
+    made_up = [server(f"a{n:02}", "held") for n in range(59)]
+    await report(module_postgres_dsn, "flood", *made_up)
+    await report(module_postgres_dsn, "deep", server("a00", "held", changes=[huge]))
+    connection = await asyncpg.connect(await worker_login(module_postgres_dsn, grid="honest", queues=("q",)))
+    try:
+        honest = {"grid": "honest", "task_queue": "q", "servers": [server("news", "held")]}
+        await connection.execute(MCP_SERVERS, json.dumps(honest))
+    finally:
+        await connection.close()
+    async with api.client("viewer") as http:
+        items = (await http.get(PLACE)).json()["items"]
+    assert sum(each["grid"] == "mcp" for each in items) == 50
+    assert [each["name"] for each in items if each["grid"] == "honest"] == ["news"]
+    (deep,) = [each for each in items if each["task_queue"] == "deep"]
+    assert deep["changes"] == [
+        {"tool": "t" * 100 + "…", "what": "changed", "before": "b" * 20_000 + "…", "after": "a" * 20_000 + "…"}
+    ]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_nobody_accepts_a_listing_over_http(api: Api, method: str) -> None:
     async with api.client("admin") as http:

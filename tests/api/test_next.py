@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 
+from agentgrid.db.tables import Run
 from tests.api import factories
 from tests.api.conftest import Api
 
 
-async def test_a_run_names_three_of_its_approvals_and_how_long_its_timers_are(api: Api, as_):
+async def test_a_run_names_the_first_of_its_approvals_and_how_long_its_timers_are(api: Api, as_):
     asks = factories.run(status="waiting", waiting_on="approval")
     gates = [factories.approval(asks, title=f"Pay {n}", step_event_id=5 + n) for n in range(5)]
+    hides = factories.run(status="waiting", waiting_on="approval")
+    mixes = factories.run(status="waiting", waiting_on="approval")
+    gates += [factories.approval(mixes, title="Refund ticket", step_event_id=5)]
+    for n in range(10):
+        gates += [
+            factories.approval(run, kind="explicit", title=f"Tell Ada {n}", step_event_id=6 + n)
+            for run in (hides, mixes)
+        ]
     sleeps = factories.run(status="waiting", waiting_on="timer")
     begun = datetime.now(UTC)
     timers = [
@@ -26,11 +34,40 @@ async def test_a_run_names_three_of_its_approvals_and_how_long_its_timers_are(ap
         )
         for n, hours in enumerate((2, 2, 3))
     ]
+    later = factories.run(status="queued", start_at=datetime(2026, 11, 29, 14, 30, tzinfo=UTC))
     await factories.insert(
-        api.plane.engine, asks, sleeps, factories.execution(asks), factories.execution(sleeps), *gates, *timers
+        api.plane.engine,
+        *(asks, sleeps, hides, mixes, later),
+        *map(factories.execution, (asks, sleeps, hides, mixes)),
+        *gates,
+        *timers,
     )
-    waits = [
-        (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()["next"]["summary"] for run in (asks, sleeps)
-    ]
-    assert re.fullmatch(r"waits for any approver to decide: Pay \d, Pay \d, Pay \d and 2 more", waits[0]), waits
-    assert waits[1] == "waits for a timer of 2 h and of 3 h"
+
+    async def summary(who: str, run: Run) -> str:
+        return str((await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["summary"])
+
+    waits = [await summary("operator", run) for run in (asks, sleeps, later)]
+    assert waits[0] == "waits for any approver to decide: Pay 0 and 4 more"
+    assert waits[1:] == ["waits for a timer of 2 h and of 3 h", "waits to start, not before 2026-11-29 14:30 UTC"]
+    assert await summary("viewer", hides) == "waits for any approver to decide: 10 approvals"
+    assert await summary("viewer", mixes) == "waits for any approver to decide: Refund ticket and 10 more"
+    assert "Tell Ada" in await summary("operator", hides)
+
+
+async def test_why_somebody_cant_decide_is_what_they_can_do_something_about(api: Api, as_):
+    """Seen: those who started a run read that they lack a role, which would not help them."""
+    run = factories.run(status="waiting", waiting_on="approval", initiator="operator")
+    of_others = factories.approval(run, approvers=["nobody-here"], step_event_id=5)
+    opening = factories.approval(run, decidable=False, step_event_id=6)
+    mine = factories.run(status="waiting", waiting_on="approval", initiator="reviewer")
+    own = factories.approval(mine)
+    runs = (run, mine)
+    await factories.insert(api.plane.engine, *runs, *map(factories.execution, runs), of_others, opening, own)
+
+    async def why(who: str, run: Run) -> str:
+        return str((await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["you"]["reason"])
+
+    assert await why("operator", run) == "operator started the run, and so can't decide its approvals"
+    assert await why("reviewer", mine) == "reviewer started the run, and so can't decide its approvals"
+    assert await why("operator", mine) == "deciding requires the role approver"
+    assert await why("reviewer", run) == "the gate is not open yet; try again in a moment"

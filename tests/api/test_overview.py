@@ -11,6 +11,7 @@ import pytest
 from agentgrid.db.tables import Command, Switch
 from tests.api import factories
 from tests.api.conftest import Api
+from tests.db.test_paging import statements
 from tests.security.scoped import narrow, sides
 
 __all__ = ["narrow", "sides"]
@@ -252,7 +253,9 @@ async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, 
         *failed,
     )
     assert (await overview(as_))["lists"] is None
-    answer = await as_("reviewer").get(OVERVIEW, params={"lists": "true"})
+    with statements(api) as asked:
+        answer = await as_("reviewer").get(OVERVIEW, params={"lists": "true"})
+    assert sum("FROM policies" in each for each, _ in asked) == 1
     found = answer.json()
     lists = found["lists"]
     assert lists["started"]

@@ -18,9 +18,9 @@ from agentgrid.api.waiting import Waiting
 from agentgrid.cli.serving import options
 from agentgrid.control import keys, principals
 from agentgrid.db import runs
-from agentgrid.db.principals import ACCESS_CHANNEL
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
+from agentgrid.domain import channels
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, _Server, eventually, listening
@@ -190,7 +190,7 @@ async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_
     for _ in range(50):
         # Any login may notify, also a worker's.
         async with api.plane.pool.acquire() as connection:
-            await connection.execute(f"NOTIFY {ACCESS_CHANNEL}")
+            await connection.execute(f"NOTIFY {channels.ACCESS}")
     seen = api.app.state.feed
 
     async def heard() -> bool:

@@ -50,11 +50,11 @@ async def test_every_kind_is_found_with_its_place_and_no_more_than_asked_for(api
 
 
 async def test_titles_of_approvals_are_neither_shown_to_nor_searched_for_those_who_may_not_read_them(api: Api, as_):
-    run = factories.run()
+    run = factories.run(asked="Pay the okapi")
     gate = factories.approval(run, title="Pay the okapi", kind="explicit", tool=None)
     await factories.insert(api.plane.engine, run, factories.execution(run), gate)
-    (seen,) = await hits(as_("operator"), "okapi")
-    assert (seen["id"], seen["title"]) == (gate.approval_id, "Pay the okapi")
+    waiting, seen = await hits(as_("operator"), "okapi")
+    assert (waiting["id"], seen["id"], seen["title"]) == (run.run_id, gate.approval_id, "Pay the okapi")
     assert await hits(as_("viewer"), "okapi") == []
     (plain,) = [each for each in await hits(as_("viewer"), gate.approval_id) if each["kind"] == "approval"]
     assert plain["title"] == "An approval"

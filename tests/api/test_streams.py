@@ -46,7 +46,7 @@ async def take(
     """Events but `hello`, until the stream ends, or the connection is cut after so many."""
     seen: list[ServerSentEvent] = []
     headers = {} if last is None else {"Last-Event-ID": last}
-    async with asyncio.timeout(20), aconnect_sse(http, "GET", path, headers=headers) as source:
+    async with asyncio.timeout(60), aconnect_sse(http, "GET", path, headers=headers) as source:
         assert source.response.status_code == 200, await source.response.aread()
         async for event in source.aiter_sse():
             if event.event != "hello":

@@ -109,7 +109,7 @@ def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
         "e",
     ):
         yield {"q": words}
-    for words in ("nothing of the kind", "zq", "0123456789abcdef", "%"):
+    for words in ("ticket T-12", "send a reply", "nothing of the kind", "zq", "0123456789abcdef", "%"):
         yield {"q": words}
     for states in ("approval", "stuck", ["approval", "failed"], ["sleeping", "retrying", "waiting", "stuck"]):
         yield {"state": states}
@@ -173,7 +173,7 @@ def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     yield {"approver": "support-leads", "status": "pending"}
     yield {"shape": "shape-3"}
     yield {"opened_after": (now - timedelta(days=1)).isoformat()}
-    for words in ("purge", "nothing of the kind"):
+    for words in ("purge", "ticket T-12", "nothing of the kind"):
         yield {"q": words}
         yield {"q": words, "status": "pending"}
     yield {"agent": "auditor", "status": "pending"}

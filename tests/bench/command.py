@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import agents, decide, front, lists, projecting, start, streams, throughput, waiting
+from tests.bench import agents, console, decide, front, lists, projecting, start, streams, throughput, waiting
 from tests.bench.page import merged, section
 from tests.bench.stand import ROOT
 
@@ -26,6 +26,7 @@ PARTS = {
     "start": start,
     "waiting": waiting,
     "agents": agents,
+    "console": console,
 }
 """Each part has a title, a sentence on how it measures, arguments of its own, and `measure`. Servers and data are its own too."""
 

@@ -44,7 +44,7 @@ ROWS = (
     """
     INSERT INTO runs (run_id, namespace, workflow_id, first_execution_id, execution_id, workflow, version, build, task_queue, status,
         waiting_on, status_reason, temporal_status, governed, initiator, trigger, parent_run_id, root_run_id, reference, tags, tools, note, input,
-        result, error, created_at, started_at, closed_at, current_step, step_count, steps_done, steps_failed, approvals_pending, updated_at)
+        result, error, created_at, started_at, closed_at, current_step, asked, step_count, steps_done, steps_failed, approvals_pending, updated_at)
     SELECT m.run_id, 'default', CASE WHEN m.trigger = 'external' THEN 'orders/' || m.i ELSE m.run_id END, m.execution_id, m.execution_id,
         m.workflow, 'a1b2c3d4', 'bench.a1b2c3d4', 'queue-' || right(m.workflow, 1), m.status, m.waiting_on,
         CASE WHEN m.status = 'failed' THEN 'post_reply: Upstream: the mail service answered 503' END,
@@ -62,6 +62,7 @@ ROWS = (
         CASE WHEN m.status = 'completed' THEN json_build_object('size', 90, 'value', json_build_object('answer', repeat('done. ', 12))) END,
         CASE WHEN m.status = 'failed' THEN json_build_object('type', 'Upstream', 'message', 'the mail service answered 503') END,
         m.at, m.at, CASE WHEN NOT m.open THEN m.at + m.dice * interval '2 hours' END, CASE WHEN m.open THEN 'Post reply' END,
+        CASE WHEN m.waiting_on = 'approval' THEN 'Send a reply on ticket T-' || m.i END,
         10, CASE WHEN m.open THEN 9 ELSE 10 END, (m.status = 'failed')::int, (coalesce(m.waiting_on, '') = 'approval')::int, m.at
     FROM made AS m LEFT JOIN made AS p ON m.trigger = 'child' AND p.i = m.i - m.i % 50 ORDER BY m.i
     """,
@@ -95,9 +96,9 @@ ROWS = (
     ORDER BY m.i, n
     """,
     """
-    INSERT INTO approvals (execution_id, approval_id, run_id, step_event_id, opened_event_id, kind, title, tool, agent, digest, policy, approvers,
+    INSERT INTO approvals (execution_id, approval_id, run_id, step_event_id, opened_event_id, kind, title, asked, tool, agent, digest, policy, approvers,
         initiator, terms, payload, status, decidable, opened_at, expires_at, closed_at, decided_by, tool_version, risk, shape, arguments)
-    SELECT execution_id, run_id || ':1', run_id, 65, 67, 'tool', 'Send reply',
+    SELECT execution_id, run_id || ':1', run_id, 65, 67, 'tool', 'Send reply', 'Send a reply on ticket T-' || i,
         CASE WHEN i % 300 = 0 THEN 'purge_account' ELSE 'post_reply' END,
         CASE WHEN i % 400 = 0 THEN 'auditor' WHEN i % 4 < 3 THEN 'agent-' || i % 4 END, md5(run_id), 'default:destructive@1',
         CASE i % 4 WHEN 0 THEN ARRAY['role:approver'] WHEN 1 THEN ARRAY['support-leads'] ELSE ARRAY['sales-leads', 'team-' || i % 7] END,

@@ -12,7 +12,7 @@ import psutil
 
 INTRODUCTION = """# Benchmarks
 
-Each section is written by its own command (`make bench ARGS="--only PART --write"`) and stands until that part is run again. The machine is
+Each section is written by its own command (`make bench ARGS="--only PART --write"`) and is kept until that part is run again. The machine is
 small and shared, so figures of different sections, days or machines are not to be compared; ratios are taken within one run.
 """
 

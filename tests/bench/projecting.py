@@ -18,7 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
-from agentgrid.projector.archive import pack, unpack
+from agentgrid.temporal.archive import pack, unpack
 from tests.bench.meters import BENCH, cpu
 from tests.bench.stand import ROOT, configuration
 from tests.bench.throughput import Bench, child
@@ -104,9 +104,8 @@ async def _copied(connection: asyncpg.Connection, count: int) -> int:
         began = events[0].workflow_execution_started_event_attributes
         began.workflow_id = workflow_id
         began.original_execution_run_id = began.first_execution_run_id = execution_id
-        archive = pack(events)
-        total += archive.event_count
-        rows.append((execution_id, execution_id, workflow_id, "default", archive.event_count, archive.events))
+        total += len(events)
+        rows.append((execution_id, execution_id, workflow_id, "default", len(events), pack(events)))
     await connection.copy_records_to_table(
         "histories",
         records=rows,

@@ -22,12 +22,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
-from agentgrid.projector.archive import unpack
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import State
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.settings import Settings
+from agentgrid.temporal.archive import unpack
 from tests.bench.meters import BENCH, backends, calls, cpu
 from tests.bench.page import at, middle
 from tests.bench.stand import child, configuration

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
@@ -204,3 +205,11 @@ def test_a_value_with_control_characters_is_printed_harmlessly(cli: Cli, server:
     ended = cli("run", "list")
     assert "\x1b" not in ended.err
     assert "\u202e" not in ended.err
+
+
+def test_only_what_is_asked_over_https_reads_the_authorities_certificates() -> None:
+    plain = module.verification("http://127.0.0.1:8700")
+    assert isinstance(plain, ssl.SSLContext)
+    assert not plain.get_ca_certs()
+    assert plain.verify_mode is ssl.CERT_REQUIRED  # nothing is accepted unseen
+    assert module.verification("https://agentgrid.example") is True

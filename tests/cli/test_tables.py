@@ -32,6 +32,7 @@ def run(number: int, **over: Any) -> dict[str, Any]:
         "waiting_on": "approval",
         "status_reason": None,
         "error_type": None,
+        "current_step": None,
         "created_at": started,
         "started_at": started,
         "closed_at": None,
@@ -59,6 +60,17 @@ def test_a_run_takes_one_line_at_every_width(monkeypatch: pytest.MonkeyPatch, se
         shown = line.split()[0]
         assert run_id == shown if width == 160 else run_id.endswith(shown)
         assert "◆ waiting · approval" in line or width == 40
+
+
+def test_runs_that_wait_for_people_are_told_apart_by_what_is_asked(
+    monkeypatch: pytest.MonkeyPatch, server: FakeServer
+) -> None:
+    asks = [run(n, current_step=f"Refund 48.00 USD on T-{n}") for n in range(2)]
+    works = run(2, status="running", waiting_on=None, current_step="Look up the order")
+    server.on("GET /runs", Reply(body={"items": [*asks, works], "next_cursor": None}))
+    lines = on_terminal(monkeypatch, 140, ["run", "list"])
+    assert [f"Refund 48.00 USD on T-{n}" in lines[1 + n] for n in range(2)] == [True, True], lines
+    assert "Look up" not in lines[3]
 
 
 def test_the_least_important_columns_are_left_out_first(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:

@@ -15,6 +15,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, Request, expect
 
 from tests.console.conftest import Pages, shown, status
+from tests.console.sizes import faults_at_each_size
 from tests.console.stack import ROOT, Stack
 
 KILO = 1000
@@ -147,7 +148,7 @@ class Reader:
         await shown(self._page)
 
     async def read(self) -> None:
-        """Everything in light; in dark the colours, which are all that differs."""
+        """Everything in light; in dark the colours, which are all that differs. And whether it fits."""
         rules: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
         for scheme, only in rules.items():
             await self._page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -157,6 +158,7 @@ class Reader:
                 for each in result["violations"]
                 for node in each["nodes"]
             ]
+        self.found += await faults_at_each_size(self._page, self._page.url)
         nested = await self._page.evaluate(
             "() => [...document.querySelectorAll(':is(a, button) :is(a, button)')].map(e => e.outerHTML)"
         )
@@ -171,18 +173,20 @@ async def test_the_sign_in_page_can_be_used_by_everybody(page_of: Pages, stack: 
     await reader.begin()
     await reader.read()
     assert not reader.found, "\n".join(reader.found)
-    # What is wrong would be found: a control without a name, and words that can't be read.
+    # What is wrong would be found: a control without a name, words that can't be read, and what is wider than the window.
     await page.evaluate(
         """() => {
             const pale = document.createElement("p");
             pale.textContent = "pale";
             pale.style.color = "#aaa";
             pale.style.background = "#fff";
-            document.querySelector("main").append(document.createElement("button"), pale);
+            const wide = document.createElement("div");
+            wide.style.width = "2000px";
+            document.querySelector("main").append(document.createElement("button"), pale, wide);
         }"""
     )
     await reader.read()
-    for rule in ("light button-name", "light color-contrast", "dark color-contrast"):
+    for rule in ("light button-name", "light color-contrast", "dark color-contrast", "wider than its window"):
         assert any(rule in each for each in reader.found), rule
 
 

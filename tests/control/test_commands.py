@@ -218,12 +218,6 @@ async def test_many_loops_claim_each_command_once(plane: ControlPlane):
     assert len(claimed) == len(set(claimed)) == 30
 
 
-def test_backoff_grows_and_is_bounded():
-    waits = [commands.backoff(attempts) for attempts in range(200)]
-    assert waits[0] <= timedelta(seconds=1)
-    assert all(commands.BACKOFF_MOST / 2 <= wait <= commands.BACKOFF_MOST for wait in waits[10:])
-
-
 async def test_a_postponed_command_says_why_and_is_due_later(plane: ControlPlane):
     async with writing(plane.engine) as session:
         command = await commands.new(session, caller(), CommandKind.RUN_CANCEL)

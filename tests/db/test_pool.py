@@ -63,7 +63,7 @@ async def test_writes_waiting_for_a_lock_leave_connections_for_reads(postgres_ds
         async with turns.changing(pool) as connection:
             await connection.execute(take)
 
-    async with open_pool(postgres_dsn) as pool, asyncio.timeout(20):
+    async with open_pool(postgres_dsn) as pool, asyncio.timeout(60):
         async with holder.transaction():
             await holder.execute(take)
             changes = [asyncio.create_task(change()) for _ in range(2 * TURNS)]

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from agentgrid.projector import main as projector
+from agentgrid.projector.store.opening import open_store
 from tests.conftest import control_login
 
 DAYS_AGO = {1: 90, 2: 60, 3: 40, 4: 6, 5: 1}
@@ -27,7 +28,7 @@ async def test_snapshots_that_were_replaced_long_ago_are_dropped_and_the_newest_
             rows = await owner.fetch("SELECT version FROM policy_snapshots ORDER BY version")
             return [row["version"] for row in rows]
 
-        async with projector.open_store(await control_login(postgres_dsn), "default") as store:
+        async with open_store(await control_login(postgres_dsn), "default") as store:
             await projector.keep_house(store)
             # The third one is old, but workers applied it until the fourth was published, six days ago.
             assert await kept() == [3, 4, 5]

@@ -236,7 +236,7 @@ async def test_the_model_learns_what_ran_where_an_approver_changed_its_call(agen
 
 async def used_version(loop: Loop, run_id: str) -> str:
     """The version of the run's agent, once its call has opened."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := [step for step in await steps_of(loop, run_id) if step["kind"] == "agent"]):
             await asyncio.sleep(0.05)
     return str(found[0]["version"])
@@ -268,7 +268,7 @@ async def test_an_edit_reaches_new_calls_within_five_seconds_and_open_ones_keep_
     for run_id in (opened, later):
         await replayer.replay_workflow(await agents.client.get_workflow_handle(run_id).fetch_history())
     # The agent's sums are those of its runs, of other tests too, once all are projected.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             usage = (await agents.call("viewer", "GET", "/agents/desk/usage"))["total"]
             ran = (await agents.call("viewer", "GET", "/runs?agent=desk"))["items"]

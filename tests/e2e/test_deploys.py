@@ -99,7 +99,7 @@ class Deployments:
         """Served by a worker until the block ends, and known to the catalog."""
         async with self.loop.worker(self.name, grid, activities=[pack, send, held]):
             wanted = grid.workflows[0].version
-            async with asyncio.timeout(20), self.loop.api.client("operator") as http:
+            async with asyncio.timeout(60), self.loop.api.client("operator") as http:
                 while (await http.get(f"/api/v1/workflows/{self.name}")).json().get("version") != wanted:
                     await asyncio.sleep(0.05)
             yield
@@ -110,7 +110,7 @@ class Deployments:
         at = {"approval": "waiting", "timer": "waiting", "signal": "waiting", "activity": "running"}
         for case, run_id in runs.items():
             await self.loop.until(run_id, at[case])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while case == "activity" and not HELD.get(run_id):
                     await asyncio.sleep(0.05)
         return runs

@@ -226,7 +226,7 @@ async def test_a_decision_before_the_gate_opens_does_not_wait_for_it(loop: Loop)
 async def test_a_decision_is_of_no_use_to_the_execution_that_continues_the_run(loop: Loop) -> None:
     rolling.PAID.clear()
     async with loop.worker("rolling", Grid("rolling", rolling)):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "rolling" not in {
                 each["name"] for each in (await loop.call("operator", "GET", "/workflows"))["items"]
             }:

@@ -38,7 +38,7 @@ async def change(loop: Loop, run_id: str, name: str, *arguments: Any, expect: in
 async def settled(loop: Loop, known: dict[str, Any], *statuses: str) -> dict[str, Any]:
     command: dict[str, Any] = {}
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (command := await loop.call("auditor", "GET", f"/commands/{known['command_id']}"))["status"] not in (
                 statuses
             ):
@@ -76,7 +76,7 @@ async def test_a_foreign_update_under_a_commands_id_settles_nothing_and_one_left
     other = await loop.start("talks", None)
     handle = loop.client.get_workflow_handle(other)
     assert await handle.execute_update("add", 1, id=slow["command_id"]) == 1
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await loop.call("operator", "GET", f"/runs/{other}/steps?kind=update&status=completed"))["items"]:
             await asyncio.sleep(0.05)
     assert (await loop.call("auditor", "GET", f"/commands/{slow['command_id']}"))["status"] == "delivered"
@@ -96,7 +96,7 @@ async def test_a_kill_switch_denies_the_calls_that_an_update_sets_off(loop: Loop
     assert (paid["stage"], paid["result"]["value"]) == ("completed", "paid 1")
     await loop.call("admin", "POST", "/workflows/talks/disable", json={})
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             # In force within seconds.
             while (denied := await change(loop, talking_run, "pay", 1))["stage"] == "completed":
                 await asyncio.sleep(0.1)

@@ -38,7 +38,7 @@ def grid(folder: Path, module: str, answer: str, comment: str = "Say which code 
 async def registered(loop: Loop, made: Grid) -> dict[str, Any]:
     """The workflow as the catalog has it, once this grid's version is the present one."""
     wanted = made.workflows[0].version
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with loop.api.client("operator") as http:
                 answer = await http.get("/api/v1/workflows/versioned")

@@ -16,7 +16,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, Create
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from agentgrid.projector.main import open_store
+from agentgrid.projector.store.opening import open_store
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from agentgrid.testing import Governance

@@ -18,8 +18,9 @@ from temporalio.client import Client
 from temporalio.service import ConnectConfig, ServiceClient
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from agentgrid.projector.main import Pace, open_store, run
+from agentgrid.projector.main import Pace, run
 from agentgrid.projector.store import Store
+from agentgrid.projector.store.opening import open_store
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from tests.conftest import Temporal

@@ -128,9 +128,16 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
     tables: Tables,
     governance: Governance,
 ) -> None:
+    await store.pool.execute(
+        "INSERT INTO tool_versions (name, version, title, asks, input_schema) VALUES ('refund', $1, 'Refund', $2, $3)",
+        gated.refund.version,
+        "Refund {cents} for {order}",
+        json.dumps({"properties": {"cents": {"x-unit": "cents", "x-currency": "USD"}}}),
+    )
     run_id, command_id, handle = await begin(store, signer, client, queue, "refund")
     run = await tables.run_in(handle.id, "waiting")
     assert (run["run_id"], run["waiting_on"], run["approvals_pending"]) == (run_id, "approval", 1)
+    assert (run["current_step"], run["asked"]) == ("Refund an order", "Refund 9.00 USD for order")
     assert (run["initiator"], run["trigger"], run["reference"], run["tags"]) == ("operator", "api", "T-1", ["a", "b"])
     assert run["governed"] is True
     assert run["build"]
@@ -165,12 +172,13 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
         )
     assert await handle.result() == "refunded 900"
     run = await tables.run_in(handle.id, "completed")
-    assert run["tools"] == ["refund"]
+    assert (run["tools"], run["asked"]) == (["refund"], None)
     (step,) = await tables.steps(run_id)
     assert (step["kind"], step["status"], step["attempts"]) == ("tool", "completed", 1)
     assert step["output"]["value"] == {"result": "refunded 900"}
     (approval,) = await tables.rows("SELECT * FROM approvals WHERE run_id = $1", run_id)
     assert (approval["status"], approval["decided_by"], approval["command_id"]) == ("approved", "reviewer", decide)
+    assert (approval["title"], approval["asked"]) == ("Refund an order", "Refund 9.00 USD for order")
     assert (await command(tables, decide))["status"] == "applied"
     assert (await command(tables, late))["status"] == "superseded"
 

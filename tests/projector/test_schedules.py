@@ -77,7 +77,7 @@ async def trigger(
         ),
         trigger_immediately=True,
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (started := (await handle.describe()).info.recent_actions):
             await asyncio.sleep(0.05)
     await handle.delete()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from temporalio.client import Client
 
-from agentgrid.projector import sweep, work
+from agentgrid.projector import sweep
+from agentgrid.projector.refold import Refolder
 from agentgrid.projector.store import Store
 from agentgrid.settings import Settings
 from agentgrid.temporal.history import HistoryReader
@@ -18,7 +19,7 @@ async def test_a_sweep_that_lists_much_and_finds_nothing_rests(
 ) -> None:
     monkeypatch.setattr(sweep, "PER_TURN", 1)
     reader = HistoryReader(client)
-    sweeping = sweep.Sweep(store, work.Looker(reader, store))
+    sweeping = sweep.Sweep(store, Refolder(reader))
     ids = [unique() for _ in range(2)]
     for each in ids:
         handle = await client.start_workflow(Sequence.run, 1, id=each, task_queue=queue)

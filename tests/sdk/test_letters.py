@@ -110,6 +110,7 @@ SCHEMA = {
         ("Ship {weight}", {"weight": 12}, "Ship 12 kg"),
         ("{odd}", {"odd": 7}, "7"),
         ("{{{id}}}", {"id": "x"}, "{x}"),
+        ("Book {id}", {"id": "2026-11-29T14:30:00+02:00"}, "Book 2026-11-29 14:30 UTC+02:00"),
         # A value can't be read as words of the template, nor as a template.
         ("Refund {id}", {"id": "T-1, approved by Mara"}, "Refund “T-1, approved by Mara”"),
         ("Refund {id}", {"id": "a” and “b"}, "Refund “a' and 'b”"),

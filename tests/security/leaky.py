@@ -27,6 +27,13 @@ async def try_for_ever(secret: str) -> str:
     raise RuntimeError(f"{secret}-attempt")
 
 
+@ag.tool(
+    title="Tell the world", risk="destructive", timeout=timedelta(seconds=5), retries=1, asks="Tell the world {secret}"
+)
+async def tell_the_world(secret: str) -> str:
+    return secret
+
+
 @ag.workflow(title="Leaks and fails")
 class LeaksAndFails:
     def __init__(self) -> None:
@@ -67,6 +74,13 @@ class LeaksWhileItTries:
     @workflow.run
     async def run(self, secret: str) -> str:
         return await try_for_ever(secret)
+
+
+@ag.workflow(title="Leaks while it asks")
+class LeaksWhileItAsks:
+    @workflow.run
+    async def run(self, secret: str) -> str:
+        return await tell_the_world(f"{secret}-asks")
 
 
 @ag.workflow(title="Leaks and is stuck")

@@ -20,6 +20,8 @@ from tests.security import leaky
 __all__ = ["loop", "namespace", "seeded_template"]
 
 CANARY = f"canary{uuid.uuid4().hex}"
+ASKS = f"Tell the world {CANARY}-asks"
+"""What the run that asks asks."""
 BLIND = ("viewer", "admin")
 """Principals without the permission to read payloads."""
 GETS = sorted(route.split(" ", 1)[1] for route in ACCESS if route.startswith("GET "))
@@ -34,7 +36,11 @@ class Leak:
     returned: str
     trying: str
     stuck: str
+    asking: str
+    """It waits for an approval of a tool whose template names an argument."""
     approval_id: str
+    asked_id: str
+    """Of the run that asks."""
     commands: list[str]
     update: str
     """The command of an update of the run that failed."""
@@ -43,7 +49,7 @@ class Leak:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        return self.failed, self.returned, self.trying, self.stuck
+        return self.failed, self.returned, self.trying, self.stuck, self.asking
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         returned = await loop.start("leaks_and_returns", CANARY)
         trying = await loop.start("leaks_while_it_tries", CANARY)
         stuck = await loop.start("leaks_and_is_stuck", CANARY)
+        asking = await loop.start("leaks_while_it_asks", CANARY)
         # Only a run that the projection shows as running can be signalled.
         await loop.until(failed, "running", "waiting")
         body = {"name": "tell", "arguments": [f"{CANARY}-signal"]}
@@ -68,6 +75,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         wrong = {"input": {"of": f"{CANARY}-refused"}}
         await loop.call("operator", "POST", "/workflows/leaks_and_returns/runs", 422, json=wrong)
         await loop.call("viewer", "POST", "/workflows/leaks_and_returns/runs", 403, json={"input": f"{CANARY}-viewer"})
+        asked = await loop.approval(asking)
         gate = await loop.approval(failed)
         assert gate["payload"] is not None
         await loop.decide(gate)
@@ -82,7 +90,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         listed = (await loop.call("auditor", "GET", "/commands?limit=200"))["items"]
         steps = [
             (run_id, step["execution_id"], step["event_id"])
-            for run_id in (failed, returned, trying)
+            for run_id in (failed, returned, trying, asking)
             for step in (await loop.call("auditor", "GET", f"/runs/{run_id}/steps"))["items"]
         ]
         yield Leak(
@@ -91,11 +99,13 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
             returned=returned,
             trying=trying,
             stuck=stuck,
+            asking=asking,
             approval_id=gate["approval_id"],
+            asked_id=asked["approval_id"],
             commands=[command["command_id"] for command in listed],
             update=update["command_id"],
         )
-        for run_id in (trying, stuck):
+        for run_id in (trying, stuck, asking):
             await loop.call("operator", "POST", f"/runs/{run_id}/terminate", 202, json={})
             await loop.until(run_id)
 
@@ -126,7 +136,7 @@ def places(leak: Leak) -> list[str]:
         elif "{run_id}" in path:
             found += [path.format(run_id=run_id, command_id=leak.update) for run_id in leak.runs]
         elif "{approval_id}" in path:
-            found.append(path.format(approval_id=leak.approval_id))
+            found += [path.format(approval_id=each) for each in (leak.approval_id, leak.asked_id)]
         elif "{command_id}" in path:
             found += [path.format(command_id=command_id) for command_id in leak.commands]
         elif "{name}" in path:
@@ -142,6 +152,8 @@ def places(leak: Leak) -> list[str]:
         f"{V1}/search?q={CANARY}",
         f"{V1}/runs/facets?q={CANARY}",
         f"{V1}/runs?status=failed&limit=200",
+        f"{V1}/runs?status=waiting&limit=200",
+        f"{V1}/overview?lists=true",
         f"{V1}/commands?limit=200",
     ]
     return found
@@ -168,7 +180,8 @@ async def test_r44_no_route_shows_the_canary_without_the_permission_to_read_payl
         assert {answers[f"{V1}/runs/{run_id}/{part}"] for part in ("logs/download", "history")} == {403}
         assert answers[f"{V1}/runs/{run_id}/result"] in (200, 202)
     # What isn't shown isn't found either: each guess would be a question about it.
-    assert (await fetched(loop, who, f"{V1}/search?q={CANARY}")).json()["items"] == []
+    for path in ("/search", "/runs", "/approvals"):
+        assert (await fetched(loop, who, f"{V1}{path}?q={CANARY}")).json()["items"] == [], path
 
 
 @pytest.mark.parametrize("who", BLIND)
@@ -185,7 +198,14 @@ async def test_r44_no_stream_shows_the_canary(loop: Loop, leak: Leak, who: str) 
         events = await connection.fetch("SELECT subject, data::text FROM events")
     # Everything that any stream can carry: titles of approvals, which the API leaves out, and nothing else that was written.
     assert len(events) > 10
-    assert not [event for event in events if CANARY in str(dict(event)).replace(f"{CANARY}-title", "")]
+    titles = (f"{CANARY}-title", ASKS)
+    assert not [event for event in events if CANARY in _without(titles, str(dict(event)))]
+
+
+def _without(titles: tuple[str, ...], text: str) -> str:
+    for title in titles:
+        text = text.replace(title, "")
+    return text
 
 
 async def test_the_permission_to_read_payloads_shows_the_canary_where_it_belongs(loop: Loop, leak: Leak) -> None:
@@ -210,7 +230,12 @@ async def test_the_permission_to_read_payloads_shows_the_canary_where_it_belongs
         f"/runs/{leak.trying}": ["-attempt"],
         f"/runs/{leak.stuck}": ["-task"],
         f"/approvals/{leak.approval_id}": ["-shown", "-title"],
-        f"/search?q={CANARY}": ["-title"],
+        f"/approvals/{leak.asked_id}": ["-asks"],
+        f"/runs/{leak.asking}": ["-asks"],
+        "/runs?status=waiting": ["-asks"],
+        f"/runs?q={CANARY}": ["-asks"],
+        "/overview?lists=true": ["-asks"],
+        f"/search?q={CANARY}": ["-title", "-asks"],
     }
     for who in ("operator", "developer", "auditor"):
         for path, words in expected.items():
@@ -238,10 +263,15 @@ async def test_r41_approvers_see_the_approvals_they_may_decide_and_no_other_payl
     # An approver that the approval does not name.
     other = await fetched(loop, "second", f"{V1}/approvals/{leak.approval_id}")
     assert (other.status_code, other.json()["payload"], other.json()["payloads_visible"]) == (200, None, False)
-    for who in ("reviewer", "second"):
+    # Both may decide what the run asks, so lists of approvals show them that.
+    ones = (leak.approval_id, *(run_id for run_id in leak.runs if run_id != leak.asking))
+    titles = {"reviewer": (f"Go on {CANARY}-title", ASKS), "second": (ASKS,)}
+    for who, shown in titles.items():
         for path in places(leak):
-            if who == "second" or "/approvals" not in path:
-                text = (await fetched(loop, who, path)).text.replace(f"q={CANARY}", "")
-                if who == "reviewer" and "/search" in path:
-                    text = text.replace(f"Go on {CANARY}-title", "")  # as in the list of approvals
-                assert CANARY not in text, (who, path, text)
+            about_one = any(each in path for each in ones)
+            if "lists=true" in path or ("/approvals" in path and not (who == "second" and about_one)):
+                continue
+            text = (await fetched(loop, who, path)).text.replace(f"q={CANARY}", "")
+            if "/search" in path:
+                text = _without(shown, text)
+            assert CANARY not in text, (who, path, text)

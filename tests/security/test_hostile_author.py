@@ -41,7 +41,7 @@ def governance() -> Governance:
 
 
 async def asked(handle: WorkflowHandle[Any, Any]) -> Terms:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (terms := await handle.query(Hostile.asked)) is None:
             await asyncio.sleep(0.05)
     return Terms.model_validate(terms)
@@ -217,7 +217,7 @@ async def test_r24_a_decision_for_one_call_does_not_open_the_gate_of_an_identica
         await governance.send(handle, governance.decide(one, approval_id=other.approval_id))
         assert len(await governance.pending(handle, at_least=2)) == 2
         await governance.send(handle, governance.decide(one))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(EXECUTED) < 1:
                 await asyncio.sleep(0.05)
         assert [terms.approval_id for terms in await governance.pending(handle)] == [other.approval_id]

@@ -94,7 +94,7 @@ async def test_an_approval_lets_through_the_arguments_that_were_shown_and_no_oth
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[small]), Turn(calls=[large]), final(**DONE)])
     await running.governance.approve(handle)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(running.asked(handle)) < 2:
             await asyncio.sleep(0.05)
     await running.governance.pending(handle)

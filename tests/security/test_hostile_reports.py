@@ -17,6 +17,7 @@ from temporalio.client import Client
 from agentgrid.db import locks, logins
 from agentgrid.projector import main as projector
 from agentgrid.projector.store import Store
+from agentgrid.projector.store.opening import open_store
 from agentgrid.settings import Settings
 from agentgrid.worker import catalog
 from tests.api import factories
@@ -234,7 +235,7 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
             day,
         )
     monkeypatch.setattr(projector, "PARTITION_DAYS_AHEAD", 30)
-    async with projector.open_store(await control_login(postgres_dsn), "default") as opened:
+    async with open_store(await control_login(postgres_dsn), "default") as opened:
         keeping = asyncio.create_task(projector.keep_house(opened))
         while not keeping.done():
             async with asyncio.timeout(2):
@@ -248,6 +249,34 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
     name = f"logs_{datetime.now(UTC) + timedelta(days=29):%Y%m%d}"
     assert await admin.fetchval("SELECT to_regclass($1)::text", name) == name
     await other.close()
+
+
+async def test_r35_a_flood_of_registrations_spends_the_budget_and_a_days_new_versions_are_bounded(
+    hostile: asyncpg.Connection, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("UPDATE worker_logins SET rate = 1 WHERE grid = $1", MINE)
+    long = document(tools=[], agents=[], more="x" * 1_000_000)
+    await hostile.execute(CATALOG, long)  # a full budget is enough, whatever the length
+    with pytest.raises(asyncpg.ProgramLimitExceededError, match="too many reports and registrations"):
+        await hostile.execute(CATALOG, long)
+    await admin.execute("UPDATE worker_logins SET rate = 1000 WHERE grid = $1", MINE)
+    await admin.execute("UPDATE worker_budgets SET reports = 10000, registered = 67108864 - 1000")
+
+    def named(number: int) -> str:
+        (made,) = json.loads(document())["workflows"]
+        return document(tools=[], agents=[], workflows=[made | {"name": f"w{each}"} for each in range(number)])
+
+    counts = "SELECT (SELECT count(*) FROM workflow_versions), (SELECT count(*) FROM workflow_builds)"
+    before = tuple(await admin.fetchrow(counts))
+    with pytest.raises(asyncpg.ProgramLimitExceededError, match="64 MiB of new versions"):
+        await hostile.execute(CATALOG, named(9))
+    with pytest.raises(asyncpg.ProgramLimitExceededError, match="64 MiB of new versions"):
+        await hostile.execute(CATALOG, document(build="b" * 2_000))
+    assert tuple(await admin.fetchrow(counts)) == before
+    await hostile.execute(CATALOG, document(tools=[], agents=[]))  # nothing of it is new
+    await admin.execute("UPDATE worker_budgets SET registered_at = now() - interval '1 hour'")
+    await hostile.execute(CATALOG, named(9))
+    assert await admin.fetchval("SELECT count(*) FROM workflow_versions WHERE build = 'b9'") == 10
 
 
 def test_the_function_accepts_the_catalog_that_a_worker_sends() -> None:
@@ -312,6 +341,10 @@ async def test_r35_a_flood_of_mcp_servers_keeps_no_more_than_the_last_report_and
         await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [each]}))
     (kept,) = await admin.fetch("SELECT name, tools FROM mcp_servers")
     assert (kept["name"], len(kept["tools"]), len(kept["tools"][0])) == ("1", 500, 255)
+    for size, expected in ((200_000, 1), (300_000, 0)):
+        changed = NEWS | {"name": "1", "changes": ["x" * size]}
+        await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [changed]}))
+        assert await admin.fetchval("SELECT json_array_length(changes) FROM mcp_servers") == expected
     await admin.execute("UPDATE worker_logins SET rate = 1 WHERE grid = $1", MINE)
     long = json.dumps({"grid": MINE, "task_queue": MINE, "servers": [NEWS | {"name": "2", "reason": "x" * 900_000}]})
     await hostile.execute(MCP_SERVERS, long)

@@ -58,6 +58,21 @@ async def telling(api: Api, workflow: str) -> Run:  # noqa: F811
     return run
 
 
+async def asking(api: Api) -> Run:  # noqa: F811
+    """A run that waits for an approval of a tool's call, whose title quotes an argument; with an event of each kind about that."""
+    waits = {"current_step": "Refund ticket", "current_kind": "tool", "asked": f"Refund {SECRET}"}
+    run = factories.run(status="waiting", waiting_on="approval", **waits)
+    gate = factories.approval(run, title="Refund ticket", asked=f"Refund {SECRET}")
+    asks = factories.step(run, 5, status="waiting", title="Refund ticket", approval_id=gate.approval_id)
+    await factories.insert(api.plane.engine, run, factories.execution(run), asks, gate)
+    await factories.publish(
+        api.plane.engine, (run.run_id, "step", {"status": "waiting"}), subject=factories.subject(asks)
+    )
+    await factories.publish(api.plane.engine, (run.run_id, "approval", {"title": "x"}), subject=gate.approval_id)
+    await factories.publish(api.plane.engine, (run.run_id, "run", waits), (run.run_id, "run", {"status": "waiting"}))
+    return run
+
+
 async def written(api: Api, run: Run) -> None:  # noqa: F811
     """Two log lines."""
     about = {"execution_id": run.execution_id, "workflow_id": run.workflow_id, "level": "info", "logger": "x"}
@@ -99,6 +114,26 @@ async def test_r44_summaries_quote_payloads_only_to_those_who_may_read_them(
     whole = {name for event in reader.of("step") for name in event["data"]}
     assert not whole & {"input", "output", "original_input"}
     assert not any((event["data"]["error"] or {}).get("stack") for event in reader.of("step"))
+
+
+@pytest.mark.parametrize("who", ["viewer", "admin", "reviewer"])
+async def test_r44_what_a_tools_approval_asks_is_streamed_only_to_those_who_may_read_payloads(
+    api: Api,  # noqa: F811
+    url: str,
+    who: str,
+) -> None:
+    async with stream(api, url, who) as plain, stream(api, url, "operator") as reader:
+        run = await asking(api)
+        async with stream(api, url, who, f"{V1}/runs/{run.run_id}/events") as one:
+            for heard in (plain, reader, one):
+                await heard.until(lambda heard: len(heard.of("run")) == 2)
+    assert not [event.data for heard in (plain, one) for event in heard.events if SECRET in event.data]
+    assert [event["data"]["current_step"] for event in plain.of("run")] == ["Refund ticket"] * 2
+    assert [event["data"]["current_step"] for event in reader.of("run")] == [f"Refund {SECRET}"] * 2
+    assert [heard.of("approval")[0]["data"]["title"] for heard in (reader, plain)] == [
+        f"Refund {SECRET}",
+        "Refund ticket",
+    ]
 
 
 async def test_r41_a_stream_that_may_quote_payloads_is_recorded_as_a_read(api: Api, as_: Any, url: str) -> None:  # noqa: F811

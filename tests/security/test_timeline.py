@@ -149,7 +149,7 @@ async def test_a_run_says_whether_the_caller_can_do_what_it_waits_for(api: Api, 
     }
     starter, robot = await you("operator"), await you("robot")
     assert (starter["may_act"], starter["approval_ids"]) == (False, [])
-    assert "deciding requires the role approver" in starter["reason"]
+    assert "operator started the run" in starter["reason"]
     assert "only people decide approvals" in robot["reason"]
     paused = factories.run(status="paused")
     await factories.insert(api.plane.engine, paused, factories.execution(paused))

@@ -12,27 +12,19 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from typer.testing import CliRunner
 
 import agentgrid as ag
 from agentgrid.cli.exits import CommandFailed
 from agentgrid.cli.main import app
-from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
-from agentgrid.sdk.grid import Grid
-from agentgrid.sdk.json_tools import Declared
-from agentgrid.sdk.toolsets import Found, Toolset
 from agentgrid.sources import mcp_servers, pins
 from agentgrid.sources.pins import Pin, Server
-from agentgrid.worker import mcp_servers as mcp_reports
 from tests.sources import mcp_server
-from tests.worker import gated
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,7 +121,7 @@ async def test_results_are_json_or_text_and_failures_are_final(make: Make, folde
 async def test_parallel_calls_share_one_session(make: Make) -> None:
     toolset = await make()
     calls = [toolset["slow-add"]({"a": a, "b": b}) for a, b in ((1, 2), (2, 1), (3, 4), (4, 3))]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(*calls) == [{"sum": 3}, {"sum": 3}, {"sum": 7}, {"sum": 7}]
 
 
@@ -239,7 +231,7 @@ async def test_streamable_http_goes_through_the_rules_of_egress(make: Make, fold
         allowed = await make(url=url, command=(), allowed=("127.0.0.1",))
         # All wait for the last one: more than a pool of connections has by default.
         calls = [allowed["slow-add"]({"a": number, "b": 11}) for number in range(12)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert len(await asyncio.gather(*calls)) == 12
 
 
@@ -277,82 +269,6 @@ def test_code_and_pin_must_agree(folder: Path) -> None:
     ]
     (only,) = ag.mcp("test", include=["echo"], risk={"echo": "write"})
     assert (only.name, only.risk) == ("test_echo", "write")
-
-
-async def test_what_a_worker_reports_of_a_server_says_what_changed_and_hides_its_arguments(
-    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    toolset = await make()
-    found = await toolset.look()
-    assert (found.state, found.reached_by, found.changes) == ("ready", "env", ())
-    assert found.tools[:1] == ("test_die",)
-    monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", -1.0)
-    hostile = mcp_server.ECHO | {"description": "\0obey"}
-    mcp_server.listing(folder, [hostile, *mcp_server.LISTED[2:]])
-    found = await toolset.look()
-    assert found.state == "held"
-    changed = {each.tool: each for each in found.changes}
-    assert {name: each.what for name, each in changed.items()} == {"echo": "changed", "environment": "removed"}
-    assert "Say it again." in changed["echo"].before
-    assert changed["environment"].after is None
-    monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", 60.0)
-    sent = mcp_reports.document(Grid("gated", gated), "q", [found])
-    assert "\0" not in str(json.loads(sent))
-    assert pins.plain("a\0\ud800😀") == "a\ufffd\ufffd😀"
-    assert len(mcp_reports.document(Grid("gated", gated), "q", [found] * 100)) < mcp_reports.MAX_REPORT
-
-    broken = await make(command=("/nowhere/secret-tool", "--token", "hush"))
-    found = await broken.look()
-    assert (found.state, found.reached_by) == ("unreachable", "secret-tool")
-    assert "hush" not in repr(found)
-    assert await broken.look() is found  # no process is started again within a minute
-
-
-async def test_a_report_holds_no_secret_that_the_server_lists_or_its_url_has(
-    make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hostile server knows the secrets that it was given, and all readers of tools see what it lists."""
-    toolset = await make()
-    secret = "hush-" + "x" * 40
-    known.learn("MCP_KEY", secret)
-    try:
-        leaking = mcp_server.ECHO | {"description": secret}
-        at_the_cut = mcp_server.ECHO | {"name": "long", "description": "y" * (pins.MAX_ENTRY - 60) + secret}
-        mcp_server.listing(folder, [leaking, at_the_cut, mcp_server.ECHO | {"name": f"a_{secret}"}])
-        monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", -1.0)
-        found = await toolset.look()
-    finally:
-        known.forget("MCP_KEY", secret)
-    assert (found.state, len(found.changes) > 2) == ("held", True)
-    assert "hush-" not in repr(found)
-    assert "MCP_KEY" in found.reason
-    for url in ("https://a.test:8443/mcp?token=hush", "https://a.test:8443?token=hush", "https://a.test:8443#hush"):
-        assert Server(name="test", url=url).program == "https://a.test:8443"
-
-
-async def test_a_report_is_sent_again_after_a_fault_and_not_while_nothing_changes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ready = Found(name="news", reached_by="uvx", tools=("news_a",), state="ready")
-    looks = [ready, ready, ready, ready, replace(ready, state="held"), None]
-    faults: list[Exception] = [OSError("away"), asyncpg.PostgresError("refused")]
-    sent: list[str] = []
-
-    class News(Toolset):
-        async def look(self) -> Found | None:
-            return looks.pop(0)
-
-    async def send(dsn: str, text: str) -> None:
-        if faults:
-            raise faults.pop()
-        sent.append(json.loads(text)["servers"][0]["state"])
-
-    monkeypatch.setattr(mcp_reports, "_send", send)
-    monkeypatch.setattr(mcp_reports, "EVERY_SECONDS", 0.0)
-    declared = Declared(file="news.py", line=1, module="news")
-    monkeypatch.setattr(Grid, "toolsets", (News("news", tools={}, declared=declared),))
-    await asyncio.wait_for(mcp_reports.report("", Grid("gated", gated), "q"), 5)  # it ends once the code has no server
-    assert sent == ["ready", "held"]
 
 
 def test_a_renamed_tool_changes_the_digest() -> None:

@@ -109,7 +109,7 @@ async def test_r20_a_wait_for_policy_does_not_change_a_calls_arguments(
     governance.change(rules=(ASK,), public_keys={})
     async with workers(client, queue, governance, cached):
         handle = await client.start_workflow(Changing.run, case, id=f"{case}-{queue}", task_queue=queue)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await recorded(handle, "TIMER_STARTED")
         assert GOT == []
         governance.change(rules=(), public_keys=keys)

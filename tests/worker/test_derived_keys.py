@@ -34,7 +34,7 @@ async def test_all_attempts_of_an_ungoverned_call_have_one_key_and_each_call_its
     KEYS.clear()
     async with Worker(client, task_queue=queue, workflows=[Shapes], max_cached_workflows=0):
         handle = await client.start_workflow(Shapes.run, "sequence", id=queue, task_queue=queue)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "ACTIVITY_TASK_SCHEDULED" not in str([event async for event in handle.fetch_history_events()]):
                 await asyncio.sleep(0.02)
     plugin = Governance().plugin()

@@ -36,7 +36,7 @@ async def failed_task(client: Client, queue: str, case: str) -> str:
     """The message with which the workflow's first task fails."""
     async with Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)]):
         handle = await client.start_workflow("failing", case, id=f"{case}-{queue}", task_queue=queue)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 async for event in handle.fetch_history_events():
                     if event.HasField("workflow_task_failed_event_attributes"):

@@ -43,7 +43,7 @@ async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> 
 
 async def _beaten(handle: WorkflowHandle[Any, Any]) -> None:
     """Wait until the activity has beaten once, so that it can notice a cancellation."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any(
             activity.HasField("last_heartbeat_time")
             for activity in (await handle.describe()).raw_description.pending_activities

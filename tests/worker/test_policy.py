@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from agentgrid.db.follow import Line
 from agentgrid.domain.policies import Risk, Snapshot
 from agentgrid.worker.governor import Allow, Governor, Stale
 from agentgrid.worker.policy import PolicySource, _Moment
@@ -90,10 +91,10 @@ async def test_an_error_of_the_driver_itself_does_not_end_the_following(
     await publish(postgres_dsn)
     real, confused = PolicySource._follow_connection, [asyncpg.InternalClientError("confused")]
 
-    async def follow(source: PolicySource) -> None:
+    async def follow(source: PolicySource, line: Line) -> None:
         if confused:
             raise confused.pop()
-        await real(source)
+        await real(source, line)
 
     monkeypatch.setattr(PolicySource, "_follow_connection", follow)
     source = PolicySource(postgres_dsn, tmp_path / "policy.json", refresh_seconds=0.2)

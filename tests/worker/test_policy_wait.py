@@ -66,7 +66,7 @@ async def start(client: Client, queue: str, case: str) -> WorkflowHandle[Any, An
 
 async def pauses(handle: WorkflowHandle[Any, Any], at_least: int) -> list[float]:
     """The lengths of the timers that wait for policy, once there are so many."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = [
                 event.timer_started_event_attributes.start_to_fire_timeout.ToMilliseconds() / 1000
@@ -135,7 +135,7 @@ async def test_a_caller_that_cannot_wait_is_retried_by_temporal(
         Worker(client, task_queue=queue, plugins=[plugin]),
     ):
         handle = await client.start_workflow(CallsTool.run, queue, id=f"ungoverned-{queue}", task_queue=other)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not [
                 each for each in (await handle.describe()).raw_description.pending_activities if each.attempt > 2
             ]:

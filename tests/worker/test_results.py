@@ -38,7 +38,7 @@ async def outcome(client: Client, queue: str, workflow: str, *args: str) -> Any:
     """The result of a run, or the application error that ended it."""
     handle = await client.start_workflow(workflow, args=args, id=f"{workflow}-{queue}", task_queue=queue)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             result: Any = await handle.result()
     except WorkflowFailureError as failure:
         cause = failure.cause.cause if isinstance(failure.cause, ActivityError) else failure.cause

@@ -98,7 +98,7 @@ async def test_while_no_key_is_in_force_a_call_waits_for_one_instead_of_asking_w
 ) -> None:
     governance.change(revoked_keys=frozenset({KEY_ID}))
     handle = await start(client, queue, "once")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await waits_for_policy(handle):
             await asyncio.sleep(0.05)
     rotate(governance, new_key)

@@ -227,7 +227,7 @@ async def test_an_error_of_the_driver_itself_costs_no_report(
     telemetry = Telemetry(postgres_dsn, namespace="default", worker="me")
     await telemetry.start()
     telemetry.touch("e", "w", 5)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await rows(postgres_dsn, "SELECT * FROM touches"):
             await asyncio.sleep(0.05)
     assert not confused

@@ -30,7 +30,7 @@ from agentgrid.api.usage import Span, over
 from agentgrid.control import agents as control
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import agent_usage, agents, switches
+from agentgrid.db import agent_usage, agents, policies, switches
 from agentgrid.db.agent_usage import Stats
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Agent, AgentVersionRow, Command, Switch
@@ -121,7 +121,9 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
         "chosen_at": None if choice is None else choice.created_at,
         "outdated": active is not None and active.made_for != row.version,
         "problems": _problems(plane, code, active),
-        "tools": [] if code is None else (await agent_tools.read(session, [(code, active)]))[name],
+        "tools": []
+        if code is None
+        else (await agent_tools.read(session, [(code, active)], await policies.in_force(session)))[name],
         "versions": [
             found
             for version in await agents.versions(session, name, limit=MAX_VERSIONS)

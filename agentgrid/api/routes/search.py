@@ -43,7 +43,8 @@ async def search(session: Session, plane: Plane, caller: Asking, shown: Shows, q
 
 
 async def _runs(session: ReadSession, caller: Caller, q: str, limit: int) -> list[Hit]:
-    rows = await runs.newest(session, wanted=RunFilter(q=q), scope=caller.principal.workflows, limit=limit)
+    wanted = RunFilter(q=q, titles=caller.principal.may(Permission.READ_PAYLOADS))
+    rows = await runs.newest(session, wanted=wanted, scope=caller.principal.workflows, limit=limit)
     titles = await approval_context.titles_of(session, Workflow, {row.workflow for row in rows})
     return [
         _hit(HitKind.RUN, "runs", row.run_id, titles.get(row.workflow, row.workflow), row.reference, row.status)

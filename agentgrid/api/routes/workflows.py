@@ -184,21 +184,20 @@ async def get_workflow_usage(session: Session, principal: Who, name: Id, span: S
     "/{name}/figures",
     summary="How a workflow's runs ended, what they usually do and how long they take, in the last 30 days",
 )
-async def get_workflow_figures(
-    request: Request, session: Session, plane: Plane, principal: Who, name: Id
-) -> WorkflowFigures:
+async def get_workflow_figures(request: Request, plane: Plane, principal: Who, name: Id) -> WorkflowFigures:
     """Durations with their median and 95th percentile, errors by their class, and the usual steps of the current version."""
-    row = await workflows.get(session, name)
-    if row is None:
-        raise NotFound("workflow", name)
-    if not principal.sees(name):
-        empty = UsualSteps(runs=0, steps=[])
-        return WorkflowFigures(
-            completed=0, p50_seconds=None, p95_seconds=None, usual=empty, errors=[], durations=_bins([0] * BINS)
-        )
-    took = await workflow_figures.took(session, name, since=MONTH)
-    errors = await workflow_figures.errors(session, name, since=MONTH)
-    durations = await workflow_figures.durations(session, name, since=MONTH)
+    async with reading(plane.engine) as session:
+        row = await workflows.get(session, name)
+        if row is None:
+            raise NotFound("workflow", name)
+        if not principal.sees(name):
+            empty = UsualSteps(runs=0, steps=[])
+            return WorkflowFigures(
+                completed=0, p50_seconds=None, p95_seconds=None, usual=empty, errors=[], durations=_bins([0] * BINS)
+            )
+        took = await workflow_figures.took(session, name, since=MONTH)
+        errors = await workflow_figures.errors(session, name, since=MONTH)
+        durations = await workflow_figures.durations(session, name, since=MONTH)
     return WorkflowFigures(
         **vars(took),
         usual=await _usual(plane, request.app.state.usuals, row),

@@ -13,9 +13,11 @@ from pathlib import Path
 from agentgrid.cli.dev.terminal import Terminal, relay_file
 from agentgrid.cli.servers.child import Child, end_process, make_private_folder
 from agentgrid.cli.servers.lease import Lease
+from agentgrid.domain.backoff import backoff
 
 POLL_SECONDS = 0.1
-MAX_BACKOFF_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A child that ran this long did not crash because of its start."""
 
@@ -122,7 +124,7 @@ class ManagedChild:
                 self.crashes = 0
                 continue
             self.crashes = 1 if time.monotonic() - began > STEADY_SECONDS else self.crashes + 1
-            pause = min(MAX_BACKOFF_SECONDS, 0.5 * 2**self.crashes)
+            pause = backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=self.crashes - 1)
             await asyncio.sleep(2 * POLL_SECONDS)  # its last lines are relayed before this message
             if self._hopeless is not None and await self._hopeless():
                 await self._again.wait()

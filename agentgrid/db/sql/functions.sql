@@ -228,6 +228,10 @@ DECLARE
     v_build text := p_document->>'build';
     v_queue text := p_document->>'task_queue';
     v_taken text;
+    -- A document that costs more than ten seconds' worth of reports waits for all of these.
+    v_cost integer := least(1 + octet_length(p_document::text) / 10000, floor(v_login.rate * 10));
+    v_new bigint;
+    v_registered double precision;
 BEGIN
     IF v_login.grid <> '*' AND v_login.grid IS DISTINCT FROM v_grid THEN
         RAISE insufficient_privilege USING
@@ -239,6 +243,11 @@ BEGIN
     END IF;
     IF octet_length(p_document::text) > 8388608 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'the catalog document is over 8 MiB';
+    END IF;
+    -- Unlike a report, a registration is not left out: its worker sends it again.
+    IF (public.agentgrid_spend(v_login, v_cost, 0, 0, 0)).reports < v_cost THEN
+        RAISE program_limit_exceeded USING
+            MESSAGE = format('the login %I has sent too many reports and registrations in the last seconds', session_user);
     END IF;
     SELECT string_agg(format('%s %L of the grid %L', t.kind, t.name, t.grid), ', ') INTO v_taken FROM (
         SELECT 'workflow' AS kind, k.name, k.grid FROM public.workflows AS k
@@ -255,6 +264,36 @@ BEGIN
             'the grid %L can''t register names that another one has: %s. Rename them, or move them with `agentgrid db move-grid`',
             v_grid, left(v_taken, 2000)
         );
+    END IF;
+    -- Versions are never deleted. A login adds at most 64 MiB of them at once, and as much in a day.
+    IF v_login.rate IS NOT NULL THEN
+        SELECT sum(octet_length(t.sent) + 100) INTO v_new FROM (
+            SELECT w::text AS sent FROM json_array_elements(p_document->'workflows') AS w WHERE NOT EXISTS (
+                SELECT FROM public.workflow_versions AS k WHERE k.name = w->>'name' AND k.version = w->>'version'
+            )
+            UNION ALL
+            SELECT concat(v_build, w->>'name', w->>'version') FROM json_array_elements(p_document->'workflows') AS w WHERE NOT EXISTS (
+                SELECT FROM public.workflow_builds AS k WHERE k.build = v_build AND k.name = w->>'name'
+            )
+            UNION ALL
+            SELECT r::text FROM json_array_elements(p_document->'tools') AS r WHERE NOT EXISTS (
+                SELECT FROM public.tool_versions AS k WHERE k.name = r->>'name' AND k.version = r->>'version'
+            )
+            UNION ALL
+            SELECT r::text FROM json_array_elements(p_document->'agents') AS r WHERE NOT EXISTS (
+                SELECT FROM public.agent_versions AS k WHERE k.agent = r->>'name' AND k.version = r->>'version'
+            )
+        ) AS t;
+        UPDATE public.worker_budgets AS b SET
+            registered = v_new + greatest(
+                b.registered - 67108864 / 86400.0 * greatest(extract(epoch FROM clock_timestamp() - b.registered_at), 0), 0
+            ),
+            registered_at = clock_timestamp()
+        WHERE b.login = v_login.login AND v_new > 0 RETURNING b.registered INTO v_registered;
+        IF v_registered > 67108864 THEN
+            RAISE program_limit_exceeded USING
+                MESSAGE = format('the login %I has registered over 64 MiB of new versions within a day', session_user);
+        END IF;
     END IF;
     -- A version's schemas never change. Its handlers may be missing, from a worker that didn't send them, and their docstrings make no version.
     INSERT INTO public.workflow_versions AS t (name, version, input_schema, output_schema, handlers, build)
@@ -346,7 +385,7 @@ BEGIN
     INSERT INTO public.mcp_servers AS t (grid, name, task_queue, reached_by, tools, state, reason, changes)
     SELECT v_grid, left(r->>'name', 100), v_queue, left(r->>'reached_by', 300),
            ARRAY(SELECT left(n, 255) FROM json_array_elements_text(r->'tools') AS n WHERE n IS NOT NULL LIMIT 500), r->>'state',
-           left(r->>'reason', 2000), r->'changes'
+           left(r->>'reason', 2000), CASE WHEN octet_length((r->'changes')::text) <= 262144 THEN r->'changes' ELSE '[]' END
     FROM json_array_elements(p_report->'servers') AS r ORDER BY 2
     ON CONFLICT (grid, task_queue, name) DO UPDATE SET
         reached_by = excluded.reached_by, tools = excluded.tools, state = excluded.state,

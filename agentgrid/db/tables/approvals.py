@@ -64,10 +64,10 @@ class Approval(SQLModel, table=True):
         ),
         Index(
             "ix_approvals_titles",
-            text("agentgrid_grams(lower(title))"),
+            text("agentgrid_grams(lower(asked))"),
             postgresql_using="gin",
             postgresql_with=columns.SHORT_LIST,
-            postgresql_where=text("kind = 'explicit' AND NOT inherited"),
+            postgresql_where=text("asked IS NOT NULL AND NOT inherited"),
         ),
         Index(
             "ix_approvals_shape",
@@ -95,6 +95,9 @@ class Approval(SQLModel, table=True):
     inherited: bool = columns.flag()
     kind: str = columns.text()
     title: str = columns.text()
+    asked: str | None = columns.text(null=True)
+    """What it asks, in one line: an explicit approval's title, or what the tool's template makes of the arguments. Quotes payloads. None without a
+    template, and where the tool's version was not registered yet when the approval opened."""
     tool: str | None = columns.text(null=True)
     tool_version: str | None = columns.text(null=True)
     risk: str | None = columns.text(null=True)

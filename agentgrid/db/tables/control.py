@@ -258,6 +258,9 @@ class WorkerBudget(SQLModel, table=True):
     """Malformed, or with an impossible time."""
     unattributed: int = columns.big(default="0")
     """About queues that the login does not serve."""
+    registered: float = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
+    """Bytes of the new versions that it registered; less by and by, so that a day's worth is forgotten in a day."""
+    registered_at: datetime = columns.time(null=False, now=True)
 
 
 class Lock(SQLModel, table=True):

@@ -119,6 +119,8 @@ class Run(SQLModel, table=True):
     current_step: str | None = columns.text(null=True)
     current_kind: str | None = columns.text(null=True)
     """The kind of the current step: of an explicit approval, `current_step` is the title, which may quote payloads."""
+    asked: str | None = columns.text(null=True)
+    """What its open approvals ask, in one line: that of the first, and how many more there are. Quotes payloads."""
     next_at: datetime | None = columns.time()
     """When the next timer, retry or expiry is due."""
     usage: Any = columns.json()

@@ -16,7 +16,7 @@ from agentgrid.projector.fold.changes import Changes
 from agentgrid.projector.fold.passing import Pass, iso
 from agentgrid.projector.fold.state import State
 
-FOLD_VERSION = 13
+FOLD_VERSION = 14
 """A state of another version is thrown away and its execution folded again from its first event."""
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import agents, gates, governed
+from agentgrid.projector.fold.columns import StepColumns
 from agentgrid.projector.fold.passing import LIVE_CLEARED, Pass, iso
+from agentgrid.projector.fold.state import Backoff
 from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
@@ -23,18 +23,21 @@ def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
         step = fold.state.steps[again]
         step.since = iso(event.at)
         fold.state.calls[event.event_id] = again
-        columns: dict[str, Any] = {"activity_id": event.activity_id, "due_at": None, "error": None}
+        columns: StepColumns = {"activity_id": event.activity_id, "due_at": None, "error": None}
         if step.changed is not None:
             columns["changed_input"] = step.changed = event.input
-        fold.move_step(again, StepStatus.SCHEDULED, **columns, **LIVE_CLEARED)
+        fold.move_call(again, StepStatus.SCHEDULED, **columns)
         return
     fold.state.calls[event.event_id] = event.event_id
+    beneath = agents.beneath(fold, event.agent)
     fold.open_step(
         event,
-        kind=event.kind,
-        name=event.name or event.activity_type,
+        event.kind,
+        event.name or event.activity_type,
+        StepStatus.SCHEDULED,
         title=event.title,
-        status=StepStatus.SCHEDULED,
+        parent=beneath.step,
+        turn=beneath.turn,
         attempts=0,
         activity_id=event.activity_id,
         task_queue=event.task_queue,
@@ -42,7 +45,6 @@ def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
         tool_version=event.tool_version,
         governed=event.call_key is not None,
         input=event.input,
-        **agents.beneath(fold, event.agent),
     )
 
 
@@ -62,9 +64,7 @@ def started(fold: Pass, event: events.ActivityStarted) -> None:
         return
     step = fold.state.steps[key]
     step.attempts = step.attempts_before + event.attempt
-    fold.move_step(
-        key, StepStatus.RUNNING, attempts=step.attempts, started_at=event.at, worker=event.worker, **LIVE_CLEARED
-    )
+    fold.move_call(key, StepStatus.RUNNING, attempts=step.attempts, started_at=event.at, worker=event.worker)
 
 
 def closed(fold: Pass, event: events.ActivityClosed) -> None:
@@ -78,7 +78,7 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
     if event.terms is not None and step.call_key is not None:
         # The attempt that only asked is no attempt of the effect.
         step.attempts_before = step.attempts = max(step.attempts - 1, 0)
-        fold.changes.steps.patch(key, attempts=step.attempts, started_at=None, worker=None, **LIVE_CLEARED)
+        fold.changes.steps.patch(key, {"attempts": step.attempts, "started_at": None, "worker": None, **LIVE_CLEARED})
         gates.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms) or step.changed)
         return
     if _drops_change(fold, event, key):
@@ -97,9 +97,8 @@ def _drops_change(fold: Pass, event: events.ActivityClosed | events.LocalActivit
     if step.changed is None or error.get("type") != ErrorType.TOOL_INPUT:
         return False
     step.changed, step.refused = None, str(error.get("message") or "the arguments are invalid")
-    step.attempts_before = step.attempts = max(step.attempts - 1, 0)
-    columns = {"attempts": step.attempts, "started_at": None, "worker": None, "error": error, "changed_input": None}
-    fold.move_step(key, StepStatus.SCHEDULED, **columns, **LIVE_CLEARED)
+    _call_again(fold, key, StepStatus.SCHEDULED, error)
+    fold.changes.steps.patch(key, {"changed_input": None})
     return True
 
 
@@ -110,10 +109,15 @@ def _waits_for_policy(fold: Pass, event: events.ActivityClosed | events.LocalAct
         return False
     step.policy_tries += 1
     step.call_key = wait.key
-    step.attempts_before = step.attempts = max(step.attempts - 1, 0)
-    columns = {"attempts": step.attempts, "started_at": None, "worker": None, "error": event.error}
-    fold.move_step(key, StepStatus.WAITING, **columns, **LIVE_CLEARED)
+    _call_again(fold, key, StepStatus.WAITING, event.error)
     return True
+
+
+def _call_again(fold: Pass, key: int, status: StepStatus, error: events.Stored | None) -> None:
+    """The step goes back to where no attempt had been made; the one that was turned away is none."""
+    step = fold.state.steps[key]
+    step.attempts_before = step.attempts = max(step.attempts - 1, 0)
+    fold.move_call(key, status, attempts=step.attempts, started_at=None, worker=None, error=error)
 
 
 def local(fold: Pass, event: events.LocalActivity) -> None:
@@ -140,7 +144,7 @@ def local(fold: Pass, event: events.LocalActivity) -> None:
         step.attempts = step.attempts_before + event.attempt
     if event.backs_off:
         state.local[thread] = key
-        state.backoff = [key, event.backoff_seconds]
+        state.backoff = Backoff(step=key, seconds=event.backoff_seconds)
         fold.move_step(key, StepStatus.SCHEDULED, attempts=step.attempts, error=event.error)
     elif event.terms is not None:
         _open_local_gate(fold, event, key)
@@ -188,19 +192,18 @@ def _open_local(fold: Pass, event: events.LocalActivity) -> None:
         kind = StepKind.APPROVAL
         name = event.terms.title if event.terms is not None else event.title or "approval"
         title = None
-    columns: dict[str, Any] = {"governed": True} if event.terms is not None or opens_approval else {}
     fold.open_step(
         event,
-        kind=kind,
-        name=name,
+        kind,
+        name,
+        StepStatus.RUNNING,
         title=title,
-        status=StepStatus.RUNNING,
-        scheduled_at=event.first_scheduled_at,
+        scheduled_at=event.first_scheduled_at or event.at,
         activity_id=event.activity_id,
         local=not opens_approval and kind is not StepKind.AGENT,
         input=event.input,
         call_key=event.terms.key if event.terms is not None else None,
-        **columns,
+        governed=event.terms is not None or opens_approval,
     )
 
 
@@ -211,7 +214,7 @@ def _open_local_gate(fold: Pass, event: events.LocalActivity, key: int) -> None:
     step.local_type = None if event.explicit else event.activity_type
     step.call_key = event.terms.key
     step.policy_tries = 0 if event.explicit else step.policy_tries
-    fold.changes.steps.patch(key, attempts=step.attempts, error=None)
+    fold.changes.steps.patch(key, {"attempts": step.attempts, "error": None})
     shown = event.shown if event.explicit else _shown(event.terms)
     gates.open_gate(fold, event, step=key, terms=event.terms, shown=shown)
 

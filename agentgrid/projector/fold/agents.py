@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Hold, Usage, add
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
+from agentgrid.projector.fold.columns import StepColumns
 from agentgrid.projector.fold.executions import apply_interrupts, supersede_interrupts
 from agentgrid.projector.fold.passing import Pass
+from agentgrid.projector.fold.state import GivenUp
 
 MAX_WORD = 100
 MAX_DETAIL = 500
 
 
-def beneath(fold: Pass, caller: AgentHeader | None) -> dict[str, Any]:
-    """Where the step of a call belongs: below the agent that makes it, in one of its turns."""
+class Beneath(NamedTuple):
+    """Where a call's step belongs: the step of the agent that makes it, and which of its turns."""
+
+    step: int | None = None
+    turn: int | None = None
+
+
+def beneath(fold: Pass, caller: AgentHeader | None) -> Beneath:
+    """Where the step of a call belongs."""
     if caller is None:
-        return {}
-    return {"parent": fold.state.agents.get(caller.call), "turn": caller.turn or None}
+        return Beneath()
+    return Beneath(step=fold.state.agents.get(caller.call), turn=caller.turn or None)
 
 
 def opened(fold: Pass, event: events.LocalActivity, opened: events.AgentOpened) -> None:
@@ -27,7 +36,8 @@ def opened(fold: Pass, event: events.LocalActivity, opened: events.AgentOpened) 
     if opened.call in fold.state.agents:
         return
     parent = fold.state.agents.get(opened.parent or "")
-    columns: dict[str, Any] = {
+    columns: StepColumns = {
+        "parent": parent,
         "turn": opened.turn,
         "started_at": event.at,
         "tool_version": opened.version,
@@ -39,19 +49,12 @@ def opened(fold: Pass, event: events.LocalActivity, opened: events.AgentOpened) 
     key = next((key for key, step in fold.state.steps.items() if step.call_key == opened.call), None)
     if key is not None:
         fold.state.steps[key].parent, fold.state.steps[key].local_type = parent, None
-        fold.move_step(key, StepStatus.RUNNING, name=opened.agent, parent=parent, error=None, **columns)
+        columns |= {"name": opened.agent, "error": None}
+        fold.move_step(key, StepStatus.RUNNING, **columns)
     else:
         key = event.event_id
-        fold.open_step(
-            event,
-            kind=StepKind.AGENT,
-            name=opened.agent,
-            status=StepStatus.RUNNING,
-            parent=parent,
-            scheduled_at=event.first_scheduled_at,
-            call_key=opened.call,
-            **columns,
-        )
+        columns |= {"scheduled_at": event.first_scheduled_at or event.at, "call_key": opened.call}
+        fold.open_step(event, StepKind.AGENT, opened.agent, StepStatus.RUNNING, **columns)
     fold.state.agents[opened.call] = key
 
 
@@ -83,7 +86,7 @@ def _withdraw(fold: Pass, event: events.LocalActivity, agent: int) -> None:
         if step.parent == agent and step.kind == StepKind.MODEL:
             del fold.state.calls[scheduled]
             fold.state.activity_ids.pop(scheduled, None)
-            fold.state.given_up[scheduled] = [key, agent]
+            fold.state.given_up[scheduled] = GivenUp(step=key, agent=agent)
             fold.close_step(key, event, StepStatus.CANCELLED)
     running = set(fold.state.calls.values())
     for key, step in list(fold.state.steps.items()):
@@ -124,14 +127,16 @@ def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.Tu
 def began(fold: Pass, event: events.ActivityStarted) -> None:
     """The same of its beginning, which history has just before its end."""
     if (request := fold.state.given_up.get(event.scheduled_event_id)) is not None:
-        fold.changes.steps.patch(request[0], attempts=event.attempt, started_at=event.at, worker=event.worker)
+        columns: StepColumns = {"attempts": event.attempt, "started_at": event.at, "worker": event.worker}
+        fold.changes.steps.patch(request.step, columns)
 
 
 def given_up(fold: Pass, event: events.ActivityClosed) -> None:
     """A request that the agent no longer waited for ends. If it was answered after all, its usage counts."""
-    key, agent = fold.state.given_up.pop(event.scheduled_event_id, (None, None))
-    if key is not None and event.turn is not None:
-        fold.changes.steps.patch(key, output=event.turn.output, usage=_count(fold, agent, event.turn))
+    request = fold.state.given_up.pop(event.scheduled_event_id, None)
+    if request is not None and event.turn is not None:
+        usage = _count(fold, request.agent, event.turn)
+        fold.changes.steps.patch(request.step, {"output": event.turn.output, "usage": usage})
 
 
 def _count(fold: Pass, parent: int | None, turn: events.Turn) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def _count(fold: Pass, parent: int | None, turn: events.Turn) -> dict[str, Any]:
     fold.state.usage = _add(fold.state.usage, turn.usage)
     while parent is not None and (agent := fold.state.steps.get(parent)) is not None:
         agent.usage = _add(agent.usage, turn.usage)
-        fold.changes.steps.patch(parent, usage=dict(agent.usage))
+        fold.changes.steps.patch(parent, {"usage": dict(agent.usage)})
         parent = agent.parent
     return {**_wire(turn.usage), **{name: value for name, value in turn.facts.items() if value is not None}}
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import governed
+from agentgrid.projector.fold.columns import StepColumns
 from agentgrid.projector.fold.passing import Pass
 
 _KINDS = {"child": StepKind.CHILD, "nexus": StepKind.NEXUS, "signal": StepKind.SIGNAL, "cancel": StepKind.SIGNAL}
@@ -16,20 +15,14 @@ def initiated(fold: Pass, event: events.CallInitiated) -> None:
     """Asked for, not yet known to be taken."""
     if event.kind == "child":
         governed.called(fold, headed=event.governed)
-    columns: dict[str, Any] = {"governed": event.governed, "input": event.input}
+    columns: StepColumns = {"governed": event.governed, "input": event.input, "title": event.title}
+    if event.own_child:
+        columns["parent"] = _child(fold, event.workflow_id)
     if event.workflow_id is not None:
         columns["child_workflow_id"] = event.workflow_id
     if event.task_queue is not None:
         columns["task_queue"] = event.task_queue
-    fold.open_step(
-        event,
-        kind=_KINDS[event.kind],
-        name=event.name,
-        title=event.title,
-        status=StepStatus.SCHEDULED,
-        parent=_child(fold, event.workflow_id) if event.own_child else None,
-        **columns,
-    )
+    fold.open_step(event, _KINDS[event.kind], event.name, StepStatus.SCHEDULED, **columns)
 
 
 def _child(fold: Pass, workflow_id: str | None) -> int | None:
@@ -41,7 +34,7 @@ def started(fold: Pass, event: events.CallStarted) -> None:
     """The other side has begun."""
     if event.initiated_event_id not in fold.state.steps:
         return
-    columns: dict[str, Any] = {"started_at": event.at}
+    columns: StepColumns = {"started_at": event.at}
     if event.execution_id is not None:
         columns["child_execution_id"] = event.execution_id
         fold.changes.children[event.execution_id] = event.workflow_id or ""

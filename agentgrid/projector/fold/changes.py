@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.projector.events import Closed, Started
+from agentgrid.projector.fold.columns import ApprovalColumns, ControlColumns, DecisionColumns, StepColumns
 
-Row = dict[str, Any]
+Key = TypeVar("Key", int, str)
+Columns = TypeVar("Columns", bound=Mapping[str, object])
 
 
 @dataclass(kw_only=True)
-class Table:
+class Table(Generic[Key, Columns]):
     """New rows by key, and for rows that an earlier pass made, the columns that change."""
 
-    opened: dict[Any, Row] = field(default_factory=dict)
-    patched: dict[Any, Row] = field(default_factory=dict)
+    opened: dict[Key, Columns] = field(default_factory=dict)
+    patched: dict[Key, Columns] = field(default_factory=dict)
 
-    def open(self, key: Any, row: Row) -> None:
+    def open(self, key: Key, row: Columns) -> None:
         """Add a row."""
         self.opened[key] = row
         self.patched.pop(key, None)
 
-    def patch(self, key: Any, **columns: Any) -> None:
+    def patch(self, key: Key, columns: Columns) -> None:
         """Change columns of a row, wherever it was made."""
-        if key in self.opened:
-            self.opened[key].update(columns)
-        else:
-            self.patched.setdefault(key, {}).update(columns)
+        rows = self.opened if key in self.opened else self.patched
+        rows[key] = cast(Columns, {**rows.get(key, {}), **columns})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Settlement:
     command_id: str
     kind: CommandKind
     status: CommandStatus
-    outcome: Row
+    outcome: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Claim:
     """The command that the signal claims to carry out."""
     request_id: str | None
     """The command whose id is Temporal's request id."""
-    decision: Row | None = None
+    decision: dict[str, Any] | None = None
     """The signed content of a decision."""
     public_key: str | None = None
     """The public key that the approval's terms give for the signature."""
@@ -73,10 +74,10 @@ class Changes:
     started: Started | None = None
     closed: Closed | None = None
     fork: Fork | None = None
-    steps: Table = field(default_factory=Table)
-    approvals: Table = field(default_factory=Table)
-    decisions: dict[int, Row] = field(default_factory=dict)
-    controls: dict[int, Row] = field(default_factory=dict)
+    steps: Table[int, StepColumns] = field(default_factory=Table)
+    approvals: Table[str, ApprovalColumns] = field(default_factory=Table)
+    decisions: dict[int, DecisionColumns] = field(default_factory=dict)
+    controls: dict[int, ControlColumns] = field(default_factory=dict)
     claims: dict[int, Claim] = field(default_factory=dict)
     """The claims of all decisions and controls written here, by event id, and of the decision that closed an approval here."""
     settlements: list[Settlement] = field(default_factory=list)

@@ -11,11 +11,8 @@ from agentgrid.projector import events
 from agentgrid.projector.fold import gates, governed
 from agentgrid.projector.fold.changes import Claim, Fork, Settlement
 from agentgrid.projector.fold.passing import Pass, iso
-from agentgrid.projector.fold.state import INTERRUPTS_KEPT
-from agentgrid.protocol import ControlSignal
-
-SENDER = "agentgrid:"
-"""The API sends a cancel or a termination under this and the command's id."""
+from agentgrid.projector.fold.state import INTERRUPTS_KEPT, CompletedTask, StartedTask
+from agentgrid.protocol import SENDER_PREFIX, ControlSignal
 
 
 def started(fold: Pass, event: events.Started) -> None:
@@ -43,16 +40,16 @@ def task_scheduled(fold: Pass, event: events.TaskScheduled) -> None:
 def task_started(fold: Pass, event: events.TaskStarted) -> None:
     """A worker took the task; its time is what workflow code takes for now."""
     fold.state.task = fold.state.task or iso(event.at)
-    fold.state.task_started = [event.event_id, iso(event.at), event.build]
+    fold.state.task_started = StartedTask(event_id=event.event_id, at=event.at.isoformat(), build=event.build)
 
 
 def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
     """The task that completes is the first one to have seen what came before it started."""
     state = fold.state
-    begun = iso(event.at)
-    if state.task_started is not None and state.task_started[0] == event.started_event_id:
-        begun = state.task_started[1]
-    state.task_completed = [event.event_id, begun]
+    begun = event.at.isoformat()
+    if state.task_started is not None and state.task_started.event_id == event.started_event_id:
+        begun = state.task_started.at
+    state.task_completed = CompletedTask(event_id=event.event_id, began_at=begun)
     state.task = None
     state.problem, state.misfit = None, False
     state.build = event.build or state.build
@@ -76,7 +73,8 @@ def _problem(fold: Pass, event: events.TaskFailed) -> str:
     error = event.error or {}
     text = error.get("message") or event.cause.replace("_", " ")
     # Only completed tasks carry a deployment. Without one the SDK still sends a build id, which identifies no user version.
-    build = fold.state.task_started[2] if fold.state.task_started is not None and fold.state.build is not None else None
+    started = fold.state.task_started
+    build = started.build if started is not None and fold.state.build is not None else None
     worker = f"worker {event.worker or 'unknown'}" + (f" (build {build})" if build else "")
     if event.misfit:
         return f"non-determinism: the code of {worker} doesn't fit what the run has done: {text}"[:500]
@@ -100,16 +98,17 @@ def _forked(fold: Pass, event: events.TaskFailed) -> None:
 
 def inherit(fold: Pass) -> None:
     """Mark what has ended in this pass as copies; the store marks what had ended before the pass."""
-    for rows in (fold.changes.steps.opened, fold.changes.steps.patched):
-        for row in rows.values():
-            if row.get("closed_event_id") is not None:
-                row["inherited"] = True
-    for rows in (fold.changes.approvals.opened, fold.changes.approvals.patched):
-        for row in rows.values():
-            if row.get("closed_at") is not None:
-                row["inherited"] = True
-    for row in (*fold.changes.decisions.values(), *fold.changes.controls.values()):
-        row["inherited"] = True
+    steps, approvals = fold.changes.steps, fold.changes.approvals
+    for step in (*steps.opened.values(), *steps.patched.values()):
+        if step.get("closed_event_id") is not None:
+            step["inherited"] = True
+    for approval in (*approvals.opened.values(), *approvals.patched.values()):
+        if approval.get("closed_at") is not None:
+            approval["inherited"] = True
+    for decision in fold.changes.decisions.values():
+        decision["inherited"] = True
+    for control in fold.changes.controls.values():
+        control["inherited"] = True
 
 
 def cancel_requested(fold: Pass, event: events.CancelRequested) -> None:
@@ -181,9 +180,9 @@ def temporal_paused(fold: Pass, event: events.TemporalPaused) -> None:
 
 def _sender(identity: str | None) -> str | None:
     """The command that a cancel or a termination carries out: its sender's identity is all that history keeps of it."""
-    if identity is None or not identity.startswith(SENDER):
+    if identity is None or not identity.startswith(SENDER_PREFIX):
         return None
-    return identity.removeprefix(SENDER)
+    return identity.removeprefix(SENDER_PREFIX)
 
 
 def settle(

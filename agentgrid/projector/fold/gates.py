@@ -9,7 +9,6 @@ before the deadline. Closed: the timer's end, or the execution's.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, Terms, judge, read_signal
 from agentgrid.domain.commands import CommandKind, CommandStatus
@@ -17,8 +16,9 @@ from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.changes import Claim, Settlement
+from agentgrid.projector.fold.columns import ApprovalColumns, StepColumns
 from agentgrid.projector.fold.passing import Pass, iso, when
-from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, Gate, Signalled
+from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, Gate, GateTimer, IdleTimer, Signalled
 from agentgrid.protocol import TIMER_APPROVAL, ErrorType
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
@@ -64,7 +64,7 @@ def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown
     )
 
 
-def _refused_change(fold: Pass, step: int) -> dict[str, Any]:
+def _refused_change(fold: Pass, step: int) -> ApprovalColumns:
     refused = fold.state.steps[step].refused if step in fold.state.steps else None
     return {} if refused is None else {"change_refused": refused}
 
@@ -95,13 +95,13 @@ def timer_started(fold: Pass, event: events.TimerStarted) -> bool:
         return False
     expires_at = event.at + timedelta(seconds=event.seconds)
     completed = fold.state.task_completed
-    begun = when(completed[1]) if completed is not None else None
+    begun = when(completed.began_at) if completed is not None else None
     gate.timer = event.event_id
     gate.expires_at = iso(expires_at)
     # The workflow counts from its own clock: the start of the task whose completion started the timer.
     gate.until = iso((begun or event.at) + timedelta(seconds=gate.terms["expires_seconds"]))
-    fold.state.timers[event.event_id] = f"gate:{approval_id}"
-    fold.changes.approvals.patch(approval_id, decidable=True, expires_at=expires_at)
+    fold.state.timers[event.event_id] = GateTimer(gate=approval_id)
+    fold.changes.approvals.patch(approval_id, {"decidable": True, "expires_at": expires_at})
     if gate.step in fold.state.steps:
         fold.move_step(gate.step, StepStatus.WAITING, due_at=expires_at)
     return True
@@ -186,7 +186,7 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
         # The call is made again with the decision, or the worker confirms the decision: at once or after resume.
         if explicit:
             fold.state.steps[gate.step].confirms = approval_id
-        fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None, **_changed(fold, gate))
+        fold.move_step(gate.step, StepStatus.SCHEDULED, **_changed(fold, gate))
     elif status is ApprovalStatus.REJECTED:
         # The approval shows by whom: a step never shows a name that only history supports.
         error = _error(ErrorType.APPROVAL_REJECTED, "its approval was rejected")
@@ -199,18 +199,20 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
         fold.close_step(gate.step, event, StepStatus.CANCELLED)
 
 
-def _changed(fold: Pass, gate: Gate) -> dict[str, Any]:
+def _changed(fold: Pass, gate: Gate) -> StepColumns:
     """What the approver changed the arguments to, as the step's columns; from now on the call sends these."""
     arguments = gate.counted.decision.get("arguments") if gate.counted is not None else None
     step = fold.state.steps[gate.step]
     step.refused = None
     if arguments is None:
-        return {}
+        return {"due_at": None}
     step.changed = store_value(arguments, limit=ARGUMENTS_BYTES)
-    return {"changed_input": step.changed}
+    return {"due_at": None, "changed_input": step.changed}
 
 
-def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalStatus, **columns: Any) -> Gate:
+def _leave(
+    fold: Pass, event: events.Event, approval_id: str, status: ApprovalStatus, *, inherited: bool = False
+) -> Gate:
     """Take the gate out of the open ones and write its end."""
     gate = fold.state.gates.pop(approval_id)
     for signal in gate.signalled:
@@ -220,6 +222,9 @@ def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
     gate.closed = status.value
     kept = [*fold.state.closed_gates.items(), (approval_id, gate)][-CLOSED_GATES_KEPT:]
     fold.state.closed_gates = dict(kept)
+    columns: ApprovalColumns = {"status": status.value, "decidable": False, "closed_at": event.at}
+    if inherited:
+        columns["inherited"] = True
     if gate.counted is not None and status.value == gate.counted.decision["verdict"]:
         columns["decision_event_id"] = gate.counted.event_id
         if (arguments := gate.counted.decision.get("arguments")) is not None:
@@ -227,7 +232,7 @@ def _leave(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
             columns["changed_digest"] = gate.counted.decision["digest"]
             columns["proposed_by"] = gate.counted.decision.get("proposer")
         _claim(fold, gate.counted)
-    fold.changes.approvals.patch(approval_id, status=status.value, decidable=False, closed_at=event.at, **columns)
+    fold.changes.approvals.patch(approval_id, columns)
     return gate
 
 
@@ -247,7 +252,7 @@ def void_all(fold: Pass, event: events.TaskFailed) -> None:
         gate = fold.state.gates[approval_id]
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED, inherited=True)
         if gate.timer is not None:
-            fold.state.timers[gate.timer] = "void"
+            fold.state.timers[gate.timer] = IdleTimer()
         if gate.step not in fold.state.steps:
             continue
         if fold.state.steps[gate.step].kind == StepKind.APPROVAL.value:

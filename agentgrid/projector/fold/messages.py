@@ -7,15 +7,16 @@ from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold.executions import settle
 from agentgrid.projector.fold.passing import Pass
+from agentgrid.projector.fold.state import Admitted
 
 
 def signaled(fold: Pass, event: events.Signaled) -> None:
     """A signal is a step that has ended as it begins."""
     fold.open_step(
         event,
-        kind=StepKind.SIGNAL,
-        name=event.name,
-        status=StepStatus.COMPLETED,
+        StepKind.SIGNAL,
+        event.name,
+        StepStatus.COMPLETED,
         input=event.input,
         started_at=event.at,
     )
@@ -25,19 +26,19 @@ def signaled(fold: Pass, event: events.Signaled) -> None:
 
 def update_admitted(fold: Pass, event: events.UpdateAdmitted) -> None:
     """An update that a reset applied again: its acceptance won't repeat the request."""
-    fold.state.updates[event.update_id] = [event.name, event.input]
+    fold.state.updates[event.update_id] = Admitted(name=event.name, input=event.input)
 
 
 def update_accepted(fold: Pass, event: events.UpdateAccepted) -> None:
     """The workflow took the update and works on it."""
-    name, given = fold.state.updates.pop(event.update_id, [None, None])
+    admitted = fold.state.updates.pop(event.update_id, None) or Admitted(name=None, input=None)
     step = fold.open_step(
         event,
-        kind=StepKind.UPDATE,
-        name=event.name or name or "update",
-        status=StepStatus.RUNNING,
+        StepKind.UPDATE,
+        event.name or admitted.name or "update",
+        StepStatus.RUNNING,
         started_at=event.at,
-        input=event.input or given,
+        input=event.input or admitted.input,
     )
     step.update_id = event.update_id
 

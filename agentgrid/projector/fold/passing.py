@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector.events import Event
 from agentgrid.projector.fold.changes import Changes
+from agentgrid.projector.fold.columns import StepColumns
 from agentgrid.projector.fold.state import OpenStep, State
 
-LIVE_CLEARED: dict[str, Any] = {
+LIVE_CLEARED: StepColumns = {
     "live_state": None,
     "live_attempt": None,
     "live_error": None,
@@ -32,29 +33,20 @@ class Pass:
     changes: Changes = field(default_factory=Changes)
 
     def open_step(
-        self,
-        event: Event,
-        *,
-        kind: StepKind,
-        name: str,
-        status: StepStatus,
-        title: str | None = None,
-        due_at: datetime | None = None,
-        scheduled_at: datetime | None = None,
-        parent: int | None = None,
-        **columns: Any,
+        self, event: Event, kind: StepKind, name: str, status: StepStatus, /, **columns: Unpack[StepColumns]
     ) -> OpenStep:
         """A new step, whose key is this event's id. parent: the key of the open step that it belongs to."""
-        row = {
-            "event_id": event.event_id,
-            "kind": kind.value,
-            "name": name,
+        title, due_at, parent = columns.get("title"), columns.get("due_at"), columns.get("parent")
+        row: StepColumns = {
+            "scheduled_at": event.at,
             "title": title,
-            "status": status.value,
-            "scheduled_at": scheduled_at or event.at,
             "due_at": due_at,
             "parent": parent,
             **columns,
+            "event_id": event.event_id,
+            "kind": kind.value,
+            "name": name,
+            "status": status.value,
         }
         self.changes.steps.open(event.event_id, row)
         step = OpenStep(
@@ -74,15 +66,20 @@ class Pass:
             self.state.tools = sorted([*self.state.tools, name])
         return step
 
-    def move_step(self, key: int, status: StepStatus, **columns: Any) -> None:
+    def move_step(self, key: int, status: StepStatus, /, **columns: Unpack[StepColumns]) -> None:
         """Another status of an open step."""
         step = self.state.steps[key]
         step.status = status.value
         if "due_at" in columns:
             step.due_at = iso(columns["due_at"])
-        self.changes.steps.patch(key, status=status.value, **columns)
+        self.changes.steps.patch(key, {**columns, "status": status.value})
 
-    def close_step(self, key: int, event: Event, status: StepStatus, **columns: Any) -> None:
+    def move_call(self, key: int, status: StepStatus, /, **columns: Unpack[StepColumns]) -> None:
+        """The same for a call whose attempt has moved on."""
+        moved: StepColumns = {**LIVE_CLEARED, **columns}
+        self.move_step(key, status, **moved)
+
+    def close_step(self, key: int, event: Event, status: StepStatus, /, **columns: Unpack[StepColumns]) -> None:
         """The end of a step; a step that isn't open stays as it is."""
         if self.state.steps.pop(key, None) is None:
             return
@@ -90,12 +87,14 @@ class Pass:
         self.state.steps_failed += status in FAILED
         self.changes.steps.patch(
             key,
-            status=status.value,
-            closed_at=event.at,
-            closed_event_id=event.event_id,
-            due_at=None,
-            **LIVE_CLEARED,
-            **columns,
+            {
+                **LIVE_CLEARED,
+                **columns,
+                "status": status.value,
+                "closed_at": event.at,
+                "closed_event_id": event.event_id,
+                "due_at": None,
+            },
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 CLOSED_GATES_KEPT = 16
 INTERRUPTS_KEPT = 32
@@ -34,6 +34,13 @@ class _Json:
     def load(cls, value: dict[str, Any]) -> Self:
         """The value that was dumped."""
         return cls(**value)
+
+
+T = TypeVar("T", bound=_Json)
+
+
+def _optional(kind: type[T], value: dict[str, Any] | None) -> T | None:
+    return None if value is None else kind.load(value)
 
 
 def _dump(value: Any) -> Any:
@@ -78,6 +85,78 @@ class OpenStep(_Json):
     """The key of the step that it belongs to."""
     usage: dict[str, Any] = field(default_factory=dict)
     """What an agent has used so far."""
+
+
+@dataclass(kw_only=True)
+class StartedTask(_Json):
+    """A workflow task that a worker took."""
+
+    event_id: int
+    at: str
+    build: str | None = None
+    """The build that took it."""
+
+
+@dataclass(kw_only=True)
+class CompletedTask(_Json):
+    """A workflow task that ended well."""
+
+    event_id: int
+    began_at: str
+
+
+@dataclass(kw_only=True)
+class Backoff(_Json):
+    """A local activity whose backoff timer comes next."""
+
+    step: int
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class GivenUp(_Json):
+    """A model request in flight for which its agent no longer waits."""
+
+    step: int
+    agent: int
+    """The agent's step."""
+
+
+@dataclass(kw_only=True)
+class Admitted(_Json):
+    """An update that is admitted and not yet accepted."""
+
+    name: str | None
+    input: dict[str, Any] | None
+
+
+@dataclass(kw_only=True)
+class GateTimer(_Json):
+    """A timer at whose end an approval expires."""
+
+    gate: str
+
+
+@dataclass(kw_only=True)
+class StepTimer(_Json):
+    """A timer after which a step goes on: a local activity's backoff, or the wait for a policy that is not too old."""
+
+    step: int
+
+
+@dataclass(kw_only=True)
+class IdleTimer(_Json):
+    """A timer whose end means nothing: a pause between decisions, or one that a reset voided."""
+
+
+Timer = GateTimer | StepTimer | IdleTimer
+"""What a timer is for, where it is no step."""
+
+
+def _timer(value: dict[str, Any]) -> Timer:
+    if "gate" in value:
+        return GateTimer.load(value)
+    return StepTimer.load(value) if "step" in value else IdleTimer()
 
 
 @dataclass(kw_only=True)
@@ -162,10 +241,10 @@ class State(_Json):
     cancel_requested: bool = False
     task: str | None = None
     """Since when a workflow task is scheduled or running."""
-    task_started: list[Any] | None = None
-    """The last started workflow task: event id, time, and the build that took it."""
-    task_completed: list[Any] | None = None
-    """The last completed one: event id, and when it had started."""
+    task_started: StartedTask | None = None
+    """The last started workflow task."""
+    task_completed: CompletedTask | None = None
+    """The last completed one."""
     problem: str | None = None
     """Why the last workflow task failed, until one completes."""
     misfit: bool = False
@@ -177,20 +256,17 @@ class State(_Json):
     """What its model turns used; what a reset copied counts for the execution that it is a copy of."""
     calls: dict[int, int] = field(default_factory=dict)
     """The step of each open activity, by its scheduled event."""
-    given_up: dict[int, list[int]] = field(default_factory=dict)
-    """The model requests in flight for which their agent no longer waits, by their scheduled event: step, and the agent's step."""
+    given_up: dict[int, GivenUp] = field(default_factory=dict)
+    """By the scheduled event."""
     activity_ids: dict[int, str] = field(default_factory=dict)
     """How Temporal's describe names each open activity, by its scheduled event."""
     local: dict[str, int] = field(default_factory=dict)
     """The step of each local activity that backs off."""
-    timers: dict[int, str] = field(default_factory=dict)
-    """What a timer is for, where it is no step: `gate:<approval>`, `retry:<step>`, `policy:<step>`, `void`."""
-    backoff: list[Any] | None = None
-    """The local activity whose backoff timer comes next: step and seconds."""
+    timers: dict[int, Timer] = field(default_factory=dict)
+    backoff: Backoff | None = None
     gates: dict[str, Gate] = field(default_factory=dict)
     closed_gates: dict[str, Gate] = field(default_factory=dict)
-    updates: dict[str, list[Any]] = field(default_factory=dict)
-    """Admitted, not yet accepted updates: name and input."""
+    updates: dict[str, Admitted] = field(default_factory=dict)
     step_count: int = 0
     steps_done: int = 0
     steps_failed: int = 0
@@ -203,15 +279,18 @@ class State(_Json):
         loaded = cls(**value)
         loaded.steps = {int(key): OpenStep.load(item) for key, item in value.get("steps", {}).items()}
         loaded.calls = {int(key): item for key, item in value.get("calls", {}).items()}
-        loaded.given_up = {int(key): item for key, item in value.get("given_up", {}).items()}
+        loaded.given_up = {int(key): GivenUp.load(item) for key, item in value.get("given_up", {}).items()}
         loaded.activity_ids = {int(key): item for key, item in value.get("activity_ids", {}).items()}
-        loaded.timers = {int(key): item for key, item in value.get("timers", {}).items()}
+        loaded.timers = {int(key): _timer(item) for key, item in value.get("timers", {}).items()}
         loaded.gates = {key: Gate.load(item) for key, item in value.get("gates", {}).items()}
         loaded.closed_gates = {key: Gate.load(item) for key, item in value.get("closed_gates", {}).items()}
         loaded.local = dict(value.get("local", {}))
         loaded.agents = dict(value.get("agents", {}))
         loaded.usage = dict(value.get("usage", {}))
-        loaded.updates = dict(value.get("updates", {}))
+        loaded.updates = {key: Admitted.load(item) for key, item in value.get("updates", {}).items()}
+        loaded.task_started = _optional(StartedTask, value.get("task_started"))
+        loaded.task_completed = _optional(CompletedTask, value.get("task_completed"))
+        loaded.backoff = _optional(Backoff, value.get("backoff"))
         loaded.tools = list(value.get("tools", ()))
         loaded.interrupts = list(value.get("interrupts", ()))
         loaded.claims = list(value.get("claims", ()))

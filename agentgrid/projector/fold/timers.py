@@ -8,6 +8,7 @@ from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import gates
 from agentgrid.projector.fold.passing import Pass
+from agentgrid.projector.fold.state import GateTimer, IdleTimer, StepTimer
 from agentgrid.protocol import TIMER_JUDGING, TIMER_POLICY
 
 BACKOFF_ROUNDED = 0.001
@@ -21,19 +22,17 @@ def started(fold: Pass, event: events.TimerStarted) -> None:
     if gates.timer_started(fold, event) or _policy_wait(fold, event, due_at):
         return
     if event.summary == TIMER_JUDGING:
-        fold.state.timers[event.event_id] = "judging"
+        fold.state.timers[event.event_id] = IdleTimer()
         return
-    if backoff is not None and abs(backoff[1] - event.seconds) < BACKOFF_ROUNDED and backoff[0] in fold.state.steps:
-        fold.state.timers[event.event_id] = f"retry:{backoff[0]}"
-        fold.move_step(backoff[0], StepStatus.SCHEDULED, due_at=due_at)
+    if (
+        backoff is not None
+        and abs(backoff.seconds - event.seconds) < BACKOFF_ROUNDED
+        and backoff.step in fold.state.steps
+    ):
+        fold.state.timers[event.event_id] = StepTimer(step=backoff.step)
+        fold.move_step(backoff.step, StepStatus.SCHEDULED, due_at=due_at)
         return
-    fold.open_step(
-        event,
-        kind=StepKind.TIMER,
-        name=event.summary or "timer",
-        status=StepStatus.WAITING,
-        due_at=due_at,
-    )
+    fold.open_step(event, StepKind.TIMER, event.summary or "timer", StepStatus.WAITING, due_at=due_at)
 
 
 def _policy_wait(fold: Pass, event: events.TimerStarted, due_at: datetime) -> bool:
@@ -45,26 +44,24 @@ def _policy_wait(fold: Pass, event: events.TimerStarted, due_at: datetime) -> bo
     step = next((at for at in waits if fold.state.steps[at].status == StepStatus.WAITING.value), None)
     if step is None:
         return False
-    fold.state.timers[event.event_id] = f"policy:{step}"
+    fold.state.timers[event.event_id] = StepTimer(step=step)
     fold.move_step(step, StepStatus.WAITING, due_at=due_at)
     return True
 
 
 def ended(fold: Pass, event: events.TimerEnded) -> None:
     """Fired or cancelled."""
-    purpose = fold.state.timers.pop(event.started_event_id, None)
-    if purpose is None:
-        status = StepStatus.COMPLETED if event.fired else StepStatus.CANCELLED
-        fold.close_step(event.started_event_id, event, status)
-    elif purpose.startswith("gate:"):
-        gates.timer_ended(fold, event, purpose.removeprefix("gate:"))
-    elif purpose.startswith("retry:"):
-        _backoff_ended(fold, event, int(purpose.removeprefix("retry:")))
-    elif purpose.startswith("policy:"):
-        _backoff_ended(fold, event, int(purpose.removeprefix("policy:")))
+    match fold.state.timers.pop(event.started_event_id, None):
+        case None:
+            status = StepStatus.COMPLETED if event.fired else StepStatus.CANCELLED
+            fold.close_step(event.started_event_id, event, status)
+        case GateTimer(gate=approval_id):
+            gates.timer_ended(fold, event, approval_id)
+        case StepTimer(step=step):
+            _pause_ended(fold, event, step)
 
 
-def _backoff_ended(fold: Pass, event: events.TimerEnded, key: int) -> None:
+def _pause_ended(fold: Pass, event: events.TimerEnded, key: int) -> None:
     if key not in fold.state.steps:
         return
     if event.fired:

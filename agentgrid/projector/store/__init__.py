@@ -9,7 +9,8 @@ history, so nothing waits for the disk (`synchronous_commit = off`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import asyncpg
 
@@ -61,6 +62,33 @@ class Store:
                 await effects.look_at_followers(batch)
                 await effects.append_events(batch, before, after)
             return batch.committed
+
+    async def archives(self, execution_ids: Collection[str]) -> dict[str, Archive]:
+        """The archived histories, of those that have one."""
+        records = await self.pool.fetch(
+            "SELECT execution_id, events, event_count FROM histories WHERE execution_id = ANY($1)", list(execution_ids)
+        )
+        return {
+            record["execution_id"]: Archive(events=record["events"], event_count=record["event_count"])
+            for record in records
+        }
+
+    async def note_unknown(self, execution_id: str) -> None:
+        """Say of an open execution that Temporal no longer knows it."""
+        await self.pool.execute(
+            "UPDATE executions SET live_problem = 'Temporal no longer knows this execution' "
+            "WHERE execution_id = $1 AND status = 'running'",
+            execution_id,
+        )
+
+    async def keep(self, name: str, value: Mapping[str, Any]) -> None:
+        """Keep the projector's own state under this name, in `projector_state`."""
+        await self.pool.execute(
+            "INSERT INTO projector_state (name, value, updated_at) VALUES ($1, $2::json, now()) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = now()",
+            name,
+            json.dumps(value),
+        )
 
 
 def loaded(record: asyncpg.Record) -> Loaded:

@@ -14,7 +14,7 @@ from agentgrid.domain.shapes import arguments_of, shape_of, small
 from agentgrid.projector.fold import FOLD_VERSION
 from agentgrid.projector.fold.changes import Changes
 from agentgrid.projector.fold.passing import when
-from agentgrid.projector.store import statements
+from agentgrid.projector.store import asked, statements
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.values import Folded
 
@@ -167,11 +167,13 @@ async def _approvals(batch: Batch) -> None:
             row |= _decided_by(batch, row["execution_id"], row["decision_event_id"])
     inputs |= await _earlier_inputs(batch, [row for row in opened if row.get("payload") is None], inputs)
     workflows = {item.execution.execution_id: item.state.workflow for item in batch.items}
+    templates = await asked.templates(batch, opened)
     for row in opened:
         # What an approver of a tool's call is shown is the call's own input.
         if row.get("payload") is None:
             row["payload"] = inputs.get((row["execution_id"], row["step_event_id"]))
         row |= _shape(row, workflows[row["execution_id"]])
+        row["asked"] = asked.of_approval(row, templates)
     seen = [
         *await batch.write(statements.INSERT_APPROVALS, "approvals", opened),
         *await batch.write(statements.PATCH_APPROVALS, "approvals", patched),

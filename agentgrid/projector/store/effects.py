@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from agentgrid.db import events as feed
 from agentgrid.db import locks
 from agentgrid.db.events import NewEvent
+from agentgrid.domain import channels
 from agentgrid.domain.commands import HANDLING, CommandKind
 from agentgrid.domain.runs import RunStatus
 from agentgrid.projector import rows
@@ -92,7 +93,7 @@ async def look_at_followers(batch: Batch) -> None:
 
 async def enqueue(db: Connection, namespace: str, executions: Sequence[Execution]) -> None:
     """Ask that these executions be looked at now; where one is being looked at, that it be looked at again."""
-    await db.execute("SELECT pg_notify('agentgrid_changes', '')")
+    await db.execute("SELECT pg_notify($1, '')", channels.CHANGES)
     await db.execute(
         statements.ENQUEUE,
         namespace,

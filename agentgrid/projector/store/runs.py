@@ -11,7 +11,7 @@ import asyncpg
 from agentgrid.projector import chain, rows
 from agentgrid.projector.chain import Link, LiveStep
 from agentgrid.projector.fold.state import State
-from agentgrid.projector.store import statements
+from agentgrid.projector.store import asked, statements
 from agentgrid.projector.store.batch import Batch
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ async def derive(batch: Batch, fixed: Mapping[str, dict[str, Any]]) -> After:
     left_behind = {key: to for each in derived.values() for key, to in each.left_behind.items()}
     if left_behind:
         await batch.db.execute(statements.LEAVE_BEHIND, list(left_behind), list(left_behind.values()))
+    asks = await asked.of_runs(batch, [key for key, each in derived.items() if each.columns["approvals_pending"]])
     after = {
-        run_id: {name: rows.plain(value) for name, value in each.columns.items()} for run_id, each in derived.items()
+        run_id: {name: rows.plain(value) for name, value in each.columns.items()} | {"asked": asks.get(run_id)}
+        for run_id, each in derived.items()
     }
     values = [{**fixed.get(run_id, {}), "run_id": run_id, **columns} for run_id, columns in after.items()]
     records = await batch.db.fetch(statements.PATCH_RUNS, rows.wire("runs", values))

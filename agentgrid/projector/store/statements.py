@@ -55,7 +55,16 @@ CROSS JOIN LATERAL (
 )
 """What follows from a run's executions; of the newest one's end its result, and the version that its build was registered as."""
 
-SHOWN = ("status", "waiting_on", "current_step", "current_kind", "steps_done", "step_count", "approvals_pending")
+SHOWN = (
+    "status",
+    "waiting_on",
+    "current_step",
+    "current_kind",
+    "asked",
+    "steps_done",
+    "step_count",
+    "approvals_pending",
+)
 """The columns of a run whose changes are sent to live readers."""
 
 ARCHIVE = """

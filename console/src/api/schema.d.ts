@@ -4622,17 +4622,17 @@ export interface components {
         McpChange: {
             /**
              * After
-             * @description Its entry in what the server lists now, as JSON; cut if it is long.
+             * @description Its entry in what the server lists now, as JSON; cut after 20,000 characters, with `…`.
              */
             after: string | null;
             /**
              * Before
-             * @description Its entry in the reviewed listing, as JSON; cut if it is long.
+             * @description Its entry in the reviewed listing, as JSON; cut after 20,000 characters, with `…`.
              */
             before: string | null;
             /**
              * Tool
-             * @description Its name on the server.
+             * @description Its name on the server; cut after 100 characters, with `…`.
              */
             tool: string;
             /**
@@ -4648,7 +4648,7 @@ export interface components {
         McpServerList: {
             /**
              * Items
-             * @description The first 200.
+             * @description The first 50 of each grid, and 200 in all.
              */
             items: components["schemas"]["McpServerOut"][];
         };
@@ -4659,7 +4659,7 @@ export interface components {
         McpServerOut: {
             /**
              * Changes
-             * @description What differs from the reviewed listing; the first 50 tools.
+             * @description What differs from the reviewed listing; the first 50 tools, fewer if they are long.
              */
             changes: components["schemas"]["McpChange"][];
             /** Grid */
@@ -4698,7 +4698,7 @@ export interface components {
             task_queue: string;
             /**
              * Tools
-             * @description The names of its tools in the catalog of tools.
+             * @description The names of its tools in the catalog of tools; the first 500.
              */
             tools: string[];
         };
@@ -12316,7 +12316,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12523,7 +12523,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12622,7 +12622,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;

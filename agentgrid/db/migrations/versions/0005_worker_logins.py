@@ -35,6 +35,8 @@ STATEMENTS = (
         dropped BIGINT DEFAULT 0 NOT NULL,
         bad BIGINT DEFAULT 0 NOT NULL,
         unattributed BIGINT DEFAULT 0 NOT NULL,
+        registered FLOAT DEFAULT 0 NOT NULL,
+        registered_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         CONSTRAINT pk_worker_budgets PRIMARY KEY (login)
     )
     """,

@@ -14,11 +14,15 @@ STATEMENTS: tuple[str, ...] = (
     "ALTER TABLE steps ADD COLUMN changed_input JSON",
     "ALTER TABLE approvals ADD COLUMN changed JSON, ADD COLUMN changed_digest TEXT, ADD COLUMN proposed_by TEXT, "
     "ADD COLUMN change_refused TEXT",
-    "ALTER TABLE approvals ADD COLUMN tool_version TEXT, ADD COLUMN risk TEXT, ADD COLUMN shape TEXT, ADD COLUMN arguments JSON",
+    "ALTER TABLE approvals ADD COLUMN tool_version TEXT, ADD COLUMN risk TEXT, ADD COLUMN shape TEXT, ADD COLUMN arguments JSON, "
+    "ADD COLUMN asked TEXT",
+    "ALTER TABLE runs ADD COLUMN asked TEXT",
+    # Without the templates of that time, which were not registered by version.
+    "UPDATE approvals SET asked = title WHERE kind = 'explicit'",
     "CREATE INDEX ix_approvals_urgency ON approvals (risk, coalesce(expires_at, 'infinity'::timestamptz), approval_id) "
     "WHERE status = 'pending' AND NOT inherited",
-    "CREATE INDEX ix_approvals_titles ON approvals USING gin (agentgrid_grams(lower(title))) WITH (gin_pending_list_limit = 512) "
-    "WHERE kind = 'explicit' AND NOT inherited",
+    "CREATE INDEX ix_approvals_titles ON approvals USING gin (agentgrid_grams(lower(asked))) WITH (gin_pending_list_limit = 512) "
+    "WHERE asked IS NOT NULL AND NOT inherited",
     "CREATE INDEX ix_approvals_shape ON approvals (shape, closed_at DESC) WHERE NOT inherited AND closed_at IS NOT NULL",
     "CREATE INDEX ix_approvals_decided_by ON approvals (decided_by, opened_at DESC, approval_id DESC) "
     "WHERE NOT inherited AND decided_by IS NOT NULL",

@@ -1,0 +1,35 @@
+"""Times in sentences. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::(\d\d(?:\.\d{1,9})?))?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_UTC = ("Z", "+00:00")
+
+
+def readable(text: str) -> str | None:
+    """A text that is an ISO 8601 time, as people write it: `2026-11-29 14:30 UTC+02:00`. None for any other text.
+
+    Nothing of it is lost but seconds that are zero: it may stand for a value that somebody approves.
+    """
+    match = _ISO.fullmatch(text)
+    if match is None or not _is_a_time(text):
+        return None
+    day, minute, seconds, zone = match.groups()
+    shown = f"{day} {minute}" + ("" if seconds is None or not float(seconds) else f":{seconds}")
+    return shown + ("" if zone is None else " UTC" if zone in _UTC else f" UTC{zone}")
+
+
+def in_utc(at: datetime) -> str:
+    """A moment to the second, as in `readable`."""
+    return readable(at.astimezone(UTC).isoformat(timespec="seconds")) or ""
+
+
+def _is_a_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,50 @@
+"""Fold an execution again from its first event: from the archive, or from its whole history. It writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from temporalio.api.history.v1 import HistoryEvent
+
+from agentgrid.projector.decode import decode
+from agentgrid.projector.events import Event
+from agentgrid.projector.fold import fold
+from agentgrid.projector.fold.state import State
+from agentgrid.projector.store import Archive, Folded
+from agentgrid.temporal.archive import pack, unpack
+from agentgrid.temporal.history import CLOSING, Execution, HistoryReader
+from agentgrid.temporal.payloads import decode_events
+
+
+class Refolder:
+    """Reads whole histories through one reader."""
+
+    def __init__(self, reader: HistoryReader) -> None:
+        self.reader = reader
+        self._converter = reader.client.data_converter
+
+    async def check(self, execution: Execution, archive: Archive | None) -> Folded:
+        """A pass over the whole history that replaces what the tables hold; from the archive, if there is one. Raises NotFound, RPCError, TornHistory."""
+        if archive is not None:
+            return await self._refold(execution, unpack(archive.events), archive)
+        whole = await self.reader.tail(execution, after=0)
+        return await self._refold(execution, whole, archived(whole) if closes(whole) else None)
+
+    async def _refold(self, execution: Execution, whole: list[HistoryEvent], archive: Archive | None) -> Folded:
+        state, changes = fold(State(execution_id=execution.execution_id), await self.decoded(whole))
+        return Folded(execution=execution, base=0, state=state, changes=changes, replace=True, archive=archive)
+
+    async def decoded(self, events: Sequence[HistoryEvent]) -> list[Event]:
+        """The events as the fold takes them."""
+        await decode_events(events, self._converter)
+        return decode(events, self._converter.payload_converter)
+
+
+def archived(whole: Sequence[HistoryEvent]) -> Archive:
+    """The archive of a whole history. Decoding changes the events, so this comes first."""
+    return Archive(events=pack(whole), event_count=len(whole))
+
+
+def closes(events: Sequence[HistoryEvent]) -> bool:
+    """Whether they reach to the end of the execution."""
+    return bool(events) and events[-1].event_type in CLOSING

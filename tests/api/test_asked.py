@@ -1,0 +1,167 @@
+"""What a run's open approvals ask, wherever runs are shown or searched: for those who may read payloads, and for nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agentgrid.db.tables import Run
+from tests.api import factories
+from tests.api.conftest import Api, listening
+from tests.api.streaming import stream
+from tests.api.talking_mcp import mcp_client
+
+V1 = "/api/v1"
+REFUND = "Refund 48.00 USD on ticket T-77031"
+PLAIN = "Refund ticket"
+READERS = ("operator", "developer", "auditor")
+BLIND = ("viewer", "admin", "second")
+
+
+@dataclass(frozen=True)
+class Asking:
+    one: Run
+    """Waits for one approval of a tool's call."""
+    several: Run
+    explicit: Run
+
+
+@pytest.fixture(scope="module")
+async def asking(api: Api) -> Asking:
+    due = datetime.now(UTC) + timedelta(minutes=30)
+    waits: dict[str, Any] = {"status": "waiting", "waiting_on": "approval", "workflow": "asks", "next_at": due}
+    call: dict[str, Any] = {"title": PLAIN, "approvers": ["support-leads"], "expires_at": due}
+    at_tool: dict[str, Any] = {"current_step": PLAIN, "current_kind": "tool"}
+    one = factories.run(**waits, **at_tool, asked=REFUND, approvals_pending=1)
+    several = factories.run(**waits, **at_tool, asked="Refund A-1 and 2 more", approvals_pending=3)
+    title = "Publish the okapi"
+    explicit = factories.run(**waits, current_step=title, current_kind="approval", asked=title, approvals_pending=1)
+    gates = [
+        factories.approval(one, **call, asked=REFUND),
+        *(factories.approval(several, **call, asked=f"Refund A-{n}", step_event_id=n) for n in (1, 2, 3)),
+        factories.approval(explicit, **call | {"title": title}, kind="explicit", tool=None),
+        factories.approval(several, **call, asked="Refund A-9 copied", inherited=True),
+    ]
+    runs = (one, several, explicit)
+    await factories.insert(api.plane.engine, *runs, *map(factories.execution, runs), *gates)
+    return Asking(*runs)
+
+
+@pytest.fixture(scope="module")
+async def url(api: Api) -> AsyncIterator[str]:
+    async with listening(api.app) as url:
+        yield url
+
+
+async def steps(client: Any, path: str, *inside: str) -> dict[str, str]:
+    """The current step of each run in the list."""
+    answer = await client.get(f"{V1}{path}")
+    assert answer.status_code == 200, answer.text
+    items = answer.json()
+    for name in inside:
+        items = items[name]
+    return {run["run_id"]: run["current_step"] for run in items}
+
+
+async def test_lists_show_what_each_run_asks_to_those_who_may_read_it(as_, asking: Asking):
+    runs = (asking.one, asking.several, asking.explicit)
+    for path, inside in (
+        ("/runs?workflow=asks", ("items",)),
+        ("/runs?workflow=asks&sort=updated", ("items",)),
+        ("/overview?lists=true", ("lists", "open")),
+        ("/overview", ("next",)),
+    ):
+        for who in READERS:
+            seen = await steps(as_(who), path, *inside)
+            expected = [REFUND, "Refund A-1 and 2 more", "Publish the okapi"]
+            if inside == ("next",):
+                # An approval that expires is shown by itself.
+                expected[1] = seen[asking.several.run_id]
+                assert expected[1] in ("Refund A-1", "Refund A-2", "Refund A-3")
+            assert [seen[run.run_id] for run in runs] == expected, (who, path)
+        for who in BLIND:
+            seen = await steps(as_(who), path, *inside)
+            assert [seen[run.run_id] for run in runs] == [PLAIN, PLAIN, "approval"], (who, path)
+
+
+async def test_a_run_says_whom_it_waits_for_and_to_decide_what(as_, asking: Asking):
+    found = {}
+    for who in ("operator", "viewer"):
+        for run in (asking.one, asking.several, asking.explicit):
+            detail = (await as_(who).get(f"{V1}/runs/{run.run_id}")).json()
+            found[who, run.run_id] = (detail["next"]["summary"], detail["approvals"][0]["title"])
+    prefix = found["viewer", asking.one.run_id][0].removesuffix(PLAIN)
+    assert found == {
+        ("operator", asking.one.run_id): (prefix + REFUND, REFUND),
+        ("operator", asking.several.run_id): (f"{prefix}Refund A-1 and 2 more", "Refund A-1"),
+        ("operator", asking.explicit.run_id): (f"{prefix}Publish the okapi", "Publish the okapi"),
+        ("viewer", asking.one.run_id): (prefix + PLAIN, PLAIN),
+        ("viewer", asking.several.run_id): (f"{prefix}{PLAIN} and 2 more", PLAIN),
+        ("viewer", asking.explicit.run_id): (f"{prefix}An approval", "An approval"),
+    }
+    assert prefix.endswith(" to decide: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [("t-77031", ("one",)), ("refund 48.00 usd", ("one",)), ("Refund A-3", ("several",)), ("okapi", ("explicit",))],
+)
+async def test_a_waiting_run_is_found_by_what_it_asks_by_those_who_may_read_it(
+    as_, asking: Asking, words: str, names: tuple[str, ...]
+):
+    expected = {getattr(asking, name).run_id for name in names}
+    for who in READERS:
+        params = {"q": words}
+        listed = (await as_(who).get(f"{V1}/runs", params=params)).json()["items"]
+        assert {run["run_id"] for run in listed} == expected, who
+        assert (await as_(who).get(f"{V1}/runs/counts", params=params)).json()["total"] == len(expected)
+        facets = (await as_(who).get(f"{V1}/runs/facets", params=params)).json()
+        assert facets["workflow"]["items"] == [{"value": "asks", "count": len(expected)}]
+        hits = (await as_(who).get(f"{V1}/search", params=params)).json()["items"]
+        assert {hit["id"] for hit in hits if hit["kind"] == "run"} == expected
+        assert len([hit for hit in hits if hit["kind"] == "approval"]) == len(expected)
+        approvals = (await as_(who).get(f"{V1}/approvals", params=params)).json()["items"]
+        assert {each["run_id"] for each in approvals} == expected
+    for who in BLIND:
+        for path in ("/runs", "/search", "/approvals"):
+            assert (await as_(who).get(f"{V1}{path}", params={"q": words})).json()["items"] == [], (who, path)
+        assert (await as_(who).get(f"{V1}/runs/counts", params={"q": words})).json()["total"] == 0
+
+
+async def test_a_copied_or_decided_approval_leads_to_no_run(api: Api, as_, asking: Asking):
+    done = factories.run(status="completed")
+    gate = factories.approval(done, status="approved", asked="Refund the quagga", closed_at=datetime.now(UTC))
+    await factories.insert(api.plane.engine, done, factories.execution(done), gate)
+    hits = (await as_("operator").get(f"{V1}/search", params={"q": "quagga"})).json()["items"]
+    assert [(hit["kind"], hit["title"]) for hit in hits] == [("approval", "Refund the quagga")]
+    for words in ("quagga", "A-9 copied"):
+        assert (await as_("operator").get(f"{V1}/runs", params={"q": words})).json()["items"] == []
+
+
+@pytest.mark.parametrize(("who", "expected"), [("operator", REFUND), ("viewer", PLAIN)])
+async def test_an_mcp_client_sees_what_its_principal_may(api: Api, asking: Asking, who: str, expected: str):
+    async with mcp_client(api, who) as client:
+        listed = await client.call_tool("agentgrid_list_runs", {"workflow": ["asks"]})
+        shown = await client.call_tool("agentgrid_get_run", {"run_id": asking.one.run_id})
+        found = await client.call_tool("agentgrid_list_runs", {"q": "T-77031"})
+    runs = {run["run_id"]: run for run in listed.structured_content["items"]}
+    assert runs[asking.one.run_id]["current_step"] == expected
+    assert shown.structured_content["next"]["summary"].endswith(expected)
+    assert len(found.structured_content["items"]) == (who == "operator")
+
+
+async def test_an_event_shows_what_the_run_asked_when_it_was_written(api: Api, url: str, asking: Asking):
+    before = {"current_step": PLAIN, "current_kind": "tool", "asked": "Refund T-1"}
+    after = {"current_step": "Post reply", "current_kind": "tool", "asked": None}
+    async with stream(api, url, "operator", kinds="run") as whole, stream(api, url, "viewer", kinds="run") as plain:
+        run_id = asking.one.run_id
+        await factories.publish(api.plane.engine, (run_id, "run", before), (run_id, "run", after))
+        for heard in (whole, plain):
+            await heard.until(lambda heard: len(heard.of("run")) == 2)
+    said = [[event["data"]["current_step"] for event in heard.of("run")] for heard in (whole, plain)]
+    assert said == [["Refund T-1", "Post reply"], [PLAIN, "Post reply"]]
+    assert "T-1" not in "".join(event.data for event in plain.events)

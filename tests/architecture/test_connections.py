@@ -1,0 +1,123 @@
+"""Nothing asks for a second connection while it holds one: many such requests at once can empty the pools, each waiting for the others."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TAKES = frozenset({"direct", "reading", "writing", "stating", "changing", "acquire"})
+"""What takes a connection of one of the two pools."""
+GIVEN = frozenset({"Session", "ReadSession", "WriteSession", "Connection"})
+"""Types of parameters: whoever gets one is called while a connection is held."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Place = tuple[str, str]
+"""A module, and the name of one of its functions or `Class.method`."""
+
+
+class Code:
+    """The functions of the control plane, and which of them call each other by a module's or a class's name."""
+
+    def __init__(self, root: Path) -> None:
+        self.functions: dict[Place, Function] = {}
+        self._imports: dict[str, dict[str, str]] = {}
+        for path in sorted((root / "agentgrid").rglob("*.py")):
+            if path.relative_to(root).parts[1] in {"api", "control", "db"}:
+                self._add(".".join(path.relative_to(root).with_suffix("").parts), ast.parse(path.read_text()))
+
+    def _add(self, module: str, tree: ast.Module) -> None:
+        names = self._imports[module] = {}
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom):
+                names |= {name.asname or name.name: f"{node.module}.{name.name}" for name in node.names}
+            elif isinstance(node, Function):
+                self.functions[module, node.name] = node
+            elif isinstance(node, ast.ClassDef):
+                methods = (each for each in node.body if isinstance(each, Function))
+                self.functions |= {(module, f"{node.name}.{each.name}"): each for each in methods}
+
+    def called(self, at: Place, call: ast.Call) -> Place | None:
+        """The function of the control plane that this call in `at` names."""
+        module, within = at[0], at[1].partition(".")[0]
+        match call.func:
+            case ast.Name(id=name):
+                found = (module, name) if (module, name) in self.functions else self._imported(module, name)
+            case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                found = (module, f"{within}.{name}")
+            case ast.Attribute(value=ast.Name(id=owner), attr=name):
+                found = (self._imports[module].get(owner, ""), name)
+            case _:
+                return None
+        return found if found in self.functions else None
+
+    def _imported(self, module: str, name: str) -> Place:
+        home, _, original = self._imports[module].get(name, "").rpartition(".")
+        return home, original
+
+    def takers(self) -> set[Place]:
+        """All functions that take a connection, themselves or by what they call."""
+        called = {
+            at: [(takes(each), self.called(at, each)) for each in calls(node)] for at, node in self.functions.items()
+        }
+        found = {at for at, each in called.items() if any(itself for itself, _ in each)}
+        while more := {at for at, each in called.items() if at not in found and any(to in found for _, to in each)}:
+            found |= more
+        return found
+
+
+def calls(*nodes: ast.AST) -> Iterator[ast.Call]:
+    return (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+
+
+def takes(call: ast.Call) -> bool:
+    return getattr(call.func, "id", getattr(call.func, "attr", "")) in TAKES
+
+
+def while_held(function: Function) -> list[ast.Call]:
+    """The calls that are made while the function holds a connection."""
+    parameters = (*function.args.args, *function.args.kwonlyargs)
+    if any(each.annotation and GIVEN & set(ast.unparse(each.annotation).split(" | ")) for each in parameters):
+        return list(calls(*function.body))
+    found: list[ast.Call] = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.AsyncWith):
+            taken = [isinstance(each.context_expr, ast.Call) and takes(each.context_expr) for each in node.items]
+            if any(taken):
+                found += calls(*node.items[taken.index(True) + 1 :], *node.body)
+    return found
+
+
+def nested(root: Path) -> list[str]:
+    code = Code(root)
+    takers = code.takers()
+    return [
+        f"{at[0]}.{at[1]}, line {call.lineno}: {ast.unparse(call.func)}"
+        for at, node in code.functions.items()
+        for call in while_held(node)
+        if takes(call) or code.called(at, call) in takers
+    ]
+
+
+def test_nothing_takes_a_second_connection_while_it_holds_one() -> None:
+    assert nested(ROOT) == []
+
+
+def test_a_second_connection_is_found(tmp_path: Path) -> None:
+    (tmp_path / "agentgrid/api").mkdir(parents=True)
+    (tmp_path / "agentgrid/api/routes.py").write_text(
+        "from agentgrid.api import usual\n"
+        "async def route(session: Session, plane: Plane): await usual.steps(plane)\n"
+        "async def apart(plane): await usual.steps(plane)\n"
+        "async def within(plane):\n    async with reading(plane.engine) as session:\n        await usual.steps(plane)\n"
+    )
+    (tmp_path / "agentgrid/api/usual.py").write_text(
+        "async def steps(plane): await _steps(plane)\n"
+        "async def _steps(plane):\n    async with direct(plane.pool) as one, direct(plane.pool) as other: ...\n"
+    )
+    assert [each.partition(":")[0] for each in nested(tmp_path)] == [
+        "agentgrid.api.routes.route, line 2",
+        "agentgrid.api.routes.within, line 6",
+        "agentgrid.api.usual._steps, line 3",
+    ]

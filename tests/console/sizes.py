@@ -1,0 +1,39 @@
+"""The windows that every screen must fit, and what is wrong with one that doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from playwright.async_api import Page, ViewportSize
+
+DEVICES: Mapping[str, ViewportSize] = {
+    "desktop": {"width": 1440, "height": 900},
+    "phone": {"width": 390, "height": 844},
+}
+NARROWEST: ViewportSize = {"width": 360, "height": 740}
+WIDER_THAN_WINDOW = """() => [document.scrollingElement, document.querySelector("main")]
+    .map((each) => each ? each.scrollWidth - each.clientWidth : 0)"""
+LONGER_THAN_WINDOW = "() => document.scrollingElement.scrollHeight - document.scrollingElement.clientHeight"
+"""Each pane scrolls for itself: a page that scrolls too has a second scrollbar."""
+
+
+async def faults_of(page: Page, name: str) -> list[str]:
+    """What runs over the right edge or the lower one, or is empty."""
+    found = []
+    if any(wider := await page.evaluate(WIDER_THAN_WINDOW)):
+        found.append(f"{name} is {max(wider)} px wider than its window")
+    if longer := await page.evaluate(LONGER_THAN_WINDOW):
+        found.append(f"{name} is {longer} px longer than its window")
+    words = await page.get_by_role("main").inner_text()
+    if len(words.split()) < 3:
+        found.append(f"{name} is empty: {words!r}")
+    return found
+
+
+async def faults_at_each_size(page: Page, name: str) -> list[str]:
+    """The faults of the page on a phone, on the narrowest one, and as it is left: on a desktop."""
+    found = []
+    for size in (DEVICES["phone"], NARROWEST, DEVICES["desktop"]):
+        await page.set_viewport_size(size)
+        found += await faults_of(page, f"{name} at {size['width']} px")
+    return found

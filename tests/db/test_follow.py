@@ -1,0 +1,74 @@
+"""A connection that listens, made again for as long as somebody follows."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+
+import asyncpg
+import pytest
+
+from agentgrid.db import follow as following
+from agentgrid.db import migrate
+from agentgrid.db.follow import Line, follow
+from agentgrid.domain import channels
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "FIRST_PAUSE_SECONDS", 0.01)
+
+
+async def test_a_follower_hears_and_goes_on_after_its_connection_was_lost(postgres_dsn: str, quick: None) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    lines: asyncio.Queue[int] = asyncio.Queue()
+    faults: list[bool] = []
+
+    async def session(line: Line) -> None:
+        await line.listen("agentgrid_test_follow", heard.put_nowait)
+        lines.put_nowait(line.connection.get_server_pid())
+        await line.lost.wait()
+
+    task = asyncio.create_task(
+        follow(postgres_dsn, session, name="a-follower", event="not_heard", on_fault=lambda: faults.append(True))
+    )
+    other = await asyncpg.connect(postgres_dsn)
+    try:
+        async with asyncio.timeout(60):
+            first = await lines.get()
+            await other.execute("SELECT pg_notify('agentgrid_test_follow', 'one')")
+            assert await heard.get() == "one"
+            assert faults == []
+            await other.execute("SELECT pg_terminate_backend($1)", first)
+            assert await lines.get() != first
+            await other.execute("SELECT pg_notify('agentgrid_test_follow', 'two')")
+            assert await heard.get() == "two"
+        assert faults == [True]
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        named = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'a-follower'"
+        async with asyncio.timeout(10):
+            while await other.fetchval(named):
+                await asyncio.sleep(0.01)
+        await other.close()
+
+
+async def test_only_the_databases_faults_are_survived(postgres_dsn: str, quick: None) -> None:
+    raised: list[Exception] = [asyncpg.InternalClientError("confused"), ConnectionResetError(), KeyError("a bug")]
+
+    async def session(line: Line) -> None:
+        raise raised.pop(0)
+
+    with pytest.raises(KeyError):
+        await follow(postgres_dsn, session, name="a-follower", event="not_heard")
+    assert raised == []
+
+
+def test_the_databases_functions_notify_the_channels_that_are_followed() -> None:
+    names = {name for name in vars(channels) if name.isupper()}
+    notified = set(re.findall(r"pg_notify\('(\w+)'", (migrate.SQL / "functions.sql").read_text()))
+    assert notified
+    assert notified <= {getattr(channels, name) for name in names}

@@ -1,0 +1,61 @@
+"""What approvals ask, made in the projector of what workers registered and sent: either may be anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentgrid.projector.store import Store, asked
+from agentgrid.projector.store.batch import Batch
+
+TEMPLATE = "Refund {cents} for {order}"
+DEEP = 3_000
+
+
+def opened(**over: Any) -> dict[str, Any]:
+    values = {"kind": "tool", "title": "Refund", "tool": "refund", "tool_version": "v1"}
+    return {**values, "arguments": {"cents": 900, "order": "o-1"}, **over}
+
+
+async def made(store: Store, *rows: dict[str, Any]) -> list[str | None]:
+    async with store.pool.acquire() as connection:
+        known = await asked.templates(Batch(db=connection, namespace="x", items=()), rows)
+    return [asked.of_approval(row, known) for row in rows]
+
+
+async def registered(store: Store, template: str | None = TEMPLATE, schema: str = "{}", version: str = "v1") -> None:
+    await store.pool.execute(
+        "INSERT INTO tool_versions (name, version, title, asks, input_schema) VALUES ('refund', $1, 'Refund', $2, $3)",
+        version,
+        template,
+        schema,
+    )
+
+
+async def test_the_version_that_asked_makes_the_title_and_an_explicit_one_is_its_own(store: Store) -> None:
+    await registered(store)
+    await registered(store, "Pay back {cents}", version="v2")
+    await registered(store, None, version="v3")
+    rows = [opened(tool_version=version) for version in ("v1", "v2", "v3", "unknown", None)]
+    explicit = opened(kind="explicit", title="Send it", tool=None, tool_version=None)
+    assert await made(store, *rows, explicit) == ["Refund 900 for o-1", "Pay back 900", None, None, None, "Send it"]
+
+
+@pytest.mark.parametrize(
+    "over",
+    [{"tool": "refund\x00"}, {"tool": "re\ud800fund"}, {"tool_version": "v1\x00"}, {"arguments": {"cents": 900}}],
+    ids=["NUL", "half a character", "NUL in the version", "argument missing"],
+)
+async def test_what_a_worker_sends_stops_no_batch(store: Store, over: dict[str, Any]) -> None:
+    await registered(store)
+    assert await made(store, opened(**over), opened()) == [None, "Refund 900 for o-1"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ["null", "[1]", '{"properties": {"cents": 7}}', "[" * DEEP + "]" * DEEP, "1" * 5_000, '{"\\u0000": "\\ud800"}'],
+)
+async def test_what_a_worker_registers_stops_no_batch(store: Store, schema: str) -> None:
+    await registered(store, schema=schema)
+    assert await made(store, opened()) == ["Refund 900 for o-1"]
