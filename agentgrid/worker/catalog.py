@@ -34,6 +34,7 @@ def document(grid: Grid, task_queue: str) -> dict[str, Any]:
                 "title": registered.spec.title,
                 "description": registered.description,
                 "tags": list(registered.spec.tags),
+                "subject": registered.spec.subject,
                 "input_schema": registered.input_schema,
                 "output_schema": registered.output_schema,
                 "handlers": registered.handlers.model_dump(mode="json"),
