@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part, read_json, read_text
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import AgentName, suggesting
+from agentgrid.cli.output import indented, put, stderr
 from agentgrid.cli.session import OutputOption, ProfileOption, YesOption, confirm, session
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.text import safe, safe_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -71,8 +76,6 @@ def edit(
         confirm(f"Use this version of {name} for new calls?", yes=yes)
         body = {**_sent(after), "note": note or "", "expected_version": active["version"]}
         answer = client.write("PUT", place, body, doing=f"the version of {name}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, changed)
 
 
@@ -133,7 +136,6 @@ def _read(text: str) -> dict[str, Any]:
 
 def _show_changes(active: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Print on standard error what differs; False if nothing does."""
-    from agentgrid.cli.output import put, stderr
     from agentgrid.domain.agent_versions import differences
 
     found = differences(before, after, active["version"], "new")
@@ -144,12 +146,6 @@ def _show_changes(active: Mapping[str, Any], before: Mapping[str, Any], after: M
 
 def shown(changes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """What differs, by field: a diff of the instructions, and before and after of the others."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli.output import indented
-    from agentgrid.cli.text import safe_lines
-
     parts: list[RenderableType] = []
     for field, change in changes.items():
         parts.append(Text(field.replace("_", " "), style="bold"))
@@ -176,12 +172,6 @@ def _short(value: Any) -> str:
 
 def changed(agent: Mapping[str, Any]) -> RenderableType:
     """An agent after a change of its version."""
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli.output import indented
-    from agentgrid.cli.text import safe
-
     if not agent["changed"]:
         return Text(f"{safe(agent['name'])} already uses {safe(agent['version'])}", style="dim")
     heading = Text(f"{safe(agent['name'])} uses {safe(agent['version'])} for new calls", style="green")

@@ -6,22 +6,27 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import AgentName
+from agentgrid.cli.output import facts, indented
 from agentgrid.cli.policies import (
     ApproverOption,
     ChangesOption,
     Effect,
     ExpiresOption,
     TitleOption,
-    about,
-    effect_text,
     rule_body,
 )
+from agentgrid.cli.rules import about, effect_text
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, YesOption, confirm, session
+from agentgrid.cli.show import show as show_answer
 from agentgrid.cli.switches import put_switch, switch_facts
+from agentgrid.cli.tables import Listing, ago, fixed, ids, text
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,8 +50,6 @@ def policy(
         if effect is Effect.ALLOW:
             confirm(f"Allow {name!r} its calls without approval, where no rule names the tool?", yes=yes)
         answer = client.write("PUT", f"/agents/{part(name)}/policy", body, doing=f"the policy on {name}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, _governance)
 
 
@@ -75,13 +78,6 @@ def enable(
 
 
 def _governance(agent: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.tables import Listing, ago, fixed, ids, text
-    from agentgrid.cli.text import safe
-
     own = next((rule for rule in agent["rules"] if rule["rule_id"] == f"agent:{agent['name']}"), None)
     named = {
         "policy": effect_text(own) if own else None,

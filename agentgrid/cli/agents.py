@@ -6,19 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
-from agentgrid.cli import agent_edit, agent_policies
+from agentgrid.cli import agent_edit, agent_policies, words
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import AgentName, suggesting
+from agentgrid.cli.output import facts, indented
+from agentgrid.cli.rules import effect_text
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session, show_list, show_named
+from agentgrid.cli.show import show as show_answer
 from agentgrid.cli.switches import switch_facts
+from agentgrid.cli.tables import Listing, fixed, text, time
+from agentgrid.cli.text import safe, safe_lines
+from agentgrid.cli.usage import money, used
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, show, edit and govern agents.")
+app = group()
 app.command()(agent_edit.edit)
 app.command()(agent_policies.policy)
 app.command()(agent_policies.disable)
@@ -61,8 +69,6 @@ def use(
         with suggesting(client, "agents", name):
             body = {"version": version, **({} if note is None else {"note": note})}
             answer = client.write("POST", f"/agents/{part(name)}/use", body, doing=f"the version of {name}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, agent_edit.changed)
 
 
@@ -81,10 +87,6 @@ def usage(
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, text
-    from agentgrid.cli.usage import money
-
     return Listing(
         (
             text("AGENT", least=12),
@@ -127,20 +129,10 @@ def _success(agent: Mapping[str, Any]) -> str | None:
 
 
 def _seconds(value: float | None) -> str | None:
-    from agentgrid.cli import words
-
     return None if value is None else words.duration(value)
 
 
 def _summary(agent: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.text import safe
-    from agentgrid.cli.usage import used
-
     active = agent["active"] or {}
     calls, stats = agent["stats"]["calls"], agent["stats"]
     ends = f"{calls['completed']} completed, {calls['failed']} failed, {calls['cancelled']} cancelled"
@@ -181,8 +173,6 @@ def _durations(calls: Mapping[str, Any]) -> str | None:
 
 def budget(limits: Mapping[str, Any]) -> str:
     """The limits of one call, in words."""
-    from agentgrid.cli.usage import money
-
     parts = [money(limits.get("usd"), 0)]
     for name in ("requests", "tool_calls", "tokens", "seconds"):
         if limits.get(name) is not None:
@@ -193,12 +183,6 @@ def budget(limits: Mapping[str, Any]) -> str:
 
 
 def _detail(agent: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli.output import indented
-    from agentgrid.cli.text import safe_lines
-
     active = agent["active"]
     parts: list[RenderableType] = [_summary(agent)]
     if active is not None:
@@ -209,12 +193,6 @@ def _detail(agent: Mapping[str, Any]) -> RenderableType:
 
 
 def _tools(tools: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.policies import effect_text
-    from agentgrid.cli.tables import Listing, fixed, text
-
     return Listing(
         (
             text("TOOL", least=16),
@@ -239,8 +217,6 @@ def _tools(tools: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _versions(agent: Mapping[str, Any]) -> RenderableType:
-    from agentgrid.cli.tables import Listing, fixed, text, time
-
     return Listing(
         (
             fixed("VERSION"),
@@ -265,12 +241,6 @@ def _versions(agent: Mapping[str, Any]) -> RenderableType:
 
 
 def _usage(over: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli.tables import Listing, fixed, time
-    from agentgrid.cli.usage import money, used
-
     rows = Listing(
         (time("FROM"), fixed("REQUESTS", 1), fixed("INPUT", 1), fixed("OUTPUT", 1), fixed("SPEND")),
         (

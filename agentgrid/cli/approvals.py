@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
+from agentgrid.cli import words
+from agentgrid.cli.changed import arguments_of, difference
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
 from agentgrid.cli.identifiers import approval_id_of, run_id_of
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import ApprovalStatus, OutputFormat
+from agentgrid.cli.output import facts, indented, payload, put, stderr
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -22,14 +27,16 @@ from agentgrid.cli.session import (
     confirm,
     session,
 )
+from agentgrid.cli.show import rendered, show_page
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
 SECOND_PERSON = "second_person"
 
-app = group("List, show and decide approvals.")
+app = group()
 
 ApprovalId = Annotated[
     str,
@@ -79,8 +86,6 @@ def list_(
             limit=limit,
             cursor=cursor,
         )
-        from agentgrid.cli.show import show_page
-
         none = (
             "no approvals that you can decide now" if now else "no approvals" if any_status else "no pending approvals"
         )
@@ -92,8 +97,6 @@ def show(approval_id: ApprovalId, profile: ProfileOption = None, output: OutputO
     """Show an approval: its exact arguments, who may decide it, and until when."""
     with session(profile, output) as client:
         answer = client.get(f"/approvals/{part(approval_id_of(client, approval_id))}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, _detail)
 
 
@@ -164,10 +167,6 @@ def _decide(
         doing = f"the decision on approval {approval_id}"
         place = f"/approvals/{part(approval_id_of(client, approval_id, doing=doing))}"
         approval = client.get_before(doing, place).json()
-        from agentgrid.cli.output import put, stderr
-        from agentgrid.cli.show import rendered
-        from agentgrid.cli.show import show as show_answer
-
         # The approval is shown first, on standard error, so that `-o json` still prints only the API's response.
         put(stderr(), rendered(approval, _detail))
         shown = approval["digest"]
@@ -176,8 +175,6 @@ def _decide(
                 f"the digest is now {shown!r}, not {digest!r}: the approval has changed since you saw it. Nothing was sent.",
                 ExitCode.FAILED,
             )
-        from agentgrid.cli.changed import arguments_of
-
         arguments = arguments_of(approval, given=change.given, edit=change.edit, proposed=change.proposed)
         if arguments is not None:
             put(stderr(), _change_of(approval, arguments, "Your change"))
@@ -200,7 +197,6 @@ def _why_not(approval: Mapping[str, Any]) -> str | None:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
     from agentgrid.cli.tables import Listing, ago, fixed, ids, text
 
     return Listing(
@@ -235,13 +231,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _detail(approval: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented, payload
     from agentgrid.cli.tables import Listing, ago, fixed, text
-    from agentgrid.cli.text import safe
 
     heading = Text(safe(approval["title"]), style="bold")
     heading.append("  ").append_text(words.status(approval["status"]))
@@ -318,22 +308,12 @@ def _heading(approval: Mapping[str, Any]) -> str:
 
 
 def _change_of(approval: Mapping[str, Any], arguments: Any, title: str) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli.changed import difference
-    from agentgrid.cli.output import indented, payload
-
     shown = payload(None) if arguments is None else difference(approval, arguments)
     return Group(Text(f"\n{title}", style="bold"), indented(shown))
 
 
 def _why_and_comment(decision: Mapping[str, Any]) -> Text | None:
     """In full: the row has no room for them."""
-    from rich.text import Text
-
-    from agentgrid.cli.text import safe
-
     parts = [Text(f"why: {safe(decision['reason'])}", style="yellow")] if decision["reason"] else []
     if comment := decision.get("comment"):
         parts.append(Text(f"comment: {safe(comment)}"))
@@ -363,10 +343,6 @@ def _started_by(approval: Mapping[str, Any]) -> str:
 
 
 def _decided(verdict: str, approval: Mapping[str, Any]) -> RenderableType:
-    from rich.text import Text
-
-    from agentgrid.cli.text import safe
-
     command = approval["command"]
     done = "✓ approved  " if verdict == "approved" else "✗ rejected  "
     if command.get("kind") == "approval.propose":

@@ -6,12 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
+from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.identifiers import approval_id_of, command_id_of, run_id_of
 from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import facts, indented
+from agentgrid.cli.readable import Readable
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
+from agentgrid.cli.show import details, show_page
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.tables import Listing, fixed, ids, text, time
+from agentgrid.cli.text import safe
 from agentgrid.domain.commands import HANDLING, CommandStatus, Target
 
 if TYPE_CHECKING:
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 
     from agentgrid.cli.client import ApiClient
 
-app = group("See who requested what, and the outcome.")
+app = group()
 
 
 @app.command("list")
@@ -49,8 +58,6 @@ def list_(
             limit=limit,
             cursor=cursor,
         )
-        from agentgrid.cli.show import show_page
-
         show_page(answer, output, _table, empty="no commands")
 
 
@@ -68,8 +75,6 @@ def show(
     """Show one command: who requested what, from where, and the outcome."""
     with session(profile, output) as client:
         answer = client.get(f"/commands/{part(command_id_of(client, command_id))}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, _detail)
 
 
@@ -84,15 +89,10 @@ def unattributed(
     """List decisions, pauses and resumes that took effect but can't be attributed to anybody."""
     with session(profile, output) as client:
         answer = client.get("/commands/unattributed", run=run and run_id_of(client, run), limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
         show_page(answer, output, _acts, empty="no unattributed acts")
 
 
 def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, ids, text, time
-
     return Listing(
         (
             time("WHEN", 2),
@@ -142,8 +142,6 @@ def reads(
             limit=limit,
             cursor=cursor,
         )
-        from agentgrid.cli.show import show_page
-
         show_page(answer, output, _reads, empty="no reads")
 
 
@@ -156,9 +154,6 @@ def _subject(client: ApiClient, given: str) -> str:
 
 
 def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, ids, text, time
-
     return Listing(
         (
             time("WHEN", 1),
@@ -193,9 +188,6 @@ def _outcome(outcome: Mapping[str, Any]) -> str | None:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, ids, text, time
-
     return Listing(
         (
             time("WHEN", 1),
@@ -232,15 +224,6 @@ def _what(command: Mapping[str, Any]) -> str:
 
 
 def _detail(command: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.readable import Readable
-    from agentgrid.cli.show import details
-    from agentgrid.cli.text import safe
-
     heading = Text(safe(_what(command)), style="bold")
     heading.append("  ").append_text(words.status(command["status"]))
     outcome = dict(command["outcome"] or {})

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import MAX_INPUT_BYTES, read_json
+from agentgrid.cli.readable import Difference
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,8 +55,6 @@ def original_of(approval: Mapping[str, Any]) -> Any:
 
 def difference(approval: Mapping[str, Any], arguments: Any) -> RenderableType:
     """What these arguments change, line by line."""
-    from agentgrid.cli.readable import Difference
-
     return Difference((approval.get("payload") or {}).get("value"), arguments)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
 import typer
+from rich.text import Text
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import stderr
 from agentgrid.cli.session import OutputOption, reporting
+from agentgrid.cli.text import safe_lines
 
 if TYPE_CHECKING:
     from agentgrid.errors import RegistrationError
@@ -19,8 +23,6 @@ if TYPE_CHECKING:
 def check(output: OutputOption = OutputFormat.TABLE) -> None:
     """Load this project's grid, report every fault with file and line, or list what it has; then check the example in pyproject.toml. Needs no server."""
     with reporting(output):
-        import asyncio
-
         from agentgrid.cli.example import example_fault
         from agentgrid.cli.project import load_project
 
@@ -59,10 +61,6 @@ def _print_faults(faults: tuple[RegistrationError, ...], output: OutputFormat, *
         found = [{"kind": kind, "file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
         typer.echo(json.dumps({"ok": False, "faults": found}))
         return
-    from rich.text import Text
-
-    from agentgrid.cli.output import stderr
-    from agentgrid.cli.text import safe_lines
 
     console = stderr()
     for fault in faults:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
+import tempfile
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +13,7 @@ import typer
 
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, session
+from agentgrid.cli.text import safe
 
 PAGE_NAME = "console.html"
 """Not deleted, because it is unknown when the browser reads it. Its link works once, for 10 minutes, and the next page replaces it."""
@@ -42,8 +46,6 @@ def console(
         if output is OutputFormat.JSON:
             typer.echo(answer.text)
             return
-        from agentgrid.cli.text import safe
-
         if open_:
             typer.echo("there is no browser to open here; open this link yourself:", err=True)
         typer.echo(safe(made["url"]))
@@ -52,10 +54,6 @@ def console(
 
 def _opened(url: str) -> bool:
     """Open the link through a private file: all users of this machine can read the arguments of a browser's process."""
-    import html
-    import tempfile
-    import webbrowser
-
     from agentgrid.cli.project import home
     from agentgrid.control.private import write_private
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine
@@ -18,7 +19,7 @@ Result = TypeVar("Result")
 
 PROGRESS_EVERY = 100
 
-app = group("Maintain the control-plane database and its logins.")
+app = group()
 
 
 @app.command()
@@ -71,8 +72,6 @@ def _progress() -> Callable[[int], None] | None:
 
 def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
     """Run the work; if the database or Temporal is unreachable or refuses access, end the command with one message."""
-    import asyncio
-
     from temporalio.service import RPCError
 
     from agentgrid.db.session import SESSION_FAULTS

@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.identifiers import command_id_of, run_id_of
 from agentgrid.cli.inputs import part, read_json
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import error_text, indented, payload, stderr
+from agentgrid.cli.run_view import accepted
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, reporting, session
+from agentgrid.cli.show import show
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,9 +79,6 @@ def signal(
         doing = f"the signal of run {run_id}"
         path = f"/runs/{part(run_id_of(client, run_id, doing=doing))}/signal"
         answer = client.write("POST", path, body, doing=doing)
-        from agentgrid.cli.run_view import accepted
-        from agentgrid.cli.show import show
-
         show(answer, output, lambda run: accepted("signal", run))
         if answer.json().get("handler") == "unknown":
             _note("not checked: the handlers of this run's version are unknown. A mistyped signal has no effect.")
@@ -94,8 +97,6 @@ def query(
         body = {"arguments": _values(arguments, input_)}
     with session(profile, output) as client:
         answer = client.ask(f"/runs/{part(run_id_of(client, run_id))}/queries/{part(name)}", body)
-        from agentgrid.cli.show import show
-
         show(answer, output, _result)
 
 
@@ -153,8 +154,6 @@ def _values(arguments: list[str] | None, more: list[str] | None) -> list[Any]:
 
 
 def _shown(answer: Answer, output: OutputFormat, wait: float) -> ExitCode:
-    from agentgrid.cli.show import show
-
     show(answer, output, _update)
     known = answer.json()
     if known["stage"] == "completed":
@@ -168,18 +167,11 @@ def _shown(answer: Answer, output: OutputFormat, wait: float) -> ExitCode:
 
 
 def _result(answer: Mapping[str, Any]) -> RenderableType:
-    from agentgrid.cli.output import payload
-
     return payload(answer["result"])
 
 
 def _update(known: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
     from agentgrid.cli import words
-    from agentgrid.cli.output import error_text, indented, payload
-    from agentgrid.cli.text import safe
 
     heading = Text("update ").append(safe(known["name"] or ""), style="bold").append("  ")
     heading.append_text(words.status(known["stage"])).append(f"  command {safe(known['command_id'])}", style="dim")
@@ -192,9 +184,4 @@ def _update(known: Mapping[str, Any]) -> RenderableType:
 
 
 def _note(words: str) -> None:
-    from rich.text import Text
-
-    from agentgrid.cli.output import stderr
-    from agentgrid.cli.text import safe
-
     stderr().print(Text(safe(words), style="dim"), soft_wrap=True)

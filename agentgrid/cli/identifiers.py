@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from agentgrid.cli import words
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiClient
@@ -95,8 +97,6 @@ def _items(client: ApiClient, path: str, doing: str, **wanted: Any) -> list[Docu
 
 
 def _only(given: str, found: Iterable[Document], field: str, noun: str, about: Callable[[Document], str]) -> str:
-    from agentgrid.cli.text import safe
-
     candidates = list({each[field]: each for each in found}.values())
     if not candidates:
         return given
@@ -112,23 +112,14 @@ def _only(given: str, found: Iterable[Document], field: str, noun: str, about: C
 
 
 def _about_run(run: Document) -> str:
-    from agentgrid.cli import words
-    from agentgrid.cli.text import safe
-
     started = words.ago(run["started_at"] or run["created_at"]).plain
     named = "" if run["workflow_id"] == run["run_id"] else f"  workflow id {safe(run['workflow_id'])}"
     return f"{safe(run['workflow'])}  {safe(run['status'])}  {started}{named}"
 
 
 def _about_approval(approval: Document) -> str:
-    from agentgrid.cli import words
-    from agentgrid.cli.text import safe
-
     return f"{safe(approval['title'])}  {safe(approval['status'])}  {words.ago(approval['opened_at']).plain}"
 
 
 def _about_command(command: Document) -> str:
-    from agentgrid.cli import words
-    from agentgrid.cli.text import safe
-
     return f"{safe(command['kind'])}  {safe(command['principal'])}  {words.ago(command['created_at']).plain}"

@@ -16,7 +16,9 @@ from agentgrid.cli.database import reach_database
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import more, put, stdout
 from agentgrid.cli.session import OutputOption, ReasonOption, reporting
+from agentgrid.cli.tables import Listing, ago, fixed, text
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from agentgrid.db.tables import ApiKey
     from agentgrid.domain.principals import Principal
 
-app = group("Manage API keys. Requires AGENTGRID_DATABASE_URL instead of a key.")
+app = group()
 
 Result = TypeVar("Result")
 
@@ -109,8 +111,6 @@ def list_(
             typer.echo(json.dumps({"items": [_wire(key) for key in found], "next_cursor": None}))
             return
         from agentgrid.cli import words
-        from agentgrid.cli.output import more, put, stdout
-        from agentgrid.cli.tables import Listing, ago, fixed, text
 
         if found:
             made = Listing(

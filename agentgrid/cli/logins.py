@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from agentgrid.cli.database import reach_database
+from agentgrid.cli.database import app, reach_database
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import more, put, stdout
 from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
 
 if TYPE_CHECKING:
@@ -29,15 +31,7 @@ FileOption = Annotated[
 RotateOption = Annotated[bool, typer.Option("--rotate", help="Set a new password if the login exists.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands in the group `db`."""
-    app.command("worker-login")(worker_login)
-    app.command("worker-logins")(worker_logins)
-    app.command("close-worker-login")(close_worker_login)
-    app.command("control-login")(control_login)
-    app.command("move-grid")(move_grid)
-
-
+@app.command("worker-login")
 def worker_login(
     name: Name,
     grid: Annotated[str, typer.Option(help="The grid whose workflows and tools the worker registers; * for any.")],
@@ -67,25 +61,7 @@ def worker_login(
         _hand_over(name, password if given else None, file, output, words)
 
 
-def control_login(
-    name: Name,
-    rotate: RotateOption = False,
-    file: FileOption = None,
-    output: OutputOption = OutputFormat.TABLE,
-) -> None:
-    """Create a database login for the API and the projector. It reads and writes rows but can't change tables or roles."""
-    with reporting(output):
-        password = secrets.token_urlsafe(32)
-
-        async def put(engine: AsyncEngine, caller: Caller) -> bool:
-            from agentgrid.control import logins
-
-            return await logins.put_control(engine, caller, name, password=password, keep=not rotate)
-
-        given = _with_owner(put)
-        _hand_over(name, password if given else None, file, output, f"{name} can be used by the API and the projector")
-
-
+@app.command("worker-logins")
 def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
     """List the workers' logins, with the number of reports refused since the database server last crashed."""
     with reporting(output):
@@ -97,12 +73,9 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
 
         found = _with_owner(read)
         if output is OutputFormat.JSON:
-            from dataclasses import asdict
-
             for each in found:
                 typer.echo(json.dumps(asdict(each), default=str))
             return
-        from agentgrid.cli.output import more, put, stdout
         from agentgrid.cli.tables import Listing, fixed, text, time
 
         if found:
@@ -126,6 +99,7 @@ def _row(login: WorkerLoginStatus) -> tuple[object, ...]:
     return (login.login, login.grid, login.queues, f"{login.rate:g}", *refused, closed)
 
 
+@app.command("close-worker-login")
 def close_worker_login(name: Name, yes: YesOption = False, output: OutputOption = OutputFormat.TABLE) -> None:
     """Close a worker's login and end its sessions. Its past reports are kept."""
     with reporting(output):
@@ -140,6 +114,27 @@ def close_worker_login(name: Name, yes: YesOption = False, output: OutputOption 
         _say(output, {"login": name, "closed": True}, f"{name} is closed")
 
 
+@app.command("control-login")
+def control_login(
+    name: Name,
+    rotate: RotateOption = False,
+    file: FileOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Create a database login for the API and the projector. It reads and writes rows but can't change tables or roles."""
+    with reporting(output):
+        password = secrets.token_urlsafe(32)
+
+        async def put(engine: AsyncEngine, caller: Caller) -> bool:
+            from agentgrid.control import logins
+
+            return await logins.put_control(engine, caller, name, password=password, keep=not rotate)
+
+        given = _with_owner(put)
+        _hand_over(name, password if given else None, file, output, f"{name} can be used by the API and the projector")
+
+
+@app.command("move-grid")
 def move_grid(
     before: Annotated[str, typer.Argument(metavar="FROM", help="The grid that registered the names.")],
     after: Annotated[str, typer.Argument(metavar="TO", help="The grid that receives them.")],

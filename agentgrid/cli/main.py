@@ -10,37 +10,12 @@ from typing import Annotated
 
 import typer
 
-from agentgrid.cli import (
-    agents,
-    approvals,
-    audit,
-    database,
-    handlers,
-    keys,
-    logins,
-    mcp,
-    openapi,
-    policies,
-    principals,
-    proposals,
-    queues,
-    runs,
-    signing_keys,
-    tools,
-    workers,
-    workflows,
-)
-from agentgrid.cli.check import check
-from agentgrid.cli.console import console
-from agentgrid.cli.develop import dev
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
 from agentgrid.cli.groups import group
-from agentgrid.cli.init import init
-from agentgrid.cli.overview import overview
-from agentgrid.cli.processes import api, projector
+from agentgrid.cli.nouns import Root
 from agentgrid.errors import AgentGridError
 
-app = group("A control plane for governed agent work.")
+app = group(cls=Root)
 
 
 def _print_version(wanted: bool) -> None:
@@ -57,35 +32,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
-
-
-app.command()(dev)
-app.add_typer(runs.app, name="run")
-handlers.add_to(runs.app)
-app.add_typer(approvals.app, name="approval")
-app.add_typer(workflows.app, name="workflow")
-app.add_typer(tools.app, name="tool")
-app.add_typer(agents.app, name="agent")
-app.add_typer(policies.app, name="policy")
-app.add_typer(workers.app, name="worker")
-app.add_typer(queues.app, name="queue")
-app.add_typer(audit.app, name="audit")
-app.add_typer(mcp.app, name="mcp")
-app.add_typer(openapi.app, name="openapi")
-app.command()(overview)
-app.command()(console)
-app.command()(check)
-app.command()(init)
-app.command()(api)
-app.command()(projector)
-app.add_typer(database.app, name="db")
-logins.add_to(database.app)
-app.command()(database.rebuild)
-app.add_typer(principals.app, name="principal")
-app.add_typer(proposals.app, name="proposal")
-app.add_typer(signing_keys.app, name="signing-key")
-app.add_typer(keys.app, name="key")
+    """A control plane for governed agent work."""
 
 
 OUTPUT_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import difflib
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import indented, put, stdout
 from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
+from agentgrid.cli.text import safe, safe_json, safe_lines
 
 if TYPE_CHECKING:
     from agentgrid.sources.pins import Pin, Server
 
-app = group("Review the tools of MCP servers, and pin them in the project's folder mcp/.")
+app = group()
 
 ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="The server's name in this project.")]
 
@@ -69,7 +75,6 @@ def list_(output: OutputOption = OutputFormat.TABLE) -> None:
         if output is OutputFormat.JSON:
             typer.echo(json.dumps(rows))
             return
-        from agentgrid.cli.output import stdout
         from agentgrid.cli.tables import Listing, fixed, text
 
         columns = (
@@ -135,8 +140,6 @@ def risk(
 ) -> None:
     """Set the risk of a reviewed tool. Workers use it after a restart."""
     with reporting(output):
-        from dataclasses import replace
-
         from agentgrid.domain.policies import Risk
 
         pin = _read(name)
@@ -181,8 +184,6 @@ def _read(name: str, *, edited: bool = False) -> Pin:
 
 def _listed(server: Server) -> tuple[Mapping[str, Any], ...]:
     """What the server lists now."""
-    import asyncio
-
     from agentgrid.errors import ToolError
     from agentgrid.settings import Settings
 
@@ -220,14 +221,8 @@ def _state(pin: Pin) -> dict[str, Any]:
 def _show(pin: Pin, output: OutputFormat, note: str) -> None:
     """A listing for review. Everything in it but the risk comes from the server."""
     if output is OutputFormat.JSON:
-        from agentgrid.cli.text import safe_json
-
         typer.echo(safe_json(pin.text()), nl=False)
         return
-    from rich.text import Text
-
-    from agentgrid.cli.output import indented, put, stdout
-    from agentgrid.cli.text import safe, safe_lines
 
     count = len(pin.tools)
     console = stdout()
@@ -253,8 +248,6 @@ def _described(tool: Mapping[str, Any]) -> list[str]:
 
 def _compared(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
     """The tools that differ, line by line."""
-    import difflib
-
     from agentgrid.sources import pins
 
     old, new = ({tool["name"]: tool for tool in tools} for tools in (before, after))
@@ -267,6 +260,4 @@ def _compared(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, 
 
 
 def _say(text: str) -> None:
-    from agentgrid.cli.text import safe_lines
-
     typer.echo(safe_lines(text))

@@ -8,8 +8,12 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
+from agentgrid.cli.output import stderr
+from agentgrid.cli.profiles import load_profiles, profiles_file, resolve
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiClient
@@ -35,17 +39,11 @@ def suggesting(client: ApiClient, plural: str, given: str) -> Iterator[None]:
 
 def note_if_mistyped(client: ApiClient, plural: str, given: str | None) -> None:
     """After an empty list: say on standard error which names are like the one that it was limited to."""
-    from rich.text import Text
-
-    from agentgrid.cli.output import stderr
-
     if given is not None and (alike := _alike(client, plural, given)):
         stderr().print(Text(f"no {plural.removesuffix('s')} is called {given!r}{alike}", style="dim"))
 
 
 def _alike(client: ApiClient, plural: str, given: str) -> str:
-    from agentgrid.cli.text import safe
-
     try:
         known = _names(client, plural)
     except CommandFailed:
@@ -86,8 +84,6 @@ def rules(context: typer.Context, incomplete: str) -> list[str]:
 def profiles(incomplete: str) -> list[str]:
     """Complete the name of a profile."""
     try:
-        from agentgrid.cli.profiles import load_profiles, profiles_file
-
         return [name for name in load_profiles(profiles_file()) if name.startswith(incomplete)]
     except Exception:
         return []
@@ -96,7 +92,6 @@ def profiles(incomplete: str) -> list[str]:
 def _completed(context: typer.Context, plural: str, incomplete: str) -> list[str]:
     try:
         from agentgrid.cli.client import ApiClient
-        from agentgrid.cli.profiles import resolve
 
         with ApiClient(resolve(context.params.get("profile"))) as client:
             return [name for name in _names(client, plural) if name.startswith(incomplete)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,9 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import YesOption, confirm, reporting
+from agentgrid.cli.text import safe
 
-app = group("Keep OpenAPI documents in the project's folder openapi/.")
+app = group()
 
 
 @app.command()
@@ -23,8 +25,6 @@ def add(
 ) -> None:
     """Fetch a document and keep a copy: workers never fetch it. Private hosts must be in AGENTGRID_EGRESS_ALLOW."""
     with reporting(OutputFormat.TABLE):
-        import asyncio
-
         from agentgrid.cli.project import find_root
         from agentgrid.errors import ToolError
         from agentgrid.sdk.faults import NAME
@@ -45,8 +45,6 @@ def add(
             confirm(f"{path} is there already, and differs. Replace it?", yes=yes)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-        from agentgrid.cli.text import safe
-
         typer.echo(f"{path}: {len(found)} operations")
         for operation in found:
             typer.echo(f"  {safe(operation.place)}")

@@ -6,17 +6,19 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from agentgrid.cli.client import Answer
 from agentgrid.cli.readable import Readable
 from agentgrid.cli.text import safe, safe_json, safe_lines
 from agentgrid.cli.words import NOTHING
+
+if TYPE_CHECKING:
+    from agentgrid.cli.client import Answer
 
 PIPED_WIDTH = 10_000
 """Output to a file or a pipe is not cut to a terminal's width."""

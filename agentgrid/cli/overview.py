@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from agentgrid.cli import words
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, session
+from agentgrid.cli.show import show
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,18 +38,10 @@ def overview(profile: ProfileOption = None, output: OutputOption = OutputFormat.
     """Show what is running, waiting for approval, failed and completed."""
     with session(profile, output) as client:
         answer = client.get("/overview")
-        from agentgrid.cli.show import show
-
         show(answer, output, _render)
 
 
 def _render(numbers: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    from agentgrid.cli import words
-
     made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     made.add_column(justify="right")
     made.add_column()
@@ -60,8 +58,6 @@ def _render(numbers: Mapping[str, Any]) -> RenderableType:
 
 def _why_stale(numbers: Mapping[str, Any]) -> str:
     """The last reported lag is meaningless once the projector has been silent for longer than that."""
-    from agentgrid.cli import words
-
     freshness = numbers["projection"]
     lag, generated, updated = (
         freshness["lag_seconds"],

@@ -7,11 +7,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
-from agentgrid.cli import names
+from agentgrid.cli import names, words
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import facts, indented
+from agentgrid.cli.rules import about, effect_text, narrowing, weighed
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -22,14 +26,17 @@ from agentgrid.cli.session import (
     confirm,
     reporting,
     session,
+    show_list,
     show_named,
 )
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.tables import Listing, ago, fixed, text, time
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
-app = group("Govern tools and plain activities, by name or by glob.")
+app = group()
 
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="The rule's id.", autocompletion=names.rules)]
 ApproverOption = Annotated[
@@ -70,11 +77,17 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the rules in force."""
-    with session(profile, output) as client:
-        answer = client.get("/policies", tool=tool, agent=agent, limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no rules")
+    show_list(
+        "/policies",
+        _table,
+        empty="no rules",
+        profile=profile,
+        output=output,
+        tool=tool,
+        agent=agent,
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 @app.command()
@@ -111,8 +124,6 @@ def put(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create or replace the rule with this id. Workers receive it within seconds."""
-    from agentgrid.cli.rules import narrowing
-
     with reporting(output):
         body = (
             rule_body(effect, approver, expires, reason, changes, title) | {"tool": tool} | narrowing(kind, agent, when)
@@ -121,8 +132,6 @@ def put(
         if effect is Effect.ALLOW:
             confirm(f"Allow calls of {about(body)} without approval, even destructive ones?", yes=yes)
         answer = client.write("PUT", f"/policies/{part(rule_id)}", body, doing=f"the rule {rule_id}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, _detail)
 
 
@@ -142,8 +151,6 @@ def withdraw(
             confirm(f"{rule_id} sets {rule['effect']} for {about(rule)}. Withdraw it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("DELETE", place, body, doing=f"the withdrawal of the rule {rule_id}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, _detail)
 
 
@@ -166,8 +173,6 @@ def try_rules(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show which rule would apply to a call, and why. Nothing is called."""
-    from agentgrid.cli.rules import weighed
-
     weighed(tool, agent, arguments, kind, profile, output)
 
 
@@ -190,31 +195,11 @@ def rule_body(
     return {"effect": effect.value} | {key: value for key, value in given.items() if value is not None}
 
 
-def effect_text(rule: Mapping[str, Any]) -> Text:
-    """The rule's effect, or that it is withdrawn."""
-    from agentgrid.cli import words
-
-    effect = "withdrawn" if rule.get("withdrawn") else rule["effect"]
-    return words.styled(effect, words.EFFECT_STYLES | {"withdrawn": "dim"})
-
-
-def about(rule: Mapping[str, Any]) -> str:
-    """The calls that the rule is about: the kind, if it names one, the name or glob, the agent and the conditions."""
-    from agentgrid.domain.condition_text import written
-
-    named = f"{rule['kind']} {rule['tool']}" if rule.get("kind") else str(rule["tool"])
-    agent = f" by the agent {rule['agent']}" if rule.get("agent") else ""
-    when = " and ".join(written(condition) for condition in rule.get("when") or ())
-    return f"{named}{agent}{f' when {when}' if when else ''}"
-
-
 def _asks(rule: Mapping[str, Any]) -> bool:
     return bool(rule["effect"] == Effect.REQUIRE_APPROVAL)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli.tables import Listing, ago, fixed, text
-
     return Listing(
         (
             text("RULE", least=24),
@@ -241,14 +226,6 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _detail(rule: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.tables import Listing, fixed, text, time
-    from agentgrid.cli.text import safe
-
     shown = {
         "says": rule["title"] or None,
         "about": about(rule),

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
+from agentgrid.cli import words
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group as make_group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.keys import Kind, RoleName
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import facts, indented
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -24,14 +28,16 @@ from agentgrid.cli.session import (
     show_list,
     show_named,
 )
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.tables import Listing, fixed, text
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
     from agentgrid.cli.client import ApiClient
 
-app = make_group("List, show and change principals.")
+app = make_group()
 
 PrincipalName = Annotated[str, typer.Argument(metavar="PRINCIPAL", help="The principal's name.")]
 
@@ -90,8 +96,6 @@ def put(
             if changes:
                 confirm(f"{name}: {'; '.join(changes)}. Change it?", yes=yes)
         answer = client.write("PUT", place, body, doing=f"the change of the principal {name}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, _detail)
 
 
@@ -125,8 +129,6 @@ def enable(
 
 
 def _post(client: ApiClient, name: str, verb: str, reason: str | None, output: OutputFormat) -> None:
-    from agentgrid.cli.show import show as show_answer
-
     body = {} if reason is None else {"reason": reason}
     answer = client.write("POST", f"/principals/{part(name)}/{verb}", body, doing=f"{verb} of the principal {name}")
     show_answer(answer, output, _detail)
@@ -148,14 +150,10 @@ def _words(names: Sequence[str]) -> str:
 
 
 def _status(principal: Mapping[str, Any]) -> Text:
-    from agentgrid.cli import words
-
     return words.status("disabled" if principal["disabled"] else "enabled")
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli.tables import Listing, fixed, text
-
     return Listing(
         (
             text("PRINCIPAL", least=12),
@@ -173,13 +171,6 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _detail(principal: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.text import safe
-
     heading = Text(safe(principal["name"]), style="bold")
     heading.append("  ").append_text(_status(principal))
     since = principal["disabled_at"]

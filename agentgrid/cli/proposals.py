@@ -20,12 +20,16 @@ from agentgrid.cli.session import (
     YesOption,
     confirm,
     session,
+    show_list,
 )
+from agentgrid.cli.show import details
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.tables import Listing, fixed, ids, text, time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("Confirm or withdraw commands that need two administrators.")
+app = group()
 
 CommandId = Annotated[str, typer.Argument(metavar="COMMAND", help="The proposed command's id.")]
 
@@ -38,11 +42,16 @@ def list_(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the proposals that wait for confirmation."""
-    with session(profile, output) as client:
-        answer = client.get("/commands", status=["proposed"], limit=limit, cursor=cursor)
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no proposals")
+    show_list(
+        "/commands",
+        _table,
+        empty="no proposals",
+        profile=profile,
+        output=output,
+        status=["proposed"],
+        limit=limit,
+        cursor=cursor,
+    )
 
 
 @app.command()
@@ -51,7 +60,6 @@ def show(command_id: CommandId, profile: ProfileOption = None, output: OutputOpt
     with session(profile, output) as client:
         answer = client.get(f"/commands/{part(command_id)}")
         from agentgrid.cli.show import proposal
-        from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, proposal)
 
@@ -77,7 +85,6 @@ def confirm_(
         body = {} if reason is None else {"reason": reason}
         answer = client.write("POST", f"{place}/confirm", body, doing=f"the confirmation of {command_id}")
         from agentgrid.cli.show import proposal
-        from agentgrid.cli.show import show as show_answer
 
         key = answer.json().get("key")
         if key is not None and file is not None:
@@ -105,20 +112,15 @@ def withdraw(
         place = f"/commands/{part(command_id)}/withdraw"
         answer = client.write("POST", place, body, doing=f"the withdrawal of {command_id}")
         from agentgrid.cli.show import proposal
-        from agentgrid.cli.show import show as show_answer
 
         show_answer(answer, output, proposal)
 
 
 def _words(proposal: Mapping[str, Any]) -> str:
-    from agentgrid.cli.show import details
-
     return "; ".join(f"{name} {value}" for name, value in details(proposal).items())
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli.tables import Listing, fixed, ids, text, time
-
     return Listing(
         (
             time("WHEN", 4),

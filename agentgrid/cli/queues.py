@@ -5,30 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.session import OutputOption, ProfileOption, session
+from agentgrid.cli.session import OutputOption, ProfileOption, show_list
+from agentgrid.cli.tables import Listing, fixed, text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List task queues, and whether a worker serves them.")
+app = group()
 
 
 @app.command("list")
 def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """List the task queues in the catalog and of open runs."""
-    with session(profile, output) as client:
-        answer = client.get("/task-queues")
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty="no task queues")
+    show_list("/task-queues", _table, empty="no task queues", profile=profile, output=output)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, text
-
     return Listing(
         (
             text("QUEUE", least=12),

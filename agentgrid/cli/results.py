@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentgrid.cli import words
-from agentgrid.cli.client import Answer, ApiClient
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
@@ -21,6 +20,9 @@ from agentgrid.cli.program import command
 from agentgrid.cli.show import show
 from agentgrid.cli.text import safe
 from agentgrid.cli.watch import exit_code, outcome
+
+if TYPE_CHECKING:
+    from agentgrid.cli.client import Answer, ApiClient
 
 WAIT_SECONDS = 50.0
 """Of one request; the server allows 60, proxies often no more."""

@@ -1,18 +1,39 @@
-"""Conditions of rules, and trying rules on a call: the parts of `agentgrid policy` that not every command needs."""
+"""Rules in words, their conditions, and trying them on a call."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
+from rich.text import Text
+
+from agentgrid.cli import words
 from agentgrid.cli.inputs import read_json
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.policies import about, effect_text
+from agentgrid.cli.output import facts, indented
 from agentgrid.cli.session import reporting, session
-from agentgrid.domain.condition_text import parsed
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.tables import Listing, fixed, text
+from agentgrid.cli.text import safe
+from agentgrid.domain.condition_text import parsed, written
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+def effect_text(rule: Mapping[str, Any]) -> Text:
+    """The rule's effect, or that it is withdrawn."""
+    effect = "withdrawn" if rule.get("withdrawn") else rule["effect"]
+    return words.styled(effect, words.EFFECT_STYLES | {"withdrawn": "dim"})
+
+
+def about(rule: Mapping[str, Any]) -> str:
+    """The calls that the rule is about: the kind, if it names one, the name or glob, the agent and the conditions."""
+    named = f"{rule['kind']} {rule['tool']}" if rule.get("kind") else str(rule["tool"])
+    agent = f" by the agent {rule['agent']}" if rule.get("agent") else ""
+    when = " and ".join(written(condition) for condition in rule.get("when") or ())
+    return f"{named}{agent}{f' when {when}' if when else ''}"
 
 
 def narrowing(kind: str | None, agent: str | None, when: Sequence[str] | None) -> dict[str, Any]:
@@ -31,20 +52,10 @@ def weighed(
             body["arguments"] = read_json(arguments, option="--arguments")
     with session(profile, output) as client:
         answer = client.ask("/policies/test", body)
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, _tested)
 
 
 def _tested(tested: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.tables import Listing, fixed, text
-    from agentgrid.cli.text import safe
-
     heading = Text.assemble(effect_text(tested), f"  by {safe(tested['rule'])}")
     shown = {
         "kill switch": Text(safe(tested["disabled"]), style="red") if tested["disabled"] else None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgrid.cli import names
+from agentgrid.cli import handlers, names
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
 from agentgrid.cli.handlers import RunId
@@ -15,6 +15,8 @@ from agentgrid.cli.identifiers import run_id_of
 from agentgrid.cli.inputs import moment_of, part, read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import note_if_mistyped, suggesting
+from agentgrid.cli.output import stdout
+from agentgrid.cli.run_view import accepted, run_detail, run_table, started
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -26,12 +28,13 @@ from agentgrid.cli.session import (
     confirm,
     session,
 )
+from agentgrid.cli.show import show, show_page
 from agentgrid.domain.runs import RunStatus, WaitingOn
 
 if TYPE_CHECKING:
     from agentgrid.cli.client import Answer
 
-app = group("Start, watch and control runs.")
+app = group()
 
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
 WaitOption = Annotated[
@@ -178,9 +181,6 @@ def list_(
             limit=limit,
             cursor=cursor,
         )
-        from agentgrid.cli.run_view import run_table
-        from agentgrid.cli.show import show_page
-
         show_page(answer, output, run_table, empty="no runs")
         if output is OutputFormat.TABLE and not answer.json()["items"]:
             note_if_mistyped(client, "workflows", workflow)
@@ -193,11 +193,6 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
     with session(profile, output) as client:
         run_id = run_id_of(client, run_id)
         answer = client.get(f"/runs/{part(run_id)}")
-        from agentgrid.cli.deciders import deciders_of
-        from agentgrid.cli.output import stdout
-        from agentgrid.cli.run_view import run_detail
-        from agentgrid.cli.show import show
-
         if output is OutputFormat.JSON:
             show(answer, output, run_detail)
             return
@@ -205,6 +200,8 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
         asked = any(step.get("approval_id") for step in steps)
         decided = client.get(f"/runs/{part(run_id)}/approvals", limit=200).json()["items"] if asked else []
         waiting = answer.json()["approvals"]
+        from agentgrid.cli.deciders import deciders_of
+
         deciders = deciders_of(client.target, run_id, waiting) if waiting else {}
         show(
             answer,
@@ -230,6 +227,7 @@ def result(
     """Print a run's result or error. Exit code 0: completed; 1: any other end; 5: still open."""
     with session(profile, output) as client:
         _check_wait(wait, timeout)
+
         from agentgrid.cli.results import print_result
 
         raise typer.Exit(print_result(client, run_id_of(client, run_id), output, wait=wait, timeout=timeout))
@@ -334,17 +332,10 @@ def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, out
             {name: value for name, value in body.items() if value is not None},
             doing=doing,
         )
-        from agentgrid.cli.run_view import accepted
-        from agentgrid.cli.show import show
-
         show(answer, output, lambda run: accepted(verb, run))
 
 
 def _show_started(answer: Answer, output: OutputFormat, profile: str | None) -> None:
-    from agentgrid.cli.output import stdout
-    from agentgrid.cli.run_view import started
-    from agentgrid.cli.show import show
-
     replayed = answer.headers.get("idempotent-replayed") == "true"
     show(answer, output, lambda run: started(run, replayed=replayed, profile=profile, width=stdout().width))
 
@@ -355,3 +346,6 @@ def _watch(run_id: str, profile: str | None, output: OutputFormat) -> None:
 
         code = watch_run(client.target, run_id_of(client, run_id), output)
     raise typer.Exit(code)
+
+
+handlers.add_to(app)

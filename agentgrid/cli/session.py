@@ -13,12 +13,15 @@ from agentgrid.cli import names
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.profiles import resolve
+from agentgrid.cli.show import show, show_page
 from agentgrid.errors import AgentGridError, InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from agentgrid.cli.client import ApiClient
+
 
 ProfileOption = Annotated[
     str | None,
@@ -63,8 +66,7 @@ def _words(error: AgentGridError) -> str:
 def session(profile: str | None, output: OutputFormat) -> Iterator[ApiClient]:
     """A client for this profile's server."""
     with reporting(output):
-        from agentgrid.cli.client import ApiClient
-        from agentgrid.cli.profiles import resolve
+        from agentgrid.cli.client import ApiClient  # httpx takes 0.1 s to import, which no `--help` needs
 
         with ApiClient(resolve(profile)) as client:
             yield client
@@ -82,8 +84,6 @@ def show_list(
     """Read a page of a list and print it. empty: what to say if there is nothing in it."""
     with session(profile, output) as client:
         answer = client.get(path, **query)
-        from agentgrid.cli.show import show_page
-
         show_page(answer, output, table, empty=empty)
 
 
@@ -101,8 +101,6 @@ def show_named(
     with session(profile, output) as client:
         with names.suggesting(client, plural, name):
             answer = client.get(f"/{plural}/{part(name)}{below}", **query)
-        from agentgrid.cli.show import show
-
         show(answer, output, render)
 
 

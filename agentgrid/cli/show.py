@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentgrid.cli import words
-from agentgrid.cli.client import Answer
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented, more, print_json, put, stdout
 from agentgrid.cli.text import safe
+
+if TYPE_CHECKING:
+    from agentgrid.cli.client import Answer
 
 ACCEPTED = 202
 

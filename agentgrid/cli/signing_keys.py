@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
@@ -21,11 +22,13 @@ from agentgrid.cli.session import (
     session,
     show_list,
 )
+from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.tables import Listing, fixed, time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, retire and revoke the keys that sign decisions.")
+app = group()
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as shown by `signing-key list`.")]
 
@@ -77,15 +80,10 @@ def _end(
         body = {} if reason is None else {"reason": reason}
         place = f"/signing-keys/{part(key_id)}/{verb}"
         answer = client.write("POST", place, body, doing=f"{verb} of the signing key {key_id}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, lambda key: _table([key]))
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, time
-
     return Listing(
         (
             fixed("KEY"),

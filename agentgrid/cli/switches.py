@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from agentgrid.cli import words
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import suggesting
+from agentgrid.cli.show import show as show_answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,15 +31,12 @@ def put_switch(
     body = {} if reason is None else {"reason": reason}
     with suggesting(client, f"{noun}s", name):
         answer = client.write("POST", f"/{noun}s/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")
-    from agentgrid.cli.show import show as show_answer
 
     show_answer(answer, output, show)
 
 
 def switch_facts(switch: Mapping[str, Any]) -> dict[str, Any]:
     """Facts about a kill switch that is on: why, by whom and since when. Empty if it is off."""
-    from agentgrid.cli import words
-
     if not switch["disabled"]:
         return {}
     return {
@@ -50,6 +49,4 @@ def switch_facts(switch: Mapping[str, Any]) -> dict[str, Any]:
 
 def unless_disabled(switch: Mapping[str, Any], text: Text) -> Text:
     """The text, or `disabled` if the kill switch is on."""
-    from agentgrid.cli import words
-
     return words.status("disabled") if switch["disabled"] else text

@@ -6,21 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
-from agentgrid.cli import names
+from agentgrid.cli import names, words
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import suggesting
+from agentgrid.cli.output import facts, indented
 from agentgrid.cli.policies import (
     ApproverOption,
     ChangesOption,
     Effect,
     ExpiresOption,
     TitleOption,
-    effect_text,
     rule_body,
 )
+from agentgrid.cli.rules import effect_text
+from agentgrid.cli.schemas import described
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -33,12 +37,15 @@ from agentgrid.cli.session import (
     show_list,
     show_named,
 )
+from agentgrid.cli.show import show as show_answer
 from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
+from agentgrid.cli.tables import Listing, fixed, text
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, show and govern tools.")
+app = group()
 
 ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.", autocompletion=names.tools)]
 
@@ -83,8 +90,6 @@ def policy(
                 if held.get("risk") == "destructive":
                     confirm(f"{name!r} is destructive. Allow it to be called without approval?", yes=yes)
             answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
-        from agentgrid.cli.show import show as show_answer
-
         show_answer(answer, output, _summary)
 
 
@@ -115,9 +120,6 @@ def enable(
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, text
-
     return Listing(
         (
             text("TOOL", least=24),
@@ -144,13 +146,6 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _summary(tool: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.text import safe
-
     rule = tool["policy"]
     asks = rule["effect"] == Effect.REQUIRE_APPROVAL
     note = [Text(safe(tool["note"]), style="yellow")] if tool.get("note") else []
@@ -184,8 +179,4 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
 
 
 def _detail(tool: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-
-    from agentgrid.cli.schemas import described
-
     return Group(_summary(tool), *described(tool))

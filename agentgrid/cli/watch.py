@@ -20,7 +20,7 @@ from agentgrid.cli.output import error_text, indented, payload, put, stderr, std
 from agentgrid.cli.profiles import Target
 from agentgrid.cli.run_logs import log_line
 from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took, verdict_of
-from agentgrid.cli.text import safe
+from agentgrid.cli.text import safe, safe_json
 
 TICK_SECONDS = 0.5
 LOG_TAIL = 6
@@ -69,8 +69,6 @@ async def _watch_json(target: Target, run_id: str) -> ExitCode:
 
 
 def _print_line(document: str) -> None:
-    from agentgrid.cli.text import safe_json
-
     line = document.strip()
     print(safe_json(line) if sys.stdout.isatty() else line, flush=True)
 

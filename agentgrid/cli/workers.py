@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.session import OutputOption, ProfileOption, session
+from agentgrid.cli.session import OutputOption, ProfileOption, show_list
+from agentgrid.cli.tables import Listing, ago, fixed, text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 NONE = "no workers: one appears here up to ten seconds after it has started"
 
-app = group("Run a worker for this project; or `worker list`: list all workers.", bare=True)
+app = group(bare=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -34,17 +36,10 @@ def worker(
 @app.command("list")
 def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
     """List workers with a recent heartbeat in Temporal."""
-    with session(profile, output) as client:
-        answer = client.get("/workers")
-        from agentgrid.cli.show import show_page
-
-        show_page(answer, output, _table, empty=NONE)
+    show_list("/workers", _table, empty=NONE, profile=profile, output=output)
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, ago, fixed, text
-
     return Listing(
         (
             text("WORKER", least=24),

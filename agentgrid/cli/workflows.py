@@ -6,11 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
-from agentgrid.cli import names
+from agentgrid.cli import names, words
 from agentgrid.cli.groups import group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
+from agentgrid.cli.output import facts, indented
+from agentgrid.cli.schemas import described
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -24,11 +29,13 @@ from agentgrid.cli.session import (
     show_named,
 )
 from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
+from agentgrid.cli.tables import Listing, fixed, text, time
+from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group("List, show, disable and enable workflows.")
+app = group()
 
 WorkflowName = Annotated[
     str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.", autocompletion=names.workflows)
@@ -88,9 +95,6 @@ def enable(
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli import words
-    from agentgrid.cli.tables import Listing, fixed, text
-
     return Listing(
         (
             text("WORKFLOW", least=24),
@@ -119,13 +123,6 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _summary(workflow: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli import words
-    from agentgrid.cli.output import facts, indented
-    from agentgrid.cli.text import safe
-
     stats = workflow["stats"]
     return Group(
         Text(safe(workflow["title"]), style="bold"),
@@ -148,13 +145,6 @@ def _summary(workflow: Mapping[str, Any]) -> RenderableType:
 
 
 def _detail(workflow: Mapping[str, Any]) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agentgrid.cli.output import indented
-    from agentgrid.cli.schemas import described
-    from agentgrid.cli.tables import Listing, fixed, text, time
-
     versions = Listing(
         (fixed("VERSION"), text("BUILD", 2, least=12), time("FIRST SEEN", 1)),
         ((version["version"], version["build"], version["first_seen_at"]) for version in workflow["versions"]),
@@ -170,12 +160,6 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
 
 def _handlers(handlers: Mapping[str, Any] | None) -> Iterator[RenderableType]:
     """The signals, queries and updates, each with its parameters and its docstring's first line."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from agentgrid.cli.output import indented
-    from agentgrid.cli.text import safe
-
     if handlers is None:
         return
     for plural, kind in (("signals", "signal"), ("queries", "query"), ("updates", "update")):

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from typer.core import TyperCommand
+
 from agentgrid.cli.exits import ExitCode
+from agentgrid.cli.nouns import NOUNS, load
 from tests.cli.conftest import FakeServer, Reply
 
 PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
@@ -47,6 +51,12 @@ def test_help_comes_quickly() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=60)
     assert "Commands" in done.stdout
     assert float(done.stderr) < HELP_SECONDS
+
+
+@pytest.mark.parametrize("name", NOUNS)
+def test_the_list_of_commands_says_of_each_what_the_command_itself_says(name: str) -> None:
+    shown = TyperCommand(name, help=NOUNS[name][1])
+    assert load(name).get_short_help_str(200) == shown.get_short_help_str(200)
 
 
 def test_exit_codes_never_change() -> None:
