@@ -48,7 +48,7 @@ researcher = ag.agent(
 )
 
 
-@ag.workflow(title="Account research", tags=("crm", "sales"))
+@ag.workflow(title="Account research", tags=("crm", "sales"), subject="Account {account_id}")
 class AccountResearch:
     """Write a brief about an account into its note."""
 

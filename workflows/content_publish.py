@@ -56,7 +56,7 @@ writer = ag.agent(
 )
 
 
-@ag.workflow(title="Content publish", tags=("content",))
+@ag.workflow(title="Content publish", tags=("content",), subject="{title}")
 class ContentPublish:
     """Publish a page after a review, and take it back if the live page is not what was reviewed."""
 

@@ -53,7 +53,7 @@ class AccountInput(BaseModel):
     grade: Grade
 
 
-@ag.workflow(title="Note a lead on an account", tags=("crm",))
+@ag.workflow(title="Note a lead on an account", tags=("crm",), subject="Lead {lead_id} on account {account_id}")
 class AccountUpdate:
     """Tell the owner of one account about a qualified lead."""
 
@@ -64,7 +64,7 @@ class AccountUpdate:
         return (await update_account(account.account_id, note=note)).id
 
 
-@ag.workflow(title="Lead qualification", tags=("crm", "sales"))
+@ag.workflow(title="Lead qualification", tags=("crm", "sales"), subject="Lead {lead_id}")
 class LeadQualification:
     """Grade a lead by what three sources know, and update the CRM."""
 

@@ -76,7 +76,7 @@ triager = ag.agent(
 )
 
 
-@ag.workflow(title="Support triage", tags=("support",))
+@ag.workflow(title="Support triage", tags=("support",), subject="Ticket {ticket_id}")
 class SupportTriage:
     """Answer one support ticket, with people where money is involved."""
 

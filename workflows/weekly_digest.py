@@ -26,7 +26,7 @@ class DigestResult(BaseModel):
     complete: bool
 
 
-@ag.workflow(title="Weekly digest", tags=("analytics",))
+@ag.workflow(title="Weekly digest", tags=("analytics",), subject="Week {week}")
 class WeeklyDigest:
     """Write the report of one week."""
 

@@ -152,7 +152,7 @@ def _quotes(stored: Event, found: table.Things) -> bool:
         case EventKind.RUN:
             then, row = _then(stored), found.runs[stored.run_id]
             asks = then.get("asked", row.asked) is not None or then.get("current_kind") == StepKind.APPROVAL
-            return asks or row.status_reason is not None
+            return asks or bool(row.subject) or row.status_reason is not None
         case EventKind.COMMAND:
             return found.commands[stored.subject or ""].outcome is not None
         case kind:

@@ -125,7 +125,8 @@ def _next(due: Due, shown: Shown) -> NextDue:
         else f"{V1}/approvals/{quote(due.approval_id, safe='')}"
     )
     at = shown.text(due.asked) or shown.current_step(due.current_kind, due.current_step)
-    return NextDue.model_validate({**vars(due), "current_step": at, "href": href})
+    subject = shown.text(due.subject or None)
+    return NextDue.model_validate({**vars(due), "subject": subject, "current_step": at, "href": href})
 
 
 async def _stale_workers(plane: ControlPlane) -> list[Condition] | None:

@@ -27,7 +27,7 @@ Words = Annotated[
         min_length=1,
         max_length=200,
         description="Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read "
-        "payloads, also in the titles of its open approvals.",
+        "payloads, also in its subject and the titles of its open approvals.",
     ),
 ]
 

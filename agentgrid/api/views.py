@@ -68,6 +68,7 @@ def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
     return {
         "status_reason": shown.text(row["status_reason"]),
         "error_type": class_of(row["error_type"]),
+        "subject": shown.text(row["subject"] or None),
         "current_step": shown.text(row["asked"]) or shown.current_step(row["current_kind"], row["current_step"]),
     }
 

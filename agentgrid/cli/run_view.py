@@ -35,6 +35,7 @@ def run_table(items: Sequence[Document]) -> Listing:
             ids("RUN"),
             text("WORKFLOW", least=18),
             fixed("STATUS"),
+            text("SUBJECT", 2, least=16),
             text("REASON", 2, least=16),
             fixed("STEPS", 3),
             ago("STARTED", 1),
@@ -48,6 +49,7 @@ def run_table(items: Sequence[Document]) -> Listing:
                 run["run_id"],
                 run["workflow"],
                 words.run_status(run),
+                run["subject"],
                 _reason(run),
                 f"{run['steps_done']}/{run['step_count']}",
                 run["started_at"] or run["created_at"],
@@ -90,6 +92,7 @@ def run_detail(
                 {
                     "run": run["run_id"],
                     "workflow id": _own_workflow_id(run),
+                    "subject": run["subject"],
                     "next": None if closed else _next(run),
                     "reason": run["status_reason"] or run["error_type"],
                     "unattributed": _unattributed(run),

@@ -154,7 +154,7 @@ def list_(
         typer.Option(
             "--search",
             "-q",
-            help="Words in workflow, reference, note, workflow id or what its approvals ask; or the beginning or end of a run id.",
+            help="Words in workflow, reference, note, workflow id, subject or what its approvals ask; or the beginning or end of a run id.",
         ),
     ] = None,
     limit: LimitOption = 50,

@@ -22,6 +22,7 @@ from agentgrid.db.pool import direct
 from agentgrid.db.rows import loaded
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command, Run
+from agentgrid.domain import asks
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Permission
@@ -212,6 +213,7 @@ def _queued(
     issuers: frozenset[str],
 ) -> Run:
     run_id = command.run_id or ""
+    stored = payloads.store_value(request.input)
     return loaded(
         Run,
         {
@@ -233,7 +235,8 @@ def _queued(
             "tools": [],
             "priority": request.priority,
             "note": request.note,
-            "input": payloads.store_value(request.input),
+            "input": stored,
+            "subject": None if offer.subject is None else asks.subject(offer.subject, stored, offer.schema) or "",
             "created_at": command.created_at,
             "start_at": request.start_at,
             "step_count": 0,

@@ -44,6 +44,7 @@ class Due:
     workflow: str
     workflow_title: str | None
     reference: str | None
+    subject: str | None
     current_step: str | None
     current_kind: str | None
     asked: str | None
@@ -125,6 +126,7 @@ def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None, asked: A
         R.run_id,
         R.workflow,
         R.reference,
+        R.subject,
         R.current_step,
         R.current_kind,
         (R.asked if asked is None else asked).label("asked"),

@@ -57,7 +57,7 @@ class RunFilter:
     """Only runs that took, or have taken so far, longer than this."""
     q: str | None = None
     titles: bool = False
-    """Search the titles of open approvals too, which quote payloads. Only together with `q`."""
+    """Search subjects and the titles of open approvals too, which quote payloads. Only together with `q`."""
 
 
 _ORDERED = frozenset(

@@ -4,8 +4,7 @@
 indexed by its trigrams, so words are found at any place. A run id is found by its beginning or its end: its thirty-odd trigrams,
 random ones, would cost more to keep than all the rest of a run's indexes.
 
-Titles of approvals quote payloads, so they are not among the words. A waiting run is found by those of its open approvals, for callers who may read
-them.
+A run's subject and the titles of its open approvals quote payloads, so they are not among the words, and find runs for callers who may read them.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ def like(words: str) -> str:
 
 
 def matches(run: Any, q: str, *, titles: bool = False) -> Any:
-    """This run, or each of a few, is found by `q`. titles: look at those of its open approvals too, which quote payloads."""
+    """This run, or each of a few, is found by `q`. titles: look at its subject and the titles of its open approvals too."""
     words = func.agentgrid_words(run.run_id, run.workflow_id, run.workflow, run.reference, run.note)
     ways = [words.like(_anywhere(q)), run.run_id.like(_first(q)), func.reverse(run.run_id).like(_first(q[::-1]))]
     if titles:
         asks = exists(select(A.run_id).where(A.run_id == run.run_id, *_OPEN, func.lower(A.asked).like(_anywhere(q))))
-        ways.append(run.asked.is_not(None) & asks)
+        ways += [func.lower(run.subject).like(_anywhere(q)), run.asked.is_not(None) & asks]
     return or_(*ways)
 
 
@@ -48,6 +47,7 @@ def found(q: str, *, titles: bool = False) -> Any:
         select(W.run_id).where(func.reverse(W.run_id).like(_first(q[::-1]))),
     ]
     if titles:
+        ways.append(select(W.run_id).where(W.subject.is_not(None), *_holds(func.lower(W.subject), q)))
         ways.append(select(A.run_id).where(*asking(A, q), *_OPEN))
     return union_all(*ways)
 

@@ -19,7 +19,7 @@ from agentgrid.domain.switches import SwitchKind
 
 _OFFER = """
     SELECT clock_timestamp() AS now, e.command_id IS NOT NULL AS asked_before, w.version, w.title, w.task_queue,
-        coalesce(v.input_schema, '{}') AS schema, s.disabled, s.reason
+        coalesce(v.input_schema, '{}') AS schema, v.subject, s.disabled, s.reason
     FROM (SELECT 1) AS once
     LEFT JOIN workflows w ON w.name = $1
     LEFT JOIN workflow_versions v ON v.name = w.name AND v.version = w.version
@@ -42,9 +42,9 @@ _RECORD = """
         RETURNING command_id, created_at
     ), run AS (
         INSERT INTO runs (command_id, status, created_at, updated_at, run_id, namespace, workflow_id, workflow, version, task_queue, initiator,
-            issuers, trigger, root_run_id, reference, tags, priority, note, input, start_at)
+            issuers, trigger, root_run_id, reference, tags, priority, note, input, start_at, subject)
         SELECT command_id, $16, created_at, created_at, $6, $17, $18, $7, $19, $20, $4, $21::text[], $22, $23, $24, $25::text[], $26::integer,
-            $12, $27::json, $28::timestamptz FROM command
+            $12, $27::json, $28::timestamptz, $33 FROM command
         RETURNING run_id
     ), locked AS MATERIALIZED (
         SELECT run.run_id FROM run CROSS JOIN locks WHERE locks.name = $29 FOR UPDATE OF locks
@@ -70,6 +70,8 @@ class Offer:
     task_queue: str
     schema: Any
     """That version's input schema, as its worker registered it."""
+    subject: str | None
+    """That version's template of what a run is about."""
     switch: Switch | None
 
 
@@ -85,6 +87,7 @@ async def offer(connection: Connection, workflow: str, *, principal: str, route:
         title=row["title"] or workflow,
         task_queue=row["task_queue"] or "",
         schema=row["schema"],
+        subject=row["subject"],
         switch=None if row["disabled"] is None else loaded(Switch, switch),
     )
 
@@ -131,5 +134,6 @@ async def record(
         "run",
         event,
         command.session_id,
+        run.subject,
     )
     return recorded_at

@@ -1,4 +1,4 @@
-"""The title of a tool's approval, made from the tool's own template and the arguments of the call. Pure.
+"""The title of a tool's approval, made from the tool's own template and the arguments of the call; likewise a run's subject. Pure.
 
 A template is a text with the names of arguments in braces: `Refund {amount_cents} on ticket {ticket_id}`. Nothing else has a meaning in it: no
 attributes, indexes, conversions or format specifications, because the values come from models and the template from a worker. `{{` and `}}`
@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from agentgrid.domain import moments
-from agentgrid.domain.shapes import MAX_SMALL_NUMBER, cut
+from agentgrid.domain.shapes import MAX_SMALL_NUMBER, arguments_of, cut
 
 MAX_TEMPLATE = 200
 MAX_VALUE = 60
@@ -44,8 +44,8 @@ class _Invalid(ValueError):
     pass
 
 
-def fault(template: str, names: frozenset[str]) -> str | None:
-    """Why this is no template for a tool with these arguments, or None."""
+def fault(template: str, names: frozenset[str], *, of: str = "the arguments") -> str | None:
+    """Why this is no template for these names, or None. of: what has the names."""
     if not template.strip() or len(template) > MAX_TEMPLATE:
         return f"a template has between 1 and {MAX_TEMPLATE} characters"
     try:
@@ -53,7 +53,7 @@ def fault(template: str, names: frozenset[str]) -> str | None:
     except _Invalid as error:
         return str(error)
     if unknown := sorted(set(used) - names):
-        return f"it names {', '.join(unknown)}, but the arguments are {', '.join(sorted(names)) or 'none'}"
+        return f"it names {', '.join(unknown)}, but {of} are {', '.join(sorted(names)) or 'none'}"
     return None
 
 
@@ -72,6 +72,11 @@ def title(template: str, arguments: dict[str, Any], schema: Any) -> str | None:
     except (_Invalid, KeyError):
         return None
     return cut("".join(found).strip(), MAX_TITLE) or None
+
+
+def subject(template: str, stored: Any, schema: Any) -> str | None:
+    """What a run is about: the template of its workflow with fields of its stored input in it; None if it can't be filled."""
+    return title(template, arguments_of(stored) or {}, schema)
 
 
 def several(first: str, count: int) -> str:

@@ -59,7 +59,8 @@ def workflow_faults(
                 f"workflow {name!r} is already registered at {other.file}:{other.line}", file=file, line=line
             )
         seen[str(name)] = registered
-        for message in (*_boundary_faults(registered), *handlers.faults_of(registered.handlers)):
+        found = (*_boundary_faults(registered), *_subject_faults(registered), *handlers.faults_of(registered.handlers))
+        for message in found:
             yield RegistrationError(f"workflow {name!r}: {message}", file=file, line=line)
         try:
             sandbox.build(registered.cls, shared_modules=shared_modules)
@@ -88,6 +89,21 @@ def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
             yield GIVEN_AWAY.format(parameter.name)
     yield from map(GIVEN_AWAY.format, secret_defaults(registered.input_schema))
     yield from _schema_faults("input", registered.input_schema)
+
+
+def _subject_faults(registered: RegisteredWorkflow) -> Iterator[str]:
+    subject = registered.spec.subject
+    if subject is None:
+        return
+    if not isinstance(subject, str):
+        yield f"subject is {subject!r}; it must be a text such as 'Ticket {{ticket_id}}'"
+    elif (why := asks.fault(subject, _names_in(registered.input_schema), of="the fields of its input")) is not None:
+        yield f"subject: {why}"
+
+
+def _names_in(schema: dict[str, Any]) -> frozenset[str]:
+    """The names of the fields of a JSON object, as its schema has them."""
+    return frozenset(schema.get("properties", {}))
 
 
 def _schema_faults(which: str, schema: dict[str, Any]) -> Iterator[str]:
@@ -158,7 +174,7 @@ def _letter_faults(tool: Tool[..., Any]) -> Iterator[str]:
         yield f"asks is {tool.asks!r}; it must be a text such as 'Refund {{amount_cents}} on ticket {{ticket_id}}'"
         return
     try:
-        names = frozenset(tool.signature.input_schema.get("properties", {}))
+        names = _names_in(tool.signature.input_schema)
     except Exception:
         return  # Reported with the other faults of the signature.
     if (why := asks.fault(tool.asks, names)) is not None:

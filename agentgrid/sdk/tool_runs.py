@@ -34,7 +34,7 @@ def tool_runs(tools: Sequence[Tool[..., Any]]) -> tuple[RegisteredWorkflow, ...]
 
 
 def _registered(tool: Tool[..., Any]) -> RegisteredWorkflow:
-    spec = WorkflowSpec(name=tool.activity_type, title=tool.title, tags=tool.tags)
+    spec = WorkflowSpec(name=tool.activity_type, title=tool.title, tags=tool.tags, subject=tool.asks)
     # The SDK requires that each class has a `run` of its own, and compares names to find out.
     attributes = {"run": ToolRun.run, "tool": tool, "__doc__": tool.description, "__module__": __name__, SPEC: spec}
     cls = temporal.defn(name=spec.name, sandboxed=False)(type(ToolRun.__name__, (ToolRun,), attributes))

@@ -25,6 +25,8 @@ class WorkflowSpec:
     name: str
     title: str
     tags: tuple[str, ...] = ()
+    subject: str | None = None
+    """The template of what a run is about: `domain.asks`."""
 
 
 def snake_case(name: str) -> str:
@@ -39,14 +41,17 @@ def _place(cls: type[Any]) -> dict[str, Any]:
         return {}
 
 
-def workflow(*, title: str, name: str | None = None, tags: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
+def workflow(
+    *, title: str, name: str | None = None, tags: tuple[str, ...] = (), subject: str | None = None
+) -> Callable[[type[T]], type[T]]:
     """Register a class with `@workflow.run` as a workflow; wraps `temporalio.workflow.defn`.
 
-    name: the Temporal workflow type and the name in every URL; defaults to the class's name in snake_case.
+    name: the Temporal workflow type and the name in every URL; defaults to the class's name in snake_case. subject: what a run is about, with names
+    of fields of its input in braces, as in `Ticket {ticket_id}`. Lists show it to those who may read payloads, and find runs by it.
     """
 
     def register(cls: type[T]) -> type[T]:
-        spec = WorkflowSpec(name=name or snake_case(cls.__name__), title=title, tags=tuple(tags))
+        spec = WorkflowSpec(name=name or snake_case(cls.__name__), title=title, tags=tuple(tags), subject=subject)
         try:
             defined = temporal.defn(name=spec.name)(cls)
         except (TypeError, ValueError) as error:

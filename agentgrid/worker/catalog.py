@@ -35,6 +35,7 @@ class WorkflowEntry(TypedDict):
     title: str
     description: str
     tags: list[str]
+    subject: str | None
     input_schema: JsonSchema
     output_schema: JsonSchema
     handlers: dict[str, Any]
@@ -105,6 +106,7 @@ def _workflow(registered: RegisteredWorkflow) -> WorkflowEntry:
         "title": registered.spec.title,
         "description": registered.description,
         "tags": list(registered.spec.tags),
+        "subject": registered.spec.subject,
         "input_schema": registered.input_schema,
         "output_schema": registered.output_schema,
         "handlers": registered.handlers.model_dump(mode="json"),

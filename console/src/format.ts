@@ -106,6 +106,9 @@ export const words = (name: string) => name.replace(/[_-]+/g, " ").replace(/^./,
 /** The title of a run's or an approval's workflow; of one that is not registered, its name in words. */
 export const flowTitle = (of: { workflow: string; workflow_title: string | null }) =>
   of.workflow_title ?? words(of.workflow);
+/** What tells a run from others of its workflow: what it is about, and its reference if that says more. */
+export const aboutOf = ({ subject, reference }: { subject: string | null; reference: string | null }) =>
+  subject && reference && !subject.includes(reference) ? `${subject} · ${reference}` : (subject ?? reference ?? "");
 export const agentTitle = (of: { agent: string | null; agent_title: string | null }) =>
   of.agent_title ?? words(of.agent ?? "");
 /** A text of the API as the beginning of a sentence, without its full stop. */

@@ -1,4 +1,4 @@
-"""What a run's open approvals ask, wherever runs are shown or searched: for those who may read payloads, and for nobody else."""
+"""What a run is about and what its open approvals ask, wherever runs are shown or searched: for those who may read payloads alone."""
 
 from __future__ import annotations
 
@@ -165,3 +165,51 @@ async def test_an_event_shows_what_the_run_asked_when_it_was_written(api: Api, u
     said = [[event["data"]["current_step"] for event in heard.of("run")] for heard in (whole, plain)]
     assert said == [["Refund T-1", "Post reply"], [PLAIN, "Post reply"]]
     assert "T-1" not in "".join(event.data for event in plain.events)
+
+
+ABOUT = "Ticket T-90210 of “a customer”"
+
+
+async def test_what_a_run_is_about_is_shown_and_found_by_those_who_may_read_it_also_when_it_has_ended(api: Api, as_):
+    run = factories.run(
+        workflow="about", status="completed", subject=ABOUT, reference="R-1", closed_at=datetime.now(UTC)
+    )
+    unfilled = factories.run(workflow="about", status="completed", subject="", closed_at=datetime.now(UTC))
+    await factories.insert(api.plane.engine, run, unfilled)
+    for who, subject in (*((who, ABOUT) for who in READERS), *((who, None) for who in BLIND)):
+        listed = (await as_(who).get(f"{V1}/runs", params={"workflow": "about"})).json()["items"]
+        assert [each["subject"] for each in listed] == [None, subject], who
+        assert (await as_(who).get(f"{V1}/runs/{run.run_id}")).json()["subject"] == subject
+        for words in ("t-90210", "a customer"):
+            found = [
+                (await as_(who).get(f"{V1}{path}", params={"q": words})).json()["items"]
+                for path in ("/runs", "/search")
+            ]
+            assert [len(each) for each in found] == ([1, 1] if subject else [0, 0]), who
+            assert not subject or found[1][0]["detail"] == ABOUT
+        hits = (await as_(who).get(f"{V1}/search", params={"q": "R-1"})).json()["items"]
+        assert [hit["detail"] for hit in hits if hit["id"] == run.run_id] == [subject or "R-1"]
+
+
+async def test_a_queued_run_says_what_it_is_about_at_once(api: Api, as_):
+    schema = {
+        "type": "object",
+        "properties": {
+            "ticket": {"type": "string"},
+            "cents": {"type": "integer", "x-unit": "cents", "x-currency": "USD"},
+        },
+        "required": ["ticket"],
+    }
+    flow, version = factories.workflow("has_subject", schema)
+    version.subject = "Ticket {ticket}, {cents}"
+    await factories.insert(api.plane.engine, flow, version)
+    for given, subject in (({"ticket": "T-5", "cents": 4800}, "Ticket T-5, 48.00 USD"), ({"ticket": "T-6"}, None)):
+        body = {"input": given, "start_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+        started = await as_("operator").post(f"{V1}/workflows/has_subject/runs", json=body)
+        assert (started.status_code, started.json()["subject"]) == (201, subject), started.text
+        seen = (await as_("viewer").get(f"{V1}/runs/{started.json()['run_id']}")).json()
+        assert (seen["status"], seen["subject"]) == ("queued", None)
+        for who, expected in (("operator", subject), ("viewer", None)):
+            due = (await as_(who).get(f"{V1}/overview")).json()["next"]
+            assert [each["subject"] for each in due if each["run_id"] == seen["run_id"]] == [expected]
+        await as_("operator").post(f"{V1}/runs/{seen['run_id']}/terminate", json={})

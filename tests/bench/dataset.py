@@ -43,7 +43,7 @@ FROM (
 ROWS = (
     """
     INSERT INTO runs (run_id, namespace, workflow_id, first_execution_id, execution_id, workflow, version, build, task_queue, status,
-        waiting_on, status_reason, temporal_status, governed, initiator, trigger, parent_run_id, root_run_id, reference, tags, tools, note, input,
+        waiting_on, status_reason, temporal_status, governed, initiator, trigger, parent_run_id, root_run_id, reference, tags, tools, note, subject, input,
         result, error, created_at, started_at, closed_at, current_step, asked, step_count, steps_done, steps_failed, approvals_pending, updated_at)
     SELECT m.run_id, 'default', CASE WHEN m.trigger = 'external' THEN 'orders/' || m.i ELSE m.run_id END, m.execution_id, m.execution_id,
         m.workflow, 'a1b2c3d4', 'bench.a1b2c3d4', 'queue-' || right(m.workflow, 1), m.status, m.waiting_on,
@@ -58,6 +58,7 @@ ROWS = (
             || CASE WHEN m.i % 1000 = 0 THEN ARRAY['purge_account'] ELSE '{}' END,
         CASE WHEN m.dice < 0.2 THEN 'Asked for by ' || m.initiator || ' after the call about case ' || (m.i * 31 % 65521)
             || CASE WHEN m.age > 20 * 86400 THEN '; migrated from the former system' ELSE '' END END,
+        CASE WHEN m.dice < 0.6 THEN 'Ticket T-' || m.i END,
         json_build_object('size', 240, 'value', json_build_object('ticket_id', 'T-' || m.i, 'body', repeat('please look into this. ', 10))),
         CASE WHEN m.status = 'completed' THEN json_build_object('size', 90, 'value', json_build_object('answer', repeat('done. ', 12))) END,
         CASE WHEN m.status = 'failed' THEN json_build_object('type', 'Upstream', 'message', 'the mail service answered 503') END,

@@ -36,6 +36,7 @@ DETAIL = {
     "last_control": None,
     "initiator": "operator",
     "reference": None,
+    "subject": None,
     "tags": [],
     "note": None,
     "version": "v1",

@@ -22,6 +22,7 @@ def printed(steps: Sequence[dict[str, Any]], **changed: Any) -> str:
         "last_control": None,
         "initiator": "operator",
         "reference": None,
+        "subject": None,
         "tags": [],
         "note": None,
         "version": "v1",
@@ -50,3 +51,8 @@ def test_a_failed_run_has_its_error_apart_only_if_that_says_more_than_its_reason
     more = REFUSED | {"cause": {"type": "KeyError", "message": "'A-1'", "cause": None}}
     assert "Error\n" in printed(failed, error=WRAPPED | {"cause": more}, status_reason=reason)
     assert "Error\n" in printed([], error=WRAPPED, status_reason="refuse: ToolError: the des")  # cut
+
+
+def test_a_run_says_what_it_is_about() -> None:
+    assert "subject     Ticket T-7" in printed([], subject="Ticket T-7")
+    assert "subject" not in printed([])

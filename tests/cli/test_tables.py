@@ -33,6 +33,7 @@ def run(number: int, **over: Any) -> dict[str, Any]:
         "status_reason": None,
         "error_type": None,
         "current_step": None,
+        "subject": None,
         "created_at": started,
         "started_at": started,
         "closed_at": None,

@@ -13,13 +13,17 @@ DEVICES: Mapping[str, ViewportSize] = {
 NARROWEST: ViewportSize = {"width": 360, "height": 740}
 WIDER_THAN_WINDOW = """() => [document.scrollingElement, document.querySelector("main")]
     .map((each) => each ? each.scrollWidth - each.clientWidth : 0)"""
+LONGER_THAN_WINDOW = "() => document.scrollingElement.scrollHeight - document.scrollingElement.clientHeight"
+"""Each pane scrolls for itself: a page that scrolls too has a second scrollbar."""
 
 
 async def faults_of(page: Page, name: str) -> list[str]:
-    """What runs over the right edge, or is empty."""
+    """What runs over the right edge or the lower one, or is empty."""
     found = []
     if any(wider := await page.evaluate(WIDER_THAN_WINDOW)):
         found.append(f"{name} is {max(wider)} px wider than its window")
+    if longer := await page.evaluate(LONGER_THAN_WINDOW):
+        found.append(f"{name} is {longer} px longer than its window")
     words = await page.get_by_role("main").inner_text()
     if len(words.split()) < 3:
         found.append(f"{name} is empty: {words!r}")

@@ -24,6 +24,8 @@ from tests.console.stack import Stack
 TOOL = "fetch_lead"
 LEAD = {"lead_id": "L-201"}
 HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script> \u202egnp.exe [x](javascript:alert(1))"
+SEEN = HOSTILE.replace("\u202e", "U+202E")
+"""As a page shows it: what can't be seen is named."""
 
 
 @pytest.fixture
@@ -176,7 +178,7 @@ async def test_an_agents_instructions_are_edited_as_a_new_version_and_no_other_e
         await expect(versions).to_contain_text("in use")
         diff = page.get_by_role("listitem")
         await expect(diff.filter(has_text="removed: Faster.")).to_have_count(1)
-        await expect(diff.filter(has_text=f"added: {HOSTILE}")).to_have_count(1)
+        await expect(diff.filter(has_text=f"added: {SEEN}")).to_have_count(1)
         await expect(page.locator("img")).to_have_count(0)
         assert "owned" not in await page.title()
     finally:
@@ -211,7 +213,7 @@ async def test_a_held_mcp_server_says_what_changed_in_words_that_do_nothing_and_
     await expect(page).to_have_url(re.compile("target=backoffice(/|%2F)desk(/|%2F)feeds"))
     panel = page.get_by_role("complementary", name="feeds")
     await expect(panel.get_by_text("agentgrid mcp accept feeds")).to_be_visible()
-    await expect(panel.get_by_role("listitem").filter(has_text=f'added: "{HOSTILE}"')).to_be_visible()
+    await expect(panel.get_by_role("listitem").filter(has_text=f'added: "{SEEN}"')).to_be_visible()
     await panel.get_by_role("link", name="Fetch lead").click()
     await expect(page).to_have_url(re.compile(f"/tools/{TOOL}"))
     await expect(page.get_by_role("complementary").get_by_role("status")).to_contain_text("Held")

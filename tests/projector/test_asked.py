@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentgrid.projector.store import Store, asked
+from agentgrid.projector.store import Store, asked, subjects
 from agentgrid.projector.store.batch import Batch
 
 TEMPLATE = "Refund {cents} for {order}"
@@ -59,3 +59,45 @@ async def test_what_a_worker_sends_stops_no_batch(store: Store, over: dict[str, 
 async def test_what_a_worker_registers_stops_no_batch(store: Store, schema: str) -> None:
     await registered(store, schema=schema)
     assert await made(store, opened()) == ["Refund 900 for o-1"]
+
+
+async def about(store: Store, template: str | None, given: str | None, schema: str = "{}") -> str | None:
+    """The subject that a run of this input gets."""
+    async with store.pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "INSERT INTO workflow_versions (name, version, input_schema, build, subject) VALUES ('w', 'v1', $1, 'b', $2)",
+            schema,
+            template,
+        )
+        await connection.execute(
+            "INSERT INTO runs (run_id, namespace, workflow_id, workflow, version, task_queue, status, input, subject) "
+            "VALUES ('r', 'n', 'r', 'w', 'v1', 'q', 'running', $1, 'of an earlier version')",
+            given,
+        )
+        await subjects.write(Batch(db=connection, namespace="x", items=()), ["r"])
+        found = await connection.fetchrow(
+            "SELECT r.subject, s.subject AS searched FROM runs AS r JOIN run_search AS s USING (run_id)"
+        )
+    assert found is not None
+    assert found["searched"] == (found["subject"] or None)
+    return found["subject"]
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "expected"),
+    [
+        ("Ticket {id}", '{"size": 9, "value": {"id": "T-1"}}', "Ticket T-1"),
+        ("Ticket {id}", '{"size": 9, "value": {"id": "T-1\\u0000 \\ud800"}}', "Ticket T-1"),
+        ("Ticket {id}", '{"size": 9, "value": {"other": 1}}', ""),
+        ("Ticket {id}", '{"size": 99999, "preview": "{"}', ""),
+        ("Ticket {id}", '{"size": 9, "values": [{"id": "T-1"}, 2]}', ""),
+        ("Ticket {id", '{"size": 9, "value": {"id": "T-1"}}', ""),
+        ("Nightly", '{"size": 9, "value": {}}', "Nightly"),
+        ("Ticket {id}", None, ""),
+        (None, '{"size": 9, "value": {"id": "T-1"}}', None),
+    ],
+)
+async def test_a_subject_is_the_template_of_the_version_with_fields_of_the_input(
+    store: Store, template: str | None, given: str | None, expected: str | None
+) -> None:
+    assert await about(store, template, given) == expected

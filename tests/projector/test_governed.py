@@ -134,9 +134,16 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
         "Refund {cents} for {order}",
         json.dumps({"properties": {"cents": {"x-unit": "cents", "x-currency": "USD"}}}),
     )
+    (flow,) = [each for each in Grid("gated", gated).workflows if each.spec.name == "gated"]
+    await store.pool.execute(
+        "INSERT INTO workflow_versions (name, version, input_schema, build, subject) VALUES ('gated', $1, '{}', $2, 'A case')",
+        flow.version,
+        Grid("gated", gated).digest,
+    )
     run_id, command_id, handle = await begin(store, signer, client, queue, "refund")
     run = await tables.run_in(handle.id, "waiting")
     assert (run["run_id"], run["waiting_on"], run["approvals_pending"]) == (run_id, "approval", 1)
+    assert (run["version"], run["subject"]) == (flow.version, "A case")
     assert (run["current_step"], run["asked"]) == ("Refund an order", "Refund 9.00 USD for order")
     assert (run["initiator"], run["trigger"], run["reference"], run["tags"]) == ("operator", "api", "T-1", ["a", "b"])
     assert run["governed"] is True
@@ -149,6 +156,8 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
     assert settled["status"] == "applied"
     assert settled["outcome"] == {"execution_id": run["execution_id"]}
 
+    # As if an earlier version had begun it.
+    await store.pool.execute("UPDATE runs SET version = 'earlier', subject = 'Of an earlier version'")
     (terms,) = await governance.pending(handle)
     await store.pool.executemany(
         "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", list(terms.keys.items())
@@ -173,6 +182,7 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
     assert await handle.result() == "refunded 900"
     run = await tables.run_in(handle.id, "completed")
     assert (run["tools"], run["asked"]) == (["refund"], None)
+    assert (run["version"], run["subject"]) == (flow.version, "A case")
     (step,) = await tables.steps(run_id)
     assert (step["kind"], step["status"], step["attempts"]) == ("tool", "completed", 1)
     assert step["output"]["value"] == {"result": "refunded 900"}

@@ -12,6 +12,7 @@ import pytest
 from agentgrid.control import inputs
 from agentgrid.errors import InvalidInput, RegistrationErrors
 from agentgrid.sdk.grid import Grid
+from agentgrid.worker import catalog
 
 HEAD = """\
 from datetime import datetime, timedelta
@@ -161,7 +162,7 @@ from .good import add
 class Input(BaseModel):
     n: int
 
-@ag.workflow(title="Count up", tags=("math",))
+@ag.workflow(title="Count up", tags=("math",), subject="From {n}")
 class CountUp:
     "Counts."
     @workflow.run
@@ -175,6 +176,7 @@ def test_a_workflow_has_name_schema_and_version(project: Callable[..., Grid]) ->
     grid.check()
     (registered,) = grid.workflows
     assert registered.spec.name == "count_up"
+    assert catalog.document(grid, "queue")["workflows"][0]["subject"] == "From {n}"
     assert registered.description == "Counts."
     assert registered.input_schema["properties"]["n"]["type"] == "integer"
     assert registered.output_schema == {"type": "integer"}

@@ -84,6 +84,16 @@ MISTAKES = {
     "letters that look alike": (workflow(options=", name='refund\u0430'"), "the name must match"),
     "a workflow with a long name": (workflow(options=f", name='{'x' * 101}'"), "the name must match"),
     "a number as a workflow's name": (workflow(options=", name=5"), ""),
+    "a subject of what is not in the input": (
+        workflow(options=", subject='Ticket {ticket}'", signature="(self, x: int) -> int"),
+        "subject: it names ticket, but the fields of its input are none",
+    ),
+    "a subject that looks inside": (
+        "\nfrom pydantic import BaseModel\nclass Input(BaseModel):\n    n: int\n"
+        + workflow(options=", subject='{n.real}'", signature="(self, x: Input) -> int"),
+        "subject: {n.real} is not an argument's name",
+    ),
+    "a subject of the wrong type": (workflow(options=", subject=5"), "subject is 5; it must be a text"),
     "a workflow without a run": ("\n@ag.workflow(title='W')\nclass W:\n    pass\n", "@workflow.run"),
     "a workflow that is not async": (
         "\n@ag.workflow(title='W')\nclass W:\n    @workflow.run\n    def run(self) -> int:\n        return 1\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from pydantic import BaseModel
 from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
@@ -76,11 +77,16 @@ class LeaksWhileItTries:
         return await try_for_ever(secret)
 
 
-@ag.workflow(title="Leaks while it asks")
+class About(BaseModel):
+    secret: str
+    whom: str
+
+
+@ag.workflow(title="Leaks while it asks", subject="About {whom}")
 class LeaksWhileItAsks:
     @workflow.run
-    async def run(self, secret: str) -> str:
-        return await tell_the_world(f"{secret}-asks")
+    async def run(self, about: About) -> str:
+        return await tell_the_world(f"{about.secret}-asks")
 
 
 @ag.workflow(title="Leaks and is stuck")

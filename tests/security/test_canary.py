@@ -63,7 +63,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         returned = await loop.start("leaks_and_returns", CANARY)
         trying = await loop.start("leaks_while_it_tries", CANARY)
         stuck = await loop.start("leaks_and_is_stuck", CANARY)
-        asking = await loop.start("leaks_while_it_asks", CANARY)
+        asking = await loop.start("leaks_while_it_asks", {"secret": CANARY, "whom": f"{CANARY}-whom"})
         # Only a run that the projection shows as running can be signalled.
         await loop.until(failed, "running", "waiting")
         body = {"name": "tell", "arguments": [f"{CANARY}-signal"]}
@@ -232,10 +232,10 @@ async def test_the_permission_to_read_payloads_shows_the_canary_where_it_belongs
         f"/approvals/{leak.approval_id}": ["-shown", "-title"],
         f"/approvals/{leak.asked_id}": ["-asks"],
         f"/runs/{leak.asking}": ["-asks"],
-        "/runs?status=waiting": ["-asks"],
-        f"/runs?q={CANARY}": ["-asks"],
-        "/overview?lists=true": ["-asks"],
-        f"/search?q={CANARY}": ["-title", "-asks"],
+        "/runs?status=waiting": ["-asks", "-whom"],
+        f"/runs?q={CANARY}-whom": ["-asks", "-whom"],
+        "/overview?lists=true": ["-asks", "-whom"],
+        f"/search?q={CANARY}": ["-title", "-asks", "-whom"],
     }
     for who in ("operator", "developer", "auditor"):
         for path, words in expected.items():

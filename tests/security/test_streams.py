@@ -217,6 +217,19 @@ async def test_r22_an_agent_that_may_audit_hears_of_no_ones_approvals(api: Api, 
         assert heard.of("approval") == []
 
 
+async def test_r44_what_a_run_is_about_is_streamed_only_to_those_who_may_read_payloads(
+    api: Api,  # noqa: F811
+    url: str,
+) -> None:
+    async with stream(api, url, "viewer", kinds="run") as plain, stream(api, url, "operator", kinds="run") as reader:
+        run = factories.run(subject=SECRET)
+        await factories.insert(api.plane.engine, run, factories.execution(run))
+        await factories.publish(api.plane.engine, (run.run_id, "run", {"asked": None}))
+        for heard in (plain, reader):
+            await heard.until(lambda heard: heard.of("run"))
+    assert [heard.of("run")[0]["data"]["subject"] for heard in (plain, reader)] == [None, SECRET]
+
+
 async def test_a_command_is_heard_only_if_it_was_committed_and_no_worker_can_hold_the_lock(
     api: Api,  # noqa: F811
     module_postgres_dsn: str,

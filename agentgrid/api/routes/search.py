@@ -31,7 +31,7 @@ Most = Annotated[int, Query(ge=1, le=20, description="Of each kind.")]
 @router.get("/search", summary="Find runs, approvals, workflows, tools, agents and principals by words")
 async def search(session: Session, plane: Plane, caller: Asking, shown: Shows, q: Words, limit: Most = 5) -> Hits:
     """Each kind is searched like its own list. Principals are found by those with the permission `administer` only."""
-    found = await _runs(session, caller, q, limit)
+    found = await _runs(session, caller, shown, q, limit)
     found += await _approvals(session, plane, caller, shown, q, limit)
     found += [_named(HitKind.WORKFLOW, "workflows", row) for row in await workflows.by_name(session, q=q, limit=limit)]
     found += [_named(HitKind.TOOL, "tools", row, row.risk) for row in await tools.by_name(session, q=q, limit=limit)]
@@ -42,12 +42,19 @@ async def search(session: Session, plane: Plane, caller: Asking, shown: Shows, q
     return Hits(items=found)
 
 
-async def _runs(session: ReadSession, caller: Caller, q: str, limit: int) -> list[Hit]:
+async def _runs(session: ReadSession, caller: Caller, shown: Shown, q: str, limit: int) -> list[Hit]:
     wanted = RunFilter(q=q, titles=caller.principal.may(Permission.READ_PAYLOADS))
     rows = await runs.newest(session, wanted=wanted, scope=caller.principal.workflows, limit=limit)
     titles = await approval_context.titles_of(session, Workflow, {row.workflow for row in rows})
     return [
-        _hit(HitKind.RUN, "runs", row.run_id, titles.get(row.workflow, row.workflow), row.reference, row.status)
+        _hit(
+            HitKind.RUN,
+            "runs",
+            row.run_id,
+            titles.get(row.workflow, row.workflow),
+            shown.text(row.subject or None) or row.reference,
+            row.status,
+        )
         for row in rows
     ]
 

@@ -32,6 +32,7 @@ class NextDue(Out):
     workflow: str
     workflow_title: str | None = Field(description="Null if the workflow is not registered.")
     reference: str | None
+    subject: str | None = Field(description="What the run is about. Null unless the caller may read payloads.")
     current_step: str | None
     approval_id: str | None = Field(description="The approval that expires.")
     tool: str | None = Field(description="The tool that the approval is about.")

@@ -114,6 +114,9 @@ class RunSummary(Out):
     )
     parent_run_id: str | None
     reference: str | None
+    subject: str | None = Field(
+        description="What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads."
+    )
     tags: list[str]
     tools: list[str]
     priority: int | None

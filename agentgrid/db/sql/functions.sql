@@ -296,8 +296,8 @@ BEGIN
         END IF;
     END IF;
     -- A version's schemas never change. Its handlers may be missing, from a worker that didn't send them, and their docstrings make no version.
-    INSERT INTO public.workflow_versions AS t (name, version, input_schema, output_schema, handlers, build)
-    SELECT w->>'name', w->>'version', w->'input_schema', w->'output_schema', w->'handlers', v_build
+    INSERT INTO public.workflow_versions AS t (name, version, input_schema, output_schema, handlers, build, subject)
+    SELECT w->>'name', w->>'version', w->'input_schema', w->'output_schema', w->'handlers', v_build, w->>'subject'
     FROM json_array_elements(p_document->'workflows') AS w ORDER BY 1, 2
     ON CONFLICT (name, version) DO UPDATE SET handlers = excluded.handlers
         WHERE excluded.handlers IS NOT NULL AND t.handlers::text IS DISTINCT FROM excluded.handlers::text;

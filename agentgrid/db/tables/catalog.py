@@ -46,6 +46,8 @@ class WorkflowVersion(SQLModel, table=True):
     """`domain.handlers.Handlers`, as the worker that registered last has them; null from a worker that sent none."""
     build: str = columns.text()
     """The grid's digest, as Temporal's history names it on each completed workflow task."""
+    subject: str | None = columns.text(null=True)
+    """The template of what a run is about: `domain.asks`."""
     first_seen_at: datetime = columns.time(null=False, now=True)
 
 

@@ -106,6 +106,8 @@ class Run(SQLModel, table=True):
     """The names of the tools that the run has called: what the filter `tool` looks at."""
     priority: int | None = Field(default=None, nullable=True)
     note: str | None = columns.text(null=True)
+    subject: str | None = columns.text(null=True)
+    """What it is about: its version's template with fields of its input. Quotes payloads. Empty where the input doesn't fill the template."""
     template: str | None = columns.text(null=True)
     template_version: int | None = Field(default=None, nullable=True)
     input: Any = columns.json()
@@ -143,6 +145,13 @@ class RunSearch(SQLModel, table=True):
             postgresql_using="gin",
             postgresql_with=columns.SHORT_LIST,
         ),
+        Index(
+            "ix_run_search_subjects",
+            text("agentgrid_grams(lower(subject))"),
+            postgresql_using="gin",
+            postgresql_with=columns.SHORT_LIST,
+            postgresql_where=text("subject IS NOT NULL"),
+        ),
         Index("ix_run_search_beginning", "run_id", postgresql_ops={"run_id": "text_pattern_ops"}),
         Index(
             "ix_run_search_end", func.reverse(text("run_id")).label("end"), postgresql_ops={"end": "text_pattern_ops"}
@@ -152,6 +161,8 @@ class RunSearch(SQLModel, table=True):
     run_id: str = columns.text(primary=True)
     words: str = columns.text()
     """Workflow, reference, note, and the workflow id where it isn't the run id; lower case, a line for each."""
+    subject: str | None = columns.text(null=True)
+    """The run's subject, apart: it quotes payloads."""
 
 
 class Execution(SQLModel, table=True):

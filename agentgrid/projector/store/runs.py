@@ -11,7 +11,7 @@ import asyncpg
 from agentgrid.projector import chain, rows
 from agentgrid.projector.chain import Link, LiveStep
 from agentgrid.projector.fold.state import State
-from agentgrid.projector.store import asked, statements
+from agentgrid.projector.store import asked, statements, subjects
 from agentgrid.projector.store.batch import Batch
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ async def derive(batch: Batch, fixed: Mapping[str, dict[str, Any]]) -> After:
     values = [{**fixed.get(run_id, {}), "run_id": run_id, **columns} for run_id, columns in after.items()]
     records = await batch.db.fetch(statements.PATCH_RUNS, rows.wire("runs", values))
     changed = {record["run_id"] for record in records}
+    await subjects.write(batch, [record["run_id"] for record in records if record["subject_due"]])
     for item in batch.items:
         key = item.execution.execution_id
         batch.committed.written[key] += batch.run_of[key] in changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentgrid.domain.runs import RunTrigger
 from agentgrid.projector import rows
 from agentgrid.projector.fold.passing import LIVE_CLEARED
+from agentgrid.projector.store import subjects
 
 STEP = ("execution_id", "event_id")
 APPROVAL = ("execution_id", "approval_id")
@@ -41,7 +42,7 @@ PATCH_RUNS = rows.patch(
     "runs",
     key=RUN,
     columns=rows.columns_of("runs"),
-    returning="t.run_id",
+    returning=f"t.run_id, {subjects.DUE} AS subject_due",
     stamp="updated_at",
     joins="""
 LEFT JOIN executions AS e ON e.execution_id = n.execution_id

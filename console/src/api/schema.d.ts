@@ -4141,7 +4141,7 @@ export interface components {
         Hit: {
             /**
              * Detail
-             * @description A run's reference, an approval's workflow, a tool's risk, a principal's kind.
+             * @description A run's subject, or its reference, an approval's workflow, a tool's risk, a principal's kind.
              */
             detail: string | null;
             /** Href */
@@ -4816,6 +4816,11 @@ export interface components {
             reference: string | null;
             /** Run Id */
             run_id: string;
+            /**
+             * Subject
+             * @description What the run is about. Null unless the caller may read payloads.
+             */
+            subject: string | null;
             /**
              * Tool
              * @description The tool that the approval is about.
@@ -6029,6 +6034,11 @@ export interface components {
             steps_done: number;
             /** Steps Failed */
             steps_failed: number;
+            /**
+             * Subject
+             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             */
+            subject: string | null;
             /** Tags */
             tags: string[];
             /** Task Queue */
@@ -6324,6 +6334,11 @@ export interface components {
             steps_done: number;
             /** Steps Failed */
             steps_failed: number;
+            /**
+             * Subject
+             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             */
+            subject: string | null;
             /** Tags */
             tags: string[];
             /** Task Queue */
@@ -6600,6 +6615,11 @@ export interface components {
             steps_done: number;
             /** Steps Failed */
             steps_failed: number;
+            /**
+             * Subject
+             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             */
+            subject: string | null;
             /** Tags */
             tags: string[];
             /** Temporal Status */
@@ -6752,6 +6772,11 @@ export interface components {
             steps_done: number;
             /** Steps Failed */
             steps_failed: number;
+            /**
+             * Subject
+             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             */
+            subject: string | null;
             /** Tags */
             tags: string[];
             /** Temporal Status */
@@ -7000,6 +7025,11 @@ export interface components {
             steps_done: number;
             /** Steps Failed */
             steps_failed: number;
+            /**
+             * Subject
+             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             */
+            subject: string | null;
             /** Tags */
             tags: string[];
             /** Task Queue */
@@ -12316,7 +12346,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in its subject and the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12523,7 +12553,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in its subject and the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12622,7 +12652,7 @@ export interface operations {
                 closed_before?: string | null;
                 /** @description Seconds. Only runs that took, or have taken so far, longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in the titles of its open approvals. */
+                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in its subject and the titles of its open approvals. */
                 q?: string | null;
             };
             header?: never;

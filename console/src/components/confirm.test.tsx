@@ -1,12 +1,14 @@
 // @vitest-environment jsdom
 import { MantineProvider } from "@mantine/core";
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
-import { afterAll, afterEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { Confirm } from "./Confirm";
 
+beforeAll(() => {
+  vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
+});
 afterEach(cleanup);
 afterAll(() => void vi.unstubAllGlobals());
-vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
 
 test("the same reason has the same key, another reason another: after a refusal it is another request", async () => {
   const sent: { reason: string | null; key: string }[] = [];

@@ -63,7 +63,7 @@ test("a step that is new comes last, the same event twice changes nothing", () =
 });
 test("without a timeline there is nothing to change", () => expect(withSteps(undefined, [changed])).toBeUndefined());
 
-test("however much happens, the overview is asked for once in two seconds, and after the last change", () => {
+test("however much happens, the overview is asked for once in two seconds, and after the last change; workflows are too", () => {
   vi.useFakeTimers();
   const port = { start() {}, postMessage() {}, onmessage: (() => {}) as (event: { data: unknown }) => void };
   vi.stubGlobal("SharedWorker", function (this: { port: typeof port }) {
@@ -71,9 +71,11 @@ test("however much happens, the overview is asked for once in two seconds, and a
   });
   vi.stubGlobal("navigator", { locks: { request: () => Promise.resolve() } });
   const asked: number[] = [];
+  const counted: number[] = []; // when the workflows were
   const queries = new QueryClient();
   vi.spyOn(queries, "invalidateQueries").mockImplementation((filters) => {
     if (filters?.queryKey?.[0] === "overview") asked.push(Date.now());
+    if (filters?.queryKey?.[0] === "workflows") counted.push(Date.now());
     return Promise.resolve();
   });
   start(queries);
@@ -88,4 +90,9 @@ test("however much happens, the overview is asked for once in two seconds, and a
   expect(asked.length).toBeGreaterThan(3);
   for (const [n, at] of asked.slice(1).entries()) expect(at - asked[n]!).toBeGreaterThanOrEqual(2_000);
   expect(asked.at(-1)).toBeGreaterThan(last);
+
+  counted.length = 0;
+  port.onmessage({ data: { state: "live", kind: "run", data: { kind: "run", run_id: "r", data: {} } } });
+  vi.advanceTimersByTime(5_000);
+  expect(counted.length).toBe(1); // how many runs of each are open has changed
 });

@@ -14,7 +14,7 @@ import { Writing } from "../components/run/Writing";
 import { Failed, Skeleton } from "../components/States";
 import { keyOf } from "../components/timeline/model";
 import { Timeline } from "../components/timeline/Timeline";
-import { count, flowTitle, shortId } from "../format";
+import { aboutOf, count, flowTitle, shortId } from "../format";
 import { useNow } from "../live/now";
 import { useWatch } from "../live/stream";
 import type { Search } from "../router";
@@ -206,7 +206,7 @@ export default function Run() {
         crumbs={[
           { word: "Runs", to: "/runs" },
           { word: flowTitle(run), to: "/runs", search: { workflow: run.workflow } },
-          { word: run.reference ?? shortId(id) },
+          { word: aboutOf(run) || shortId(id) },
         ]}
       >
         <RunVerbs run={run} />

@@ -50,6 +50,8 @@ INDEXES = (
 )
 
 SEARCH = (
+    "ALTER TABLE runs ADD COLUMN subject TEXT",
+    "ALTER TABLE workflow_versions ADD COLUMN subject TEXT",
     # Of the extensions, pg_trgm would do this; it isn't there on every server, and can't be added to every one.
     """
     CREATE FUNCTION agentgrid_grams(words text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -73,17 +75,20 @@ SEARCH = (
         SELECT lower(concat_ws(E'\n', workflow, reference, note, nullif(workflow_id, run_id)))
     $$
     """,
-    "CREATE TABLE run_search (run_id TEXT NOT NULL, words TEXT NOT NULL, CONSTRAINT pk_run_search PRIMARY KEY (run_id))",
+    "CREATE TABLE run_search (run_id TEXT NOT NULL, words TEXT NOT NULL, subject TEXT, CONSTRAINT pk_run_search PRIMARY KEY (run_id))",
     "INSERT INTO run_search (run_id, words) SELECT run_id, agentgrid_words(run_id, workflow_id, workflow, reference, note) FROM runs",
     "CREATE INDEX ix_run_search_grams ON run_search USING gin (agentgrid_grams(words)) WITH (gin_pending_list_limit = 512)",
+    "CREATE INDEX ix_run_search_subjects ON run_search USING gin (agentgrid_grams(lower(subject))) WITH (gin_pending_list_limit = 512) "
+    "WHERE subject IS NOT NULL",
     "CREATE INDEX ix_run_search_beginning ON run_search (run_id text_pattern_ops)",
     "CREATE INDEX ix_run_search_end ON run_search (reverse(run_id) text_pattern_ops)",
     """
     CREATE FUNCTION agentgrid_search_run() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
     BEGIN
-        INSERT INTO run_search AS s (run_id, words)
-        VALUES (NEW.run_id, agentgrid_words(NEW.run_id, NEW.workflow_id, NEW.workflow, NEW.reference, NEW.note))
-        ON CONFLICT (run_id) DO UPDATE SET words = excluded.words WHERE s.words <> excluded.words;
+        INSERT INTO run_search AS s (run_id, words, subject)
+        VALUES (NEW.run_id, agentgrid_words(NEW.run_id, NEW.workflow_id, NEW.workflow, NEW.reference, NEW.note), nullif(NEW.subject, ''))
+        ON CONFLICT (run_id) DO UPDATE SET words = excluded.words, subject = excluded.subject
+            WHERE (s.words, s.subject) IS DISTINCT FROM (excluded.words, excluded.subject);
         RETURN NULL;
     END
     $$
@@ -92,8 +97,8 @@ SEARCH = (
     """
     CREATE TRIGGER search_updated AFTER UPDATE ON runs FOR EACH ROW
         WHEN (
-            (OLD.workflow, OLD.reference, OLD.note, OLD.workflow_id)
-            IS DISTINCT FROM (NEW.workflow, NEW.reference, NEW.note, NEW.workflow_id)
+            (OLD.workflow, OLD.reference, OLD.note, OLD.workflow_id, OLD.subject)
+            IS DISTINCT FROM (NEW.workflow, NEW.reference, NEW.note, NEW.workflow_id, NEW.subject)
         )
         EXECUTE FUNCTION agentgrid_search_run()
     """,

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import type { Approval, Overview, Run } from "../../api/client";
 import { doingOf, messageOf } from "../../doing";
-import { count, flowTitle, plural } from "../../format";
+import { aboutOf, count, flowTitle, plural } from "../../format";
 import { useNow } from "../../live/now";
 import { RiskMark, STATUS, StatusIcon, statusOf } from "../../status";
 import { Ago, Expiry, MANY, Progress } from "../Bits";
@@ -66,7 +66,10 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
                 <StatusIcon status={statusOf(r)} />
                 <span className="cut">
-                  <b>{flowTitle(r)}</b> <span className="muted">{r.reference && <Text>{r.reference}</Text>}</span>
+                  <b>{flowTitle(r)}</b>{" "}
+                  <span className="muted">
+                    <Text>{aboutOf(r)}</Text>
+                  </span>
                 </span>
                 <span className={`cut muted ${classes.step}`}>
                   <Does r={r} />
@@ -107,7 +110,10 @@ export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overvi
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.fail}>
                 <StatusIcon status={statusOf(r)} />
                 <div className="cut">
-                  <b>{flowTitle(r)}</b> <span className="muted">{r.reference && <Text>{r.reference}</Text>}</span>
+                  <b>{flowTitle(r)}</b>{" "}
+                  <span className="muted">
+                    <Text>{aboutOf(r)}</Text>
+                  </span>
                   <span className="cut" title={r.status_reason ?? undefined}>
                     <Text>{messageOf(r) ?? ""}</Text>
                   </span>

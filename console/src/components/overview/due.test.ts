@@ -9,6 +9,7 @@ const due = {
   workflow: "account_research",
   workflow_title: "Account research",
   reference: "A-302",
+  subject: null,
   current_step: "Update account",
   tool: "update_account",
   tool_title: "Update account",

@@ -1,7 +1,7 @@
 /** What happens by itself, as rows. */
 import type { Overview } from "../../api/client";
 import { namedStep } from "../../doing";
-import { flowTitle, words } from "../../format";
+import { aboutOf, flowTitle, words } from "../../format";
 
 type Due = Overview["next"][number];
 interface NextRow {
@@ -23,7 +23,7 @@ function one(n: Due): NextRow {
   const row = { key: `${n.kind}${n.run_id}${n.approval_id}`, kind: n.kind, at: n.at };
   if (n.kind === "approval_expires" || n.kind === "retry") {
     const title = `${step ?? flow} ${n.kind === "retry" ? "tries again" : "expires"}`;
-    const about = joined([flow, n.reference], " · ");
+    const about = joined([flow, aboutOf(n)], " · ");
     return n.approval_id
       ? { ...row, title, about, approval_id: n.approval_id }
       : { ...row, title, about, run_id: n.run_id };
@@ -32,7 +32,7 @@ function one(n: Due): NextRow {
   return {
     ...row,
     title,
-    about: joined([n.kind === "timer" ? (step ?? "Sleeps") : null, n.reference], " · "),
+    about: joined([n.kind === "timer" ? (step ?? "Sleeps") : null, aboutOf(n)], " · "),
     run_id: n.run_id,
   };
 }
@@ -47,13 +47,7 @@ export function foldedNext(next: Due[]): NextRow[] {
   return [...groups].map(([key, all]) => {
     const first = all[0]!;
     if (all.length === 1) return one(first);
-    const about = [
-      joined(all.map(flowTitle), ", "),
-      joined(
-        all.map((n) => n.reference),
-        ", ",
-      ),
-    ];
+    const about = [joined(all.map(flowTitle), ", "), joined(all.map(aboutOf), ", ")];
     return {
       key,
       kind: first.kind,

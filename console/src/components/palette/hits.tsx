@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import type { Approval, Run } from "../../api/client";
 import type { components } from "../../api/schema";
 import { doingOf } from "../../doing";
-import { ago, flowTitle, left, shortId } from "../../format";
+import { aboutOf, ago, flowTitle, left, shortId } from "../../format";
 import type { Offer } from "../../live/offers";
 import type { Search } from "../../router";
 import { StatusIcon, statusOf } from "../../status";
@@ -41,7 +41,7 @@ export const ofRun = (r: Run): Hit => ({
   key: r.run_id,
   icon: <StatusIcon status={statusOf(r)} />,
   word: flowTitle(r),
-  more: [r.reference ?? shortId(r.run_id), doingOf(r, Date.now()).what].filter(Boolean).join(" · "),
+  more: [aboutOf(r) || shortId(r.run_id), doingOf(r, Date.now()).what].filter(Boolean).join(" · "),
   end: ago(r.created_at),
   to: `/runs/${r.run_id}`,
 });

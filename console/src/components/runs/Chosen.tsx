@@ -4,7 +4,7 @@ import { Check, X } from "lucide-react";
 import { useState } from "react";
 import type { Run } from "../../api/client";
 import { act, type Verb } from "../../api/queries/runs";
-import { flowTitle, plural, sentence, shortId } from "../../format";
+import { aboutOf, flowTitle, plural, sentence, shortId } from "../../format";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
 import { Dialog } from "../Dialog";
@@ -79,7 +79,7 @@ function Outcomes({ task, outcomes, onAgain, onClose }: OutcomesProps) {
               <Link to="/runs/$id" params={{ id: r.run_id }} className="cut">
                 <Text>{flowTitle(r)}</Text>{" "}
                 <span className="muted">
-                  <Text>{r.reference ?? shortId(r.run_id)}</Text>
+                  <Text>{aboutOf(r) || shortId(r.run_id)}</Text>
                 </span>
               </Link>
               <span>{fault ? <Text>{sentence(fault)}</Text> : fault === null ? done : "…"}</span>

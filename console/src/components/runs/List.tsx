@@ -1,7 +1,7 @@
 import { X } from "lucide-react";
 import type { MouseEvent } from "react";
 import type { Run } from "../../api/client";
-import { flowTitle, shortId } from "../../format";
+import { aboutOf, flowTitle, shortId } from "../../format";
 import { type Name, says } from "../../runs";
 import classes from "../../screens/Runs.module.css";
 import { Button, ButtonLink } from "../Button";
@@ -50,7 +50,10 @@ export function Nothing({ filter }: { filter: Filter }) {
   if (filter.filtered)
     return (
       <Blank title="No run fits">
-        <p>No run fits what you filter by. The search reads references, workflows and ends of ids, not inputs.</p>
+        <p>
+          No run fits what you filter by. The search reads references, subjects, open approvals, workflows and ends of
+          ids.
+        </p>
         <Button onClick={() => filter.set({})}>Clear the filters</Button>
       </Blank>
     );
@@ -79,7 +82,7 @@ export function Slot({ top, run, chosen, onFlip }: SlotProps) {
           checked={chosen.has(run.run_id)}
           readOnly
           onClick={onFlip}
-          aria-label={`Select ${flowTitle(run)} ${run.reference ?? shortId(run.run_id)}`}
+          aria-label={`Select ${flowTitle(run)} ${aboutOf(run) || shortId(run.run_id)}`}
         />
       )}
       <RunRow r={run} />

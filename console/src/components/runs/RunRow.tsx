@@ -2,7 +2,7 @@ import { Link } from "@tanstack/react-router";
 import { memo } from "react";
 import type { Run } from "../../api/client";
 import { doingOf } from "../../doing";
-import { count, flowTitle, span, usd } from "../../format";
+import { aboutOf, count, flowTitle, span, usd } from "../../format";
 import { useNow } from "../../live/now";
 import classes from "../../screens/Runs.module.css";
 import { STATUS, StatusIcon, statusOf } from "../../status";
@@ -34,7 +34,7 @@ export const RunRow = memo(function RunRow({ r }: { r: Run }) {
       <span className="cut">
         <b>{flowTitle(r)}</b>{" "}
         <span className="muted">
-          <Text>{r.reference ?? ""}</Text>
+          <Text>{aboutOf(r)}</Text>
         </span>
       </span>
       <span className={`cut ${classes.says}`} title={r.closed_at ? (r.status_reason ?? undefined) : undefined}>

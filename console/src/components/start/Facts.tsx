@@ -4,7 +4,7 @@ import { useCallback, useState } from "react";
 import type { Run, WorkflowDetail } from "../../api/client";
 import * as q from "../../api/queries";
 import { doingOf } from "../../doing";
-import { shortId, span } from "../../format";
+import { aboutOf, shortId, span } from "../../format";
 import { useNow } from "../../live/now";
 import { useEvents, type LiveEvent } from "../../live/stream";
 import { useQueryClient } from "@tanstack/react-query";
@@ -29,7 +29,7 @@ const Row = ({ r }: { r: Run }) => {
     <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
       <StatusIcon status={s} />
       <span className="cut">
-        <Text>{r.reference ?? shortId(r.run_id)}</Text>
+        <Text>{aboutOf(r) || shortId(r.run_id)}</Text>
       </span>
       <span className="cut muted" title={r.status_reason ?? undefined}>
         <Text>{[what || STATUS[s].word, until].filter(Boolean).join(", ")}</Text>

@@ -42,8 +42,10 @@ const LAYOUT = {
   scrollTo: {
     configurable: true,
     value(this: HTMLElement, to?: ScrollToOptions | number) {
-      this.scrollTop = Math.max(0, typeof to === "object" ? (to.top ?? 0) : 0);
-      this.dispatchEvent(new Event("scroll"));
+      const top = Math.max(0, typeof to === "object" ? (to.top ?? 0) : 0);
+      if (top === this.scrollTop) return;
+      this.scrollTop = top;
+      queueMicrotask(() => this.dispatchEvent(new Event("scroll"))); // never at once, as in a browser
     },
   },
 };
