@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "react";
 const BY_HAND = "Select and copy";
 type Said = "Copied" | typeof BY_HAND;
 
-/** Copies a text. Without a clipboard, as over plain HTTP, what `ref` holds is selected instead, to be copied by hand. */
+/** Copies a text. Where the browser has no clipboard or refuses it, what `ref` holds is selected instead, to be copied by hand. */
 export function useCopy<T extends HTMLElement = HTMLElement>() {
   const [last, setLast] = useState<{ said: Said }>();
   const ref = useRef<T>(null);
