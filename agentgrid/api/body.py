@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from agentgrid.api.errors import WireError
 from agentgrid.domain.nesting import is_deeper
+from agentgrid.domain.pointers import escaped
 from agentgrid.errors import Fault, InvalidInput, PayloadTooLarge
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -113,14 +114,14 @@ def _integer(text: str) -> int:
     return number
 
 
-def _check_strings(value: Any, pointer: str = "") -> None:
+def _check_strings(value: Any, place: str = "") -> None:
     if isinstance(value, str) and unstorable(value):
-        raise _refused("contains U+0000 or a lone surrogate", pointer)
+        raise _refused("contains U+0000 or a lone surrogate", place)
     if isinstance(value, list):
         for index, item in enumerate(value):
-            _check_strings(item, f"{pointer}/{index}")
+            _check_strings(item, f"{place}/{index}")
     elif isinstance(value, dict):
         for key, item in value.items():
             if unstorable(key):
-                raise _refused("has a key that contains U+0000 or a lone surrogate", pointer)
-            _check_strings(item, f"{pointer}/" + key.replace("~", "~0").replace("/", "~1"))
+                raise _refused("has a key that contains U+0000 or a lone surrogate", place)
+            _check_strings(item, f"{place}/{escaped(key)}")

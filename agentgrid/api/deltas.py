@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from agentgrid.api.live import wire
 from agentgrid.api.schemas.events import Delta, DeltaEvent
 from agentgrid.db.tables import Run
-from agentgrid.domain.deltas import ANNOUNCE_SECONDS, MARKS_AT_ONCE, WATCHED_CHANNEL, watch_mark
+from agentgrid.domain import channels
+from agentgrid.domain.deltas import ANNOUNCE_SECONDS, MARKS_AT_ONCE, watch_mark
 from agentgrid.domain.principals import Permission, Principal
 
 PAUSE_SECONDS = 0.1
@@ -104,7 +105,7 @@ class Deltas:
             marks = sorted({mark for watches in self._watches.values() for watch in watches for mark in watch.marks})
             for start in range(0, len(marks), MARKS_AT_ONCE):
                 some = " ".join(marks[start : start + MARKS_AT_ONCE])
-                await connection.execute("SELECT pg_notify($1, $2)", WATCHED_CHANNEL, some)
+                await connection.execute("SELECT pg_notify($1, $2)", channels.WATCHED, some)
             # Each announcement names all watched runs: a client that opens one stream after another must not cause as many.
             await asyncio.sleep(PAUSE_SECONDS)
             with suppress(TimeoutError):

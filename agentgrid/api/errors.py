@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from agentgrid.api.mounts import policy_of
 from agentgrid.api.schemas.common import FaultOut, Problem
 from agentgrid.db import away
+from agentgrid.domain.pointers import pointer
 from agentgrid.errors import (
     AgentGridError,
     Conflict,
@@ -96,7 +97,7 @@ def _words(fault: Mapping[str, Any]) -> str:
 def _pointer(where: tuple[int | str, ...]) -> str:
     source, *path = where or ("",)
     if source == "body":
-        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+        return pointer(path)
     return ".".join(str(part) for part in path) or str(source)
 
 

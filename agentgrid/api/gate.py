@@ -27,7 +27,7 @@ from agentgrid.control import commands, keys
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.reads import Reading, Recorder
 from agentgrid.domain.commands import HANDLING
-from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind
+from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind, no_decider
 from agentgrid.domain.reads import ReadOutcome
 from agentgrid.errors import (
     AgentGridError,
@@ -125,8 +125,8 @@ def authorise(principal: Principal, access: Access) -> None:
     needed = access.permission
     if needed is None or principal.may(needed):
         return
-    if needed is Permission.DECIDE and principal.kind is not PrincipalKind.HUMAN:
-        raise Forbidden(f"only people decide approvals; {principal.name} is a {principal.kind}")
+    if needed is Permission.DECIDE and (why := no_decider(principal)) is not None:
+        raise Forbidden(why)
     if needed is Permission.EDIT and principal.kind is PrincipalKind.AGENT:
         raise Forbidden(f"{principal.name} is an agent, and agents can't edit agents")
     roles = " or ".join(role.value for role, granted in GRANTS.items() if needed in granted)

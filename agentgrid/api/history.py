@@ -8,11 +8,10 @@ import binascii
 from typing import Any
 
 import temporalio.api.workflowservice.v1 as service
-import zstandard
 from google.protobuf.json_format import MessageToDict
 from starlette.requests import Request
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.history.v1 import History, HistoryEvent
+from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.api.paging import decode, encode
 from agentgrid.api.schemas.runs import RunHistory
@@ -23,9 +22,8 @@ from agentgrid.db.session import reading
 from agentgrid.db.tables import History as ArchivedHistory
 from agentgrid.db.tables import Run
 from agentgrid.errors import Fault, InvalidInput, NotFound
+from agentgrid.temporal.archive import unpack
 from agentgrid.temporal.payloads import decode_events
-
-MAX_ARCHIVE_BYTES = 256 * 1024 * 1024
 
 
 async def page(
@@ -72,13 +70,11 @@ def _token(request: Request, cursor: str | None) -> bytes:
 
 
 def unpacked(archived: ArchivedHistory) -> list[HistoryEvent]:
-    """The events of an archive, still encoded by the codec. Raises NotFound if it is empty."""
-    raw = zstandard.ZstdDecompressor().decompress(archived.events, max_output_size=MAX_ARCHIVE_BYTES)
-    history = History()
-    history.ParseFromString(raw)
-    if not history.events:
+    """The events of an archive, still encoded by the codec. Raises NotFound if it is empty, Conflict if it is too large."""
+    events = unpack(archived.events)
+    if not events:
         raise NotFound("history of execution", archived.execution_id)
-    return list(history.events)
+    return events
 
 
 async def _page(

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-from agentgrid.domain import channels
-
-WATCHED_CHANNEL = channels.WATCHED
-
 ANNOUNCE_SECONDS = 10.0
 """How often a watched run is announced again."""
 WATCHED_SECONDS = 30.0

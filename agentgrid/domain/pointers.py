@@ -11,7 +11,12 @@ MAX_DIGITS = 9
 
 def pointer(path: Iterable[str | int]) -> str:
     """The pointer to the value at this path; empty for the whole."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return "".join(f"/{escaped(str(part))}" for part in path)
+
+
+def escaped(key: str) -> str:
+    """The key as a part of a pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def at(root: Any, reference: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from agentgrid.db.away import DATABASE_FAULTS
-from agentgrid.logging import get_logger
+from agentgrid.logging import get_logger, worth_a_line
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.toolsets import Found
 from agentgrid.worker.catalog import SYNC_TIMEOUT_SECONDS
@@ -48,7 +48,7 @@ async def report(dsn: str, grid: Grid, task_queue: str) -> None:
                 sent, sent_at, failures = text, time.monotonic(), 0
             except DATABASE_FAULTS as error:
                 failures += 1
-                if failures in (1, 10) or failures % 100 == 0:
+                if worth_a_line(failures):
                     log.warning("mcp_servers_not_reported", error=str(error) or type(error).__name__)
         await asyncio.sleep(EVERY_SECONDS)
 

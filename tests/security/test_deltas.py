@@ -17,8 +17,9 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from agentgrid.api.deltas import MAX_WAITING, Deltas
 from agentgrid.control import keys, principals
 from agentgrid.db.tables import Run
+from agentgrid.domain import channels
 from agentgrid.domain.agents import ModelCall
-from agentgrid.domain.deltas import MAX_TEXT, MAX_TOOLS, WATCHED_CHANNEL, WATCHED_SECONDS, watch_mark
+from agentgrid.domain.deltas import MAX_TEXT, MAX_TOOLS, WATCHED_SECONDS, watch_mark
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.worker.deltas import MAX_WATCHED, Delta, TurnDeltas, Watched
 from tests.api import factories
@@ -251,7 +252,7 @@ async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcemen
     run = await run_of(api, MINE)
     heard: list[str] = []
     hostile = await login(module_postgres_dsn)
-    await hostile.add_listener(WATCHED_CHANNEL, lambda *notified: heard.append(notified[3]))
+    await hostile.add_listener(channels.WATCHED, lambda *notified: heard.append(notified[3]))
     async with Stream(api, url, run):
 
         async def announced() -> bool:
@@ -279,7 +280,7 @@ async def test_a_thousand_streams_of_a_thousand_runs_are_announced_a_few_times()
 
     class Connection:
         async def execute(self, _: str, channel: str, marks: str) -> None:
-            assert (channel, len(marks) < 8_000) == (WATCHED_CHANNEL, True)
+            assert (channel, len(marks) < 8_000) == (channels.WATCHED, True)
             sent.append(marks.split())
 
     async with AsyncExitStack() as stack:
