@@ -152,10 +152,11 @@ class Reader:
         rules: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
         for scheme, only in rules.items():
             await self._page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            result = await self._page.evaluate("options => axe.run(options)", {"runOnly": only})
+            options = {"runOnly": only, "resultTypes": ["violations"]}
+            violations = await self._page.evaluate("async options => (await axe.run(options)).violations", options)
             self.found += [
                 f"{self._page.url} {scheme} {each['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
-                for each in result["violations"]
+                for each in violations
                 for node in each["nodes"]
             ]
         self.found += await faults_at_each_size(self._page, self._page.url)
