@@ -98,9 +98,10 @@ class Feed:
         return bool(self._streams or self._bells)
 
     async def run(self) -> None:
-        """Follow the table until cancelled."""
-        beside = [asyncio.create_task(self._listen()), asyncio.create_task(self._look_for_hints())]
-        try:
+        """Follow the table until cancelled. Raises what ends any part of it: half a feed would only appear to work."""
+        async with asyncio.TaskGroup() as beside:
+            beside.create_task(self._listen())
+            beside.create_task(self._look_for_hints())
             while True:
                 self._poke.clear()
                 try:
@@ -110,10 +111,6 @@ class Feed:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._poke.wait()
-        finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _look_for_hints(self) -> None:
         while True:

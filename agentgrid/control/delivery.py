@@ -94,7 +94,12 @@ async def _attempt(plane: ControlPlane, command: Command) -> None:
 async def run(plane: ControlPlane) -> None:
     """Deliver until cancelled: woken by notifications, when the next command is due, or by polling."""
     wake = asyncio.Event()
-    listener = asyncio.create_task(_listen(plane, wake))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_listen(plane, wake))
+        await _deliver(plane, wake)
+
+
+async def _deliver(plane: ControlPlane, wake: asyncio.Event) -> None:
     beside: set[asyncio.Task[None]] = set()
     try:
         while True:
@@ -110,9 +115,9 @@ async def run(plane: ControlPlane) -> None:
                 async with asyncio.timeout(pause):
                     await wake.wait()
     finally:
-        for task in (listener, *beside):
+        for task in beside:
             task.cancel()
-        await asyncio.gather(listener, *beside, return_exceptions=True)
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _seconds_to_next(plane: ControlPlane) -> float:

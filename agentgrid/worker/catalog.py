@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from typing import Any
+from typing import Any, TypedDict
 
 import asyncpg
 
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.domain.backoff import backoff, jittered
 from agentgrid.logging import get_logger, worth_a_line
+from agentgrid.sdk.agents import Agent
+from agentgrid.sdk.discovery import RegisteredWorkflow
 from agentgrid.sdk.grid import Grid
+from agentgrid.sdk.tools import Tool
 
 log = get_logger()
 
@@ -21,61 +24,127 @@ FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 30.0
 
 
-def document(grid: Grid, task_queue: str) -> dict[str, Any]:
-    """The argument of `agentgrid_catalog`."""
+JsonSchema = dict[str, Any]
+
+
+class WorkflowEntry(TypedDict):
+    """One workflow."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    tags: list[str]
+    subject: str | None
+    input_schema: JsonSchema
+    output_schema: JsonSchema
+    handlers: dict[str, Any]
+
+
+class ToolEntry(TypedDict):
+    """One tool."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    risk: str
+    tags: list[str]
+    input_schema: JsonSchema
+    output_schema: JsonSchema
+    timeout_seconds: float
+    retries: int
+    local: bool
+    idempotent: bool
+    reach: list[str]
+    undoable: bool | None
+    asks: str | None
+
+
+class AgentEntry(TypedDict):
+    """One agent."""
+
+    name: str
+    version: str
+    title: str
+    models: list[str]
+    instructions: str
+    tools: list[str]
+    output_schema: JsonSchema | None
+    limits: dict[str, Any]
+    timeout_seconds: float
+    retries: int
+
+
+class Document(TypedDict):
+    """The argument of `agentgrid_catalog`, in `db/sql/functions.sql`. Workers of other versions send it too: it only ever gains entries."""
+
+    grid: str
+    build: str
+    task_queue: str
+    workflows: list[WorkflowEntry]
+    tools: list[ToolEntry]
+    agents: list[AgentEntry]
+
+
+def document(grid: Grid, task_queue: str) -> Document:
+    """What the grid registers."""
     return {
         "grid": grid.name,
         "build": grid.digest,
         "task_queue": task_queue,
-        "workflows": [
-            {
-                "name": registered.spec.name,
-                "version": registered.version,
-                "title": registered.spec.title,
-                "description": registered.description,
-                "tags": list(registered.spec.tags),
-                "subject": registered.spec.subject,
-                "input_schema": registered.input_schema,
-                "output_schema": registered.output_schema,
-                "handlers": registered.handlers.model_dump(mode="json"),
-            }
-            for registered in (*grid.workflows, *grid.tool_runs)
-        ],
-        "tools": [
-            {
-                "name": tool.name,
-                "version": tool.version,
-                "title": tool.title,
-                "description": tool.description,
-                "risk": str(tool.risk),
-                "tags": list(tool.tags),
-                "input_schema": tool.signature.input_schema,
-                "output_schema": tool.signature.output_schema,
-                "timeout_seconds": tool.timeout.total_seconds() if tool.timeout else 0.0,
-                "retries": tool.retries,
-                "local": tool.local,
-                "idempotent": tool.idempotent,
-                "reach": list(tool.reach),
-                "undoable": tool.undoable,
-                "asks": tool.asks,
-            }
-            for tool in grid.tools
-        ],
-        "agents": [
-            {
-                "name": agent.name,
-                "version": agent.version,
-                "title": agent.title,
-                "models": list(agent.models),
-                "instructions": agent.instructions,
-                "tools": agent.tool_names,
-                "output_schema": agent.output_schema,
-                "limits": dataclasses.asdict(agent.limits),
-                "timeout_seconds": agent.timeout.total_seconds(),
-                "retries": agent.retries,
-            }
-            for agent in grid.agents
-        ],
+        "workflows": [_workflow(registered) for registered in (*grid.workflows, *grid.tool_runs)],
+        "tools": [_tool(tool) for tool in grid.tools],
+        "agents": [_agent(agent) for agent in grid.agents],
+    }
+
+
+def _workflow(registered: RegisteredWorkflow) -> WorkflowEntry:
+    return {
+        "name": registered.spec.name,
+        "version": registered.version,
+        "title": registered.spec.title,
+        "description": registered.description,
+        "tags": list(registered.spec.tags),
+        "subject": registered.spec.subject,
+        "input_schema": registered.input_schema,
+        "output_schema": registered.output_schema,
+        "handlers": registered.handlers.model_dump(mode="json"),
+    }
+
+
+def _tool(tool: Tool[..., Any]) -> ToolEntry:
+    return {
+        "name": tool.name,
+        "version": tool.version,
+        "title": tool.title,
+        "description": tool.description,
+        "risk": str(tool.risk),
+        "tags": list(tool.tags),
+        "input_schema": tool.signature.input_schema,
+        "output_schema": tool.signature.output_schema,
+        "timeout_seconds": tool.timeout.total_seconds() if tool.timeout else 0.0,
+        "retries": tool.retries,
+        "local": tool.local,
+        "idempotent": tool.idempotent,
+        "reach": list(tool.reach),
+        "undoable": tool.undoable,
+        "asks": tool.asks,
+    }
+
+
+def _agent(agent: Agent[Any]) -> AgentEntry:
+    return {
+        "name": agent.name,
+        "version": agent.version,
+        "title": agent.title,
+        "models": list(agent.models),
+        "instructions": agent.instructions,
+        "tools": agent.tool_names,
+        "output_schema": agent.output_schema,
+        "limits": dataclasses.asdict(agent.limits),
+        "timeout_seconds": agent.timeout.total_seconds(),
+        "retries": agent.retries,
     }
 
 

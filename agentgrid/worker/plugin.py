@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from agentgrid.worker import builds, catalog, mcp_servers
 from agentgrid.worker.activities import GovernedActivities
 from agentgrid.worker.agents import Models, agent_activities, load, model_named
 from agentgrid.worker.approvals import approval_activities
+from agentgrid.worker.beside import beside
 from agentgrid.worker.deltas import Deltas
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
@@ -255,18 +256,6 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
         """Replay as configured."""
         return next(replayer, histories)
-
-
-def beside(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """Do this while the worker runs. If it raises, the log says so at once, and the worker goes on."""
-    task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_ended)
-    return task
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("worker_task_failed", task=task.get_name(), exc_info=error)
 
 
 def _missing(grid: Grid, workflows: list[type]) -> list[type]:

@@ -21,6 +21,7 @@ from agentgrid.db.follow import Line, follow
 from agentgrid.domain import channels
 from agentgrid.domain.policies import Snapshot
 from agentgrid.logging import get_logger
+from agentgrid.worker.beside import beside
 from agentgrid.worker.deltas import Watched
 
 log = get_logger()
@@ -96,7 +97,7 @@ class PolicySource:
     async def start(self) -> None:
         """Read the snapshot on disk, then follow the database in the background without waiting for it."""
         self._load()
-        self._task = asyncio.create_task(self._follow(), name="agentgrid-policy")
+        self._task = beside(self._follow(), "agentgrid-policy")
 
     async def stop(self) -> None:
         """Stop following."""

@@ -24,6 +24,7 @@ from agentgrid.domain.backoff import backoff, jittered
 from agentgrid.domain.steps import JobStatus
 from agentgrid.logging import get_logger, worth_a_line
 from agentgrid.worker import logs
+from agentgrid.worker.beside import beside
 from agentgrid.worker.deltas import Delta
 
 log = get_logger()
@@ -164,7 +165,7 @@ class Telemetry:
         self._loop = asyncio.get_running_loop()
         self.task_queue = task_queue
         logs.attach(self)
-        self._task = asyncio.create_task(self._run(), name="agentgrid-telemetry")
+        self._task = beside(self._run(), "agentgrid-telemetry")
 
     async def stop(self) -> None:
         """Send what is left, for at most a few seconds, and stop."""

@@ -19,7 +19,7 @@ from agentgrid.sdk.toolsets import Changed, Found, Toolset
 from agentgrid.sources import mcp_servers, pins
 from agentgrid.sources.pins import Server
 from agentgrid.worker import mcp_servers as mcp_reports
-from agentgrid.worker.plugin import beside
+from agentgrid.worker.beside import beside
 from tests.sources import mcp_server
 from tests.sources.test_mcp import Make, folder, make
 from tests.worker import gated

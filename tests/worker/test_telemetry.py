@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 import agentgrid as ag
+from agentgrid.db import migrate
 from agentgrid.domain.steps import JobStatus
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
@@ -200,6 +202,14 @@ async def test_a_running_worker_registers_reports_and_logs(
     ]
     assert lines[0]["activity_id"] is None
     assert lines[1]["activity_id"] is not None
+
+
+def test_the_database_reads_exactly_what_the_catalog_document_has() -> None:
+    functions = (migrate.SQL / "functions.sql").read_text()
+    body = functions.partition("FUNCTION agentgrid_catalog(")[2].partition("$$;")[0]
+    entries = (catalog.WorkflowEntry, catalog.ToolEntry, catalog.AgentEntry)
+    assert set(re.findall(r"\b[rw]->>?'(\w+)'", body)) == {name for entry in entries for name in entry.__annotations__}
+    assert set(re.findall(r"p_document->>?'(\w+)'", body)) == set(catalog.Document.__annotations__)
 
 
 def test_the_catalog_document_is_json() -> None:
