@@ -186,9 +186,9 @@ async def test_what_a_run_is_about_is_shown_and_found_by_those_who_may_read_it_a
                 for path in ("/runs", "/search")
             ]
             assert [len(each) for each in found] == ([1, 1] if subject else [0, 0]), who
-            assert not subject or found[1][0]["detail"] == ABOUT
+            assert not subject or found[1][0]["subject"] == ABOUT
         hits = (await as_(who).get(f"{V1}/search", params={"q": "R-1"})).json()["items"]
-        assert [hit["detail"] for hit in hits if hit["id"] == run.run_id] == [subject or "R-1"]
+        assert [(hit["subject"], hit["detail"]) for hit in hits if hit["id"] == run.run_id] == [(subject, "R-1")]
 
 
 async def test_a_queued_run_says_what_it_is_about_at_once(api: Api, as_):

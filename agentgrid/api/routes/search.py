@@ -46,17 +46,12 @@ async def _runs(session: ReadSession, caller: Caller, shown: Shown, q: str, limi
     wanted = RunFilter(q=q, titles=caller.principal.may(Permission.READ_PAYLOADS))
     rows = await runs.newest(session, wanted=wanted, scope=caller.principal.workflows, limit=limit)
     titles = await approval_context.titles_of(session, Workflow, {row.workflow for row in rows})
-    return [
-        _hit(
-            HitKind.RUN,
-            "runs",
-            row.run_id,
-            titles.get(row.workflow, row.workflow),
-            shown.text(row.subject or None) or row.reference,
-            row.status,
-        )
+    hits = [
+        _hit(HitKind.RUN, "runs", row.run_id, titles.get(row.workflow, row.workflow), row.reference, row.status)
         for row in rows
     ]
+    subjects = [shown.text(row.subject or None) for row in rows]
+    return [hit.model_copy(update={"subject": subject}) for hit, subject in zip(hits, subjects, strict=True)]
 
 
 async def _approvals(

@@ -27,8 +27,9 @@ class Hit(Out):
     id: str = Field(description="The run's or approval's id, or the name.")
     title: str = Field(description="Of a run, its workflow's title.")
     detail: str | None = Field(
-        description="A run's subject, or its reference, an approval's workflow, a tool's risk, a principal's kind."
+        description="A run's reference, an approval's workflow, a tool's risk, a principal's kind."
     )
+    subject: str | None = Field(None, description="Of a run; null unless the caller may read payloads.")
     status: str | None = Field(description="Of a run or an approval.")
     href: str
 

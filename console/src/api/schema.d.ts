@@ -4141,7 +4141,7 @@ export interface components {
         Hit: {
             /**
              * Detail
-             * @description A run's subject, or its reference, an approval's workflow, a tool's risk, a principal's kind.
+             * @description A run's reference, an approval's workflow, a tool's risk, a principal's kind.
              */
             detail: string | null;
             /** Href */
@@ -4157,6 +4157,11 @@ export interface components {
              * @description Of a run or an approval.
              */
             status: string | null;
+            /**
+             * Subject
+             * @description Of a run; null unless the caller may read payloads.
+             */
+            subject: string | null;
             /**
              * Title
              * @description Of a run, its workflow's title.

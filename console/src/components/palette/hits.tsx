@@ -86,14 +86,18 @@ const TITLES: Record<Found["kind"], string> = {
 };
 /** The kinds in their order; first those of what is called exactly so. */
 function kindsOf(q: string, hits: Found[]): Found["kind"][] {
-  const called = hits.filter((h) => [h.id, shortId(h.id), h.detail].some((name) => name?.toLowerCase() === q));
+  const called = hits.filter((h) =>
+    [h.id, shortId(h.id), h.detail, h.subject].some((name) => name?.toLowerCase() === q),
+  );
   return [...new Set([...called.map((h) => h.kind), ...(Object.keys(TITLES) as Found["kind"][])])];
 }
 function found(h: Found): Hit {
   const { key, word } = { key: `${h.kind} ${h.id}`, word: h.title };
   if (h.kind === "run" || h.kind === "approval") {
     const status = h.kind === "run" ? (h.status as Run["status"]) : h.status === "pending" ? "approval" : "completed";
-    const more = [h.detail, shortId(h.id)].filter(Boolean).join(" · ");
+    const more = [aboutOf({ subject: h.subject ?? null, reference: h.detail }), shortId(h.id)]
+      .filter(Boolean)
+      .join(" · ");
     return { key, word, more, icon: <StatusIcon status={status} />, to: `/${h.kind}s/${h.id}` };
   }
   const Icon = NOUN[h.kind];
