@@ -47,7 +47,7 @@ async def test_a_run_is_watched_live_and_approved_in_the_tab_of_a_second_person(
     run_id, approval = await stack.refund("T-1002", reference=reference)
     mine = await page_of("operator", f"/runs/{run_id}", context=context)
     await expect(steps(mine).filter(has_text="Refund ticket")).to_be_visible()
-    await expect(sentence(mine)).to_contain_text("Needs approval")
+    await expect(sentence(mine)).to_contain_text("Refund 48.00 USD")
     loaded, before = await mine.evaluate(LOADS), await steps(mine).count()
 
     theirs = await page_of("reviewer", f"/approvals/{approval['approval_id']}", context=context, host="localhost")
@@ -56,7 +56,7 @@ async def test_a_run_is_watched_live_and_approved_in_the_tab_of_a_second_person(
     await theirs.get_by_role("button", name=APPROVE).dblclick()
     await expect(theirs.get_by_role("status").filter(has_text="Counted")).to_be_visible()
 
-    await expect(sentence(mine)).not_to_contain_text("Refund ticket")
+    await expect(sentence(mine)).not_to_contain_text("Refund 48.00 USD")
     await expect(steps(mine).nth(before)).to_be_visible()
     assert await mine.evaluate(LOADS) == loaded
     decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")

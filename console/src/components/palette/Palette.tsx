@@ -77,7 +77,7 @@ function Box({ acts, onClose }: Props) {
       <label className={classes.field}>
         <Search size={16} aria-hidden />
         <input
-          data-autofocus
+          autoFocus // at once: a trap of focus comes a moment later, and who types on loses letters
           role="combobox"
           aria-expanded
           aria-controls="hits"
@@ -143,10 +143,8 @@ function Box({ acts, onClose }: Props) {
 
 /** Search, jump and do. No blur behind: the page stays readable. */
 export function Palette(props: Props) {
-  useEffect(() => {
-    const before = document.activeElement as HTMLElement | null;
-    return () => before?.focus?.();
-  }, []);
+  const [before] = useState(() => document.activeElement as HTMLElement | null); // the field takes the focus as it comes
+  useEffect(() => () => before?.focus?.(), [before]);
   return (
     <Portal>
       <div className={classes.veil} onClick={props.onClose}>
