@@ -87,9 +87,12 @@ class RunMachine(RuleBasedStateMachine):
             if any(command["status"] in UNDER_WAY for command in self.commands(run)):
                 return False
             now = self.seen(run)
-            return now["status"] in (*ENDED, "paused") or (
-                now["status"] == "waiting" and now["waiting_on"] in ("approval", "signal")
-            )
+            if now["status"] in (*ENDED, "paused"):
+                return True
+            # The worker asks in one event, and its gate opens in a later one.
+            gates = self.ask("auditor", "GET", f"/runs/{run.run_id}/approvals").json()["items"]
+            opening = any(gate["status"] == "pending" and not gate["decidable"] for gate in gates)
+            return now["status"] == "waiting" and now["waiting_on"] in ("approval", "signal") and not opening
 
         self.until(resting, lambda: f"never came to rest: {self.seen(run)}, {self.commands(run)}")
         run.at_rest = True

@@ -129,14 +129,16 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
     governance: Governance,
 ) -> None:
     await store.pool.execute(
-        "INSERT INTO tool_versions (name, version, title, asks, input_schema) VALUES ('refund', $1, 'Refund', $2, $3)",
+        "INSERT INTO tool_versions (name, version, title, asks, input_schema) VALUES ('refund', $1, 'Refund', $2, $3) "
+        "ON CONFLICT (name, version) DO UPDATE SET asks = excluded.asks, input_schema = excluded.input_schema",
         gated.refund.version,
         "Refund {cents} for {order}",
         json.dumps({"properties": {"cents": {"x-unit": "cents", "x-currency": "USD"}}}),
     )
     (flow,) = [each for each in Grid("gated", gated).workflows if each.spec.name == "gated"]
     await store.pool.execute(
-        "INSERT INTO workflow_versions (name, version, input_schema, build, subject) VALUES ('gated', $1, '{}', $2, 'A case')",
+        "INSERT INTO workflow_versions (name, version, input_schema, build, subject) VALUES ('gated', $1, '{}', $2, 'A case') "
+        "ON CONFLICT (name, version) DO UPDATE SET subject = excluded.subject",
         flow.version,
         Grid("gated", gated).digest,
     )
