@@ -148,7 +148,12 @@ async def test_a_page_is_the_same_whether_it_is_walked_or_collected(
     api: Api, wanted: list[cases.Case], monkeypatch: pytest.MonkeyPatch
 ):
     """One test, not one for each way: the processes of a test run would each fill a database."""
-    lists = [case for case in wanted if case.route in ("/runs", "/approvals", "/commands")]
+    lists = [
+        case
+        for case in wanted
+        if case.route in ("/runs", "/approvals", "/commands")
+        and "duration_over" not in case.target  # open runs come in as they age
+    ]
     with pytest.MonkeyPatch.context() as walking:
         walk_alone(walking, 2 * RUNS)
         walked = [(case, await page(api, case)) for case in lists]
