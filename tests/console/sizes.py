@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from playwright.async_api import Page, ViewportSize, expect
 
@@ -17,7 +18,16 @@ WIDER_THAN_WINDOW = """() => [document.scrollingElement, document.querySelector(
 LONGER_THAN_WINDOW = "() => document.scrollingElement.scrollHeight - document.scrollingElement.clientHeight"
 """Each pane scrolls for itself: a page that scrolls too has a second scrollbar."""
 
+Scheme = Literal["light", "dark"]
+PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SOME_WORDS = re.compile(r"\S+\s+\S+\s+\S")
+
+
+async def show_in(page: Page, scheme: Scheme) -> None:
+    """Show the page in light or dark, and wait until it is painted so: it follows the browser a moment later."""
+    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
+    await page.evaluate(PAINTED)
 
 
 async def faults_of(page: Page, name: str) -> list[str]:

@@ -7,7 +7,6 @@ import json
 import re
 import uuid
 from pathlib import Path
-from typing import Literal
 
 import httpx
 import pytest
@@ -15,7 +14,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, Request, expect
 
 from tests.console.conftest import Pages, shown, status
-from tests.console.sizes import faults_at_each_size
+from tests.console.sizes import Scheme, faults_at_each_size, show_in
 from tests.console.stack import ROOT, Stack
 
 KILO = 1000
@@ -149,9 +148,9 @@ class Reader:
 
     async def read(self) -> None:
         """Everything in light; in dark the colours, which are all that differs. And whether it fits."""
-        rules: dict[Literal["light", "dark"], list[str]] = {"light": RULES, "dark": ["color-contrast"]}
+        rules: dict[Scheme, list[str]] = {"light": RULES, "dark": ["color-contrast"]}
         for scheme, only in rules.items():
-            await self._page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            await show_in(self._page, scheme)
             options = {"runOnly": only, "resultTypes": ["violations"]}
             violations = await self._page.evaluate("async options => (await axe.run(options)).violations", options)
             self.found += [

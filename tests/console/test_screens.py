@@ -13,20 +13,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from playwright.async_api import Page, Response, expect
 
 from tests.console.conftest import PICTURED, Pages
 from tests.console.demonstration import demonstrated
-from tests.console.sizes import DEVICES, faults_of
+from tests.console.sizes import DEVICES, Scheme, faults_of, show_in
 from tests.console.stack import ROOT, Stack
 
 PICTURES = ROOT / "docs" / "screens"
 MOST_BYTES = 100_000
 QUALITIES = (85, 70, 55, 40)
-Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 LEFT = re.compile("ERR_ABORTED")
 """What becomes of requests whose page is left."""
@@ -112,7 +110,7 @@ async def looked_at(page: Page, name: str, folder: Path, again: Callable[[], Awa
         if PICTURED:
             await again()  # what a phone shows first
         for scheme in SCHEMES:
-            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            await show_in(page, scheme)
             await expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
             await pictured(page, folder / f"{name}_{device}_{scheme}.webp")
         found += await faults_of(page, f"{name} on a {device}")
