@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command, get_group
 
-from agentgrid.cli.groups import Group, group
+from agentgrid.cli.groups import Group
 
 NOUNS = {
     "dev": (
@@ -61,8 +61,8 @@ def load(name: str) -> Any:
         command: Any = get_group(found)
         command.help = help_
     else:
-        alone = group(add_completion=False)
-        alone.command(name)(found)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command()(found)
         command = get_command(alone)
     command.name = name
     return command
