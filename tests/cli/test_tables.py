@@ -78,11 +78,12 @@ def test_what_runs_are_about_is_seen_on_a_narrow_terminal_too(
     monkeypatch: pytest.MonkeyPatch, server: FakeServer
 ) -> None:
     """Seen: at 60 columns no subject, but when each run was started."""
-    about = [run(n, workflow="support_triage", subject=f"Ticket T-{n}, by mail") for n in range(2)]
+    over = {"workflow": "support_triage", "status": "completed", "waiting_on": None}
+    about = [run(n, **over, subject=f"Ticket T-100{n}, by mail") for n in range(2)]
     server.on("GET /runs", Reply(body={"items": about, "next_cursor": None}))
     for width in (60, 80, 160):
         lines = on_terminal(monkeypatch, width, ["run", "list"])
-        assert [f"Ticket T-{n}" in lines[1 + n] for n in range(2)] == [True, True], lines
+        assert [f"Ticket T-100{n}" in lines[1 + n] for n in range(2)] == [True, True], lines
 
 
 def test_the_least_important_columns_are_left_out_first(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
