@@ -79,5 +79,5 @@ class Root(Group):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name, loaded."""
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, None if found is None else load(found.name or ""), rest
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else None, rest
