@@ -54,7 +54,7 @@ class TriageResult(BaseModel):
     urgency: Urgency
     summary: str = ""
     refunded_cents: int = 0
-    approved_by: str | None = None
+    reply_approved_by: str | None = None
     reply_id: str | None = None
     task_id: str | None = None
 
@@ -124,7 +124,7 @@ class SupportTriage:
                 )
                 result.task_id = task.id
                 return result
-            result.approved_by = approval.principal
+            result.reply_approved_by = approval.principal
 
         result.reply_id = (await post_reply(before.id, triage.reply)).id
         if found.category in (Category.BUG, Category.FEATURE) or found.urgency in (Urgency.HIGH, Urgency.URGENT):

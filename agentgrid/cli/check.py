@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -85,8 +86,12 @@ def _print_grid(grid: Grid, output: OutputFormat) -> None:
         }
         typer.echo(json.dumps(found))
         return
-    more = f", {len(agents)} agents" if agents else ""
-    typer.echo(f"{grid.name}: {len(workflows)} workflows, {len(tools)} tools{more}, no faults")
+    counts = [_count(workflows, "workflow"), _count(tools, "tool"), *([_count(agents, "agent")] if agents else [])]
+    typer.echo(f"{grid.name}: {', '.join(counts)}, no faults")
     for noun, names in (("workflow", workflows), ("tool", tools), ("agent", agents), ("secret", grid.secrets)):
         for name in names:
             typer.echo(f"  {noun} {name}")
+
+
+def _count(names: Sequence[object], noun: str) -> str:
+    return f"{len(names)} {noun}" if len(names) == 1 else f"{len(names)} {noun}s"

@@ -65,7 +65,7 @@ async def test_an_agent_asks_to_refund_and_the_ticket_is_answered(
     assert (terms.title, terms.tool, terms.policy) == ("Refund ticket", "refund_ticket", "default:destructive@1")
     result = await handle.result()
     assert await handle.query("so_far") == result
-    assert (result["urgency"], result["refunded_cents"], result["approved_by"]) == ("urgent", 4_800, None)
+    assert (result["urgency"], result["refunded_cents"], result["reply_approved_by"]) == ("urgent", 4_800, None)
     body = await value(backoffice, "SELECT body FROM backoffice.replies WHERE id = $1", result["reply_id"])
     assert "(/booking-page-down)" in body
     assert body.endswith("Written by AgentGrid's offline model.")
@@ -95,7 +95,7 @@ async def test_a_reply_about_a_large_refund_is_approved_as_well(
     terms = await governance.approve(handle)
     assert (terms.title, terms.approvers) == ("Send reply to T-1015", ("support-leads",))
     result = await handle.result()
-    assert (result["approved_by"], result["refunded_cents"]) == ("reviewer", 7_600)
+    assert (result["reply_approved_by"], result["refunded_cents"]) == ("reviewer", 7_600)
     body = await value(backoffice, "SELECT body FROM backoffice.replies WHERE id = $1", result["reply_id"])
     assert body == terms.shown["reply"], "what was sent is what was shown"
     await keep(handle, "support_triage-refund")
