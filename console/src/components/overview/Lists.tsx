@@ -57,7 +57,9 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
                 <StatusIcon status={statusOf(r)} />
                 <span className="cut">
-                  <b>{flowTitle(r)}</b>{" "}
+                  <b>
+                    <Text>{flowTitle(r)}</Text>
+                  </b>{" "}
                   <span className="muted">
                     <Text>{aboutOf(r)}</Text>
                   </span>
@@ -101,7 +103,9 @@ export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overvi
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.fail}>
                 <StatusIcon status={statusOf(r)} />
                 <div className="cut">
-                  <b>{flowTitle(r)}</b>{" "}
+                  <b>
+                    <Text>{flowTitle(r)}</Text>
+                  </b>{" "}
                   <span className="muted">
                     <Text>{aboutOf(r)}</Text>
                   </span>

@@ -14,7 +14,9 @@ export const RunRow = memo(function RunRow({ r }: { r: Run }) {
     <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.row} data-tone={STATUS[s].tone}>
       <StatusIcon status={s} />
       <span className="cut">
-        <b>{flowTitle(r)}</b>{" "}
+        <b>
+          <Text>{flowTitle(r)}</Text>
+        </b>{" "}
         <span className="muted">
           <Text>{aboutOf(r)}</Text>
         </span>
