@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { ChevronLeft, ChevronRight } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Search } from "../router";
+import { visible } from "../unseen";
 import classes from "./Page.module.css";
 import { Text } from "./Text";
 import { useOverview } from "./useOverview";
@@ -20,11 +21,16 @@ export function Bar({ crumbs, children }: { crumbs: Crumb[]; children?: ReactNod
   const back = crumbs.at(-2);
   const { data: overview } = useOverview();
   const mine = overview?.approvals_for_me.count;
-  useDocumentTitle(`${mine ? `(${mine}) ` : ""}${crumbs.at(-1)!.word} · AgentGrid`);
+  useDocumentTitle(`${mine ? `(${mine}) ` : ""}${visible(crumbs.at(-1)!.word)} · AgentGrid`);
   return (
     <header className={classes.bar}>
       {back?.to && (
-        <Link to={back.to} search={back.search ?? {}} className={classes.back} aria-label={`Back to ${back.word}`}>
+        <Link
+          to={back.to}
+          search={back.search ?? {}}
+          className={classes.back}
+          aria-label={`Back to ${visible(back.word)}`}
+        >
           <ChevronLeft size={18} aria-hidden />
         </Link>
       )}

@@ -90,8 +90,8 @@ export function useLate() {
   }, []);
   return late;
 }
-/** The placeholder of some rows. */
-export const Rails = ({ rows }: { rows: number }) => (
+/** Where some rows will be. */
+export const SkeletonRows = ({ rows }: { rows: number }) => (
   <div className={classes.skeleton} aria-hidden>
     {Array.from({ length: rows }, (_, i) => (
       <i key={i} style={{ width: `${88 - ((i * 29) % 40)}%` }} />
@@ -111,7 +111,7 @@ export function Skeleton({
   return (
     <div className={inset ? classes.inset : undefined} role="status">
       <span className="visually-hidden">Loading</span>
-      <Rails rows={rows} />
+      <SkeletonRows rows={rows} />
     </div>
   );
 }

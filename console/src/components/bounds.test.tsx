@@ -22,18 +22,27 @@ test("the limit of a selection is named when it is reached", () => {
   show(bar(runs));
   expect(screen.getByText(/selected/).textContent).toBe("200 runs selected, the most at once");
 });
-test("a rule's earlier versions that are not shown are counted, and come on request", () => {
-  const version = (n: number) => ({
-    version: n,
-    effect: "deny",
-    created_by: "mara",
-    created_at: "2026-11-29T09:00:00Z",
-  });
-  const versions = Array.from({ length: 12 }, (_, i) => version(12 - i));
+const version = (n: number) => ({ version: n, effect: "deny", created_by: "mara", created_at: "2026-11-29T09:00:00Z" });
+function past(number: number) {
+  const versions = Array.from({ length: number }, (_, i) => version(number - i));
   queries.setQueryData(q.policies.one("tool:refund").queryKey, { withdrawn: false, versions } as never);
-  show(<RulePast rule="tool:refund" current="12" />);
+  show(<RulePast rule="tool:refund" current={String(number)} />);
+}
+test("a rule's earlier versions that are not shown are counted, and come on request", () => {
+  past(12);
   expect(document.querySelectorAll("li").length).toBe(8);
   fireEvent.click(screen.getByText("Show 3 more"));
   expect(document.querySelectorAll("li").length).toBe(11);
   expect(screen.queryByText(/more/)).toBeNull();
+});
+test("beyond the versions that the API gives, the audit log is named, once all of these are shown", () => {
+  past(50);
+  expect(screen.queryByText(/audit log/)).toBeNull();
+  fireEvent.click(screen.getByText("Show 41 more"));
+  expect(document.querySelectorAll("li").length).toBe(49);
+  expect(screen.getByText(/audit log/)).toBeTruthy();
+  cleanup();
+  past(49);
+  fireEvent.click(screen.getByText("Show 40 more"));
+  expect(screen.queryByText(/audit log/)).toBeNull();
 });

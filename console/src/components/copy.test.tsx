@@ -1,5 +1,5 @@
 // @vitest-environment jsdom
-import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { act, cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
 import { Ident } from "./Bits";
 import { Shown } from "./settings/NewKey";
@@ -23,6 +23,20 @@ test("what was copied is said", async () => {
   expect(await screen.findByText("Copied")).toBeTruthy();
   expect(writeText).toHaveBeenCalledWith(ID);
 });
+test("what was copied is said for some seconds, to be said again", async () => {
+  vi.useFakeTimers();
+  clipboard({ writeText: () => Promise.resolve() });
+  render(<JsonSide value={{ a: 1 }} onChange={() => {}} onReadable={() => {}} />);
+  const copy = screen.getByRole("button", { name: "Copy" });
+  for (const _ of [1, 2]) {
+    await act(async () => void fireEvent.click(copy));
+    expect(screen.getAllByRole("status").map((s) => s.textContent)).toContain("Copied");
+    act(() => void vi.advanceTimersByTime(3_000));
+    expect(screen.queryByText("Copied")).toBeNull();
+    expect(copy.textContent).toBe("Copy");
+  }
+  vi.useRealTimers();
+});
 test.each([
   ["without a clipboard", undefined],
   ["where it refuses", { writeText: () => Promise.reject(new Error("denied")) }],
@@ -37,8 +51,9 @@ test("without a clipboard a new key is selected", () => {
   const made = { key: "agk_secret", principal: "mara", expires_at: "2026-01-01T00:00:00Z" };
   render(<Shown made={made as never} onClose={() => {}} />);
   fireEvent.click(screen.getByRole("button", { name: /^copy/i }));
-  expect(screen.getByText("Select and copy")).toBeTruthy();
+  expect(screen.getByRole("status").textContent).toBe("Select and copy");
   expect(selected()).toBe("agk_secret");
+  expect(document.activeElement!.textContent).toBe("agk_secret"); // for the keyboard
 });
 test("without a clipboard the input is selected, as it is shown or as it is typed", () => {
   render(<JsonSide value={{ a: 1 }} onChange={() => {}} onReadable={() => {}} />);

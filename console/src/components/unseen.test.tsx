@@ -5,7 +5,7 @@ import { cleanup, render } from "@testing-library/react";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import * as q from "../api/queries";
 import { Confirm } from "./Confirm";
-import { Lines } from "./Diff";
+import { DiffLines } from "./Diff";
 import { Versions } from "./agent/Versions";
 import { Keys } from "./settings/Keys";
 import { RulePast } from "./tools/RulePast";
@@ -36,7 +36,7 @@ test.each([
     "the lines of a text that changed",
     2,
     () => (
-      <Lines
+      <DiffLines
         of={[
           ["+", TURNED],
           ["=", TURNED],

@@ -1,17 +1,6 @@
 import { expect, test } from "vitest";
-import { unended, written, type Delta } from "./deltas";
-
-const part = (sequence: number, text: string, over: Partial<Delta> = {}): Delta => ({
-  execution_id: "e",
-  agent: "triager",
-  call: "c",
-  turn: 1,
-  attempt: 1,
-  sequence,
-  text,
-  tools: [],
-  ...over,
-});
+import { part } from "./delta.fixture";
+import { unended, written } from "./deltas";
 
 test("parts become one text, with the tools that the model asks for", () => {
   const [turn] = written([], [part(1, "I loo"), part(2, "k it up."), part(3, "", { tools: ["search"] })]);

@@ -13,6 +13,7 @@ import { RuleEditor } from "../RuleEditor";
 import { ruleWord } from "../rules";
 import { Failed, Skeleton, useAway } from "../States";
 import { Text } from "../Text";
+import { Why } from "../Why";
 
 /** What a rule starts as: asks any approver, for a week. */
 const NEW = {
@@ -72,17 +73,7 @@ export function Rules({ agent }: { agent: AgentDetail }) {
                   ))}
                 </>
               )}
-              .{" "}
-              {r.title && (
-                <b>
-                  <Text>{sentence(r.title)}</Text>.{" "}
-                </b>
-              )}
-              {r.reason && (
-                <>
-                  <Text>{sentence(r.reason)}</Text>.
-                </>
-              )}
+              . <Why title={r.title} reason={r.reason} />
               <p>
                 <span className="mono">
                   <Text>{`${r.rule_id}@${r.version}`}</Text>

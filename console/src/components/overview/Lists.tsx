@@ -1,10 +1,11 @@
 import { Link } from "@tanstack/react-router";
 import type { Approval, Overview, Run } from "../../api/client";
-import { doingOf, messageOf } from "../../doing";
+import { messageOf } from "../../doing";
 import { aboutOf, count, flowTitle, plural } from "../../format";
-import { useNow } from "../../live/now";
 import { RiskMark, STATUS, StatusIcon, statusOf } from "../../status";
+import { visible } from "../../unseen";
 import { Ago, Expiry, MANY, Progress } from "../Bits";
+import { Doing } from "../Doing";
 import { Section } from "../Page";
 import { Text } from "../Text";
 import { failures } from "./Figures";
@@ -42,16 +43,6 @@ export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total
   );
 }
 
-/** What a run is at; a viewer, who may not read the name of the step, sees its state. */
-function Does({ r }: { r: Run }) {
-  const { what, until } = doingOf(r, useNow());
-  return (
-    <>
-      <Text>{what || STATUS[statusOf(r)].word}</Text>
-      {until && `, ${until}`}
-    </>
-  );
-}
 const OPEN = ["running", "queued", "waiting", "paused", "cancelling"] as const;
 
 /** Some open runs, those that something happens to first, and how many there are. */
@@ -66,13 +57,15 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
                 <StatusIcon status={statusOf(r)} />
                 <span className="cut">
-                  <b>{flowTitle(r)}</b>{" "}
+                  <b>
+                    <Text>{flowTitle(r)}</Text>
+                  </b>{" "}
                   <span className="muted">
                     <Text>{aboutOf(r)}</Text>
                   </span>
                 </span>
                 <span className={`cut muted ${classes.step}`}>
-                  <Does r={r} />
+                  <Doing r={r} otherwise={STATUS[statusOf(r)].word} />
                 </span>
                 <span className={classes.bar}>
                   {r.step_count >= MANY && (
@@ -110,11 +103,13 @@ export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overvi
               <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.fail}>
                 <StatusIcon status={statusOf(r)} />
                 <div className="cut">
-                  <b>{flowTitle(r)}</b>{" "}
+                  <b>
+                    <Text>{flowTitle(r)}</Text>
+                  </b>{" "}
                   <span className="muted">
                     <Text>{aboutOf(r)}</Text>
                   </span>
-                  <span className="cut" title={r.status_reason ?? undefined}>
+                  <span className="cut" title={visible(r.status_reason ?? "")}>
                     <Text>{messageOf(r) ?? ""}</Text>
                   </span>
                 </div>

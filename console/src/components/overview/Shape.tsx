@@ -1,5 +1,5 @@
 import { Section } from "../Page";
-import { Rails, useLate } from "../States";
+import { SkeletonRows, useLate } from "../States";
 import { WORD } from "./Figures";
 import classes from "./Overview.module.css";
 
@@ -9,7 +9,7 @@ export function Shape() {
   if (!late) return null;
   const rows = (title: string, number: number) => (
     <Section title={title}>
-      <Rails rows={number} />
+      <SkeletonRows rows={number} />
     </Section>
   );
   return (

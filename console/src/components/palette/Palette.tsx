@@ -29,7 +29,11 @@ function useAll(words: string, acts: Offer[]): All {
   const { data: approvals } = useQuery(
     q.approvals.list({ status: ["pending"], decidable_by: "me", sort: "urgency", limit: MOST }),
   );
-  const { data: hits, isFetching } = useQuery({ ...q.search.hits(typed), placeholderData: keepPreviousData });
+  const {
+    data: hits,
+    isFetching,
+    failureCount,
+  } = useQuery({ ...q.search.hits(typed), placeholderData: keepPreviousData });
   return {
     recent: recent(queries, here),
     runs: runs?.items ?? [],
@@ -37,18 +41,21 @@ function useAll(words: string, acts: Offer[]): All {
     offers: offered(),
     acts,
     hits: hits?.items ?? [],
-    searching: typed !== words || isFetching,
+    searching: typed !== words || (isFetching && !failureCount),
   };
 }
 
 function Box({ acts, onClose }: Props) {
   const [words, setWords] = useState("");
-  const [at, setAt] = useState(0);
+  const [chosen, setChosen] = useState<string>(); // stays chosen while others come above it
+  const [waits, setWaits] = useState<{ tab: boolean }>(); // Enter was pressed before the server had answered
   const go = useNavigate();
   const router = useRouter();
   const all = useAll(words.trim(), acts);
   const groups = find(words.trim(), all);
   const flat = groups.flatMap((g) => g.hits);
+  const keys = groups.flatMap((g) => g.hits.map((h) => `${g.title} ${h.key}`)); // a run may be in two groups
+  const at = Math.max(0, chosen === undefined ? 0 : keys.indexOf(chosen));
   const pick = (hit: Hit | undefined, tab: boolean) => {
     if (!hit || (!hit.to && !hit.act)) return;
     onClose();
@@ -57,13 +64,27 @@ function Box({ acts, onClose }: Props) {
       window.open(router.buildLocation({ to: hit.to, search: hit.search ?? {} }).href, "_blank", "noopener");
     else void go({ to: hit.to, search: hit.search ?? {} });
   };
-  useEffect(() => setAt(0), [words]);
+  const choose = (n: number) => {
+    setChosen(keys[n]);
+    setWaits(undefined);
+  };
+  useEffect(() => {
+    if (waits && !all.searching) {
+      setWaits(undefined);
+      pick(flat[at], waits.tab);
+    }
+  });
   function onKeyDown(e: KeyboardEvent) {
     if (e.key === "Escape") onClose();
-    if (e.key === "Enter") pick(flat[at], e.ctrlKey || e.metaKey);
+    if (e.key === "Enter") {
+      const tab = e.ctrlKey || e.metaKey;
+      // What is first by then was found under other words, or is what happens to be called so on this page.
+      if (all.searching && keys[at] !== chosen) setWaits({ tab });
+      else pick(flat[at], tab);
+    }
     if (e.key !== "ArrowDown" && e.key !== "ArrowUp") return;
     e.preventDefault();
-    setAt((n) => (n + (e.key === "ArrowDown" ? 1 : flat.length - 1)) % Math.max(1, flat.length));
+    choose((at + (e.key === "ArrowDown" ? 1 : flat.length - 1)) % Math.max(1, flat.length));
   }
   return (
     <div
@@ -83,7 +104,11 @@ function Box({ acts, onClose }: Props) {
           aria-controls="hits"
           aria-activedescendant={flat[at] && `hit-${at}`}
           value={words}
-          onChange={(e) => setWords(e.target.value)}
+          onChange={(e) => {
+            setWords(e.target.value);
+            setChosen(undefined);
+            setWaits(undefined);
+          }}
           placeholder="A run, a reference, a tool, what to do"
           aria-label="Search"
         />
@@ -102,7 +127,7 @@ function Box({ acts, onClose }: Props) {
                 key={h.key}
                 className={classes.hit}
                 data-at={flat[at] === h || undefined}
-                onMouseMove={() => setAt(flat.indexOf(h))}
+                onMouseMove={() => flat[at] !== h && choose(flat.indexOf(h))}
                 onClick={(e) => pick(h, e.ctrlKey || e.metaKey)}
               >
                 <span className={classes.icon}>{h.icon}</span>

@@ -1,6 +1,7 @@
 // @vitest-environment jsdom
 import { act, cleanup, render, screen } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
+import { part } from "../../live/delta.fixture";
 import type { LiveEvent } from "../../live/stream";
 import { Writing } from "./Writing";
 
@@ -11,25 +12,14 @@ vi.mock("../../live/stream", () => ({
 }));
 const announce = (kind: string, data: object = {}, run_id = "r") =>
   act(() => (heard.listener as (events: LiveEvent[]) => void)([{ run_id, kind, data } as LiveEvent]));
-const part = (sequence: number, text: string, over: object = {}) =>
-  announce("delta", {
-    execution_id: "e",
-    agent: "triager",
-    call: "c",
-    turn: 1,
-    attempt: 1,
-    sequence,
-    text,
-    tools: [],
-    ...over,
-  });
+const write = (...of: Parameters<typeof part>) => announce("delta", part(...of));
 const turn = { execution_id: "e", name: "triager", kind: "model", turn: 1 };
 
 test("an answer grows as it is written, as text, and is gone when its turn has ended", () => {
   render(<Writing run_id="r" steps={[]} />);
   expect(screen.queryByRole("region")).toBeNull();
-  part(1, "I look <b>it</b>");
-  part(2, " up.");
+  write(1, "I look <b>it</b>");
+  write(2, " up.");
   const writing = screen.getByRole("region", { name: "Being written" });
   expect(writing.querySelector("blockquote")!.textContent).toBe("I look <b>it</b> up.");
   expect(writing.textContent).toContain("Triager writes turn 1");
@@ -41,7 +31,7 @@ test("an answer grows as it is written, as text, and is gone when its turn has e
 });
 test("what can't be seen is named, in the text and in the names of tools that a model made up", () => {
   render(<Writing run_id="r" steps={[]} />);
-  part(1, "a\u202eb", { tools: ["pay\u200bout"] });
+  write(1, "a\u202eb", { tools: ["pay\u200bout"] });
   expect(screen.getByText("U+202E")).toBeTruthy();
   expect(screen.getByText("U+200B").parentElement!.textContent).toBe("It asks for payU+200Bout");
 });
@@ -49,7 +39,7 @@ test("parts of other runs are not shown, and the end of the run ends all", () =>
   render(<Writing run_id="r" steps={[]} />);
   announce("delta", {}, "another");
   expect(screen.queryByRole("region")).toBeNull();
-  part(3, "late", { attempt: 2 });
+  write(3, "late", { attempt: 2 });
   expect(screen.getByText("parts are missing")).toBeTruthy();
   expect(screen.getByRole("region").textContent).toContain("try 2");
   announce("end");

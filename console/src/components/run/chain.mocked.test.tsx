@@ -6,6 +6,8 @@ import type { ReactElement, ReactNode } from "react";
 import { afterEach, expect, test, vi } from "vitest";
 import { client } from "../../api/client";
 import * as q from "../../api/queries";
+import { Bar } from "../Page";
+import { Slot } from "../runs/List";
 import { Chain } from "./Chain";
 import History from "./History";
 
@@ -45,4 +47,17 @@ test("older commands are not asked for twice while they are read", () => {
   fireEvent.click(button);
   expect(read).toHaveBeenCalledOnce();
   return vi.waitFor(() => expect(button.disabled).toBe(true));
+});
+test("what can't be seen is named in the names that only a tab or a screen reader has", () => {
+  const turned = "gnp\u202eexe";
+  const row = { run_id: "r", status: "completed", workflow: turned, subject: turned, step_count: 0, created_at: at };
+  vi.spyOn(client, "GET").mockReturnValue(new Promise(() => {}) as never);
+  show(
+    <>
+      <Bar crumbs={[{ word: turned, to: "/runs" }, { word: turned }]} />
+      <Slot top={0} run={row as never} chosen={new Map()} onFlip={() => {}} />
+    </>,
+  );
+  expect(document.title).not.toContain("\u202e");
+  expect(document.body.innerHTML).not.toContain("\u202e");
 });

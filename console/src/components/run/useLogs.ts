@@ -13,7 +13,7 @@ interface Found {
   /** Whether there are older ones than these. */
   more: boolean;
 }
-export interface Lines extends Partial<Found> {
+interface Shown extends Partial<Found> {
   error: unknown;
   /** Read older lines; missing where there are none, or the page holds enough. */
   older?(): Promise<void>;
@@ -25,7 +25,7 @@ interface Reading {
   /** Something was announced meanwhile. */
   again: boolean;
 }
-export function useLogs(run_id: string, filter: LogFilter): Lines {
+export function useLogs(run_id: string, filter: LogFilter): Shown {
   const [found, setFound] = useState<Found>(); // of the place before, until the first lines of this one are there
   const [error, setError] = useState<unknown>();
   const place = JSON.stringify([run_id, filter]);

@@ -23,7 +23,7 @@ export function Find({ words, onChange }: { words: string; onChange(words: strin
         value={typed}
         maxLength={200}
         onChange={(e) => setTyped(e.target.value)}
-        placeholder="Reference, workflow or end of an id"
+        placeholder="Subject, reference or end of an id"
         aria-label="Search runs"
       />
       <Kbd>/</Kbd>

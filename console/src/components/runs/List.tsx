@@ -4,6 +4,7 @@ import type { Run } from "../../api/client";
 import { aboutOf, flowTitle, shortId } from "../../format";
 import { type Name, says } from "../../runs";
 import classes from "../../screens/Runs.module.css";
+import { visible } from "../../unseen";
 import { Button, ButtonLink } from "../Button";
 import { useWorkflowTitle } from "../catalog";
 import { Blank } from "../States";
@@ -82,7 +83,7 @@ export function Slot({ top, run, chosen, onFlip }: SlotProps) {
           checked={chosen.has(run.run_id)}
           readOnly
           onClick={onFlip}
-          aria-label={`Select ${flowTitle(run)} ${aboutOf(run) || shortId(run.run_id)}`}
+          aria-label={visible(`Select ${flowTitle(run)} ${aboutOf(run) || shortId(run.run_id)}`)}
         />
       )}
       <RunRow r={run} />

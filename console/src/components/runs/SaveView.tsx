@@ -7,6 +7,7 @@ import { type Values, viewName } from "../../runs";
 import { Button } from "../Button";
 import { Dialog } from "../Dialog";
 import classes from "../Form.module.css";
+import { Text } from "../Text";
 import { useKey } from "../useKey";
 
 interface Props {
@@ -103,8 +104,8 @@ export function SaveView({ values, view, rename, mayShare, onSaved, onClose }: P
         )}
         {theirs && (
           <p className={classes.fault} role="alert">
-            {theirs.changed_by} replaced this view at {moment(theirs.changed_at)}, after you opened it. Your{" "}
-            {rename ? "title" : "filter"} is not saved.
+            <Text>{theirs.changed_by}</Text> replaced this view at {moment(theirs.changed_at)}, after you opened it.
+            Your {rename ? "title" : "filter"} is not saved.
           </p>
         )}
         <footer className={classes.foot}>

@@ -8,6 +8,7 @@ import * as q from "../../api/queries";
 import { moment } from "../../format";
 import { urlOf, viewKey } from "../../runs";
 import classes from "../../screens/Runs.module.css";
+import { visible } from "../../unseen";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
 import { useAway } from "../States";
@@ -83,7 +84,7 @@ export function Views({ filter }: { filter: Filter }) {
         {view && (
           <Menu width={220} position="bottom-end">
             <Menu.Target>
-              <Button small look="quiet" aria-label={`More about the view ${view.title}`}>
+              <Button small look="quiet" aria-label={`More about the view ${visible(view.title)}`}>
                 <Ellipsis size={15} aria-hidden />
               </Button>
             </Menu.Target>

@@ -5,6 +5,7 @@ import * as q from "../../api/queries";
 import type { NewKey as Made, Proposed } from "../../api/queries/keys";
 import { moment } from "../../format";
 import { Button } from "../Button";
+import { CopyButton } from "../CopyButton";
 import { Dialog } from "../Dialog";
 import { useCopy } from "../useCopy";
 import classes from "./Settings.module.css";
@@ -14,7 +15,7 @@ const DAY = 86_400;
 const LIFETIMES = [7, 30, 90, 365];
 
 export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
-  const { said, copy, ref } = useCopy();
+  const copy = useCopy();
   return (
     <div className={classes.form}>
       <h2>
@@ -23,12 +24,10 @@ export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
       <p>Copy it now: it is shown here and never again. It ends {moment(made.expires_at)}.</p>
       {made.key ? (
         <p className={classes.secret}>
-          <code ref={ref} tabIndex={0}>
+          <code ref={copy.ref} tabIndex={0}>
             {made.key}
           </code>
-          <Button small look="quiet" onClick={() => copy(made.key!)}>
-            {said ?? "Copy"}
-          </Button>
+          <CopyButton text={made.key} of={copy} />
         </p>
       ) : (
         <p role="alert">It was made by an earlier request, and can’t be shown again: revoke it, and make another.</p>

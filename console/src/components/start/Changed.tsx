@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import * as q from "../../api/queries";
-import { Lines } from "../Diff";
+import { DiffLines } from "../Diff";
 import { Failed, Skeleton } from "../States";
 import classes from "./Facts.module.css";
 import { changes } from "./versions";
@@ -21,7 +21,7 @@ export function Changed({ workflow, version }: { workflow: string; version: stri
       {found.map((part) => (
         <section key={part.title}>
           <h3>{part.title}</h3>
-          <Lines of={part.lines} code />
+          <DiffLines of={part.lines} code />
         </section>
       ))}
     </div>

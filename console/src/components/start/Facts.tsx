@@ -3,13 +3,12 @@ import { Link } from "@tanstack/react-router";
 import { useCallback, useState } from "react";
 import type { Run, WorkflowDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { doingOf } from "../../doing";
 import { aboutOf, shortId, span } from "../../format";
-import { useNow } from "../../live/now";
 import { useEvents, type LiveEvent } from "../../live/stream";
 import { useQueryClient } from "@tanstack/react-query";
 import { STATUS, StatusIcon, statusOf } from "../../status";
 import { Ago, Ident } from "../Bits";
+import { Doing } from "../Doing";
 import { Button } from "../Button";
 import { Section } from "../Page";
 import { Failed, Skeleton } from "../States";
@@ -24,15 +23,14 @@ type Handler = HandlersOut["queries"][number];
 
 const Row = ({ r }: { r: Run }) => {
   const s = statusOf(r);
-  const { what, until } = doingOf(r, useNow());
   return (
     <Link to="/runs/$id" params={{ id: r.run_id }} className={classes.run}>
       <StatusIcon status={s} />
       <span className="cut">
         <Text>{aboutOf(r) || shortId(r.run_id)}</Text>
       </span>
-      <span className="cut muted" title={r.status_reason ?? undefined}>
-        <Text>{[what || STATUS[s].word, until].filter(Boolean).join(", ")}</Text>
+      <span className="cut muted">
+        <Doing r={r} otherwise={STATUS[s].word} />
       </span>
       <span className="num muted">{r.closed_at && span(Date.parse(r.closed_at) - Date.parse(r.created_at))}</span>
       <span className="num muted">

@@ -1,5 +1,6 @@
 import { useEffect, useId, useState } from "react";
 import { Button } from "../Button";
+import { CopyButton } from "../CopyButton";
 import { Json } from "../Json";
 import { useCopy } from "../useCopy";
 import classes from "./Start.module.css";
@@ -19,7 +20,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
   const [editing, setEditing] = useState(!!alone);
   const [text, setText] = useState(() => written(value));
   const [fault, setFault] = useState<string>();
-  const { said, copy, ref, forget } = useCopy();
+  const copy = useCopy();
   const id = useId();
   const now = written(value);
   useEffect(() => {
@@ -29,7 +30,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
       return "value" in own && written(own.value) === now ? old : now;
     });
     say(undefined);
-    forget();
+    copy.forget();
   }, [now]);
   function say(next: string | undefined) {
     setFault(next);
@@ -46,7 +47,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
     <div
       className={classes.json}
       ref={(side) => {
-        ref.current = side?.querySelector<HTMLElement>("textarea, pre") ?? null;
+        copy.ref.current = side?.querySelector<HTMLElement>("textarea, pre") ?? null;
       }}
     >
       <header>
@@ -65,9 +66,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
             {editing ? (fault ? "Discard" : "Done") : "Edit"}
           </Button>
         )}
-        <Button look="quiet" small onClick={() => copy(text)}>
-          {said ?? "Copy"}
-        </Button>
+        <CopyButton text={text} of={copy} />
       </header>
       {editing ? (
         <textarea

@@ -15,6 +15,7 @@ import { useAway } from "../States";
 import classes from "./Panel.module.css";
 import { RulePast } from "./RulePast";
 import { Text } from "../Text";
+import { Why } from "../Why";
 
 /** What the rule does to a call, as a sentence. */
 function Says({ tool }: { tool: ToolDetail }) {
@@ -51,16 +52,7 @@ function Source({ tool }: { tool: ToolDetail }) {
     );
   return (
     <p>
-      {policy.title && (
-        <b>
-          <Text>{sentence(policy.title)}</Text>.{" "}
-        </b>
-      )}
-      {policy.reason && (
-        <>
-          <Text>{sentence(policy.reason)}</Text>.{" "}
-        </>
-      )}
+      <Why title={policy.title} reason={policy.reason} />
       {policy.tool !== tool.name && (
         <>
           It is about all of{" "}

@@ -1,13 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import * as q from "../../api/queries";
-import { moment, sentence } from "../../format";
+import { moment } from "../../format";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
 import { past } from "../rules";
 import { Failed } from "../States";
 import classes from "./Panel.module.css";
 import { Text } from "../Text";
+import { Why } from "../Why";
 
 const SHOWN = 8;
 const MOST = 50; // that the API gives
@@ -24,21 +25,11 @@ export function RulePast({ rule, current }: { rule: string; current: string }) {
     <section>
       <h3>Earlier versions</h3>
       <ol className={classes.past}>
-        {before.slice(0, all ? MOST : SHOWN).map((v) => (
+        {before.slice(0, all ? undefined : SHOWN).map((v) => (
           <li key={v.version}>
             <b>v{v.version}</b>
             <span>
-              <Text>{past(v)}</Text>.{" "}
-              {v.title && (
-                <b>
-                  <Text>{sentence(v.title)}</Text>.{" "}
-                </b>
-              )}
-              {v.reason && (
-                <>
-                  <Text>{sentence(v.reason)}</Text>.
-                </>
-              )}
+              <Text>{past(v)}</Text>. <Why title={v.title} reason={v.reason} />
             </span>
             <i>
               <Text>{v.created_by}</Text>, {moment(v.created_at, now)}
@@ -51,7 +42,7 @@ export function RulePast({ rule, current }: { rule: string; current: string }) {
           Show {before.length - SHOWN} more
         </Button>
       )}
-      {data?.versions.length === MOST && <p className="muted">Older versions are in the audit log.</p>}
+      {all && data?.versions.length === MOST && <p className="muted">Older versions are in the audit log.</p>}
     </section>
   );
 }

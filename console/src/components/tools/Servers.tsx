@@ -10,7 +10,7 @@ import { ServerState } from "../../status";
 import table from "../../screens/Tools.module.css";
 import { useToolTitle } from "../catalog";
 import { lines } from "../agent/diff";
-import { Lines } from "../Diff";
+import { DiffLines } from "../Diff";
 import { Side } from "../Side";
 import { Blank, Failed, Skeleton } from "../States";
 import panel from "./Panel.module.css";
@@ -111,7 +111,7 @@ function Open({ server: s }: { server: McpServer }) {
                 </code>{" "}
                 {c.what}
               </summary>
-              <Lines of={lines(c.before ?? "", c.after ?? "")} />
+              <DiffLines of={lines(c.before ?? "", c.after ?? "")} />
             </details>
           ))}
         </section>
