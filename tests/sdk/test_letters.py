@@ -135,3 +135,12 @@ SCHEMA = {
 def test_a_title_is_the_template_with_values_and_nothing_else(template: str, arguments: dict[str, Any], expected: Any):
     assert asks.title(template, arguments, SCHEMA) == expected
     assert asks.title(template, arguments, None) is None or expected is not None
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [("#/$defs/A", "1.00 USD"), ("#/$defs/B", "100"), ("#", "100"), ("A", "100"), (7, "100")],
+)
+def test_units_are_found_where_the_schema_is_a_reference_to_a_definition(reference: Any, expected: str) -> None:
+    schema = {"$defs": {"A": SCHEMA}, "$ref": reference}
+    assert asks.title("{amount}", {"amount": 100}, schema) == expected
