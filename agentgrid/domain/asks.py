@@ -45,7 +45,7 @@ class _Invalid(ValueError):
 
 
 def fault(template: str, names: frozenset[str], *, of: str = "the arguments") -> str | None:
-    """Why this is no template for these names, or None. of: what has the names."""
+    """Why this is no template for these names, or None. of: what they are the names of, for the sentence."""
     if not template.strip() or len(template) > MAX_TEMPLATE:
         return f"a template has between 1 and {MAX_TEMPLATE} characters"
     try:

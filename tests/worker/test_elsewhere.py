@@ -42,7 +42,7 @@ async def test_a_destructive_one_waits_for_approval_and_runs_on_what_was_approve
     await replayer.replay_workflow(await handle.fetch_history())
 
 
-async def test_what_hinders_the_end_of_a_toolset_is_in_the_workers_log(
+async def test_a_toolset_that_fails_to_stop_is_in_the_workers_log(
     client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elsewhere.bank, "stop", AsyncMock(side_effect=OSError("stuck")))
