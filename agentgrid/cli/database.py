@@ -54,7 +54,7 @@ def rebuild(
         if output is OutputFormat.JSON:
             typer.echo(json.dumps({"executions": done.executions, "unknown": done.unknown}))
             return
-        left = f"; {done.unknown} without a history were left unchanged" if done.unknown else ""
+        left = f"; {done.unknown} without a readable history were left unchanged" if done.unknown else ""
         typer.echo(f"{done.executions} executions folded again{left}")
 
 

@@ -1,4 +1,4 @@
-"""The title of a tool's approval, made from the tool's own template and the arguments of the call; likewise a run's subject. Pure.
+"""What an approval asks and what a run is about: a template with the values of a call's arguments, or of the run's input. Pure.
 
 A template is a text with the names of arguments in braces: `Refund {amount_cents} on ticket {ticket_id}`. Nothing else has a meaning in it: no
 attributes, indexes, conversions or format specifications, because the values come from models and the template from a worker. `{{` and `}}`
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from agentgrid.domain import moments
+from agentgrid.domain import moments, pointers
 from agentgrid.domain.shapes import MAX_SMALL_NUMBER, arguments_of, cut
 
 MAX_TEMPLATE = 200
@@ -45,7 +45,7 @@ class _Invalid(ValueError):
 
 
 def fault(template: str, names: frozenset[str], *, of: str = "the arguments") -> str | None:
-    """Why this is no template for these names, or None. of: what has the names."""
+    """Why this is no template for these names, or None. of: what they are the names of, for the sentence."""
     if not template.strip() or len(template) > MAX_TEMPLATE:
         return f"a template has between 1 and {MAX_TEMPLATE} characters"
     try:
@@ -131,7 +131,7 @@ def _parts(template: str) -> Iterator[tuple[str, str | None]]:
         elif name is None:
             raise _Invalid("it has a single brace: write {{ or }} for a brace")
         elif not _NAME.fullmatch(name):
-            raise _Invalid(f"{{{name}}} is not an argument's name: only names are allowed in braces")
+            raise _Invalid(f"{{{name}}} is not a name: only names are allowed in braces")
         else:
             yield "", name
     if at < len(template):
@@ -140,8 +140,18 @@ def _parts(template: str) -> Iterator[tuple[str, str | None]]:
 
 def property_of(schema: Any, name: str) -> dict[str, Any]:
     """What a schema says of an argument; empty if it says nothing that can be read."""
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    found = properties.get(name) if isinstance(properties, dict) else None
+    found = properties_of(schema).get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def properties_of(schema: Any) -> dict[str, Any]:
+    """The properties that a schema has. Those of a type that contains itself are in a definition to which the schema refers."""
+    if isinstance(schema, dict) and "$ref" in schema and "properties" not in schema:
+        try:
+            schema = pointers.referenced(schema, schema["$ref"])
+        except LookupError:
+            return {}
+    found = schema.get("properties") if isinstance(schema, dict) else None
     return found if isinstance(found, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""The channels of PostgreSQL's NOTIFY. A lost notification only delays: whoever listens also polls.
+"""The channels of PostgreSQL's NOTIFY. A notification can get lost, which only causes a delay: every listener also polls.
 
 Models' answers have one more, whose name is a secret in the table `delta_channels`.
 """
@@ -6,16 +6,16 @@ Models' answers have one more, whose name is a secret in the table `delta_channe
 from __future__ import annotations
 
 CHANGES = "agentgrid_changes"
-"""An execution is to be read again: for projectors."""
+"""For projectors: an execution must be read again."""
 COMMANDS = "agentgrid_commands"
-"""A command is to be delivered: for the control plane's delivery."""
+"""For the control plane: a command must be delivered."""
 EVENTS = "agentgrid_events"
 """There are new live events."""
 ACCESS = "agentgrid_access"
 """Principals or keys changed: open streams check whether their keys are still valid."""
 CATALOG = "agentgrid_catalog"
-"""A worker registered something. Any login can notify it; streams hear of it once a second at most."""
+"""A worker registered something. Any login may notify it, so streams pass it on at most once a second."""
 POLICY = "agentgrid_policy"
-"""There is a new policy snapshot: for workers."""
+"""For workers: there is a new policy snapshot."""
 WATCHED = "agentgrid_watched"
-"""Where API processes announce which runs are watched, as marks. Any login may listen, or announce anything, there: that reveals no content."""
+"""API processes announce here, as marks, which runs are watched. Any login may listen and announce; that reveals no content."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 MAX_DIGITS = 9
 """Of an index: no list is longer, and Python converts only so many."""
@@ -31,3 +32,10 @@ def at(root: Any, reference: str) -> Any:
         else:
             raise LookupError(reference)
     return found
+
+
+def referenced(root: Any, reference: Any) -> Any:
+    """What a `$ref` within the document points to. Raises LookupError, also for a reference of another kind."""
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+        raise LookupError(reference)
+    return at(root, unquote(reference[1:]))

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from urllib.parse import unquote
 
 from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError, ValidationErrorKind
 
@@ -297,10 +296,8 @@ class _Walk:
 
     def _target(self, reference: Any) -> Any:
         """The target of a JSON pointer into the document; None for other kinds of references, which the library resolves."""
-        if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
-            return None
         try:
-            return pointers.at(self._root, unquote(reference[1:]))
+            return pointers.referenced(self._root, reference)
         except LookupError:
             return None
 

@@ -1,7 +1,7 @@
 """Make the projection again from what it is a projection of: the archive and Temporal's histories.
 
 Each execution is folded from its first event and its rows are replaced in one transaction, so readers see the old rows until the new ones
-are there. What neither Temporal nor the archive knows any more is left as it is: nothing could say better.
+are there. What neither Temporal nor the archive knows any more is left as it is: nothing could say better. So is what can't be unpacked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Rebuilt:
 
     executions: int
     unknown: int
-    """Executions of the tables that neither Temporal nor the archive knows."""
+    """Executions left as they are: neither Temporal nor the archive knows them, or their archived history is too large."""
 
 
 Progress = Callable[[int], None]
@@ -109,10 +109,11 @@ class _Rebuild:
 
     async def _one(self, execution: Execution, archive: Archive | None) -> None:
         try:
-            folded = await self._folded(execution, archive)
-            if folded is None:
+            try:
+                folded = await self._folded(execution, archive)
+            except (NotFound, Conflict) as error:
                 self._unknown += 1
-                log.warning("execution_left_as_it_is", execution_id=execution.execution_id)
+                log.warning("execution_left_as_it_is", execution_id=execution.execution_id, error=error.message)
             else:
                 await self._commits.put(folded)
                 self._done += 1
@@ -121,12 +122,10 @@ class _Rebuild:
         finally:
             self._places.release()
 
-    async def _folded(self, execution: Execution, archive: Archive | None) -> Folded | None:
+    async def _folded(self, execution: Execution, archive: Archive | None) -> Folded:
         for _ in range(TRIES):
             try:
                 return await self._refolder.check(execution, archive)
-            except (NotFound, Conflict):
-                return None
             except TornHistory:
                 await asyncio.sleep(RETRY_SECONDS)
         raise TornHistory(f"execution {execution.execution_id} could not be read in one piece")

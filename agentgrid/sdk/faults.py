@@ -97,13 +97,10 @@ def _subject_faults(registered: RegisteredWorkflow) -> Iterator[str]:
         return
     if not isinstance(subject, str):
         yield f"subject is {subject!r}; it must be a text such as 'Ticket {{ticket_id}}'"
-    elif (why := asks.fault(subject, _names_in(registered.input_schema), of="the fields of its input")) is not None:
+    elif (
+        why := asks.fault(subject, frozenset(asks.properties_of(registered.input_schema)), of="the fields of its input")
+    ) is not None:
         yield f"subject: {why}"
-
-
-def _names_in(schema: dict[str, Any]) -> frozenset[str]:
-    """The names of the fields of a JSON object, as its schema has them."""
-    return frozenset(schema.get("properties", {}))
 
 
 def _schema_faults(which: str, schema: dict[str, Any]) -> Iterator[str]:
@@ -174,7 +171,7 @@ def _letter_faults(tool: Tool[..., Any]) -> Iterator[str]:
         yield f"asks is {tool.asks!r}; it must be a text such as 'Refund {{amount_cents}} on ticket {{ticket_id}}'"
         return
     try:
-        names = _names_in(tool.signature.input_schema)
+        names = frozenset(asks.properties_of(tool.signature.input_schema))
     except Exception:
         return  # Reported with the other faults of the signature.
     if (why := asks.fault(tool.asks, names)) is not None:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 from agentgrid.domain import pointers
 
@@ -113,7 +112,7 @@ class Document:
         if not reference.startswith("#/"):
             raise Unusable(f"the reference {reference[:200]!r} leaves the document: copy its target into it")
         try:
-            return pointers.at(self.root, unquote(reference[1:]))
+            return pointers.referenced(self.root, reference)
         except LookupError:
             raise Unusable(f"the reference {reference[:200]!r} points to nothing") from None
 

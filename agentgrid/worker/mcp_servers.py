@@ -54,7 +54,7 @@ async def report(dsn: str, grid: Grid, task_queue: str) -> None:
 
 
 def document(grid: Grid, task_queue: str, found: Sequence[Found]) -> str:
-    """The argument of `agentgrid_mcp_servers`: at most `MAX_REPORT` bytes, without the last changes and then without the last tools, if need be."""
+    """The argument of `agentgrid_mcp_servers`: at most `MAX_REPORT` bytes. What is too long goes without changes, and then without most tools."""
     servers = [_server(each) for each in found]
     text = _written(grid, task_queue, servers)
     if len(text) > MAX_REPORT:

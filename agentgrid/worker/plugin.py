@@ -32,7 +32,7 @@ from agentgrid.worker import builds, catalog, mcp_servers
 from agentgrid.worker.activities import GovernedActivities
 from agentgrid.worker.agents import Models, agent_activities, load, model_named
 from agentgrid.worker.approvals import approval_activities
-from agentgrid.worker.beside import beside
+from agentgrid.worker.background import in_background
 from agentgrid.worker.deltas import Deltas
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
@@ -193,7 +193,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         toolsets = self._grid.toolsets if self._grid is not None else ()
         if self._grid is not None and telemetry.dsn is not None:
             syncing = catalog.sync(telemetry.dsn, self._grid, worker.task_queue)
-            reporting.append(beside(syncing, "agentgrid-catalog"))
+            reporting.append(in_background(syncing, "agentgrid-catalog"))
         guard_logs()
         try:
             if toolsets:
@@ -227,7 +227,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             if self._grid is None or dsn is None:
                 return []
             looking = mcp_servers.report(dsn, self._grid, task_queue)
-            return [beside(looking, "agentgrid-mcp-servers")]
+            return [in_background(looking, "agentgrid-mcp-servers")]
         finally:
             current_store.reset(token)
 

@@ -21,7 +21,7 @@ from agentgrid.db.follow import Line, follow
 from agentgrid.domain import channels
 from agentgrid.domain.policies import Snapshot
 from agentgrid.logging import get_logger
-from agentgrid.worker.beside import beside
+from agentgrid.worker import background
 from agentgrid.worker.deltas import Watched
 
 log = get_logger()
@@ -97,14 +97,12 @@ class PolicySource:
     async def start(self) -> None:
         """Read the snapshot on disk, then follow the database in the background without waiting for it."""
         self._load()
-        self._task = beside(self._follow(), "agentgrid-policy")
+        self._task = background.in_background(self._follow(), "agentgrid-policy")
 
     async def stop(self) -> None:
         """Stop following."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await background.stop(self._task)
 
     async def confirmed(self, timeout_seconds: float) -> bool:
         """Wait, up to the timeout, until the database has confirmed a snapshot; returns whether it has."""

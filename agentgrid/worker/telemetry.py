@@ -23,8 +23,7 @@ from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.domain.backoff import backoff, jittered
 from agentgrid.domain.steps import JobStatus
 from agentgrid.logging import get_logger, worth_a_line
-from agentgrid.worker import logs
-from agentgrid.worker.beside import beside
+from agentgrid.worker import background, logs
 from agentgrid.worker.deltas import Delta
 
 log = get_logger()
@@ -165,7 +164,7 @@ class Telemetry:
         self._loop = asyncio.get_running_loop()
         self.task_queue = task_queue
         logs.attach(self)
-        self._task = beside(self._run(), "agentgrid-telemetry")
+        self._task = background.in_background(self._run(), "agentgrid-telemetry")
 
     async def stop(self) -> None:
         """Send what is left, for at most a few seconds, and stop."""
@@ -177,9 +176,7 @@ class Telemetry:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS), self._sending:
                     self._task.cancel()
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await background.stop(self._task)
         with contextlib.suppress(*DATABASE_FAULTS):
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 while self._pending:

@@ -61,6 +61,41 @@ async def test_what_a_worker_registers_stops_no_batch(store: Store, schema: str)
     assert await made(store, opened()) == ["Refund 900 for o-1"]
 
 
+OPEN = {
+    "r": [
+        ("newest", "Refund o-1", "pending", False, 3),
+        ("oldest, without a template", None, "pending", False, 2),
+        ("another", "Refund o-2", "pending", False, 4),
+        ("decided", "Refund o-3", "approved", False, 1),
+        ("a reset's copy", "Refund o-4", "pending", True, 0),
+    ],
+    "s": [("only", "Refund o-5", "pending", False, 0)],
+    "t": [("of a run that is not asked for", "Refund o-6", "pending", False, 0)],
+}
+"""Of each run: id, what it asks, status, whether it is inherited, minutes after the first."""
+
+
+async def test_a_run_asks_what_its_oldest_open_approval_asks_and_says_how_many_more_there_are(store: Store) -> None:
+    async with store.pool.acquire() as connection:
+        for run, approvals in OPEN.items():
+            await connection.execute(
+                "INSERT INTO runs (run_id, namespace, workflow_id, workflow, task_queue, status) VALUES ($1, 'n', $1, 'w', 'q', 'waiting')",
+                run,
+            )
+            await connection.execute(
+                "INSERT INTO executions (execution_id, first_execution_id, run_id, namespace, workflow_id, workflow, task_queue, status, kind, "
+                "started_at) VALUES ($1, $1, $1, 'n', $1, 'w', 'q', 'running', 'first', now())",
+                run,
+            )
+            await connection.executemany(
+                "INSERT INTO approvals (execution_id, run_id, approval_id, step_event_id, opened_event_id, kind, title, digest, terms, asked, status, "
+                "inherited, opened_at) VALUES ($1, $1, $2, 1, 1, 'tool', 'Refund', '', '{}', $3, $4, $5, to_timestamp(60 * $6))",
+                [(run, *each) for each in approvals],
+            )
+        batch = Batch(db=connection, namespace="x", items=())
+        assert await asked.of_runs(batch, ["r", "s", "unknown"]) == {"r": "Refund and 2 more", "s": "Refund o-5"}
+
+
 async def about(store: Store, template: str | None, given: str | None, schema: str = "{}") -> str | None:
     """The subject that a run of this input gets."""
     async with store.pool.acquire() as connection, connection.transaction():

@@ -22,6 +22,7 @@ from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Loaded, Store
 from agentgrid.protocol import SIGNAL_CONTROL
 from agentgrid.settings import Settings
+from agentgrid.temporal import archive
 from agentgrid.temporal.history import Execution, HistoryReader
 from tests.api.conftest import Proxy
 from tests.projector.conftest import Tables, new_namespace, projecting, snapshot, truncate, unique, until
@@ -197,7 +198,7 @@ async def test_what_a_lost_connection_left_undone_is_done_long_before_its_lease_
 
 
 async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_temporal_forgot(
-    settings: Settings, client: Client, queue: str, tables: Tables, store: Store
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with projecting(settings):
         forgotten = await client.start_workflow(Mixed.run, id=unique(), task_queue=queue)
@@ -240,6 +241,12 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
     for name, rows in before.items():
         kept = [{**row, "namespace": None} for row in rows if row["run_id"] in closed]
         assert [{**row, "namespace": None} for row in after[name]] == kept, name
+
+    # An archive that is too large stops no rebuild of the others.
+    monkeypatch.setattr(archive, "MAX_BYTES", 1)
+    refused = await rebuild(forgetful)
+    assert (refused.executions, refused.unknown) == (0, len(after["executions"]))
+    assert await snapshot(tables) == after
     await waiting.terminate()
 
 

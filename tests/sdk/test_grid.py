@@ -182,6 +182,27 @@ def test_a_workflow_has_name_schema_and_version(project: Callable[..., Grid]) ->
     assert registered.output_schema == {"type": "integer"}
 
 
+RECURSIVE = """
+from pydantic import BaseModel
+
+class Thread(BaseModel):
+    amount: int
+    replies: "list[Thread]" = []
+
+@ag.workflow(title="Read a thread", subject="Thread of {amount}")
+class ReadThread:
+    @workflow.run
+    async def run(self, thread: Thread) -> int:
+        return thread.amount
+"""
+
+
+def test_a_subject_may_name_fields_of_an_input_that_contains_itself(project: Callable[..., Grid]) -> None:
+    grid = project(flow=RECURSIVE)
+    grid.check()
+    assert "$ref" in grid.workflows[0].input_schema  # its fields are in a definition
+
+
 def test_a_version_changes_with_code_it_imports_and_not_with_comments(
     project: Callable[..., Grid], tmp_path: Path
 ) -> None:

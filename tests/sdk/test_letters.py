@@ -12,6 +12,7 @@ import agentgrid as ag
 from agentgrid.domain import asks
 from agentgrid.sdk.faults import tool_faults
 from agentgrid.sdk.grid import Grid
+from agentgrid.sdk.tool_runs import tool_runs
 from agentgrid.worker.catalog import document
 
 Cents = Annotated[int, Field(gt=0, title="Amount"), ag.unit("cents", currency="USD")]
@@ -85,10 +86,11 @@ def test_what_is_declared_is_registered():
     )
     assert list(tool_faults([tool], {})) == []
     grid = Grid("letters")
-    grid.__dict__.update(tools=(tool,), workflows=(), tool_runs=(), agents=())
+    grid.__dict__.update(tools=(tool,), workflows=(), tool_runs=tool_runs([tool]), agents=())
     (registered,) = document(grid, "queue")["tools"]
+    (run,) = document(grid, "queue")["workflows"]
     assert (registered["reach"], registered["undoable"]) == (["Moves money out", "One customer"], False)
-    assert registered["asks"] == "Refund {amount_cents} on {ticket_id}"
+    assert registered["asks"] == run["subject"] == "Refund {amount_cents} on {ticket_id}"
 
 
 SCHEMA = {
@@ -135,3 +137,12 @@ SCHEMA = {
 def test_a_title_is_the_template_with_values_and_nothing_else(template: str, arguments: dict[str, Any], expected: Any):
     assert asks.title(template, arguments, SCHEMA) == expected
     assert asks.title(template, arguments, None) is None or expected is not None
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [("#/$defs/A", "1.00 USD"), ("#/$defs/B", "100"), ("#", "100"), ("A", "100"), (7, "100")],
+)
+def test_units_are_found_where_the_schema_is_a_reference_to_a_definition(reference: Any, expected: str) -> None:
+    schema = {"$defs": {"A": SCHEMA}, "$ref": reference}
+    assert asks.title("{amount}", {"amount": 100}, schema) == expected

@@ -91,7 +91,7 @@ MISTAKES = {
     "a subject that looks inside": (
         "\nfrom pydantic import BaseModel\nclass Input(BaseModel):\n    n: int\n"
         + workflow(options=", subject='{n.real}'", signature="(self, x: Input) -> int"),
-        "subject: {n.real} is not an argument's name",
+        "subject: {n.real} is not a name",
     ),
     "a subject of the wrong type": (workflow(options=", subject=5"), "subject is 5; it must be a text"),
     "a workflow without a run": ("\n@ag.workflow(title='W')\nclass W:\n    pass\n", "@workflow.run"),

@@ -19,7 +19,7 @@ from agentgrid.sdk.toolsets import Changed, Found, Toolset
 from agentgrid.sources import mcp_servers, pins
 from agentgrid.sources.pins import Server
 from agentgrid.worker import mcp_servers as mcp_reports
-from agentgrid.worker.beside import beside
+from agentgrid.worker.background import in_background
 from tests.sources import mcp_server
 from tests.sources.test_mcp import Make, folder, make
 from tests.worker import gated
@@ -125,7 +125,7 @@ async def test_what_ends_the_reports_is_in_the_workers_log_at_once(monkeypatch: 
     declared = Declared(file="news.py", line=1, module="news")
     monkeypatch.setattr(Grid, "toolsets", (Broken("news", tools={}, declared=declared),))
     with capture_logs() as logged:
-        await asyncio.wait([beside(mcp_reports.report("", Grid("gated", gated), "q"), "agentgrid-mcp-servers")])
+        await asyncio.wait([in_background(mcp_reports.report("", Grid("gated", gated), "q"), "agentgrid-mcp-servers")])
     assert [(each["event"], each["task"], each["exc_info"].args) for each in logged] == [
         ("worker_task_failed", "agentgrid-mcp-servers", ("news",))
     ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Replayer, Worker
@@ -38,6 +40,17 @@ async def test_a_destructive_one_waits_for_approval_and_runs_on_what_was_approve
     assert [(terms.key, MONEY)] == elsewhere.SEEN
     replayer = Replayer(workflows=[], plugins=[governance.plugin(GRID)], data_converter=client.data_converter)
     await replayer.replay_workflow(await handle.fetch_history())
+
+
+async def test_a_toolset_that_fails_to_stop_is_in_the_workers_log(
+    client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elsewhere.bank, "stop", AsyncMock(side_effect=OSError("stuck")))
+    with capture_logs() as logged:
+        async with Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)]):
+            pass
+    found = [(each["toolset"], str(each["exc_info"])) for each in logged if each["event"] == "toolset_not_stopped"]
+    assert found == [("bank", "stuck")]
 
 
 @pytest.mark.parametrize(

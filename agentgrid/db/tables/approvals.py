@@ -62,13 +62,7 @@ class Approval(SQLModel, table=True):
             "approval_id",
             postgresql_where=text("status = 'pending' AND NOT inherited"),
         ),
-        Index(
-            "ix_approvals_titles",
-            text("agentgrid_grams(lower(asked))"),
-            postgresql_using="gin",
-            postgresql_with=columns.SHORT_LIST,
-            postgresql_where=text("asked IS NOT NULL AND NOT inherited"),
-        ),
+        columns.searched("ix_approvals_titles", "lower(asked)", where="asked IS NOT NULL AND NOT inherited"),
         Index(
             "ix_approvals_shape",
             "shape",

@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    Index,
     Text,
     TypeDecorator,
     cast,
@@ -38,6 +39,17 @@ SQLModel.metadata.naming_convention = NAMING
 
 SHORT_LIST = {"gin_pending_list_limit": 512}
 """In kilobytes. A reader goes through what is pending one by one: at the default of 4 MB that would be most of its time."""
+
+
+def searched(name: str, words: str, *, where: str | None = None) -> Index:
+    """An index for finding rows by a part of these words, which are an expression in lower case."""
+    return Index(
+        name,
+        sql(f"agentgrid_grams({words})"),
+        postgresql_using="gin",
+        postgresql_with=SHORT_LIST,
+        postgresql_where=None if where is None else sql(where),
+    )
 
 
 def one_of(column: str, words: type[Any]) -> CheckConstraint:

@@ -139,19 +139,8 @@ class RunSearch(SQLModel, table=True):
 
     __tablename__ = "run_search"
     __table_args__ = (
-        Index(
-            "ix_run_search_grams",
-            text("agentgrid_grams(words)"),
-            postgresql_using="gin",
-            postgresql_with=columns.SHORT_LIST,
-        ),
-        Index(
-            "ix_run_search_subjects",
-            text("agentgrid_grams(lower(subject))"),
-            postgresql_using="gin",
-            postgresql_with=columns.SHORT_LIST,
-            postgresql_where=text("subject IS NOT NULL"),
-        ),
+        columns.searched("ix_run_search_grams", "words"),
+        columns.searched("ix_run_search_subjects", "lower(subject)", where="subject IS NOT NULL"),
         Index("ix_run_search_beginning", "run_id", postgresql_ops={"run_id": "text_pattern_ops"}),
         Index(
             "ix_run_search_end", func.reverse(text("run_id")).label("end"), postgresql_ops={"end": "text_pattern_ops"}
