@@ -29,6 +29,7 @@ from agentgrid.cli.session import (
 )
 from agentgrid.cli.show import rendered, show_page
 from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.tables import Listing, ago, fixed, ids, text
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
@@ -197,8 +198,6 @@ def _why_not(approval: Mapping[str, Any]) -> str | None:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from agentgrid.cli.tables import Listing, ago, fixed, ids, text
-
     return Listing(
         (
             ids("APPROVAL"),
@@ -231,8 +230,6 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _detail(approval: Mapping[str, Any]) -> RenderableType:
-    from agentgrid.cli.tables import Listing, ago, fixed, text
-
     heading = Text(safe(approval["title"]), style="bold")
     heading.append("  ").append_text(words.status(approval["status"]))
     parts: list[RenderableType] = [

@@ -19,12 +19,11 @@ class Group(TyperGroup):
         return super().get_command(ctx, cmd_name) or super().get_command(ctx, SYNONYMS.get(cmd_name, cmd_name))
 
 
-def group(*, bare: bool = False, cls: type[TyperGroup] = Group, add_completion: bool = True) -> typer.Typer:
+def group(*, bare: bool = False, cls: type[Group] = Group) -> typer.Typer:
     """A command group. Without a command it shows its help, or runs its own callback (`bare`)."""
     return typer.Typer(
         cls=cls,
         no_args_is_help=not bare,
-        add_completion=add_completion,
         # Plain help: boxes would double the time of every `--help`.
         rich_markup_mode=None,
         # Typer's long tracebacks print local variables, keys among them.

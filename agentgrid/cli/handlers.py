@@ -10,6 +10,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from agentgrid.cli import words
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.identifiers import command_id_of, run_id_of
 from agentgrid.cli.inputs import part, read_json
@@ -171,8 +172,6 @@ def _result(answer: Mapping[str, Any]) -> RenderableType:
 
 
 def _update(known: Mapping[str, Any]) -> RenderableType:
-    from agentgrid.cli import words
-
     heading = Text("update ").append(safe(known["name"] or ""), style="bold").append("  ")
     heading.append_text(words.status(known["stage"])).append(f"  command {safe(known['command_id'])}", style="dim")
     parts: list[RenderableType] = [heading]
@@ -183,5 +182,5 @@ def _update(known: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def _note(words: str) -> None:
-    stderr().print(Text(safe(words), style="dim"), soft_wrap=True)
+def _note(note: str) -> None:
+    stderr().print(Text(safe(note), style="dim"), soft_wrap=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from agentgrid.cli import words
 from agentgrid.cli.database import reach_database
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group
@@ -110,8 +111,6 @@ def list_(
         if output is OutputFormat.JSON:
             typer.echo(json.dumps({"items": [_wire(key) for key in found], "next_cursor": None}))
             return
-        from agentgrid.cli import words
-
         if found:
             made = Listing(
                 (

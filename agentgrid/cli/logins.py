@@ -15,6 +15,7 @@ from agentgrid.cli.database import app, reach_database
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import more, put, stdout
 from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
+from agentgrid.cli.tables import Listing, fixed, text, time
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -76,8 +77,6 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
             for each in found:
                 typer.echo(json.dumps(asdict(each), default=str))
             return
-        from agentgrid.cli.tables import Listing, fixed, text, time
-
         if found:
             columns = (
                 text("LOGIN", least=24),

@@ -19,6 +19,7 @@ from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import indented, put, stdout
 from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
+from agentgrid.cli.tables import Listing, fixed, text
 from agentgrid.cli.text import safe, safe_json, safe_lines
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ def list_(output: OutputOption = OutputFormat.TABLE) -> None:
         if output is OutputFormat.JSON:
             typer.echo(json.dumps(rows))
             return
-        from agentgrid.cli.tables import Listing, fixed, text
-
         columns = (
             text("SERVER", least=12),
             fixed("TOOLS", 2),

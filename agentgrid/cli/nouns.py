@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command, get_group
 
-from agentgrid.cli.groups import Group, group
+from agentgrid.cli.groups import Group
 
 NOUNS = {
     "dev": (
@@ -61,8 +61,8 @@ def load(name: str) -> Any:
         command: Any = get_group(found)
         command.help = help_
     else:
-        alone = group(add_completion=False)
-        alone.command(name)(found)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command()(found)
         command = get_command(alone)
     command.name = name
     return command
@@ -79,5 +79,5 @@ class Root(Group):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name, loaded."""
-        name, found, rest = super().resolve_command(ctx, args)
-        return name, None if found is None else load(found.name or ""), rest
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else None, rest

@@ -22,7 +22,7 @@ from agentgrid.cli.session import (
     session,
     show_list,
 )
-from agentgrid.cli.show import details
+from agentgrid.cli.show import details, proposal
 from agentgrid.cli.show import show as show_answer
 from agentgrid.cli.tables import Listing, fixed, ids, text, time
 
@@ -59,8 +59,6 @@ def show(command_id: CommandId, profile: ProfileOption = None, output: OutputOpt
     """Show one proposal: who made it, and what it changes."""
     with session(profile, output) as client:
         answer = client.get(f"/commands/{part(command_id)}")
-        from agentgrid.cli.show import proposal
-
         show_answer(answer, output, proposal)
 
 
@@ -84,8 +82,6 @@ def confirm_(
             confirm(f"{what}: {_words((found.get('outcome') or {}).get('proposal') or {})}. Confirm it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("POST", f"{place}/confirm", body, doing=f"the confirmation of {command_id}")
-        from agentgrid.cli.show import proposal
-
         key = answer.json().get("key")
         if key is not None and file is not None:
             from agentgrid.control.private import write_private
@@ -111,13 +107,11 @@ def withdraw(
         body = {} if reason is None else {"reason": reason}
         place = f"/commands/{part(command_id)}/withdraw"
         answer = client.write("POST", place, body, doing=f"the withdrawal of {command_id}")
-        from agentgrid.cli.show import proposal
-
         show_answer(answer, output, proposal)
 
 
-def _words(proposal: Mapping[str, Any]) -> str:
-    return "; ".join(f"{name} {value}" for name, value in details(proposal).items())
+def _words(proposed: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in details(proposed).items())
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -35,7 +35,7 @@ def run_table(items: Sequence[Document]) -> Listing:
             ids("RUN"),
             text("WORKFLOW", least=18),
             fixed("STATUS"),
-            text("SUBJECT", 2, least=16),
+            text("SUBJECT", 1, least=16),
             text("REASON", 2, least=16),
             fixed("STEPS", 3),
             ago("STARTED", 1),

@@ -227,7 +227,6 @@ def result(
     """Print a run's result or error. Exit code 0: completed; 1: any other end; 5: still open."""
     with session(profile, output) as client:
         _check_wait(wait, timeout)
-
         from agentgrid.cli.results import print_result
 
         raise typer.Exit(print_result(client, run_id_of(client, run_id), output, wait=wait, timeout=timeout))

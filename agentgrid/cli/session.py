@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from agentgrid.cli.client import ApiClient
 
-
 ProfileOption = Annotated[
     str | None,
     typer.Option(

@@ -31,7 +31,6 @@ def put_switch(
     body = {} if reason is None else {"reason": reason}
     with suggesting(client, f"{noun}s", name):
         answer = client.write("POST", f"/{noun}s/{part(name)}/{verb}", body, doing=f"the kill switch of {name}")
-
     show_answer(answer, output, show)
 
 

@@ -267,6 +267,8 @@ def test_a_mistyped_command_or_status_is_answered_with_the_ones_alike(cli: Cli) 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        ("wor", {"workflow", "worker"}),
+        ("queue ", {"list"}),
         ("run start s", {"support_triage"}),
         ("run start ", {"support_triage", "invoice"}),
         ("workflow show in", {"invoice"}),
@@ -289,6 +291,12 @@ def test_the_shell_completes(server: FakeServer, home: Path, forks: Forks, words
     }
     done = forks.run(COMMAND_LINE, env=environment)
     assert set(done.stdout.split()) == expected, done.stderr
+
+
+def test_an_unknown_command_is_refused_with_those_like_it(cli: Cli) -> None:
+    refused = cli("runn", "list")
+    assert refused.code == ExitCode.USAGE
+    assert "Did you mean 'run'?" in refused.err
 
 
 def test_completion_without_a_server_is_silent(home: Path) -> None:

@@ -74,6 +74,18 @@ def test_runs_that_wait_for_people_are_told_apart_by_what_is_asked(
     assert "Look up" not in lines[3]
 
 
+def test_what_runs_are_about_is_seen_on_a_narrow_terminal_too(
+    monkeypatch: pytest.MonkeyPatch, server: FakeServer
+) -> None:
+    """Seen: at 60 columns no subject, but when each run was started."""
+    over = {"workflow": "support_triage", "status": "completed", "waiting_on": None}
+    about = [run(n, **over, subject=f"Ticket T-100{n}, by mail") for n in range(2)]
+    server.on("GET /runs", Reply(body={"items": about, "next_cursor": None}))
+    for width in (60, 80, 160):
+        lines = on_terminal(monkeypatch, width, ["run", "list"])
+        assert [f"Ticket T-100{n}" in lines[1 + n] for n in range(2)] == [True, True], lines
+
+
 def test_the_least_important_columns_are_left_out_first(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
     server.on("GET /runs", Reply(body={"items": [run(n) for n in range(6)], "next_cursor": None}))
     headings = {width: on_terminal(monkeypatch, width, ["run", "list"])[0].split() for width in (60, 80, 160)}

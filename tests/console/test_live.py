@@ -6,10 +6,13 @@ import re
 import uuid
 from typing import Any
 
+import asyncpg
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.console.conftest import LOADS, Pages, shown
+from tests.api import factories
+from tests.api.conftest import eventually
+from tests.console.conftest import LOADS, Pages, live, shown
 from tests.console.stack import Stack
 
 APPROVE, REJECT = re.compile("^Approve"), re.compile("^Reject")
@@ -62,6 +65,49 @@ async def test_a_run_is_watched_live_and_approved_in_the_tab_of_a_second_person(
     decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
     assert (decided["status"], decided["decided_by"]) == ("approved", "reviewer")
     assert len(decided["decisions"]) == 1
+
+
+async def test_a_models_answer_grows_on_the_page_of_its_run_as_text_and_reaches_no_viewer(
+    page_of: Pages, stack: Stack, reference: str
+):
+    api = stack.loop.api
+    run = factories.run(status="running", reference=reference)
+    turn = factories.step(run, 6, kind="model", name="triager", turn=1, status="running")
+    agent = factories.step(run, 5, kind="agent", name="triager", status="running")
+    await factories.insert(api.plane.engine, run, factories.execution(run), agent, turn)
+    theirs = await page_of("viewer", f"/runs/{run.run_id}")
+    await live(theirs)
+    mine = await page_of("operator", f"/runs/{run.run_id}")
+    writing = mine.get_by_role("region", name="Being written")
+
+    async def watched() -> bool:
+        return bool(api.app.state.feed.deltas._watches.get(run.run_id))
+
+    await eventually(watched)
+    login = stack.loop.worker_settings.database_url
+    assert login is not None
+    worker = await asyncpg.connect(login.get_secret_value())
+    try:
+        for sequence, words in enumerate(
+            ("Let me look <img src=x onerror=document.title='owned'>", " that up."), start=1
+        ):
+            sent = "SELECT agentgrid_delta($1, 'triager', 'key', 1, 1, $2, $3, '{}')"
+            assert await worker.fetchval(sent, run.execution_id, sequence, words)
+            await expect(writing).to_contain_text(words)
+    finally:
+        await worker.close()
+    await expect(writing).to_contain_text("onerror=document.title='owned'> that up.")  # the first part has stayed
+    await expect(mine.locator("img")).to_have_count(0)
+    await expect(theirs.get_by_text("Let me look")).to_have_count(0)
+    ended = {
+        "kind": "model",
+        "name": "triager",
+        "execution_id": run.execution_id,
+        "turn": 1,
+        "closed_at": "2026-01-01T00:00:00Z",
+    }
+    await factories.publish(api.plane.engine, (run.run_id, "step", ended), subject=factories.subject(turn))
+    await expect(writing).to_have_count(0)
 
 
 async def test_a_rejection_needs_a_reason_which_the_record_keeps(page_of: Pages, stack: Stack, reference: str):

@@ -42,7 +42,7 @@ async def test_no_query_parameter_becomes_sql(api: Api, as_: Callable[[str], htt
         if place.endswith("/events"):
             continue  # a stream, whose only parameter is a number
         for parameter in parameters:
-            # A name means the same on each route, which declares it once: all of them there, and one of them elsewhere.
+            # Most names are declared once for several routes: the first route gets every injection, the others get one each, in turn.
             injections = INJECTIONS if parameter["name"] not in seen else (next(in_turn),)
             seen.add(parameter["name"])
             for injection in injections:
