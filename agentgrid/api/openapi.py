@@ -90,11 +90,11 @@ def _complete(route: str, method: str, path: str, operation: dict[str, Any]) -> 
         wanted += ["409", "413", "415"]
     if access.command is not None:
         wanted.append("504")
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status in sorted({*wanted}):
-        responses[status] = {
-            "description": PROBLEMS[status],
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+        responses[status] = {"description": PROBLEMS[status], "content": content}
+    for status in sorted({*responses} & {*PROBLEMS}):
+        responses[status].setdefault("content", content)
 
 
 def install(app: FastAPI) -> None:

@@ -103,7 +103,7 @@ async def open_with_code(plane: ControlPlane, code: str, browser: Browser) -> Ne
     hashed = secret_hash(code)
     async with reading(plane.engine) as session:
         found = await table.code(session, hashed)
-    known = None if found is None or found.used_at is not None else await keys.holding(plane.pool, found.key_id)
+    known = None if found is None else await keys.holding(plane.pool, found.key_id)
     async with writing(plane.engine) as session:
         if not await table.spend_code(session, hashed):
             raise await _why_not(session, hashed)

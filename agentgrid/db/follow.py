@@ -51,7 +51,7 @@ async def follow(
 ) -> None:
     """Run the session on a connection, and again on another one when it ends or raises one of the faults; until cancelled.
 
-    name: of the connection, in `pg_stat_activity`. event: the log's line for a failure. on_fault: called after each one. Other errors are raised.
+    name: of the connection, in `pg_stat_activity`. event: the log's line for a session's end. on_fault: called at each end. Other errors are raised.
     """
     failures = 0
     while True:

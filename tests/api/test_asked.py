@@ -8,7 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from agentgrid.db import run_search
+from agentgrid.db.run_filter import R
+from agentgrid.db.session import reading
 from agentgrid.db.tables import Run
 from tests.api import factories
 from tests.api.conftest import Api, listening
@@ -135,11 +139,16 @@ async def test_a_waiting_run_is_found_by_what_it_asks_by_those_who_may_read_it(
 async def test_a_copied_or_decided_approval_leads_to_no_run(api: Api, as_, asking: Asking):
     done = factories.run(status="completed")
     gate = factories.approval(done, status="approved", asked="Refund the quagga", closed_at=datetime.now(UTC))
-    await factories.insert(api.plane.engine, done, factories.execution(done), gate)
+    earlier = factories.approval(asking.one, status="approved", asked="Refund the kudu", closed_at=datetime.now(UTC))
+    await factories.insert(api.plane.engine, done, factories.execution(done), gate, earlier)
     hits = (await as_("operator").get(f"{V1}/search", params={"q": "quagga"})).json()["items"]
     assert [(hit["kind"], hit["title"]) for hit in hits] == [("approval", "Refund the quagga")]
-    for words in ("quagga", "A-9 copied"):
+    for words in ("quagga", "kudu", "A-9 copied"):
         assert (await as_("operator").get(f"{V1}/runs", params={"q": words})).json()["items"] == []
+        async with reading(api.plane.engine) as session:  # the way in which a list is walked
+            assert (
+                await session.execute(select(R.run_id).where(run_search.matches(R, words, titles=True)))
+            ).all() == []
 
 
 @pytest.mark.parametrize(("who", "expected"), [("operator", REFUND), ("viewer", PLAIN)])

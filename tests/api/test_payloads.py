@@ -5,13 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import pytest
 import zstandard
 from temporalio import workflow
 from temporalio.api.history.v1 import History as Proto
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from agentgrid.api.openapi import document
 from agentgrid.db.tables import History, Run
+from agentgrid.temporal import archive
 from tests.api import factories
 from tests.api.conftest import Api
 
@@ -122,3 +126,29 @@ async def test_a_payload_in_the_api_names_its_form(api: Api, as_: Any) -> None:
         ("value", "values"),
         ("preview", "opaque"),
     ]
+
+
+async def test_what_an_archive_is_too_large_for_is_refused_as_the_document_says(
+    api: Api, as_: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 100)
+    cut = {"truncated": True}
+    run = factories.run(status="completed", input=cut, result=cut)
+    long = factories.step(run, 5, input=cut, output=cut)
+    packed = archive.pack([HistoryEvent(event_id=number) for number in range(1, 100)])
+    execution = factories.execution(run, last_event_id=99)
+    named: dict[str, Any] = {"run_id": run.run_id, "workflow_id": run.workflow_id, "namespace": "default"}
+    stored = History(execution_id=execution.execution_id, **named, event_count=99, events=packed)
+    await factories.insert(api.plane.engine, run, execution, long, stored)
+    paths = document(api.app)["paths"]
+    step = f"steps/{long.execution_id}/{long.event_id}/input"
+    for tail, route in (
+        ("history", "history"),
+        ("input/download", "input/download"),
+        ("result/download", "result/download"),
+        (step, "steps/{execution_id}/{event_id}/{side}"),
+    ):
+        answer = await as_("auditor").get(f"/api/v1/runs/{run.run_id}/{tail}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict"), (tail, answer.text)
+        content = paths[f"/api/v1/runs/{{run_id}}/{route}"]["get"]["responses"]["409"]["content"]
+        assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 TAKES = frozenset({"direct", "reading", "writing", "stating", "changing", "acquire"})
 """What takes a connection of one of the two pools."""
 GIVEN = frozenset({"Session", "ReadSession", "WriteSession", "Connection"})
-"""Types of parameters: whoever gets one is called while a connection is held."""
+"""A function with a parameter of one of these types runs while its caller holds a connection."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Place = tuple[str, str]

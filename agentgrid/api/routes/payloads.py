@@ -24,7 +24,9 @@ router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 
 DOWNLOAD: dict[int | str, dict[str, Any]] = {
     200: {"description": "The value, as a file.", "content": {"application/json": {"schema": {}}}},
+    409: {"description": "The archive of its history is too large to be read."},
     410: {"description": "It is no longer stored."},
+    413: {"description": "The value is over 32 MiB."},
 }
 
 

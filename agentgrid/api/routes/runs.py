@@ -186,7 +186,11 @@ async def list_run_approvals(
     return Page[ApprovalRow](items=letters.rows(plane, caller, shown, page, context), next_cursor=onward)
 
 
-@router.get("/{run_id}/history", summary="The raw history of an execution")
+@router.get(
+    "/{run_id}/history",
+    summary="The raw history of an execution",
+    responses={409: {"description": "The archive is too large to be read."}},
+)
 async def get_history(
     request: Request,
     plane: Plane,

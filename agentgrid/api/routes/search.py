@@ -46,12 +46,18 @@ async def _runs(session: ReadSession, caller: Caller, shown: Shown, q: str, limi
     wanted = RunFilter(q=q, titles=caller.principal.may(Permission.READ_PAYLOADS))
     rows = await runs.newest(session, wanted=wanted, scope=caller.principal.workflows, limit=limit)
     titles = await approval_context.titles_of(session, Workflow, {row.workflow for row in rows})
-    hits = [
-        _hit(HitKind.RUN, "runs", row.run_id, titles.get(row.workflow, row.workflow), row.reference, row.status)
+    return [
+        _hit(
+            HitKind.RUN,
+            "runs",
+            row.run_id,
+            titles.get(row.workflow, row.workflow),
+            row.reference,
+            row.status,
+            subject=shown.text(row.subject or None),
+        )
         for row in rows
     ]
-    subjects = [shown.text(row.subject or None) for row in rows]
-    return [hit.model_copy(update={"subject": subject}) for hit, subject in zip(hits, subjects, strict=True)]
 
 
 async def _approvals(
@@ -71,6 +77,15 @@ def _named(kind: HitKind, place: str, row: Workflow | Tool | Agent, detail: str 
     return _hit(kind, place, row.name, row.title, detail)
 
 
-def _hit(kind: HitKind, place: str, identifier: str, title: str, detail: str | None, status: str | None = None) -> Hit:
+def _hit(
+    kind: HitKind,
+    place: str,
+    identifier: str,
+    title: str,
+    detail: str | None,
+    status: str | None = None,
+    *,
+    subject: str | None = None,
+) -> Hit:
     href = f"{V1}/{place}/{quote(identifier, safe='')}"
-    return Hit(kind=kind, id=identifier, title=title, detail=detail, status=status, href=href)
+    return Hit(kind=kind, id=identifier, title=title, detail=detail, subject=subject, status=status, href=href)

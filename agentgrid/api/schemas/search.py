@@ -29,7 +29,7 @@ class Hit(Out):
     detail: str | None = Field(
         description="A run's reference, an approval's workflow, a tool's risk, a principal's kind."
     )
-    subject: str | None = Field(None, description="Of a run; null unless the caller may read payloads.")
+    subject: str | None = Field(description="Of a run; null unless the caller may read payloads.")
     status: str | None = Field(description="Of a run or an approval.")
     href: str
 

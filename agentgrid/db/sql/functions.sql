@@ -359,7 +359,7 @@ DECLARE
     v_login public.worker_logins := public.agentgrid_login();
     v_grid text := p_report->>'grid';
     v_queue text := p_report->>'task_queue';
-    v_cost integer := 1 + octet_length(p_report::text) / 10000;
+    v_cost integer := least(1 + octet_length(p_report::text) / 10000, floor(v_login.rate * 10));
 BEGIN
     IF v_grid IS NULL OR (v_login.grid <> '*' AND v_login.grid <> v_grid) THEN
         RAISE insufficient_privilege USING
@@ -378,8 +378,8 @@ BEGIN
     -- A report names all servers of its queue.
     DELETE FROM public.mcp_servers AS t WHERE t.grid = v_grid AND t.task_queue = v_queue
         AND t.name <> ALL (ARRAY(SELECT left(r->>'name', 100) FROM json_array_elements(p_report->'servers') AS r));
-    -- A login that serves every queue can make up queues.
-    IF (SELECT count(*) FROM public.mcp_servers AS t WHERE t.grid = v_grid) > 1000 THEN
+    -- A login that serves every queue can make up queues. Those that it fills the grid with keep no other login from its own.
+    IF '*' = ANY (v_login.queues) AND (SELECT count(*) FROM public.mcp_servers AS t WHERE t.grid = v_grid) > 1000 THEN
         RAISE program_limit_exceeded USING MESSAGE = format('the grid %L has reported over 1000 MCP servers', v_grid);
     END IF;
     INSERT INTO public.mcp_servers AS t (grid, name, task_queue, reached_by, tools, state, reason, changes)
