@@ -23,6 +23,8 @@ CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 2.0
+STEADY_SECONDS = 15.0
+"""What lasted longer worked: failures are counted from one again. Connecting and a statement may take ten seconds and fail."""
 
 
 class Line:
@@ -61,8 +63,8 @@ async def follow(
             error: Exception | None = None
         except faults as fault:
             error = fault
-        if asyncio.get_running_loop().time() - began > CONNECT_SECONDS + max_pause_seconds:
-            failures = 0  # this session worked for a while
+        if asyncio.get_running_loop().time() - began > STEADY_SECONDS:
+            failures = 0
         failures += 1
         if on_fault is not None:
             on_fault()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import zstandard
+from google.protobuf.message import DecodeError
 from temporalio.api.history.v1 import History, HistoryEvent
 
 from agentgrid.errors import Conflict
@@ -20,8 +21,12 @@ def pack(events: Sequence[HistoryEvent]) -> bytes:
 
 
 def unpack(data: bytes) -> list[HistoryEvent]:
-    """The events of an archived history. Raises Conflict, and unpacks nothing, if it is too large."""
-    # Where a frame names its size, the decompressor follows that, not `max_output_size`.
-    if zstandard.frame_content_size(data) > MAX_BYTES:
-        raise Conflict(f"the archived history is larger than {MAX_BYTES // 1024**2} MiB, so it can't be read")
-    return list(History.FromString(zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_BYTES)).events)
+    """The events of an archived history. Raises Conflict if it is too large, and then unpacks nothing, or if it is no archive."""
+    try:
+        # Where a frame names its size, the decompressor follows that, not `max_output_size`.
+        if zstandard.frame_content_size(data) > MAX_BYTES:
+            raise Conflict(f"the archived history is larger than {MAX_BYTES // 1024**2} MiB, so it can't be read")
+        raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_BYTES)
+        return list(History.FromString(raw).events)
+    except (zstandard.ZstdError, DecodeError) as error:
+        raise Conflict("the archived history is damaged, so it can't be read") from error

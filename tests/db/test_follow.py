@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from agentgrid.db import follow as following
 from agentgrid.db import migrate
@@ -65,6 +66,22 @@ async def test_only_the_databases_faults_are_survived(postgres_dsn: str, quick: 
     with pytest.raises(KeyError):
         await follow(postgres_dsn, session, name="a-follower", event="not_heard")
     assert raised == []
+
+
+async def test_failures_are_counted_from_one_again_after_a_session_that_worked(
+    postgres_dsn: str, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "STEADY_SECONDS", 1.0)
+    lasting = [0.0, 0.0, 1.1, 0.0]
+
+    async def session(line: Line) -> None:
+        if not lasting:
+            raise KeyError("enough")
+        await asyncio.sleep(lasting.pop(0))
+
+    with capture_logs() as lines, pytest.raises(KeyError):
+        await follow(postgres_dsn, session, name="a-follower", event="not_heard")
+    assert [line["failures"] for line in lines] == [1, 1]  # of four: the second one of each row is not logged
 
 
 def test_the_databases_functions_notify_the_channels_that_are_followed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import zstandard
 from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.errors import Conflict
@@ -19,3 +20,14 @@ def test_an_archive_that_would_fill_the_memory_is_not_unpacked(monkeypatch: pyte
     monkeypatch.setattr(archive, "MAX_BYTES", 1_000)
     with pytest.raises(Conflict, match="larger than"):
         archive.unpack(packed)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not zstandard", archive.pack([HistoryEvent(event_id=1)])[:-3]])
+def test_a_damaged_archive_is_an_error_of_that_archive_alone(damage: bytes) -> None:
+    with pytest.raises(Conflict, match="damaged"):
+        archive.unpack(damage)
+
+
+def test_an_archive_of_something_else_is_damaged() -> None:
+    with pytest.raises(Conflict, match="damaged"):
+        archive.unpack(zstandard.ZstdCompressor().compress(b"\xff" * 20))
