@@ -96,7 +96,7 @@ class SettingsError(AgentGridError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class InvalidPlace:
     """One invalid place in a request: a JSON pointer into the body (or a parameter's name), and the problem."""
 
     pointer: str
@@ -108,7 +108,7 @@ class InvalidInput(AgentGridError):
 
     code = "invalid_input"
 
-    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, message: str, faults: Sequence[InvalidPlace] = ()) -> None:
         super().__init__(message)
         self.faults = tuple(faults)
 

@@ -13,7 +13,7 @@ from agentgrid.control import switches
 from agentgrid.control.approvals import obstacle
 from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
-from agentgrid.db.approvals import Found
+from agentgrid.db.approvals import ApprovalFacts
 from agentgrid.db.tables import Approval, Run, Step, Switch
 from agentgrid.domain import asks, moments
 from agentgrid.domain.principals import Principal, approvers_in_words
@@ -49,7 +49,7 @@ def of_run(principal: Principal, run: Run, *, taken: bool, at_work: bool) -> lis
     return found
 
 
-def of_approval(caller: Caller, found: Found, signer: Signer | None) -> list[Action]:
+def of_approval(caller: Caller, found: ApprovalFacts, signer: Signer | None) -> list[Action]:
     """Approve and reject."""
     error = obstacle(caller, found, signer)
     why = None if error is None else error.message

@@ -9,7 +9,7 @@ from agentgrid.api.schemas.agents import AgentTool
 from agentgrid.control import snapshots
 from agentgrid.db import agents, switches, tools
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import AgentVersionRow, Policy, Switch, Tool
+from agentgrid.db.tables import AgentVersionRow, PolicyRow, Switch, ToolRow
 from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
 from agentgrid.domain.switches import SwitchKind
 
@@ -19,7 +19,7 @@ Use = Literal["unasked", "asking", "never"]
 async def read(
     session: ReadSession,
     versions: Sequence[tuple[AgentVersionRow, AgentVersionRow | None]],
-    rules: Sequence[Policy],
+    rules: Sequence[PolicyRow],
 ) -> dict[str, list[AgentTool]]:
     """The tools of each agent, by its name. versions: the newest of its code, and the one in use. rules: those in force."""
     names = sorted({name for code, _ in versions for name in code.tools})
@@ -47,7 +47,7 @@ async def read(
 def _of(
     agent: str,
     name: str,
-    row: Tool | None,
+    row: ToolRow | None,
     *,
     is_agent: bool,
     allowed: bool,

@@ -17,7 +17,7 @@ from agentgrid import logging
 from agentgrid.api import console, errors, openapi, whole
 from agentgrid.api.door import Door
 from agentgrid.api.feed import Feed
-from agentgrid.api.limits import Limits
+from agentgrid.api.limits import RateLimits
 from agentgrid.api.mcp.lazy import Lazy
 from agentgrid.api.me import Facts
 from agentgrid.api.metrics import Measured, Metrics
@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.facts = Facts(plane)
             app.state.mcp = Lazy()
             app.state.usuals = Usuals()
-            app.state.whole = whole.Reading()
+            app.state.whole = whole.ReadLimiter()
             tasks = [
                 asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
                 asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),
@@ -101,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.metrics = Metrics()
-    app.state.limits = Limits(settings)
+    app.state.limits = RateLimits(settings)
     errors.install(app)
     for router in ROUTERS:
         app.router.routes.extend(router.routes)

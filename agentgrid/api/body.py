@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from agentgrid.api.errors import WireError
 from agentgrid.domain.nesting import is_deeper
 from agentgrid.domain.pointers import escaped
-from agentgrid.errors import Fault, InvalidInput, PayloadTooLarge
+from agentgrid.errors import InvalidInput, InvalidPlace, PayloadTooLarge
 
 MAX_BYTES = 2 * 1024 * 1024
 """Temporal refuses larger payloads, so a larger body would only fail later."""
@@ -85,7 +85,7 @@ def unstorable(text: str) -> bool:
 
 
 def _refused(what: str, pointer: str = "") -> InvalidInput:
-    return InvalidInput("invalid body", [Fault(pointer=pointer, message=what)])
+    return InvalidInput("invalid body", [InvalidPlace(pointer=pointer, message=what)])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from agentgrid.control import runs as control
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.runs import RunStatus
-from agentgrid.errors import AgentGridError, Fault, InvalidInput, RateLimited, Unavailable
+from agentgrid.errors import AgentGridError, InvalidInput, InvalidPlace, RateLimited, Unavailable
 
 log = structlog.get_logger()
 
@@ -62,7 +62,11 @@ def items_of(caller: Caller, sent: Sequence[Any]) -> list[Item]:
     if caller.idempotency_key is not None and len(caller.idempotency_key) + suffix > MAX_KEY:
         raise InvalidInput(
             "invalid Idempotency-Key",
-            [Fault(pointer="Idempotency-Key", message=f"at most {MAX_KEY - suffix} characters for this many items")],
+            [
+                InvalidPlace(
+                    pointer="Idempotency-Key", message=f"at most {MAX_KEY - suffix} characters for this many items"
+                )
+            ],
         )
     return [Item(sent=each, caller=_caller(caller, place, each)) for place, each in enumerate(sent)]
 
@@ -113,7 +117,7 @@ async def _outcome(plane: ControlPlane, place: int, item: Item, until: float) ->
     )
 
 
-async def _in_turn(plane: ControlPlane, place: int, item: Item, until: float) -> control.Started:
+async def _in_turn(plane: ControlPlane, place: int, item: Item, until: float) -> control.StartedRun:
     while time.monotonic() < until:
         try:
             return await _start(plane, place, item)
@@ -123,7 +127,7 @@ async def _in_turn(plane: ControlPlane, place: int, item: Item, until: float) ->
     raise Unavailable(f"not begun within {SECONDS:.0f} s: send this item again", retry_after_seconds=1)
 
 
-async def _start(plane: ControlPlane, place: int, item: Item) -> control.Started:
+async def _start(plane: ControlPlane, place: int, item: Item) -> control.StartedRun:
     try:
         wanted = RunBulkItem.model_validate(item.sent)
     except ValidationError as error:

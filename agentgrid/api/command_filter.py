@@ -11,7 +11,7 @@ from agentgrid.api import views
 from agentgrid.api.deps import Search
 from agentgrid.api.schemas.common import Moment
 from agentgrid.domain.commands import CommandKind, CommandStatus
-from agentgrid.errors import Fault, InvalidInput
+from agentgrid.errors import InvalidInput, InvalidPlace
 
 SEARCHED = timedelta(days=31)
 """How far back words are searched for by default."""
@@ -42,7 +42,9 @@ async def _wanted(
     ] = None,
 ) -> dict[str, Any]:
     if not views.within(since, until):
-        raise InvalidInput("the time range is reversed", [Fault(pointer="until", message="must not be before since")])
+        raise InvalidInput(
+            "the time range is reversed", [InvalidPlace(pointer="until", message="must not be before since")]
+        )
     if q is not None and since is None:
         since = (until or datetime.now(UTC)) - SEARCHED
     return {

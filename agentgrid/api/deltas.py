@@ -49,7 +49,7 @@ class Watch:
         return b"".join(taken)
 
 
-class Deltas:
+class WatchedRuns:
     """The watched runs of this process."""
 
     def __init__(self) -> None:

@@ -25,8 +25,8 @@ from agentgrid.domain.pointers import pointer
 from agentgrid.errors import (
     AgentGridError,
     Conflict,
-    Fault,
     InvalidInput,
+    InvalidPlace,
     RateLimited,
     Unauthenticated,
     Unavailable,
@@ -83,7 +83,7 @@ class StorageFull(Unavailable):
 def faults_of(errors: RequestValidationError | ValidationError, *, within: tuple[int | str, ...] = ()) -> InvalidInput:
     """Pydantic's errors as one error with a pointer for each. within: where in the request the value is that was validated."""
     found = [
-        Fault(pointer=_pointer((*within, *fault["loc"])), message=_words(fault)[:MAX_WORDS])
+        InvalidPlace(pointer=_pointer((*within, *fault["loc"])), message=_words(fault)[:MAX_WORDS])
         for fault in errors.errors()[:MAX_FAULTS]
     ]
     return InvalidInput("the request does not fit its schema", found)

@@ -17,19 +17,19 @@ from itertools import takewhile
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.api.deltas import Deltas, Watch
+from agentgrid.api.deltas import Watch, WatchedRuns
 from agentgrid.api.hints import LOOK_SECONDS, Hints
 from agentgrid.api.live import LiveEvent, unwritten, write_out
 from agentgrid.db import feed as table
 from agentgrid.db.follow import Line, follow
 from agentgrid.db.session import SESSION_FAULTS, reading
-from agentgrid.db.tables import Event
+from agentgrid.db.tables import EventRow
 from agentgrid.domain import channels
 from agentgrid.domain.live import EventKind, Interest, union
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import WaitingOn
 from agentgrid.domain.scopes import EVERY_WORKFLOW
-from agentgrid.errors import Fault, InvalidInput, RateLimited
+from agentgrid.errors import InvalidInput, InvalidPlace, RateLimited
 
 log = structlog.get_logger()
 
@@ -79,7 +79,7 @@ class Feed:
         """Of the requests that wait for a run to end, by run."""
         self._rings_again: asyncio.TimerHandle | None = None
         self._changed_meanwhile = False
-        self.deltas = Deltas()
+        self.deltas = WatchedRuns()
         """For streams that also want the models' answers as they are written."""
         self.hints = Hints()
 
@@ -306,12 +306,12 @@ class Feed:
         if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
             raise InvalidInput(
                 "invalid Last-Event-ID",
-                [Fault(pointer="Last-Event-ID", message="must be the id of an event")],
+                [InvalidPlace(pointer="Last-Event-ID", message="must be the id of an event")],
             )
         seen = int(last_event_id)
         gone = seen > newest or (oldest > 0 and seen < oldest - 1)
         return Cursor(event_id=newest if gone else seen, reset=gone, head=newest)
 
 
-def _opens_an_approval(event: Event) -> bool:
+def _opens_an_approval(event: EventRow) -> bool:
     return isinstance(event.data, dict) and event.data.get("waiting_on") == WaitingOn.APPROVAL

@@ -21,19 +21,19 @@ from agentgrid.api import body
 from agentgrid.api.access import ACCESS, NEW, Access
 from agentgrid.api.errors import WireError, faults_of
 from agentgrid.api.identity import IDENTITIES, Identity
-from agentgrid.api.limits import Limits
+from agentgrid.api.limits import RateLimits
 from agentgrid.api.shown import Shown
 from agentgrid.control import commands, keys
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.reads import Reading, Recorder
+from agentgrid.control.reads import ReadIdentity, Recorder
 from agentgrid.domain.commands import HANDLING
 from agentgrid.domain.principals import GRANTS, Permission, Principal, PrincipalKind, no_decider
 from agentgrid.domain.reads import ReadOutcome
 from agentgrid.errors import (
     AgentGridError,
-    Fault,
     Forbidden,
     InvalidInput,
+    InvalidPlace,
     PrincipalChanged,
     RateLimited,
     Unauthenticated,
@@ -175,7 +175,7 @@ async def _caller(request: Request) -> Caller:
 
 
 async def _identity(request: Request) -> Identity:
-    limits: Limits = request.app.state.limits
+    limits: RateLimits = request.app.state.limits
     address = address_of(request) or ""
     given = ((kind, kind.presented(request)) for kind in IDENTITIES)
     kind, presented = next(((kind, found) for kind, found in given if found is not None), (None, ""))
@@ -219,7 +219,7 @@ def _note(request: Request, outcome: ReadOutcome, route: str, *, subject: str | 
     caller: Caller | None = getattr(request.state, "caller", None)
     recorder: Recorder = request.app.state.reads
     recorder.note(
-        Reading(
+        ReadIdentity(
             route=route,
             outcome=outcome,
             principal=None if caller is None else caller.principal.name,
@@ -248,11 +248,13 @@ def _storable(name: str) -> str:
 
 def _check_parameters(request: Request, known: frozenset[str]) -> None:
     faults = [
-        Fault(pointer=name[:100], message="unknown parameter") for name in request.query_params if name not in known
+        InvalidPlace(pointer=name[:100], message="unknown parameter")
+        for name in request.query_params
+        if name not in known
     ]
     for name, value in (*request.path_params.items(), *request.query_params.multi_items()):
         if body.unstorable(name + value) or len(value) > MAX_PARAMETER:
-            faults.append(Fault(pointer=name[:100], message="is too long or contains invalid characters"))
+            faults.append(InvalidPlace(pointer=name[:100], message="is too long or contains invalid characters"))
     if faults:
         raise InvalidInput("invalid parameters", faults)
 
@@ -294,7 +296,7 @@ def _idempotency_key(request: Request) -> str | None:
         raise InvalidInput(
             "invalid Idempotency-Key",
             [
-                Fault(
+                InvalidPlace(
                     pointer="Idempotency-Key",
                     message=f"send one, of 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters",
                 )

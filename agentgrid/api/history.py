@@ -21,7 +21,7 @@ from agentgrid.db import histories
 from agentgrid.db.session import reading
 from agentgrid.db.tables import History as ArchivedHistory
 from agentgrid.db.tables import Run
-from agentgrid.errors import Fault, InvalidInput, NotFound
+from agentgrid.errors import InvalidInput, InvalidPlace, NotFound
 from agentgrid.temporal.archive import unpack
 from agentgrid.temporal.payloads import decode_events
 
@@ -65,7 +65,7 @@ def _token(request: Request, cursor: str | None) -> bytes:
         return base64.b64decode(token, validate=True)
     except binascii.Error:
         raise InvalidInput(
-            "invalid cursor", [Fault(pointer="cursor", message="start again without a cursor")]
+            "invalid cursor", [InvalidPlace(pointer="cursor", message="start again without a cursor")]
         ) from None
 
 

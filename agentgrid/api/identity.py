@@ -16,7 +16,7 @@ from agentgrid.api import cookies
 from agentgrid.api.errors import WireError
 from agentgrid.control import keys, sessions
 from agentgrid.control.plane import ControlPlane
-from agentgrid.control.sessions import Session
+from agentgrid.control.sessions import OpenSession
 from agentgrid.db.pool import Pool
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import Unauthenticated
@@ -36,7 +36,7 @@ class Identity(ABC):
     issuers: tuple[str, ...]
     """Who else has seen the credential, and so could have made the request."""
     key_expires_at: datetime
-    session: Session | None = None
+    session: OpenSession | None = None
     """The browser session that was opened with the key."""
 
     @classmethod
@@ -108,7 +108,7 @@ class SessionIdentity(Identity):
         return cls.of(await sessions.authenticate(plane.pool, presented))
 
     @classmethod
-    def of(cls, session: Session) -> Self:
+    def of(cls, session: OpenSession) -> Self:
         """The identity of an authenticated session."""
         return cls(
             principal=session.principal,

@@ -19,8 +19,8 @@ from agentgrid.api.shown import Shown
 from agentgrid.control.plane import Caller
 from agentgrid.db.approval_context import Context
 from agentgrid.db.approval_letters import MAX_PREVIOUS_BYTES, Letter
-from agentgrid.db.approvals import Found
-from agentgrid.db.tables import Approval, Policy, Step
+from agentgrid.db.approvals import ApprovalFacts
+from agentgrid.db.tables import Approval, PolicyRow, Step
 from agentgrid.domain.approvals import ARGUMENTS, ApprovalKind, ApprovalStatus, Changes, Terms, Verdict
 from agentgrid.domain.policies import plain_title
 from agentgrid.domain.principals import ANY_APPROVER, UNKNOWN_INITIATOR
@@ -30,7 +30,7 @@ MAX_PROSE = 8_000
 MAX_NAMED, MAX_REFUSED = 20, 20
 
 
-def of(caller: Caller, shown: Shown, found: Found, letter: Letter, context: Context) -> dict[str, Any]:
+def of(caller: Caller, shown: Shown, found: ApprovalFacts, letter: Letter, context: Context) -> dict[str, Any]:
     """The fields that `ApprovalLetter` adds, but for the schema. shown: what the caller may see of anything."""
     row = found.approval
     seen = shown.of_approval(caller, found)
@@ -47,7 +47,7 @@ def of(caller: Caller, shown: Shown, found: Found, letter: Letter, context: Cont
     }
 
 
-def _rule(row: Approval, rule: Policy | None) -> RuleOfApproval | None:
+def _rule(row: Approval, rule: PolicyRow | None) -> RuleOfApproval | None:
     if row.policy is None:
         return None
     rule_id = row.policy.rpartition("@")[0] or row.policy
@@ -103,7 +103,7 @@ def _looked_at(step: Step, seen: Shown) -> LookedAt:
     )
 
 
-def _previous(caller: Caller, shown: Shown, found: Found) -> PreviousApproval:
+def _previous(caller: Caller, shown: Shown, found: ApprovalFacts) -> PreviousApproval:
     row = found.approval
     seen = shown.of_approval(caller, found)
     stored = row.payload if row.changed is None else row.changed
@@ -129,7 +129,7 @@ def _counts(letter: Letter) -> ShapeCounts:
     )
 
 
-def _who(found: Found) -> WhoMayDecide:
+def _who(found: ApprovalFacts) -> WhoMayDecide:
     row = found.approval
     terms = found.terms
     changeable = ARGUMENTS in terms.takes
@@ -159,7 +159,7 @@ def _named(approvers: Sequence[str]) -> str:
     return " or ".join([*names, f"{more} more"] if more else names)
 
 
-def _refused(found: Found, terms: Terms) -> list[RefusedApprover]:
+def _refused(found: ApprovalFacts, terms: Terms) -> list[RefusedApprover]:
     starters = {found.run.initiator, found.approval.initiator} - {None, UNKNOWN_INITIATOR}
     reasons: tuple[tuple[set[str | None], str], ...] = (
         (starters, "started the run"),

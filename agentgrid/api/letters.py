@@ -27,7 +27,7 @@ from agentgrid.db import approvals
 from agentgrid.db.approval_context import Context
 from agentgrid.db.approval_letters import Letter
 from agentgrid.db.approval_urgency import is_soon
-from agentgrid.db.approvals import Found
+from agentgrid.db.approvals import ApprovalFacts
 from agentgrid.db.pool import Connection
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Run, ToolVersion
 from agentgrid.domain import asks
@@ -103,7 +103,7 @@ def _tool_title(row: Approval, version: ToolVersion | None, context: Context) ->
     return version.title if version is not None else context.tool_titles.get(row.tool, row.tool)
 
 
-def _actions(plane: ControlPlane, caller: Caller, found: Found, context: Context) -> list[Action]:
+def _actions(plane: ControlPlane, caller: Caller, found: ApprovalFacts, context: Context) -> list[Action]:
     row = found.approval
     if (row.execution_id, row.approval_id) in context.copies:
         why = "an earlier approval has this id, so this one can't be decided"
@@ -115,7 +115,7 @@ def page(
     plane: ControlPlane,
     caller: Caller,
     shown: Shown,
-    found: Found,
+    found: ApprovalFacts,
     answers: Answers,
     letter: Letter,
     context: Context,
@@ -173,13 +173,15 @@ def proposal(row: Command, shown: Shown) -> ProposedChange:
 
 
 def accepted(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: Found, answers: Answers, command: CommandSummary
+    plane: ControlPlane, caller: Caller, shown: Shown, found: ApprovalFacts, answers: Answers, command: CommandSummary
 ) -> ApprovalAccepted:
     """An approval with the command that delivers the decision."""
     return ApprovalAccepted.model_validate(detail_values(plane, caller, shown, found, answers) | {"command": command})
 
 
-def detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Found, answers: Answers) -> dict[str, Any]:
+def detail_values(
+    plane: ControlPlane, caller: Caller, shown: Shown, found: ApprovalFacts, answers: Answers
+) -> dict[str, Any]:
     """The fields of `ApprovalDetail`."""
     shown = shown.of_approval(caller, found)
     row, run = found.approval, found.run

@@ -55,7 +55,7 @@ class Buckets:
         return min(self._burst, level + (self._clock() - then) * self._rate)
 
 
-class Limits:
+class RateLimits:
     """The rate limits of one API process."""
 
     def __init__(self, settings: Settings, *, clock: Clock = time.monotonic) -> None:

@@ -29,7 +29,7 @@ from agentgrid.api.schemas.events import (
 from agentgrid.api.shown import Shown
 from agentgrid.db import feed as table
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Event
+from agentgrid.db.tables import EventRow
 from agentgrid.domain.commands import HANDLING, CommandStatus, Target
 from agentgrid.domain.live import EventKind
 from agentgrid.domain.principals import Permission, Principal
@@ -42,7 +42,7 @@ GUARDED = Shown(payloads=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class CommandFacts:
     """The facts about a command that determine who may see it."""
 
     principal: str
@@ -62,13 +62,13 @@ class LiveEvent:
     workflow: str
     kind: str
     initiator: str = ""
-    stored: Event | None = None
+    stored: EventRow | None = None
     """None once it has been written out."""
     wire: bytes = b""
     """For those who may read payloads. Empty if what the event is about no longer exists."""
     guarded: bytes = b""
     """For all others."""
-    asked: Asked | None = None
+    asked: CommandFacts | None = None
 
     def seen_by(self, principal: Principal) -> bool:
         """Whether the principal may see it. For a command: it must have been written out."""
@@ -84,7 +84,7 @@ class LiveEvent:
         return self.wire if principal.may(Permission.READ_PAYLOADS) else self.guarded
 
 
-def _is_shown(asked: Asked, workflow: str, principal: Principal) -> bool:
+def _is_shown(asked: CommandFacts, workflow: str, principal: Principal) -> bool:
     """As the audit log decides it: `routes/commands.py` and `db/commands.py`."""
     own = asked.principal == principal.name or principal.may(Permission.AUDIT)
     if not own and not (asked.proposed and principal.may(Permission.ADMINISTER)):
@@ -94,7 +94,7 @@ def _is_shown(asked: Asked, workflow: str, principal: Principal) -> bool:
     return principal.sees(asked.starts) if asked.starts is not None else not asked.of_run or principal.sees(workflow)
 
 
-def unwritten(event: Event, about: table.About) -> LiveEvent:
+def unwritten(event: EventRow, about: table.About) -> LiveEvent:
     """An event that nobody wants yet."""
     return LiveEvent(
         event_id=event.event_id,
@@ -143,7 +143,7 @@ def wire(event: BaseModel, event_id: int | None = None) -> bytes:
     return ServerSentEvent(event.model_dump_json(), event=kind, id=number, sep="\n").encode()
 
 
-def _quotes(stored: Event, found: table.Things) -> bool:
+def _quotes(stored: EventRow, found: table.Things) -> bool:
     """Whether callers who may not read payloads get less of it."""
     match stored.kind:
         case EventKind.STEP:
@@ -159,7 +159,7 @@ def _quotes(stored: Event, found: table.Things) -> bool:
             return kind == EventKind.APPROVAL
 
 
-def _run(stored: Event, found: table.Things, shown: Shown) -> RunEvent | None:
+def _run(stored: EventRow, found: table.Things, shown: Shown) -> RunEvent | None:
     row = found.runs.get(stored.run_id)
     if row is None:
         return None
@@ -167,7 +167,7 @@ def _run(stored: Event, found: table.Things, shown: Shown) -> RunEvent | None:
     return RunEvent.model_construct(run_id=row.run_id, data=data, at=stored.created_at)
 
 
-def _step(stored: Event, found: table.Things, shown: Shown) -> StepEvent | None:
+def _step(stored: EventRow, found: table.Things, shown: Shown) -> StepEvent | None:
     row = found.steps.get(stored.subject or "")
     if row is None or row.run_id != stored.run_id:
         return None
@@ -179,7 +179,7 @@ def _step(stored: Event, found: table.Things, shown: Shown) -> StepEvent | None:
     return StepEvent.model_construct(run_id=row.run_id, subject=stored.subject or "", data=data, at=stored.created_at)
 
 
-def _approval(stored: Event, found: table.Things, shown: Shown) -> ApprovalEvent | None:
+def _approval(stored: EventRow, found: table.Things, shown: Shown) -> ApprovalEvent | None:
     row, run = found.approvals.get((stored.run_id, stored.subject or "")), found.runs.get(stored.run_id)
     if row is None or run is None:
         return None
@@ -188,7 +188,7 @@ def _approval(stored: Event, found: table.Things, shown: Shown) -> ApprovalEvent
     return ApprovalEvent.model_construct(run_id=row.run_id, subject=row.approval_id, data=data, at=stored.created_at)
 
 
-def _command(stored: Event, found: table.Things, shown: Shown) -> CommandEvent | None:
+def _command(stored: EventRow, found: table.Things, shown: Shown) -> CommandEvent | None:
     row = found.commands.get(stored.subject or "")
     if row is None:
         return None
@@ -197,15 +197,15 @@ def _command(stored: Event, found: table.Things, shown: Shown) -> CommandEvent |
     return CommandEvent.model_construct(run_id=row.run_id, subject=row.command_id, data=data, at=stored.created_at)
 
 
-def _end(stored: Event, _found: table.Things, _shown: Shown) -> EndEvent:
+def _end(stored: EventRow, _found: table.Things, _shown: Shown) -> EndEvent:
     return EndEvent.model_construct(run_id=stored.run_id, data=RunEnd.model_validate(stored.data), at=stored.created_at)
 
 
-def _policy(stored: Event, _found: table.Things, _shown: Shown) -> PolicyEvent:
+def _policy(stored: EventRow, _found: table.Things, _shown: Shown) -> PolicyEvent:
     return PolicyEvent.model_construct(data=PolicyChange.model_validate(stored.data), at=stored.created_at)
 
 
-_MAKERS: Mapping[str, Callable[[Event, table.Things, Shown], BaseModel | None]] = {
+_MAKERS: Mapping[str, Callable[[EventRow, table.Things, Shown], BaseModel | None]] = {
     EventKind.RUN.value: _run,
     EventKind.STEP.value: _step,
     EventKind.APPROVAL.value: _approval,
@@ -215,16 +215,16 @@ _MAKERS: Mapping[str, Callable[[Event, table.Things, Shown], BaseModel | None]] 
 }
 
 
-def _then(stored: Event) -> dict[str, Any]:
+def _then(stored: EventRow) -> dict[str, Any]:
     """What was stored with the event."""
     return dict(stored.data) if isinstance(stored.data, dict) else {}
 
 
-def _asked(stored: Event, found: table.Things) -> Asked | None:
+def _asked(stored: EventRow, found: table.Things) -> CommandFacts | None:
     row = found.commands.get(stored.subject or "")
     if row is None:
         return None
-    return Asked(
+    return CommandFacts(
         principal=row.principal,
         proposed=row.status == CommandStatus.PROPOSED,
         starts=(row.target or "") if HANDLING[row.kind].target is Target.WORKFLOW_START else None,

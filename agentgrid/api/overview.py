@@ -13,7 +13,7 @@ from agentgrid.api import freshness
 from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import pending_of
 from agentgrid.api.overview_lists import DAY, TEMPORAL_SECONDS, UNSUCCESSFUL, lists_of, polled_within
-from agentgrid.api.schemas.overview import Condition, Hour, NextDue, Overview
+from agentgrid.api.schemas.overview import Hour, NextDue, Overview, OverviewCondition
 from agentgrid.api.schemas.service import Count, Freshness
 from agentgrid.api.shown import Shown
 from agentgrid.control import workers
@@ -129,7 +129,7 @@ def _next(due: Due, shown: Shown) -> NextDue:
     return NextDue.model_validate({**vars(due), "subject": subject, "current_step": at, "href": href})
 
 
-async def _stale_workers(plane: ControlPlane) -> list[Condition] | None:
+async def _stale_workers(plane: ControlPlane) -> list[OverviewCondition] | None:
     """The workers that went silent; None while Temporal doesn't answer."""
     try:
         async with asyncio.timeout(TEMPORAL_SECONDS):
@@ -153,8 +153,8 @@ def _time(stamp: Timestamp) -> datetime | None:
 
 
 async def _of_temporal(
-    plane: ControlPlane, findings: Sequence[Finding], stale: asyncio.Task[list[Condition] | None]
-) -> list[Condition]:
+    plane: ControlPlane, findings: Sequence[Finding], stale: asyncio.Task[list[OverviewCondition] | None]
+) -> list[OverviewCondition]:
     """What Temporal says: that it is away, else stale workers; and of each queue with waiting runs whether it is polled."""
     queues = {each.name or "": each.count for each in findings if each.sign is Sign.QUEUE}
     silent = await stale
@@ -167,7 +167,7 @@ async def _of_temporal(
     return found
 
 
-def _from_tables(findings: Sequence[Finding], before: datetime) -> list[Condition]:
+def _from_tables(findings: Sequence[Finding], before: datetime) -> list[OverviewCondition]:
     pending = urlencode({"status": CommandStatus.PENDING.value, "until": before.astimezone(UTC).isoformat()})
     found = []
     for each in findings:
@@ -195,7 +195,7 @@ def _from_tables(findings: Sequence[Finding], before: datetime) -> list[Conditio
     return found
 
 
-def _behind(projection: Freshness) -> list[Condition]:
+def _behind(projection: Freshness) -> list[OverviewCondition]:
     if not projection.stale:
         return []
     return [_condition(ConditionKind.PROJECTION_BEHIND, since=projection.updated_at)]
@@ -210,5 +210,5 @@ def _condition(
     since: datetime | None = None,
     reason: str | None = None,
     href: str | None = None,
-) -> Condition:
-    return Condition(kind=kind, name=name, thing=thing, count=count, since=since, reason=reason, href=href)
+) -> OverviewCondition:
+    return OverviewCondition(kind=kind, name=name, thing=thing, count=count, since=since, reason=reason, href=href)

@@ -37,7 +37,7 @@ from agentgrid.db import (
 from agentgrid.db.approvals import ApprovalFilter
 from agentgrid.db.run_filter import OPEN_WORDS, RunFilter, Scope
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Policy, Run, Workflow
+from agentgrid.db.tables import PolicyRow, Run, Workflow
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.principals import Principal
 from agentgrid.domain.runs import RunStatus, WaitingOn
@@ -124,7 +124,7 @@ async def polled_within(plane: ControlPlane, queues: list[str]) -> dict[str, boo
         return {}
 
 
-async def _agents(session: ReadSession, scope: Scope, rules: Sequence[Policy]) -> AgentsShown:
+async def _agents(session: ReadSession, scope: Scope, rules: Sequence[PolicyRow]) -> AgentsShown:
     rows = await agents.by_name(session, limit=ROWS)
     names = [row.name for row in rows]
     switched = await switches.newest(session, SwitchKind.AGENT, names)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from agentgrid.db.paging import Key
-from agentgrid.errors import Fault, InvalidInput
+from agentgrid.errors import InvalidInput, InvalidPlace
 
 Row = TypeVar("Row")
 
@@ -36,7 +36,7 @@ def decode(request: Request, cursor: str, *types: type[Any]) -> tuple[Any, ...]:
     """The position in a cursor, with each part checked against its type. Raises InvalidInput for anything that `encode` did not make."""
     wrong = InvalidInput(
         "invalid cursor",
-        [Fault(pointer="cursor", message="use the value of `next_cursor`, with the same filter")],
+        [InvalidPlace(pointer="cursor", message="use the value of `next_cursor`, with the same filter")],
     )
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
@@ -71,7 +71,7 @@ def moment(text: str) -> datetime:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise InvalidInput("invalid cursor", [Fault(pointer="cursor", message="use the value of `next_cursor`")])
+        raise InvalidInput("invalid cursor", [InvalidPlace(pointer="cursor", message="use the value of `next_cursor`")])
     return at
 
 

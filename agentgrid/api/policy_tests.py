@@ -11,7 +11,7 @@ from agentgrid.domain.activities import governed
 from agentgrid.domain.policies import Considered, Effect, Risk, Rule
 from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
-from agentgrid.errors import Fault, InvalidInput
+from agentgrid.errors import InvalidInput, InvalidPlace
 
 MAX_SHOWN = 200
 
@@ -23,7 +23,7 @@ async def tested(session: ReadSession, asked: PolicyTest) -> PolicyTested:
     switch = next((each.switch for each in governed() if each.step is kind), None)
     if switch is None:
         known = ", ".join(sorted(each.step for each in governed()))
-        raise InvalidInput("invalid call", [Fault(pointer="/kind", message=f"rules can be about: {known}")])
+        raise InvalidInput("invalid call", [InvalidPlace(pointer="/kind", message=f"rules can be about: {known}")])
     agent = _caller(kind, asked)
     risk = Risk(risks.get(asked.tool, Risk.READ)) if kind is StepKind.TOOL else Risk.READ
     weighed = snapshots.of(await policies.in_force(session)).weigh(
@@ -56,7 +56,7 @@ def _caller(kind: StepKind, asked: PolicyTest) -> str | None:
         return asked.agent
     if asked.agent not in (None, asked.tool):
         message = f"the model turns of {asked.tool} are its own: leave it out"
-        raise InvalidInput("invalid call", [Fault(pointer="/agent", message=message)])
+        raise InvalidInput("invalid call", [InvalidPlace(pointer="/agent", message=message)])
     return asked.tool
 
 

@@ -14,7 +14,7 @@ from agentgrid.db.run_filter import RunFilter
 from agentgrid.domain.principals import Permission
 from agentgrid.domain.run_states import WAITS, RunState
 from agentgrid.domain.runs import RunStatus, RunTrigger, WaitingOn
-from agentgrid.errors import Fault, InvalidInput
+from agentgrid.errors import InvalidInput, InvalidPlace
 
 MAX_IDS = 200
 MAX_WORKFLOWS = 50
@@ -86,13 +86,13 @@ async def _wanted(
         (closed_after, closed_before, "closed"),
     ):
         if not views.within(before, after):
-            fault = Fault(pointer=f"{name}_before", message=f"must not be before {name}_after")
+            fault = InvalidPlace(pointer=f"{name}_before", message=f"must not be before {name}_after")
             raise InvalidInput("the time range is reversed", [fault])
     if version is not None and not workflow:
-        fault = Fault(pointer="version", message="give the workflow too: `workflow=`")
+        fault = InvalidPlace(pointer="version", message="give the workflow too: `workflow=`")
         raise InvalidInput("a version is one of a workflow", [fault])
     if task_queue is not None and not (state or status or waiting_on or workflow):
-        fault = Fault(pointer="task_queue", message="give `state`, `status`, `waiting_on` or `workflow` too")
+        fault = InvalidPlace(pointer="task_queue", message="give `state`, `status`, `waiting_on` or `workflow` too")
         raise InvalidInput("a task queue alone would search all runs", [fault])
     states, statuses, waits = _plain(state, status, waiting_on)
     return RunFilter(

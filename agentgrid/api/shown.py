@@ -14,7 +14,7 @@ from agentgrid.api.schemas.commands import CommandOutcome
 from agentgrid.api.schemas.common import ErrorOut, StoredPayload
 from agentgrid.control.approvals import no_approver
 from agentgrid.control.plane import Caller
-from agentgrid.db.approvals import Found
+from agentgrid.db.approvals import ApprovalFacts
 from agentgrid.db.tables import Command
 from agentgrid.domain.approvals import Judged
 from agentgrid.domain.places import failing_place
@@ -57,7 +57,7 @@ class Shown:
         """What this principal may see of the runs in its scope."""
         return cls(payloads=principal.may(Permission.READ_PAYLOADS))
 
-    def of_approval(self, caller: Caller, found: Found) -> Shown:
+    def of_approval(self, caller: Caller, found: ApprovalFacts) -> Shown:
         """What this caller may see of one approval. A caller who may decide it sees its payload."""
         return replace(self, payloads=self.payloads or no_approver(caller, found) is None)
 

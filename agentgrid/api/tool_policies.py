@@ -8,7 +8,7 @@ from agentgrid.api.schemas.tools import ToolPolicyOut
 from agentgrid.control import snapshots
 from agentgrid.db import policies
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Policy, Tool
+from agentgrid.db.tables import PolicyRow, ToolRow
 from agentgrid.domain.policies import Risk, Rule
 
 
@@ -20,7 +20,7 @@ def _narrow(rule: Rule) -> bool:
 class ToolPolicies:
     """The policy of each tool, as a worker with the newest snapshot would apply it to a call by workflow code."""
 
-    def __init__(self, rules: Sequence[Policy]) -> None:
+    def __init__(self, rules: Sequence[PolicyRow]) -> None:
         """rules: those in force."""
         snapshot = snapshots.of(list(rules))
         self._snapshot = snapshot.model_copy(
@@ -33,7 +33,7 @@ class ToolPolicies:
     async def read(cls, session: ReadSession) -> ToolPolicies:
         return cls(await policies.in_force(session))
 
-    def of(self, tool: Tool) -> ToolPolicyOut:
+    def of(self, tool: ToolRow) -> ToolPolicyOut:
         rule = self._snapshot.rule_for(tool.name, Risk(tool.risk))
         row = self._rows.get(rule.rule_id)
         return ToolPolicyOut(

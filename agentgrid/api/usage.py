@@ -14,7 +14,7 @@ from agentgrid.api.schemas.common import Moment
 from agentgrid.api.schemas.steps import UsageOut
 from agentgrid.db.agent_usage import Bucket
 from agentgrid.domain.agents import Usage, add
-from agentgrid.errors import Fault, InvalidInput
+from agentgrid.errors import InvalidInput, InvalidPlace
 
 DAY = timedelta(days=1)
 MOST = {"hour": timedelta(days=31), "day": timedelta(days=366)}
@@ -40,9 +40,11 @@ async def _span(
         begin = since or end - DAY
         if not begin <= end <= begin + MOST[bucket]:
             most = f"must not be before `from`, and at most {MOST[bucket].days} days after it with bucket={bucket}"
-            raise InvalidInput("the time range is not valid", [Fault(pointer="to", message=most)])
+            raise InvalidInput("the time range is not valid", [InvalidPlace(pointer="to", message=most)])
     except OverflowError:
-        raise InvalidInput("the time range is not valid", [Fault(pointer="from", message="is out of range")]) from None
+        raise InvalidInput(
+            "the time range is not valid", [InvalidPlace(pointer="from", message="is out of range")]
+        ) from None
     return Spanned(since=begin, before=end, bucket=bucket)
 
 

@@ -31,11 +31,11 @@ from agentgrid.api.schemas.steps import StepOut, StepsSummary, StepSummary
 from agentgrid.api.shown import Shown, class_of, with_form
 from agentgrid.api.you import you_of
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.proposals import Confirmation
+from agentgrid.control.proposals import SettledProposal
 from agentgrid.control.updates import Known
 from agentgrid.db import steps
 from agentgrid.db.run_details import Details
-from agentgrid.db.tables import Command, Control, Execution, Log, Run, Step
+from agentgrid.db.tables import Command, Control, ExecutionRow, Log, Run, Step
 from agentgrid.domain.commands import HANDLING, CommandStatus
 from agentgrid.domain.handlers import Fit
 from agentgrid.domain.logs import LogLevel
@@ -132,7 +132,7 @@ def log_line(row: Log, step_event_id: int | None, shown: Shown) -> LogOut:
     return LogOut.model_validate(values)
 
 
-def execution(row: Execution, settings: Settings, shown: Shown) -> ExecutionOut:
+def execution(row: ExecutionRow, settings: Settings, shown: Shown) -> ExecutionOut:
     """An execution."""
     link = temporal_ui(settings, row.workflow_id, row.execution_id)
     values = _values(row, ExecutionOut) | {"temporal_ui": link, "live_problem": shown.text(row.live_problem)}
@@ -287,7 +287,7 @@ def proposed(row: Command) -> Response:
     return JSONResponse(answer.model_dump(mode="json"), status_code=202)
 
 
-def confirmed(found: Confirmation) -> Confirmed:
+def confirmed(found: SettledProposal) -> Confirmed:
     """A proposal after it was confirmed or withdrawn."""
     values = _values(found.command, CommandSummary) | {"outcome": with_form(found.command.outcome)}
     return Confirmed.model_validate(values | {"key": found.secret or None})

@@ -22,7 +22,7 @@ from agentgrid.control.plane import ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
 from agentgrid.db import histories
 from agentgrid.db.session import reading
-from agentgrid.db.tables import Execution
+from agentgrid.db.tables import ExecutionRow
 from agentgrid.errors import Gone, NotFound, NoValue, PayloadTooLarge, Unavailable
 from agentgrid.projector import events
 from agentgrid.projector.decode import decode_whole
@@ -41,7 +41,7 @@ WAIT_SECONDS = 5.0
 FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class Reading:
+class ReadLimiter:
     """Limits how many histories are read at once."""
 
     def __init__(self) -> None:
@@ -65,7 +65,14 @@ class Reading:
 
 
 async def value(
-    plane: ControlPlane, turns: Reading, execution: Execution, event_id: int, side: Side, stored: Any, *, what: str
+    plane: ControlPlane,
+    turns: ReadLimiter,
+    execution: ExecutionRow,
+    event_id: int,
+    side: Side,
+    stored: Any,
+    *,
+    what: str,
 ) -> str:
     """The whole value as JSON text; several values as a list. stored: what the database has of it.
 
@@ -93,7 +100,7 @@ async def value(
     return text
 
 
-def _of(event: events.Event, side: Side) -> events.Stored | None:
+def _of(event: events.DecodedEvent, side: Side) -> events.Stored | None:
     """The event's input or output. What a kind of event calls it is the fold's knowledge; these are the words it uses."""
     if isinstance(event, events.Closed):
         return event.result if side == "output" else None
@@ -107,7 +114,7 @@ def _of(event: events.Event, side: Side) -> events.Stored | None:
     return found
 
 
-async def _event(plane: ControlPlane, execution: Execution, event_id: int, what: str) -> HistoryEvent:
+async def _event(plane: ControlPlane, execution: ExecutionRow, event_id: int, what: str) -> HistoryEvent:
     async with reading(plane.engine) as session:
         archived = await histories.get(session, execution.execution_id)
     if archived is not None:
@@ -132,7 +139,9 @@ async def _event(plane: ControlPlane, execution: Execution, event_id: int, what:
             raise Gone(f"the history of execution {execution.execution_id} has no event {event_id} any more")
 
 
-async def _page(plane: ControlPlane, execution: Execution, token: bytes) -> service.GetWorkflowExecutionHistoryResponse:
+async def _page(
+    plane: ControlPlane, execution: ExecutionRow, token: bytes
+) -> service.GetWorkflowExecutionHistoryResponse:
     return await asked(
         plane.temporal.workflow_service.get_workflow_execution_history(
             service.GetWorkflowExecutionHistoryRequest(

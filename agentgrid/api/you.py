@@ -8,7 +8,7 @@ from agentgrid.api.schemas.common import Action, ActionVerb
 from agentgrid.api.schemas.runs import You
 from agentgrid.control.approvals import obstacle, signer_for
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db.approvals import Found
+from agentgrid.db.approvals import ApprovalFacts
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Approval
 from agentgrid.domain.runs import RunStatus, WaitingOn
@@ -48,7 +48,7 @@ def you_of(
 def _deciding(plane: ControlPlane, caller: Caller, details: Details, gates: Sequence[Approval]) -> You:
     mine, never, not_now = [], None, None
     for gate in gates:
-        found = Found(approval=gate, run=details.run, now=details.now, revoked_keys=details.revoked_keys)
+        found = ApprovalFacts(approval=gate, run=details.run, now=details.now, revoked_keys=details.revoked_keys)
         error = obstacle(caller, found, signer_for(plane, found))
         if error is None:
             mine.append(gate.approval_id)

@@ -25,7 +25,7 @@ from agentgrid.cli.rules import about, effect_text
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, YesOption, confirm, session
 from agentgrid.cli.show import show as show_answer
 from agentgrid.cli.switches import put_switch, switch_facts
-from agentgrid.cli.tables import Listing, ago, fixed, ids, text
+from agentgrid.cli.tables import TextTable, ago, fixed, ids, text
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _governance(agent: Mapping[str, Any]) -> RenderableType:
     if agent["note"]:
         parts.append(indented(Text(safe(agent["note"]), style="yellow")))
     if agent["in_flight"]:
-        calls = Listing(
+        calls = TextTable(
             (ids("RUN"), text("WORKFLOW", 2, least=16), fixed("STATUS", 1), fixed("VERSION", 3), ago("SINCE", 4)),
             (
                 (call["run_id"], call["workflow"], call["run_status"], call["version"], call["started_at"])

@@ -19,7 +19,7 @@ from agentgrid.cli.rules import effect_text
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session, show_list, show_named
 from agentgrid.cli.show import show as show_answer
 from agentgrid.cli.switches import switch_facts
-from agentgrid.cli.tables import Listing, fixed, text, time
+from agentgrid.cli.tables import TextTable, fixed, text, time
 from agentgrid.cli.text import safe, safe_lines
 from agentgrid.cli.usage import money, used
 
@@ -87,7 +87,7 @@ def usage(
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             text("AGENT", least=12),
             text("TITLE", 5, least=16),
@@ -193,7 +193,7 @@ def _detail(agent: Mapping[str, Any]) -> RenderableType:
 
 
 def _tools(tools: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             text("TOOL", least=16),
             fixed("RISK", 1),
@@ -217,7 +217,7 @@ def _tools(tools: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _versions(agent: Mapping[str, Any]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             fixed("VERSION"),
             fixed("IN USE"),
@@ -241,7 +241,7 @@ def _versions(agent: Mapping[str, Any]) -> RenderableType:
 
 
 def _usage(over: Mapping[str, Any]) -> RenderableType:
-    rows = Listing(
+    rows = TextTable(
         (time("FROM"), fixed("REQUESTS", 1), fixed("INPUT", 1), fixed("OUTPUT", 1), fixed("SPEND")),
         (
             (

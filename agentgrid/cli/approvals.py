@@ -29,7 +29,7 @@ from agentgrid.cli.session import (
 )
 from agentgrid.cli.show import rendered, show_page
 from agentgrid.cli.show import show as show_answer
-from agentgrid.cli.tables import Listing, ago, fixed, ids, text
+from agentgrid.cli.tables import TextTable, ago, fixed, ids, text
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def approve(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Approve the call, with exactly the arguments that are shown, or with changed ones."""
-    change = Change(given=arguments, edit=edit, proposed=proposed)
+    change = ChangeSource(given=arguments, edit=edit, proposed=proposed)
     _decide("approved", approval_id, comment, digest, yes, profile, output, change)
 
 
@@ -143,7 +143,7 @@ def reject(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class ChangeSource:
     """Where changed arguments come from."""
 
     given: str | None = None
@@ -151,7 +151,7 @@ class Change:
     proposed: str | None = None
 
 
-UNCHANGED = Change()
+UNCHANGED = ChangeSource()
 
 
 def _decide(
@@ -162,7 +162,7 @@ def _decide(
     yes: bool,
     profile: str | None,
     output: OutputFormat,
-    change: Change = UNCHANGED,
+    change: ChangeSource = UNCHANGED,
 ) -> None:
     with session(profile, output) as client:
         doing = f"the decision on approval {approval_id}"
@@ -198,7 +198,7 @@ def _why_not(approval: Mapping[str, Any]) -> str | None:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             ids("APPROVAL"),
             text("TITLE", 1, least=24),
@@ -270,7 +270,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
         title = f"Proposed by {safe(each['principal'])}, command {safe(each['command_id'])}"
         parts.append(_change_of(approval, each["arguments"], title))
     if approval["decisions"]:
-        made = Listing(
+        made = TextTable(
             (
                 fixed("JUDGED"),
                 fixed("VERDICT", 1),

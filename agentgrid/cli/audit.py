@@ -19,7 +19,7 @@ from agentgrid.cli.readable import Readable
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
 from agentgrid.cli.show import details, show_page
 from agentgrid.cli.show import show as show_answer
-from agentgrid.cli.tables import Listing, fixed, ids, text, time
+from agentgrid.cli.tables import TextTable, fixed, ids, text, time
 from agentgrid.cli.text import safe
 from agentgrid.domain.commands import HANDLING, CommandStatus, Target
 
@@ -93,7 +93,7 @@ def unattributed(
 
 
 def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             time("WHEN", 2),
             text("WHO", 1, least=16),
@@ -154,7 +154,7 @@ def _subject(client: ApiClient, given: str) -> str:
 
 
 def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             time("WHEN", 1),
             text("WHO", 0, least=8),
@@ -188,7 +188,7 @@ def _outcome(outcome: Mapping[str, Any]) -> str | None:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             time("WHEN", 1),
             text("WHO", 1, least=8),

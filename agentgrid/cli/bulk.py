@@ -13,7 +13,7 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import read_json_lines
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.show import show
-from agentgrid.cli.tables import Listing, fixed, ids, text
+from agentgrid.cli.tables import TextTable, fixed, ids, text
 from agentgrid.cli.text import safe
 
 SERVER_SECONDS = 25.0
@@ -41,7 +41,7 @@ def start_each(client: ApiClient, file: str, key: str, output: OutputFormat) -> 
 def _outcomes(answer: Mapping[str, Any], lines: Sequence[int]) -> RenderableType:
     """What became of the lines with these numbers, and beneath each refused one, why."""
     items: Sequence[Mapping[str, Any]] = answer["items"]
-    table = Listing(
+    table = TextTable(
         (fixed("LINE"), fixed("OUTCOME"), text("WORKFLOW", least=12), ids("RUN")),
         (
             (str(line), each["outcome"], each["workflow"], each["run_id"])

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.profiles import Target
+from agentgrid.cli.profiles import ApiTarget
 from agentgrid.cli.text import safe
 
 TOTAL_SECONDS = 10.0
@@ -49,7 +49,7 @@ class Sent(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ApiResponse:
     """The API's response."""
 
     status: int
@@ -96,7 +96,7 @@ class _Request:
 class ApiClient:
     """A client for one principal and one server."""
 
-    def __init__(self, target: Target, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, target: ApiTarget, *, transport: httpx.BaseTransport | None = None) -> None:
         self.target = target
         self._http = httpx.Client(
             base_url=target.url + PREFIX,
@@ -115,13 +115,13 @@ class ApiClient:
     ) -> None:
         self._http.close()
 
-    def get_before(self, doing: str, path: str, **params: Any) -> Answer:
+    def get_before(self, doing: str, path: str, **params: Any) -> ApiResponse:
         """Read the target of the change that is requested next; `doing` names that change."""
         return self._send(
             _Request(method="GET", path=path, params=_given(params), content=None, headers={}, doing=doing)
         )
 
-    def get(self, path: str, *, extra_seconds: float = 0.0, **params: Any) -> Answer:
+    def get(self, path: str, *, extra_seconds: float = 0.0, **params: Any) -> ApiResponse:
         """Send a GET. Parameters that are None are omitted; a list is repeated."""
         return self._send(
             _Request(
@@ -135,7 +135,7 @@ class ApiClient:
             )
         )
 
-    def ask(self, path: str, body: Any) -> Answer:
+    def ask(self, path: str, body: Any) -> ApiResponse:
         """Send a POST that changes nothing."""
         headers = {"Content-Type": "application/json"}
         return self._send(
@@ -155,7 +155,7 @@ class ApiClient:
         again: str = "",
         extra_seconds: float = 0.0,
         **params: Any,
-    ) -> Answer:
+    ) -> ApiResponse:
         """Request a change once, under this idempotency key or a new one.
 
         `doing` names the change, `again` says how to repeat it safely if its outcome is unknown, and `extra_seconds` how much longer than
@@ -175,7 +175,7 @@ class ApiClient:
             )
         )
 
-    def _send(self, request: _Request) -> Answer:
+    def _send(self, request: _Request) -> ApiResponse:
         deadline = time.monotonic() + TOTAL_SECONDS + request.extra_seconds
         attempt = _Attempt(self._http, request, deadline)
         try:
@@ -225,7 +225,7 @@ class _Attempt:
         self._deadline = deadline
         self.sent = already
 
-    def run(self) -> Answer:
+    def run(self) -> ApiResponse:
         """Send, and read the whole response, or raise httpx's errors. Ctrl-C ends the command and reports what was sent."""
         request = self.request
         left = max(self._deadline - time.monotonic(), 0.1)
@@ -239,7 +239,7 @@ class _Attempt:
                 timeout=httpx.Timeout(left, connect=min(CONNECT_SECONDS, left)),
                 extensions={"trace": self._trace},
             ) as response:
-                return Answer(status=response.status_code, body=self._read(response), headers=response.headers)
+                return ApiResponse(status=response.status_code, body=self._read(response), headers=response.headers)
         except KeyboardInterrupt:
             raise CommandFailed(f"interrupted. {self.account()}".rstrip(), ExitCode.INTERRUPTED) from None
 
@@ -275,7 +275,7 @@ class _Attempt:
         return b"".join(parts)
 
 
-def request_headers(target: Target) -> dict[str, str]:
+def request_headers(target: ApiTarget) -> dict[str, str]:
     """The headers of every request to the target."""
     headers = {"Accept": "application/json", "User-Agent": "agentgrid-cli"}
     if target.key is not None:
@@ -298,7 +298,7 @@ def encode(body: Any) -> bytes:
         raise CommandFailed(f"the input can't be sent as JSON: {error}", ExitCode.USAGE) from None
 
 
-def checked(answer: Answer) -> Answer:
+def checked(answer: ApiResponse) -> ApiResponse:
     """The response if it is a success; otherwise raises CommandFailed with its problem."""
     if 200 <= answer.status < 300:
         return answer
@@ -319,7 +319,7 @@ def exit_code_for(status: int) -> ExitCode:
     return BY_STATUS.get(status, ExitCode.FAILED)
 
 
-def describe(problem: Mapping[str, Any], answer: Answer) -> str:
+def describe(problem: Mapping[str, Any], answer: ApiResponse) -> str:
     """A problem document as human-readable lines."""
     lines = [safe(problem.get("detail") or problem.get("title") or f"HTTP {answer.status}")]
     for fault in problem.get("faults") or problem.get("errors") or ():
@@ -332,7 +332,7 @@ def describe(problem: Mapping[str, Any], answer: Answer) -> str:
     return "\n".join(lines)
 
 
-def _problem(answer: Answer) -> dict[str, Any] | None:
+def _problem(answer: ApiResponse) -> dict[str, Any] | None:
     try:
         value = json.loads(answer.body)
     except (ValueError, RecursionError):

@@ -7,18 +7,18 @@ from typing import Any
 
 from agentgrid.cli.client import ApiClient
 from agentgrid.cli.exits import CommandFailed
-from agentgrid.cli.profiles import Target, other_targets
+from agentgrid.cli.profiles import ApiTarget, other_targets
 
 MAX_PROFILES = 8
 
 
-def deciders_of(target: Target, run_id: str, approvals: Sequence[Mapping[str, Any]]) -> dict[str, Target]:
+def deciders_of(target: ApiTarget, run_id: str, approvals: Sequence[Mapping[str, Any]]) -> dict[str, ApiTarget]:
     """The first profile that may decide each of the run's approvals, the present one before the others.
 
     Each is asked what it may decide, which shows no payloads. One that the server refuses may decide nothing.
     """
     open_ = {approval["approval_id"] for approval in approvals}
-    found: dict[str, Target] = {}
+    found: dict[str, ApiTarget] = {}
     for each in [target, *other_targets(target)][:MAX_PROFILES]:
         if open_ <= found.keys():
             break
@@ -27,7 +27,7 @@ def deciders_of(target: Target, run_id: str, approvals: Sequence[Mapping[str, An
     return found
 
 
-def _may_decide(target: Target, run_id: str) -> list[str]:
+def _may_decide(target: ApiTarget, run_id: str) -> list[str]:
     try:
         with ApiClient(target) as client:
             page = client.get("/approvals", run=run_id, status=["pending"], assigned_to="me", limit=200).json()

@@ -21,7 +21,7 @@ from agentgrid.cli.client import (
     CONNECT_SECONDS,
     PREFIX,
     TOTAL_SECONDS,
-    Answer,
+    ApiResponse,
     checked,
     request_headers,
     unreachable,
@@ -30,7 +30,7 @@ from agentgrid.cli.client import (
 from agentgrid.cli.deciders import deciders_of
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part
-from agentgrid.cli.profiles import Target
+from agentgrid.cli.profiles import ApiTarget
 from agentgrid.domain.backoff import backoff, jittered
 
 SILENCE_SECONDS = 45.0
@@ -65,7 +65,7 @@ class RunFollower:
 
     def __init__(
         self,
-        target: Target,
+        target: ApiTarget,
         run_id: str,
         *,
         on_event: Callable[[str], None] | None = None,
@@ -77,7 +77,7 @@ class RunFollower:
         self.steps: list[Mapping[str, Any]] = []
         self.decided: list[Mapping[str, Any]] = []
         """The approvals of its steps, of any status."""
-        self.deciders: Mapping[str, Target] = {}
+        self.deciders: Mapping[str, ApiTarget] = {}
         """Who of this folder's profiles may answer which of its open approvals."""
         self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
         self.speech: tuple[str, str] | None = None
@@ -218,7 +218,7 @@ class RunFollower:
                 return
             self._log_page = page["next_cursor"]
 
-    async def _get(self, path: str, **params: Any) -> Answer:
+    async def _get(self, path: str, **params: Any) -> ApiResponse:
         given = {name: value for name, value in params.items() if value is not None}
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
@@ -228,7 +228,7 @@ class RunFollower:
         except (httpx.HTTPError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise CommandFailed(f"{self._http.base_url.host} does not answer: {reason}", ExitCode.UNAVAILABLE) from None
-        return checked(Answer(status=response.status_code, body=response.content, headers=response.headers))
+        return checked(ApiResponse(status=response.status_code, body=response.content, headers=response.headers))
 
     async def _stream(self) -> None:
         """Listen until cancelled; a broken stream is resumed at its last event."""
@@ -253,7 +253,7 @@ class RunFollower:
         ) as source:
             if source.response.status_code != 200:
                 body = await source.response.aread()
-                answer = Answer(status=source.response.status_code, body=body, headers=source.response.headers)
+                answer = ApiResponse(status=source.response.status_code, body=body, headers=source.response.headers)
                 if answer.status in (401, 403, 404):
                     checked(answer)
                 raise httpx.RemoteProtocolError(f"HTTP {answer.status}")

@@ -11,7 +11,7 @@ SYNONYMS = {"get": "show", "show": "get"}
 """Runs use `get`, everything else `show`; each is accepted for the other."""
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A group that accepts synonyms of its commands."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -19,7 +19,7 @@ class Group(TyperGroup):
         return super().get_command(ctx, cmd_name) or super().get_command(ctx, SYNONYMS.get(cmd_name, cmd_name))
 
 
-def group(*, bare: bool = False, cls: type[Group] = Group) -> typer.Typer:
+def group(*, bare: bool = False, cls: type[CommandGroup] = CommandGroup) -> typer.Typer:
     """A command group. Without a command it shows its help, or runs its own callback (`bare`)."""
     return typer.Typer(
         cls=cls,

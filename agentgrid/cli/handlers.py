@@ -24,7 +24,7 @@ from agentgrid.cli.text import safe
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from agentgrid.cli.client import Answer
+    from agentgrid.cli.client import ApiResponse
 
 MAX_WAIT_SECONDS = 20.0
 ACCEPT_SECONDS = 6.0
@@ -154,7 +154,7 @@ def _values(arguments: list[str] | None, more: list[str] | None) -> list[Any]:
     return [read_json(each, option=option) for option, each in given]
 
 
-def _shown(answer: Answer, output: OutputFormat, wait: float) -> ExitCode:
+def _shown(answer: ApiResponse, output: OutputFormat, wait: float) -> ExitCode:
     show(answer, output, _update)
     known = answer.json()
     if known["stage"] == "completed":

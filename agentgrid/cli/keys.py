@@ -19,7 +19,7 @@ from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import more, put, stdout
 from agentgrid.cli.session import OutputOption, ReasonOption, reporting
-from agentgrid.cli.tables import Listing, ago, fixed, text
+from agentgrid.cli.tables import TextTable, ago, fixed, text
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,7 +33,7 @@ app = group()
 Result = TypeVar("Result")
 
 
-class Kind(StrEnum):
+class NewPrincipalKind(StrEnum):
     """The kind of the new principal."""
 
     HUMAN = "human"
@@ -64,7 +64,7 @@ def create(
     replace_roles: Annotated[
         bool, typer.Option("--replace-roles", help="Replace the roles or groups of an existing principal.")
     ] = False,
-    kind: Annotated[Kind | None, typer.Option(help="The kind of a new principal; default: human.")] = None,
+    kind: Annotated[NewPrincipalKind | None, typer.Option(help="The kind of a new principal; default: human.")] = None,
     days: Annotated[int, typer.Option(min=1, max=365, help="How long the key is valid.")] = 90,
     note: Annotated[str, typer.Option(help="What the key is for.")] = "",
     file: Annotated[
@@ -112,7 +112,7 @@ def list_(
             typer.echo(json.dumps({"items": [_wire(key) for key in found], "next_cursor": None}))
             return
         if found:
-            made = Listing(
+            made = TextTable(
                 (
                     fixed("KEY"),
                     text("PRINCIPAL", 1, least=10),
@@ -166,7 +166,7 @@ def revoke(
 class _Wish:
     """The principal as given by the options; None if they give nothing."""
 
-    kind: Kind | None
+    kind: NewPrincipalKind | None
     roles: Sequence[RoleName] | None
     groups: Sequence[str] | None
     replace: bool

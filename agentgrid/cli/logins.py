@@ -15,7 +15,7 @@ from agentgrid.cli.database import app, reach_database
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import more, put, stdout
 from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
-from agentgrid.cli.tables import Listing, fixed, text, time
+from agentgrid.cli.tables import TextTable, fixed, text, time
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -88,7 +88,7 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
                 fixed("NOT ITS QUEUE", 6),
                 time("CLOSED", 3),
             )
-            put(stdout(), Listing(columns, (_row(each) for each in found)))
+            put(stdout(), TextTable(columns, (_row(each) for each in found)))
         more({}, len(found), empty="no worker logins")
 
 

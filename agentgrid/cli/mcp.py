@@ -19,7 +19,7 @@ from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import indented, put, stdout
 from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
-from agentgrid.cli.tables import Listing, fixed, text
+from agentgrid.cli.tables import TextTable, fixed, text
 from agentgrid.cli.text import safe, safe_json, safe_lines
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def list_(output: OutputOption = OutputFormat.TABLE) -> None:
         if not rows:
             _say("no servers pinned; `agentgrid mcp add NAME -- COMMAND...` pins one")
             return
-        stdout().print(Listing(columns, ([str(row[key]) for key in _COLUMNS] for row in rows)))
+        stdout().print(TextTable(columns, ([str(row[key]) for key in _COLUMNS] for row in rows)))
         for row in rows:
             if row["why"]:
                 _say(f"{row['server']}: {row['why']}")

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command, get_group
 
-from agentgrid.cli.groups import Group
+from agentgrid.cli.groups import CommandGroup
 
 NOUNS = {
     "dev": (
@@ -68,7 +68,7 @@ def load(name: str) -> Any:
     return command
 
 
-class Root(Group):
+class Root(CommandGroup):
     """The program. Its list of commands loads none of them."""
 
     def __init__(self, **given: Any) -> None:

@@ -55,11 +55,11 @@ async def _fetched(url: str) -> bytes:
     from agentgrid.settings import Settings
     from agentgrid.sources.documents import MAX_BYTES
     from agentgrid.sources.egress import Egress
-    from agentgrid.sources.exchange import Ask, Limits
+    from agentgrid.sources.exchange import HttpRequest, RequestLimits
 
     egress = Egress(Settings.load().allowed_hosts)
     try:
-        answer = await egress.send(Ask(method="GET", url=url), Limits(max_bytes=MAX_BYTES))
+        answer = await egress.send(HttpRequest(method="GET", url=url), RequestLimits(max_bytes=MAX_BYTES))
     finally:
         await egress.aclose()
     if answer.status != 200:

@@ -18,7 +18,7 @@ from agentgrid.cli.text import safe, safe_json, safe_lines
 from agentgrid.cli.words import NOTHING
 
 if TYPE_CHECKING:
-    from agentgrid.cli.client import Answer
+    from agentgrid.cli.client import ApiResponse
 
 PIPED_WIDTH = 10_000
 """Output to a file or a pipe is not cut to a terminal's width."""
@@ -60,7 +60,7 @@ def indented(renderable: RenderableType) -> Padding:
     return Padding(renderable, (0, 0, 0, 2), expand=False)
 
 
-def print_json(answer: Answer) -> None:
+def print_json(answer: ApiResponse) -> None:
     """Print the API's JSON: unchanged into a pipe; on a terminal indented, with control characters escaped."""
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(answer.body if answer.body.endswith(b"\n") else answer.body + b"\n")

@@ -30,7 +30,7 @@ from agentgrid.cli.session import (
     show_named,
 )
 from agentgrid.cli.show import show as show_answer
-from agentgrid.cli.tables import Listing, ago, fixed, text, time
+from agentgrid.cli.tables import TextTable, ago, fixed, text, time
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _asks(rule: Mapping[str, Any]) -> bool:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             text("RULE", least=24),
             text("ABOUT", 2, least=16),
@@ -244,7 +244,7 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
     ]
     if rule["note"]:
         parts.append(indented(Text(safe(rule["note"]), style="yellow")))
-    versions = Listing(
+    versions = TextTable(
         (
             fixed("VERSION"),
             text("ABOUT", 2, least=10),

@@ -13,7 +13,7 @@ from agentgrid.cli import words
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import group as make_group
 from agentgrid.cli.inputs import part
-from agentgrid.cli.keys import Kind, RoleName
+from agentgrid.cli.keys import NewPrincipalKind, RoleName
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
 from agentgrid.cli.session import (
@@ -29,7 +29,7 @@ from agentgrid.cli.session import (
     show_named,
 )
 from agentgrid.cli.show import show as show_answer
-from agentgrid.cli.tables import Listing, fixed, text
+from agentgrid.cli.tables import TextTable, fixed, text
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def put(
         list[str] | None,
         typer.Option(help="Limit it to the runs of these workflows: a name or a glob; may be repeated."),
     ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="The kind of a new principal; it can't be changed later.")] = None,
+    kind: Annotated[
+        NewPrincipalKind | None, typer.Option(help="The kind of a new principal; it can't be changed later.")
+    ] = None,
     reason: ReasonOption = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
@@ -84,7 +86,7 @@ def put(
             "workflows": workflows or known.get("workflows", ["*"]),
         }
         if kind is not None or not known:
-            body["kind"] = (kind or Kind.HUMAN).value
+            body["kind"] = (kind or NewPrincipalKind.HUMAN).value
         if reason is not None:
             body["reason"] = reason
         if known:
@@ -154,7 +156,7 @@ def _status(principal: Mapping[str, Any]) -> Text:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             text("PRINCIPAL", least=12),
             fixed("KIND", 4),

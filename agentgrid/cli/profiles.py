@@ -29,7 +29,7 @@ class Profile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class ApiTarget:
     """The server and the API key for a command."""
 
     url: str
@@ -78,7 +78,7 @@ def save_profiles(file: Path, profiles: Mapping[str, Profile]) -> None:
     write_private(file, "\n".join(tables))
 
 
-def resolve(profile: str | None) -> Target:
+def resolve(profile: str | None) -> ApiTarget:
     """The server and key: from `--profile`, else AGENTGRID_API_KEY, else AGENTGRID_PROFILE, else the profile `operator`.
 
     Raises SettingsError if that is ambiguous: acting as the wrong principal is worse than not acting.
@@ -89,11 +89,11 @@ def resolve(profile: str | None) -> Target:
     if profile is None and key is not None:
         if named is not None:
             raise SettingsError("both AGENTGRID_API_KEY and AGENTGRID_PROFILE are set; unset one, or name a --profile")
-        return Target(url=checked_url(url or DEFAULT_URL), key=_checked_key(key, "AGENTGRID_API_KEY"), profile=None)
+        return ApiTarget(url=checked_url(url or DEFAULT_URL), key=_checked_key(key, "AGENTGRID_API_KEY"), profile=None)
     return _from_profile(profile or named, url)
 
 
-def _from_profile(name: str | None, url: str | None) -> Target:
+def _from_profile(name: str | None, url: str | None) -> ApiTarget:
     file = profiles_file()
     profiles = load_profiles(file)
     found = profiles.get(name or DEFAULT_PROFILE)
@@ -111,10 +111,10 @@ def _from_profile(name: str | None, url: str | None) -> Target:
             f"unset AGENTGRID_API_URL, or set AGENTGRID_API_KEY for that server too"
         )
     key = _checked_key(read_private(found.key_file).strip(), str(found.key_file))
-    return Target(url=found.url, key=key, profile=found.name)
+    return ApiTarget(url=found.url, key=key, profile=found.name)
 
 
-def other_targets(target: Target) -> list[Target]:
+def other_targets(target: ApiTarget) -> list[ApiTarget]:
     """The other profiles for the same server whose keys can be read; none if the key came from the environment."""
     if target.profile is None:
         return []

@@ -24,7 +24,7 @@ from agentgrid.cli.session import (
 )
 from agentgrid.cli.show import details, proposal
 from agentgrid.cli.show import show as show_answer
-from agentgrid.cli.tables import Listing, fixed, ids, text, time
+from agentgrid.cli.tables import TextTable, fixed, ids, text, time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -115,7 +115,7 @@ def _words(proposed: Mapping[str, Any]) -> str:
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             time("WHEN", 4),
             text("WHO", 3, least=8),

@@ -9,7 +9,7 @@ from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, show_list
-from agentgrid.cli.tables import Listing, fixed, text
+from agentgrid.cli.tables import TextTable, fixed, text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,7 +24,7 @@ def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TAB
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             text("QUEUE", least=12),
             fixed("SERVED", 1),

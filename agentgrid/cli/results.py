@@ -22,7 +22,7 @@ from agentgrid.cli.text import safe
 from agentgrid.cli.watch import exit_code, outcome
 
 if TYPE_CHECKING:
-    from agentgrid.cli.client import Answer, ApiClient
+    from agentgrid.cli.client import ApiClient, ApiResponse
 
 WAIT_SECONDS = 50.0
 """Of one request; the server allows 60, proxies often no more."""
@@ -55,7 +55,7 @@ def _place(run_id: str) -> str:
     return f"/runs/{part(run_id)}/result"
 
 
-def _waited(client: ApiClient, run_id: str, timeout: float | None) -> Answer:
+def _waited(client: ApiClient, run_id: str, timeout: float | None) -> ApiResponse:
     """The result, or the answer that the run is still open after this time. Raises CommandFailed after too long without any answer."""
     begun = answered = time.monotonic()
     while True:

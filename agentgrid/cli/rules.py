@@ -14,7 +14,7 @@ from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
 from agentgrid.cli.session import reporting, session
 from agentgrid.cli.show import show as show_answer
-from agentgrid.cli.tables import Listing, fixed, text
+from agentgrid.cli.tables import TextTable, fixed, text
 from agentgrid.cli.text import safe
 from agentgrid.domain.condition_text import parsed, written
 
@@ -65,7 +65,7 @@ def _tested(tested: Mapping[str, Any]) -> RenderableType:
     }
     parts: list[RenderableType] = [heading, indented(facts(shown))]
     if tested["considered"]:
-        rules = Listing(
+        rules = TextTable(
             (text("RULE", least=20), text("ABOUT", 2, least=16), fixed("POLICY", 1)),
             (
                 (

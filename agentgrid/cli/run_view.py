@@ -11,15 +11,15 @@ from rich.text import Text
 
 from agentgrid.cli import usage, words
 from agentgrid.cli.output import chain, error_text, facts, indented, payload, summary_of
-from agentgrid.cli.profiles import Target
+from agentgrid.cli.profiles import ApiTarget
 from agentgrid.cli.program import command
-from agentgrid.cli.tables import Listing, ago, fixed, ids, text
+from agentgrid.cli.tables import TextTable, ago, fixed, ids, text
 from agentgrid.cli.text import safe
 from agentgrid.domain.principals import approvers_in_words
 
 Document = Mapping[str, Any]
 
-Deciders = Mapping[str, Target]
+Deciders = Mapping[str, ApiTarget]
 """Who may answer an approval, by its id."""
 NOBODY: Deciders = {}
 
@@ -28,9 +28,9 @@ WRAPPERS = ("ActivityError", "ChildWorkflowError", "NexusOperationError")
 OPEN_STATES = ("scheduled", "running", "waiting")
 
 
-def run_table(items: Sequence[Document]) -> Listing:
+def run_table(items: Sequence[Document]) -> TextTable:
     """Runs, one a line."""
-    return Listing(
+    return TextTable(
         (
             ids("RUN"),
             text("WORKFLOW", least=18),
@@ -114,7 +114,7 @@ def run_detail(
     if steps:
         parts += [Text("\nSteps", style="bold"), indented(step_table(steps, whole=True, decided=decided))]
     if run["children"]:
-        children = Listing(
+        children = TextTable(
             (ids("CHILD"), text("WORKFLOW", 1, least=12), fixed("STATUS")),
             ((child["run_id"], child["workflow"], words.status(child["status"])) for child in run["children"]),
         )
@@ -166,10 +166,10 @@ def title(run: Document, now: datetime | None = None) -> Text:
 
 def step_table(
     steps: Sequence[Document], now: datetime | None = None, *, whole: bool = False, decided: Sequence[Document] = ()
-) -> Listing:
+) -> TextTable:
     """Steps, one a line: status, name, kind, time, notes. whole: errors in full, beneath their steps."""
     rows = nested(steps)
-    return Listing(
+    return TextTable(
         (fixed(""), text("", least=16), fixed("", 2), fixed("", 1), text("", 1, least=24)),
         (
             (

@@ -32,7 +32,7 @@ from agentgrid.cli.show import show, show_page
 from agentgrid.domain.runs import RunStatus, WaitingOn
 
 if TYPE_CHECKING:
-    from agentgrid.cli.client import Answer
+    from agentgrid.cli.client import ApiResponse
 
 app = group()
 
@@ -334,7 +334,7 @@ def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, out
         show(answer, output, lambda run: accepted(verb, run))
 
 
-def _show_started(answer: Answer, output: OutputFormat, profile: str | None) -> None:
+def _show_started(answer: ApiResponse, output: OutputFormat, profile: str | None) -> None:
     replayed = answer.headers.get("idempotent-replayed") == "true"
     show(answer, output, lambda run: started(run, replayed=replayed, profile=profile, width=stdout().width))
 

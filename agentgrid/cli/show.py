@@ -15,12 +15,12 @@ from agentgrid.cli.output import facts, indented, more, print_json, put, stdout
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
-    from agentgrid.cli.client import Answer
+    from agentgrid.cli.client import ApiResponse
 
 ACCEPTED = 202
 
 
-def show(answer: Answer, output: OutputFormat, render: Callable[[Any], RenderableType]) -> None:
+def show(answer: ApiResponse, output: OutputFormat, render: Callable[[Any], RenderableType]) -> None:
     """Print one resource, or the proposal that the request became. Raises CommandFailed if the server's version doesn't match this command's."""
     if output is OutputFormat.JSON:
         print_json(answer)
@@ -67,7 +67,7 @@ def _word(value: Any) -> str:
 
 
 def show_page(
-    answer: Answer,
+    answer: ApiResponse,
     output: OutputFormat,
     render: Callable[[Sequence[Any]], RenderableType],
     *,

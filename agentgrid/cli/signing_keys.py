@@ -23,7 +23,7 @@ from agentgrid.cli.session import (
     show_list,
 )
 from agentgrid.cli.show import show as show_answer
-from agentgrid.cli.tables import Listing, fixed, time
+from agentgrid.cli.tables import TextTable, fixed, time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -84,7 +84,7 @@ def _end(
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             fixed("KEY"),
             fixed("STATUS", 1),

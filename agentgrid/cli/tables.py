@@ -34,7 +34,7 @@ ELLIPSIS = "…"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """What a column holds."""
 
     TEXT = auto()
@@ -51,7 +51,7 @@ class Column:
     """A column. Those of the highest rank are left out first, those of rank 0 never."""
 
     heading: str
-    kind: Kind
+    kind: ColumnKind
     rank: int
     least: int = 0
     """How short a text may be cut before the column, or a less important one, is left out."""
@@ -59,27 +59,27 @@ class Column:
 
 def text(heading: str, rank: int = 0, *, least: int = 10) -> Column:
     """A column of texts, which may end in an ellipsis."""
-    return Column(heading=heading, kind=Kind.TEXT, rank=rank, least=least)
+    return Column(heading=heading, kind=ColumnKind.TEXT, rank=rank, least=least)
 
 
 def fixed(heading: str, rank: int = 0) -> Column:
     """A column of statuses, numbers and the like."""
-    return Column(heading=heading, kind=Kind.FIXED, rank=rank)
+    return Column(heading=heading, kind=ColumnKind.FIXED, rank=rank)
 
 
 def ids(heading: str, rank: int = 0) -> Column:
     """A column of ids: whole where there is room, else as much as tells them apart."""
-    return Column(heading=heading, kind=Kind.ID, rank=rank)
+    return Column(heading=heading, kind=ColumnKind.ID, rank=rank)
 
 
 def time(heading: str, rank: int = 0) -> Column:
     """A column of times: in UTC where there is room, else how long ago."""
-    return Column(heading=heading, kind=Kind.TIME, rank=rank)
+    return Column(heading=heading, kind=ColumnKind.TIME, rank=rank)
 
 
 def ago(heading: str, rank: int = 0) -> Column:
     """A column of times: how long ago; in UTC into a pipe."""
-    return Column(heading=heading, kind=Kind.AGO, rank=rank)
+    return Column(heading=heading, kind=ColumnKind.AGO, rank=rank)
 
 
 def short_ids(values: Sequence[str]) -> list[str]:
@@ -107,12 +107,12 @@ class _Cells:
 
     @classmethod
     def of(cls, column: Column, values: Sequence[Any]) -> _Cells:
-        if column.kind in (Kind.TIME, Kind.AGO):
+        if column.kind in (ColumnKind.TIME, ColumnKind.AGO):
             full = [cell(None if value is None else words.absolute(value)) for value in values]
             short = [words.lately(value) for value in values]
         else:
             full = short = [cell(value) for value in values]
-        if column.kind is Kind.ID:
+        if column.kind is ColumnKind.ID:
             short = [cell(value and brief) for value, brief in zip(values, _brief(values), strict=True)]
         empty = all(value.plain == words.NOTHING.plain for value in full)
         return cls(column=column, full=full, short=short, empty=empty)
@@ -138,10 +138,10 @@ class _Place:
     @property
     def wish(self) -> int:
         """How much wider it would show more."""
-        return self.cells.width(full=self.full) - self.width if self.cells.column.kind is Kind.TEXT else 0
+        return self.cells.width(full=self.full) - self.width if self.cells.column.kind is ColumnKind.TEXT else 0
 
 
-class Listing:
+class TextTable:
     """A table of these columns. `below` holds what is printed beneath a row, indented, in full."""
 
     def __init__(
@@ -204,9 +204,11 @@ class Listing:
             least = max(cells.column.least, cell_len(cells.column.heading))
         else:
             least = cells.column.least
-        if cells.column.kind is Kind.TEXT:
+        if cells.column.kind is ColumnKind.TEXT:
             needed = min(needed, least)
-        return _Place(cells=cells, width=needed, full=cells.column.kind not in (Kind.ID, Kind.TIME, Kind.AGO))
+        return _Place(
+            cells=cells, width=needed, full=cells.column.kind not in (ColumnKind.ID, ColumnKind.TIME, ColumnKind.AGO)
+        )
 
 
 def _widen(places: Sequence[_Place], room: int) -> None:
@@ -219,14 +221,14 @@ def _widen(places: Sequence[_Place], room: int) -> None:
             room -= given
     for place in sorted(places, key=lambda place: place.cells.column.rank):
         whole = place.cells.width(full=True)
-        if place.cells.column.kind in (Kind.ID, Kind.TIME) and whole - place.width <= room:
+        if place.cells.column.kind in (ColumnKind.ID, ColumnKind.TIME) and whole - place.width <= room:
             room -= whole - place.width
             place.width, place.full = whole, True
 
 
 def _squeeze(places: Sequence[_Place], width: int) -> None:
     """Where even the columns of rank 0 are too wide, cut the widest texts."""
-    texts = [place for place in places if place.cells.column.kind is Kind.TEXT]
+    texts = [place for place in places if place.cells.column.kind is ColumnKind.TEXT]
     excess = sum(place.width + GAP for place in places) - GAP - width
     while excess > 0 and texts and (widest := max(texts, key=lambda place: place.width)).width > LEAST:
         widest.width -= 1

@@ -39,7 +39,7 @@ from agentgrid.cli.session import (
 )
 from agentgrid.cli.show import show as show_answer
 from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
-from agentgrid.cli.tables import Listing, fixed, text
+from agentgrid.cli.tables import TextTable, fixed, text
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def enable(
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             text("TOOL", least=24),
             text("TITLE", 4, least=20),

@@ -17,7 +17,7 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.follow import RunFollower
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import error_text, indented, payload, put, stderr, stdout
-from agentgrid.cli.profiles import Target
+from agentgrid.cli.profiles import ApiTarget
 from agentgrid.cli.run_logs import log_line
 from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took, verdict_of
 from agentgrid.cli.text import safe, safe_json
@@ -27,7 +27,7 @@ LOG_TAIL = 6
 SPEECH_LINES = 3
 
 
-def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
+def watch(target: ApiTarget, run_id: str, output: OutputFormat) -> ExitCode:
     """Watch until the run ends; the exit code shows how. Ctrl-C ends the watching, not the run."""
     try:
         return asyncio.run(_watch(target, run_id, output))
@@ -40,7 +40,7 @@ def watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
         ) from error
 
 
-async def _watch(target: Target, run_id: str, output: OutputFormat) -> ExitCode:
+async def _watch(target: ApiTarget, run_id: str, output: OutputFormat) -> ExitCode:
     if output is OutputFormat.JSON:
         return await _watch_json(target, run_id)
     live = sys.stdout.isatty()
@@ -59,7 +59,7 @@ def exit_code(run: Mapping[str, Any]) -> ExitCode:
     return ExitCode.OK if run["status"] == "completed" else ExitCode.FAILED
 
 
-async def _watch_json(target: Target, run_id: str) -> ExitCode:
+async def _watch_json(target: ApiTarget, run_id: str) -> ExitCode:
     """Print one line per event, as the API sends it; the last line is the ended run."""
     async with RunFollower(target, run_id, on_event=_print_line) as follower:
         async for _ in follower.changes(TICK_SECONDS):

@@ -11,7 +11,7 @@ from agentgrid.cli import words
 from agentgrid.cli.groups import group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, show_list
-from agentgrid.cli.tables import Listing, ago, fixed, text
+from agentgrid.cli.tables import TextTable, ago, fixed, text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,7 +40,7 @@ def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TAB
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             text("WORKER", least=24),
             text("QUEUE", 1, least=16),

@@ -29,7 +29,7 @@ from agentgrid.cli.session import (
     show_named,
 )
 from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
-from agentgrid.cli.tables import Listing, fixed, text, time
+from agentgrid.cli.tables import TextTable, fixed, text, time
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def enable(
 
 
 def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
-    return Listing(
+    return TextTable(
         (
             text("WORKFLOW", least=24),
             text("TITLE", 3, least=20),
@@ -145,7 +145,7 @@ def _summary(workflow: Mapping[str, Any]) -> RenderableType:
 
 
 def _detail(workflow: Mapping[str, Any]) -> RenderableType:
-    versions = Listing(
+    versions = TextTable(
         (fixed("VERSION"), text("BUILD", 2, least=12), time("FIRST SEEN", 1)),
         ((version["version"], version["build"], version["first_seen_at"]) for version in workflow["versions"]),
     )

@@ -15,11 +15,11 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agents as table
 from agentgrid.db import policies as policies_table
 from agentgrid.db.session import WriteSession, writing
-from agentgrid.db.tables import Agent, AgentChoice, AgentVersionRow, Command
+from agentgrid.db.tables import AgentChoice, AgentRow, AgentVersionRow, Command
 from agentgrid.domain.agent_versions import CODE, MAX_PUBLISHED_BYTES, AgentVersion, changes, faults
 from agentgrid.domain.agents import Limits
 from agentgrid.domain.commands import CommandKind
-from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
+from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, NotFound
 from agentgrid.settings import Settings
 
 
@@ -35,7 +35,7 @@ class Edit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class VersionRequest:
     """Why a version is made or chosen, and the one in use that the caller has seen."""
 
     note: str = ""
@@ -44,7 +44,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    agent: Agent
+    agent: AgentRow
     code: AgentVersion
     choice: AgentChoice | None
     active: AgentVersion
@@ -55,7 +55,7 @@ def allowed_models(settings: Settings) -> list[str]:
     return [*settings.models, *([settings.model] if settings.model else [])]
 
 
-async def put(plane: ControlPlane, caller: Caller, name: str, edit: Edit, asked: Asked) -> Command:
+async def put(plane: ControlPlane, caller: Caller, name: str, edit: Edit, asked: VersionRequest) -> Command:
     """Make a version of an agent, and use it for new calls. Raises NotFound, Conflict, InvalidInput if the code doesn't allow it."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
@@ -74,7 +74,7 @@ async def put(plane: ControlPlane, caller: Caller, name: str, edit: Edit, asked:
         )
 
 
-async def use(plane: ControlPlane, caller: Caller, name: str, version: str, asked: Asked) -> Command:
+async def use(plane: ControlPlane, caller: Caller, name: str, version: str, asked: VersionRequest) -> Command:
     """Use another version for new calls: `code` for the version in the code. Raises NotFound, Conflict, InvalidInput."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
@@ -102,7 +102,7 @@ async def use(plane: ControlPlane, caller: Caller, name: str, version: str, aske
         )
 
 
-async def _state(session: WriteSession, name: str, asked: Asked) -> _State:
+async def _state(session: WriteSession, name: str, asked: VersionRequest) -> _State:
     """The agent as it is, under the lock of policy changes. Raises NotFound, Conflict."""
     agent = await table.get(session, name)
     if agent is None:
@@ -151,7 +151,9 @@ def _edited(code: AgentVersion, edit: Edit, name: str) -> AgentVersion:
         limits = {name: value for name, value in asdict(edit.limits).items() if value is not None}
         given["limits"] = replace(code.limits, **limits)
     if not given.get("instructions", code.instructions).strip():
-        raise InvalidInput("an agent needs instructions", [Fault(pointer="/instructions", message="must not be empty")])
+        raise InvalidInput(
+            "an agent needs instructions", [InvalidPlace(pointer="/instructions", message="must not be empty")]
+        )
     return code.model_copy(update={**given, "version": name, "made_for": code.version})
 
 
@@ -167,7 +169,7 @@ async def _choose(
     state: _State,
     version: str | None,
     differs: dict[str, Any],
-    asked: Asked,
+    asked: VersionRequest,
 ) -> Command:
     """Record the command and, if a version is given, choose it and publish. The outcome has the fields that differ, not their values."""
     name = state.agent.name

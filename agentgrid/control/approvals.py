@@ -33,7 +33,7 @@ from agentgrid.domain.canonical import digest
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR, Permission, no_decider
 from agentgrid.domain.scopes import EVERY_WORKFLOW
-from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput, NotFound, Unavailable
+from agentgrid.errors import AgentGridError, Conflict, Forbidden, InvalidInput, InvalidPlace, NotFound, Unavailable
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.temporal import rpc
 
@@ -50,20 +50,20 @@ class DecisionRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decided:
+class DecisionCommand:
     """A decision's command, created now or earlier under the same idempotency key."""
 
     command: Command
-    found: table.Found | None = None
+    found: table.ApprovalFacts | None = None
     """The approval at the time of the decision; None for a replay, since the approval may have changed since."""
 
 
-def signer_for(plane: ControlPlane, found: table.Found) -> Signer | None:
+def signer_for(plane: ControlPlane, found: table.ApprovalFacts) -> Signer | None:
     """The key that would sign a decision on the approval, or None if this API has none that counts."""
     return plane.signer.under(found.terms, revoked=found.revoked_keys)
 
 
-def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
+def no_approver(caller: Caller, found: table.ApprovalFacts) -> Forbidden | None:
     """Why this caller may never decide this approval, or None if they may. Ignores the approval's current state."""
     approval, principal = found.approval, caller.principal
     if (why := no_decider(principal)) is not None:
@@ -92,7 +92,7 @@ def no_approver(caller: Caller, found: table.Found) -> Forbidden | None:
     return None
 
 
-def obstacle(caller: Caller, found: table.Found, signer: Signer | None) -> AgentGridError | None:
+def obstacle(caller: Caller, found: table.ApprovalFacts, signer: Signer | None) -> AgentGridError | None:
     """Why this caller can't decide the approval now, or None if they can. Every check is made here."""
     approval = found.approval
     if (forbidden := no_approver(caller, found)) is not None:
@@ -137,7 +137,7 @@ def shown_exactly(approval: Approval) -> bool:
         return False
 
 
-async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request: DecisionRequest) -> Decided:
+async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request: DecisionRequest) -> DecisionCommand:
     """Record, sign and send a decision. Raises NotFound, Forbidden, Conflict, Unavailable."""
     async with direct(plane.pool) as connection:
         asked_before = await commands_table.is_asked_before(
@@ -147,7 +147,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
     if asked_before:
         async with writing(plane.engine) as session:
             if (earlier := await commands.replayed(session, caller)) is not None:
-                return Decided(command=earlier)
+                return DecisionCommand(command=earlier)
     if found is None:
         raise NotFound("approval", approval_id)
     approval, signer = found.approval, signer_for(plane, found)
@@ -190,19 +190,19 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
         recorded = await commands_table.record(connection, command)
     if not recorded:
         async with writing(plane.engine) as session:
-            return Decided(command=await commands.first_of_equals(session, caller))
+            return DecisionCommand(command=await commands.first_of_equals(session, caller))
     if proposes:
-        return Decided(command=command, found=found)
-    return Decided(command=await commands.deliver(plane, command, deliver_decision), found=found)
+        return DecisionCommand(command=command, found=found)
+    return DecisionCommand(command=await commands.deliver(plane, command, deliver_decision), found=found)
 
 
 async def _change(
-    plane: ControlPlane, caller: Caller, found: table.Found, request: DecisionRequest
-) -> changes.Asked | None:
+    plane: ControlPlane, caller: Caller, found: table.ApprovalFacts, request: DecisionRequest
+) -> changes.ChangeRequest | None:
     if request.arguments is None:
         return None
     if request.verdict is not Verdict.APPROVED:
-        fault = Fault(pointer="/arguments", message="only an approval can change arguments")
+        fault = InvalidPlace(pointer="/arguments", message="only an approval can change arguments")
         raise InvalidInput("a rejection changes nothing", [fault])
     return await changes.asked(
         plane, caller, found.approval, request.arguments, no_approver=lambda proposer: no_approver(proposer, found)
@@ -215,7 +215,7 @@ def _signed(
     approval: Approval,
     request: DecisionRequest,
     command: Command,
-    asked: changes.Asked | None,
+    asked: changes.ChangeRequest | None,
 ) -> SignedDecision:
     """The signed decision. Raises InvalidInput if it is too long for the signal that carries it."""
     terms = Terms.model_validate(approval.terms)
@@ -251,7 +251,7 @@ def _signed(
     over = len(to_payload(signed).data) - MAX_DECISION_BYTES
     if over > 0:
         message = f"{over:,} bytes too long: a decision with its comment and arguments has at most {MAX_DECISION_BYTES:,} bytes"
-        fault = Fault(pointer="/comment" if asked is None else "/arguments", message=message)
+        fault = InvalidPlace(pointer="/comment" if asked is None else "/arguments", message=message)
         raise InvalidInput("the decision is too long", [fault])
     return signed
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentgrid.control import commands
-from agentgrid.control.inputs import Place
+from agentgrid.control.inputs import InputPlace
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals as table
 from agentgrid.db import principals, tools
@@ -20,20 +20,20 @@ from agentgrid.db.pool import direct
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Approval, Command
 from agentgrid.domain.approvals import ARGUMENTS, ApprovalKind, Changes, Terms, changed_digest
-from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput
+from agentgrid.errors import AgentGridError, Conflict, Forbidden, InvalidInput, InvalidPlace
 
-PLACE = Place(pointer="/arguments", subject="the arguments", whose="the tool's", verb="do")
+PLACE = InputPlace(pointer="/arguments", subject="the arguments", whose="the tool's", verb="do")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class ChangedCall:
     """Arguments that fit the tool's schema, and the digest of the call with them."""
 
     arguments: dict[str, Any]
     digest: str
 
 
-async def checked(plane: ControlPlane, approval: Approval, arguments: dict[str, Any]) -> Change:
+async def checked(plane: ControlPlane, approval: Approval, arguments: dict[str, Any]) -> ChangedCall:
     """Check an approver's arguments. Raises InvalidInput, with a JSON pointer for each fault; Conflict if this approval takes none."""
     terms = Terms.model_validate(approval.terms)
     if terms.kind is not ApprovalKind.TOOL or terms.tool is None or terms.tool_version is None:
@@ -58,18 +58,18 @@ async def checked(plane: ControlPlane, approval: Approval, arguments: dict[str, 
     digest = changed_digest(terms, arguments)
     if digest is None:
         message = "a number is too large to be signed exactly: integers go up to 2^53"
-        raise InvalidInput("the arguments can't be signed", [Fault(pointer="/arguments", message=message)])
+        raise InvalidInput("the arguments can't be signed", [InvalidPlace(pointer="/arguments", message=message)])
     if digest == approval.digest:
         message = "these are the arguments of the call: leave `arguments` out to approve it unchanged"
-        raise InvalidInput("the arguments are unchanged", [Fault(pointer="/arguments", message=message)])
-    return Change(arguments=arguments, digest=digest)
+        raise InvalidInput("the arguments are unchanged", [InvalidPlace(pointer="/arguments", message=message)])
+    return ChangedCall(arguments=arguments, digest=digest)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ChangeRequest:
     """A change that an approver asks for, and the proposal by another approver that it confirms, if there is one."""
 
-    change: Change
+    change: ChangedCall
     proposal: Command | None = None
     proposes: bool = False
     """The rule wants a second person, and nobody else has proposed these arguments: this request is the proposal."""
@@ -81,11 +81,11 @@ Refusal = Callable[[Caller], AgentGridError | None]
 
 async def asked(
     plane: ControlPlane, caller: Caller, approval: Approval, arguments: dict[str, Any], *, no_approver: Refusal
-) -> Asked:
+) -> ChangeRequest:
     """The change with these arguments, checked. Raises InvalidInput, Conflict and, if no proposal of them counts, Forbidden."""
     change = await checked(plane, approval, arguments)
     if Terms.model_validate(approval.terms).changes is not Changes.SECOND_PERSON:
-        return Asked(change=change)
+        return ChangeRequest(change=change)
     async with direct(plane.pool) as connection:
         known = await table.proposals_of(
             connection, approval.approval_id, digest=change.digest, but_by=caller.principal.name
@@ -94,11 +94,11 @@ async def asked(
     for proposal in known:
         reason = await _why_not(plane, caller, proposal, no_approver)
         if reason is None:
-            return Asked(change=change, proposal=proposal)
+            return ChangeRequest(change=change, proposal=proposal)
         reasons.append(reason)
     if reasons:
         raise Forbidden(reasons[0])
-    return Asked(change=change, proposes=True)
+    return ChangeRequest(change=change, proposes=True)
 
 
 async def _why_not(plane: ControlPlane, caller: Caller, proposal: Command, no_approver: Refusal) -> str | None:

@@ -25,9 +25,9 @@ from agentgrid.domain.handlers import (
     is_reserved,
     unknown,
 )
-from agentgrid.errors import Conflict, Fault, InvalidInput
+from agentgrid.errors import Conflict, InvalidInput, InvalidPlace
 
-ARGUMENTS = inputs.Place(pointer="/arguments", subject="the argument")
+ARGUMENTS = inputs.InputPlace(pointer="/arguments", subject="the argument")
 NAME = "/name"
 
 
@@ -37,7 +37,8 @@ def check_form(plane: ControlPlane, kind: HandlerKind, name: str, arguments: Seq
         others = f", except {' and '.join(sorted(SHOWN_INTERNAL_QUERIES))}" if kind is HandlerKind.QUERY else ""
         reserved = " or ".join(f"`{prefix}`" for prefix in RESERVED)
         raise InvalidInput(
-            f"a {kind}'s name must not begin with {reserved}{others}", [Fault(pointer=NAME, message="is reserved")]
+            f"a {kind}'s name must not begin with {reserved}{others}",
+            [InvalidPlace(pointer=NAME, message="is reserved")],
         )
     inputs.check_size(f"the {kind}", arguments, plane.temporal.data_converter.payload_converter)
 
@@ -70,7 +71,7 @@ async def check(plane: ControlPlane, run: Run, kind: HandlerKind, name: str, arg
     if refused is None:
         names = {each for known in declared.values() if known is not None for each in known.of(kind)}
         refused = InvalidInput(
-            f"{run.workflow}: {unknown(kind, name, names)}", [Fault(pointer=NAME, message=f"no such {kind}")]
+            f"{run.workflow}: {unknown(kind, name, names)}", [InvalidPlace(pointer=NAME, message=f"no such {kind}")]
         )
     raise refused
 

@@ -13,7 +13,7 @@ from agentgrid.control import long_checks
 from agentgrid.domain import schemas
 from agentgrid.domain.pointers import pointer
 from agentgrid.domain.schemas import CHEAP, CHEAP_TO_EXPLAIN, Compiled
-from agentgrid.errors import Conflict, Fault, InvalidInput, PayloadTooLarge
+from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, PayloadTooLarge
 from agentgrid.protocol import MAX_JSON_BYTES
 
 KEPT_SCHEMAS = 256
@@ -50,7 +50,7 @@ def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class InputPlace:
     """Where in a request body the checked value is, and what to call it."""
 
     pointer: str
@@ -60,7 +60,7 @@ class Place:
     verb: str = "does"
 
 
-INPUT = Place(pointer="/input", subject="the input")
+INPUT = InputPlace(pointer="/input", subject="the input")
 
 
 class Checker:
@@ -70,7 +70,7 @@ class Checker:
         self._ready: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
 
     async def check(
-        self, workflow: str, version: str, schema: dict[str, Any], value: Any, *, place: Place = INPUT
+        self, workflow: str, version: str, schema: dict[str, Any], value: Any, *, place: InputPlace = INPUT
     ) -> None:
         """Check the value against the schema of this version of the workflow (or, with its name added, of one of its handlers).
 
@@ -107,16 +107,16 @@ def _compiled(schema: dict[str, Any]) -> Compiled | str:
         return str(error)
 
 
-def _wrong_count(schema: dict[str, Any], value: Any, place: Place) -> list[Fault]:
+def _wrong_count(schema: dict[str, Any], value: Any, place: InputPlace) -> list[InvalidPlace]:
     if not takes_several(schema):
         return []
     most = len(schema["prefixItems"])
     if isinstance(value, list) and schema.get("minItems", 0) <= len(value) <= most:
         return []
-    return [Fault(pointer=place.pointer, message=f"takes an array of {most} arguments")]
+    return [InvalidPlace(pointer=place.pointer, message=f"takes an array of {most} arguments")]
 
 
-async def _faults(schema: dict[str, Any], ready: Compiled, value: Any, place: Place) -> list[Fault]:
+async def _faults(schema: dict[str, Any], ready: Compiled, value: Any, place: InputPlace) -> list[InvalidPlace]:
     cost = ready.price * schemas.size_of(value, limit=CHEAP / ready.price)
     if cost <= CHEAP:
         if ready.validator.is_valid(value):
@@ -126,5 +126,5 @@ async def _faults(schema: dict[str, Any], ready: Compiled, value: Any, place: Pl
     return [_fault(place, path, message) for path, message in await long_checks.faults(schema, value)]
 
 
-def _fault(place: Place, path: Sequence[str | int], message: str) -> Fault:
-    return Fault(pointer=place.pointer + pointer(path), message=message)
+def _fault(place: InputPlace, path: Sequence[str | int], message: str) -> InvalidPlace:
+    return InvalidPlace(pointer=place.pointer + pointer(path), message=message)

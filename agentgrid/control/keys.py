@@ -28,7 +28,7 @@ from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import ApiKey, Command, PrincipalRow
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.principals import SYSTEM, Principal
-from agentgrid.errors import Fault, InvalidInput, NotFound, Unauthenticated
+from agentgrid.errors import InvalidInput, InvalidPlace, NotFound, Unauthenticated
 
 DEFAULT_LIFETIME = timedelta(days=90)
 MAX_LIFETIME = timedelta(days=365)
@@ -76,7 +76,7 @@ async def create(
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise InvalidInput(
             "every key expires",
-            [Fault(pointer="/lifetime_seconds", message=f"between now and {MAX_LIFETIME.days} days ahead")],
+            [InvalidPlace(pointer="/lifetime_seconds", message=f"between now and {MAX_LIFETIME.days} days ahead")],
         )
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:

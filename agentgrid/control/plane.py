@@ -13,7 +13,7 @@ from agentgrid.control.inputs import Checker
 from agentgrid.control.signing import Signer
 from agentgrid.control.waits import Waits
 from agentgrid.db.pool import Connection, Pool, Turns
-from agentgrid.db.starts import Offer
+from agentgrid.db.starts import StartConditions
 from agentgrid.db.tables import PrincipalRow
 from agentgrid.domain.principals import SYSTEM, Principal, PrincipalKind, Role
 from agentgrid.settings import Settings
@@ -34,7 +34,7 @@ class ControlPlane:
     signer: Signer
     checker: Checker = field(default_factory=Checker)
     turns: Turns = field(default_factory=Turns)
-    offers: dict[str, Offer] = field(default_factory=dict)
+    offers: dict[str, StartConditions] = field(default_factory=dict)
     """The last known start conditions, by workflow."""
     waits: Waits = field(default_factory=Waits)
 

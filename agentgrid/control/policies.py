@@ -14,7 +14,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import policies as table
 from agentgrid.db import tools
 from agentgrid.db.session import WriteSession, writing
-from agentgrid.db.tables import Command, Policy
+from agentgrid.db.tables import Command, PolicyRow
 from agentgrid.domain.activities import about, governed
 from agentgrid.domain.approvals import Changes
 from agentgrid.domain.commands import CommandKind
@@ -23,7 +23,7 @@ from agentgrid.domain.conditions import fault as fault_of
 from agentgrid.domain.lifting import lifted
 from agentgrid.domain.policies import AGENT_RULE, BUILT_IN_RULE, TOOL_RULE, Effect, Risk
 from agentgrid.domain.steps import StepKind
-from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
+from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, NotFound
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
 """Ids that operators choose. A colon is reserved for ids with a meaning: `tool:` and a tool's name, `agent:` and an agent's, `default:` and a risk."""
@@ -66,7 +66,7 @@ class Scope:
 _NARROWING = ("kind", "agent", "when")
 
 
-def scope_of(row: Policy) -> Scope:
+def scope_of(row: PolicyRow) -> Scope:
     """The calls that a stored rule is about."""
     kind = None if row.kind is None else StepKind(row.kind)
     return Scope(tool=row.tool, kind=kind, agent=row.agent, when=snapshots.conditions_of(row))
@@ -106,16 +106,16 @@ async def put(
     when: what must hold for the call's arguments.
     """
     if not RULE_ID.fullmatch(rule_id):
-        raise InvalidInput("invalid rule id", [Fault(pointer="rule_id", message=_id_fault(rule_id))])
+        raise InvalidInput("invalid rule id", [InvalidPlace(pointer="rule_id", message=_id_fault(rule_id))])
     if not TOOL.fullmatch(tool):
         message = "must be a tool's name, an activity type or a glob: at most 255 characters, without control characters or surrounding blanks"
-        raise InvalidInput("invalid rule", [Fault(pointer="/tool", message=message)])
+        raise InvalidInput("invalid rule", [InvalidPlace(pointer="/tool", message=message)])
     if kind is not None and not about(kind):
         known = ", ".join(sorted(each.step for each in governed()))
-        raise InvalidInput("invalid rule", [Fault(pointer="/kind", message=f"rules can be about: {known}")])
+        raise InvalidInput("invalid rule", [InvalidPlace(pointer="/kind", message=f"rules can be about: {known}")])
     if agent is not None and not AGENT_GLOB.fullmatch(agent):
         message = "must be an agent's name or a glob: at most 100 lower-case letters, digits, _ and * ? [ ] ! -"
-        raise InvalidInput("invalid rule", [Fault(pointer="/agent", message=message)])
+        raise InvalidInput("invalid rule", [InvalidPlace(pointer="/agent", message=message)])
     _check_conditions(when)
     scope = Scope(tool=tool, kind=kind, agent=agent, when=tuple(when))
     async with writing(plane.engine) as session:
@@ -130,10 +130,10 @@ async def put(
 def _check_conditions(when: Sequence[Condition]) -> None:
     if len(when) > MAX_CONDITIONS:
         raise InvalidInput(
-            "invalid rule", [Fault(pointer="/when", message=f"must have at most {MAX_CONDITIONS} conditions")]
+            "invalid rule", [InvalidPlace(pointer="/when", message=f"must have at most {MAX_CONDITIONS} conditions")]
         )
     found = [(index, fault) for index, each in enumerate(when) if (fault := fault_of(each)) is not None]
-    faults = [Fault(pointer=f"/when/{index}/{name}", message=message) for index, (name, message) in found]
+    faults = [InvalidPlace(pointer=f"/when/{index}/{name}", message=message) for index, (name, message) in found]
     if faults:
         raise InvalidInput("invalid rule", faults)
 
@@ -212,7 +212,7 @@ async def _withdraw(
         raise NotFound("policy", rule_id)
     changes = not last.withdrawn
     version = last.version + changes
-    row = Policy(**{**last.model_dump(), "version": version, "withdrawn": True, "reason": reason})
+    row = PolicyRow(**{**last.model_dump(), "version": version, "withdrawn": True, "reason": reason})
     proposal = Proposal(
         kind=CommandKind.POLICY_WITHDRAW,
         target=rule_id,
@@ -275,7 +275,7 @@ async def _put(
 ) -> Command:
     """The rule's next version. An unchanged rule keeps its version: a new version would void the approvals that are pending under it."""
     if rule.effect is Effect.REQUIRE_APPROVAL and not rule.approvers:
-        raise InvalidInput("nobody could approve", [Fault(pointer="/approvers", message="must name somebody")])
+        raise InvalidInput("nobody could approve", [InvalidPlace(pointer="/approvers", message="must name somebody")])
     columns: dict[str, Any] = {
         **scope.wire(),
         "effect": rule.effect.value,
@@ -299,14 +299,14 @@ async def _put(
         shown={"rule": rule_id, **{name: value for name, value in columns.items() if value or name not in _NARROWING}},
         reason=rule.reason or None,
     )
-    row = Policy(rule_id=rule_id, version=version, **columns) if changes else None
+    row = PolicyRow(rule_id=rule_id, version=version, **columns) if changes else None
     return await _change(session, caller, row, f"{rule_id}@{version}", proposal, confirmed)
 
 
 async def _change(
     session: WriteSession,
     caller: Caller,
-    row: Policy | None,
+    row: PolicyRow | None,
     reference: str,
     proposal: Proposal,
     confirmed: Command | None,
@@ -339,7 +339,7 @@ async def _change(
     return recorded.command
 
 
-async def _lifts(session: WriteSession, row: Policy | None) -> Sequence[str]:
+async def _lifts(session: WriteSession, row: PolicyRow | None) -> Sequence[str]:
     """The tools and activities whose policy this version of a rule would relax."""
     if row is None:
         return ()

@@ -20,7 +20,7 @@ from agentgrid.errors import Conflict, Forbidden, NotFound
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confirmation:
+class SettledProposal:
     """The command after it was confirmed or withdrawn."""
 
     command: Command
@@ -42,7 +42,7 @@ CARRIERS: dict[CommandKind, Carrier] = {
 }
 
 
-async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reason: str | None) -> Confirmation:
+async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reason: str | None) -> SettledProposal:
     """Confirm the proposal as a second person, and carry it out.
 
     Raises NotFound; Forbidden if the caller isn't a second person; Conflict if it was withdrawn, has expired, or its target has changed.
@@ -50,7 +50,7 @@ async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reaso
     async with writing(engine) as session:
         proposal, earlier = await _proposal(session, caller, command_id)
         if earlier:
-            return Confirmation(command=proposal)
+            return SettledProposal(command=proposal)
         mine = (proposal.outcome or {}).get("confirmed_by") == caller.principal.name
         if not mine:
             _check_open(proposal)
@@ -60,19 +60,19 @@ async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reaso
         about = {"command_id": command_id, "kind": proposal.kind, "changed": not mine}
         await commands.apply(session, caller, CommandKind.COMMAND_CONFIRM, about, target=command_id, reason=reason)
         if mine:
-            return Confirmation(command=proposal)
+            return SettledProposal(command=proposal)
         secret = await CARRIERS[CommandKind(proposal.kind)](session, caller, proposal)
         carried_out = await table.get(session, command_id)
         assert carried_out is not None
-        return Confirmation(command=carried_out, secret=secret)
+        return SettledProposal(command=carried_out, secret=secret)
 
 
-async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reason: str | None) -> Confirmation:
+async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reason: str | None) -> SettledProposal:
     """Withdraw the proposal. Raises NotFound, Conflict if it was already confirmed."""
     async with writing(engine) as session:
         proposal, earlier = await _proposal(session, caller, command_id)
         if earlier:
-            return Confirmation(command=proposal)
+            return SettledProposal(command=proposal)
         changes = "withdrawn_by" not in (proposal.outcome or {})
         if changes:
             _check_open(proposal)
@@ -87,7 +87,7 @@ async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reas
                 "withdrawn_by": who,
             }
             proposal = await table.settle_proposal(session, command_id, status=CommandStatus.REFUSED, outcome=outcome)
-        return Confirmation(command=proposal)
+        return SettledProposal(command=proposal)
 
 
 async def _proposal(session: WriteSession, caller: Caller, command_id: str) -> tuple[Command, bool]:

@@ -37,7 +37,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ReadIdentity:
     """The fields by which two reads within a minute are identical."""
 
     route: str
@@ -48,7 +48,7 @@ class Reading:
     subject: str | None = None
 
     @property
-    def coarse(self) -> Reading:
+    def coarse(self) -> ReadIdentity:
         """The merged form, used past the bound."""
         return replace(self, subject=None, address=self.address if self.principal is not None else None)
 
@@ -67,15 +67,15 @@ class Recorder:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._entries: dict[Reading, _Entry] = {}
-        self._ended: list[tuple[Reading, _Entry]] = []
+        self._entries: dict[ReadIdentity, _Entry] = {}
+        self._ended: list[tuple[ReadIdentity, _Entry]] = []
         self._of: Counter[str | None] = Counter()
         self.dropped = 0
         """Reads dropped because there was no room."""
         self.failures = 0
         """Failed attempts to write to the database."""
 
-    def note(self, reading: Reading) -> None:
+    def note(self, reading: ReadIdentity) -> None:
         """Count a read. Never fails and never blocks."""
         now = datetime.now(UTC)
         entry = self._entry(reading, now) or self._entry(reading.coarse, now, spare=True)
@@ -85,7 +85,7 @@ class Recorder:
         entry.count += 1
         entry.last_at = now
 
-    def _entry(self, reading: Reading, now: datetime, *, spare: bool = False) -> _Entry | None:
+    def _entry(self, reading: ReadIdentity, now: datetime, *, spare: bool = False) -> _Entry | None:
         """The entry that counts such reads now: this minute's or, if there is room, a new one."""
         known = self._entries.get(reading)
         if known is not None and now - known.at < MINUTE:
@@ -102,14 +102,14 @@ class Recorder:
         made = self._entries[reading] = _Entry(read_id=new_id(), at=now, last_at=now)
         return made
 
-    def _end(self, reading: Reading, entry: _Entry) -> None:
+    def _end(self, reading: ReadIdentity, entry: _Entry) -> None:
         del self._entries[reading]
         if entry.count > entry.written:
             self._ended.append((reading, entry))
         else:
             self._forget(reading)
 
-    def _forget(self, reading: Reading) -> None:
+    def _forget(self, reading: ReadIdentity) -> None:
         self._of[reading.principal] -= 1
         if not self._of[reading.principal]:
             del self._of[reading.principal]
@@ -150,7 +150,7 @@ class Recorder:
         self._ended = [(reading, entry) for reading, entry in self._ended if entry.count > entry.written]
 
 
-def _row(reading: Reading, entry: _Entry) -> dict[str, Any]:
+def _row(reading: ReadIdentity, entry: _Entry) -> dict[str, Any]:
     return {
         "read_id": entry.read_id,
         "at": entry.at,

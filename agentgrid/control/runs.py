@@ -28,7 +28,7 @@ from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Permission
 from agentgrid.domain.runs import RunStatus, RunTrigger
 from agentgrid.domain.switches import SwitchKind, Thing
-from agentgrid.errors import AgentGridError, Conflict, Fault, Forbidden, InvalidInput, NotFound, Unavailable
+from agentgrid.errors import AgentGridError, Conflict, Forbidden, InvalidInput, InvalidPlace, NotFound, Unavailable
 from agentgrid.protocol import (
     HEADER_RUN,
     MEMO,
@@ -58,7 +58,7 @@ class StartRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Started:
+class StartedRun:
     """The result of a start: its command and, if it is new, its run."""
 
     command: Command
@@ -93,7 +93,7 @@ def sender(command_id: str) -> str:
     return f"{SENDER_PREFIX}{command_id}"
 
 
-async def start(plane: ControlPlane, caller: Caller, workflow: str, request: StartRequest) -> Started:
+async def start(plane: ControlPlane, caller: Caller, workflow: str, request: StartRequest) -> StartedRun:
     """Record a run as `queued` and start it; while Temporal is unreachable it stays queued until the delivery loop starts it.
 
     Raises NotFound, Conflict if the workflow is disabled or its schema is unusable, InvalidInput with a pointer for each
@@ -104,7 +104,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
     for _ in range(TRIES):
         if offer is None:
             asked = await _asked(plane, caller, workflow)
-            if isinstance(asked, Started):
+            if isinstance(asked, StartedRun):
                 return asked
             offer, certain = asked, True
         try:
@@ -113,7 +113,7 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
             if certain:
                 raise
             asked = await _asked(plane, caller, workflow)
-            if isinstance(asked, Started):
+            if isinstance(asked, StartedRun):
                 return asked
             if asked.version == offer.version:
                 raise
@@ -122,18 +122,18 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
         if fresh is not None:
             _keep(plane, workflow, offer)
             command = await commands.deliver(plane, fresh.command, partial(deliver_start, fresh=fresh))
-            return Started(command=command, run=fresh.run, workflow_title=offer.title)
+            return StartedRun(command=command, run=fresh.run, workflow_title=offer.title)
         offer, certain = None, False
     raise Unavailable("another request with the same Idempotency-Key, or a change to the workflow, is in progress")
 
 
-def _keep(plane: ControlPlane, workflow: str, offer: starts.Offer) -> None:
+def _keep(plane: ControlPlane, workflow: str, offer: starts.StartConditions) -> None:
     plane.offers[workflow] = offer
     if len(plane.offers) > KEPT_OFFERS:
         del plane.offers[next(iter(plane.offers))]
 
 
-async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.Offer | Started:
+async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.StartConditions | StartedRun:
     """The current conditions for a start, or the result of the same request made earlier. Raises NotFound, Conflict, IdempotencyConflict."""
     async with direct(plane.pool) as connection:
         offer = await starts.offer(
@@ -146,7 +146,7 @@ async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.O
     if offer.asked_before:
         async with writing(plane.engine) as session:
             if (earlier := await commands.replayed(session, caller)) is not None:
-                return Started(command=earlier)
+                return StartedRun(command=earlier)
     if offer.version is None or not caller.principal.reaches(workflow):
         raise NotFound("workflow", workflow)
     if (disabled := switches.refusal(offer.switch)) is not None:
@@ -155,7 +155,7 @@ async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.O
 
 
 async def _record(
-    plane: ControlPlane, caller: Caller, workflow: str, offer: starts.Offer, request: StartRequest
+    plane: ControlPlane, caller: Caller, workflow: str, offer: starts.StartConditions, request: StartRequest
 ) -> Fresh | None:
     """Check and record the request. Returns None, with nothing written, if an identical request was first or the offer is out of date."""
     if not caller.principal.reaches(workflow):
@@ -182,13 +182,14 @@ async def _record(
     return Fresh(command=command, run=run, schema=offer.schema)
 
 
-async def _check(plane: ControlPlane, workflow: str, offer: starts.Offer, request: StartRequest) -> None:
+async def _check(plane: ControlPlane, workflow: str, offer: starts.StartConditions, request: StartRequest) -> None:
     await plane.checker.check(workflow, offer.version or "", offer.schema, request.input)
     arguments = inputs.arguments_of(offer.schema, request.input)
     inputs.check_size("the input", arguments, plane.temporal.data_converter.payload_converter)
     if request.start_at is not None and request.start_at > offer.now + MAX_DELAY:
         raise InvalidInput(
-            "start_at is too far ahead", [Fault(pointer="/start_at", message=f"at most {MAX_DELAY.days} days ahead")]
+            "start_at is too far ahead",
+            [InvalidPlace(pointer="/start_at", message=f"at most {MAX_DELAY.days} days ahead")],
         )
 
 
@@ -206,7 +207,7 @@ def _wire(request: StartRequest) -> dict[str, Any]:
 def _queued(
     plane: ControlPlane,
     workflow: str,
-    offer: starts.Offer,
+    offer: starts.StartConditions,
     request: StartRequest,
     command: Command,
     *,

@@ -30,7 +30,7 @@ AGAIN = "make another link with `agentgrid console --open`"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class OpenSession:
     """An open session and its owner."""
 
     session_id: str
@@ -44,7 +44,7 @@ class Session:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewSession(Session):
+class NewSession(OpenSession):
     """A new session with its secret."""
 
     token: str = field(repr=False)
@@ -174,7 +174,7 @@ async def _open(session: WriteSession, known: Authenticated, browser: Browser) -
     )
 
 
-async def authenticate(pool: Pool, token: str) -> Session:
+async def authenticate(pool: Pool, token: str) -> OpenSession:
     """The session with this cookie. Raises Unauthenticated, with the same message for every reason it can have ended."""
     async with direct(pool) as connection:
         found = await table.by_token(connection, secret_hash(token))
@@ -193,8 +193,8 @@ async def holder(pool: Pool, session_id: str) -> Principal | None:
     return principal_of(found.owner) if found is not None and found.opens else None
 
 
-def _session(found: table.Holder) -> Session:
-    return Session(
+def _session(found: table.SessionHolder) -> OpenSession:
+    return OpenSession(
         session_id=found.session_id,
         principal=principal_of(found.owner),
         key_id=found.key_id,

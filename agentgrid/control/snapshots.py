@@ -11,7 +11,7 @@ from agentgrid.db import agents, principals, signing_keys, switches
 from agentgrid.db import commands as commands_table
 from agentgrid.db import policies as table
 from agentgrid.db.session import WriteSession
-from agentgrid.db.tables import Policy
+from agentgrid.db.tables import PolicyRow
 from agentgrid.domain.approvals import Changes
 from agentgrid.domain.conditions import Condition
 from agentgrid.domain.policies import Effect, Rule, Snapshot
@@ -20,12 +20,12 @@ DECISIONS_LISTED = timedelta(days=1)
 """How long the snapshot lists a decision made with an API key that was later revoked: many times as long as a decision is valid."""
 
 
-def of(rules: Sequence[Policy]) -> Snapshot:
+def of(rules: Sequence[PolicyRow]) -> Snapshot:
     """A snapshot of the rules only, without revocations or kill switches: enough to find the rule that applies to a tool."""
     return Snapshot(version=0, made_at=datetime.now(UTC), rules=tuple(rule_of(rule) for rule in rules))
 
 
-def rule_of(row: Policy) -> Rule:
+def rule_of(row: PolicyRow) -> Rule:
     """The rule stored in a row."""
     return Rule(
         rule_id=row.rule_id,
@@ -42,7 +42,7 @@ def rule_of(row: Policy) -> Rule:
     )
 
 
-def conditions_of(row: Policy) -> tuple[Condition, ...]:
+def conditions_of(row: PolicyRow) -> tuple[Condition, ...]:
     """The conditions stored in a row."""
     return tuple(Condition.model_validate(each) for each in row.when)
 

@@ -54,7 +54,7 @@ SETTLED: dict[CommandStatus, UpdateStage] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateRequest:
+class WorkflowUpdate:
     """An update for the workflow's own handler."""
 
     name: str
@@ -74,7 +74,7 @@ class Known:
     """A stored failure."""
 
 
-async def send(plane: ControlPlane, caller: Caller, run_id: str, request: UpdateRequest) -> Command:
+async def send(plane: ControlPlane, caller: Caller, run_id: str, request: WorkflowUpdate) -> Command:
     """Record the update and offer it to a worker. Returns its command, `delivered` once a worker has accepted it.
 
     Raises UpdateRejected; InvalidInput if no handler of the run takes it; NotFound; Conflict with the current status; PayloadTooLarge;

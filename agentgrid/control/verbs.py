@@ -20,7 +20,7 @@ from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.handlers import HandlerKind
 from agentgrid.domain.runs import RunStatus, Verb, refusal
-from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound, Unavailable
+from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, NotFound, Unavailable
 from agentgrid.protocol import (
     SIGNAL_CONTROL,
     ControlSignal,
@@ -94,7 +94,7 @@ def _check_message(message: str) -> None:
     """Raises InvalidInput: a signal that is too large has no effect, and nobody would see why."""
     if (size := len(sorted_json(message))) > MAX_MESSAGE_BYTES:
         fault = f"has {size:,} bytes in JSON; at most {MAX_MESSAGE_BYTES:,} are allowed"
-        raise InvalidInput("the message is too long", [Fault(pointer="/message", message=fault)])
+        raise InvalidInput("the message is too long", [InvalidPlace(pointer="/message", message=fault)])
 
 
 async def record(

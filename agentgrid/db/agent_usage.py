@@ -38,7 +38,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calls:
+class AgentCallFigures:
     """The calls of an agent in a time, by how they ended, and how long they took."""
 
     completed: int = 0
@@ -54,7 +54,7 @@ class Calls:
 class Stats:
     """An agent's calls and their usage lately, and what is open now."""
 
-    calls: Calls
+    calls: AgentCallFigures
     usage: Usage
     open: int
 
@@ -137,13 +137,13 @@ async def stats(session: ReadSession, agents: Sequence[str], *, since: timedelta
     sums = {row.name: _usage(row) for row in (await session.execute(used)).all()}
     now = {row.name: row.open for row in (await session.execute(opened)).all()}
     return {
-        name: Stats(calls=ends.get(name, Calls()), usage=sums.get(name, Usage()), open=now.get(name, 0))
+        name: Stats(calls=ends.get(name, AgentCallFigures()), usage=sums.get(name, Usage()), open=now.get(name, 0))
         for name in agents
     }
 
 
-def _calls(row: Any) -> Calls:
-    return Calls(
+def _calls(row: Any) -> AgentCallFigures:
+    return AgentCallFigures(
         completed=row.completed,
         failed=row.failed,
         cancelled=row.cancelled,

@@ -10,12 +10,12 @@ from sqlalchemy import exists, func, select, text, tuple_
 from agentgrid.db import scopes
 from agentgrid.db.arrays import among
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
-from agentgrid.db.tables import Agent, AgentChoice, AgentVersionRow, Run, Step
+from agentgrid.db.tables import AgentChoice, AgentRow, AgentVersionRow, Run, Step
 from agentgrid.domain.agent_versions import EDIT_PREFIX, AgentVersion
 from agentgrid.domain.steps import StepKind, StepStatus
 
 # The same classes, typed so that their attributes are SQL expressions.
-A: Any = Agent
+A: Any = AgentRow
 C: Any = AgentChoice
 V: Any = AgentVersionRow
 R: Any = Run
@@ -27,9 +27,9 @@ IS_OPEN_CALL = text(f"steps.kind = '{StepKind.AGENT.value}' AND steps.status = '
 
 async def by_name(
     session: ReadSession, *, limit: int, after: str | None = None, q: str | None = None
-) -> Sequence[Agent]:
+) -> Sequence[AgentRow]:
     """Agents in the order of their names."""
-    statement = select(Agent).order_by(A.name).limit(limit)
+    statement = select(AgentRow).order_by(A.name).limit(limit)
     if after is not None:
         statement = statement.where(A.name > after)
     if q is not None:
@@ -39,17 +39,17 @@ async def by_name(
 
 async def count(session: ReadSession) -> int:
     """How many agents there are."""
-    return (await session.execute(select(func.count()).select_from(Agent))).scalar_one()
+    return (await session.execute(select(func.count()).select_from(AgentRow))).scalar_one()
 
 
-async def get(session: ReadSession | WriteSession, name: str) -> Agent | None:
+async def get(session: ReadSession | WriteSession, name: str) -> AgentRow | None:
     """One agent, with the newest version of its code."""
-    return await session.get(Agent, name)
+    return await session.get(AgentRow, name)
 
 
-async def named(session: ReadSession, names: Sequence[str]) -> Sequence[Agent]:
+async def named(session: ReadSession, names: Sequence[str]) -> Sequence[AgentRow]:
     """Those of these names that are agents."""
-    return (await session.execute(select(Agent).where(among(A.name, names)))).scalars().all()
+    return (await session.execute(select(AgentRow).where(among(A.name, names)))).scalars().all()
 
 
 async def version(session: ReadSession | WriteSession, agent: str, version: str) -> AgentVersionRow | None:
@@ -63,13 +63,13 @@ async def versions(session: ReadSession, agent: str, *, limit: int) -> Sequence[
     return (await session.execute(statement)).scalars().all()
 
 
-async def active(session: ReadSession, rows: Sequence[Agent]) -> dict[str, AgentVersionRow]:
+async def active(session: ReadSession, rows: Sequence[AgentRow]) -> dict[str, AgentVersionRow]:
     """The version that new calls of each of these agents use, by the agent's name."""
     chosen = await choices(session, [row.name for row in rows])
     return await _versions(session, [(row.name, _version_of(row, chosen.get(row.name))) for row in rows])
 
 
-async def codes(session: ReadSession, rows: Sequence[Agent]) -> dict[str, AgentVersionRow]:
+async def codes(session: ReadSession, rows: Sequence[AgentRow]) -> dict[str, AgentVersionRow]:
     """The newest version of the code of each of these agents, by the agent's name."""
     return await _versions(session, [(row.name, row.version) for row in rows])
 
@@ -79,7 +79,7 @@ async def _versions(session: ReadSession, wanted: Sequence[tuple[str, str]]) -> 
     return {row.agent: row for row in (await session.execute(statement)).scalars()}
 
 
-def _version_of(row: Agent, choice: AgentChoice | None) -> str:
+def _version_of(row: AgentRow, choice: AgentChoice | None) -> str:
     return row.version if choice is None or choice.version is None else choice.version
 
 
@@ -106,7 +106,7 @@ async def next_edit(session: WriteSession, agent: str) -> str:
     return f"{EDIT_PREFIX}{(await session.execute(statement)).scalar_one() + 1}"
 
 
-async def current(session: ReadSession, rows: Sequence[Agent]) -> frozenset[str]:
+async def current(session: ReadSession, rows: Sequence[AgentRow]) -> frozenset[str]:
     """Those of these agents that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
     newest = select(A.grid, A.task_queue, func.max(A.registered_at)).group_by(A.grid, A.task_queue)
     found = await session.execute(newest.where(among(A.task_queue, {row.task_queue for row in rows})))

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import func, select, tuple_
 
-from agentgrid.db.approvals import Found
+from agentgrid.db.approvals import ApprovalFacts
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Agent, Approval, Run, SigningKey, Tool, ToolVersion, Workflow
+from agentgrid.db.tables import AgentRow, Approval, Run, SigningKey, ToolRow, ToolVersion, Workflow
 
 A: Any = Approval
 K: Any = SigningKey
@@ -33,9 +33,9 @@ class Context:
     copies: frozenset[tuple[str, str]]
     """Approvals that took the id of an earlier one, by execution and id. Only the first can be decided."""
 
-    def found(self, approval: Approval, run: Run) -> Found:
+    def found(self, approval: Approval, run: Run) -> ApprovalFacts:
         """The approval, with all that determines who may decide it now."""
-        return Found(approval=approval, run=run, now=self.now, revoked_keys=self.revoked_keys)
+        return ApprovalFacts(approval=approval, run=run, now=self.now, revoked_keys=self.revoked_keys)
 
     def tool(self, approval: Approval) -> ToolVersion | None:
         """The version of the tool that asked, if it was registered."""
@@ -51,9 +51,9 @@ async def read(session: ReadSession, rows: Sequence[tuple[Approval, Run]]) -> Co
         now=now,
         revoked_keys=frozenset((await session.execute(revoked)).scalars()),
         tools=await _versions(session, {(each.tool, each.tool_version) for each in approvals if each.tool_version}),
-        tool_titles=await titles_of(session, Tool, {each.tool for each in approvals if each.tool}),
+        tool_titles=await titles_of(session, ToolRow, {each.tool for each in approvals if each.tool}),
         workflow_titles=await titles_of(session, Workflow, {run.workflow for _, run in rows}),
-        agent_titles=await titles_of(session, Agent, {each.agent for each in approvals if each.agent}),
+        agent_titles=await titles_of(session, AgentRow, {each.agent for each in approvals if each.agent}),
         copies=await _copies(session, approvals),
     )
 

@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import Any
 
 from agentgrid.db import scopes
-from agentgrid.db.approvals import Found
+from agentgrid.db.approvals import ApprovalFacts
 from agentgrid.db.pool import Connection
 from agentgrid.db.rows import loaded
-from agentgrid.db.tables import Approval, Policy, Run, Step
+from agentgrid.db.tables import Approval, PolicyRow, Run, Step
 
 MAX_LOOKED_AT = 8
 SINCE = timedelta(days=30)
@@ -67,19 +67,21 @@ _RUN = ("run_id", "workflow_id", "workflow", "initiator", "issuers", "reference"
 class Letter:
     """What the page of one approval shows beside its row."""
 
-    rule: Policy | None = None
+    rule: PolicyRow | None = None
     """The rule that asked; None for a built-in one, and for an explicit approval."""
     turn: Step | None = None
     """The model turn that asked, with only its output and usage."""
     looked_at: Sequence[Step] = ()
     """The calls that its agent made before, oldest first, without outputs."""
-    previous: Found | None = None
+    previous: ApprovalFacts | None = None
     """The approval of the same shape that was decided last, in the scope."""
     ended: dict[str, int] = field(default_factory=dict)
     """The other approvals of the same shape in the scope that ended in the last 30 days, by status."""
 
 
-async def read(connection: Connection, found: Found, *, scope: frozenset[str], started_by: str | None) -> Letter:
+async def read(
+    connection: Connection, found: ApprovalFacts, *, scope: frozenset[str], started_by: str | None
+) -> Letter:
     """The letter of this approval. scope and started_by limit the approvals of the same shape, as they limit lists."""
     row = found.approval
     turn, looked_at = await _before(connection, row)
@@ -99,12 +101,12 @@ async def read(connection: Connection, found: Found, *, scope: frozenset[str], s
     )
 
 
-async def _rule(connection: Connection, reference: str | None) -> Policy | None:
+async def _rule(connection: Connection, reference: str | None) -> PolicyRow | None:
     rule_id, _, version = (reference or "").rpartition("@")
     if not rule_id or not version.isascii() or not version.isdecimal() or len(version) > 9:
         return None
     row = await connection.fetchrow(_RULE, rule_id, int(version))
-    return None if row is None else loaded(Policy, dict(row))
+    return None if row is None else loaded(PolicyRow, dict(row))
 
 
 async def _before(connection: Connection, row: Approval) -> tuple[Step | None, Sequence[Step]]:
@@ -137,9 +139,9 @@ def _parsed(text: str | None) -> Any:
         return None
 
 
-async def _previous(connection: Connection, found: Found, row: Any) -> Found | None:
+async def _previous(connection: Connection, found: ApprovalFacts, row: Any) -> ApprovalFacts | None:
     if row is None:
         return None
     values = dict(row)
     run = loaded(Run, {name: values.pop(f"run_{name}") for name in _RUN})
-    return Found(approval=loaded(Approval, values), run=run, now=found.now, revoked_keys=found.revoked_keys)
+    return ApprovalFacts(approval=loaded(Approval, values), run=run, now=found.now, revoked_keys=found.revoked_keys)

@@ -32,7 +32,7 @@ _NEVER: Any = literal_column("'infinity'::timestamptz")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class UrgencyCursor:
     """Where a page ended: the stretch, and the expiry and id of its last row."""
 
     stretch: int
@@ -45,10 +45,10 @@ def is_soon(approval: Approval, now: datetime) -> bool:
     return approval.expires_at is not None and approval.expires_at <= now + SOON
 
 
-def place_of(approval: Approval, now: datetime) -> Place:
+def place_of(approval: Approval, now: datetime) -> UrgencyCursor:
     """Where the approval is in the order that `now` makes."""
     stretch = RISKS.index(approval.risk) + (0 if is_soon(approval, now) else len(RISKS))
-    return Place(stretch=stretch, expires_at=approval.expires_at, approval_id=approval.approval_id)
+    return UrgencyCursor(stretch=stretch, expires_at=approval.expires_at, approval_id=approval.approval_id)
 
 
 async def most_urgent(
@@ -58,7 +58,7 @@ async def most_urgent(
     scope: frozenset[str],
     now: datetime,
     limit: int,
-    after: Place | None = None,
+    after: UrgencyCursor | None = None,
 ) -> Sequence[tuple[Approval, Run]]:
     """A page of the pending approvals in the scope with their runs, without payloads. now: the time from which the hour counts."""
     given = conditions(wanted, scope, A)
@@ -78,7 +78,7 @@ async def most_urgent(
     return [(approval, run) for approval, run in (tuple(row) for row in (await session.execute(statement)).all())]
 
 
-def _stretch(number: int, given: Sequence[Any], now: datetime, limit: int, after: Place | None) -> Any:
+def _stretch(number: int, given: Sequence[Any], now: datetime, limit: int, after: UrgencyCursor | None) -> Any:
     risk, soon = RISKS[number % len(RISKS)], number < len(RISKS)
     expiry = func.coalesce(A.expires_at, _NEVER)
     until = literal(now + SOON, A.expires_at.type)

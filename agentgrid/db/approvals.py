@@ -64,7 +64,7 @@ class ApprovalFilter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class ApprovalFacts:
     """An approval, with all that determines who may decide it now."""
 
     approval: Approval
@@ -247,7 +247,7 @@ def _counting(wanted: ApprovalFilter, scope: frozenset[str]) -> Any:
     return statement.where(~A.inherited, *conditions(wanted, scope, A))
 
 
-async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]) -> Found | None:
+async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]) -> ApprovalFacts | None:
     """One approval in the scope, in a single query, because a decision waits for it."""
     row = await connection.fetchrow(_GET, approval_id, scopes.patterns(scope))
     if row is None:
@@ -255,7 +255,7 @@ async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]
     values = dict(row)
     now, revoked_keys = values.pop("now"), frozenset(values.pop("revoked_keys"))
     run = loaded(Run, {name: values.pop(f"run_{name}") for name in _RUN})
-    return Found(approval=loaded(Approval, values), run=run, now=now, revoked_keys=revoked_keys)
+    return ApprovalFacts(approval=loaded(Approval, values), run=run, now=now, revoked_keys=revoked_keys)
 
 
 async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str | None:

@@ -12,12 +12,12 @@ from sqlalchemy.orm import defer
 from agentgrid.db import commands, scopes
 from agentgrid.db.runs import named
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Approval, Command, Event, Log, Run, Step
+from agentgrid.db.tables import Approval, Command, EventRow, Log, Run, Step
 from agentgrid.domain.live import EventKind, Interest
 
 A: Any = Approval
 C: Any = Command
-E: Any = Event
+E: Any = EventRow
 L: Any = Log
 R: Any = Run
 S: Any = Step
@@ -58,12 +58,12 @@ async def after(
     limit: int,
     interest: Interest | None = None,
     approvals_of: str | None = None,
-) -> Sequence[tuple[Event, About]]:
+) -> Sequence[tuple[EventRow, About]]:
     """Events past the cursor of runs in the scope, in order. `approvals_of` limits approval events to runs started by this principal.
 
     Commands have rules of their own about who sees them: their events are all returned, and so are events about no run. interest: None for everything.
     """
-    statement = select(Event, R.workflow, R.initiator).outerjoin(Run, R.run_id == E.run_id)
+    statement = select(EventRow, R.workflow, R.initiator).outerjoin(Run, R.run_id == E.run_id)
     statement = statement.where(E.event_id > event_id)
     within = scopes.within(R.workflow, scope)
     if within:
@@ -85,9 +85,9 @@ def _wanted(interest: Interest) -> list[Any]:
     return found
 
 
-async def things(session: ReadSession, events: Sequence[Event]) -> Things:
+async def things(session: ReadSession, events: Sequence[EventRow]) -> Things:
     """What these events are about: one query for each kind of thing among them."""
-    by_kind: dict[str, list[Event]] = {}
+    by_kind: dict[str, list[EventRow]] = {}
     for event in events:
         by_kind.setdefault(event.kind, []).append(event)
     gates = by_kind.get(EventKind.APPROVAL, [])
@@ -117,7 +117,7 @@ async def _steps(session: ReadSession, subjects: set[str]) -> Mapping[str, Step]
     return {f"{step.execution_id}/{step.event_id}": step for step in (await session.execute(statement)).scalars()}
 
 
-async def _approvals(session: ReadSession, events: Sequence[Event]) -> Mapping[tuple[str, str], Approval]:
+async def _approvals(session: ReadSession, events: Sequence[EventRow]) -> Mapping[tuple[str, str], Approval]:
     if not events:
         return {}
     statement = select(Approval).options(*_NO_PAYLOADS_OF_APPROVALS).where(~A.inherited)

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from agentgrid.db.pool import Connection
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import WorkerBudget
-from agentgrid.errors import Conflict, Fault, InvalidInput, NotFound
+from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, NotFound
 
 B: Any = WorkerBudget
 
@@ -175,15 +175,15 @@ async def _run(connection: Connection, template: str, *values: str) -> None:
 def _check(name: str) -> None:
     if not NAME.fullmatch(name) or name in RESERVED or name.startswith("pg_"):
         message = "lower-case letters, digits and _, at most 63, no digit first; some names are reserved"
-        raise InvalidInput("invalid login name", [Fault(pointer="name", message=message)])
+        raise InvalidInput("invalid login name", [InvalidPlace(pointer="name", message=message)])
 
 
 def _check_binding(binding: Binding) -> None:
     faults = []
     if not binding.grid.strip() or len(binding.grid) > 200:
-        faults.append(Fault(pointer="grid", message="a grid's name, at most 200 characters, or * for any"))
+        faults.append(InvalidPlace(pointer="grid", message="a grid's name, at most 200 characters, or * for any"))
     if not binding.queues or any(not queue.strip() or len(queue) > 1000 for queue in binding.queues):
         message = "at least one task queue, each at most 1,000 characters, or * for any"
-        faults.append(Fault(pointer="queue", message=message))
+        faults.append(InvalidPlace(pointer="queue", message=message))
     if faults:
         raise InvalidInput("invalid binding for the login", faults)

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import case, func, select, tuple_
 
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import McpServer, Tool
+from agentgrid.db.tables import McpServer, ToolRow
 
 M: Any = McpServer
-T: Any = Tool
+T: Any = ToolRow
 
 _ORDER = case((M.state == "held", 0), (M.state == "unreachable", 1), else_=2)
 

@@ -13,7 +13,7 @@ from sqlalchemy import DateTime, Integer, Text, bindparam, case, cast, exists, f
 from agentgrid.db import commands, scopes
 from agentgrid.db.run_filter import Scope
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Approval, Command, DecisionRow, Run, Switch, Tool, Workflow
+from agentgrid.db.tables import Approval, Command, DecisionRow, Run, Switch, ToolRow, Workflow
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.overview import NextKind, Sign
@@ -24,7 +24,7 @@ C: Any = Command
 D: Any = DecisionRow
 F: Any = Workflow
 R: Any = Run
-T: Any = Tool
+T: Any = ToolRow
 W: Any = Switch
 
 MOST_NEXT = 10

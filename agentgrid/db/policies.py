@@ -9,11 +9,11 @@ from sqlalchemy import select, text
 
 from agentgrid.db import locks
 from agentgrid.db.session import FRESH, ReadSession, WriteSession
-from agentgrid.db.tables import Policy, PolicySnapshot
+from agentgrid.db.tables import PolicyRow, PolicySnapshot
 from agentgrid.domain import channels
 from agentgrid.domain.policies import Snapshot
 
-P: Any = Policy
+P: Any = PolicyRow
 V: Any = PolicySnapshot
 
 
@@ -22,21 +22,21 @@ async def lock(session: WriteSession) -> None:
     await locks.take(session, locks.POLICY)
 
 
-async def in_force(session: ReadSession | WriteSession) -> Sequence[Policy]:
+async def in_force(session: ReadSession | WriteSession) -> Sequence[PolicyRow]:
     """The newest version of every rule that is not withdrawn, in the order of their ids."""
-    newest = select(Policy).distinct(P.rule_id).order_by(P.rule_id, P.version.desc())
+    newest = select(PolicyRow).distinct(P.rule_id).order_by(P.rule_id, P.version.desc())
     return [rule for rule in (await session.execute(newest, execution_options=FRESH)).scalars() if not rule.withdrawn]
 
 
-async def newest(session: ReadSession | WriteSession, rule_id: str) -> Policy | None:
+async def newest(session: ReadSession | WriteSession, rule_id: str) -> PolicyRow | None:
     """The newest version of a rule, which may be its withdrawal."""
-    statement = select(Policy).where(P.rule_id == rule_id).order_by(P.version.desc()).limit(1)
+    statement = select(PolicyRow).where(P.rule_id == rule_id).order_by(P.version.desc()).limit(1)
     return (await session.execute(statement, execution_options=FRESH)).scalar_one_or_none()
 
 
-async def versions(session: ReadSession, rule_id: str, *, limit: int) -> Sequence[Policy]:
+async def versions(session: ReadSession, rule_id: str, *, limit: int) -> Sequence[PolicyRow]:
     """A rule's versions, newest first."""
-    statement = select(Policy).where(P.rule_id == rule_id).order_by(P.version.desc()).limit(limit)
+    statement = select(PolicyRow).where(P.rule_id == rule_id).order_by(P.version.desc()).limit(limit)
     return (await session.execute(statement)).scalars().all()
 
 

@@ -40,7 +40,7 @@ USED_RESOLUTION = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holder:
+class KeyHolder:
     """Whose an API key is, and whether it opens anything."""
 
     owner: PrincipalRow
@@ -130,13 +130,13 @@ async def tell_access_changed(session: WriteSession) -> None:
     await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channels.ACCESS})
 
 
-async def holder(connection: Connection, key_id: str) -> Holder | None:
+async def holder(connection: Connection, key_id: str) -> KeyHolder | None:
     """Whose the API key is."""
     row = await connection.fetchrow(_HOLDER, key_id, USED_RESOLUTION)
     if row is None:
         return None
     columns = {name: row[name] for name in ("name", "kind", "roles", "groups", "workflows")}
-    return Holder(
+    return KeyHolder(
         owner=loaded(PrincipalRow, columns),
         secret_hash=row["secret_hash"],
         expires_at=row["expires_at"],

@@ -11,15 +11,15 @@ from sqlalchemy.dialects.postgresql import insert
 from agentgrid.db import paging
 from agentgrid.db.paging import Key, Listing
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Read
+from agentgrid.db.tables import ReadRow
 
-_TABLE: Any = Read.__table__  # type: ignore[attr-defined]
+_TABLE: Any = ReadRow.__table__  # type: ignore[attr-defined]
 _INSERT = insert(_TABLE)
 _UPSERT = _INSERT.on_conflict_do_update(
     index_elements=["read_id"], set_={"last_at": _INSERT.excluded.last_at, "count": _INSERT.excluded.count}
 )
 
-_LISTING = Listing(table=Read, at="at", identifier="read_id", key=("read_id",))
+_LISTING = Listing(table=ReadRow, at="at", identifier="read_id", key=("read_id",))
 
 
 async def save(session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
@@ -36,7 +36,7 @@ async def newest(
     subject: str | None = None,
     outcome: Sequence[str] = (),
     since: datetime | None = None,
-) -> Sequence[Read]:
+) -> Sequence[ReadRow]:
     """Reads, newest first."""
     equal = (("principal", principal), ("subject", subject))
 

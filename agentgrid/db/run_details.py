@@ -11,7 +11,7 @@ from agentgrid.db import scopes
 from agentgrid.db.pool import Connection
 from agentgrid.db.rows import columns, loaded, loaded_json
 from agentgrid.db.steps import PENDING
-from agentgrid.db.tables import Approval, Control, Execution, Run, Step
+from agentgrid.db.tables import Approval, Control, ExecutionRow, Run, Step
 from agentgrid.domain.approvals import ApprovalStatus
 from agentgrid.domain.scopes import admits
 
@@ -33,7 +33,7 @@ class Details:
     """Whether a call of an agent is open in its current execution."""
     open_steps: Sequence[Step] = ()
     """The steps of the newest execution of each segment that run or wait, oldest first, without inputs and outputs."""
-    executions: Sequence[Execution] = ()
+    executions: Sequence[ExecutionRow] = ()
     """Its executions, oldest first, without results, errors and the fold's state."""
     children: Sequence[Run] = ()
     """The runs in the scope that it started, newest first, with only their id, workflow, status and times."""
@@ -85,7 +85,7 @@ FROM runs r WHERE r.run_id = $1
 """.replace("{run}", columns(Run, "r"))
 _GET = (
     _GET.replace("{step}", columns(Step, "s", without=("input", "changed_input", "output")))
-    .replace("{execution}", columns(Execution, "e", without=("result", "error", "fold_state")))
+    .replace("{execution}", columns(ExecutionRow, "e", without=("result", "error", "fold_state")))
     .replace("{approval}", columns(Approval, "a", without=("payload", "changed")))
     .replace("{control}", columns(Control, "k"))
 )
@@ -114,7 +114,7 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
         revoked_keys=frozenset(values.pop("revoked_keys")),
         at_work=values.pop("at_work"),
         open_steps=[loaded_json(Step, each) for each in values.pop("open_steps") or ()],
-        executions=[loaded_json(Execution, each) for each in values.pop("executions") or ()],
+        executions=[loaded_json(ExecutionRow, each) for each in values.pop("executions") or ()],
         children=[loaded_json(Run, each) for each in values.pop("children") or ()],
         gates=[loaded_json(Approval, each) for each in values.pop("gates") or ()],
         refused_signals=values.pop("refused_signals"),

@@ -11,7 +11,7 @@ from sqlalchemy import and_, exists, func, or_, select, union_all
 
 from agentgrid.db import run_search, scopes
 from agentgrid.db.arrays import among, holds_all
-from agentgrid.db.tables import Execution, Run, Step
+from agentgrid.db.tables import ExecutionRow, Run, Step
 from agentgrid.domain.run_states import WAITS, RunState
 from agentgrid.domain.runs import OPEN, ExecutionStatus, RunStatus, WaitingOn
 from agentgrid.domain.scopes import is_everything
@@ -19,7 +19,7 @@ from agentgrid.domain.steps import StepKind
 
 # The same classes, their attributes read as the SQL expressions that they are.
 R: Any = Run
-E: Any = Execution
+E: Any = ExecutionRow
 S: Any = Step
 
 Scope = frozenset[str]

@@ -17,7 +17,7 @@ from agentgrid.db.pool import Connection
 from agentgrid.db.rows import Question, columns, loaded
 from agentgrid.db.run_filter import OPEN_WORDS, E, R, RunFilter, S, Scope, conditions, is_ordered, is_stuck
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Execution, Run
+from agentgrid.db.tables import ExecutionRow, Run
 from agentgrid.domain.run_states import RunState, state_of
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.domain.scopes import admits, is_everything
@@ -125,9 +125,9 @@ async def result_of(connection: Connection, run_id: str, *, scope: Scope) -> Run
     return loaded(Run, dict(row)) if row is not None and admits(scope, row["workflow"]) else None
 
 
-async def executions(session: ReadSession, run_id: str) -> Sequence[Execution]:
+async def executions(session: ReadSession, run_id: str) -> Sequence[ExecutionRow]:
     """The run's chain, oldest first."""
-    statement = select(Execution).where(E.run_id == run_id).order_by(E.started_at, E.execution_id)
+    statement = select(ExecutionRow).where(E.run_id == run_id).order_by(E.started_at, E.execution_id)
     return (await session.execute(statement)).scalars().all()
 
 

@@ -42,7 +42,7 @@ CODE_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holder:
+class SessionHolder:
     """Whose a session is, and whether it opens anything."""
 
     session_id: str
@@ -66,22 +66,22 @@ class Listed:
     principal: str
 
 
-async def by_token(connection: Connection, token_hash: str) -> Holder | None:
+async def by_token(connection: Connection, token_hash: str) -> SessionHolder | None:
     """Whose the session with this cookie is."""
     return await _holder(connection, _BY_TOKEN, token_hash)
 
 
-async def holder(connection: Connection, session_id: str) -> Holder | None:
+async def holder(connection: Connection, session_id: str) -> SessionHolder | None:
     """Whose the session is."""
     return await _holder(connection, _BY_ID, session_id)
 
 
-async def _holder(connection: Connection, question: str, value: str) -> Holder | None:
+async def _holder(connection: Connection, question: str, value: str) -> SessionHolder | None:
     row = await connection.fetchrow(question, value, USED_RESOLUTION)
     if row is None:
         return None
     columns = {name: row[name] for name in ("name", "kind", "roles", "groups", "workflows")}
-    return Holder(
+    return SessionHolder(
         session_id=row["session_id"],
         key_id=row["key_id"],
         opened_at=row["opened_at"],

@@ -56,7 +56,7 @@ _RECORD = """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class StartConditions:
     """The conditions for starting a workflow."""
 
     now: datetime
@@ -75,12 +75,14 @@ class Offer:
     switch: Switch | None
 
 
-async def offer(connection: Connection, workflow: str, *, principal: str, route: str, key: str | None) -> Offer:
+async def offer(
+    connection: Connection, workflow: str, *, principal: str, route: str, key: str | None
+) -> StartConditions:
     """The conditions for a start of this workflow by this principal."""
     row = await connection.fetchrow(_OFFER, workflow, SwitchKind.WORKFLOW.value, principal, route, key)
     assert row is not None  # the query always returns one row
     switch = {"kind": SwitchKind.WORKFLOW.value, "name": workflow, "disabled": row["disabled"], "reason": row["reason"]}
-    return Offer(
+    return StartConditions(
         now=row["now"],
         asked_before=row["asked_before"],
         version=row["version"],

@@ -12,13 +12,13 @@ from sqlalchemy.orm import defer
 
 from agentgrid.db.paging import Key, newer_than
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Execution, Job, Step
+from agentgrid.db.tables import ExecutionRow, Job, Step
 from agentgrid.domain.runs import ExecutionStatus
 from agentgrid.domain.steps import JobStatus, StepStatus
 from agentgrid.errors import NotFound
 
 S: Any = Step
-E: Any = Execution
+E: Any = ExecutionRow
 J: Any = Job
 
 Place = tuple[str, str]

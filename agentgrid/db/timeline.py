@@ -15,7 +15,7 @@ from agentgrid.db.tables.columns import read_registered
 from agentgrid.domain import timeline
 from agentgrid.domain.asks import UNIT
 from agentgrid.domain.scopes import admits
-from agentgrid.domain.timeline import ERROR_HEAD, Folded, Shape, StepKey, Usual
+from agentgrid.domain.timeline import ERROR_HEAD, FoldedSteps, Shape, StepKey, Usual
 
 MOST_SHAPES = 50_000
 """How many steps are looked at when a run is folded; Temporal ends an execution at about 51,000 events."""
@@ -52,7 +52,7 @@ class TimelineRows:
     run: Row
     as_of: int
     steps: Sequence[Row]
-    folded: Folded | None
+    folded: FoldedSteps | None
     """The groups, if there were more steps than wanted."""
     complete: bool
     jobs: Sequence[Row]

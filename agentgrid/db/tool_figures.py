@@ -25,7 +25,7 @@ MOST_VERSIONS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calls:
+class ToolCallFigures:
     """The calls of a tool in a time."""
 
     calls: int = 0
@@ -50,7 +50,9 @@ def _lately(tools: Sequence[str], since: timedelta, scope: Scope) -> list[Any]:
     return [_IS_TOOL, among(S.name, tools), S.scheduled_at >= func.now() - since, ~S.inherited, *seen]
 
 
-async def calls(session: ReadSession, tools: Sequence[str], *, since: timedelta, scope: Scope) -> dict[str, Calls]:
+async def calls(
+    session: ReadSession, tools: Sequence[str], *, since: timedelta, scope: Scope
+) -> dict[str, ToolCallFigures]:
     """The calls of each of these tools in runs of the scope, for this long until now."""
     if not tools:
         return {}
@@ -69,11 +71,11 @@ async def calls(session: ReadSession, tools: Sequence[str], *, since: timedelta,
     return {name: _calls(found.get(name)) for name in tools}
 
 
-def _calls(row: Any) -> Calls:
+def _calls(row: Any) -> ToolCallFigures:
     if row is None:
-        return Calls()
+        return ToolCallFigures()
     p95 = None if row.p95 is None else round(float(row.p95), 3)
-    return Calls(calls=row.calls, failed=row.failed, p95_seconds=p95)
+    return ToolCallFigures(calls=row.calls, failed=row.failed, p95_seconds=p95)
 
 
 async def versions(session: ReadSession, tool: str, *, since: timedelta, scope: Scope) -> Sequence[Version]:

@@ -10,11 +10,11 @@ from sqlalchemy.orm import defer
 
 from agentgrid.db.arrays import among, holds_all
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Tool, Workflow
+from agentgrid.db.tables import ToolRow, Workflow
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.policies import Risk
 
-T: Any = Tool
+T: Any = ToolRow
 W: Any = Workflow
 
 # A list shows no schemas, which are most of a row.
@@ -29,9 +29,9 @@ async def by_name(
     tag: str | None = None,
     risk: str | None = None,
     q: str | None = None,
-) -> Sequence[Tool]:
+) -> Sequence[ToolRow]:
     """Tools in the order of their names, without their schemas."""
-    statement = select(Tool).options(*_NO_SCHEMAS).order_by(T.name).limit(limit)
+    statement = select(ToolRow).options(*_NO_SCHEMAS).order_by(T.name).limit(limit)
     if after is not None:
         statement = statement.where(T.name > after)
     if tag is not None:
@@ -43,27 +43,27 @@ async def by_name(
     return (await session.execute(statement)).scalars().all()
 
 
-async def acting(session: ReadSession, *, limit: int) -> tuple[Sequence[Tool], int, int]:
+async def acting(session: ReadSession, *, limit: int) -> tuple[Sequence[ToolRow], int, int]:
     """Tools that change something, without their schemas, destructive ones first; how many these are, and how many tools there are."""
     acts = Risk.READ.value != T.risk
-    first = select(Tool).options(*_NO_SCHEMAS).where(acts)
+    first = select(ToolRow).options(*_NO_SCHEMAS).where(acts)
     rows = (
         (await session.execute(first.order_by(T.risk != Risk.DESTRUCTIVE.value, T.name).limit(limit))).scalars().all()
     )
-    counts = select(func.count().filter(acts), func.count()).select_from(Tool)
+    counts = select(func.count().filter(acts), func.count()).select_from(ToolRow)
     acting, every = (await session.execute(counts)).one()
     return rows, acting, every
 
 
 async def callable_alone(
     session: ReadSession, *, limit: int, after: str | None = None, name: str | None = None
-) -> Sequence[Tool]:
+) -> Sequence[ToolRow]:
     """Tools that have a workflow which runs one alone, in the order of their names.
 
     It must be of the same grid and queue: another grid's worker could register a workflow of that name, to be sent the tool's arguments.
     """
     alone = (W.name == literal(TOOL_PREFIX) + T.name) & (W.grid == T.grid) & (W.task_queue == T.task_queue)
-    statement = select(Tool).join(Workflow, alone).order_by(T.name).limit(limit)
+    statement = select(ToolRow).join(Workflow, alone).order_by(T.name).limit(limit)
     if after is not None:
         statement = statement.where(T.name > after)
     if name is not None:
@@ -71,14 +71,14 @@ async def callable_alone(
     return (await session.execute(statement)).scalars().all()
 
 
-async def get(session: ReadSession | WriteSession, name: str) -> Tool | None:
+async def get(session: ReadSession | WriteSession, name: str) -> ToolRow | None:
     """One tool at its newest version."""
-    return await session.get(Tool, name)
+    return await session.get(ToolRow, name)
 
 
-async def named(session: ReadSession, names: Sequence[str]) -> Sequence[Tool]:
+async def named(session: ReadSession, names: Sequence[str]) -> Sequence[ToolRow]:
     """Those of these names that are tools."""
-    return (await session.execute(select(Tool).where(among(T.name, names)))).scalars().all()
+    return (await session.execute(select(ToolRow).where(among(T.name, names)))).scalars().all()
 
 
 async def risks(session: ReadSession | WriteSession) -> dict[str, str]:
@@ -86,7 +86,7 @@ async def risks(session: ReadSession | WriteSession) -> dict[str, str]:
     return {name: risk for name, risk in (await session.execute(select(T.name, T.risk).order_by(T.name))).all()}
 
 
-async def current(session: ReadSession, rows: Sequence[Tool]) -> frozenset[str]:
+async def current(session: ReadSession, rows: Sequence[ToolRow]) -> frozenset[str]:
     """Those of these tools that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
     newest = select(T.grid, T.task_queue, func.max(T.registered_at)).group_by(T.grid, T.task_queue)
     found = await session.execute(newest.where(among(T.task_queue, {row.task_queue for row in rows})))

@@ -44,7 +44,7 @@ class Took:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorGroup:
+class ErrorClass:
     """Runs that ended badly with the same class of error."""
 
     status: str
@@ -89,7 +89,7 @@ def _seconds(given: Any) -> float | None:
     return None if given is None else round(float(given), 3)
 
 
-async def errors(session: ReadSession, workflow: str, *, since: timedelta) -> Sequence[ErrorGroup]:
+async def errors(session: ReadSession, workflow: str, *, since: timedelta) -> Sequence[ErrorClass]:
     """How the workflow's runs ended badly, by the class of the error, most frequent first; at most 20."""
     count = func.count().label("count")
     statement = (
@@ -105,7 +105,7 @@ async def errors(session: ReadSession, workflow: str, *, since: timedelta) -> Se
         .order_by(count.desc(), R.status, R.error_type)
         .limit(MOST_ERRORS)
     )
-    return [ErrorGroup(**row) for row in (await session.execute(statement)).mappings()]
+    return [ErrorClass(**row) for row in (await session.execute(statement)).mappings()]
 
 
 async def took(session: ReadSession, workflow: str, *, since: timedelta) -> Took:

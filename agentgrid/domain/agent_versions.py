@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agentgrid.domain.agents import OFFLINE, PROVIDERS, AgentSpec, Limits
 from agentgrid.domain.narrowing import why_wider
-from agentgrid.errors import Fault
+from agentgrid.errors import InvalidPlace
 
 EDIT_PREFIX = "edit-"
 """An operator's version is called this and a number. A version of the code is a digest."""
@@ -80,21 +80,25 @@ def _smaller(one: Any, other: Any) -> Any:
     return min(given) if given else None
 
 
-def faults(code: AgentVersion, edited: AgentVersion, allowed: Sequence[str]) -> Iterator[Fault]:
+def faults(code: AgentVersion, edited: AgentVersion, allowed: Sequence[str]) -> Iterator[InvalidPlace]:
     """What of an edit the code does not allow. allowed: globs of the models that the installation allows."""
     for number, model in enumerate(edited.models):
         if (why := model_fault(model, [*code.models, *allowed])) is not None:
-            yield Fault(pointer=f"/models/{number}", message=why)
+            yield InvalidPlace(pointer=f"/models/{number}", message=why)
     for number, tool in enumerate(edited.tools):
         if tool not in code.tools:
             known = ", ".join(code.tools) or "none"
-            yield Fault(pointer=f"/tools/{number}", message=f"the code gives it no tool {tool!r:.100}; it has: {known}")
+            yield InvalidPlace(
+                pointer=f"/tools/{number}", message=f"the code gives it no tool {tool!r:.100}; it has: {known}"
+            )
     for name in _BOUNDS:
         most, given = getattr(code.limits, name), getattr(edited.limits, name)
         if most is not None and (given is None or given > most):
-            yield Fault(pointer=f"/limits/{name}", message=f"must be at most {most:g}, which is the code's limit")
+            yield InvalidPlace(
+                pointer=f"/limits/{name}", message=f"must be at most {most:g}, which is the code's limit"
+            )
     if (why := _output_fault(code.output_schema, edited.output_schema)) is not None:
-        yield Fault(pointer="/output_schema", message=f"must be narrower than the code's: {why}")
+        yield InvalidPlace(pointer="/output_schema", message=f"must be narrower than the code's: {why}")
 
 
 def model_fault(model: str, allowed: Sequence[str]) -> str | None:

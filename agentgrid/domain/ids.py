@@ -1,21 +1,11 @@
-"""Identifiers: distinct types, made in one place."""
+"""Identifiers, made in one place."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NewType
 from uuid import UUID
 
 import uuid_utils
-
-RunId = NewType("RunId", str)
-"""A run: a UUIDv7 for runs that AgentGrid starts, else the first execution's Temporal run id."""
-
-ExecutionId = NewType("ExecutionId", str)
-"""One Temporal run (its run id, unique in the cluster)."""
-
-ApprovalId = NewType("ApprovalId", str)
-CommandId = NewType("CommandId", str)
 
 
 def new_id() -> str:

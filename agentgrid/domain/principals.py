@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from agentgrid.domain import scopes
 from agentgrid.domain.activities import TOOL_PREFIX
-from agentgrid.errors import Fault
+from agentgrid.errors import InvalidPlace
 
 
 class PrincipalKind(StrEnum):
@@ -168,20 +168,22 @@ def approvers_in_words(approvers: Collection[str]) -> str:
     return " or ".join([*named, "any approver"] if ANY_APPROVER in approvers else named) or "an approver"
 
 
-def faults_of(principal: Principal) -> list[Fault]:
+def faults_of(principal: Principal) -> list[InvalidPlace]:
     """Everything that no principal may be."""
     faults = []
     if not NAME.fullmatch(principal.name) or principal.name in RESERVED:
         message = "lower-case letters, digits and . _ @ + -, at most 127; some words are reserved"
-        faults.append(Fault(pointer="/name", message=message))
+        faults.append(InvalidPlace(pointer="/name", message=message))
     if principal.kind is PrincipalKind.SYSTEM:
-        faults.append(Fault(pointer="/kind", message="`system` is reserved for AgentGrid itself"))
+        faults.append(InvalidPlace(pointer="/kind", message="`system` is reserved for AgentGrid itself"))
     if principal.kind is not PrincipalKind.HUMAN and principal.roles & DECIDING:
-        faults.append(Fault(pointer="/roles", message=f"a {principal.kind} can't decide approvals"))
+        faults.append(InvalidPlace(pointer="/roles", message=f"a {principal.kind} can't decide approvals"))
     if Role.ADMIN in principal.roles and principal.roles & DECIDING:
-        faults.append(Fault(pointer="/roles", message="an administrator can't decide approvals: create two principals"))
+        faults.append(
+            InvalidPlace(pointer="/roles", message="an administrator can't decide approvals: create two principals")
+        )
     for group in sorted(principal.groups):
         if not NAME.fullmatch(group) or group in RESERVED:
-            faults.append(Fault(pointer="/groups", message=f"{group!r} is not a valid group name"))
+            faults.append(InvalidPlace(pointer="/groups", message=f"{group!r} is not a valid group name"))
     wrong = [why for glob in sorted(principal.workflows) if (why := scopes.fault(glob)) is not None]
-    return faults + [Fault(pointer="/workflows", message=why) for why in wrong]
+    return faults + [InvalidPlace(pointer="/workflows", message=why) for why in wrong]

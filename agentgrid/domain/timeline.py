@@ -76,14 +76,14 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folded:
+class FoldedSteps:
     """The steps that are shown one by one, and the groups of the others."""
 
     kept: Sequence[StepKey]
     groups: Sequence[Group]
 
 
-def fold(steps: Sequence[Shape]) -> Folded:
+def fold(steps: Sequence[Shape]) -> FoldedSteps:
     """Fold rows of at least `FAN_OUT` consecutive siblings of the same kind and name. `steps`: in the order in which they were scheduled."""
     known = {step.key for step in steps}
     children: dict[StepKey | None, list[Shape]] = {}
@@ -102,7 +102,7 @@ def fold(steps: Sequence[Shape]) -> Folded:
             else:
                 kept.extend(step.key for step in row)
                 waiting.extend(step.key for step in row if step.key in children)
-    return Folded(kept=kept, groups=groups)
+    return FoldedSteps(kept=kept, groups=groups)
 
 
 def _rows(siblings: Iterable[Shape]) -> Iterable[list[Shape]]:

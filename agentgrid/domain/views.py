@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from agentgrid.errors import Fault
+from agentgrid.errors import InvalidPlace
 
 SHARED = ""
 """The owner of a shared view: no principal can have this name."""
@@ -46,15 +46,15 @@ FILTERS = frozenset(
 """What a view can hold: the parameters of the list, without the place in it."""
 
 
-def faults_of(name: str, filters: Mapping[str, Sequence[str]]) -> list[Fault]:
+def faults_of(name: str, filters: Mapping[str, Sequence[str]]) -> list[InvalidPlace]:
     """The faults of a view."""
     faults = []
     if not NAME.fullmatch(name):
         message = "lower-case letters, digits and . _ -, at most 80, beginning with a letter or digit; the title can be any text"
-        faults.append(Fault(pointer="name", message=message))
+        faults.append(InvalidPlace(pointer="name", message=message))
     for key in sorted(set(filters) - FILTERS):
         faults.append(
-            Fault(
+            InvalidPlace(
                 pointer=f"/filter/{key[:80]}", message=f"is no filter of runs; these are: {', '.join(sorted(FILTERS))}"
             )
         )
@@ -62,5 +62,5 @@ def faults_of(name: str, filters: Mapping[str, Sequence[str]]) -> list[Fault]:
         values = filters[key]
         if not 0 < len(values) <= MAX_VALUES or any(not 0 < len(value) <= MAX_VALUE for value in values):
             message = f"1 to {MAX_VALUES} values of 1 to {MAX_VALUE} characters"
-            faults.append(Fault(pointer=f"/filter/{key}", message=message))
+            faults.append(InvalidPlace(pointer=f"/filter/{key}", message=message))
     return faults

@@ -16,7 +16,7 @@ from agentgrid.domain.agents import Usage, add
 from agentgrid.domain.places import failing_place
 from agentgrid.domain.runs import ExecutionStatus, RunStatus, WaitingOn
 from agentgrid.domain.steps import WORKS
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.fold.summary import Summary, summarise
 from agentgrid.protocol import ErrorType
 
@@ -32,7 +32,7 @@ MAX_REASON = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class Link:
+class ChainLink:
     """One execution, as far as its run needs it."""
 
     execution_id: str
@@ -47,7 +47,7 @@ class Link:
     task_queue: str = ""
     build: str | None = None
     error: Mapping[str, Any] | None = None
-    state: State
+    state: FoldState
     live_task_attempt: int | None = None
     live_problem: str | None = None
 
@@ -68,19 +68,19 @@ class Chain:
     """The columns of a run that follow from its executions."""
 
     columns: dict[str, Any]
-    tip: Link
+    tip: ChainLink
     left_behind: dict[str, str] = field(default_factory=dict)
     """Executions that a reset left behind, and the execution that took their place."""
 
 
-def newest(links: Sequence[Link]) -> Link:
+def newest(links: Sequence[ChainLink]) -> ChainLink:
     """The execution that nothing follows; where a chain has forked, the one that began last."""
     followed = {link.reset_from for link in links} | {link.continued_from for link in links}
     tips = [link for link in links if link.execution_id not in followed] or list(links)
     return max(tips, key=lambda link: (link.started_at, link.execution_id))
 
 
-def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None = None) -> Chain:
+def derive(links: Sequence[ChainLink], live: Mapping[str, Sequence[LiveStep]] | None = None) -> Chain:
     """The run's columns from all of its executions, and what Temporal reported about their open activities."""
     tip = newest(links)
     left_behind = _left_behind(links, tip)
@@ -115,7 +115,7 @@ def derive(links: Sequence[Link], live: Mapping[str, Sequence[LiveStep]] | None 
     return Chain(columns=columns, tip=tip, left_behind=left_behind)
 
 
-def usage_of(links: Sequence[Link]) -> dict[str, Any] | None:
+def usage_of(links: Sequence[ChainLink]) -> dict[str, Any] | None:
     """What the model turns of all executions used, also of those that a reset left behind: it was spent."""
     total = Usage()
     for link in links:
@@ -123,18 +123,18 @@ def usage_of(links: Sequence[Link]) -> dict[str, Any] | None:
     return {name: value for name, value in asdict(total).items() if value is not None} if total.requests else None
 
 
-def _by_age(links: Sequence[Link]) -> list[Link]:
+def _by_age(links: Sequence[ChainLink]) -> list[ChainLink]:
     return sorted(links, key=lambda link: (link.started_at, link.execution_id))
 
 
-def _end(tip: Link) -> RunStatus | None:
+def _end(tip: ChainLink) -> RunStatus | None:
     """How the run ended, or None while it is open or something follows."""
     if tip.continued_to is not None or tip.reset_to is not None:
         return None
     return ENDS.get(ExecutionStatus(tip.status))
 
 
-def _end_reason(tip: Link) -> str | None:
+def _end_reason(tip: ChainLink) -> str | None:
     """Why it ended: of a failure its innermost cause, after the name of what failed (Temporal wraps it in "Activity task failed"), and where."""
     error = tip.error or {}
     failed = error.get("failed")
@@ -159,7 +159,7 @@ def _cause(error: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return found
 
 
-def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:
+def _standing(tip: ChainLink, live: Sequence[LiveStep]) -> Summary:
     """The status of an open run: from history, refined by what Temporal last reported."""
     if tip.state.closed:
         # It has ended, but its successor has not been read yet.
@@ -176,7 +176,7 @@ def _standing(tip: Link, live: Sequence[LiveStep]) -> Summary:
     return _attempts(tip.state, summary, live)
 
 
-def _attempts(state: State, summary: Summary, live: Sequence[LiveStep]) -> Summary:
+def _attempts(state: FoldState, summary: Summary, live: Sequence[LiveStep]) -> Summary:
     """Waiting, if every open activity waits: for its next attempt, for policy, or for a worker to take it."""
     asked = {step.event_id: step for step in live}
     remote = list(state.calls.values())
@@ -209,7 +209,7 @@ def _waiting(summary: Summary, waiting_on: WaitingOn, reason: str | None, next_a
     )
 
 
-def _left_behind(links: Sequence[Link], tip: Link) -> dict[str, str]:
+def _left_behind(links: Sequence[ChainLink], tip: ChainLink) -> dict[str, str]:
     """What is neither the tip nor continued by it was left behind by a reset."""
     by_id = {link.execution_id: link for link in links}
     shown: set[str] = set()

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from agentgrid.projector.store import Loaded, loaded
-from agentgrid.temporal.history import Execution
+from agentgrid.temporal.history import ExecutionId
 
 TOUCHES_AT_ONCE = 5_000
 
@@ -41,7 +41,7 @@ LEASE = timedelta(seconds=20)
 class Claim:
     """One execution to look at."""
 
-    execution: Execution
+    execution: ExecutionId
     loaded: Loaded
     """Where the projection stood at the claim."""
     generation: int
@@ -86,7 +86,7 @@ async def claim(
     )
     return [
         Claim(
-            execution=Execution(workflow_id=record["workflow_id"], execution_id=record["execution_id"]),
+            execution=ExecutionId(workflow_id=record["workflow_id"], execution_id=record["execution_id"]),
             loaded=loaded(record),
             generation=record["generation"],
             expect=record["expect"],

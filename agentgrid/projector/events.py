@@ -19,7 +19,7 @@ Stored = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class DecodedEvent:
     """One event of one execution's history."""
 
     event_id: int
@@ -29,14 +29,14 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Unknown(Event):
+class Unknown(DecodedEvent):
     """A type that this version doesn't know, or one that could not be read: counted, and otherwise passed over."""
 
     kind: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Passed(Event):
+class Passed(DecodedEvent):
     """A known type that changes no row."""
 
     kind: str
@@ -46,7 +46,7 @@ class Passed(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Started(Event):
+class Started(DecodedEvent):
     """Event 1."""
 
     workflow: str
@@ -69,7 +69,7 @@ class Started(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Closed(Event):
+class Closed(DecodedEvent):
     """The last event."""
 
     status: ExecutionStatus
@@ -80,13 +80,13 @@ class Closed(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CancelRequested(Event):
+class CancelRequested(DecodedEvent):
     reason: str | None = None
     identity: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TemporalPaused(Event):
+class TemporalPaused(DecodedEvent):
     """Temporal's own, experimental pause, which AgentGrid doesn't use but shows."""
 
     paused: bool
@@ -97,18 +97,18 @@ class TemporalPaused(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskScheduled(Event):
+class TaskScheduled(DecodedEvent):
     attempt: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskStarted(Event):
+class TaskStarted(DecodedEvent):
     build: str | None = None
     """Whose code took the task; of a worker without a deployment, the digest that the SDK makes up for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskCompleted(Event):
+class TaskCompleted(DecodedEvent):
     started_event_id: int
     build: str | None = None
     claims: bool = False
@@ -116,7 +116,7 @@ class TaskCompleted(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskFailed(Event):
+class TaskFailed(DecodedEvent):
     """Also a task that timed out."""
 
     cause: str
@@ -135,7 +135,7 @@ class TaskFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
+class TurnResult:
     """What a model turn's result holds."""
 
     usage: Usage
@@ -169,7 +169,7 @@ class AgentClosed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ActivityScheduled(Event):
+class ActivityScheduled(DecodedEvent):
     activity_id: str
     activity_type: str
     task_queue: str
@@ -187,14 +187,14 @@ class ActivityScheduled(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ActivityStarted(Event):
+class ActivityStarted(DecodedEvent):
     scheduled_event_id: int
     attempt: int
     worker: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ActivityClosed(Event):
+class ActivityClosed(DecodedEvent):
     scheduled_event_id: int
     status: StepStatus
     output: Stored | None = None
@@ -203,12 +203,12 @@ class ActivityClosed(Event):
     """Set where the worker asks for an approval."""
     policy_wait: PolicyWait | None = None
     """Set where the worker's policy was too old, and the caller waits and calls again."""
-    turn: Turn | None = None
+    turn: TurnResult | None = None
     """Set where the result has the form of a model turn's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LocalActivity(Event):
+class LocalActivity(DecodedEvent):
     """The marker of a local activity: it ended, or it backs off for longer than a workflow task lasts."""
 
     activity_id: str
@@ -238,7 +238,7 @@ class LocalActivity(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patched(Event):
+class Patched(DecodedEvent):
     """The marker of a patch."""
 
     patch: str
@@ -248,7 +248,7 @@ class Patched(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimerStarted(Event):
+class TimerStarted(DecodedEvent):
     timer_id: str
     seconds: float
     task_completed_event_id: int
@@ -256,7 +256,7 @@ class TimerStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimerEnded(Event):
+class TimerEnded(DecodedEvent):
     started_event_id: int
     fired: bool
 
@@ -265,7 +265,7 @@ class TimerEnded(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Signaled(Event):
+class Signaled(DecodedEvent):
     """A signal that came in."""
 
     name: str
@@ -275,7 +275,7 @@ class Signaled(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Decided(Event):
+class Decided(DecodedEvent):
     """A decision signal, with the very bytes that the judge reads. Nothing in it is believed yet."""
 
     raw: bytes
@@ -285,7 +285,7 @@ class Decided(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Controlled(Event):
+class Controlled(DecodedEvent):
     """A pause or resume, or what pretends to be one (`control` is None)."""
 
     control: ControlSignal | None
@@ -294,21 +294,21 @@ class Controlled(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UpdateAdmitted(Event):
+class UpdateAdmitted(DecodedEvent):
     update_id: str
     name: str
     input: Stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UpdateAccepted(Event):
+class UpdateAccepted(DecodedEvent):
     update_id: str
     name: str | None = None
     input: Stored | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UpdateCompleted(Event):
+class UpdateCompleted(DecodedEvent):
     accepted_event_id: int
     update_id: str | None = None
     output: Stored | None = None
@@ -319,7 +319,7 @@ class UpdateCompleted(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CallInitiated(Event):
+class CallInitiated(DecodedEvent):
     """The workflow asked for something of another execution: a child, a signal, a cancel, a Nexus operation."""
 
     kind: str
@@ -335,14 +335,14 @@ class CallInitiated(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CallStarted(Event):
+class CallStarted(DecodedEvent):
     initiated_event_id: int
     workflow_id: str | None = None
     execution_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CallClosed(Event):
+class CallClosed(DecodedEvent):
     initiated_event_id: int
     status: StepStatus
     output: Stored | None = None

@@ -18,8 +18,8 @@ from temporalio.converter import PayloadConverter
 from agentgrid.projector import rows
 from agentgrid.projector.decode import time_of
 from agentgrid.projector.fold.passing import when
-from agentgrid.projector.fold.state import State
-from agentgrid.projector.store import Live
+from agentgrid.projector.fold.state import FoldState
+from agentgrid.projector.store import LiveReport
 from agentgrid.temporal import payloads
 
 ACTIVITY_PATIENCE = timedelta(seconds=5)
@@ -36,7 +36,7 @@ _STATES = {
 }
 
 
-def ask_at(state: State, *, checked_at: datetime | None, now: datetime) -> datetime | None:
+def ask_at(state: FoldState, *, checked_at: datetime | None, now: datetime) -> datetime | None:
     """When it makes sense to ask Temporal about the open execution, or None while history says it all."""
     wanted: list[datetime] = []
     for key in state.calls.values():
@@ -54,15 +54,15 @@ def ask_at(state: State, *, checked_at: datetime | None, now: datetime) -> datet
     return max(at, checked_at + interval)
 
 
-def next_retry(live: Live) -> datetime | None:
+def next_retry(live: LiveReport) -> datetime | None:
     """When Temporal will try the next activity again."""
     times = [columns["live_next_retry_at"] for columns in live.steps.values()]
     return min((at for at in times if at is not None), default=None)
 
 
 def read(
-    answer: service.DescribeWorkflowExecutionResponse, state: State, converter: PayloadConverter, now: datetime
-) -> Live:
+    answer: service.DescribeWorkflowExecutionResponse, state: FoldState, converter: PayloadConverter, now: datetime
+) -> LiveReport:
     """The live columns of the execution and of its open activities."""
     by_activity = {info.activity_id: info for info in answer.pending_activities}
     steps: dict[int, dict[str, Any]] = {}
@@ -71,7 +71,7 @@ def read(
         if info is not None:
             steps[key] = _activity(info, converter)
     attempt, problem = _task(answer, state, now)
-    return Live(steps=steps, task_attempt=attempt, problem=problem)
+    return LiveReport(steps=steps, task_attempt=attempt, problem=problem)
 
 
 def _activity(info: PendingActivityInfo, converter: PayloadConverter) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _activity(info: PendingActivityInfo, converter: PayloadConverter) -> dict[st
 
 
 def _task(
-    answer: service.DescribeWorkflowExecutionResponse, state: State, now: datetime
+    answer: service.DescribeWorkflowExecutionResponse, state: FoldState, now: datetime
 ) -> tuple[int | None, str | None]:
     if not answer.HasField("pending_workflow_task"):
         return None, None

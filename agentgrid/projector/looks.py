@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from agentgrid.projector import live
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.fold.summary import next_at
-from agentgrid.projector.store import Live
+from agentgrid.projector.store import LiveReport
 
 FOREIGN_INTERVAL = timedelta(seconds=30)
 """How often an open execution is read whose worker touches nothing."""
 AFTER_TIMER = timedelta(milliseconds=250)
 
 
-def asks(state: State, checked_at: datetime | None, *, now: datetime, hinted: bool) -> bool:
+def asks(state: FoldState, checked_at: datetime | None, *, now: datetime, hinted: bool) -> bool:
     """Whether Temporal is asked now for what history doesn't say. hinted: somebody says that there is news."""
     at = live.ask_at(state, checked_at=checked_at, now=now)
     if at is None:
@@ -25,7 +25,12 @@ def asks(state: State, checked_at: datetime | None, *, now: datetime, hinted: bo
 
 
 def next_look(
-    state: State, checked_at: datetime | None, seen: Live | None, *, now: datetime, foreign_interval: timedelta
+    state: FoldState,
+    checked_at: datetime | None,
+    seen: LiveReport | None,
+    *,
+    now: datetime,
+    foreign_interval: timedelta,
 ) -> datetime | None:
     """When something is due: a timer, an expiry, a retry, the end of our patience. None for never."""
     wanted: list[datetime] = []

@@ -24,7 +24,7 @@ from agentgrid.projector.batches import Batches
 from agentgrid.projector.changes import Claim, Done
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.pace import Pace
-from agentgrid.projector.store import Folded, Store
+from agentgrid.projector.store import FoldResult, Store
 from agentgrid.projector.work import Looked, Looker
 from agentgrid.temporal.history import TornHistory
 
@@ -54,11 +54,11 @@ AWAY = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pass:
+class LookOutcome:
     """What one look came to: what is to be written, if anything, and what becomes of the claim then."""
 
     done: Done
-    folded: Folded | None = None
+    folded: FoldResult | None = None
 
 
 class Loop:
@@ -68,7 +68,7 @@ class Loop:
         self._store = store
         self._looker = looker
         self._listener = listener
-        self._writes: Batches[Pass, None] = Batches(self._write, company=self._company)
+        self._writes: Batches[LookOutcome, None] = Batches(self._write, company=self._company)
         self._poll_seconds = poll_seconds
         self._pace = Pace()
         self._working: set[asyncio.Task[None]] = set()
@@ -131,7 +131,7 @@ class Loop:
             async with asyncio.timeout(COMPANY_SECONDS):
                 await self._read.wait()
 
-    async def _write(self, passes: Sequence[Pass]) -> list[None]:
+    async def _write(self, passes: Sequence[LookOutcome]) -> list[None]:
         """Commit what was found, then be done with the claims; what somebody else has overtaken is looked at again."""
         found = [each.folded for each in passes if each.folded is not None]
         written = await self._store.write(found) if found else []
@@ -145,15 +145,15 @@ class Loop:
             self._listener.hear()
         return [None] * len(passes)
 
-    async def _look(self, claim: Claim) -> Pass:
+    async def _look(self, claim: Claim) -> LookOutcome:
         self._reading += 1
         self._read.clear()
         try:
             hinted = claim.expect <= claim.loaded.state.last_event_id
             looked = await self._looker.look(claim.execution, claim.loaded, hinted=hinted)
-            return Pass(folded=looked.folded, done=self._done(claim, looked))
+            return LookOutcome(folded=looked.folded, done=self._done(claim, looked))
         except TornHistory:
-            return Pass(done=Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
+            return LookOutcome(done=Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
         finally:
             self._reading -= 1
             if self._reading == 0:

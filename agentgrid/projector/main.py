@@ -41,7 +41,7 @@ RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class Intervals:
     """How often the projector does what it does unasked, in seconds."""
 
     poll: float = POLL_SECONDS
@@ -49,7 +49,7 @@ class Pace:
     check: float = CHECK_SECONDS
 
 
-async def run(settings: Settings, *, pace: Pace = Pace()) -> None:
+async def run(settings: Settings, *, pace: Intervals = Intervals()) -> None:
     """Project until cancelled. Raises SettingsError without a database; waits for Temporal and PostgreSQL to come."""
     dsn = settings.require_database()
     client = await connect(settings, identity="agentgrid-projector", lazy=True)
@@ -62,7 +62,7 @@ async def run(settings: Settings, *, pace: Pace = Pace()) -> None:
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _run(dsn: str, store: Store, reader: HistoryReader, pace: Pace) -> None:
+async def _run(dsn: str, store: Store, reader: HistoryReader, pace: Intervals) -> None:
     looker = Looker(reader, store)
     listener = Listener(dsn)
     loop = Loop(store, looker, listener, poll_seconds=pace.poll)

@@ -15,11 +15,11 @@ import structlog
 from agentgrid.errors import Conflict, NotFound
 from agentgrid.projector.batches import Batches
 from agentgrid.projector.refold import Refolder
-from agentgrid.projector.store import Archive, Folded, Store
+from agentgrid.projector.store import Archive, FoldResult, Store
 from agentgrid.projector.store.opening import open_store
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
-from agentgrid.temporal.history import Execution, HistoryReader, TornHistory
+from agentgrid.temporal.history import ExecutionId, HistoryReader, TornHistory
 
 log = structlog.get_logger(__name__)
 
@@ -52,17 +52,17 @@ async def rebuild(
         return await _Rebuild(store, refolder, progress).run(wanted)
 
 
-async def _of_runs(store: Store, run_ids: Collection[str]) -> list[Execution]:
+async def _of_runs(store: Store, run_ids: Collection[str]) -> list[ExecutionId]:
     records = await store.pool.fetch(
         "SELECT run_id, execution_id, workflow_id FROM executions WHERE run_id = ANY($1) ORDER BY started_at",
         sorted(run_ids),
     )
     for missing in sorted(set(run_ids) - {record["run_id"] for record in records}):
         raise NotFound("run", missing)
-    return [Execution(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
+    return [ExecutionId(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
 
 
-async def _everything(store: Store, reader: HistoryReader) -> list[Execution]:
+async def _everything(store: Store, reader: HistoryReader) -> list[ExecutionId]:
     """What the archive, the tables and Temporal know together."""
     records = await store.pool.fetch(
         "SELECT execution_id, workflow_id FROM histories UNION SELECT execution_id, workflow_id FROM executions"
@@ -70,15 +70,15 @@ async def _everything(store: Store, reader: HistoryReader) -> list[Execution]:
     found = {record["execution_id"]: record["workflow_id"] for record in records}
     async for execution in _visible(reader):
         found[execution.execution_id] = execution.workflow_id
-    return [Execution(workflow_id=found[key], execution_id=key) for key in sorted(found)]
+    return [ExecutionId(workflow_id=found[key], execution_id=key) for key in sorted(found)]
 
 
-async def _visible(reader: HistoryReader) -> AsyncIterator[Execution]:
+async def _visible(reader: HistoryReader) -> AsyncIterator[ExecutionId]:
     token = b""
     while True:
         answer = await reader.visible("", token=token, page=PAGE)
         for info in answer.executions:
-            yield Execution(workflow_id=info.execution.workflow_id, execution_id=info.execution.run_id)
+            yield ExecutionId(workflow_id=info.execution.workflow_id, execution_id=info.execution.run_id)
         token = answer.next_page_token
         if not token:
             return
@@ -89,11 +89,11 @@ class _Rebuild:
         self._store = store
         self._refolder = refolder
         self._progress = progress
-        self._commits: Batches[Folded, bool] = Batches(store.write)
+        self._commits: Batches[FoldResult, bool] = Batches(store.write)
         self._places = asyncio.Semaphore(CONCURRENCY)
         self._done = self._unknown = 0
 
-    async def run(self, wanted: Sequence[Execution]) -> Rebuilt:
+    async def run(self, wanted: Sequence[ExecutionId]) -> Rebuilt:
         committing = asyncio.create_task(self._commits.run())
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -107,7 +107,7 @@ class _Rebuild:
             committing.cancel()
         return Rebuilt(executions=self._done, unknown=self._unknown)
 
-    async def _one(self, execution: Execution, archive: Archive | None) -> None:
+    async def _one(self, execution: ExecutionId, archive: Archive | None) -> None:
         try:
             try:
                 folded = await self._folded(execution, archive)
@@ -122,7 +122,7 @@ class _Rebuild:
         finally:
             self._places.release()
 
-    async def _folded(self, execution: Execution, archive: Archive | None) -> Folded:
+    async def _folded(self, execution: ExecutionId, archive: Archive | None) -> FoldResult:
         for _ in range(TRIES):
             try:
                 return await self._refolder.check(execution, archive)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.projector.decode import decode
-from agentgrid.projector.events import Event
+from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.state import State
-from agentgrid.projector.store import Archive, Folded
+from agentgrid.projector.fold.state import FoldState
+from agentgrid.projector.store import Archive, FoldResult
 from agentgrid.temporal.archive import pack, unpack
-from agentgrid.temporal.history import CLOSING, Execution, HistoryReader
+from agentgrid.temporal.history import CLOSING, ExecutionId, HistoryReader
 from agentgrid.temporal.payloads import decode_events
 
 
@@ -23,18 +23,18 @@ class Refolder:
         self.reader = reader
         self._converter = reader.client.data_converter
 
-    async def check(self, execution: Execution, archive: Archive | None) -> Folded:
+    async def check(self, execution: ExecutionId, archive: Archive | None) -> FoldResult:
         """A pass over the whole history that replaces what the tables hold; from the archive, if there is one. Raises NotFound, RPCError, TornHistory."""
         if archive is not None:
             return await self._refold(execution, unpack(archive.events), archive)
         whole = await self.reader.tail(execution, after=0)
         return await self._refold(execution, whole, archived(whole) if closes(whole) else None)
 
-    async def _refold(self, execution: Execution, whole: list[HistoryEvent], archive: Archive | None) -> Folded:
-        state, changes = fold(State(execution_id=execution.execution_id), await self.decoded(whole))
-        return Folded(execution=execution, base=0, state=state, changes=changes, replace=True, archive=archive)
+    async def _refold(self, execution: ExecutionId, whole: list[HistoryEvent], archive: Archive | None) -> FoldResult:
+        state, changes = fold(FoldState(execution_id=execution.execution_id), await self.decoded(whole))
+        return FoldResult(execution=execution, base=0, state=state, changes=changes, replace=True, archive=archive)
 
-    async def decoded(self, events: Sequence[HistoryEvent]) -> list[Event]:
+    async def decoded(self, events: Sequence[HistoryEvent]) -> list[DecodedEvent]:
         """The events as the fold takes them."""
         await decode_events(events, self._converter)
         return decode(events, self._converter.payload_converter)

@@ -19,8 +19,8 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from agentgrid.errors import NotFound
 from agentgrid.projector.decode import time_of
 from agentgrid.projector.refold import Refolder
-from agentgrid.projector.store import Archive, Folded, Store, enqueue
-from agentgrid.temporal.history import Execution, TornHistory
+from agentgrid.projector.store import Archive, FoldResult, Store, enqueue
+from agentgrid.temporal.history import ExecutionId, TornHistory
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +122,7 @@ class Sweep:
         )
         missing = {record["execution_id"] for record in records}
         behind = [
-            Execution(workflow_id=each.execution.workflow_id, execution_id=each.execution.run_id)
+            ExecutionId(workflow_id=each.execution.workflow_id, execution_id=each.execution.run_id)
             for each in sorted(listed, key=lambda info: time_of(info.start_time))
             if each.execution.run_id in missing
         ]
@@ -139,7 +139,7 @@ class Sweep:
             cursor or "",
             limit,
         )
-        wanted = [Execution(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
+        wanted = [ExecutionId(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
         archives = await self._store.archives([each.execution_id for each in wanted])
         folded = [await self._folded(each, archives.get(each.execution_id)) for each in wanted]
         written = await self._write([each for each in folded if each is not None])
@@ -149,7 +149,7 @@ class Sweep:
         await self._store.keep(CHECKED, {"after": after, **asdict(result)})
         return result
 
-    async def _folded(self, execution: Execution, archive: Archive | None) -> Folded | None:
+    async def _folded(self, execution: ExecutionId, archive: Archive | None) -> FoldResult | None:
         try:
             return await self._refolder.check(execution, archive)
         except (NotFound, TornHistory):
@@ -160,7 +160,7 @@ class Sweep:
             log.warning("check_not_made", execution_id=execution.execution_id, error=f"{type(error).__name__}: {error}")
             return None
 
-    async def _write(self, checked: list[Folded]) -> dict[str, int]:
+    async def _write(self, checked: list[FoldResult]) -> dict[str, int]:
         """Write what differs; how many rows did, of each execution that had not simply grown meanwhile."""
         if not checked:
             return {}
@@ -180,7 +180,7 @@ class Sweep:
                 log.warning("drift_repaired", execution_id=key, rows=rows)
         return drift
 
-    async def _commit(self, checked: list[Folded]) -> dict[str, int]:
+    async def _commit(self, checked: list[FoldResult]) -> dict[str, int]:
         try:
             return (await self._store.commit(checked)).written
         except asyncpg.PostgresError as error:

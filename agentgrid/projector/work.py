@@ -11,18 +11,18 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.errors import NotFound
 from agentgrid.projector import live, looks
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.changes import Changes
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.changes import RowChanges
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.refold import Refolder, archived, closes
-from agentgrid.projector.store import Archive, Folded, Live, Loaded, Store
-from agentgrid.temporal.history import Execution, HistoryReader, RewoundHistory
+from agentgrid.projector.store import Archive, FoldResult, LiveReport, Loaded, Store
+from agentgrid.temporal.history import ExecutionId, HistoryReader, RewoundHistory
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
     """What a look found: a pass to be written, if anything is new, and when to look again."""
 
-    folded: Folded | None
+    folded: FoldResult | None
     last_event_id: int
     closed: bool
     look_at: datetime | None
@@ -38,7 +38,7 @@ class Looker:
         self._refolder = Refolder(reader)
         self._payloads = reader.client.data_converter.payload_converter
 
-    async def look(self, execution: Execution, loaded: Loaded, *, hinted: bool = False) -> Looked:
+    async def look(self, execution: ExecutionId, loaded: Loaded, *, hinted: bool = False) -> Looked:
         """Read on from where the projection ends.
 
         hinted: somebody says that there is news; if history has none, it is about an attempt.
@@ -59,15 +59,15 @@ class Looker:
             return Looked(folded=rewound, last_event_id=base, closed=False, look_at=datetime.now(UTC))
         if closes(events):
             return _ended(await self._close(execution, loaded, events))
-        state, changes = loaded.state, Changes()
+        state, changes = loaded.state, RowChanges()
         if events:
             state, changes = fold(state, await self._refolder.decoded(events))
         return await self._open(execution, loaded, state, changes, hinted=hinted)
 
-    async def _archive(self, execution: Execution) -> Archive | None:
+    async def _archive(self, execution: ExecutionId) -> Archive | None:
         return (await self._store.archives([execution.execution_id])).get(execution.execution_id)
 
-    async def _close(self, execution: Execution, loaded: Loaded, whole: list[HistoryEvent]) -> Folded:
+    async def _close(self, execution: ExecutionId, loaded: Loaded, whole: list[HistoryEvent]) -> FoldResult:
         """The closing read is the archive read."""
         base = loaded.state.last_event_id
         reset_to = None
@@ -77,7 +77,7 @@ class Looker:
             reset_to = answer.workflow_extended_info.reset_run_id or None
         archive = archived(whole)
         state, changes = fold(loaded.state, await self._refolder.decoded(whole[base:]))
-        return Folded(
+        return FoldResult(
             execution=execution,
             run_id=loaded.run_id,
             base=base,
@@ -89,7 +89,7 @@ class Looker:
         )
 
     async def _open(
-        self, execution: Execution, loaded: Loaded, state: State, changes: Changes, *, hinted: bool
+        self, execution: ExecutionId, loaded: Loaded, state: FoldState, changes: RowChanges, *, hinted: bool
     ) -> Looked:
         now = datetime.now(UTC)
         moved = state.last_event_id != loaded.state.last_event_id
@@ -104,7 +104,7 @@ class Looker:
             look_at = looks.next_look(state, checked_at, seen, now=now, foreign_interval=self.foreign_interval)
         folded = None
         if moved or seen is not None or loaded.replace:
-            folded = Folded(
+            folded = FoldResult(
                 execution=execution,
                 run_id=loaded.run_id,
                 base=loaded.state.last_event_id,
@@ -115,7 +115,7 @@ class Looker:
             )
         return Looked(folded=folded, last_event_id=state.last_event_id, closed=False, look_at=look_at)
 
-    async def _described(self, execution: Execution, state: State, now: datetime) -> Live | None:
+    async def _described(self, execution: ExecutionId, state: FoldState, now: datetime) -> LiveReport | None:
         """What Temporal says of the execution; None if it has moved on since the read, so that this is about a later state."""
         answer = await self._reader.describe(execution)
         # Describe counts the events of a workflow task that is being tried; history has them only when it ends.
@@ -124,5 +124,5 @@ class Looker:
         return live.read(answer, state, self._payloads, now)
 
 
-def _ended(folded: Folded) -> Looked:
+def _ended(folded: FoldResult) -> Looked:
     return Looked(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)

@@ -45,7 +45,7 @@ from agentgrid.sdk.calls import prompt_bytes
 from agentgrid.sdk.context import Note, current_agent, current_note
 from agentgrid.sdk.holds import hold
 from agentgrid.sdk.recorded import judged, recorded
-from agentgrid.sdk.state import RunState, current_state
+from agentgrid.sdk.state import WorkflowState, current_state
 
 if TYPE_CHECKING:
     from agentgrid.sdk.agent_sessions import AgentSession
@@ -127,7 +127,7 @@ class _Conversation:
     """One call of an agent."""
 
     def __init__(
-        self, agent: Agent[Any], spec: AgentSpec, state: RunState, meter: Meter, before: list[dict[str, Any]]
+        self, agent: Agent[Any], spec: AgentSpec, state: WorkflowState, meter: Meter, before: list[dict[str, Any]]
     ) -> None:
         """before: the messages of the session's earlier calls."""
         self.agent, self.spec, self.state, self.meter = agent, spec, state, meter

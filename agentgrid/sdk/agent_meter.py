@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.agents import AgentSpec, Hold, ModelTurn, Spent, Usage, add
 from agentgrid.sdk.approvals import approval
 from agentgrid.sdk.holds import hold
-from agentgrid.sdk.state import RunState
+from agentgrid.sdk.state import WorkflowState
 
 RAISE_EXPIRES = timedelta(days=7)
 """How long people may take to raise a budget."""
@@ -24,7 +24,7 @@ class Meter:
     def __init__(
         self,
         spec: AgentSpec,
-        state: RunState,
+        state: WorkflowState,
         *,
         approvers: tuple[str, ...],
         within: Meter | None,

@@ -13,7 +13,7 @@ from agentgrid.domain.canonical import sorted_json
 from agentgrid.protocol import ErrorType
 from agentgrid.sdk.agent_loop import converse
 from agentgrid.sdk.agent_meter import Meter
-from agentgrid.sdk.state import RunState
+from agentgrid.sdk.state import WorkflowState
 
 if TYPE_CHECKING:
     from agentgrid.sdk.agents import Agent
@@ -71,7 +71,7 @@ class AgentSession(Generic[Out]):
             )
         return state
 
-    def meter(self, spec: AgentSpec, state: RunState) -> Meter | None:
+    def meter(self, spec: AgentSpec, state: WorkflowState) -> Meter | None:
         """The meter of all calls together, for a call that begins now; None without a budget."""
         self._total, self._before = None, self._spent
         if self._limits is not None:

@@ -49,7 +49,7 @@ from agentgrid.sdk.approvals import refusal
 from agentgrid.sdk.calls import Call, sealed, sealed_child, with_arguments
 from agentgrid.sdk.context import current_agent, current_note
 from agentgrid.sdk.results import check_result
-from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, RunState
+from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, WorkflowState
 from agentgrid.sdk.workflows import SPEC
 
 _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL, HEADER_AGENT})
@@ -75,7 +75,7 @@ class GateInbound(WorkflowInboundInterceptor):
 
     def init(self, outbound: WorkflowOutboundInterceptor) -> None:
         """Register before any user code, so that an early signal never reaches a dynamic handler."""
-        self._state = RunState()
+        self._state = WorkflowState()
         super().init(GateOutbound(outbound, self._state))
         self._state.install()
 
@@ -103,7 +103,7 @@ class GateInbound(WorkflowInboundInterceptor):
 class GateOutbound(WorkflowOutboundInterceptor):
     """Gives every call its key, holds calls while paused, and waits if the worker requires approval."""
 
-    def __init__(self, next: WorkflowOutboundInterceptor, state: RunState) -> None:
+    def __init__(self, next: WorkflowOutboundInterceptor, state: WorkflowState) -> None:
         super().__init__(next)
         self._state = state
 
@@ -170,7 +170,7 @@ def _cancelling(inner: workflow.ActivityHandle[Any]) -> Callable[[asyncio.Task[A
 
 
 async def _result(
-    state: RunState,
+    state: WorkflowState,
     start: Callable[[str | None, ToolCall | None], Awaitable[Any]],
     handle: Awaitable[Any] | None,
     remote: bool,

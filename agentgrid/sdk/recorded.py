@@ -9,14 +9,14 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
-from agentgrid.sdk.state import Patience, RunState
+from agentgrid.sdk.state import Patience, WorkflowState
 
 _RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10), maximum_attempts=10
 )
 
 
-async def judged(state: RunState, name: str, argument: Any, result_type: type[Any], title: str) -> Any:
+async def judged(state: WorkflowState, name: str, argument: Any, result_type: type[Any], title: str) -> Any:
     """The answer of a local activity that needs the worker's policy: waits for resume, and retries while the policy is too old."""
     patience = Patience()
     while True:

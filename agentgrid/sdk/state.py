@@ -55,7 +55,7 @@ BEGINNING = 3
 
 
 @dataclass(kw_only=True)
-class Gate:
+class OpenApproval:
     """One open approval."""
 
     terms: Terms
@@ -112,7 +112,7 @@ def policy_wait_in(error: BaseException | None) -> PolicyWait | None:
 
 
 @dataclass(kw_only=True)
-class RunState:
+class WorkflowState:
     """The state of one execution. Created in the interceptor's `init`, so that no signal reaches a user's dynamic handler."""
 
     opened: bool = False
@@ -128,13 +128,13 @@ class RunState:
     """One for each call of an agent that workflow code makes now, in their order; agents that it calls are stopped with it."""
     resumed_since: bool = False
     """Whether the run was resumed after the last interruption."""
-    gates: dict[str, Gate] = field(default_factory=dict)
+    gates: dict[str, OpenApproval] = field(default_factory=dict)
     generation: int = 0
     encoded: tuple[bool, Payload] | None = None
     origin: str | None = None
     calls: dict[bytes, int] = field(default_factory=dict)
     """How often each call was made so far, by type and arguments."""
-    unjudged: deque[tuple[Gate, bytes]] = field(default_factory=deque)
+    unjudged: deque[tuple[OpenApproval, bytes]] = field(default_factory=deque)
     """Decisions that arrived while their gate was open, beyond the limit of one workflow task."""
     judged: tuple[datetime | None, int] = (None, 0)
     """The number of decisions that this workflow task has judged, with the task's time."""
@@ -294,7 +294,7 @@ class RunState:
         voided = asyncio.get_running_loop().create_future()
         # The loop checks wait conditions only if a callback is scheduled; a future without a callback schedules none.
         voided.add_done_callback(lambda _: None)
-        gate = self.gates[terms.approval_id] = Gate(terms=terms, until=workflow.now() + expiry, voided=voided)
+        gate = self.gates[terms.approval_id] = OpenApproval(terms=terms, until=workflow.now() + expiry, voided=voided)
         try:
             await workflow.wait_condition(
                 lambda: gate.decision is not None or self.generation != generation,
@@ -319,8 +319,8 @@ def _marked() -> bool:
     return workflow.patched(PATCH_GATE)
 
 
-def current_state() -> RunState | None:
+def current_state() -> WorkflowState | None:
     """The state of the current execution, or None if its worker has no plugin."""
     handler = workflow.get_signal_handler(SIGNAL_CONTROL)
     owner = getattr(handler, "__self__", None)
-    return owner if isinstance(owner, RunState) else None
+    return owner if isinstance(owner, WorkflowState) else None

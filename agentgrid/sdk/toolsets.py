@@ -26,7 +26,7 @@ class Changed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SourceReport:
     """What a worker found when it compared a source with what was reviewed."""
 
     name: str
@@ -90,7 +90,7 @@ class Toolset:
     async def start(self, allowed_hosts: Sequence[str]) -> None:
         """Called when a worker with it starts. allowed_hosts: private hosts that the operator lets tools reach."""
 
-    async def look(self) -> Found | None:
+    async def look(self) -> SourceReport | None:
         """Compare the source with what was reviewed, for operators to see. None where nothing is compared."""
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentgrid.sources.documents import Document, Operation, Schemas, Unusable
+from agentgrid.sources.documents import OpenApiDocument, Operation, Schemas, Unusable
 from agentgrid.sources.operations import TEMPLATE, Parameter
 
 MAX_DESCRIPTION = 4_000
@@ -20,7 +20,7 @@ REFUSED_HEADERS = frozenset(
 class Inputs:
     """What a call takes: the parameters and the body of an operation. Raises Unusable."""
 
-    def __init__(self, document: Document, operation: Operation) -> None:
+    def __init__(self, document: OpenApiDocument, operation: Operation) -> None:
         self._document = document
         self._schemas = Schemas(document, hidden="readOnly")
         self.parameters: list[Parameter] = []
@@ -102,7 +102,7 @@ class Inputs:
         return self._schemas.with_defs(made | ({"required": self._required} if self._required else {}))
 
 
-def output_schema(document: Document, operation: Operation) -> dict[str, Any] | None:
+def output_schema(document: OpenApiDocument, operation: Operation) -> dict[str, Any] | None:
     """The schema of a successful result, or None if the document has none. A response without a body is null."""
     responses = operation.spec.get("responses")
     found: dict[str, Any] = (

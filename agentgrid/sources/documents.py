@@ -55,7 +55,7 @@ class Operation:
 
 
 @dataclass
-class Document:
+class OpenApiDocument:
     """An OpenAPI document of version 3.0 or 3.1."""
 
     root: Mapping[str, Any]
@@ -117,7 +117,7 @@ class Document:
             raise Unusable(f"the reference {reference[:200]!r} points to nothing") from None
 
 
-def parsed(data: bytes) -> Document:
+def parsed(data: bytes) -> OpenApiDocument:
     """The document in these bytes. Raises Unusable."""
     if len(data) > MAX_BYTES:
         raise Unusable(f"the document is over {MAX_BYTES // 1024 // 1024} MiB")
@@ -127,7 +127,7 @@ def parsed(data: bytes) -> Document:
         raise Unusable(f"the document is not JSON: {str(error)[:200]}; convert one in YAML first") from None
     if not isinstance(root, dict):
         raise Unusable("the document is not a JSON object")
-    return Document(root)
+    return OpenApiDocument(root)
 
 
 class Schemas:
@@ -136,7 +136,7 @@ class Schemas:
     hidden: `readOnly` for what is sent, `writeOnly` for what comes back: such properties are left out.
     """
 
-    def __init__(self, document: Document, *, hidden: str) -> None:
+    def __init__(self, document: OpenApiDocument, *, hidden: str) -> None:
         self._document = document
         self._hidden = hidden
         self._names: dict[str, str] = {}

@@ -12,7 +12,7 @@ import httpx
 
 from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
-from agentgrid.sources.exchange import Answer, Ask, Limits
+from agentgrid.sources.exchange import HttpRequest, HttpResponse, RequestLimits
 from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend, Resolve, system_addresses
 
 SCHEMES = {"http": 80, "https": 443}
@@ -41,7 +41,7 @@ class Egress:
         """Close its connections."""
         await self._pool.aclose()
 
-    async def send(self, ask: Ask, limits: Limits = Limits()) -> Answer:
+    async def send(self, ask: HttpRequest, limits: RequestLimits = RequestLimits()) -> HttpResponse:
         """The answer, after redirects. Raises EgressRefused for what may not be reached; ToolError, retryable, if the host can't be reached in time."""
         try:
             async with asyncio.timeout(limits.total_seconds):
@@ -65,7 +65,7 @@ class Egress:
                 retryable=True,
             ) from None
 
-    async def _followed(self, ask: Ask, limits: Limits) -> Answer:
+    async def _followed(self, ask: HttpRequest, limits: RequestLimits) -> HttpResponse:
         url = _checked(ask.url)
         own: Mapping[str, str] = ask.own
         for _ in range(limits.max_redirects + 1):
@@ -84,8 +84,8 @@ class Egress:
         raise EgressRefused(f"{_shown(ask.url)} redirects more than {limits.max_redirects} times")
 
     async def _once(
-        self, ask: Ask, url: httpx.URL, own: Mapping[str, str], limits: Limits
-    ) -> tuple[Answer, str | None]:
+        self, ask: HttpRequest, url: httpx.URL, own: Mapping[str, str], limits: RequestLimits
+    ) -> tuple[HttpResponse, str | None]:
         given = {"user-agent": "agentgrid", "accept": "*/*"} | _lowered(ask.headers) | _lowered(own)
         headers = given | {"host": url.netloc.decode("ascii"), "accept-encoding": "gzip"}
         if ask.content is not None or ask.method not in FOLLOWED:
@@ -102,13 +102,13 @@ class Egress:
         try:
             found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
             if response.status in REDIRECTS and (location := found.get("location")):
-                return Answer(status=response.status, headers=found, body=b"", url=str(url)), location
+                return HttpResponse(status=response.status, headers=found, body=b"", url=str(url)), location
             body, whole = await _read(response, found.get("content-encoding", ""), limits.max_bytes)
         finally:
             await response.aclose()
         if not whole and response.status < 400:
             raise ToolError(f"{_shown(str(url))} answers with more than {limits.max_bytes:,} bytes")
-        return Answer(status=response.status, headers=found, body=body, url=str(url), truncated=not whole), None
+        return HttpResponse(status=response.status, headers=found, body=body, url=str(url), truncated=not whole), None
 
 
 async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> tuple[bytes, bool]:

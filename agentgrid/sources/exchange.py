@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """The bounds of one request, with its redirects."""
 
     connect_seconds: float = 10.0
@@ -18,7 +18,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class HttpResponse:
     """A response, read whole."""
 
     status: int
@@ -31,7 +31,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class HttpRequest:
     """A request. own: headers for its first host alone, such as credentials: no redirect carries them to another."""
 
     method: str

@@ -53,7 +53,7 @@ class Open:
     tools: tuple[Mapping[str, Any], ...]
 
 
-class Session:
+class McpSession:
     """A session that is opened when it is first needed.
 
     secrets: the credential for each environment variable, and for `auth`, where it isn't the secret of that name.
@@ -280,7 +280,7 @@ async def list_once(
     server: Server, *, allowed: tuple[str, ...], errors: TextIO | None
 ) -> tuple[Mapping[str, Any], ...]:
     """What a server lists now. Raises ToolError."""
-    session = Session(server, allowed=allowed, errors=errors)
+    session = McpSession(server, allowed=allowed, errors=errors)
     try:
         return (await session.opened()).tools
     finally:

@@ -22,13 +22,13 @@ from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sdk.json_tools import Declared, JsonTool
 from agentgrid.sdk.tools import RiskName
-from agentgrid.sdk.toolsets import Found, Toolset, near, tool_name
+from agentgrid.sdk.toolsets import SourceReport, Toolset, near, tool_name
 from agentgrid.sources import pins
 from agentgrid.sources.credentials import Credential, name_fault
 from agentgrid.sources.pins import Pin, PinUnusable, Server
 
 if TYPE_CHECKING:
-    from agentgrid.sources.mcp_client import Session
+    from agentgrid.sources.mcp_client import McpSession
 
 CHECKED_SECONDS = 60.0
 """How old a comparison with the pin may be."""
@@ -48,11 +48,11 @@ class McpToolset(Toolset):
         self._auth = auth
         self._allowed: tuple[str, ...] | None = None
         self._workers = 0
-        self._session: tuple[asyncio.AbstractEventLoop, asyncio.Lock, Session | None] | None = None
+        self._session: tuple[asyncio.AbstractEventLoop, asyncio.Lock, McpSession | None] | None = None
         self._checked_at = float("-inf")
         self._held: str | None = None
         self._listed: Sequence[Mapping[str, Any]] = ()
-        self._failed: tuple[float, Found] | None = None
+        self._failed: tuple[float, SourceReport] | None = None
         self._first: asyncio.Task[None] | None = None
 
     async def start(self, allowed_hosts: Sequence[str]) -> None:
@@ -81,14 +81,14 @@ class McpToolset(Toolset):
         session = await self._reviewed()
         return await session.call(name, arguments, seconds)
 
-    async def look(self) -> Found | None:
+    async def look(self) -> SourceReport | None:
         """What it is now. A server that could not be reached is tried again after a minute."""
         if not len(self):
             return None
         if self._failed is not None and time.monotonic() - self._failed[0] < CHECKED_SECONDS:
             return self._failed[1]
         self._failed = None
-        found = Found(
+        found = SourceReport(
             name=self.name,
             reached_by=self.pin.server.program,
             tools=tuple(tool.name for tool in self.tools),
@@ -108,7 +108,7 @@ class McpToolset(Toolset):
             return self._unreachable(found, f"the comparison failed: {type(error).__name__}; see the worker's log")
         return found
 
-    def _unreachable(self, found: Found, reason: str) -> Found:
+    def _unreachable(self, found: SourceReport, reason: str) -> SourceReport:
         found = replace(found, state="unreachable", reason=reason)
         self._failed = (time.monotonic(), found)
         return found
@@ -119,7 +119,7 @@ class McpToolset(Toolset):
         except Exception as error:
             _warn(self.name, error)
 
-    async def _reviewed(self) -> Session:
+    async def _reviewed(self) -> McpSession:
         """The session, after a comparison with the pin that is young enough. Raises ToolError."""
         loop = asyncio.get_running_loop()
         if self._session is None or self._session[0] is not loop:
@@ -139,7 +139,7 @@ class McpToolset(Toolset):
             raise ToolError(self._held)
         return session
 
-    async def _opened(self) -> Session:
+    async def _opened(self) -> McpSession:
         try:
             # In a thread: the package takes a second, in which the worker's event loop must turn.
             client = await asyncio.to_thread(importlib.import_module, CLIENT)
@@ -150,7 +150,7 @@ class McpToolset(Toolset):
             from agentgrid.settings import Settings
 
             allowed = Settings.load().allowed_hosts
-        made: Session = client.Session(
+        made: McpSession = client.Session(
             self.pin.server, allowed=(*self._own, *allowed), auth=self._auth, on_change=self._forget
         )
         return made

@@ -19,9 +19,9 @@ from agentgrid.sdk.toolsets import Toolset, near, tool_name
 from agentgrid.sources.boundaries import MAX_DESCRIPTION, REFUSED_HEADERS, Inputs, output_schema
 from agentgrid.sources.connections import Connections
 from agentgrid.sources.credentials import Credential, name_fault, shown_name
-from agentgrid.sources.documents import Document, Operation, Unusable, parsed
-from agentgrid.sources.exchange import Limits
-from agentgrid.sources.operations import TEMPLATE, Auth, Call
+from agentgrid.sources.documents import OpenApiDocument, Operation, Unusable, parsed
+from agentgrid.sources.exchange import RequestLimits
+from agentgrid.sources.operations import TEMPLATE, Auth, OperationCall
 
 KEPT_FOLDER = "openapi"
 """Where `agentgrid openapi add` keeps a document that it fetched."""
@@ -113,7 +113,7 @@ def kept_at(name: str) -> str:
     return f"{KEPT_FOLDER}/{name}.json"
 
 
-def _read(declared: Declared, name: str, document: str) -> Document:
+def _read(declared: Declared, name: str, document: str) -> OpenApiDocument:
     is_url = document.startswith(("http://", "https://"))
     path = near(declared, kept_at(name) if is_url else document)
     try:
@@ -130,7 +130,7 @@ def _read(declared: Declared, name: str, document: str) -> Document:
 
 
 def _chosen(
-    document: Document, include: Sequence[str] | None, risk: Risks | None, faults: list[str]
+    document: OpenApiDocument, include: Sequence[str] | None, risk: Risks | None, faults: list[str]
 ) -> Iterator[Operation]:
     """The operations to use, in the document's order."""
     wanted = None if include is None else set(include)
@@ -173,10 +173,10 @@ class _Source:
         self.declared: Declared = options["declared"]
         self.connections: Connections = options["connections"]
 
-    def tool(self, document: Document, operation: Operation) -> JsonTool:
+    def tool(self, document: OpenApiDocument, operation: Operation) -> JsonTool:
         """The tool for an operation. Raises Unusable."""
         inputs = Inputs(document, operation)
-        call = Call(
+        call = OperationCall(
             method=operation.method,
             server=self._server(operation),
             path=operation.path,
@@ -204,9 +204,9 @@ class _Source:
             idempotent=operation.method in ("GET", "HEAD"),
         )
 
-    def _handler(self, call: Call) -> Any:
+    def _handler(self, call: OperationCall) -> Any:
         # A second less than the attempt, so that the message names what was waited for.
-        limits = Limits(total_seconds=max(1.0, self.timeout.total_seconds() - 1.0), max_bytes=self.max_bytes)
+        limits = RequestLimits(total_seconds=max(1.0, self.timeout.total_seconds() - 1.0), max_bytes=self.max_bytes)
         connections = self.connections
 
         async def handle(arguments: dict[str, Any]) -> Any:
@@ -233,7 +233,7 @@ class _Source:
             raise Unusable("its server's URL must have neither a user name nor a query")
         return url
 
-    def _auth(self, document: Document, operation: Operation) -> Iterator[Auth]:
+    def _auth(self, document: OpenApiDocument, operation: Operation) -> Iterator[Auth]:
         if not operation.security or any(not each for each in operation.security):
             if self.auth is not None and not isinstance(self.auth, Mapping) and not operation.security:
                 # The document has nothing about it.

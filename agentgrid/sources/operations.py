@@ -15,7 +15,7 @@ from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.secrets import known
 from agentgrid.errors import ToolError
 from agentgrid.sources.credentials import Credential, value_of
-from agentgrid.sources.exchange import Answer, Ask
+from agentgrid.sources.exchange import HttpRequest, HttpResponse
 
 MAX_ERROR_CHARACTERS = 1_000
 MAX_RETRY_AFTER_SECONDS = 3600.0
@@ -47,7 +47,7 @@ class Auth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class OperationCall:
     """An operation, ready to be called."""
 
     method: str
@@ -58,7 +58,7 @@ class Call:
     """The media type of its body."""
     auth: tuple[Auth, ...] = ()
 
-    async def ask(self, arguments: Mapping[str, Any], key: str) -> Ask:
+    async def ask(self, arguments: Mapping[str, Any], key: str) -> HttpRequest:
         """The request for these arguments. Raises ToolError if they can't be written."""
         query: list[tuple[str, str]] = []
         path: dict[str, str] = {}
@@ -83,9 +83,9 @@ class Call:
             headers["content-type"] = self.body
         filled = TEMPLATE.sub(lambda found: path[found[1]], self.path)
         url = f"{self.server.rstrip('/')}{filled}" + (f"?{urlencode(query)}" if query else "")
-        return Ask(method=self.method, url=url, headers=headers, own=own, content=content)
+        return HttpRequest(method=self.method, url=url, headers=headers, own=own, content=content)
 
-    def result(self, answer: Answer) -> Any:
+    def result(self, answer: HttpResponse) -> Any:
         """The JSON value of a successful response, or its text. Raises ToolError for any other."""
         if not 200 <= answer.status < 300:
             raise self._failure(answer)
@@ -112,7 +112,7 @@ class Call:
             raise ToolError(f"{self._shown}: {parameter.argument} can't be {text!r}")
         return quote(text, safe="")
 
-    def _failure(self, answer: Answer) -> ToolError:
+    def _failure(self, answer: HttpResponse) -> ToolError:
         retryable = answer.status in RETRYABLE or answer.status >= 500
         # A service may repeat the request, with its credentials.
         text = " ".join(known.text(answer.body.decode(errors="replace")).split())

@@ -52,7 +52,7 @@ CLOSING = frozenset(
 Answer = TypeVar("Answer")
 
 
-class Budget:
+class ReadBudget:
     """A token bucket over all reads of a process; after RESOURCE_EXHAUSTED everybody waits, each time longer."""
 
     def __init__(self, *, per_second: float = READS_PER_SECOND, burst: int = READ_BURST) -> None:
@@ -94,7 +94,7 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execution:
+class ExecutionId:
     """The name of one execution."""
 
     workflow_id: str
@@ -117,9 +117,9 @@ class RewoundHistory(Exception):
 class HistoryReader:
     """Reads histories and descriptions through one client and one budget."""
 
-    def __init__(self, client: Client, budget: Budget | None = None) -> None:
+    def __init__(self, client: Client, budget: ReadBudget | None = None) -> None:
         self.client = client
-        self.budget = budget or Budget()
+        self.budget = budget or ReadBudget()
         self.calls: Counter[str] = Counter()
         """How many calls of each sort were made: `history`, `describe`, `list`."""
 
@@ -128,7 +128,7 @@ class HistoryReader:
         """All calls together."""
         return self.calls.total()
 
-    async def tail(self, execution: Execution, *, after: int) -> list[HistoryEvent]:
+    async def tail(self, execution: ExecutionId, *, after: int) -> list[HistoryEvent]:
         """The committed events after this id, oldest first; of a closed execution all of its events.
 
         Raises NotFound, RPCError, TornHistory, RewoundHistory.
@@ -162,7 +162,7 @@ class HistoryReader:
         _check(events, first=first)
         return events
 
-    async def describe(self, execution: Execution) -> service.DescribeWorkflowExecutionResponse:
+    async def describe(self, execution: ExecutionId) -> service.DescribeWorkflowExecutionResponse:
         """What Temporal knows of the execution at this moment. Raises NotFound, RPCError."""
         request = service.DescribeWorkflowExecutionRequest(namespace=self.client.namespace, execution=execution.proto)
         return await self._call(
@@ -180,7 +180,7 @@ class HistoryReader:
             "list", None, lambda: self.client.workflow_service.list_workflow_executions(request, timeout=DEADLINE)
         )
 
-    async def _call(self, sort: str, execution: Execution | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _call(self, sort: str, execution: ExecutionId | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
         for attempt in range(1, MAX_TRIES + 1):
             await self.budget.take()
             self.calls[sort] += 1

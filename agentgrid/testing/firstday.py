@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from agentgrid.testing.samples import sample
-from agentgrid.testing.turns import Call, Conversation, Offer, Turn
+from agentgrid.testing.turns import Call, Conversation, OfferedTool, Turn
 
 FIRST = 2
 """How many tools are called at once."""
@@ -30,7 +30,7 @@ def first_tools(conversation: Conversation) -> Turn:
     return Turn(text=_reply(conversation))
 
 
-def _call(tool: Offer) -> Call:
+def _call(tool: OfferedTool) -> Call:
     return Call(tool.name, sample(tool.schema) or {})
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from agentgrid.testing.turns import Message, Usage
+from agentgrid.testing.turns import Message, TokenCounts
 
 
-class State(StrEnum):
+class RequestState(StrEnum):
     """Where a request is, and how it ended."""
 
     RECEIVED = "received"
@@ -37,7 +37,7 @@ class State(StrEnum):
     """The client went away first."""
 
 
-ENDED = frozenset({State.ANSWERED, State.REFUSED, State.CUT, State.ABANDONED})
+ENDED = frozenset({RequestState.ANSWERED, RequestState.REFUSED, RequestState.CUT, RequestState.ABANDONED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +61,16 @@ class Record:
     """The number of the assistant's messages in the conversation."""
     attempt: int
     """How often the provider has received this conversation, this time included."""
-    state: State = State.RECEIVED
+    state: RequestState = RequestState.RECEIVED
     status: int | None = None
     """The HTTP status, once it is decided."""
-    billed: Usage | None = None
+    billed: TokenCounts | None = None
     """None until there is an answer. It stays when the answer doesn't reach the client."""
     error: str | None = None
 
     @property
     def answered(self) -> bool:
-        return self.state is State.ANSWERED
+        return self.state is RequestState.ANSWERED
 
 
 _RECORD = TypeAdapter(Record)
@@ -134,6 +134,6 @@ def read_log(path: Path) -> list[Record]:
     return [_RECORD.validate_python(values) for values in found.values()]
 
 
-def billed(records: Sequence[Record]) -> Usage:
+def billed(records: Sequence[Record]) -> TokenCounts:
     """The sum of what was billed."""
-    return sum((record.billed for record in records if record.billed), Usage(input_tokens=0, output_tokens=0))
+    return sum((record.billed for record in records if record.billed), TokenCounts(input_tokens=0, output_tokens=0))

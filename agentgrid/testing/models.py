@@ -20,9 +20,9 @@ from temporalio.exceptions import ApplicationError
 from agentgrid.domain.agents import ModelCall, Usage
 from agentgrid.protocol import ErrorType
 from agentgrid.testing.turns import Call, Conversation, Message, Script, Turn, counted, next_turn
-from agentgrid.testing.turns import Offer as Tool
+from agentgrid.testing.turns import OfferedTool as Tool
 from agentgrid.worker.agents import Models
-from agentgrid.worker.model_requests import Answer, Offer, RawCall, plain_message
+from agentgrid.worker.model_requests import ModelAnswer, ModelTool, RawCall, plain_message
 
 _ANSWERED_AGAIN = frozenset({408, 409, 429})
 
@@ -43,7 +43,7 @@ class _Scripted:
     def __init__(self, name: str, script: Script, usd_per_token: float | None, asked: list[Conversation]) -> None:
         self._name, self._script, self._price, self._asked = name, script, usd_per_token, asked
 
-    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+    async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
         conversation = self._conversation(call, [*offers, *([final] if final is not None else [])])
         self._asked.append(conversation)
         turn = await next_turn(self._script, conversation)
@@ -52,14 +52,14 @@ class _Scripted:
             raise _failure(turn)
         return self._answer(turn, conversation)
 
-    def _conversation(self, call: ModelCall, offers: list[Offer]) -> Conversation:
+    def _conversation(self, call: ModelCall, offers: list[ModelTool]) -> Conversation:
         messages = tuple([Message(role="system", text=call.instructions), *map(_message, call.messages)])
         tools = tuple(Tool(name=each.name, description=each.description, schema=each.input_schema) for each in offers)
         conversation = Conversation(protocol="scripted", model=self._name, messages=messages, tools=tools)
         before = sum(other.digest == conversation.digest for other in self._asked)
         return Conversation(protocol="scripted", model=self._name, messages=messages, tools=tools, attempt=before + 1)
 
-    def _answer(self, turn: Turn, conversation: Conversation) -> Answer:
+    def _answer(self, turn: Turn, conversation: Conversation) -> ModelAnswer:
         used = counted(turn, conversation)
         calls = [
             RawCall(
@@ -70,7 +70,7 @@ class _Scripted:
             for number, each in enumerate(turn.calls, start=1)
         ]
         usd = None if self._price is None else (used.input_tokens + used.output_tokens) * self._price
-        return Answer(
+        return ModelAnswer(
             message=plain_message(calls, turn.text),
             calls=calls,
             text=turn.text,

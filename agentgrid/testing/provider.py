@@ -30,8 +30,8 @@ import uvicorn
 from agentgrid.cli.serving import options
 from agentgrid.testing.firstday import first_tools
 from agentgrid.testing.ledger import Ledger, Record, billed
-from agentgrid.testing.service import Limits, Service
-from agentgrid.testing.turns import Script, Usage
+from agentgrid.testing.service import ProviderLimits, Service
+from agentgrid.testing.turns import Script, TokenCounts
 
 HOST = "127.0.0.1"
 MAX_CONNECTIONS = 1000
@@ -57,7 +57,7 @@ class Provider:
         log: Path | str | None = None,
         models: Sequence[str] | None = None,
         port: int = 0,
-        limits: Limits | None = None,
+        limits: ProviderLimits | None = None,
     ) -> None:
         self._changed = asyncio.Event()
         self._ledger = Ledger(None if log is None else Path(log), self._notify)
@@ -66,7 +66,7 @@ class Provider:
             self._ledger,
             models=MODELS if models is None else tuple(models),
             any_model=models is None,
-            limits=limits or Limits(),
+            limits=limits or ProviderLimits(),
             drop=self._drop,
         )
         self._port = port
@@ -126,7 +126,7 @@ class Provider:
         return tuple(self._ledger.records)
 
     @property
-    def billed(self) -> Usage:
+    def billed(self) -> TokenCounts:
         """The sum of what was billed, also for answers that never reached their client."""
         return billed(self._ledger.records)
 

@@ -20,10 +20,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from agentgrid.testing.ledger import ENDED, Ledger, Record, State
+from agentgrid.testing.ledger import ENDED, Ledger, Record, RequestState
 from agentgrid.testing.turns import Fault, Script, ScriptExhausted, Turn, counted, next_turn
 from agentgrid.testing.wire import chat, messages, responses
-from agentgrid.testing.wire.base import Answer, Asked, Event, Refused, Wire, answer
+from agentgrid.testing.wire.base import Event, Refused, Wire, WireAnswer, WireRequest, answer
 
 WIRES = (chat.WIRE, responses.WIRE, messages.WIRE)
 ANSWER_SECONDS = 900.0
@@ -34,7 +34,7 @@ BEARER = "bearer "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ProviderLimits:
     """Bounds of one provider."""
 
     max_body_bytes: int = 8 * 2**20
@@ -56,7 +56,7 @@ class Service:
         *,
         models: Sequence[str],
         any_model: bool,
-        limits: Limits,
+        limits: ProviderLimits,
         drop: Callable[[Any], None],
     ) -> None:
         self.script_error: Exception | None = None
@@ -91,7 +91,7 @@ class Service:
         self._exchanges[task] = exchange
         task.add_done_callback(self._exchanges.pop)
 
-    def record(self, asked: Asked, request: Request) -> tuple[Record, Asked]:
+    def record(self, asked: WireRequest, request: Request) -> tuple[Record, WireRequest]:
         """The request's record, and the request with its attempt."""
         digest = asked.conversation.digest
         self._attempts[digest] += 1
@@ -110,14 +110,14 @@ class Service:
         )
         return record, replace(asked, conversation=conversation)
 
-    def check(self, asked: Asked, record: Record) -> None:
+    def check(self, asked: WireRequest, record: Record) -> None:
         """Raises Refused for what every provider refuses."""
         if not record.key_given:
             raise Refused("no API key was given", status=401, code="invalid_api_key")
         if not self._any_model and asked.conversation.model not in self._models:
             raise Refused(f"the model {record.model!r} doesn't exist", status=404, code="model_not_found")
 
-    async def turn(self, asked: Asked) -> Turn:
+    async def turn(self, asked: WireRequest) -> Turn:
         """What the script answers; an exception in it becomes a refusal, and is kept."""
         try:
             return await next_turn(self._script, asked.conversation)
@@ -127,7 +127,7 @@ class Service:
             self.script_error = self.script_error or error
             raise Refused(f"the script raised {type(error).__name__}: {error}", code="script_error") from error
 
-    def answer(self, turn: Turn, asked: Asked, record: Record) -> Answer:
+    def answer(self, turn: Turn, asked: WireRequest, record: Record) -> WireAnswer:
         usage = counted(turn, asked.conversation)
         identity = f"{self._session}{record.number:06d}"
         return answer(turn, asked.conversation, usage, response_id=identity, created=int(time.time()))
@@ -174,7 +174,9 @@ class _Endpoint:
 class _Exchange:
     """One recorded request, from its receipt to its end."""
 
-    def __init__(self, service: Service, wire: Wire, asked: Asked, record: Record, scope: Scope, send: Send) -> None:
+    def __init__(
+        self, service: Service, wire: Wire, asked: WireRequest, record: Record, scope: Scope, send: Send
+    ) -> None:
         self._service = service
         self._wire = wire
         self._asked = asked
@@ -195,8 +197,8 @@ class _Exchange:
             await asyncio.wait({work})
             late = not work.cancelled() and isinstance(work.exception(), TimeoutError)
             if self._record.state not in ENDED and (late or work.cancelled()):
-                self._change(state=State.ABANDONED if self._gone else State.CUT)
-            if self._record.state is State.CUT and not self._gone:
+                self._change(state=RequestState.ABANDONED if self._gone else RequestState.CUT)
+            if self._record.state is RequestState.CUT and not self._gone:
                 self._service.drop(self._scope["client"])
                 await watch
             if not work.cancelled() and not late:
@@ -234,13 +236,13 @@ class _Exchange:
                 await self._answer(turn)
 
     async def _refuse(self, fault: Fault) -> None:
-        self._change(state=State.REFUSED, status=fault.status, error=fault.message)
+        self._change(state=RequestState.REFUSED, status=fault.status, error=fault.message)
         response = error_response(self._wire, fault)
         await self._part(bytes(response.body), True, _start(response))
 
     async def _answer(self, turn: Turn) -> None:
         answer = self._service.answer(turn, self._asked, self._record)
-        self._change(state=State.ANSWERING, status=200, billed=answer.usage)
+        self._change(state=RequestState.ANSWERING, status=200, billed=answer.usage)
         await asyncio.sleep(turn.delay_seconds)
         parts, start = self._parts(answer)
         if turn.fault is not None:
@@ -251,7 +253,7 @@ class _Exchange:
                 await asyncio.sleep(turn.pause_seconds)
             await self._part(part, index == len(parts) - 1, start if index == 0 else None)
 
-    def _parts(self, answer: Answer) -> tuple[list[bytes], Message]:
+    def _parts(self, answer: WireAnswer) -> tuple[list[bytes], Message]:
         """What is sent one after the other, and the head."""
         if self._asked.stream:
             parts = [_encoded(event) for event in self._wire.events(answer, self._asked)]
@@ -273,12 +275,12 @@ class _Exchange:
             if index:
                 await asyncio.sleep(turn.pause_seconds)
             await self._part(part, False, start if index == 0 else None)
-        self._change(state=State.CUT, error=fault.message)
+        self._change(state=RequestState.CUT, error=fault.message)
 
     async def _part(self, part: bytes, last: bool, start: Message | None) -> None:
         await asyncio.sleep(0)  # where the watch ends this if the client has gone
-        if last and self._record.state is State.ANSWERING:
-            self._change(state=State.ANSWERED)
+        if last and self._record.state is RequestState.ANSWERING:
+            self._change(state=RequestState.ANSWERED)
         if start is not None:
             await self._send(start)
         await self._send({"type": "http.response.body", "body": part, "more_body": not last})

@@ -24,7 +24,7 @@ MAX_DELAY_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Usage:
+class TokenCounts:
     """Tokens of one answer. `input_tokens` counts all input, whether it was read from the cache, written to it, or neither."""
 
     input_tokens: int
@@ -42,9 +42,9 @@ class Usage:
                 "input_tokens counts all input: it can't be less than cached_tokens and cache_write_tokens together"
             )
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: TokenCounts) -> TokenCounts:
         mine, its = asdict(self), asdict(other)
-        return Usage(**{name: mine[name] + its[name] for name in mine})
+        return TokenCounts(**{name: mine[name] + its[name] for name in mine})
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Turn:
 
     text: str | None = None
     calls: Sequence[Call] = ()
-    usage: Usage | None = None
+    usage: TokenCounts | None = None
     delay_seconds: float = 0.0
     pause_seconds: float = 0.0
     truncated: bool = False
@@ -143,7 +143,7 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class OfferedTool:
     """A tool that the client offers to the model."""
 
     name: str
@@ -177,7 +177,7 @@ class Conversation:
     protocol: str
     model: str
     messages: tuple[Message, ...]
-    tools: tuple[Offer, ...] = ()
+    tools: tuple[OfferedTool, ...] = ()
     must_call: str | None = None
     """A tool that the model must call, `*` for any, None if it may answer by text."""
     output_schema: Mapping[str, Any] | None = None
@@ -247,13 +247,13 @@ async def next_turn(script: Script, conversation: Conversation) -> Turn:
     )
 
 
-def counted(turn: Turn, conversation: Conversation) -> Usage:
+def counted(turn: Turn, conversation: Conversation) -> TokenCounts:
     """The turn's usage, or one by the number of characters."""
     if turn.usage is not None:
         return turn.usage
     asked = [asdict(message) for message in conversation.messages], [asdict(tool) for tool in conversation.tools]
     answered = (turn.text or "") + "".join(call.name + call.text for call in turn.calls)
-    return Usage(
+    return TokenCounts(
         input_tokens=1 + len(json.dumps(asked)) // CHARACTERS_PER_TOKEN,
         output_tokens=1 + len(answered) // CHARACTERS_PER_TOKEN,
     )

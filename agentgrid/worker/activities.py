@@ -43,7 +43,7 @@ from agentgrid.sdk.state import KEY_DIGITS
 from agentgrid.sdk.tools import Tool
 from agentgrid.worker.admissions import Scheduled
 from agentgrid.worker.approvals import stale_policy
-from agentgrid.worker.governor import Allow, Answer, Ask, Call, Deny, Governor, Stale
+from agentgrid.worker.governor import Allow, Answer, ApprovalNeeded, CallAttempt, Deny, Governor, Stale
 from agentgrid.worker.secrets import Redacting
 from agentgrid.worker.telemetry import JobReport, Telemetry
 
@@ -144,7 +144,7 @@ class _Governed(ActivityInboundInterceptor):
                 self._owner.telemetry.standalone(info, passed=isinstance(answer, Allow))
             if isinstance(answer, Stale):
                 raise stale_policy(answer.reason, key, info.attempt, self._owner.policy_wait_seconds)
-            if isinstance(answer, Ask):
+            if isinstance(answer, ApprovalNeeded):
                 self._check(input, info)
             _enforce(answer, info)
             result = await self._redacted(input)
@@ -206,13 +206,13 @@ class _Governed(ActivityInboundInterceptor):
             task_queue=info.task_queue,
         )
 
-    def _call(self, input: ExecuteActivityInput, info: activity.Info, key: str | None) -> Call:
+    def _call(self, input: ExecuteActivityInput, info: activity.Info, key: str | None) -> CallAttempt:
         tool = self._owner.tools.get(info.activity_type)
         kind, name = classify(info.activity_type)
         if kind.step is StepKind.TOOL and tool is None:
             # It is called like a tool but registered as none: nothing about it is known, and rules match its whole type.
             kind, name = PLAIN, info.activity_type
-        return Call(
+        return CallAttempt(
             kind=kind,
             subject=name,
             title=tool.title if tool is not None else name,
@@ -299,7 +299,7 @@ def _enforce(answer: Answer, info: activity.Info) -> None:
     """Return if the call is allowed; otherwise raise the error for the workflow half or the plain caller."""
     if isinstance(answer, Allow):
         return
-    if isinstance(answer, Ask):
+    if isinstance(answer, ApprovalNeeded):
         raise ApplicationError(
             f"{answer.terms.title}: requires approval",
             answer.terms.wire(),

@@ -42,9 +42,9 @@ from agentgrid.sdk.agents import PROMPT_SCHEMA, Agent
 from agentgrid.sdk.schema import message_of
 from agentgrid.sdk.tools import Tool
 from agentgrid.worker.approvals import stale_policy
-from agentgrid.worker.deltas import Deltas
+from agentgrid.worker.deltas import DeltaSender
 from agentgrid.worker.governor import Governor
-from agentgrid.worker.model_requests import Answer, Model, Offer, RawCall, heard, model_fault, plain_message
+from agentgrid.worker.model_requests import Model, ModelAnswer, ModelTool, RawCall, heard, model_fault, plain_message
 from agentgrid.worker.offline import Offline
 
 log = get_logger()
@@ -91,7 +91,7 @@ def agent_activities(
     default_model: str,
     policy_wait_seconds: float,
     models: Models = model_named,
-    deltas: Deltas | None = None,
+    deltas: DeltaSender | None = None,
 ) -> list[Any]:
     """The activities and local activities that a worker registers for its agents. deltas: for those who watch a run."""
     registered = {agent.name: agent for agent in agents}
@@ -157,7 +157,9 @@ def _version(agent: Agent[Any], snapshot: Snapshot | None) -> AgentSpec:
     return spec
 
 
-def _turn_activity(agent: Agent[Any], known: set[str], models: Models, deltas: Deltas | None) -> Callable[..., Any]:
+def _turn_activity(
+    agent: Agent[Any], known: set[str], models: Models, deltas: DeltaSender | None
+) -> Callable[..., Any]:
     @activity.defn(name=agent.activity_type)
     async def turn(call: ModelCall) -> ModelTurn:
         began = time.perf_counter()
@@ -179,15 +181,15 @@ def _turn_activity(agent: Agent[Any], known: set[str], models: Models, deltas: D
     return turn
 
 
-def _offer(tool: Tool[..., Any] | Agent[Any]) -> Offer:
+def _offer(tool: Tool[..., Any] | Agent[Any]) -> ModelTool:
     if isinstance(tool, Agent):
-        return Offer(name=tool.name, description=tool.title, input_schema=PROMPT_SCHEMA)
+        return ModelTool(name=tool.name, description=tool.title, input_schema=PROMPT_SCHEMA)
     description = f"{tool.title}. {tool.description}".strip()
     schema = without_units(tool.signature.input_schema)
-    return Offer(name=tool.name, description=description, input_schema=schema, risk=tool.risk)
+    return ModelTool(name=tool.name, description=description, input_schema=schema, risk=tool.risk)
 
 
-def _final(call: ModelCall) -> Offer | None:
+def _final(call: ModelCall) -> ModelTool | None:
     if call.output_schema is None:
         return None
     schema = call.output_schema
@@ -195,14 +197,14 @@ def _final(call: ModelCall) -> Offer | None:
         schema = {"type": "object", "properties": {"answer": schema}, "required": ["answer"]}
         if (definitions := call.output_schema.get("$defs")) is not None:
             schema["$defs"] = definitions
-    return Offer(name=FINAL_ANSWER, description="Give the final answer.", input_schema=schema)
+    return ModelTool(name=FINAL_ANSWER, description="Give the final answer.", input_schema=schema)
 
 
 def _is_object(schema: dict[str, Any]) -> bool:
     return schema.get("type") == "object"
 
 
-def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -> ModelTurn:
+def _read(agent: Agent[Any], call: ModelCall, answer: ModelAnswer, known: set[str]) -> ModelTurn:
     """What the loop must do about an answer."""
     if (wrong := _unusable(answer)) is not None:
         # Temporal could not store it, or no provider could be sent it again.
@@ -239,7 +241,7 @@ def _read(agent: Agent[Any], call: ModelCall, answer: Answer, known: set[str]) -
     return dataclasses.replace(turn, calls=[_asked(agent, call, raw, known) for raw in answer.calls])
 
 
-def _unusable(answer: Answer) -> str | None:
+def _unusable(answer: ModelAnswer) -> str | None:
     """What is wrong with an answer as a whole, or None."""
     if len(answer.calls) > MAX_CALLS:
         return f"asks for {len(answer.calls):,} calls; at most {MAX_CALLS} at once are allowed"

@@ -76,7 +76,7 @@ class AgentEntry(TypedDict):
     retries: int
 
 
-class Document(TypedDict):
+class CatalogDocument(TypedDict):
     """The argument of `agentgrid_catalog`, in `db/sql/functions.sql`. Workers of other versions send it too: it only ever gains entries."""
 
     grid: str
@@ -87,7 +87,7 @@ class Document(TypedDict):
     agents: list[AgentEntry]
 
 
-def document(grid: Grid, task_queue: str) -> Document:
+def document(grid: Grid, task_queue: str) -> CatalogDocument:
     """What the grid registers."""
     return {
         "grid": grid.name,

@@ -23,7 +23,7 @@ FLUSH_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delta:
+class DeltaPart:
     """A part of an answer: the arguments of `agentgrid_delta`."""
 
     execution_id: str
@@ -56,10 +56,10 @@ class Watched:
         return bool(self._until) and self._until.get(watch_mark(workflow_id), 0.0) > time.monotonic()
 
 
-class Deltas:
+class DeltaSender:
     """Begins a turn's deltas where somebody watches. send: takes them, at once."""
 
-    def __init__(self, watched: Watched, send: Callable[[Delta], None]) -> None:
+    def __init__(self, watched: Watched, send: Callable[[DeltaPart], None]) -> None:
         self._watched, self._send = watched, send
 
     def begin(self, call: ModelCall) -> TurnDeltas | None:
@@ -73,7 +73,7 @@ class Deltas:
 class TurnDeltas:
     """The deltas of one model request."""
 
-    def __init__(self, call: ModelCall, execution_id: str, attempt: int, send: Callable[[Delta], None]) -> None:
+    def __init__(self, call: ModelCall, execution_id: str, attempt: int, send: Callable[[DeltaPart], None]) -> None:
         self._call, self._execution_id, self._attempt, self._send = call, execution_id, attempt, send
         self._text = ""
         self._tools: list[str] = []
@@ -113,7 +113,7 @@ class TurnDeltas:
         for part in range(max(math.ceil(len(ready) / MAX_TEXT), math.ceil(len(tools) / MAX_TOOLS))):
             self._sequence += 1
             self._send(
-                Delta(
+                DeltaPart(
                     execution_id=self._execution_id,
                     agent=self._call.agent,
                     call=self._call.call,

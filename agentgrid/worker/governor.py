@@ -40,7 +40,7 @@ from agentgrid.protocol import RunHeader
 from agentgrid.worker.admissions import Admissions, Scheduled
 
 
-class Policy(Protocol):
+class SnapshotSource(Protocol):
     """The source of the snapshot."""
 
     @property
@@ -59,7 +59,7 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class CallAttempt:
     """One attempt of one call, as the activity half sees it."""
 
     kind: ActivityKind
@@ -124,7 +124,7 @@ class Stale:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class ApprovalNeeded:
     """Approval is required, under these terms."""
 
     terms: Terms
@@ -137,14 +137,14 @@ class Unsupported:
     reason: str
 
 
-Answer = Allow | Deny | Stale | Ask | Unsupported
+Answer = Allow | Deny | Stale | ApprovalNeeded | Unsupported
 
 
 @dataclass(frozen=True, kw_only=True)
 class Governor:
     """Judges calls under the current policy."""
 
-    policy: Policy
+    policy: SnapshotSource
     max_age_seconds: float = 60.0
     valid_for_seconds: float = 3600.0
     policy_required: bool = True
@@ -153,7 +153,7 @@ class Governor:
     allowed_to: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The tools that each of the grid's agents may call, as the worker's own code has it, regardless of what a workflow's code asks."""
 
-    def judge(self, call: Call) -> Answer:
+    def judge(self, call: CallAttempt) -> Answer:
         """Apply the current policy to this attempt."""
         if call.standalone and call.writes:
             return Deny(
@@ -182,7 +182,7 @@ class Governor:
             )
         return self._approval(call, rule, snapshot)
 
-    def _barred(self, call: Call) -> str | None:
+    def _barred(self, call: CallAttempt) -> str | None:
         """Why an agent may not make this call, regardless of policy, or None."""
         if call.agent is None:
             return "a model turn needs the agent that asks" if call.kind.step is StepKind.MODEL else None
@@ -207,7 +207,7 @@ class Governor:
             return Stale(reason=f"the policy that this worker has {ago}; the limit is {self.max_age_seconds:.0f} s")
         return None
 
-    def _approval(self, call: Call, rule: Rule, snapshot: Snapshot) -> Answer:
+    def _approval(self, call: CallAttempt, rule: Rule, snapshot: Snapshot) -> Answer:
         try:
             arguments = call.arguments()
             bound = digest([call.subject, call.version, arguments])
@@ -254,9 +254,9 @@ class Governor:
             )
         if not terms.keys:
             return Stale(reason="no signing key is in force, so nobody could decide its approval")
-        return Ask(terms=terms)
+        return ApprovalNeeded(terms=terms)
 
-    def _admits(self, call: Call, terms: Terms, snapshot: Snapshot) -> bool:
+    def _admits(self, call: CallAttempt, terms: Terms, snapshot: Snapshot) -> bool:
         """Whether the decision that the call presents admits it now, under terms made now.
 
         The decision's date is checked whenever this process admits an activity under it for the first time, regardless of the attempt number:

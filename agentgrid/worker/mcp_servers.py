@@ -14,7 +14,7 @@ import asyncpg
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.logging import get_logger, worth_a_line
 from agentgrid.sdk.grid import Grid
-from agentgrid.sdk.toolsets import Found
+from agentgrid.sdk.toolsets import SourceReport
 from agentgrid.worker.catalog import SYNC_TIMEOUT_SECONDS
 
 log = get_logger()
@@ -53,7 +53,7 @@ async def report(dsn: str, grid: Grid, task_queue: str) -> None:
         await asyncio.sleep(EVERY_SECONDS)
 
 
-def document(grid: Grid, task_queue: str, found: Sequence[Found]) -> str:
+def document(grid: Grid, task_queue: str, found: Sequence[SourceReport]) -> str:
     """The argument of `agentgrid_mcp_servers`: at most `MAX_REPORT` bytes. What is too long goes without changes, and then without most tools."""
     servers = [_server(each) for each in found]
     text = _written(grid, task_queue, servers)
@@ -66,7 +66,7 @@ def document(grid: Grid, task_queue: str, found: Sequence[Found]) -> str:
     return text
 
 
-def _server(found: Found) -> dict[str, Any]:
+def _server(found: SourceReport) -> dict[str, Any]:
     changes, left = [], MAX_CHANGES
     for each in found.changes:
         left -= len(json.dumps(asdict(each))) + 2

@@ -14,7 +14,7 @@ from agentgrid.protocol import ErrorType
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class ModelTool:
     """A tool as a model sees it."""
 
     name: str
@@ -34,7 +34,7 @@ class RawCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ModelAnswer:
     """A model's answer. message: the parts that the provider must be sent again in the next turn."""
 
     message: dict[str, Any]
@@ -61,11 +61,11 @@ def plain_message(calls: Sequence[RawCall], text: str | None) -> dict[str, Any]:
 class Model(Protocol):
     """Something that answers a conversation."""
 
-    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+    async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
         """The answer to the conversation. final: the tool by which the answer is given, if it has a schema. Raises ApplicationError."""
 
 
-class Listener(Protocol):
+class AnswerListener(Protocol):
     """Hears an answer while it is given."""
 
     def text(self, text: str) -> None:
@@ -79,13 +79,15 @@ class Listener(Protocol):
 class Streaming(Protocol):
     """A model that can be heard."""
 
-    async def stream(self, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener) -> Answer:
+    async def stream(
+        self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None, listener: AnswerListener
+    ) -> ModelAnswer:
         """The same answer as that of `answer`; the listener receives it as it arrives."""
 
 
 async def heard(
-    model: Model, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener | None
-) -> Answer:
+    model: Model, call: ModelCall, offers: list[ModelTool], final: ModelTool | None, listener: AnswerListener | None
+) -> ModelAnswer:
     """The model's answer, streamed only if there is a listener. Other models' answers come whole."""
     if listener is None:
         return await model.answer(call, offers, final)

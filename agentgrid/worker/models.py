@@ -38,7 +38,7 @@ from agentgrid.domain.agents import ModelCall, Usage
 from agentgrid.domain.secrets import known
 from agentgrid.protocol import ErrorType
 from agentgrid.sdk.secrets import find
-from agentgrid.worker.model_requests import Answer, Listener, Offer, RawCall, model_fault
+from agentgrid.worker.model_requests import AnswerListener, ModelAnswer, ModelTool, RawCall, model_fault
 
 _ANSWER: TypeAdapter[Any] = TypeAdapter(parts.ModelResponse)
 _KEPT = ("parts", "kind", "provider_name", "canonical_system", "provider_response_id")
@@ -60,7 +60,7 @@ class ProviderBacked:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+    async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
         """Ask the provider once."""
         with self._faults():
             answer = await model_request(
@@ -68,7 +68,9 @@ class ProviderBacked:
             )
         return _read(answer, self.name)
 
-    async def stream(self, call: ModelCall, offers: list[Offer], final: Offer | None, listener: Listener) -> Answer:
+    async def stream(
+        self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None, listener: AnswerListener
+    ) -> ModelAnswer:
         """Ask the provider once, and pass the answer to the listener as it comes."""
         with self._faults():
             async with model_request_stream(
@@ -135,7 +137,7 @@ def _client(provider: str, model: str, key: str, url: str | None) -> ProviderMod
     )
 
 
-def _parameters(offers: list[Offer], final: Offer | None) -> ModelRequestParameters:
+def _parameters(offers: list[ModelTool], final: ModelTool | None) -> ModelRequestParameters:
     return ModelRequestParameters(
         function_tools=[_definition(offer) for offer in offers],
         output_mode="tool" if final is not None else "text",
@@ -144,7 +146,7 @@ def _parameters(offers: list[Offer], final: Offer | None) -> ModelRequestParamet
     )
 
 
-def _tell(event: Any, listener: Listener) -> None:
+def _tell(event: Any, listener: AnswerListener) -> None:
     """Text and names of tools; what a model thinks, and arguments, are for the record alone."""
     if isinstance(event, parts.PartStartEvent):
         if isinstance(event.part, parts.TextPart):
@@ -155,7 +157,7 @@ def _tell(event: Any, listener: Listener) -> None:
         listener.text(event.delta.content_delta)
 
 
-def _definition(offer: Offer, *, kind: Any = "function") -> ToolDefinition:
+def _definition(offer: ModelTool, *, kind: Any = "function") -> ToolDefinition:
     return ToolDefinition(
         name=offer.name, parameters_json_schema=offer.input_schema, description=offer.description, kind=kind
     )
@@ -183,12 +185,12 @@ def _conversation(call: ModelCall) -> list[parts.ModelMessage]:
     return found
 
 
-def _read(answer: parts.ModelResponse, asked: str) -> Answer:
+def _read(answer: parts.ModelResponse, asked: str) -> ModelAnswer:
     # Not `exclude_defaults`: that would drop the kinds of the parts.
     dumped = _ANSWER.dump_python(answer, mode="json", exclude_none=True)
     usage = answer.usage
     usd, price = _price(answer)
-    return Answer(
+    return ModelAnswer(
         message={name: dumped[name] for name in _KEPT if name in dumped},
         calls=[
             RawCall(id=part.tool_call_id, name=part.tool_name, arguments=part.args or {}) for part in answer.tool_calls

@@ -12,8 +12,8 @@ from typing import Any
 
 from agentgrid.domain.agents import FINAL_ANSWER, OFFLINE, ModelCall, Usage
 from agentgrid.domain.policies import Risk
-from agentgrid.worker.model_requests import Answer, Offer, RawCall, plain_message
-from agentgrid.worker.offline_reading import Reading, read, stems
+from agentgrid.worker.model_requests import ModelAnswer, ModelTool, RawCall, plain_message
+from agentgrid.worker.offline_reading import ConversationContent, read, stems
 from agentgrid.worker.offline_values import HANDS_OVER, MISSING, QUERY, Maker, fields, fits
 
 _ORDER = {Risk.READ: 0, Risk.DESTRUCTIVE: 1, Risk.WRITE: 2}
@@ -23,7 +23,7 @@ _ORDER = {Risk.READ: 0, Risk.DESTRUCTIVE: 1, Risk.WRITE: 2}
 class Offline:
     """Answers from the conversation alone: the same conversation, the same answer."""
 
-    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+    async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
         """The next call, or the answer."""
         work = _Work(read(call, offers), offers)
         if (asked := work.next_call()) is not None:
@@ -34,10 +34,10 @@ class Offline:
         return _answer(call, [RawCall(id=_id(call), name=FINAL_ANSWER, arguments=value)], None)
 
 
-def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> Answer:
+def _answer(call: ModelCall, calls: list[RawCall], text: str | None) -> ModelAnswer:
     message = plain_message(calls, text)
     size = sum(len(json.dumps(message, default=str)) for message in call.messages) // 4
-    return Answer(
+    return ModelAnswer(
         message=message,
         calls=calls,
         text=text,
@@ -57,7 +57,7 @@ def _id(call: ModelCall) -> str:
 class _Work:
     """One turn."""
 
-    def __init__(self, reading: Reading, offers: list[Offer]) -> None:
+    def __init__(self, reading: ConversationContent, offers: list[ModelTool]) -> None:
         self.reading, self.asked, self.item = reading, reading.asked, reading.item
         self.offers = sorted(offers, key=lambda offer: (_ORDER[Risk(offer.risk)], _searches(offer)))
         self.writes = {offer.name: offer.description.split(".")[0] for offer in self.offers if Risk(offer.risk).writes}
@@ -78,7 +78,7 @@ class _Work:
                     return offer.name, arguments
         return None
 
-    def _makes_sense(self, offer: Offer) -> bool:
+    def _makes_sense(self, offer: ModelTool) -> bool:
         own, described = stems(offer.name) - self.common, stems(offer.description) - self.common
         named = bool(own & self.asked)
         if offer.name not in self.writes:
@@ -87,7 +87,7 @@ class _Work:
             return self.item is None and self.writes.keys().isdisjoint(self.reading.done)
         return named or len(described & self.asked) >= 2
 
-    def _arguments(self, offer: Offer) -> dict[str, Any] | None:
+    def _arguments(self, offer: ModelTool) -> dict[str, Any] | None:
         """Valid arguments, or None if a required one is not known."""
         schema = offer.input_schema
         if schema.get("type", "object") != "object":
@@ -102,6 +102,6 @@ class _Work:
         return None if MISSING in found.values() or not fits(schema, schema, found) else found
 
 
-def _searches(offer: Offer) -> bool:
+def _searches(offer: ModelTool) -> bool:
     """Whether it can be asked anything: then it comes after those that need something known, whose results show what to search for."""
     return bool(QUERY & set(offer.input_schema.get("required", ())))

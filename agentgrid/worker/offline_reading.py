@@ -12,7 +12,7 @@ from typing import Any
 from agentgrid.domain.agents import FINAL_ANSWER, ModelCall
 from agentgrid.domain.policies import Risk
 from agentgrid.sdk.agent_breaker import REFUSALS
-from agentgrid.worker.model_requests import Offer
+from agentgrid.worker.model_requests import ModelTool
 
 _LINE = re.compile(r"^([a-z][a-z0-9_ ]{0,40}):[ \t]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 _INLINE = re.compile(r"\b([a-z][a-z0-9_]*)\s*[:=]\s*(\"[^\"]*\"|[^\s,;]+)", re.IGNORECASE)
@@ -52,7 +52,7 @@ def amount_in(text: str) -> float | None:
 
 
 @dataclass
-class Reading:
+class ConversationContent:
     """What a conversation holds."""
 
     prompt: str = ""
@@ -95,9 +95,9 @@ class Reading:
         return max(ranked, key=lambda each: len(words & stems(each)), default=None)
 
 
-def read(call: ModelCall, offers: list[Offer]) -> Reading:
+def read(call: ModelCall, offers: list[ModelTool]) -> ConversationContent:
     """Read the whole conversation. What was called counts since the last answer of a session's earlier calls."""
-    reading = Reading()
+    reading = ConversationContent()
     risks = {offer.name: offer.risk for offer in offers}
     for before, message in zip([None, *call.messages], call.messages, strict=False):
         if message["role"] == "user" and before is not None and _answers(before):
@@ -115,7 +115,7 @@ def _answers(message: dict[str, Any]) -> bool:
     return message["role"] == "model" or message.get("name") == FINAL_ANSWER
 
 
-def _read_prompt(reading: Reading, text: str) -> None:
+def _read_prompt(reading: ConversationContent, text: str) -> None:
     reading.prompt = reading.prompt or text
     reading.texts.append(text)
     named = {name.strip().lower().replace(" ", "_"): _scalar(value) for name, value in _LINE.findall(text)}
@@ -133,7 +133,7 @@ def _scalar(text: str) -> Any:
     return int(text) if re.fullmatch(r"-?\d{1,15}", text) else text.rstrip(".").strip('"')
 
 
-def _read_result(reading: Reading, message: dict[str, Any], *, reads: bool) -> None:
+def _read_result(reading: ConversationContent, message: dict[str, Any], *, reads: bool) -> None:
     name = str(message["name"])
     reading.used.append(name)
     if isinstance(approval := message.get("approval"), dict):
@@ -157,7 +157,7 @@ def _read_result(reading: Reading, message: dict[str, Any], *, reads: bool) -> N
         reading.texts += [text for text in _texts(result) if len(text.split()) >= 3]
 
 
-def _name(reading: Reading, value: Any, noun: str, depth: int = 0) -> None:
+def _name(reading: ConversationContent, value: Any, noun: str, depth: int = 0) -> None:
     """Add the named values of an object: its own names first, then those of the objects in it."""
     if not isinstance(value, dict) or depth > _DEPTH:
         return

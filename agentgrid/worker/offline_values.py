@@ -7,7 +7,7 @@ import json
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from agentgrid.worker.offline_reading import Reading, amount_in, stems
+from agentgrid.worker.offline_reading import ConversationContent, amount_in, stems
 
 if TYPE_CHECKING:
     from agentgrid.domain.schemas import Compiled
@@ -26,7 +26,7 @@ _MONEY = {"amount", "cents", "price", "cost", "usd", "total"}
 class Maker:
     """Makes values in one turn. writes: the tools that write, with their titles."""
 
-    def __init__(self, reading: Reading, writes: dict[str, str]) -> None:
+    def __init__(self, reading: ConversationContent, writes: dict[str, str]) -> None:
         self.reading, self.writes = reading, writes
         self.asked, self.item = reading.asked, reading.item
 

@@ -33,7 +33,7 @@ from agentgrid.worker.activities import GovernedActivities
 from agentgrid.worker.agents import Models, agent_activities, load, model_named
 from agentgrid.worker.approvals import approval_activities
 from agentgrid.worker.background import in_background
-from agentgrid.worker.deltas import Deltas
+from agentgrid.worker.deltas import DeltaSender
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
 from agentgrid.worker.runner import passing_through, replaying, touching
@@ -132,7 +132,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                 # Where payloads are encrypted, nothing of them leaves the worker in clear.
                 deltas=None
                 if client.data_converter.payload_codec is not None
-                else Deltas(policy.watched, telemetry.delta),
+                else DeltaSender(policy.watched, telemetry.delta),
             )
         config["activities"] = activities
         config["workflows"] = workflows

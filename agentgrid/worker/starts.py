@@ -16,13 +16,13 @@ from temporalio.converter import PayloadConverter
 from agentgrid.domain.memos import ScheduledStart, ScheduleMemo, is_schedule_memo, verified_schedule
 from agentgrid.protocol import HEADER_RUN, MEMO, SCHEDULED_BY, RunHeader, to_payload
 from agentgrid.temporal import payloads
-from agentgrid.worker.governor import Policy
+from agentgrid.worker.governor import SnapshotSource
 
 
 class ScheduledStarts:
     """Adds the run's header to the first activation of a schedule's run."""
 
-    def __init__(self, policy: Policy, converter: PayloadConverter) -> None:
+    def __init__(self, policy: SnapshotSource, converter: PayloadConverter) -> None:
         self._policy = policy
         self._converter = converter
 

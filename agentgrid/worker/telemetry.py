@@ -24,7 +24,7 @@ from agentgrid.domain.backoff import backoff, jittered
 from agentgrid.domain.steps import JobStatus
 from agentgrid.logging import get_logger, worth_a_line
 from agentgrid.worker import background, logs
-from agentgrid.worker.deltas import Delta
+from agentgrid.worker.deltas import DeltaPart
 
 log = get_logger()
 
@@ -81,7 +81,7 @@ class Telemetry:
         self._flush_seconds = FLUSH_SECONDS
         self._jobs: dict[str, JobReport] = {}
         self._logs: deque[dict[str, Any]] = deque()
-        self._deltas: deque[Delta] = deque(maxlen=MAX_DELTAS)
+        self._deltas: deque[DeltaPart] = deque(maxlen=MAX_DELTAS)
         self.dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
@@ -141,7 +141,7 @@ class Telemetry:
             self._logs.append(entry)
         self._notify()
 
-    def delta(self, delta: Delta) -> None:
+    def delta(self, delta: DeltaPart) -> None:
         """Report a part of a model's answer. The oldest are dropped, and counted nowhere: those who watch read the answer later."""
         if self.dsn is None:
             return

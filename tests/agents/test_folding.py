@@ -12,8 +12,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.domain.runs import RunStatus
 from agentgrid.projector.decode import decode
-from agentgrid.projector.events import Event
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.events import DecodedEvent
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.fold.summary import summarise
 from agentgrid.testing import Call, Turn
 from tests.agents.conftest import UNCACHED_TOO, Desk, look
@@ -23,12 +23,12 @@ from tests.projector.folding import Rows, folded
 Steps = list[tuple[str, str, str]]
 
 
-async def events_of(handle: WorkflowHandle[Any, Any]) -> list[Event]:
+async def events_of(handle: WorkflowHandle[Any, Any]) -> list[DecodedEvent]:
     history = await handle.fetch_history()
     return decode(history.events, pydantic_data_converter.payload_converter)
 
 
-async def ended(handle: WorkflowHandle[Any, Any]) -> tuple[State, Rows]:
+async def ended(handle: WorkflowHandle[Any, Any]) -> tuple[FoldState, Rows]:
     """State and rows once the run has ended; cut after every event they are the same."""
     with contextlib.suppress(WorkflowFailureError):
         await handle.result()

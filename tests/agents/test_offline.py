@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentgrid.domain import schemas
 from agentgrid.domain.agents import FINAL_ANSWER, ModelCall
-from agentgrid.worker.model_requests import Answer, Offer
+from agentgrid.worker.model_requests import ModelAnswer, ModelTool
 from agentgrid.worker.offline import Offline
 
 
@@ -19,23 +19,23 @@ def schema_of(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
 
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
-ORDER = Offer(name="get_order", description="Read an order.", input_schema=schema_of({"order_id": TEXT}))
-SEARCH = Offer(
+ORDER = ModelTool(name="get_order", description="Read an order.", input_schema=schema_of({"order_id": TEXT}))
+SEARCH = ModelTool(
     name="search_pages", description="Search the help pages.", input_schema=schema_of({"query": TEXT}, limit=WHOLE)
 )
-REFUND = Offer(
+REFUND = ModelTool(
     name="refund_order",
     description="Refund an order. Pay money back.",
     input_schema=schema_of({"order_id": TEXT, "amount_cents": {"type": "integer", "minimum": 1}, "reason": TEXT}),
     risk="destructive",
 )
-REPLY = Offer(
+REPLY = ModelTool(
     name="send_reply",
     description="Send a reply.",
     input_schema=schema_of({"order_id": TEXT, "body": TEXT}),
     risk="write",
 )
-ESCALATE = Offer(
+ESCALATE = ModelTool(
     name="escalate_order",
     description="Hand the order over to people.",
     input_schema=schema_of({"order_id": TEXT, "team": {"type": "string", "enum": ["billing", "kitchen"]}}),
@@ -51,11 +51,11 @@ PAGE = {"slug": "cold-soup", "title": "When soup arrives cold", "summary": "We p
 class Case:
     """A conversation with the offline model, by hand."""
 
-    def __init__(self, prompt: str, offers: list[Offer], final: Offer | None = None) -> None:
+    def __init__(self, prompt: str, offers: list[ModelTool], final: ModelTool | None = None) -> None:
         self.messages: list[dict[str, Any]] = [{"role": "user", "text": prompt}]
         self.offers, self.final = offers, final
 
-    async def next(self) -> Answer:
+    async def next(self) -> ModelAnswer:
         turn = len(self.messages)
         call = ModelCall(**{**vars(CALL), "turn": turn, "messages": self.messages})
         answer = await Offline().answer(call, self.offers, self.final)
@@ -130,7 +130,7 @@ async def test_an_answer_says_what_was_done_and_what_was_refused() -> None:
     for outcome, refunded in (({"result": "ok"}, True), ({"fault": "PolicyDenied: not today"}, False)):
         case, _ = await until_refund("Refund the cold soup, $12.50!")
         case.outcome(**outcome)
-        case.final = Offer(name=FINAL_ANSWER, description="", input_schema=answer)
+        case.final = ModelTool(name=FINAL_ANSWER, description="", input_schema=answer)
         given_answer = await case.asks(FINAL_ANSWER)
         assert (given_answer["refunded"], given_answer["needs_person"]) == (refunded, not refunded)
         assert ("not today" in given_answer["summary"]) is not refunded
@@ -197,10 +197,10 @@ async def test_with_any_tools_its_arguments_are_valid_and_it_ends(
     tools: list[Any], outcomes: list[dict[str, Any]], prompt: str, answer: dict[str, Any] | None
 ) -> None:
     offers = [
-        Offer(name=f"{name}_{number}", description=about, input_schema=schema, risk=risk)
+        ModelTool(name=f"{name}_{number}", description=about, input_schema=schema, risk=risk)
         for number, (name, about, schema, risk) in enumerate(tools)
     ]
-    final = None if answer is None else Offer(name=FINAL_ANSWER, description="", input_schema=answer)
+    final = None if answer is None else ModelTool(name=FINAL_ANSWER, description="", input_schema=answer)
     case = Case(prompt, offers, final)
     for number in range(len(offers) + 1):
         turn = await case.next()

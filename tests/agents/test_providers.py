@@ -16,7 +16,7 @@ from agentgrid.projector.decode import decode
 from agentgrid.settings import Settings
 from agentgrid.testing import Call, Fault, Governance, Turn
 from agentgrid.testing.provider import Provider
-from agentgrid.testing.turns import Usage
+from agentgrid.testing.turns import TokenCounts
 from tests.agents.conftest import GRID, final, look
 from tests.projector.folding import folded
 
@@ -55,13 +55,16 @@ async def test_an_agent_works_over_each_protocol_and_its_usage_is_the_providers(
     desk_client: Client, monkeypatch: pytest.MonkeyPatch, model: str
 ):
     script = [
-        Turn(text="Looking.", calls=[look("A1"), look("missing")], usage=Usage(input_tokens=900, output_tokens=40)),
+        Turn(
+            text="Looking.", calls=[look("A1"), look("missing")], usage=TokenCounts(input_tokens=900, output_tokens=40)
+        ),
         Turn(fault=Fault.rate_limited(retry_after=1)),
         Turn(fault=Fault.server_error()),
         Turn(
-            calls=[Call("get_order", {"oops": 1})], usage=Usage(input_tokens=1000, output_tokens=20, cached_tokens=800)
+            calls=[Call("get_order", {"oops": 1})],
+            usage=TokenCounts(input_tokens=1000, output_tokens=20, cached_tokens=800),
         ),
-        Turn(calls=final(**DONE).calls, usage=Usage(input_tokens=1200, output_tokens=60)),
+        Turn(calls=final(**DONE).calls, usage=TokenCounts(input_tokens=1200, output_tokens=60)),
     ]
     async with Provider(script) as provider:
         result, history = await work(desk_client, provider, monkeypatch, model)

@@ -14,15 +14,15 @@ from agentgrid.control.signing import Signer
 from agentgrid.db import locks
 from agentgrid.db.session import writing
 from agentgrid.db.tables import (
-    Agent,
+    AgentRow,
     AgentVersionRow,
     Approval,
     DecisionRow,
-    Event,
-    Execution,
+    EventRow,
+    ExecutionRow,
     Run,
     Step,
-    Tool,
+    ToolRow,
     ToolVersion,
     Workflow,
     WorkflowVersion,
@@ -49,7 +49,7 @@ def workflow(name: str, schema: dict[str, Any] | None = None, **over: Any) -> tu
     )
 
 
-def tool(name: str, **over: Any) -> Tool:
+def tool(name: str, **over: Any) -> ToolRow:
     values = {
         "version": "v1",
         "title": name,
@@ -61,7 +61,7 @@ def tool(name: str, **over: Any) -> Tool:
         "task_queue": "tools",
         "grid": "test",
     }
-    return Tool(name=name, **{**values, **over})
+    return ToolRow(name=name, **{**values, **over})
 
 
 def tool_version(name: str, version: str = "v1", **over: Any) -> ToolVersion:
@@ -90,7 +90,7 @@ def run(**over: Any) -> Run:
     return Run(run_id=run_id, **{**values, **over})
 
 
-def execution(of: Run, **over: Any) -> Execution:
+def execution(of: Run, **over: Any) -> ExecutionRow:
     values = {
         "execution_id": of.execution_id,
         "run_id": of.run_id,
@@ -103,7 +103,7 @@ def execution(of: Run, **over: Any) -> Execution:
         "status": "running",
         "started_at": of.created_at,
     }
-    return Execution(**{**values, **over})
+    return ExecutionRow(**{**values, **over})
 
 
 def step(of: Run, event_id: int, **over: Any) -> Step:
@@ -204,7 +204,7 @@ async def publish(
         if first is not None:
             await session.execute(first)
         await locks.take(session, locks.EVENTS)
-        rows = [Event(run_id=run_id, kind=kind, data=data, subject=subject) for run_id, kind, data in events]
+        rows = [EventRow(run_id=run_id, kind=kind, data=data, subject=subject) for run_id, kind, data in events]
         for row in rows:
             session.add(row)
             await session.flush()
@@ -213,7 +213,7 @@ async def publish(
     return identifiers
 
 
-def agent(name: str, version: str = "0123456789ab", **over: Any) -> tuple[Agent, AgentVersionRow]:
+def agent(name: str, version: str = "0123456789ab", **over: Any) -> tuple[AgentRow, AgentVersionRow]:
     """An agent as its worker registers it. over: columns of its version."""
     values: dict[str, Any] = {
         "models": ["openai:gpt-5"],
@@ -227,6 +227,8 @@ def agent(name: str, version: str = "0123456789ab", **over: Any) -> tuple[Agent,
         "limits": {"requests": 12, "tool_calls": 50, "tokens": None, "usd": 1.0, "seconds": None, "soft": None},
     }
     return (
-        Agent(name=name, version=version, title=name, timeout_seconds=120.0, retries=4, task_queue="desk", grid="test"),
+        AgentRow(
+            name=name, version=version, title=name, timeout_seconds=120.0, retries=4, task_queue="desk", grid="test"
+        ),
         AgentVersionRow(agent=name, version=version, source="code", made_for=version, **{**values, **over}),
     )

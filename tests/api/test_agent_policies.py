@@ -14,12 +14,12 @@ from agentgrid.api.schemas.policies import PolicyTest, PolicyTested
 from agentgrid.control import snapshots
 from agentgrid.db import policies
 from agentgrid.db.session import ReadSession, WriteSession
-from agentgrid.db.tables import Policy, Switch
+from agentgrid.db.tables import PolicyRow, Switch
 from agentgrid.domain.activities import governed
 from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.policies import Effect, Risk
 from agentgrid.domain.steps import StepKind
-from agentgrid.worker.governor import Answer, Ask, Call, Deny, Governor, Unsupported
+from agentgrid.worker.governor import Answer, ApprovalNeeded, CallAttempt, Deny, Governor, Unsupported
 from agentgrid.worker.policy import FixedPolicy
 from tests.api import factories
 from tests.api.conftest import Api
@@ -201,8 +201,8 @@ ARGUMENTS = [
 ]
 
 
-def some_rule(random: Random, rule_id: str, agent: str | None) -> Policy:
-    return Policy(
+def some_rule(random: Random, rule_id: str, agent: str | None) -> PolicyRow:
+    return PolicyRow(
         rule_id=rule_id,
         version=1,
         kind=random.choice([None, None, "tool", "activity", "model"]),
@@ -256,7 +256,7 @@ async def test_the_answer_for_a_call_is_what_a_worker_does_with_it(api: Api):
         await transaction.rollback()
 
 
-def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> Call:
+def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAttempt:
     """The call, as it reaches a worker."""
 
     def given() -> Any:
@@ -282,7 +282,7 @@ def describes(answer: PolicyTested, did: Answer) -> bool:
             if answer.disabled is not None:
                 return reason == answer.disabled
             return answer.effect is Effect.DENY and f"by the rule {answer.rule}" in reason
-        case Ask(terms=terms):
+        case ApprovalNeeded(terms=terms):
             asks = answer.effect is Effect.REQUIRE_APPROVAL and answer.disabled is None
             return asks and (terms.policy, list(terms.approvers)) == (answer.rule, answer.approvers)
         case Unsupported(reason=reason):

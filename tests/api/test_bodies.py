@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentgrid.control import principals
 from agentgrid.control.signing import Signer
-from agentgrid.db.tables import Policy, SigningKey
+from agentgrid.db.tables import PolicyRow, SigningKey
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, listening
@@ -56,7 +56,7 @@ async def things(api: Api) -> dict[str, str]:
         factories.execution(run),
         gate,
         SigningKey(key_id=signer.key_id, public_key=signer.public_key),
-        Policy(rule_id="known", version=1, tool="known", effect="allow", **rule),
+        PolicyRow(rule_id="known", version=1, tool="known", effect="allow", **rule),
     )
     spare = Principal(name="spare", kind=PrincipalKind.SERVICE, roles=frozenset({Role.VIEWER}))
     await principals.put(api.plane.engine, SETUP, spare)

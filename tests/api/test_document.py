@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentgrid.control import principals
 from agentgrid.control.signing import Signer
-from agentgrid.db.tables import Command, Policy, SessionRow, SigningKey, View
+from agentgrid.db.tables import Command, PolicyRow, SessionRow, SigningKey, View
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
@@ -64,7 +64,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         gate,
         factories.decision(gate, 9),
         SigningKey(key_id=signer.key_id, public_key=signer.public_key),
-        Policy(
+        PolicyRow(
             rule_id="known",
             version=1,
             tool="known",

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agentgrid.db.tables import Policy
+from agentgrid.db.tables import PolicyRow
 from tests.api import factories
 from tests.api.conftest import Api
 
@@ -211,7 +211,7 @@ async def asked(api: Api, refunds: list[Any]) -> Any:
         },
     )
     gate.terms = {**gate.terms, "reason": "Money does not come back.", "issuers": ["key-maker"], "takes": ["arguments"]}
-    rule = Policy(
+    rule = PolicyRow(
         rule_id="tool:refund_it",
         version=4,
         tool="refund_it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentgrid.api import limits
-from agentgrid.api.limits import Buckets, Limits
+from agentgrid.api.limits import Buckets, RateLimits
 from agentgrid.errors import RateLimited
 from agentgrid.settings import Settings
 
@@ -38,7 +38,7 @@ def test_the_number_of_buckets_is_bounded(monkeypatch):
 
 def test_an_authenticated_key_is_not_limited_by_failures_from_its_address():
     clock = Clock()
-    several = Limits(Settings(rate_failures_burst=2, rate_failures_per_second=1), clock=clock)
+    several = RateLimits(Settings(rate_failures_burst=2, rate_failures_per_second=1), clock=clock)
     several.passed("ann", "hash of ann's")
     for _ in range(2):
         several.before_key("peer", "hash of a guess")
@@ -57,6 +57,6 @@ def test_an_authenticated_key_is_not_limited_by_failures_from_its_address():
 
 
 def test_the_default_limits_allow_opening_hundreds_of_streams():
-    usual = Limits(Settings(), clock=Clock())
+    usual = RateLimits(Settings(), clock=Clock())
     for _ in range(1_000):
         usual.passed("console", "hash")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from agentgrid.api.limits import Limits
+from agentgrid.api.limits import RateLimits
 from agentgrid.control import keys, principals
 from agentgrid.control.keys import secret_hash
 from agentgrid.db import commands
@@ -346,10 +346,10 @@ async def test_an_authorization_header_wins_and_then_the_cookie_is_not_looked_at
 
 
 @pytest.fixture
-def limited(api: Api) -> Iterator[Limits]:
+def limited(api: Api) -> Iterator[RateLimits]:
     before = api.app.state.limits
     # As an installation has it by default.
-    api.app.state.limits = Limits(Settings())
+    api.app.state.limits = RateLimits(Settings())
     yield api.app.state.limits
     api.app.state.limits = before
 
@@ -371,7 +371,7 @@ async def test_fifty_wrong_keys_and_codes_slow_down_and_a_link_just_made_still_w
     assert (await browser.sign_in(key=key.secret)).status_code == 200
 
 
-async def test_guessed_cookies_are_limited_like_guessed_keys(api: Api, browser: Browser, limited: Limits):
+async def test_guessed_cookies_are_limited_like_guessed_keys(api: Api, browser: Browser, limited: RateLimits):
     assert (await browser.sign_in(key=api.tokens["viewer"])).status_code == 200
     assert (await browser.get("/me")).status_code == 200
     async with browser_of(api) as stranger:

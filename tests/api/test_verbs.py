@@ -11,7 +11,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.protocol import SENDER_PREFIX, SIGNAL_CONTROL, ControlSignal
 from agentgrid.sdk.state import MAX_SIGNAL_BYTES
 from tests.api import factories
@@ -93,7 +93,7 @@ async def test_a_refused_pause_names_the_plugin_only_once_a_worker_has_taken_the
 ):
     run = factories.run(governed=False, status="waiting", waiting_on="worker")
     # A NUL in what a worker sent must keep nobody from looking at the run, or from ending it.
-    folded = State(execution_id=run.execution_id, problem="\x00").dump()
+    folded = FoldState(execution_id=run.execution_id, problem="\x00").dump()
     await factories.insert(api.plane.engine, run, factories.execution(run, fold_state=folded, taken=taken))
 
     refused = await act(as_("operator"), run, "pause")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from agentgrid.testing.turns import Call, Conversation, Turn, Usage
+from agentgrid.testing.turns import Call, Conversation, TokenCounts, Turn
 
-USAGE = Usage(input_tokens=500, output_tokens=20)
+USAGE = TokenCounts(input_tokens=500, output_tokens=20)
 
 
 def script(conversation: Conversation) -> Turn:

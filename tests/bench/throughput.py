@@ -24,7 +24,7 @@ from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.settings import Settings
 from agentgrid.temporal.archive import unpack
@@ -178,7 +178,7 @@ class Bench:
         histories = [(row["execution_id"], unpack(row["events"])) for row in rows]
         began = time.process_time()
         for execution_id, events in histories:
-            fold(State(execution_id=execution_id), decode(events, converter))
+            fold(FoldState(execution_id=execution_id), decode(events, converter))
         return sum(len(events) for _, events in histories) / (time.process_time() - began)
 
 

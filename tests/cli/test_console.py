@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentgrid.cli.dev.links import Link, guests, sign_in_links
+from agentgrid.cli.dev.links import SignInLink, guests, sign_in_links
 from agentgrid.cli.exits import ExitCode
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.cli.conftest import Cli, FakeServer, Reply, problem
@@ -81,8 +81,8 @@ async def test_dev_makes_a_link_for_the_operator_and_one_for_who_decides_each_on
 
     server.replies["GET /sign-in"] = [Reply(body=b"<!doctype html>")]
     assert await sign_in_links(server.url, home, names) == [
-        Link(url=MADE["url"], name="operator"),
-        Link(url=MADE["url"].replace("127.0.0.1", "localhost"), name="reviewer"),
+        SignInLink(url=MADE["url"], name="operator"),
+        SignInLink(url=MADE["url"].replace("127.0.0.1", "localhost"), name="reviewer"),
     ]
     asked = [seen for seen in server.seen if seen.method == "POST"]
     assert [seen.headers["Authorization"] for seen in asked] == [f"Bearer ag_key-of-{name}" for name in names]

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from agentgrid.cli.profiles import Target, load_profiles, save_profiles
+from agentgrid.cli.profiles import ApiTarget, load_profiles, save_profiles
 from agentgrid.cli.program import program
 from agentgrid.cli.run_view import awaiting, started
 from tests.cli.conftest import Cli, FakeServer, Reply
@@ -42,8 +42,8 @@ APPROVAL = {"approval_id": "a-1", "title": "Send", "approvers": ["editors"], "ex
 RUN = {"run_id": "r-1", "status": "queued"}
 
 
-def as_(profile: str) -> Target:
-    return Target(url="http://127.0.0.1:8700", key=None, profile=profile)
+def as_(profile: str) -> ApiTarget:
+    return ApiTarget(url="http://127.0.0.1:8700", key=None, profile=profile)
 
 
 def hint(shown: Text) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from agentgrid.cli import words
 from agentgrid.cli.output import PIPED_WIDTH
-from agentgrid.cli.tables import ELLIPSIS, Listing, fixed, ids, short_ids, text, time
+from agentgrid.cli.tables import ELLIPSIS, TextTable, fixed, ids, short_ids, text, time
 from agentgrid.domain.ids import new_id
 from tests.cli.conftest import Cli, FakeServer, Reply
 from tests.cli.terminal import on_terminal
@@ -44,7 +44,7 @@ def run(number: int, **over: Any) -> dict[str, Any]:
     } | over
 
 
-def rendered(listing: Listing, width: int) -> list[str]:
+def rendered(listing: TextTable, width: int) -> list[str]:
     console = Console(width=width, height=40, color_system=None)
     with console.capture() as captured:
         console.print(listing)
@@ -106,7 +106,9 @@ def test_into_a_pipe_everything_is_whole(cli: Cli, server: FakeServer) -> None:
 
 
 def test_a_long_text_ends_in_an_ellipsis_and_a_wide_one_keeps_its_column() -> None:
-    made = Listing((text("NAME", least=12), fixed("STATUS")), [("日本" * 20, "ok"), ("a" * 60, "ok"), ("short", "ok")])
+    made = TextTable(
+        (text("NAME", least=12), fixed("STATUS")), [("日本" * 20, "ok"), ("a" * 60, "ok"), ("short", "ok")]
+    )
     lines = rendered(made, 30)
     assert [cell_len(line) for line in lines[1:]] == [22 + 2 + len("ok")] * 3
     assert ELLIPSIS in lines[1]
@@ -115,7 +117,7 @@ def test_a_long_text_ends_in_an_ellipsis_and_a_wide_one_keeps_its_column() -> No
 
 
 def test_a_column_without_a_value_takes_no_room_on_a_terminal_and_stays_in_a_pipe() -> None:
-    made = Listing((ids("RUN"), time("ENDED", 1), text("NOTE", 2)), [(RUNS[0], None, "")])
+    made = TextTable((ids("RUN"), time("ENDED", 1), text("NOTE", 2)), [(RUNS[0], None, "")])
     assert rendered(made, 80)[0].split() == ["RUN"]
     assert rendered(made, PIPED_WIDTH)[0].split() == ["RUN", "ENDED", "NOTE"]
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from agentgrid.cli import follow
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.follow import RunFollower
-from agentgrid.cli.profiles import Target
+from agentgrid.cli.profiles import ApiTarget
 from agentgrid.cli.run_view import step_table
 from agentgrid.cli.watch import screen
 from tests.cli.conftest import Cli, FakeServer, Reply, problem
@@ -253,13 +253,13 @@ def test_steps_are_beneath_the_step_that_they_belong_to() -> None:
 
 
 async def test_a_long_run_fits_on_the_terminal(server: FakeServer) -> None:
-    target = Target(url=server.url, key=None, profile="operator")
+    target = ApiTarget(url=server.url, key=None, profile="operator")
     async with RunFollower(target, "r") as follower:
         follower.run = a_run("waiting", waiting_on="approval", approvals=[APPROVAL])
         follower.steps = [a_step(number) for number in range(300)]
         follower.logs.extend(a_log(number, "x" * 500) for number in range(100))
         console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
-        follower.deciders = {"a-1": Target(url=server.url, key=None, profile="reviewer")}
+        follower.deciders = {"a-1": ApiTarget(url=server.url, key=None, profile="reviewer")}
         console.print(screen(follower, console))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert len(shown.splitlines()) <= 24
@@ -273,7 +273,7 @@ def a_delta(text: str, **changed: Any) -> dict[str, Any]:
 
 
 async def test_what_is_shown_of_an_answer_is_from_one_request_of_one_agent(server: FakeServer) -> None:
-    target = Target(url=server.url, key=None, profile="operator")
+    target = ApiTarget(url=server.url, key=None, profile="operator")
     async with RunFollower(target, "r") as follower:
         for delta, shown in (
             (a_delta("The order "), ("desk", "The order ")),
@@ -297,7 +297,7 @@ async def test_what_is_shown_of_an_answer_is_from_one_request_of_one_agent(serve
 async def test_a_long_answer_fits_on_the_terminal_and_is_shown_only_while_a_model_answers(
     server: FakeServer, width: int
 ) -> None:
-    target = Target(url=server.url, key=None, profile="operator")
+    target = ApiTarget(url=server.url, key=None, profile="operator")
     async with RunFollower(target, "r") as follower:
         follower.run = a_run()
         follower.steps = [*(a_step(number) for number in range(30)), a_step(31, "running", kind="model", name="desk")]

@@ -10,7 +10,7 @@ from agentgrid.db import run_details, runs
 from agentgrid.db.pool import direct, open_pool
 from agentgrid.db.run_filter import RunFilter
 from agentgrid.db.session import make_engine, reading
-from agentgrid.db.tables import Control, Execution, Run, Step
+from agentgrid.db.tables import Control, ExecutionRow, Run, Step
 from agentgrid.domain.scopes import EVERY_WORKFLOW
 from tests.api import factories
 
@@ -46,7 +46,7 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
             )
         async with reading(engine) as session:
             by_session = await session.get(Run, run.run_id)
-            chain = await session.get(Execution, run.execution_id)
+            chain = await session.get(ExecutionRow, run.execution_id)
             step = await session.get(Step, (run.execution_id, 5))
             last = await session.get(Control, (run.execution_id, 7))
             listed_by_session = await runs.newest(

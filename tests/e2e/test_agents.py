@@ -16,7 +16,7 @@ from temporalio.worker import Replayer, Worker
 from agentgrid.domain.agents import ModelCall
 from agentgrid.sdk.grid import Grid
 from agentgrid.worker.deltas import Watched
-from agentgrid.worker.model_requests import Answer, Offer, RawCall, plain_message
+from agentgrid.worker.model_requests import ModelAnswer, ModelTool, RawCall, plain_message
 from agentgrid.worker.offline import Offline
 from agentgrid.worker.plugin import AgentGridPlugin, governed_of
 from agentgrid.worker.policy import PolicySource
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("mirrored")
 class Model(Offline):
     """The offline model; one that goes in circles for five turns where the prompt asks for it."""
 
-    async def answer(self, call: ModelCall, offers: list[Offer], final: Offer | None) -> Answer:
+    async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
         answer = await super().answer(call, offers, final)
         if "in circles" not in call.messages[0]["text"] or call.turn > 5:
             return answer

@@ -18,7 +18,7 @@ from temporalio.client import Client
 from temporalio.service import ConnectConfig, ServiceClient
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from agentgrid.projector.main import Pace, run
+from agentgrid.projector.main import Intervals, run
 from agentgrid.projector.store import Store
 from agentgrid.projector.store.opening import open_store
 from agentgrid.settings import Settings
@@ -116,7 +116,7 @@ async def tables(store: Store) -> Tables:
 @asynccontextmanager
 async def projecting(settings: Settings, **pace: float) -> AsyncIterator[asyncio.Task[None]]:
     """A projector that runs for as long as the block."""
-    task = asyncio.create_task(run(settings, pace=Pace(**{"sweep": 0.3, **pace})))
+    task = asyncio.create_task(run(settings, pace=Intervals(**{"sweep": 0.3, **pace})))
     try:
         yield task
     finally:

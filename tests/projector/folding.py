@@ -14,10 +14,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.projector.decode import decode
-from agentgrid.projector.events import Event
+from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.changes import Changes, Claim, Settlement
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.changes import ClaimedSender, RowChanges, Settlement
+from agentgrid.projector.fold.state import FoldState
 from tests.projector.record import HISTORIES
 
 
@@ -30,7 +30,7 @@ class Recorded:
     protos: tuple[HistoryEvent, ...]
 
     @property
-    def events(self) -> list[Event]:
+    def events(self) -> list[DecodedEvent]:
         return decode(self.protos, pydantic_data_converter.payload_converter)
 
 
@@ -60,12 +60,12 @@ class Rows:
     approvals: dict[str, dict[str, Any]] = field(default_factory=dict)
     decisions: dict[int, dict[str, Any]] = field(default_factory=dict)
     controls: dict[int, dict[str, Any]] = field(default_factory=dict)
-    claims: dict[int, Claim] = field(default_factory=dict)
+    claims: dict[int, ClaimedSender] = field(default_factory=dict)
     settlements: list[Settlement] = field(default_factory=list)
     closed: Any = None
     fork: Any = None
 
-    def apply(self, changes: Changes) -> None:
+    def apply(self, changes: RowChanges) -> None:
         if changes.fork is not None:
             self.fork = changes.fork
             for row in self.steps.values():
@@ -105,21 +105,21 @@ class Rows:
         }
 
 
-def through_json(state: State) -> State:
+def through_json(state: FoldState) -> FoldState:
     """The state as another process would load it."""
-    return State.load(json.loads(json.dumps(state.dump())))
+    return FoldState.load(json.loads(json.dumps(state.dump())))
 
 
-def folded(execution_id: str, passes: Iterable[Sequence[Event]]) -> tuple[State, Rows]:
+def folded(execution_id: str, passes: Iterable[Sequence[DecodedEvent]]) -> tuple[FoldState, Rows]:
     """Fold pass after pass, the state going through its column in between."""
-    state, rows = State(execution_id=execution_id), Rows()
+    state, rows = FoldState(execution_id=execution_id), Rows()
     for events in passes:
         state, changes = fold(through_json(state), events)
         rows.apply(changes)
     return state, rows
 
 
-def one_pass(execution: Recorded) -> tuple[State, Rows]:
+def one_pass(execution: Recorded) -> tuple[FoldState, Rows]:
     return folded(execution.execution_id, [execution.events])
 
 

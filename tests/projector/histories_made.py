@@ -14,7 +14,7 @@ from agentgrid.domain.approvals import ApprovalKind, Decision, Terms, Verdict, s
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.events import Event
+from agentgrid.projector.events import DecodedEvent
 from agentgrid.protocol import PATCH_GATE, TIMER_APPROVAL, Confirmation, ControlSignal
 
 KEY = Ed25519PrivateKey.generate()
@@ -28,7 +28,7 @@ class Server:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self.events: list[Event] = []
+        self.events: list[DecodedEvent] = []
         self._at = datetime(2026, 1, 1, tzinfo=UTC)
         self._open: dict[int, tuple[str, Any]] = {}
         self._task: int | None = None
@@ -38,7 +38,7 @@ class Server:
         self._claims = self._random.random() < 0.5
         """Whether governed workers have a build of the plugin's; otherwise they write the marker."""
 
-    def add(self, what: type[Event], /, **values: Any) -> int:
+    def add(self, what: type[DecodedEvent], /, **values: Any) -> int:
         # Buffered events keep the time at which they arrived, so times are not in the order of ids.
         self._at += timedelta(milliseconds=self._random.randint(1, 5_000))
         at = self._at - timedelta(milliseconds=self._random.choice([0, 0, 0, 50]))
@@ -46,7 +46,7 @@ class Server:
         self.events.append(what(event_id=event_id, at=at, **values))
         return event_id
 
-    def make(self, length: int) -> list[Event]:
+    def make(self, length: int) -> list[DecodedEvent]:
         self.add(
             events.Started,
             workflow="made",
@@ -294,6 +294,6 @@ class Server:
         )
 
 
-def history(seed: int, length: int) -> list[Event]:
+def history(seed: int, length: int) -> list[DecodedEvent]:
     """A history of about this many events."""
     return Server(seed).make(length)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from agentgrid.projector import chain
-from agentgrid.projector.chain import Link
+from agentgrid.projector.chain import ChainLink
 from agentgrid.projector.fold.passing import when
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from tests.projector.folding import folded, one_pass, recorded, through_json
 
 
-def links(name: str) -> list[Link]:
+def links(name: str) -> list[ChainLink]:
     made = []
     for execution in recorded(name):
         state, rows = one_pass(execution)
         started = execution.events[0]
         made.append(
-            Link(
+            ChainLink(
                 execution_id=execution.execution_id,
                 status=state.status,
                 started_at=when(state.started_at),
@@ -66,13 +66,13 @@ def test_a_terminated_base_whose_reset_is_known_from_describe_alone_does_not_end
     (base, _) = links("reset_in_flight")
     closed = chain.derive([base])
     assert closed.columns["status"] == "terminated"
-    known = Link(**{**vars(base), "reset_to": "somewhere"})
+    known = ChainLink(**{**vars(base), "reset_to": "somewhere"})
     assert chain.derive([known]).columns["status"] == "running"
 
 
 def _reason(status: str, error: dict[str, Any]) -> str | None:
     (link,) = links("sequence")
-    reason: str | None = chain.derive([Link(**{**vars(link), "status": status, "error": error})]).columns[
+    reason: str | None = chain.derive([ChainLink(**{**vars(link), "status": status, "error": error})]).columns[
         "status_reason"
     ]
     return reason
@@ -111,7 +111,7 @@ def test_a_queued_execution_without_a_worker_is_shown_as_waiting_for_one_once_te
     execution = recorded("sequence")[0]
     state = folded(execution.execution_id, [execution.events[:2]])[0]
     link = links("sequence")[0]
-    opened = Link(
+    opened = ChainLink(
         **{
             **vars(link),
             "status": "running",
@@ -124,4 +124,4 @@ def test_a_queued_execution_without_a_worker_is_shown_as_waiting_for_one_once_te
     )
     derived = chain.derive([opened]).columns
     assert (derived["status"], derived["waiting_on"]) == ("waiting", "worker")
-    assert isinstance(opened.state, State)
+    assert isinstance(opened.state, FoldState)

@@ -15,7 +15,7 @@ from agentgrid.domain.steps import StepKind
 from agentgrid.projector import events
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.protocol import SIGNAL_CONTROL, SIGNAL_DECIDE
 
 ATTRIBUTES = sorted(field.name for field in HistoryEvent.DESCRIPTOR.oneofs_by_name["attributes"].fields)
@@ -38,7 +38,7 @@ def one(event: HistoryEvent) -> Any:
 def test_every_event_type_of_this_sdk_is_known_and_folds_even_when_it_is_empty(attribute: str) -> None:
     decoded = one(made(attribute))
     assert not isinstance(decoded, events.Unknown)
-    state = State(execution_id="e", last_event_id=1)
+    state = FoldState(execution_id="e", last_event_id=1)
     moved, _ = fold(state, [decoded])
     assert moved.last_event_id == 2
 
@@ -46,7 +46,7 @@ def test_every_event_type_of_this_sdk_is_known_and_folds_even_when_it_is_empty(a
 def test_an_event_of_a_type_from_the_future_is_counted_and_passed_over() -> None:
     decoded = one(HistoryEvent(event_id=2, event_type=9999))  # type: ignore[arg-type]
     assert isinstance(decoded, events.Unknown)
-    moved, changes = fold(State(execution_id="e", last_event_id=1), [decoded])
+    moved, changes = fold(FoldState(execution_id="e", last_event_id=1), [decoded])
     assert moved.opaque == 1
     assert not changes.steps.opened
 
@@ -94,7 +94,7 @@ def test_reserved_signals_of_any_shape_are_taken_as_what_they_are(name: str, pay
         event.workflow_execution_signaled_event_attributes.input.payloads.append(Payload(data=data))
     decoded = one(event)
     assert isinstance(decoded, events.Decided | events.Controlled)
-    moved, changes = fold(State(execution_id="e", last_event_id=1, governed=True), [decoded])
+    moved, changes = fold(FoldState(execution_id="e", last_event_id=1, governed=True), [decoded])
     assert not moved.paused
     assert [row["judged"] for row in changes.decisions.values()] == (["refused"] if name == SIGNAL_DECIDE else [])
 
@@ -104,6 +104,6 @@ def test_a_task_lost_with_its_worker_is_no_failure_but_one_that_ran_too_long_is(
     lost.workflow_task_timed_out_event_attributes.timeout_type = TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
     slow = made("workflow_task_timed_out_event_attributes")
     slow.workflow_task_timed_out_event_attributes.timeout_type = TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
-    state = State(execution_id="e", last_event_id=1)
+    state = FoldState(execution_id="e", last_event_id=1)
     assert fold(state, [one(lost)])[0].problem is None
     assert "timed out" in (fold(state, [one(slow)])[0].problem or "")

@@ -16,14 +16,14 @@ from temporalio.common import RawValue
 
 from agentgrid.errors import NotFound
 from agentgrid.projector import changes, work
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild
 from agentgrid.projector.store import Loaded, Store
 from agentgrid.protocol import SIGNAL_CONTROL
 from agentgrid.settings import Settings
 from agentgrid.temporal import archive
-from agentgrid.temporal.history import Execution, HistoryReader
+from agentgrid.temporal.history import ExecutionId, HistoryReader
 from tests.api.conftest import Proxy
 from tests.projector.conftest import Tables, new_namespace, projecting, snapshot, truncate, unique, until
 from tests.projector.record import completed_tasks, reset
@@ -347,9 +347,9 @@ async def test_a_pass_that_somebody_else_overtook_is_dropped(
 
     handle = await client.start_workflow(Sequence.run, 2, id=unique(), task_queue=queue)
     await handle.result()
-    execution = Execution(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
+    execution = ExecutionId(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
     looker = work.Looker(HistoryReader(client), store)
-    loaded = Loaded(state=State(execution_id=execution.execution_id))
+    loaded = Loaded(state=FoldState(execution_id=execution.execution_id))
     one = await looker.look(execution, loaded)
     two = await looker.look(execution, loaded)
     assert one.folded is not None

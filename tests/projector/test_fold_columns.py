@@ -10,7 +10,7 @@ from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import events, rows
 from agentgrid.projector.fold import activities, columns
 from agentgrid.projector.fold.passing import Pass
-from agentgrid.projector.fold.state import OpenStep, State
+from agentgrid.projector.fold.state import FoldState, OpenStep
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_each_column_of_the_fold_is_one_of_its_table(table: str, row: type) -> N
 def test_what_temporal_last_reported_of_an_attempt_is_void_once_history_has_more() -> None:
     live = {name: None for name in rows.columns_of("steps") if name.startswith("live_")}
     step = OpenStep(kind="tool", label="t", status="scheduled")
-    fold = Pass(state=State(execution_id="e", steps={5: step}, calls={5: 5}))
+    fold = Pass(state=FoldState(execution_id="e", steps={5: step}, calls={5: 5}))
     at = datetime(2026, 11, 29, tzinfo=UTC)
     event = events.ActivityStarted(event_id=6, at=at, scheduled_event_id=5, attempt=2, worker="w")
     activities.started(fold, event)

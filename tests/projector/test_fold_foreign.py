@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.projector.decode import decode
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from tests import oracle
 from tests.projector.folding import Rows, folded
 
@@ -89,7 +89,7 @@ class Written:
         started = len(self.events)
         self._add(EventType.EVENT_TYPE_TIMER_FIRED).timer_fired_event_attributes.started_event_id = started
 
-    def rows(self) -> tuple[State, Rows]:
+    def rows(self) -> tuple[FoldState, Rows]:
         """The result of the fold, checked against the oracle on the same events."""
         decoded = decode(self.events, pydantic_data_converter.payload_converter)
         state, rows = folded(EXECUTION, [decoded])

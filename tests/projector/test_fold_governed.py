@@ -14,7 +14,7 @@ from agentgrid.domain.runs import ExecutionKind
 from agentgrid.projector import events
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.protocol import BUILD_GATE, PATCH_GATE
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,12 +76,12 @@ TASK = "scheduled, taken"
     ],
 )
 def test_history_shows_whether_a_run_began_under_the_plugin(governed: bool, history: str) -> None:
-    state, _ = fold(State(execution_id="e"), [events.Started(event_id=1, at=AT, **BEGINNING)])
+    state, _ = fold(FoldState(execution_id="e"), [events.Started(event_id=1, at=AT, **BEGINNING)])
     for event_id, name in enumerate(history.split(", ") if history else (), 2):
         kind, values = MADE[name]
         state, _ = fold(state, [kind(event_id=event_id, at=AT, **values)])
     assert state.governed == governed
-    assert State.load(state.dump()) == state
+    assert FoldState.load(state.dump()) == state
 
 
 @pytest.mark.parametrize(

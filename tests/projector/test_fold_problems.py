@@ -9,9 +9,9 @@ import pytest
 
 from agentgrid.domain.runs import ExecutionKind
 from agentgrid.projector import events
-from agentgrid.projector.events import Event
+from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.fold.summary import Summary, summarise
 from agentgrid.projector.identity import beginning
 from agentgrid.protocol import RunHeader
@@ -21,7 +21,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 WORKER = "7@host"
 
 
-def on(state: State, *wanted: tuple[type[Event], dict[str, Any]]) -> tuple[State, Summary]:
+def on(state: FoldState, *wanted: tuple[type[DecodedEvent], dict[str, Any]]) -> tuple[FoldState, Summary]:
     """The state after these events, and the run's status."""
     made = [kind(event_id=state.last_event_id + n, at=AT, **values) for n, (kind, values) in enumerate(wanted, 1)]
     state = fold(state, made)[0]
@@ -38,7 +38,7 @@ STARTED: Any = (events.TaskStarted, {"build": "v2"})
 COMPLETED: Any = (events.TaskCompleted, {"started_event_id": 1, "build": "v1"})
 
 
-def waiting_for_approval() -> State:
+def waiting_for_approval() -> FoldState:
     execution = recorded("gated_approved")[0]
     return folded(execution.execution_id, [execution.events[:13]])[0]
 
@@ -82,7 +82,7 @@ def test_a_build_id_of_a_worker_without_a_deployment_is_ignored() -> None:
         {"workflow": "w", "task_queue": "q", "first_execution_id": "e", "kind": ExecutionKind.FIRST},
     )
     completed: Any = (events.TaskCompleted, {"started_event_id": 3, "build": None})
-    state, _ = on(State(execution_id="e"), begun, SCHEDULED, STARTED, completed, SCHEDULED, STARTED)
+    state, _ = on(FoldState(execution_id="e"), begun, SCHEDULED, STARTED, completed, SCHEDULED, STARTED)
     assert on(state, failed())[1].reason == f"its workflow task fails on worker {WORKER}: KeyError: no such thing"
 
 

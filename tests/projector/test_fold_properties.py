@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentgrid.projector.events import Event
+from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold import HistoryGap, fold
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.fold.summary import summarise
 from tests.projector.folding import Rows, folded, through_json
 from tests.projector.histories_made import EXECUTION, history
@@ -21,7 +21,7 @@ SEEDS = st.integers(min_value=0, max_value=2**32)
 LENGTHS = st.integers(min_value=2, max_value=90)
 
 
-def clean(events: list[Event]) -> tuple[State, Rows]:
+def clean(events: list[DecodedEvent]) -> tuple[FoldState, Rows]:
     return folded(EXECUTION, [events])
 
 
@@ -50,7 +50,7 @@ def test_duplicated_reordered_and_lost_deliveries_equal_one_pass(seed: int, leng
     """A projector that is given anything, refuses what doesn't follow, dies at any time, and reads again."""
     events = history(seed, length)
     dice = random.Random(chaos)
-    state, rows = State(execution_id=EXECUTION), Rows()
+    state, rows = FoldState(execution_id=EXECUTION), Rows()
     while state.last_event_id < len(events):
         begin = dice.randint(0, len(events) - 1)
         delivered = events[begin : begin + dice.randint(1, 25)]
@@ -70,7 +70,7 @@ def test_duplicated_reordered_and_lost_deliveries_equal_one_pass(seed: int, leng
 @settings(max_examples=80)
 @given(SEEDS, LENGTHS)
 def test_invariants_hold_after_every_event(seed: int, length: int) -> None:
-    state, rows = State(execution_id=EXECUTION), Rows()
+    state, rows = FoldState(execution_id=EXECUTION), Rows()
     for event in history(seed, length):
         before = json.dumps(state.dump())
         moved, changes = fold(state, [event])
@@ -102,4 +102,4 @@ def test_invariants_hold_after_every_event(seed: int, length: int) -> None:
 def test_a_gap_is_refused() -> None:
     events = history(1, 20)
     with pytest.raises(HistoryGap):
-        fold(State(execution_id=EXECUTION), events[1:])
+        fold(FoldState(execution_id=EXECUTION), events[1:])

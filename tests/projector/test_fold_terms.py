@@ -11,13 +11,13 @@ from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.runs import ExecutionKind
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from tests.projector.folding import Rows, folded
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def asked(*after: Any, **changed: Any) -> tuple[State, Rows]:
+def asked(*after: Any, **changed: Any) -> tuple[FoldState, Rows]:
     """An execution whose first call requires an approval under these terms."""
     fields = {"approval_id": "a", "kind": ApprovalKind.TOOL, "title": "t", "namespace": "default", "workflow_id": "w"}
     fields |= {"execution_id": "e", "digest": "d", "key": "k", "approvers": ("role:approver",)}

@@ -14,7 +14,7 @@ from agentgrid.domain.agents import AgentSpec, Hold, Limits, ModelTurn, Spent, U
 from agentgrid.protocol import ControlSignal, to_payload
 from agentgrid.sdk import agent_meter
 from agentgrid.sdk.agent_meter import Meter
-from agentgrid.sdk.state import RunState
+from agentgrid.sdk.state import WorkflowState
 
 SPEC = AgentSpec(agent="desk", version="1", models=[], instructions="", tools=[])
 PRICED = Usage(requests=1, input_tokens=900, output_tokens=100, usd=0.25)
@@ -26,7 +26,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.now = 1_000.0
-        self.state = RunState()
+        self.state = WorkflowState()
         self.holds: list[str] = []
         self.asked: list[str] = []
         self.away = 3_600.0

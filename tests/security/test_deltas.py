@@ -14,14 +14,14 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
-from agentgrid.api.deltas import MAX_WAITING, Deltas
+from agentgrid.api.deltas import MAX_WAITING, WatchedRuns
 from agentgrid.control import keys, principals
 from agentgrid.db.tables import Run
 from agentgrid.domain import channels
 from agentgrid.domain.agents import ModelCall
 from agentgrid.domain.deltas import MAX_TEXT, MAX_TOOLS, WATCHED_SECONDS, watch_mark
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
-from agentgrid.worker.deltas import MAX_WATCHED, Delta, TurnDeltas, Watched
+from agentgrid.worker.deltas import MAX_WATCHED, DeltaPart, TurnDeltas, Watched
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, api, as_, eventually, listening  # noqa: F401 (fixtures)
 from tests.conftest import worker_login
@@ -160,7 +160,7 @@ async def test_a_delta_of_the_greatest_size_fits_a_notification_in_any_script(
 ):
     run = await run_of(api, MINE)
     worker = await login(module_postgres_dsn)
-    sent: list[Delta] = []
+    sent: list[DeltaPart] = []
     turn = TurnDeltas(CALL, run.execution_id or "", 1, sent.append)
     turn.text(letter * MAX_TEXT)
     for _ in range(2 * MAX_TOOLS):
@@ -230,7 +230,7 @@ async def test_a_flood_is_bounded_by_the_logins_rate_and_by_what_a_stream_keeps(
         assert await hostile.fetchval(DELTA, run.execution_id, 1, "x" * 9_000, []) is False
     await hostile.close()
 
-    deltas = Deltas()
+    deltas = WatchedRuns()
     with deltas.watch(run) as watch:
         delta = {"execution_id": "e", "agent": "a", "call": "c", "turn": 1, "attempt": 1, "text": "x", "tools": []}
         for number in range(10 * MAX_WAITING):
@@ -276,7 +276,7 @@ async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcemen
 
 
 async def test_a_thousand_streams_of_a_thousand_runs_are_announced_a_few_times():
-    deltas, lost, sent = Deltas(), asyncio.Event(), []
+    deltas, lost, sent = WatchedRuns(), asyncio.Event(), []
 
     class Connection:
         async def execute(self, _: str, channel: str, marks: str) -> None:

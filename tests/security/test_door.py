@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from agentgrid.api.access import ACCESS
-from agentgrid.api.limits import Limits
+from agentgrid.api.limits import RateLimits
 from agentgrid.cli import serving
 from agentgrid.control import keys
 from agentgrid.settings import Settings
@@ -316,7 +316,7 @@ def limited(api: Api) -> Iterator[None]:
         rate_failures_burst=5, rate_failures_per_second=0.01, rate_requests_burst=5, rate_requests_per_second=0.01
     )
     before = api.app.state.limits
-    api.app.state.limits = Limits(settings)
+    api.app.state.limits = RateLimits(settings)
     yield
     api.app.state.limits = before
 

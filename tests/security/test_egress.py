@@ -14,7 +14,7 @@ import pytest
 
 from agentgrid.errors import ToolError
 from agentgrid.sources import egress as module
-from agentgrid.sources.egress import Ask, Egress, Limits
+from agentgrid.sources.egress import Egress, HttpRequest, RequestLimits
 from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend
 from tests.sources.hostile import Request, serving, text
 
@@ -37,8 +37,8 @@ async def egress(*allowed: str, **names: Sequence[str]) -> AsyncIterator[Egress]
         await made.aclose()
 
 
-def get(url: str, **fields: Any) -> Ask:
-    return Ask(method="GET", url=url, **fields)
+def get(url: str, **fields: Any) -> HttpRequest:
+    return HttpRequest(method="GET", url=url, **fields)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_a_redirect_carries_credentials_to_no_other_host_and_repeats_no_wr
         ask = get(f"http://one.test:{server.port}/", headers={"x-trace": "1"}, own=own)
         assert (await out.send(ask)).body == b"ok"
         with pytest.raises(EgressRefused, match="redirects a POST"):
-            await out.send(Ask(method="POST", url=ask.url, content=b"{}"))
+            await out.send(HttpRequest(method="POST", url=ask.url, content=b"{}"))
     first, second, third = server.requests
     assert (first.headers["authorization"], first.headers["x-trace"]) == ("Bearer canary", "1")
     assert "canary" not in str(second)
@@ -238,7 +238,7 @@ async def test_bytes_and_seconds_are_bounded(reply: Any, why: str) -> None:
     async with serving(reply) as server, egress("127.0.0.1") as out:
         started = asyncio.get_running_loop().time()
         with pytest.raises(ToolError, match=why):
-            await out.send(get(server.url), Limits(total_seconds=0.7, max_bytes=100_000))
+            await out.send(get(server.url), RequestLimits(total_seconds=0.7, max_bytes=100_000))
         assert asyncio.get_running_loop().time() - started < 3
 
 
@@ -256,12 +256,12 @@ async def test_connections_are_bounded_and_more_requests_wait_within_their_time(
 
     async with serving(reply) as server, egress("127.0.0.1") as out, asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         # A wait for a connection is no wait for the network: only the total bounds it.
-        slow = Limits(connect_seconds=0.2, total_seconds=8)
+        slow = RequestLimits(connect_seconds=0.2, total_seconds=8)
         answers = [tasks.create_task(out.send(get(server.url), slow)) for _ in range(7)]
         for _ in range(3):
             await three.acquire()
         with pytest.raises(ToolError, match="did not answer in time") as caught:
-            await out.send(get(server.url), Limits(total_seconds=0.5))
+            await out.send(get(server.url), RequestLimits(total_seconds=0.5))
         assert caught.value.retryable
         go_on.set()
         assert [(await answer).body for answer in answers] == [b"ok"] * 7
@@ -272,7 +272,7 @@ async def test_connections_are_bounded_and_more_requests_wait_within_their_time(
 
 async def test_the_body_of_an_error_is_cut_and_a_header_is_never_two() -> None:
     async with serving(text(400, body=b"y" * 500)) as server, egress("127.0.0.1") as out:
-        answer = await out.send(get(server.url), Limits(max_bytes=100))
+        answer = await out.send(get(server.url), RequestLimits(max_bytes=100))
         assert (answer.status, answer.body, answer.truncated) == (400, b"y" * 100, True)
         with pytest.raises(ToolError, match="is not valid"):
             await out.send(get(server.url, headers={"x-one": "1\r\nx-two: 2"}))

@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from agentgrid.domain.policies import Effect, Rule
 from agentgrid.projector.decode import decode
 from agentgrid.testing import Call, Turn
-from agentgrid.testing.turns import Conversation, Usage
+from agentgrid.testing.turns import Conversation, TokenCounts
 from tests.agents import desk
 from tests.agents.conftest import Desk, desk_client, final, look, running
 from tests.agents.test_conversations import DONE, held, seen
@@ -21,7 +21,7 @@ from tests.projector.folding import folded
 
 __all__ = ["desk_client", "running"]
 
-USED = Usage(input_tokens=10, output_tokens=10)
+USED = TokenCounts(input_tokens=10, output_tokens=10)
 DEEP = '{"order_id": ' + "[" * 5_000 + "]" * 5_000 + "}"
 TRICKS: dict[str, Call] = {
     "no JSON": Call("get_order", "order A1, please"),

@@ -13,7 +13,7 @@ import pytest
 
 from agentgrid.api.access import V1
 from agentgrid.control import reads
-from agentgrid.control.reads import Reading, Recorder
+from agentgrid.control.reads import ReadIdentity, Recorder
 from agentgrid.db.session import make_engine
 from agentgrid.domain.reads import ReadOutcome
 from tests.api import factories
@@ -179,16 +179,19 @@ def test_nobody_can_fill_the_memory_or_hide_other_principals_reads(monkeypatch: 
     recorder = Recorder(None)  # type: ignore[arg-type]  # nothing is written here
     refused, unknown = ReadOutcome.REFUSED, ReadOutcome.UNAUTHENTICATED
     for number in range(20_000):
-        recorder.note(Reading(route="GET /x", outcome=refused, principal="mallory", subject=str(number)))
-        recorder.note(Reading(route="GET /x", outcome=unknown, address=f"10.0.{number % 256}.{number // 256}"))
+        recorder.note(ReadIdentity(route="GET /x", outcome=refused, principal="mallory", subject=str(number)))
+        recorder.note(ReadIdentity(route="GET /x", outcome=unknown, address=f"10.0.{number % 256}.{number // 256}"))
     held = recorder._entries
     assert len(held) <= reads.MAX_PER_PRINCIPAL + reads.MAX_WITHOUT_KEY + 2
     # Merged reads are still counted.
-    assert held[Reading(route="GET /x", outcome=refused, principal="mallory")].count == 20_000 - reads.MAX_PER_PRINCIPAL
-    assert held[Reading(route="GET /x", outcome=unknown)].count == 20_000 - reads.MAX_WITHOUT_KEY
+    assert (
+        held[ReadIdentity(route="GET /x", outcome=refused, principal="mallory")].count
+        == 20_000 - reads.MAX_PER_PRINCIPAL
+    )
+    assert held[ReadIdentity(route="GET /x", outcome=unknown)].count == 20_000 - reads.MAX_WITHOUT_KEY
     assert recorder.dropped == 0
-    recorder.note(Reading(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1"))
-    assert held[Reading(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1")].count == 1
+    recorder.note(ReadIdentity(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1"))
+    assert held[ReadIdentity(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1")].count == 1
     monkeypatch.setattr(reads, "MAX_ENTRIES", 0)
-    recorder.note(Reading(route="GET /x", outcome=ReadOutcome.READ, principal="bob", subject="r1"))
+    recorder.note(ReadIdentity(route="GET /x", outcome=ReadOutcome.READ, principal="bob", subject="r1"))
     assert recorder.dropped == 1

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from agentgrid.domain.secrets import known
 from agentgrid.sdk.grid import Grid
 from agentgrid.sdk.json_tools import Declared
-from agentgrid.sdk.toolsets import Changed, Found, Toolset
+from agentgrid.sdk.toolsets import Changed, SourceReport, Toolset
 from agentgrid.sources import mcp_servers, pins
 from agentgrid.sources.pins import Server
 from agentgrid.worker import mcp_servers as mcp_reports
@@ -81,13 +81,13 @@ async def test_a_report_holds_no_secret_that_the_server_lists_or_its_url_has(
 async def test_a_report_is_sent_again_after_a_fault_and_not_while_nothing_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ready = Found(name="news", reached_by="uvx", tools=("news_a",), state="ready")
+    ready = SourceReport(name="news", reached_by="uvx", tools=("news_a",), state="ready")
     looks = [ready, ready, ready, ready, replace(ready, state="held"), None]
     faults: list[Exception] = [OSError("away"), asyncpg.PostgresError("refused")]
     sent: list[str] = []
 
     class News(Toolset):
-        async def look(self) -> Found | None:
+        async def look(self) -> SourceReport | None:
             return looks.pop(0)
 
     async def send(dsn: str, text: str) -> None:
@@ -119,7 +119,7 @@ async def test_a_comparison_that_fails_in_an_unforeseen_way_is_reported_without_
 
 async def test_what_ends_the_reports_is_in_the_workers_log_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(Toolset):
-        async def look(self) -> Found | None:
+        async def look(self) -> SourceReport | None:
             raise KeyError("news")
 
     declared = Declared(file="news.py", line=1, module="news")
@@ -136,7 +136,9 @@ def test_a_report_is_short_enough_for_the_database_and_names_tools_of_every_serv
     grid = Grid("gated", gated)
     long = Changed(tool="t", what="changed", before="é" * 8_000, after="é" * 8_000)
     tools = tuple(f"{'t' * 96}{number:04}" for number in range(600))
-    found = Found(name="news", reached_by="uvx", tools=tools, state="held", reason="é" * 10_000, changes=(long,) * 50)
+    found = SourceReport(
+        name="news", reached_by="uvx", tools=tools, state="held", reason="é" * 10_000, changes=(long,) * 50
+    )
     (one,) = json.loads(mcp_reports.document(grid, "q", [found]))["servers"]
     assert (len(one["tools"]), len(one["changes"])) == (500, 2)
     many = mcp_reports.document(grid, "q", [found] * mcp_reports.MAX_SERVERS)

@@ -19,7 +19,7 @@ from agentgrid.errors import Conflict, NotFound, SettingsError, Unavailable
 from agentgrid.settings import Settings
 from agentgrid.temporal import rpc
 from agentgrid.temporal.client import connect, data_converter
-from agentgrid.temporal.history import Budget, Execution, HistoryReader, RewoundHistory
+from agentgrid.temporal.history import ExecutionId, HistoryReader, ReadBudget, RewoundHistory
 from tests.conftest import Temporal
 
 TASK_COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
@@ -52,11 +52,11 @@ async def queue(client: Client) -> AsyncIterator[str]:
         yield name
 
 
-async def counted(client: Client, queue: str, limit: int, signals: int) -> tuple[WorkflowHandle[Any, Any], Execution]:
+async def counted(client: Client, queue: str, limit: int, signals: int) -> tuple[WorkflowHandle[Any, Any], ExecutionId]:
     handle = await client.start_workflow(Counting.run, limit, id=f"count-{uuid.uuid4()}", task_queue=queue)
     for _ in range(signals):
         await handle.signal(Counting.more)
-    return handle, Execution(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
+    return handle, ExecutionId(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
 
 
 async def test_a_tail_read_of_any_depth_gives_exactly_what_follows(client: Client, queue: str) -> None:
@@ -109,15 +109,15 @@ async def test_a_short_history_costs_one_call_whatever_is_known_of_it(client: Cl
 
 async def test_an_unknown_execution_is_not_found(client: Client) -> None:
     reader = HistoryReader(client)
-    for read in (reader.tail(Execution(workflow_id="no", execution_id=str(uuid.uuid4())), after=0),):
+    for read in (reader.tail(ExecutionId(workflow_id="no", execution_id=str(uuid.uuid4())), after=0),):
         with pytest.raises(NotFound):
             await read
     with pytest.raises(NotFound):
-        await reader.describe(Execution(workflow_id="no", execution_id=str(uuid.uuid4())))
+        await reader.describe(ExecutionId(workflow_id="no", execution_id=str(uuid.uuid4())))
 
 
 async def test_reads_are_limited_to_their_budget() -> None:
-    budget = Budget(per_second=50, burst=5)
+    budget = ReadBudget(per_second=50, burst=5)
     began = time.monotonic()
     for _ in range(15):
         await budget.take()

@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from agentgrid.testing.ledger import State, billed, read_log
+from agentgrid.testing.ledger import RequestState, billed, read_log
 from agentgrid.testing.provider import Provider
-from agentgrid.testing.service import Limits
-from agentgrid.testing.turns import Fault, Turn, Usage
+from agentgrid.testing.service import ProviderLimits
+from agentgrid.testing.turns import Fault, TokenCounts, Turn
 from tests.testing.clients import KEY, MODELS, anthropic, ask, errors, model, openai, prompt
 
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
-USAGE = Usage(input_tokens=70, output_tokens=7)
+USAGE = TokenCounts(input_tokens=70, output_tokens=7)
 LONG = "one two three four five six seven eight nine ten"
 
 
@@ -58,7 +58,7 @@ async def test_a_refusal_is_the_clients_own_error_and_is_not_billed(
             with pytest.raises(getattr(errors(protocol), error), match=fault.message) as raised:
                 await send(provider, protocol, stream=stream)
             assert raised.value.response.headers.get("retry-after") == ("2" if status == 429 else None)
-        assert [(r.state, r.status, r.billed) for r in provider.requests] == [(State.REFUSED, status, None)] * 2
+        assert [(r.state, r.status, r.billed) for r in provider.requests] == [(RequestState.REFUSED, status, None)] * 2
 
 
 @pytest.mark.parametrize("protocol", MODELS)
@@ -66,7 +66,7 @@ async def test_a_slow_answer_times_out_and_is_recorded_as_abandoned(protocol: st
     async with Provider([Turn(text="late", delay_seconds=60, usage=USAGE)]) as provider:
         with pytest.raises(errors(protocol).APITimeoutError):
             await send(provider, protocol, timeout=0.3)
-        (request,) = await provider.wait(lambda requests: [r.state for r in requests] == [State.ABANDONED])
+        (request,) = await provider.wait(lambda requests: [r.state for r in requests] == [RequestState.ABANDONED])
         assert (request.answered, request.billed) == (False, USAGE)
 
 
@@ -87,7 +87,11 @@ async def test_a_connection_cut_in_the_middle_is_an_error_after_a_part(protocol:
 
         whole = await ask(model(provider, protocol), [prompt("other")], stream=stream)
         assert whole.text == LONG
-        assert [request.state for request in provider.requests] == [State.CUT, State.CUT, State.ANSWERED]
+        assert [request.state for request in provider.requests] == [
+            RequestState.CUT,
+            RequestState.CUT,
+            RequestState.ANSWERED,
+        ]
         assert provider.billed == USAGE + USAGE + USAGE, "what was cut is billed too"
 
 
@@ -104,7 +108,7 @@ async def test_the_end_of_the_provider_drops_what_is_in_flight() -> None:
         await provider.wait(lambda requests: len(requests) == 1)
     with pytest.raises(errors("responses").APIConnectionError):
         await waiting
-    assert [request.state for request in provider.requests] == [State.CUT]
+    assert [request.state for request in provider.requests] == [RequestState.CUT]
 
 
 CLIENT = """
@@ -129,12 +133,14 @@ async def test_the_log_is_complete_when_the_client_is_killed_in_the_middle_of_a_
         arguments = [sys.executable, "-c", CLIENT, provider.url.rpartition(":")[2], "quick", "slow"]
         client = await asyncio.create_subprocess_exec(*arguments)
         try:
-            await provider.wait(lambda requests: [r.state for r in requests] == [State.ANSWERED, State.ANSWERING])
+            await provider.wait(
+                lambda requests: [r.state for r in requests] == [RequestState.ANSWERED, RequestState.ANSWERING]
+            )
             assert read_log(log) == list(provider.requests), "on record before the response has ended"
         finally:
             client.kill()
             await client.wait()
-        await provider.wait(lambda requests: requests[1].state is State.ABANDONED)
+        await provider.wait(lambda requests: requests[1].state is RequestState.ABANDONED)
         assert read_log(log) == list(provider.requests)
 
     # A killed provider may leave a line unfinished; the next one continues the file.
@@ -142,7 +148,11 @@ async def test_the_log_is_complete_when_the_client_is_killed_in_the_middle_of_a_
     async with Provider([Turn(text="next", usage=USAGE)], log=log) as provider:
         await send(provider, "messages")
     kept = read_log(log)
-    assert [(r.number, r.state) for r in kept] == [(1, State.ANSWERED), (2, State.ABANDONED), (3, State.ANSWERED)]
+    assert [(r.number, r.state) for r in kept] == [
+        (1, RequestState.ANSWERED),
+        (2, RequestState.ABANDONED),
+        (3, RequestState.ANSWERED),
+    ]
     assert billed(kept) == USAGE + USAGE + USAGE
     assert all(request.key_given for request in kept)
     assert KEY not in log.read_text()
@@ -182,7 +192,7 @@ async def test_the_log_is_complete_when_the_client_is_killed_in_the_middle_of_a_
 )
 async def test_what_real_providers_refuse_is_refused(path: str, body: dict[str, Any], why: str) -> None:
     async with (
-        Provider([Turn(text="hello")], limits=Limits(max_body_bytes=4096)) as provider,
+        Provider([Turn(text="hello")], limits=ProviderLimits(max_body_bytes=4096)) as provider,
         httpx.AsyncClient(base_url=provider.base_url, headers={"x-api-key": "k"}) as client,
     ):
         refused = await client.post(f"/{path}", json={"model": "m", **body})
@@ -193,7 +203,7 @@ async def test_what_real_providers_refuse_is_refused(path: str, body: dict[str, 
 
 async def test_only_this_machine_may_ask_with_a_key_and_within_the_limit() -> None:
     async with (
-        Provider([Turn(text="hello")], limits=Limits(max_requests=1)) as provider,
+        Provider([Turn(text="hello")], limits=ProviderLimits(max_requests=1)) as provider,
         httpx.AsyncClient(base_url=provider.base_url) as client,
     ):
         body = {"model": "m", "input": "hello"}
@@ -204,5 +214,5 @@ async def test_only_this_machine_may_ask_with_a_key_and_within_the_limit() -> No
         deep = await client.post("/responses", content="[" * 100_000, headers={"content-type": "application/json"})
         assert deep.status_code == 400
         assert (await client.post("/responses", json=body)).status_code == 401
-        assert [(r.state, r.key_given, r.billed) for r in provider.requests] == [(State.REFUSED, False, None)]
+        assert [(r.state, r.key_given, r.billed) for r in provider.requests] == [(RequestState.REFUSED, False, None)]
         assert (await client.post("/responses", json=body, headers={"x-api-key": "k"})).status_code == 503

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentgrid.testing.provider import Provider
-from agentgrid.testing.turns import Call, Conversation, Fault, Turn, Usage
+from agentgrid.testing.turns import Call, Conversation, Fault, TokenCounts, Turn
 from tests.testing.clients import MODELS, anthropic, ask, model, openai, prompt, results
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
 
-USAGE = Usage(input_tokens=1000, output_tokens=50, cached_tokens=400)
+USAGE = TokenCounts(input_tokens=1000, output_tokens=50, cached_tokens=400)
 TWO_CALLS = Turn(
     text="Let me look.",
     calls=[Call("get_order", {"order_id": "A1"}), Call("search", {"query": "the café’s 5 % rule"})],
@@ -72,7 +72,7 @@ async def test_a_conversation_with_parallel_calls_and_a_structured_answer(protoc
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("protocol", MODELS)
 async def test_usage_is_exact_and_has_a_price(protocol: str, stream: bool) -> None:
-    usage = Usage(input_tokens=100_000, output_tokens=2_000, cached_tokens=40_000)
+    usage = TokenCounts(input_tokens=100_000, output_tokens=2_000, cached_tokens=40_000)
     async with Provider([Turn(text="Hello.", usage=usage)]) as provider:
         response = await ask(model(provider, protocol), [prompt("hello")], stream=stream)
 

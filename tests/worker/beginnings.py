@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from agentgrid.projector import events
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.protocol import BUILD_GATE, PATCH_GATE
 
 GOVERNED_BUILD = f"{BUILD_GATE}by-hand"
@@ -22,10 +22,10 @@ GOVERNED_BUILD = f"{BUILD_GATE}by-hand"
 def begun_governed(history: WorkflowHistory) -> bool:
     """Whether the projector shows the execution as governed; the same for every cut of its history."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
-    whole, _ = fold(State(execution_id="e"), decoded)
-    piecewise = State(execution_id="e")
+    whole, _ = fold(FoldState(execution_id="e"), decoded)
+    piecewise = FoldState(execution_id="e")
     for event in decoded:
-        piecewise, _ = fold(State.load(piecewise.dump()), [event])
+        piecewise, _ = fold(FoldState.load(piecewise.dump()), [event])
     assert piecewise.governed == whole.governed
     return whole.governed
 

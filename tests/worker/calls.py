@@ -9,12 +9,12 @@ from agentgrid.domain.activities import classify
 from agentgrid.domain.policies import Risk
 from agentgrid.protocol import RunHeader
 from agentgrid.worker.admissions import Scheduled
-from agentgrid.worker.governor import Call
+from agentgrid.worker.governor import CallAttempt
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def call(**changed: Any) -> Call:
+def call(**changed: Any) -> CallAttempt:
     fields: dict[str, Any] = {
         "kind": classify("tool.refund")[0],
         "subject": "refund",
@@ -33,4 +33,4 @@ def call(**changed: Any) -> Call:
         "presented": None,
         "now": NOW,
     }
-    return Call(**(fields | changed))
+    return CallAttempt(**(fields | changed))

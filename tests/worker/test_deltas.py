@@ -13,10 +13,10 @@ from agentgrid.domain.deltas import MAX_TEXT, watch_mark
 from agentgrid.domain.secrets import known
 from agentgrid.testing import Call, Fault, Turn
 from agentgrid.testing.provider import Provider
-from agentgrid.testing.turns import Usage
+from agentgrid.testing.turns import TokenCounts
 from agentgrid.worker import models
-from agentgrid.worker.deltas import Delta, Deltas, TurnDeltas, Watched
-from agentgrid.worker.model_requests import Offer
+from agentgrid.worker.deltas import DeltaPart, DeltaSender, TurnDeltas, Watched
+from agentgrid.worker.model_requests import ModelTool
 
 MODELS = ["openai:gpt-4.1-mini", "openai-chat:gpt-4.1-mini", "anthropic:claude-sonnet-4-5"]
 CALL = ModelCall(
@@ -29,7 +29,7 @@ CALL = ModelCall(
     tools=["get_order"],
     messages=[{"role": "user", "text": "where is A1?"}],
 )
-OFFER = Offer(name="get_order", description="Find it.", input_schema={"type": "object", "properties": {}})
+OFFER = ModelTool(name="get_order", description="Find it.", input_schema={"type": "object", "properties": {}})
 
 
 class Heard:
@@ -49,7 +49,7 @@ async def test_a_streamed_answer_is_the_same_with_the_same_usage_and_price(monke
     turn = Turn(
         text="Let me look that up for you, it takes a moment.",
         calls=[Call("get_order", {"order_id": "A1"}, id="call_1"), Call("get_order", {"order_id": "B2"}, id="call_2")],
-        usage=Usage(input_tokens=1_000, output_tokens=50, cached_tokens=400),
+        usage=TokenCounts(input_tokens=1_000, output_tokens=50, cached_tokens=400),
     )
     heard = Heard()
     async with Provider(lambda _: turn) as provider:
@@ -86,7 +86,7 @@ async def test_a_stream_that_breaks_off_is_a_failed_request_and_no_half_answer(
 
 async def test_without_a_watcher_there_is_no_listener():
     watched, sent = Watched(), []
-    deltas = Deltas(watched, sent.append)
+    deltas = DeltaSender(watched, sent.append)
     environment = ActivityEnvironment()
 
     async def begin() -> Any:
@@ -98,7 +98,7 @@ async def test_without_a_watcher_there_is_no_listener():
 
 
 async def test_a_secret_is_hidden_wherever_the_stream_cuts_it():
-    sent: list[Delta] = []
+    sent: list[DeltaPart] = []
     secret = "tok-5f3a9c7e1b"
     known.learn("CANARY", secret)
     try:

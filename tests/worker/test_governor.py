@@ -12,7 +12,7 @@ from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
 from agentgrid.protocol import RunHeader
 from agentgrid.testing import Governance
 from agentgrid.worker.admissions import Admissions, Scheduled
-from agentgrid.worker.governor import Allow, Ask, Call, Deny, Governor, Stale, Unsupported
+from agentgrid.worker.governor import Allow, ApprovalNeeded, CallAttempt, Deny, Governor, Stale, Unsupported
 from agentgrid.worker.policy import FixedPolicy
 from tests.worker.calls import NOW, call
 
@@ -38,7 +38,7 @@ ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, version
     [
         (policy(), call(), Allow),
         (policy(), call(risk=None), Allow),
-        (policy(), DESTRUCTIVE, Ask),
+        (policy(), DESTRUCTIVE, ApprovalNeeded),
         (policy(rules=(ALLOW_EXACT, DENY_GLOB)), DESTRUCTIVE, Allow),
         (policy(rules=(DENY_GLOB,)), call(), Deny),
         (policy(rules=(DENY_GLOB,)), call(subject="other"), Allow),
@@ -62,7 +62,7 @@ ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, version
         (Aged(policy(rules=(DENY_GLOB,)).snapshot, 61), call(risk=Risk.READ), Deny),
     ],
 )
-def test_what_policy_says(source: FixedPolicy, made: Call, expected: type) -> None:
+def test_what_policy_says(source: FixedPolicy, made: CallAttempt, expected: type) -> None:
     assert isinstance(Governor(policy=source).judge(made), expected)
 
 
@@ -96,7 +96,7 @@ def test_a_call_without_a_run_may_read_under_policy_but_never_write(
 
 def ask(governance: Governance, **changed: Any) -> Terms:
     answer = Governor(policy=governance.policy).judge(call(**changed))
-    assert isinstance(answer, Ask)
+    assert isinstance(answer, ApprovalNeeded)
     return answer.terms
 
 
@@ -104,7 +104,7 @@ def test_the_terms_carry_the_reason_of_the_rule_which_binds_nothing() -> None:
     def asked(reason: str) -> Terms:
         rule = ASK.model_copy(update={"reason": reason})
         answer = Governor(policy=policy(rules=(rule,))).judge(call())
-        assert isinstance(answer, Ask)
+        assert isinstance(answer, ApprovalNeeded)
         return answer.terms
 
     reasoned = asked("over the limit since March")
@@ -137,9 +137,9 @@ def test_r34_a_decision_admits_exactly_its_own_call() -> None:
     ):
         governance.change(rules=(ASK, ASK.model_copy(update={"tool": "refund2", "rule_id": "ask"})))
         answer = Governor(policy=governance.policy).judge(call(presented=presented, **change))
-        assert isinstance(answer, Unsupported if "key" in change and change["key"] is None else Ask), change
+        assert isinstance(answer, Unsupported if "key" in change and change["key"] is None else ApprovalNeeded), change
     for broken in ("", "{}", presented[:-2], presented.replace("approved", "rejected")):
-        assert isinstance(governor.judge(call(presented=broken)), Ask)
+        assert isinstance(governor.judge(call(presented=broken)), ApprovalNeeded)
 
 
 def scheduled(activity_id: str = "1", **changed: Any) -> Scheduled:
@@ -159,14 +159,14 @@ LATER = NOW + timedelta(hours=2)
 @pytest.mark.parametrize(
     ("first", "then", "expected"),
     [
-        (scheduled(), scheduled("2"), Ask),
-        (scheduled(), scheduled(scheduled_at=NOW + timedelta(seconds=1)), Ask),
-        (scheduled(), scheduled("2", attempt=2), Ask),
+        (scheduled(), scheduled("2"), ApprovalNeeded),
+        (scheduled(), scheduled(scheduled_at=NOW + timedelta(seconds=1)), ApprovalNeeded),
+        (scheduled(), scheduled("2", attempt=2), ApprovalNeeded),
         (scheduled(), scheduled(attempt=2), Allow),
-        (scheduled(local=True), scheduled("2", local=True), Ask),
+        (scheduled(local=True), scheduled("2", local=True), ApprovalNeeded),
         (scheduled(local=True), scheduled("2", local=True, attempt=2), Allow),
         (scheduled(local=True), scheduled(local=True, scheduled_at=LATER), Allow),
-        (scheduled(), scheduled("2", local=True, attempt=2), Ask),
+        (scheduled(), scheduled("2", local=True, attempt=2), ApprovalNeeded),
     ],
     ids=[
         "another activity",
@@ -201,13 +201,21 @@ def test_r37_an_evicted_decision_counts_as_used() -> None:
 
     for number in range(3):
         assert isinstance(judged(number, "1"), Allow)
-    assert isinstance(judged(0, "2"), Ask), "the first was evicted"
+    assert isinstance(judged(0, "2"), ApprovalNeeded), "the first was evicted"
     assert isinstance(judged(3, "1"), Allow)
 
 
 @pytest.mark.parametrize(
     ("attempt", "later_seconds", "expected"),
-    [(1, 3599, Allow), (1, 3601, Ask), (7, 3599, Allow), (7, 3601, Ask), (1, -59, Allow), (1, -61, Ask), (7, -61, Ask)],
+    [
+        (1, 3599, Allow),
+        (1, 3601, ApprovalNeeded),
+        (7, 3599, Allow),
+        (7, 3601, ApprovalNeeded),
+        (1, -59, Allow),
+        (1, -61, ApprovalNeeded),
+        (7, -61, ApprovalNeeded),
+    ],
 )
 def test_r37_a_decisions_date_is_checked_at_its_first_admission_regardless_of_the_attempt(
     attempt: int, later_seconds: float, expected: type
@@ -232,4 +240,4 @@ def test_r37_an_attempt_allowed_by_policy_does_not_use_the_decision() -> None:
     assert isinstance(governor.judge(call(presented=presented)), Allow)
     governance.change(rules=(ASK,))
     again = call(presented=presented, now=LATER, scheduled=scheduled(attempt=2))
-    assert isinstance(governor.judge(again), Ask)
+    assert isinstance(governor.judge(again), ApprovalNeeded)

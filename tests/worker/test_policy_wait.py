@@ -17,7 +17,7 @@ from temporalio.worker import Replayer, Worker
 
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.protocol import TIMER_POLICY, ErrorType, PolicyWait
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
@@ -194,7 +194,7 @@ async def test_a_reset_makes_the_same_calls_under_the_same_keys(
 async def steps(handle: WorkflowHandle[Any, Any]) -> list[tuple[Any, ...]]:
     """What the projector makes of the history: kind, name, status and attempts of each step."""
     events = [event async for event in handle.fetch_history_events()]
-    _, changes = fold(State(execution_id="e"), decode(events, pydantic_data_converter.payload_converter))
+    _, changes = fold(FoldState(execution_id="e"), decode(events, pydantic_data_converter.payload_converter))
     return [
         tuple(row[name] for name in ("kind", "name", "status", "attempts")) for row in changes.steps.opened.values()
     ]

@@ -209,7 +209,7 @@ def test_the_database_reads_exactly_what_the_catalog_document_has() -> None:
     body = functions.partition("FUNCTION agentgrid_catalog(")[2].partition("$$;")[0]
     entries = (catalog.WorkflowEntry, catalog.ToolEntry, catalog.AgentEntry)
     assert set(re.findall(r"\b[rw]->>?'(\w+)'", body)) == {name for entry in entries for name in entry.__annotations__}
-    assert set(re.findall(r"p_document->>?'(\w+)'", body)) == set(catalog.Document.__annotations__)
+    assert set(re.findall(r"p_document->>?'(\w+)'", body)) == set(catalog.CatalogDocument.__annotations__)
 
 
 def test_the_catalog_document_is_json() -> None:

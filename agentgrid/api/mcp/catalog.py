@@ -9,7 +9,7 @@ from agentgrid.control import snapshots
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Tool
+from agentgrid.db.tables import ToolRow
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.policies import Effect, Risk
 from agentgrid.domain.principals import Permission, Principal
@@ -21,44 +21,44 @@ PAGE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class ToolPage:
     """A page of tools. onward: the cursor of the next page, if there is one."""
 
-    rows: Sequence[Tool]
+    rows: Sequence[ToolRow]
     onward: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hints:
+class RiskHints:
     """A tool's risk, in the words of MCP."""
 
     reads: bool
     destroys: bool
 
 
-def hints(row: Tool) -> Hints:
+def hints(row: ToolRow) -> RiskHints:
     """The hints for a tool. They are hints: the policy decides, not the client."""
-    return Hints(reads=row.risk == Risk.READ, destroys=row.risk == Risk.DESTRUCTIVE)
+    return RiskHints(reads=row.risk == Risk.READ, destroys=row.risk == Risk.DESTRUCTIVE)
 
 
-async def page(plane: ControlPlane, principal: Principal, *, after: str | None) -> Page:
+async def page(plane: ControlPlane, principal: Principal, *, after: str | None) -> ToolPage:
     """The tools past this name that the caller may call now. Not those that are switched off, that the policy denies, or whose code is gone."""
     if not principal.may(Permission.START):
-        return Page(rows=(), onward=None)
+        return ToolPage(rows=(), onward=None)
     async with reading(plane.engine) as session:
         found = await tools.callable_alone(session, limit=PAGE + 1, after=after)
         rows = [row for row in found[:PAGE] if principal.reaches(TOOL_PREFIX + row.name)]
         rows = await _open(session, rows)
-    return Page(rows=rows, onward=found[PAGE - 1].name if len(found) > PAGE else None)
+    return ToolPage(rows=rows, onward=found[PAGE - 1].name if len(found) > PAGE else None)
 
 
-async def find(plane: ControlPlane, name: str) -> Tool | None:
+async def find(plane: ControlPlane, name: str) -> ToolRow | None:
     """The tool of this name, if it can be called by itself."""
     async with reading(plane.engine) as session:
         return next(iter(await tools.callable_alone(session, limit=1, name=name)), None)
 
 
-async def _open(session: ReadSession, rows: Sequence[Tool]) -> list[Tool]:
+async def _open(session: ReadSession, rows: Sequence[ToolRow]) -> list[ToolRow]:
     if not rows:
         return []
     current = await tools.current(session, rows)

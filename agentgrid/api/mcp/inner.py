@@ -19,7 +19,7 @@ PASSED_ON = frozenset({b"authorization", b"host", b"user-agent"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class RouteRequest:
     """A request to one route."""
 
     route: str
@@ -32,7 +32,7 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class RouteResponse:
     """A route's response."""
 
     status: int
@@ -58,7 +58,7 @@ def route_of(app: FastAPI, name: str) -> GovernedRoute:
     raise LookupError(name)
 
 
-async def ask(request: Request, call: Call) -> Answer:
+async def ask(request: Request, call: RouteRequest) -> RouteResponse:
     """Make the request with the outer one's credential and address; it ends when the outer client disconnects.
 
     The route is looked up by its name and not by a path, so no value in a path can lead to another one. It passes the gate like any request.
@@ -75,10 +75,10 @@ async def ask(request: Request, call: Call) -> Answer:
             raw.extend(message.get("body", b""))
 
     await route.handle(_scope(request, route, call, body), _receive(request, body), send)
-    return Answer(status=status, raw=bytes(raw))
+    return RouteResponse(status=status, raw=bytes(raw))
 
 
-def _scope(request: Request, route: GovernedRoute, call: Call, body: bytes) -> Scope:
+def _scope(request: Request, route: GovernedRoute, call: RouteRequest, body: bytes) -> Scope:
     headers = [(name, value) for name, value in request.scope["headers"] if name in PASSED_ON]
     if call.body is not None:
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

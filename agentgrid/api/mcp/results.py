@@ -9,7 +9,7 @@ import mcp_types as types
 
 from agentgrid.api import errors
 from agentgrid.api.access import V1
-from agentgrid.api.mcp.inner import Answer
+from agentgrid.api.mcp.inner import RouteResponse
 from agentgrid.api.mcp.verbs import PREFIX
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.errors import AgentGridError
@@ -38,7 +38,7 @@ OUTCOME = {
 """The schema of what a call of a grid's tool returns."""
 
 
-def outcome(answer: Answer) -> types.CallToolResult:
+def outcome(answer: RouteResponse) -> types.CallToolResult:
     """A run as it is after the wait: its result, its error, or `working`."""
     if not answer.ok:
         return problem(answer)
@@ -65,7 +65,7 @@ def outcome(answer: Answer) -> types.CallToolResult:
     return _result(body, _json(stored["value"]))
 
 
-def plain(answer: Answer) -> types.CallToolResult:
+def plain(answer: RouteResponse) -> types.CallToolResult:
     """What a route answered."""
     if not answer.ok:
         return problem(answer)
@@ -77,7 +77,7 @@ def refusal(error: AgentGridError) -> types.CallToolResult:
     return _refused(errors.problem(error).model_dump(mode="json", exclude_none=True))
 
 
-def problem(answer: Answer, *, within: str = "") -> types.CallToolResult:
+def problem(answer: RouteResponse, *, within: str = "") -> types.CallToolResult:
     """A route's refusal, for the model to read. within: a pointer that is left out of the faults' pointers."""
     return _refused(answer.value, within)
 

@@ -26,9 +26,9 @@ from starlette.types import Message
 from agentgrid.api import body
 from agentgrid.api.errors import translated
 from agentgrid.api.mcp import catalog, results
-from agentgrid.api.mcp.inner import Answer, Call, ask
-from agentgrid.api.mcp.verbs import RESULT, START, Verb, verbs_of
-from agentgrid.db.tables import Tool
+from agentgrid.api.mcp.inner import RouteRequest, RouteResponse, ask
+from agentgrid.api.mcp.verbs import RESULT, START, RouteTool, verbs_of
+from agentgrid.db.tables import ToolRow
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import Unauthenticated
@@ -95,7 +95,7 @@ class Endpoint:
         """The response to a request whose body the gate has read. Raises Unauthenticated if the key was revoked meanwhile."""
         async with asyncio.timeout(READY_SECONDS):
             await self._ready.wait()
-        exchange = _Exchange(request)
+        exchange = _OpenRequest(request)
         request.scope["state"]["mcp"] = exchange
         await self._sessions.handle_request(request.scope, exchange.receive, exchange.send)
         if exchange.revoked is not None:
@@ -138,7 +138,7 @@ class Endpoint:
             return results.refusal(known)
 
 
-class _Exchange:
+class _OpenRequest:
     """One request from outside, and what was answered."""
 
     def __init__(self, request: Request) -> None:
@@ -151,7 +151,7 @@ class _Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self._given = False
 
-    async def ask(self, call: Call) -> Answer:
+    async def ask(self, call: RouteRequest) -> RouteResponse:
         """Ask one of the API's own routes."""
         answer = await ask(self.request, call)
         if answer.status == 401:
@@ -171,29 +171,35 @@ class _Exchange:
             self.raw.extend(message.get("body", b""))
 
 
-def _exchange(context: Context) -> _Exchange:
+def _exchange(context: Context) -> _OpenRequest:
     assert context.request is not None  # every request of this server comes by HTTP
-    exchange: _Exchange = context.request.scope["state"]["mcp"]
+    exchange: _OpenRequest = context.request.scope["state"]["mcp"]
     return exchange
 
 
-async def _use(exchange: _Exchange, verb: Verb, arguments: dict[str, Any], key: str | None) -> types.CallToolResult:
+async def _use(
+    exchange: _OpenRequest, verb: RouteTool, arguments: dict[str, Any], key: str | None
+) -> types.CallToolResult:
     answer = await exchange.ask(verb.call(arguments, idempotency_key=key))
     return results.outcome(answer) if verb.route == RESULT else results.plain(answer)
 
 
-async def _run(exchange: _Exchange, name: str, arguments: dict[str, Any], key: str | None) -> types.CallToolResult:
+async def _run(exchange: _OpenRequest, name: str, arguments: dict[str, Any], key: str | None) -> types.CallToolResult:
     """Start a run of this tool, as anybody could by `START`, and wait for its result."""
     if await catalog.find(exchange.request.app.state.plane, name) is None:
         raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {name[:100]}")
     wish = {"input": arguments, "tags": [TAG]}
-    begun = await exchange.ask(Call(route=START, path={"name": TOOL_PREFIX + name}, body=wish, idempotency_key=key))
+    begun = await exchange.ask(
+        RouteRequest(route=START, path={"name": TOOL_PREFIX + name}, body=wish, idempotency_key=key)
+    )
     if begun.status == 404:
         return results.failure(f"This key may not call {name}.", begun.value)
     if not begun.ok:
         return results.problem(begun, within="/input")
     query = (("wait", str(WAIT_SECONDS)), ("or_approval", "true"))
-    return results.outcome(await exchange.ask(Call(route=RESULT, path={"run_id": begun.value["run_id"]}, query=query)))
+    return results.outcome(
+        await exchange.ask(RouteRequest(route=RESULT, path={"run_id": begun.value["run_id"]}, query=query))
+    )
 
 
 def _internal(error: Exception) -> MCPError:
@@ -203,7 +209,7 @@ def _internal(error: Exception) -> MCPError:
     return MCPError(code=types.INTERNAL_ERROR, message="internal error; see the server's log")
 
 
-def _verb(verb: Verb) -> types.Tool:
+def _verb(verb: RouteTool) -> types.Tool:
     return types.Tool(
         name=verb.name,
         title=verb.title,
@@ -213,7 +219,7 @@ def _verb(verb: Verb) -> types.Tool:
     )
 
 
-def _tool(row: Tool) -> types.Tool:
+def _tool(row: ToolRow) -> types.Tool:
     hints = catalog.hints(row)
     return types.Tool(
         name=row.name,

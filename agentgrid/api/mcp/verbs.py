@@ -14,10 +14,10 @@ from fastapi import FastAPI
 
 from agentgrid.api import openapi
 from agentgrid.api.access import ACCESS, V1
-from agentgrid.api.mcp.inner import Call
+from agentgrid.api.mcp.inner import RouteRequest
 from agentgrid.control.keys import LOOKS_LIKE_A_KEY
 from agentgrid.domain.principals import Principal
-from agentgrid.errors import Fault, InvalidInput
+from agentgrid.errors import InvalidInput, InvalidPlace
 
 PREFIX = "agentgrid_"
 """Of all their names. A grid's tool of such a name is hidden by the verb."""
@@ -51,7 +51,7 @@ SCALAR = (str, int, float, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verb:
+class RouteTool:
     """One route, as an MCP tool."""
 
     name: str
@@ -73,12 +73,12 @@ class Verb:
         needed = ACCESS[self.route].permission
         return needed is None or principal.may(needed)
 
-    def call(self, arguments: Mapping[str, Any], *, idempotency_key: str | None = None) -> Call:
+    def call(self, arguments: Mapping[str, Any], *, idempotency_key: str | None = None) -> RouteRequest:
         """The request for these arguments, which the route itself checks. Raises InvalidInput for what can't be put into a request."""
         missing = sorted(name for name in self.in_path if not isinstance(arguments.get(name), str))
         if missing:
             raise InvalidInput(
-                "invalid arguments", [Fault(pointer=f"/{name}", message="requires a string") for name in missing]
+                "invalid arguments", [InvalidPlace(pointer=f"/{name}", message="requires a string") for name in missing]
             )
         rest = {name: value for name, value in arguments.items() if name not in self.in_path}
         path = {name: arguments[name] for name in self.in_path}
@@ -88,7 +88,7 @@ class Verb:
             raise InvalidInput(
                 "an argument contains an API key: revoke the key, and send keys as `Authorization: Bearer`"
             )
-        return Call(
+        return RouteRequest(
             route=self.route,
             path=path,
             query=query,
@@ -102,7 +102,7 @@ def _query(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     for name, value in values.items():
         for each in value if isinstance(value, list) else [] if value is None else [value]:
             if not isinstance(each, SCALAR):
-                fault = Fault(
+                fault = InvalidPlace(
                     pointer=f"/{name[:100]}", message="must be a string, a number, a boolean, or a list of these"
                 )
                 raise InvalidInput("invalid arguments", [fault])
@@ -110,13 +110,13 @@ def _query(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def verbs_of(app: FastAPI) -> dict[str, Verb]:
+def verbs_of(app: FastAPI) -> dict[str, RouteTool]:
     """Every verb by its name, made from the application's OpenAPI document."""
     document = openapi.document(app)
     return {name: _verb(document, name, route) for name, route in VERBS.items()}
 
 
-def _verb(document: dict[str, Any], name: str, route: str) -> Verb:
+def _verb(document: dict[str, Any], name: str, route: str) -> RouteTool:
     method, _, pattern = route.partition(" ")
     operation = document["paths"][pattern][method.lower()]
     given = [each for each in operation.get("parameters", ()) if each["in"] in ("path", "query")]
@@ -127,7 +127,7 @@ def _verb(document: dict[str, Any], name: str, route: str) -> Verb:
         fields = _inlined(document, body["content"]["application/json"]["schema"])
         properties |= fields["properties"]
         required += fields.get("required", [])
-    return Verb(
+    return RouteTool(
         name=name,
         route=route,
         title=operation["summary"],

@@ -21,7 +21,7 @@ from agentgrid.api.schemas.agents import (
     AgentSummary,
     AgentUse,
     AgentVersionOut,
-    Change,
+    FieldChange,
     LimitsIn,
     UsageOver,
 )
@@ -33,7 +33,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agent_usage, agents, policies, switches
 from agentgrid.db.agent_usage import Stats
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Agent, AgentVersionRow, Command, Switch
+from agentgrid.db.tables import AgentRow, AgentVersionRow, Command, Switch
 from agentgrid.domain.agent_versions import changes, faults
 from agentgrid.domain.agents import Limits
 from agentgrid.domain.principals import Principal
@@ -47,7 +47,7 @@ DAY = timedelta(days=1)
 
 
 def _values(
-    row: Agent, active: AgentVersionRow | None, served: bool | None, switch: Switch | None, lately: Stats
+    row: AgentRow, active: AgentVersionRow | None, served: bool | None, switch: Switch | None, lately: Stats
 ) -> dict[str, Any]:
     state = SwitchOut.of(switch)
     return {
@@ -63,7 +63,7 @@ def _values(
     }
 
 
-async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Agent]) -> dict[str, bool | None]:
+async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[AgentRow]) -> dict[str, bool | None]:
     """Whether each agent is in the newest code of its queue, and a live worker polls that."""
     current = await agents.current(session, rows)
     polled = await workers.served(plane, [row.task_queue for row in rows if row.name in current], workers.ACTIVITY)
@@ -91,8 +91,8 @@ async def list_agents(
 
 
 async def _read(
-    session: ReadSession, plane: ControlPlane, principal: Principal, rows: Sequence[Agent]
-) -> list[tuple[Agent, AgentVersionRow | None, dict[str, Any]]]:
+    session: ReadSession, plane: ControlPlane, principal: Principal, rows: Sequence[AgentRow]
+) -> list[tuple[AgentRow, AgentVersionRow | None, dict[str, Any]]]:
     names = [row.name for row in rows]
     active = await agents.active(session, rows)
     switched = await switches.newest(session, SwitchKind.AGENT, names)
@@ -185,14 +185,14 @@ async def put_agent(plane: Plane, caller: Asking, name: Id, body: AgentPut) -> A
         output_schema=body.output_schema,
         limits=limits,
     )
-    asked = control.Asked(note=body.note, expected_version=body.expected_version)
+    asked = control.VersionRequest(note=body.note, expected_version=body.expected_version)
     return await _changed(plane, caller, name, await control.put(plane, caller, name, edit, asked))
 
 
 @router.post("/{name}/use", summary="Use another version of an agent for new calls")
 async def use_agent(plane: Plane, caller: Asking, name: Id, body: AgentUse) -> AgentChanged:
     """Any of its versions that the newest code still allows, or `code` for the version in its code. Otherwise as `PUT`."""
-    asked = control.Asked(note=body.note, expected_version=body.expected_version)
+    asked = control.VersionRequest(note=body.note, expected_version=body.expected_version)
     return await _changed(plane, caller, name, await control.use(plane, caller, name, body.version, asked))
 
 
@@ -204,10 +204,10 @@ async def _changed(plane: ControlPlane, caller: Caller, name: str, command: Comm
     outcome = command.outcome or {}
     async with reading(plane.engine) as session:
         values = await _detail(session, plane, caller.principal, name)
-        found: dict[str, Change] = {}
+        found: dict[str, FieldChange] = {}
         before = await agents.version(session, name, outcome["before"])
         after = await agents.version(session, name, outcome["version"])
         if before is not None and after is not None and outcome["changed"]:
             differs = changes(agents.document(before), agents.document(after))
-            found = {field: Change.model_validate(each) for field, each in differs.items()}
+            found = {field: FieldChange.model_validate(each) for field, each in differs.items()}
     return AgentChanged.model_validate({**values, "changed": outcome["changed"], "changes": found})

@@ -32,7 +32,7 @@ from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Approval
 from agentgrid.domain.approvals import ApprovalStatus
-from agentgrid.errors import Fault, InvalidInput, NotFound
+from agentgrid.errors import InvalidInput, InvalidPlace, NotFound
 
 router = make_router(tags=["approvals"], prefix=f"{V1}/approvals")
 
@@ -61,7 +61,7 @@ async def list_approvals(
     scope = caller.principal.workflows
     if sort == "urgency":
         if not set(wanted.status) <= {ApprovalStatus.PENDING}:
-            fault = Fault(
+            fault = InvalidPlace(
                 pointer="status", message="leave it out, or ask for pending: only pending approvals are urgent"
             )
             raise InvalidInput("invalid filter", [fault])
@@ -81,14 +81,14 @@ async def list_approvals(
 
 async def _urgent_after(
     request: Request, session: ReadSession, cursor: str | None
-) -> tuple[datetime, approval_urgency.Place | None]:
+) -> tuple[datetime, approval_urgency.UrgencyCursor | None]:
     """The time from which the hour counts, and where the page begins."""
     if cursor is None:
         return await commands.clock(session), None
     now, stretch, expires_at, approval_id = decode(request, cursor, str, int, str, str)
     if not 0 <= stretch < approval_urgency.STRETCHES:
-        raise InvalidInput("invalid cursor", [Fault(pointer="cursor", message="use the value of `next_cursor`")])
-    return moment(now), approval_urgency.Place(
+        raise InvalidInput("invalid cursor", [InvalidPlace(pointer="cursor", message="use the value of `next_cursor`")])
+    return moment(now), approval_urgency.UrgencyCursor(
         stretch=stretch, expires_at=moment(expires_at) if expires_at else None, approval_id=approval_id
     )
 

@@ -12,7 +12,7 @@ from agentgrid.api import bulk
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Asking, Plane
 from agentgrid.api.gate import router as make_router
-from agentgrid.api.limits import Limits
+from agentgrid.api.limits import RateLimits
 from agentgrid.api.schemas.runs import RunBulk, RunBulkResult
 
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")
@@ -35,7 +35,7 @@ async def start_runs(
     Send it again with the same `Idempotency-Key` and items if no answer came: what was started before is `replayed`.
     """
     items = bulk.items_of(caller, body.items)
-    limits: Limits = request.app.state.limits
+    limits: RateLimits = request.app.state.limits
     # The gate has counted one.
     limits.charge(caller.principal.name, len(items) - 1)
     outcomes = await bulk.start(plane, items)

@@ -22,7 +22,7 @@ from agentgrid.db.session import reading
 from agentgrid.db.tables import Run
 from agentgrid.domain.live import QUOTING, READERS, UNASKED, EventKind, Interest
 from agentgrid.domain.principals import Principal
-from agentgrid.errors import Fault, InvalidInput
+from agentgrid.errors import InvalidInput, InvalidPlace
 
 router = make_router(tags=["live"], prefix=V1)
 
@@ -81,7 +81,7 @@ async def stream_everything(
 
 def _interest(payloads: bool, kinds: Sequence[EventKind], runs: Sequence[str]) -> Interest:
     if EventKind.DELTA in kinds and not runs:
-        raise InvalidInput("which runs?", [Fault(pointer="run", message="name the runs whose deltas you want")])
+        raise InvalidInput("which runs?", [InvalidPlace(pointer="run", message="name the runs whose deltas you want")])
     wanted = frozenset(kinds) or (frozenset(EventKind) if runs else UNASKED)
     interest = Interest(kinds=wanted, runs=frozenset(runs) if runs else None)
     return interest if payloads else interest.without(*READERS)

@@ -68,7 +68,7 @@ async def update(
     The same `Idempotency-Key` and body again send nothing, and wait for the same update. A name or arguments that no handler of the run's
     version takes: `422`, with the nearest name.
     """
-    request = updates.UpdateRequest(
+    request = updates.WorkflowUpdate(
         name=name,
         arguments=tuple(body.arguments) if body else (),
         reason=body.reason if body else None,

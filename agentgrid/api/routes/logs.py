@@ -26,7 +26,7 @@ from agentgrid.db.logs import LogFilter
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Log
 from agentgrid.domain.logs import LogLevel
-from agentgrid.errors import Fault, Forbidden, InvalidInput
+from agentgrid.errors import Forbidden, InvalidInput, InvalidPlace
 
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 
@@ -60,13 +60,15 @@ async def _wanted(
     if step_event_id is not None and execution is None:
         raise InvalidInput(
             "a step is named by its execution and event",
-            [Fault(pointer="execution", message="give the step's `execution_id`")],
+            [InvalidPlace(pointer="execution", message="give the step's `execution_id`")],
         )
     levels = frozenset(level) or frozenset(LogLevel) if level or min_level else frozenset()
     if min_level is not None:
         levels &= min_level.and_above
         if not levels:
-            raise InvalidInput("no level is left", [Fault(pointer="level", message="`level` is below `min_level`")])
+            raise InvalidInput(
+                "no level is left", [InvalidPlace(pointer="level", message="`level` is below `min_level`")]
+            )
     step = None if step_event_id is None or execution is None else (execution, step_event_id)
     return LogFilter(execution_id=execution, activity_id=activity, step=step, levels=levels, q=q)
 
@@ -116,7 +118,8 @@ def _check_place(given: dict[str, Any]) -> None:
     places = [name for name, value in given.items() if value is not None]
     if len(places) > 1:
         raise InvalidInput(
-            "more than one place to begin", [Fault(pointer=name, message="give only one of these") for name in places]
+            "more than one place to begin",
+            [InvalidPlace(pointer=name, message="give only one of these") for name in places],
         )
 
 

@@ -16,7 +16,7 @@ from agentgrid.api.routes.timeline import EventId
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import runs, steps
 from agentgrid.db.session import reading
-from agentgrid.db.tables import Execution, Run
+from agentgrid.db.tables import ExecutionRow, Run
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import Gone, NotFound
 
@@ -60,14 +60,14 @@ async def download_of_step(
     async with reading(plane.engine) as session:
         await runs.seen(session, run_id, scope=principal.workflows)
         row = await steps.in_run(session, run_id, execution_id, event_id)
-        execution = await session.get_one(Execution, execution_id)
+        execution = await session.get_one(ExecutionRow, execution_id)
     stored, at = row.output, row.closed_event_id or event_id
     if side is Side.INPUT:
         stored, at = row.input if row.changed_input is None else row.changed_input, event_id
         if row.changed_input is not None and row.changed_input.get("truncated"):
             # The step's own event has the arguments from before the change.
             raise Gone("the arguments that an approver gave are too long to be kept whole: read the run's history")
-    turns: whole.Reading = request.app.state.whole
+    turns: whole.ReadLimiter = request.app.state.whole
     text = await whole.value(plane, turns, execution, at, side.value, stored, what=f"{side} of the step")
     shown.reveal()
     return whole.download(text, run_id, event_id, side)
@@ -79,7 +79,7 @@ async def download_of_step(
 async def download_input(request: Request, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> Response:
     """As a step's. The values are the workflow's arguments."""
     run, execution = await _first_or_last(plane, principal, run_id, first=True)
-    turns: whole.Reading = request.app.state.whole
+    turns: whole.ReadLimiter = request.app.state.whole
     text = await whole.value(plane, turns, execution, 1, "input", run.input, what="input of the run")
     shown.reveal()
     return whole.download(text, run_id, "input")
@@ -91,7 +91,7 @@ async def download_input(request: Request, plane: Plane, principal: Who, shown: 
 async def download_result(request: Request, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> Response:
     """As a step's output. `404` while the run is open, and if it ended without a result."""
     run, execution = await _first_or_last(plane, principal, run_id, first=False)
-    turns: whole.Reading = request.app.state.whole
+    turns: whole.ReadLimiter = request.app.state.whole
     text = await whole.value(
         plane, turns, execution, execution.last_event_id, "output", run.result, what="result of the run"
     )
@@ -101,14 +101,14 @@ async def download_result(request: Request, plane: Plane, principal: Who, shown:
 
 async def _first_or_last(
     plane: ControlPlane, principal: Principal, run_id: str, *, first: bool
-) -> tuple[Run, Execution]:
+) -> tuple[Run, ExecutionRow]:
     async with reading(plane.engine) as session:
         run = await runs.seen(session, run_id, scope=principal.workflows)
         wanted = run.first_execution_id if first else run.execution_id
-        execution = None if wanted is None else await session.get(Execution, wanted)
+        execution = None if wanted is None else await session.get(ExecutionRow, wanted)
         # The first of the chain may have been gone before the projector saw the run.
         if execution is None and run.execution_id is not None:
-            execution = await session.get(Execution, run.execution_id)
+            execution = await session.get(ExecutionRow, run.execution_id)
     if execution is None:
         raise NotFound("execution", f"of run {run_id} yet")
     return run, execution

@@ -33,7 +33,7 @@ from agentgrid.control import policies as control
 from agentgrid.control import snapshots
 from agentgrid.db import policies, principals, tools
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Policy
+from agentgrid.db.tables import PolicyRow
 from agentgrid.domain.conditions import Condition
 from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot, prevailing
 from agentgrid.errors import NotFound
@@ -205,7 +205,7 @@ async def test_policy(session: Session, body: PolicyTest) -> PolicyTested:
     return await policy_tests.tested(session, body)
 
 
-def _note(row: Policy, fits: list[str], holds_for: list[str]) -> str | None:
+def _note(row: PolicyRow, fits: list[str], holds_for: list[str]) -> str | None:
     if row.withdrawn:
         return "the rule is withdrawn and applies to nothing"
     if not fits:

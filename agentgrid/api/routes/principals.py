@@ -20,7 +20,7 @@ from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import PrincipalRow
 from agentgrid.domain.principals import Principal, PrincipalKind
 from agentgrid.domain.scopes import EVERY_WORKFLOW
-from agentgrid.errors import Fault, InvalidInput, NotFound
+from agentgrid.errors import InvalidInput, InvalidPlace, NotFound
 
 router = make_router(tags=["principals"], prefix=f"{V1}/principals")
 
@@ -83,7 +83,7 @@ async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalI
 async def _kind_of(plane: ControlPlane, name: str) -> PrincipalKind:
     known = await control.get(plane.engine, name)
     if known is None:
-        fault = Fault(pointer="/kind", message="required for a new principal: human, service or agent")
+        fault = InvalidPlace(pointer="/kind", message="required for a new principal: human, service or agent")
         raise InvalidInput("invalid principal", [fault])
     return known.kind
 

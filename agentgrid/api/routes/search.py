@@ -19,7 +19,7 @@ from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agents, approval_context, approvals, principals, runs, tools, workflows
 from agentgrid.db.run_filter import RunFilter
 from agentgrid.db.session import ReadSession
-from agentgrid.db.tables import Agent, Tool, Workflow
+from agentgrid.db.tables import AgentRow, ToolRow, Workflow
 from agentgrid.domain.principals import Permission
 
 router = make_router(tags=["me"], prefix=V1)
@@ -73,7 +73,7 @@ async def _approvals(
     ]
 
 
-def _named(kind: HitKind, place: str, row: Workflow | Tool | Agent, detail: str | None = None) -> Hit:
+def _named(kind: HitKind, place: str, row: Workflow | ToolRow | AgentRow, detail: str | None = None) -> Hit:
     return _hit(kind, place, row.name, row.title, detail)
 
 

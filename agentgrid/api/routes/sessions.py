@@ -15,7 +15,7 @@ from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, 
 from agentgrid.api.gate import address_of, user_agent_of
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.identity import SessionIdentity
-from agentgrid.api.limits import Limits
+from agentgrid.api.limits import RateLimits
 from agentgrid.api.me import me_of
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.common import Page, Reason
@@ -62,7 +62,7 @@ async def open_session(request: Request, plane: Plane, response: Response, body:
 
 
 async def _opened(request: Request, plane: ControlPlane, body: SignIn) -> NewSession:
-    limits: Limits = request.app.state.limits
+    limits: RateLimits = request.app.state.limits
     address = address_of(request)
     # A key as the gate counts it: one that has authenticated before is not limited by other clients' failures.
     hashed = secret_hash(body.code or f"Bearer {body.key}")
@@ -111,7 +111,7 @@ async def close_session(plane: Plane, caller: Asking) -> Response:
 async def create_sign_in_code(request: Request, plane: Plane, caller: Asking) -> CodeOut:
     """A code that opens one browser session as the caller, within 10 minutes. Requires an API key of a person: a session can't make one."""
     made = await control.make_code(plane, caller)
-    limits: Limits = request.app.state.limits
+    limits: RateLimits = request.app.state.limits
     limits.expect(secret_hash(made.code))
     return CodeOut(code=made.code, url=f"{plane.settings.api_url}/sign-in#{made.code}", expires_at=made.expires_at)
 

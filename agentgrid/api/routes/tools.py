@@ -27,7 +27,7 @@ from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import switches, tool_figures, tools
 from agentgrid.db.session import ReadSession, reading
-from agentgrid.db.tables import Switch, Tool
+from agentgrid.db.tables import Switch, ToolRow
 from agentgrid.domain.asks import MAX_TEMPLATE
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.principals import Principal
@@ -41,7 +41,7 @@ WEEK = timedelta(days=7)
 
 
 def _values(
-    row: Tool, served: bool | None, held: ToolPolicies, switch: Switch | None, lately: tool_figures.Calls
+    row: ToolRow, served: bool | None, held: ToolPolicies, switch: Switch | None, lately: tool_figures.ToolCallFigures
 ) -> dict[str, Any]:
     return {
         **vars(row),
@@ -54,7 +54,7 @@ def _values(
     }
 
 
-async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Tool]) -> dict[str, bool | None]:
+async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[ToolRow]) -> dict[str, bool | None]:
     """Whether each tool is in the newest code of its queue, and a live worker polls that."""
     current = await tools.current(session, rows)
     polled = await workers.served(plane, [row.task_queue for row in rows if row.name in current], workers.ACTIVITY)

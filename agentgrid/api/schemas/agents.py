@@ -153,7 +153,7 @@ class AgentTool(Out):
     reason: str = Field(description="Why it asks, or never may.")
 
 
-class Change(Out):
+class FieldChange(Out):
     """A field that differs."""
 
     before: Any
@@ -181,7 +181,9 @@ class AgentChanged(AgentDetail):
     """An agent after a change of its version."""
 
     changed: bool
-    changes: dict[str, Change] = Field(description="What differs from the version that was in use before, by field.")
+    changes: dict[str, FieldChange] = Field(
+        description="What differs from the version that was in use before, by field."
+    )
 
 
 class UsageBucket(UsageOut):

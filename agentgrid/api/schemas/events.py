@@ -16,13 +16,13 @@ from agentgrid.domain.live import EventKind
 from agentgrid.domain.runs import RunStatus
 
 
-class Live(Out):
+class StreamEvent(Out):
     """What all events have in common. Nothing of them may be missing: `kind` says which it is."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
-class InRun(Live):
+class InRun(StreamEvent):
     """An event about one thing in a run."""
 
     run_id: str
@@ -35,7 +35,7 @@ class OfRun(InRun):
     subject: None = None
 
 
-class OfInstallation(Live):
+class OfInstallation(StreamEvent):
     """An event about no run."""
 
     run_id: None = None
@@ -95,7 +95,7 @@ class RunEnd(Out):
     status: RunStatus
 
 
-class EndEvent(Live):
+class EndEvent(StreamEvent):
     """The event `end`: the run has ended. It is open again if it is reset afterwards."""
 
     run_id: str
@@ -105,7 +105,7 @@ class EndEvent(Live):
     at: datetime | None = Field(description="Null if the event itself is no longer stored.")
 
 
-class CommandEvent(Live):
+class CommandEvent(StreamEvent):
     """The event `command`: a command was recorded, or its status has changed. Only for those who may see the command."""
 
     run_id: str | None = Field(description="The run it is about, if it is about one.")
@@ -176,7 +176,7 @@ class DeltaEvent(OfRun):
     data: Delta
 
 
-class StreamReset(Live):
+class StreamReset(StreamEvent):
     """The event `reset`: events after the given `Last-Event-ID` are no longer stored. Reload the resources."""
 
     kind: Literal["reset"] = "reset"

@@ -40,7 +40,7 @@ class NextDue(Out):
     href: str = Field(description="The run, or the approval.")
 
 
-class Condition(Out):
+class OverviewCondition(Out):
     """One thing that needs attention."""
 
     kind: ConditionKind
@@ -150,7 +150,7 @@ class Overview(Out):
     next: list[NextDue] = Field(
         description="What is due next, soonest first: the first 10. What is overdue is left out."
     )
-    conditions: list[Condition] = Field(
+    conditions: list[OverviewCondition] = Field(
         description="Empty if all is well; at most 50 of a kind. Commands are the caller's own, without the permission `audit`."
     )
     lists: Lists | None = Field(description="Null unless `lists` is true in the request.")

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from agentgrid.cli.dev.links import Link, guests, sign_in_links
+from agentgrid.cli.dev.links import SignInLink, guests, sign_in_links
 from agentgrid.cli.dev.models import model_line, model_variables
 from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes
@@ -148,7 +148,7 @@ def _servers_panel(stack: Stack) -> Panel:
     return Panel(facts, title="The servers are ready", title_align="left", border_style="green", expand=False)
 
 
-def _link_lines(links: Sequence[Link]) -> Iterator[tuple[str, str]]:
+def _link_lines(links: Sequence[SignInLink]) -> Iterator[tuple[str, str]]:
     """The links, whole lines for the same reason as commands."""
     for link in links:
         yield f"The console, as {link.name} (works once, for 10 minutes):", safe(link.url)

@@ -22,7 +22,7 @@ SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Link:
+class SignInLink:
     """A link that signs one browser in, once."""
 
     url: str
@@ -37,9 +37,9 @@ def guests(principals: Sequence[Principal]) -> list[str]:
     return [*usual, *deciding[:1]]
 
 
-async def sign_in_links(api_url: str, home: Path, names: Sequence[str]) -> list[Link]:
+async def sign_in_links(api_url: str, home: Path, names: Sequence[str]) -> list[SignInLink]:
     """A link for each of these principals, on a host of its own. None if the console is not installed, or the API can't make them now."""
-    made: list[Link] = []
+    made: list[SignInLink] = []
     try:
         async with httpx.AsyncClient(base_url=api_url, timeout=SECONDS, trust_env=False) as http:
             page = await http.get("/sign-in", headers={"Accept": "text/html"})
@@ -49,7 +49,7 @@ async def sign_in_links(api_url: str, home: Path, names: Sequence[str]) -> list[
                 key = read_private(home / "keys" / f"{name}.key").strip()
                 answer = await http.post("/api/v1/session/codes", headers={"Authorization": f"Bearer {key}"})
                 if answer.status_code == 201:
-                    made.append(Link(url=_on(host, answer.json()), name=name))
+                    made.append(SignInLink(url=_on(host, answer.json()), name=name))
     except (httpx.HTTPError, OSError, SettingsError):
         # The stack runs all the same, and `agentgrid console` makes links at any time.
         return made

@@ -61,7 +61,7 @@ class WorkflowBuild(SQLModel, table=True):
     version: str = columns.text()
 
 
-class Tool(SQLModel, table=True):
+class ToolRow(SQLModel, table=True):
     """A tool registered in code, at its newest version."""
 
     __tablename__ = "tools"
@@ -127,7 +127,7 @@ class McpServer(SQLModel, table=True):
     reported_at: datetime = columns.time(null=False, now=True)
 
 
-class Agent(SQLModel, table=True):
+class AgentRow(SQLModel, table=True):
     """An agent registered in code, at its newest version."""
 
     __tablename__ = "agents"

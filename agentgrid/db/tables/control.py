@@ -100,7 +100,7 @@ class Command(SQLModel, table=True):
     next_attempt_at: datetime | None = columns.time()
 
 
-class Read(SQLModel, table=True):
+class ReadRow(SQLModel, table=True):
     """Identical reads, refusals or requests without a valid key within a minute: same principal, route and subject."""
 
     __tablename__ = "reads"
@@ -291,7 +291,7 @@ class SigningKey(SQLModel, table=True):
     revoked_at: datetime | None = columns.time()
 
 
-class Policy(SQLModel, table=True):
+class PolicyRow(SQLModel, table=True):
     """One version of a rule; the newest version of a rule id holds, unless withdrawn."""
 
     __tablename__ = "policies"
@@ -367,7 +367,7 @@ class PolicySnapshot(SQLModel, table=True):
     made_at: datetime = columns.time(null=False, now=True)
 
 
-class Event(SQLModel, table=True):
+class EventRow(SQLModel, table=True):
     """One change for live readers. Sequence order is commit order: inserted under an advisory lock, last in its batch."""
 
     __tablename__ = "events"

@@ -154,7 +154,7 @@ class RunSearch(SQLModel, table=True):
     """The run's subject, apart: it quotes payloads."""
 
 
-class Execution(SQLModel, table=True):
+class ExecutionRow(SQLModel, table=True):
     """One Temporal run in a run's chain, and the fold's state over its history."""
 
     __tablename__ = "executions"

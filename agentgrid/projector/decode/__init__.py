@@ -22,18 +22,18 @@ __all__ = ["decode", "time_of"]
 PREFIX = "EVENT_TYPE_"
 
 
-def decode(history: Sequence[HistoryEvent], converter: PayloadConverter) -> list[events.Event]:
+def decode(history: Sequence[HistoryEvent], converter: PayloadConverter) -> list[events.DecodedEvent]:
     """The plain event of each history event, in the same order."""
     reader = Reader(converter)
     return [_read(reader, event) for event in history]
 
 
-def decode_whole(event: HistoryEvent, converter: PayloadConverter) -> events.Event:
+def decode_whole(event: HistoryEvent, converter: PayloadConverter) -> events.DecodedEvent:
     """The plain event of one history event, with every value whole."""
     return _read(Reader(converter, whole=True), event)
 
 
-def _read(reader: Reader, event: HistoryEvent) -> events.Event:
+def _read(reader: Reader, event: HistoryEvent) -> events.DecodedEvent:
     reader.opaque = 0
     at = time_of(event.event_time)
     name = event.WhichOneof("attributes") or ""

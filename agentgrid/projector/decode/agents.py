@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentgrid.domain.agents import AgentEnd, AgentHeader, AgentSpec, Hold, Usage
 from agentgrid.projector.decode.reader import Reader
-from agentgrid.projector.events import AgentClosed, AgentOpened, Turn
+from agentgrid.projector.events import AgentClosed, AgentOpened, TurnResult
 from agentgrid.protocol import ACTIVITY_CLOSE_AGENT, ACTIVITY_OPEN_AGENT, HEADER_AGENT
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 
@@ -54,7 +54,7 @@ def model_call(reader: Reader, a: Any) -> dict[str, Any] | None:
     }
 
 
-def turn(reader: Reader, a: Any) -> Turn | None:
+def turn(reader: Reader, a: Any) -> TurnResult | None:
     """The model turn in an activity's result, if it is one. The event doesn't name the activity, so its form decides."""
     if len(a.result.payloads) != 1 or b'"latency_ms"' not in a.result.payloads[0].data:
         return None
@@ -67,7 +67,7 @@ def turn(reader: Reader, a: Any) -> Turn | None:
     shown = {name: value.get(name) for name in ("text", "calls", "output", "fault")}
     facts = {name: _short(value.get(name)) for name in ("model", "provider", "price", "finish")}
     counts = {name: _count(value.get(name)) for name in ("latency_ms", "attempt")}
-    return Turn(
+    return TurnResult(
         usage=used, facts={**facts, **counts}, output=reader.stored_value({k: v for k, v in shown.items() if v})
     )
 

@@ -86,7 +86,7 @@ class Reader:
             return None
 
 
-Built = tuple[Callable[..., events.Event], dict[str, Any]]
+Built = tuple[Callable[..., events.DecodedEvent], dict[str, Any]]
 """A plain event's type, and its values but for id, time and count."""
 Read = Callable[[Reader, HistoryEvent, Any], Built]
 

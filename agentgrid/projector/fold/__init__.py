@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agentgrid.projector import events
-from agentgrid.projector.events import Event
+from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold import activities, calls, executions, gates, governed, messages, timers
-from agentgrid.projector.fold.changes import Changes
+from agentgrid.projector.fold.changes import RowChanges
 from agentgrid.projector.fold.passing import Pass, iso
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 
 FOLD_VERSION = 14
 """A state of another version is thrown away and its execution folded again from its first event."""
@@ -29,7 +29,7 @@ class HistoryGap(Exception):
         self.got = got
 
 
-_FOLDERS: dict[type[Event], Callable[[Pass, Any], None]] = {
+_FOLDERS: dict[type[DecodedEvent], Callable[[Pass, Any], None]] = {
     events.Started: executions.started,
     events.Closed: executions.closed,
     events.CancelRequested: executions.cancel_requested,
@@ -57,9 +57,9 @@ _FOLDERS: dict[type[Event], Callable[[Pass, Any], None]] = {
 }
 
 
-def fold(state: State, history: Iterable[Event]) -> tuple[State, Changes]:
+def fold(state: FoldState, history: Iterable[DecodedEvent]) -> tuple[FoldState, RowChanges]:
     """Fold what is new of these events into a copy of the state. Raises HistoryGap."""
-    fold_pass = Pass(state=State.load(state.dump()))
+    fold_pass = Pass(state=FoldState.load(state.dump()))
     moved = fold_pass.state
     for event in sorted(history, key=lambda each: each.event_id):
         if event.event_id <= moved.last_event_id:

@@ -118,7 +118,7 @@ def _explain(fold: Pass, hold: Hold) -> None:
     state.hold_detail = detail[:MAX_DETAIL]
 
 
-def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.Turn) -> None:
+def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.TurnResult) -> None:
     """A model turn ends: its usage counts."""
     usage = _count(fold, fold.state.steps[key].parent, turn)
     fold.close_step(key, event, event.status, output=turn.output, error=event.error, usage=usage)
@@ -139,7 +139,7 @@ def given_up(fold: Pass, event: events.ActivityClosed) -> None:
         fold.changes.steps.patch(request.step, {"output": event.turn.output, "usage": usage})
 
 
-def _count(fold: Pass, parent: int | None, turn: events.Turn) -> dict[str, Any]:
+def _count(fold: Pass, parent: int | None, turn: events.TurnResult) -> dict[str, Any]:
     """Add a turn's usage to the agent's, to that of those that called it, and to the run's; the columns of the turn's own step."""
     fold.state.usage = _add(fold.state.usage, turn.usage)
     while parent is not None and (agent := fold.state.steps.get(parent)) is not None:

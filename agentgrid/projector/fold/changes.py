@@ -43,7 +43,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class ClaimedSender:
     """The sender that a signal claims. History can't confirm it: the store looks up the key and the command that do."""
 
     kind: CommandKind
@@ -68,7 +68,7 @@ class Fork:
 
 
 @dataclass(kw_only=True)
-class Changes:
+class RowChanges:
     """All that a pass changes."""
 
     started: Started | None = None
@@ -78,7 +78,7 @@ class Changes:
     approvals: Table[str, ApprovalColumns] = field(default_factory=Table)
     decisions: dict[int, DecisionColumns] = field(default_factory=dict)
     controls: dict[int, ControlColumns] = field(default_factory=dict)
-    claims: dict[int, Claim] = field(default_factory=dict)
+    claims: dict[int, ClaimedSender] = field(default_factory=dict)
     """The claims of all decisions and controls written here, by event id, and of the decision that closed an approval here."""
     settlements: list[Settlement] = field(default_factory=list)
     children: dict[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import events
 from agentgrid.projector.fold import gates, governed
-from agentgrid.projector.fold.changes import Claim, Fork, Settlement
+from agentgrid.projector.fold.changes import ClaimedSender, Fork, Settlement
 from agentgrid.projector.fold.passing import Pass, iso
 from agentgrid.projector.fold.state import INTERRUPTS_KEPT, CompletedTask, StartedTask
 from agentgrid.protocol import SENDER_PREFIX, ControlSignal
@@ -145,14 +145,14 @@ def _interrupted(fold: Pass, event: events.Controlled) -> None:
         supersede_interrupts(fold, event, "no agent was at work")
 
 
-def apply_interrupts(fold: Pass, event: events.Event) -> None:
+def apply_interrupts(fold: Pass, event: events.DecodedEvent) -> None:
     """The agents have stopped for the interruptions so far."""
     for command_id in fold.state.interrupts:
         settle(fold, CommandKind.RUN_INTERRUPT, command_id, {"event_id": event.event_id})
     fold.state.interrupts = []
 
 
-def supersede_interrupts(fold: Pass, event: events.Event, reason: str) -> None:
+def supersede_interrupts(fold: Pass, event: events.DecodedEvent, reason: str) -> None:
     """The interruptions so far can't stop an agent any more."""
     outcome: dict[str, object] = {"event_id": event.event_id, "reason": reason}
     for command_id in fold.state.interrupts:
@@ -168,7 +168,7 @@ def _control(fold: Pass, event: events.Controlled, control: ControlSignal, kind:
         "identity": event.identity,
         "signalled_at": event.at,
     }
-    fold.changes.claims[event.event_id] = Claim(
+    fold.changes.claims[event.event_id] = ClaimedSender(
         kind=kind, principal=control.principal, command_id=control.command_id, request_id=event.request_id
     )
 

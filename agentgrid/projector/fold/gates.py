@@ -15,10 +15,10 @@ from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import events
-from agentgrid.projector.fold.changes import Claim, Settlement
+from agentgrid.projector.fold.changes import ClaimedSender, Settlement
 from agentgrid.projector.fold.columns import ApprovalColumns, StepColumns
 from agentgrid.projector.fold.passing import Pass, iso, when
-from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, Gate, GateTimer, IdleTimer, Signalled
+from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, FoldedApproval, GateTimer, IdleTimer, Signalled
 from agentgrid.protocol import TIMER_APPROVAL, ErrorType
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
@@ -30,11 +30,11 @@ MAX_TURN = 10**9
 RISKS = frozenset(Risk)
 
 
-def open_gate(fold: Pass, event: events.Event, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
+def open_gate(fold: Pass, event: events.DecodedEvent, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
     """The worker asks for people: the step waits."""
     bare = terms.model_copy(update={"shown": None}).wire()
     own = _own(fold, terms)
-    fold.state.gates[terms.approval_id] = Gate(step=step, terms=bare, foreign=not own)
+    fold.state.gates[terms.approval_id] = FoldedApproval(step=step, terms=bare, foreign=not own)
     fold.move_step(step, StepStatus.WAITING, approval_id=terms.approval_id if own else None)
     fold.changes.approvals.open(
         terms.approval_id,
@@ -79,7 +79,7 @@ def _own(fold: Pass, terms: Terms) -> bool:
     )
 
 
-def called_again(fold: Pass, event: events.Event, step: int) -> None:
+def called_again(fold: Pass, event: events.DecodedEvent, step: int) -> None:
     """Cancel the step's gates that never started waiting: the call is made again."""
     for approval_id in [key for key, gate in fold.state.gates.items() if gate.step == step and gate.timer is None]:
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
@@ -177,7 +177,7 @@ def timer_ended(fold: Pass, event: events.TimerEnded, approval_id: str) -> None:
         _close(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
 
-def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalStatus) -> None:
+def _close(fold: Pass, event: events.DecodedEvent, approval_id: str, status: ApprovalStatus) -> None:
     gate = _leave(fold, event, approval_id, status)
     explicit = gate.terms["kind"] == ApprovalKind.EXPLICIT.value
     if gate.step not in fold.state.steps:
@@ -199,7 +199,7 @@ def _close(fold: Pass, event: events.Event, approval_id: str, status: ApprovalSt
         fold.close_step(gate.step, event, StepStatus.CANCELLED)
 
 
-def _changed(fold: Pass, gate: Gate) -> StepColumns:
+def _changed(fold: Pass, gate: FoldedApproval) -> StepColumns:
     """What the approver changed the arguments to, as the step's columns; from now on the call sends these."""
     arguments = gate.counted.decision.get("arguments") if gate.counted is not None else None
     step = fold.state.steps[gate.step]
@@ -211,8 +211,8 @@ def _changed(fold: Pass, gate: Gate) -> StepColumns:
 
 
 def _leave(
-    fold: Pass, event: events.Event, approval_id: str, status: ApprovalStatus, *, inherited: bool = False
-) -> Gate:
+    fold: Pass, event: events.DecodedEvent, approval_id: str, status: ApprovalStatus, *, inherited: bool = False
+) -> FoldedApproval:
     """Take the gate out of the open ones and write its end."""
     gate = fold.state.gates.pop(approval_id)
     for signal in gate.signalled:
@@ -290,7 +290,7 @@ def _write(fold: Pass, signal: Signalled, *, judged: str, reason: str | None, ap
 
 
 def _claim(fold: Pass, signal: Signalled) -> None:
-    fold.changes.claims[signal.event_id] = Claim(
+    fold.changes.claims[signal.event_id] = ClaimedSender(
         kind=CommandKind.APPROVAL_DECIDE,
         principal=signal.decision.get("principal"),
         command_id=signal.decision.get("nonce"),

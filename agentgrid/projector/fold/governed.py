@@ -7,7 +7,7 @@ this claim. A call without the plugin's header refutes it.
 from __future__ import annotations
 
 from agentgrid.projector import events
-from agentgrid.projector.events import Event
+from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold.passing import Pass
 from agentgrid.protocol import PATCH_GATE
 
@@ -23,7 +23,7 @@ def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
         state.governed = event.claims
 
 
-def follows(fold: Pass, event: Event) -> None:
+def follows(fold: Pass, event: DecodedEvent) -> None:
     """Any other event after a completed task settles the claim. The SDK replays an update with the task before the one that accepted it."""
     state = fold.state
     if state.begun or not state.claims or isinstance(event, _OF_TASKS):

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Unpack
 
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector.events import Event
-from agentgrid.projector.fold.changes import Changes
+from agentgrid.projector.events import DecodedEvent
+from agentgrid.projector.fold.changes import RowChanges
 from agentgrid.projector.fold.columns import StepColumns
-from agentgrid.projector.fold.state import OpenStep, State
+from agentgrid.projector.fold.state import FoldState, OpenStep
 
 LIVE_CLEARED: StepColumns = {
     "live_state": None,
@@ -29,11 +29,11 @@ FAILED = frozenset({StepStatus.FAILED, StepStatus.TIMED_OUT})
 class Pass:
     """The state of one execution and what this pass changes."""
 
-    state: State
-    changes: Changes = field(default_factory=Changes)
+    state: FoldState
+    changes: RowChanges = field(default_factory=RowChanges)
 
     def open_step(
-        self, event: Event, kind: StepKind, name: str, status: StepStatus, /, **columns: Unpack[StepColumns]
+        self, event: DecodedEvent, kind: StepKind, name: str, status: StepStatus, /, **columns: Unpack[StepColumns]
     ) -> OpenStep:
         """A new step, whose key is this event's id. parent: the key of the open step that it belongs to."""
         title, due_at, parent = columns.get("title"), columns.get("due_at"), columns.get("parent")
@@ -79,7 +79,7 @@ class Pass:
         moved: StepColumns = {**LIVE_CLEARED, **columns}
         self.move_step(key, status, **moved)
 
-    def close_step(self, key: int, event: Event, status: StepStatus, /, **columns: Unpack[StepColumns]) -> None:
+    def close_step(self, key: int, event: DecodedEvent, status: StepStatus, /, **columns: Unpack[StepColumns]) -> None:
         """The end of a step; a step that isn't open stays as it is."""
         if self.state.steps.pop(key, None) is None:
             return

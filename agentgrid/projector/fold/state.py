@@ -173,7 +173,7 @@ class Signalled(_Json):
 
 
 @dataclass(kw_only=True)
-class Gate(_Json):
+class FoldedApproval(_Json):
     """An approval: its terms, its timer, the decisions that wait to be seen, and the one that counted."""
 
     step: int
@@ -203,7 +203,7 @@ class Gate(_Json):
 
 
 @dataclass(kw_only=True)
-class State(_Json):
+class FoldState(_Json):
     """The fold's memory of one execution."""
 
     execution_id: str
@@ -264,8 +264,8 @@ class State(_Json):
     """The step of each local activity that backs off."""
     timers: dict[int, Timer] = field(default_factory=dict)
     backoff: Backoff | None = None
-    gates: dict[str, Gate] = field(default_factory=dict)
-    closed_gates: dict[str, Gate] = field(default_factory=dict)
+    gates: dict[str, FoldedApproval] = field(default_factory=dict)
+    closed_gates: dict[str, FoldedApproval] = field(default_factory=dict)
     updates: dict[str, Admitted] = field(default_factory=dict)
     step_count: int = 0
     steps_done: int = 0
@@ -282,8 +282,8 @@ class State(_Json):
         loaded.given_up = {int(key): GivenUp.load(item) for key, item in value.get("given_up", {}).items()}
         loaded.activity_ids = {int(key): item for key, item in value.get("activity_ids", {}).items()}
         loaded.timers = {int(key): _timer(item) for key, item in value.get("timers", {}).items()}
-        loaded.gates = {key: Gate.load(item) for key, item in value.get("gates", {}).items()}
-        loaded.closed_gates = {key: Gate.load(item) for key, item in value.get("closed_gates", {}).items()}
+        loaded.gates = {key: FoldedApproval.load(item) for key, item in value.get("gates", {}).items()}
+        loaded.closed_gates = {key: FoldedApproval.load(item) for key, item in value.get("closed_gates", {}).items()}
         loaded.local = dict(value.get("local", {}))
         loaded.agents = dict(value.get("agents", {}))
         loaded.usage = dict(value.get("usage", {}))

@@ -8,7 +8,7 @@ from datetime import datetime
 from agentgrid.domain.runs import ExecutionKind, RunStatus, WaitingOn
 from agentgrid.domain.steps import WORKS, StepKind, StepStatus
 from agentgrid.projector.fold.passing import when
-from agentgrid.projector.fold.state import OpenStep, State
+from agentgrid.projector.fold.state import FoldState, OpenStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Summary:
     next_at: datetime | None = None
 
 
-def summarise(state: State) -> Summary:
+def summarise(state: FoldState) -> Summary:
     """The status of an open execution."""
     status, waiting_on, reason = _standing(state)
     current = _current(state)
@@ -37,7 +37,7 @@ def summarise(state: State) -> Summary:
     )
 
 
-def _standing(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
+def _standing(state: FoldState) -> tuple[RunStatus, WaitingOn | None, str | None]:
     if state.paused and state.governed:
         return RunStatus.PAUSED, None, state.problem or state.hold_detail
     if state.temporal_paused:
@@ -57,7 +57,7 @@ def _standing(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
     return _waiting_for_steps(state)
 
 
-def _waiting_for_steps(state: State) -> tuple[RunStatus, WaitingOn | None, str | None]:
+def _waiting_for_steps(state: FoldState) -> tuple[RunStatus, WaitingOn | None, str | None]:
     kinds = {step.kind for step in state.steps.values()}
     backing_off = set(state.local.values())
     for_policy = {key for key, step in state.steps.items() if step.policy_tries and step.status == StepStatus.WAITING}
@@ -76,7 +76,7 @@ def _waiting_for_steps(state: State) -> tuple[RunStatus, WaitingOn | None, str |
     return RunStatus.WAITING, WaitingOn.SIGNAL, None
 
 
-def _current(state: State) -> OpenStep | None:
+def _current(state: FoldState) -> OpenStep | None:
     """The step that the run is at: what waits for people, then what works, then the newest."""
     if not state.steps:
         return None
@@ -89,7 +89,7 @@ def _current(state: State) -> OpenStep | None:
     return max(state.steps.items(), key=rank)[1]
 
 
-def next_at(state: State) -> datetime | None:
+def next_at(state: FoldState) -> datetime | None:
     """When the next timer, retry or expiry is due."""
     times = [when(step.due_at) for step in state.steps.values()]
     times.append(when(state.first_task_at))

@@ -15,13 +15,13 @@ from typing import Any
 import asyncpg
 
 from agentgrid.projector.fold import FOLD_VERSION
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.store import attribution, beginnings, contents, effects, runs
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.effects import enqueue
-from agentgrid.projector.store.values import Archive, Committed, Folded, Live, Loaded
+from agentgrid.projector.store.values import Archive, Committed, FoldResult, LiveReport, Loaded
 
-__all__ = ["Archive", "Committed", "Folded", "Live", "Loaded", "Store", "enqueue", "loaded"]
+__all__ = ["Archive", "Committed", "FoldResult", "LiveReport", "Loaded", "Store", "enqueue", "loaded"]
 
 TRIES = 3
 
@@ -33,7 +33,7 @@ class Store:
         self.pool = pool
         self.namespace = namespace
 
-    async def write(self, items: Sequence[Folded]) -> list[bool]:
+    async def write(self, items: Sequence[FoldResult]) -> list[bool]:
         """Commit, again where two projectors got in each other's way; for each pass, whether it was written or overtaken."""
         for attempt in range(1, TRIES + 1):
             try:
@@ -44,7 +44,7 @@ class Store:
                     raise
         raise AssertionError("unreachable")
 
-    async def commit(self, items: Sequence[Folded]) -> Committed:
+    async def commit(self, items: Sequence[FoldResult]) -> Committed:
         """Write passes in one transaction. Raises what the database raises; nothing is written then."""
         ordered = sorted(items, key=lambda item: item.execution.execution_id)
         async with self.pool.acquire() as connection, connection.transaction():
@@ -95,10 +95,10 @@ def loaded(record: asyncpg.Record) -> Loaded:
     """How far an execution is folded, from its row; a fresh state where there is none, or it is of another version of the fold."""
     key, run_id, version = record["execution_id"], record["run_id"], record["fold_version"]
     if run_id is None:
-        return Loaded(state=State(execution_id=key))
+        return Loaded(state=FoldState(execution_id=key))
     if version != FOLD_VERSION or record["fold_state"] is None:
-        return Loaded(state=State(execution_id=key), run_id=run_id, replace=True)
-    state = State.load(json.loads(record["fold_state"]))
+        return Loaded(state=FoldState(execution_id=key), run_id=run_id, replace=True)
+    state = FoldState.load(json.loads(record["fold_state"]))
     return Loaded(state=state, run_id=run_id, live_checked_at=record["live_checked_at"])
 
 
@@ -115,7 +115,7 @@ async def _accept(batch: Batch) -> None:
     batch.committed.written = dict.fromkeys(batch.committed.accepted, 0)
 
 
-def _may(item: Folded, stored: asyncpg.Record | None) -> bool:
+def _may(item: FoldResult, stored: asyncpg.Record | None) -> bool:
     if stored is None:
         return False
     if item.rewound:

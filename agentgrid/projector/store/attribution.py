@@ -15,12 +15,12 @@ from typing import Any
 
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.projector import rows
-from agentgrid.projector.fold.changes import Claim
+from agentgrid.projector.fold.changes import ClaimedSender
 from agentgrid.projector.store.batch import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
+class CommandColumns:
     """The columns of a recorded command."""
 
     kind: str
@@ -56,7 +56,7 @@ _CLAIMED = (
 )
 
 
-async def _commands(batch: Batch, command_ids: set[str]) -> dict[str, Recorded]:
+async def _commands(batch: Batch, command_ids: set[str]) -> dict[str, CommandColumns]:
     records = await batch.db.fetch(
         "SELECT command_id, kind, status, principal, run_id, body FROM commands WHERE command_id = ANY($1) "
         "AND kind = ANY($2)",
@@ -65,7 +65,7 @@ async def _commands(batch: Batch, command_ids: set[str]) -> dict[str, Recorded]:
         [kind.value for kind in _CLAIMED],
     )
     return {
-        record["command_id"]: Recorded(
+        record["command_id"]: CommandColumns(
             kind=record["kind"],
             status=record["status"],
             principal=record["principal"],
@@ -83,7 +83,9 @@ def _signed(body: str | None) -> Mapping[str, Any] | None:
     return decision if isinstance(decision, dict) else None
 
 
-def unattributed(claim: Claim, run_id: str, command: Recorded | None, keys: Mapping[str, str]) -> str | None:
+def unattributed(
+    claim: ClaimedSender, run_id: str, command: CommandColumns | None, keys: Mapping[str, str]
+) -> str | None:
     """Why the signal is unattributed, or None if it is the claimed principal's act."""
     if claim.kind is CommandKind.APPROVAL_DECIDE:
         if not claim.decision:

@@ -12,7 +12,7 @@ import asyncpg
 from agentgrid.db.events import NewEvent
 from agentgrid.projector import rows
 from agentgrid.projector.identity import SignedMemo
-from agentgrid.projector.store.values import Committed, Folded
+from agentgrid.projector.store.values import Committed, FoldResult
 
 if TYPE_CHECKING:
     from agentgrid.projector.store.values import Connection
@@ -24,7 +24,7 @@ class Batch:
 
     db: Connection
     namespace: str
-    items: Sequence[Folded]
+    items: Sequence[FoldResult]
     """In the order of their execution ids; only the accepted ones once that is known."""
     run_of: dict[str, str] = field(default_factory=dict)
     """The run of each execution."""

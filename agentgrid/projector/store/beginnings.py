@@ -13,7 +13,7 @@ from agentgrid.projector.fold.passing import when
 from agentgrid.projector.identity import SignedMemo
 from agentgrid.projector.store import statements
 from agentgrid.projector.store.batch import Batch
-from agentgrid.projector.store.values import Folded
+from agentgrid.projector.store.values import FoldResult
 from agentgrid.protocol import RunMemo
 
 SCHEDULE_COMMANDS = "schedule."
@@ -50,8 +50,8 @@ async def find(batch: Batch) -> None:
     )
 
 
-async def _find_chains(batch: Batch, new: Sequence[Folded]) -> None:
-    chains: dict[tuple[str, str], list[Folded]] = {}
+async def _find_chains(batch: Batch, new: Sequence[FoldResult]) -> None:
+    chains: dict[tuple[str, str], list[FoldResult]] = {}
     for item in new:
         chains.setdefault((item.execution.workflow_id, item.state.first_execution_id), []).append(item)
     records = await batch.db.fetch(
@@ -70,7 +70,7 @@ async def _find_chains(batch: Batch, new: Sequence[Folded]) -> None:
             batch.run_of[item.execution.execution_id] = known.get(key) or inserted[key[1]]
 
 
-async def _insert(batch: Batch, firsts: Sequence[Folded]) -> dict[str, str]:
+async def _insert(batch: Batch, firsts: Sequence[FoldResult]) -> dict[str, str]:
     """The runs of chains seen for the first time, by first execution: the queued one that a memo names, or a new one."""
     wanted: dict[str, dict[str, Any]] = {}
     plain: dict[str, dict[str, Any]] = {}
@@ -93,7 +93,7 @@ async def _insert(batch: Batch, firsts: Sequence[Folded]) -> dict[str, str]:
     return found
 
 
-def _begins(batch: Batch, item: Folded, *, run_id: str, memo: SignedMemo | None) -> dict[str, Any]:
+def _begins(batch: Batch, item: FoldResult, *, run_id: str, memo: SignedMemo | None) -> dict[str, Any]:
     started = item.changes.started
     assert started is not None
     row = identity.beginning(started, run_id=run_id, memo=memo)
@@ -115,7 +115,7 @@ async def _insert_rows(batch: Batch, values: Sequence[dict[str, Any]]) -> dict[s
     return {record["first_execution_id"]: record["run_id"] for record in records}
 
 
-async def _memo(batch: Batch, item: Folded) -> SignedMemo | None:
+async def _memo(batch: Batch, item: FoldResult) -> SignedMemo | None:
     """What the start's memo says, if one of our keys signed it for this start; verified once a batch.
 
     A key may be revoked while an API still signs with it, and the runs whose memos it signed keep their initiator. So under a revoked key the memo

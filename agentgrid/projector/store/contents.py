@@ -12,11 +12,11 @@ import asyncpg
 from agentgrid.db.events import NewEvent
 from agentgrid.domain.shapes import arguments_of, shape_of, small
 from agentgrid.projector.fold import FOLD_VERSION
-from agentgrid.projector.fold.changes import Changes
+from agentgrid.projector.fold.changes import RowChanges
 from agentgrid.projector.fold.passing import when
 from agentgrid.projector.store import asked, statements
 from agentgrid.projector.store.batch import Batch
-from agentgrid.projector.store.values import Folded
+from agentgrid.projector.store.values import FoldResult
 
 _ENDED = {
     "steps": "closed_event_id IS NOT NULL",
@@ -40,7 +40,7 @@ async def write(batch: Batch) -> None:
     await _archives(batch)
 
 
-def _execution(item: Folded) -> dict[str, Any]:
+def _execution(item: FoldResult) -> dict[str, Any]:
     state, changes = item.state, item.changes
     row: dict[str, Any] = {
         "execution_id": item.execution.execution_id,
@@ -118,7 +118,7 @@ async def _remove_surplus(batch: Batch) -> None:
             batch.committed.written[record["execution_id"]] += 1
 
 
-def _keys(changes: Changes, table: str) -> Collection[Any]:
+def _keys(changes: RowChanges, table: str) -> Collection[Any]:
     if table in ("decisions", "controls"):
         return changes.decisions if table == "decisions" else changes.controls
     return changes.steps.opened if table == "steps" else changes.approvals.opened

@@ -17,7 +17,7 @@ from agentgrid.projector.fold.changes import Settlement
 from agentgrid.projector.store import statements
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.runs import After, Before
-from agentgrid.temporal.history import Execution
+from agentgrid.temporal.history import ExecutionId
 
 if TYPE_CHECKING:
     from agentgrid.projector.store.values import Connection
@@ -87,11 +87,11 @@ async def look_at_followers(batch: Batch) -> None:
         await enqueue(
             batch.db,
             batch.namespace,
-            [Execution(workflow_id=followers[key], execution_id=key) for key in sorted(unknown)],
+            [ExecutionId(workflow_id=followers[key], execution_id=key) for key in sorted(unknown)],
         )
 
 
-async def enqueue(db: Connection, namespace: str, executions: Sequence[Execution]) -> None:
+async def enqueue(db: Connection, namespace: str, executions: Sequence[ExecutionId]) -> None:
     """Ask that these executions be looked at now; where one is being looked at, that it be looked at again."""
     await db.execute("SELECT pg_notify($1, '')", channels.CHANGES)
     await db.execute(

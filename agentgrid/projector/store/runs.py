@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from agentgrid.projector import chain, rows
-from agentgrid.projector.chain import Link, LiveStep
-from agentgrid.projector.fold.state import State
+from agentgrid.projector.chain import ChainLink, LiveStep
+from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.store import asked, statements, subjects
 from agentgrid.projector.store.batch import Batch
 
@@ -54,7 +54,7 @@ async def derive(batch: Batch, fixed: Mapping[str, dict[str, Any]]) -> After:
     return after
 
 
-async def _links(batch: Batch) -> dict[str, list[Link]]:
+async def _links(batch: Batch) -> dict[str, list[ChainLink]]:
     """The executions of each run of the batch. The states of those that were just written needn't be read back."""
     written = {item.execution.execution_id: item.state for item in batch.items}
     records = await batch.db.fetch(
@@ -65,21 +65,23 @@ async def _links(batch: Batch) -> dict[str, list[Link]]:
         sorted({batch.run_of[key] for key in written}),
         list(written),
     )
-    links: dict[str, list[Link]] = {}
+    links: dict[str, list[ChainLink]] = {}
     for record in records:
         values = dict(record)
         run_id = values.pop("run_id")
         # Parsed here: PostgreSQL's own operators refuse a whole document for one escaped NUL in it.
         folded, error = values.pop("fold_state"), values.pop("error")
         key = values["execution_id"]
-        state = written.get(key) or (State.load(json.loads(folded)) if folded is not None else State(execution_id=key))
+        state = written.get(key) or (
+            FoldState.load(json.loads(folded)) if folded is not None else FoldState(execution_id=key)
+        )
         links.setdefault(run_id, []).append(
-            Link(**values, state=state, error=json.loads(error) if error is not None else None)
+            ChainLink(**values, state=state, error=json.loads(error) if error is not None else None)
         )
     return links
 
 
-async def _live_steps(db: Connection, links: Sequence[Link]) -> dict[str, list[LiveStep]]:
+async def _live_steps(db: Connection, links: Sequence[ChainLink]) -> dict[str, list[LiveStep]]:
     """What Temporal last reported about the open activities of open executions."""
     waiting = [link.execution_id for link in links if link.state.calls]
     if not waiting:

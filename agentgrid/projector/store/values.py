@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from agentgrid.projector.fold.changes import Changes
-from agentgrid.projector.fold.state import State
-from agentgrid.temporal.history import Execution
+from agentgrid.projector.fold.changes import RowChanges
+from agentgrid.projector.fold.state import FoldState
+from agentgrid.temporal.history import ExecutionId
 
 if TYPE_CHECKING:
     import asyncpg
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Loaded:
     """How far the projection has read an execution."""
 
-    state: State
+    state: FoldState
     replace: bool = False
     """Its rows are of another version of the fold, or are to be checked: all are written again."""
     live_checked_at: datetime | None = None
@@ -30,7 +30,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Live:
+class LiveReport:
     """What Temporal last reported about an open execution."""
 
     steps: dict[int, dict[str, Any]]
@@ -48,14 +48,14 @@ class Archive:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folded:
+class FoldResult:
     """One pass over one execution, ready to be written."""
 
-    execution: Execution
+    execution: ExecutionId
     base: int
     """The event id that the pass began after."""
-    state: State
-    changes: Changes
+    state: FoldState
+    changes: RowChanges
     run_id: str | None = None
     """The execution's run, if that is known."""
     replace: bool = False
@@ -64,7 +64,7 @@ class Folded:
     reset_to: str | None = None
     """What describe says of a closed execution: the reset that took its place."""
     archive: Archive | None = None
-    live: Live | None = None
+    live: LiveReport | None = None
 
 
 @dataclass(kw_only=True)

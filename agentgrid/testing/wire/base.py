@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from agentgrid.testing.turns import Call, Conversation, Fault, Message, Turn, Usage
+from agentgrid.testing.turns import Call, Conversation, Fault, Message, TokenCounts, Turn
 
 MAX_FRAGMENTS = 64
 """Into how many pieces a stream cuts a text at most."""
@@ -20,7 +20,7 @@ Event: TypeAlias = tuple[str | None, dict[str, Any] | str]
 """The name and the data of a server-sent event. The name None is not sent."""
 
 
-class Read(BaseModel):
+class TurnRequest(BaseModel):
     """The part of a request that a scripted model needs; the rest is accepted and ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class WireRequest:
     """A request that was read."""
 
     conversation: Conversation
@@ -45,7 +45,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class WireAnswer:
     """A turn as it is sent, with its ids."""
 
     response_id: str
@@ -53,7 +53,7 @@ class Answer:
     created: int
     text: str | None
     calls: tuple[Call, ...]
-    usage: Usage
+    usage: TokenCounts
     truncated: bool
 
 
@@ -63,20 +63,20 @@ class Wire:
 
     name: str
     path: str
-    read: Callable[[dict[str, Any]], Asked]
+    read: Callable[[dict[str, Any]], WireRequest]
     """Raises Refused or pydantic's ValidationError."""
-    whole: Callable[[Answer], dict[str, Any]]
-    events: Callable[[Answer, Asked], Iterator[Event]]
+    whole: Callable[[WireAnswer], dict[str, Any]]
+    events: Callable[[WireAnswer, WireRequest], Iterator[Event]]
     refusal: Callable[[Fault], dict[str, Any]]
 
 
-def answer(turn: Turn, conversation: Conversation, usage: Usage, *, response_id: str, created: int) -> Answer:
+def answer(turn: Turn, conversation: Conversation, usage: TokenCounts, *, response_id: str, created: int) -> WireAnswer:
     """The turn with its ids. A call's id depends on the conversation alone."""
     digest = conversation.digest[:20]
     calls = tuple(
         Call(call.name, call.arguments, call.id or f"call_{digest}_{index}") for index, call in enumerate(turn.calls)
     )
-    return Answer(
+    return WireAnswer(
         response_id=response_id,
         model=conversation.model,
         created=created,

@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from agentgrid.testing.turns import Call, Conversation, Fault, Message, Offer, Role, Usage
+from agentgrid.testing.turns import Call, Conversation, Fault, Message, OfferedTool, Role, TokenCounts
 from agentgrid.testing.wire.base import (
-    Answer,
-    Asked,
     Event,
-    Read,
     Refused,
     ToolName,
+    TurnRequest,
     Wire,
+    WireAnswer,
+    WireRequest,
     check_results,
     fragments,
     halves,
@@ -32,40 +32,40 @@ ROLES: dict[str, Role] = {
 ERROR_TYPES = {401: "authentication_error", 429: "requests", 404: "invalid_request_error", 400: "invalid_request_error"}
 
 
-class _Called(Read):
+class _Called(TurnRequest):
     name: ToolName
     arguments: str
 
 
-class _Call(Read):
+class _Call(TurnRequest):
     id: str = Field(min_length=1, max_length=64)
     type: Literal["function"] = "function"
     function: _Called
 
 
-class _Message(Read):
+class _Message(TurnRequest):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[Any] | None = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
 
 
-class _Function(Read):
+class _Function(TurnRequest):
     name: ToolName
     description: str | None = None
     parameters: dict[str, Any] | None = None
 
 
-class _Tool(Read):
+class _Tool(TurnRequest):
     type: Literal["function"]
     function: _Function
 
 
-class _StreamOptions(Read):
+class _StreamOptions(TurnRequest):
     include_usage: bool = False
 
 
-class _Body(Read):
+class _Body(TurnRequest):
     model: str = Field(min_length=1)
     messages: list[_Message] = Field(min_length=1)
     tools: list[_Tool] = Field(default_factory=list, max_length=128)
@@ -76,7 +76,7 @@ class _Body(Read):
     stream_options: _StreamOptions | None = None
 
 
-def read(body: dict[str, Any]) -> Asked:
+def read(body: dict[str, Any]) -> WireRequest:
     asked = _Body.model_validate(body)
     messages = tuple(_message(message) for message in asked.messages)
     check_results(messages, at_once=True)
@@ -91,7 +91,7 @@ def read(body: dict[str, Any]) -> Asked:
         output_schema=((asked.response_format or {}).get("json_schema") or {}).get("schema"),
     )
     options = asked.stream_options or _StreamOptions()
-    return Asked(conversation=conversation, stream=bool(asked.stream), stream_usage=options.include_usage)
+    return WireRequest(conversation=conversation, stream=bool(asked.stream), stream_usage=options.include_usage)
 
 
 def _message(message: _Message) -> Message:
@@ -101,8 +101,8 @@ def _message(message: _Message) -> Message:
     return Message(role=ROLES[message.role], text=text_of(message.content), calls=calls, call_id=message.tool_call_id)
 
 
-def offer(name: str, description: str | None, schema: dict[str, Any] | None) -> Offer:
-    return Offer(name=name, description=description or "", schema=schema or {})
+def offer(name: str, description: str | None, schema: dict[str, Any] | None) -> OfferedTool:
+    return OfferedTool(name=name, description=description or "", schema=schema or {})
 
 
 def must_call(choice: Any) -> str | None:
@@ -117,7 +117,7 @@ def must_call(choice: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def whole(answer: Answer) -> dict[str, Any]:
+def whole(answer: WireAnswer) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     if answer.calls:
         message["tool_calls"] = [
@@ -128,7 +128,7 @@ def whole(answer: Answer) -> dict[str, Any]:
     return {**_head(answer, "chat.completion"), "choices": [choice], "usage": _usage(answer.usage)}
 
 
-def events(answer: Answer, asked: Asked) -> Iterator[Event]:
+def events(answer: WireAnswer, asked: WireRequest) -> Iterator[Event]:
     head = _head(answer, "chat.completion.chunk") | ({"usage": None} if asked.stream_usage else {})
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> Event:
@@ -155,7 +155,7 @@ def refusal(fault: Fault) -> dict[str, Any]:
     return {"error": {"message": fault.message, "type": kind, "param": None, "code": fault.code}}
 
 
-def _head(answer: Answer, kind: str) -> dict[str, Any]:
+def _head(answer: WireAnswer, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{answer.response_id}",
         "object": kind,
@@ -166,13 +166,13 @@ def _head(answer: Answer, kind: str) -> dict[str, Any]:
     }
 
 
-def _finish(answer: Answer) -> str:
+def _finish(answer: WireAnswer) -> str:
     if answer.truncated:
         return "length"
     return "tool_calls" if answer.calls else "stop"
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: TokenCounts) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,

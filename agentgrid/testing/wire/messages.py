@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from agentgrid.testing.turns import Call, Conversation, Fault, Message, Offer, Usage
+from agentgrid.testing.turns import Call, Conversation, Fault, Message, OfferedTool, TokenCounts
 from agentgrid.testing.wire.base import (
-    Answer,
-    Asked,
     Event,
-    Read,
     Refused,
+    TurnRequest,
     Wire,
+    WireAnswer,
+    WireRequest,
     check_results,
     fragments,
     halves,
@@ -32,23 +32,23 @@ ERROR_TYPES = {
 }
 
 
-class _Message(Read):
+class _Message(TurnRequest):
     role: Literal["user", "assistant", "system"]
     content: str | list[dict[str, Any]]
 
 
-class _Tool(Read):
+class _Tool(TurnRequest):
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
     description: str | None = None
     input_schema: dict[str, Any]
 
 
-class _Choice(Read):
+class _Choice(TurnRequest):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
 
 
-class _Body(Read):
+class _Body(TurnRequest):
     model: str = Field(min_length=1)
     max_tokens: int = Field(ge=1)
     messages: list[_Message] = Field(min_length=1)
@@ -59,7 +59,7 @@ class _Body(Read):
     stream: bool | None = None
 
 
-def read(body: dict[str, Any]) -> Asked:
+def read(body: dict[str, Any]) -> WireRequest:
     asked = _Body.model_validate(body)
     messages: list[Message] = [Message(role="system", text=text_of(asked.system))] if asked.system else []
     for message in asked.messages:
@@ -71,12 +71,13 @@ def read(body: dict[str, Any]) -> Asked:
         model=asked.model,
         messages=tuple(messages),
         tools=tuple(
-            Offer(name=tool.name, description=tool.description or "", schema=tool.input_schema) for tool in asked.tools
+            OfferedTool(name=tool.name, description=tool.description or "", schema=tool.input_schema)
+            for tool in asked.tools
         ),
         must_call={"any": "*", "tool": choice.name}.get(choice.type) if choice else None,
         output_schema=((asked.output_config or {}).get("format") or {}).get("schema"),
     )
-    return Asked(conversation=conversation, stream=bool(asked.stream))
+    return WireRequest(conversation=conversation, stream=bool(asked.stream))
 
 
 def _blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -117,12 +118,12 @@ def _user(message: _Message) -> list[Message]:
     return [*found, Message(role=role, text=text_of(rest))] if rest or not found else found
 
 
-def whole(answer: Answer) -> dict[str, Any]:
+def whole(answer: WireAnswer) -> dict[str, Any]:
     content = [block | filled for block, filled, _ in _content(answer)]
     return _message(answer, content, _stop(answer), _usage(answer.usage))
 
 
-def events(answer: Answer, asked: Asked) -> Iterator[Event]:
+def events(answer: WireAnswer, asked: WireRequest) -> Iterator[Event]:
     def event(name: str, **fields: Any) -> Event:
         return name, {"type": name, **fields}
 
@@ -145,7 +146,7 @@ def refusal(fault: Fault) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": fault.message}, "request_id": None}
 
 
-def _content(answer: Answer) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]]:
+def _content(answer: WireAnswer) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]]:
     """Each block: as a stream begins it, what fills it, and the deltas that fill it in a stream."""
     if answer.text is not None:
         deltas = [{"type": "text_delta", "text": fragment} for fragment in fragments(answer.text)]
@@ -164,7 +165,7 @@ def _input(call: Call) -> Any:
         return call.text
 
 
-def _message(answer: Answer, content: list[Any], stop: str | None, usage: dict[str, Any]) -> dict[str, Any]:
+def _message(answer: WireAnswer, content: list[Any], stop: str | None, usage: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": f"msg_{answer.response_id}",
         "type": "message",
@@ -178,13 +179,13 @@ def _message(answer: Answer, content: list[Any], stop: str | None, usage: dict[s
     }
 
 
-def _stop(answer: Answer) -> str:
+def _stop(answer: WireAnswer) -> str:
     if answer.truncated:
         return "max_tokens"
     return "tool_use" if answer.calls else "end_turn"
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: TokenCounts) -> dict[str, Any]:
     """Unlike OpenAI's, `input_tokens` counts only what the cache had no part in."""
     return {
         "input_tokens": usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens,

@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from agentgrid.testing.turns import Call, Conversation, Message, Usage
+from agentgrid.testing.turns import Call, Conversation, Message, TokenCounts
 from agentgrid.testing.wire.base import (
-    Answer,
-    Asked,
     Event,
-    Read,
     Refused,
     ToolName,
+    TurnRequest,
     Wire,
+    WireAnswer,
+    WireRequest,
     check_results,
     fragments,
     halves,
@@ -28,7 +28,7 @@ STATEFUL = ("previous_response_id", "conversation", "background", "prompt")
 IGNORED = frozenset({"reasoning", "compaction"})
 
 
-class _Item(Read):
+class _Item(TurnRequest):
     type: str = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
     content: str | list[Any] | None = None
@@ -38,14 +38,14 @@ class _Item(Read):
     output: str | list[Any] | None = None
 
 
-class _Tool(Read):
+class _Tool(TurnRequest):
     type: Literal["function"]
     name: ToolName
     description: str | None = None
     parameters: dict[str, Any] | None = None
 
 
-class _Body(Read):
+class _Body(TurnRequest):
     model: str = Field(min_length=1)
     input: str | list[_Item] = Field(min_length=1)
     instructions: str | None = None
@@ -55,7 +55,7 @@ class _Body(Read):
     stream: bool | None = None
 
 
-def read(body: dict[str, Any]) -> Asked:
+def read(body: dict[str, Any]) -> WireRequest:
     if given := [name for name in STATEFUL if body.get(name)]:
         raise Refused(f"this provider keeps no responses: send the whole conversation, without {', '.join(given)}")
     asked = _Body.model_validate(body)
@@ -69,7 +69,7 @@ def read(body: dict[str, Any]) -> Asked:
         must_call=must_call(asked.tool_choice),
         output_schema=((asked.text or {}).get("format") or {}).get("schema"),
     )
-    return Asked(conversation=conversation, stream=bool(asked.stream))
+    return WireRequest(conversation=conversation, stream=bool(asked.stream))
 
 
 def _messages(asked: _Body) -> Iterator[Message]:
@@ -111,12 +111,12 @@ def _other(item: _Item) -> Message:
     raise Refused(f"this provider doesn't know an item of the type {item.type!r} with these fields")
 
 
-def whole(answer: Answer) -> dict[str, Any]:
+def whole(answer: WireAnswer) -> dict[str, Any]:
     status = "incomplete" if answer.truncated else "completed"
     return _response(answer, status, [_item(answer, index, status) for index in range(_items(answer))])
 
 
-def events(answer: Answer, asked: Asked) -> Iterator[Event]:
+def events(answer: WireAnswer, asked: WireRequest) -> Iterator[Event]:
     number = count()
 
     def event(name: str, **fields: Any) -> Event:
@@ -150,11 +150,11 @@ def _begun(item: dict[str, Any]) -> dict[str, Any]:
     return item | empty | {"status": "in_progress"}
 
 
-def _items(answer: Answer) -> int:
+def _items(answer: WireAnswer) -> int:
     return (answer.text is not None) + len(answer.calls)
 
 
-def _item(answer: Answer, index: int, status: str) -> dict[str, Any]:
+def _item(answer: WireAnswer, index: int, status: str) -> dict[str, Any]:
     if answer.text is not None:
         if index == 0:
             content = [{"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}]
@@ -177,7 +177,7 @@ def _item(answer: Answer, index: int, status: str) -> dict[str, Any]:
     }
 
 
-def _response(answer: Answer, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
+def _response(answer: WireAnswer, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
     running = status == "in_progress"
     return {
         "id": f"resp_{answer.response_id}",
@@ -204,7 +204,7 @@ def _response(answer: Answer, status: str, output: list[dict[str, Any]]) -> dict
     }
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: TokenCounts) -> dict[str, Any]:
     return {
         "input_tokens": usage.input_tokens,
         "input_tokens_details": {
