@@ -50,9 +50,23 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+FIRST = ("tests/db/test_paging.py", "tests/api/test_document.py", "tests/api/test_figures.py")
+"""Modules whose tests share what takes longest to make, or take longest themselves."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills and freezes a whole installation comes first, so that one test process has it all, and starts one installation."""
+    """Put what takes longest at the start of a process's share, where no other process takes it over: only there it is made once.
+
+    xdist gives each process a part of the list, in order, and then moves tests from the ends of the longest parts. What kills and freezes a whole
+    installation is the first process's, so that one installation is enough.
+    """
     items.sort(key=lambda item: "stage" not in getattr(item, "fixturenames", ()))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = len(items) // processes + 1
+    for each, module in enumerate(FIRST[: processes - 1], start=1):
+        long = [item for item in items if item.nodeid.startswith(module)]
+        items[:] = [item for item in items if not item.nodeid.startswith(module)]
+        items[each * share : each * share] = long
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -99,7 +99,7 @@ class Search:
     def edges(self, operation: APIOperation, who: str | None) -> None:
         """Each boundary that the document draws: the last value allowed and the first that isn't, each part left out, other verbs, no key."""
         config = self._schema.config.generation_for(operation=operation)
-        modes, looked = list(GenerationMode), 0
+        modes, looked = list(GenerationMode), False
         for case in self._schema.iter_coverage_cases(operation, generation_modes=modes, generation_config=config):
             if case.meta is None or case.meta.phase.data.parameter_location is not ParameterLocation.PATH:
                 self._name_something(case)
@@ -107,9 +107,9 @@ class Search:
             wrong = case.meta is not None and case.meta.generation.mode is GenerationMode.NEGATIVE
             if self._is_known(case) and (wrong or self.statuses[operation.label] & WORKED):
                 continue
-            # Sending again without a key, and with a wrong one, is dear: once for most operations is enough.
-            answered = self.send(case, who, extra=[ignored_auth] if looked < 2 else [])
-            looked += answered < 400
+            # Sending again without a key, and with a wrong one, is dear: once is enough.
+            answered = self.send(case, who, extra=[] if looked else [ignored_auth])
+            looked = looked or answered < 400
 
     def _is_known(self, case: Case) -> bool:
         """Whether enough was asked at this edge. Most parameters of addresses are those of a dozen operations, declared once."""
@@ -119,7 +119,7 @@ class Search:
         shared = edge.parameter and edge.parameter_location in (ParameterLocation.QUERY, ParameterLocation.PATH)
         place = edge.parameter if shared else (case.operation.label, edge.parameter)
         self._edges[key := (case.meta.generation.mode, edge.parameter_location, place, edge.description)] += 1
-        return self._edges[key] > 2
+        return self._edges[key] > 1
 
     def random(self, operation: APIOperation, everybody: list[str | None]) -> None:
         """A few requests that fit the document, and a few that don't, sent by each; the same ones every time."""

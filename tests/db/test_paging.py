@@ -154,15 +154,18 @@ async def test_a_page_is_the_same_whether_it_is_walked_or_collected(
         if case.route in ("/runs", "/approvals", "/commands")
         and "duration_over" not in case.target  # open runs come in as they age
     ]
-    with pytest.MonkeyPatch.context() as walking:
-        walk_alone(walking, 2 * RUNS)
-        walked = [(case, await page(api, case)) for case in lists]
-    assert sum(bool(found["items"]) for _, found in walked) > len(walked) / 2
-    for stretch, longest in ((0, 0), (400, 4_000)):  # collected at once, and late
-        monkeypatch.setattr(paging, "STRETCH", stretch)
-        monkeypatch.setattr(paging, "LONGEST", longest)
-        for case, expected in walked:
-            assert await page(api, case) == expected, case
+    shown = 0
+    for case in lists:  # its three pages at one moment: many filters depend on the time
+        with monkeypatch.context() as walking:
+            walk_alone(walking, 2 * RUNS)
+            walked = await page(api, case)
+        for stretch, longest in ((0, 0), (400, 4_000)):  # collected at once, and late
+            with monkeypatch.context() as collecting:
+                collecting.setattr(paging, "STRETCH", stretch)
+                collecting.setattr(paging, "LONGEST", longest)
+                assert await page(api, case) == walked, case
+        shown += bool(walked["items"])
+    assert shown > len(lists) / 2
 
 
 async def test_a_list_goes_on_through_pages_found_in_different_ways(api: Api, monkeypatch: pytest.MonkeyPatch):
