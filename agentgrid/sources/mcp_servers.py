@@ -150,7 +150,7 @@ class McpToolset(Toolset):
             from agentgrid.settings import Settings
 
             allowed = Settings.load().allowed_hosts
-        made: McpSession = client.Session(
+        made: McpSession = client.McpSession(
             self.pin.server, allowed=(*self._own, *allowed), auth=self._auth, on_change=self._forget
         )
         return made
