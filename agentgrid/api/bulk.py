@@ -18,8 +18,7 @@ from agentgrid.api.access import V1
 from agentgrid.api.errors import WireError, faults_of, problem, translated
 from agentgrid.api.gate import MAX_NAME, to_record
 from agentgrid.api.schemas.runs import RunBulkItem, RunBulkOutcome, RunStart
-from agentgrid.control import commands
-from agentgrid.control import runs as control
+from agentgrid.control import commands, runs
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.runs import RunStatus
@@ -117,7 +116,7 @@ async def _outcome(plane: ControlPlane, place: int, item: Item, until: float) ->
     )
 
 
-async def _in_turn(plane: ControlPlane, place: int, item: Item, until: float) -> control.StartedRun:
+async def _in_turn(plane: ControlPlane, place: int, item: Item, until: float) -> runs.StartedRun:
     while time.monotonic() < until:
         try:
             return await _start(plane, place, item)
@@ -127,20 +126,20 @@ async def _in_turn(plane: ControlPlane, place: int, item: Item, until: float) ->
     raise Unavailable(f"not begun within {SECONDS:.0f} s: send this item again", retry_after_seconds=1)
 
 
-async def _start(plane: ControlPlane, place: int, item: Item) -> control.StartedRun:
+async def _start(plane: ControlPlane, place: int, item: Item) -> runs.StartedRun:
     try:
         wanted = RunBulkItem.model_validate(item.sent)
     except ValidationError as error:
         raise faults_of(error, within=("body", "items", place)) from None
     try:
-        return await control.start(plane, item.caller, wanted.workflow, request_of(wanted))
+        return await runs.start(plane, item.caller, wanted.workflow, request_of(wanted))
     except InvalidInput as error:
         raise _placed(error, place) from None
 
 
-def request_of(wanted: RunStart) -> control.StartRequest:
+def request_of(wanted: RunStart) -> runs.StartRequest:
     """The start that a body asks for."""
-    return control.StartRequest(
+    return runs.StartRequest(
         input=wanted.input,
         reference=wanted.reference,
         tags=tuple(dict.fromkeys(wanted.tags)),

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentgrid.api.deltas import Watch, WatchedRuns
 from agentgrid.api.hints import LOOK_SECONDS, Hints
 from agentgrid.api.live import LiveEvent, unwritten, write_out
-from agentgrid.db import feed as table
+from agentgrid.db import feed as db_feed
 from agentgrid.db.follow import Line, follow
 from agentgrid.db.session import SESSION_FAULTS, reading
 from agentgrid.db.tables import EventRow
@@ -130,14 +130,14 @@ class Feed:
         async with reading(self._engine) as session:
             if self._head is None or not self._followed:
                 self._window.clear()
-                _, self._head = await table.bounds(session)
+                _, self._head = await db_feed.bounds(session)
                 # Somebody who came meanwhile may already be waiting, also for an event that was skipped here.
                 self._ring()
                 self.ring_all()
                 return
             full = True
             while full:
-                rows = await table.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH)
+                rows = await db_feed.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH)
                 full = len(rows) == BATCH
                 if rows:
                     new = [unwritten(event, about) for event, about in rows]
@@ -236,7 +236,7 @@ class Feed:
         if cursor >= head:
             return (), cursor
         async with reading(self._engine) as session:
-            rows = await table.after(
+            rows = await db_feed.after(
                 session,
                 cursor,
                 scope=principal.workflows,
@@ -300,7 +300,7 @@ class Feed:
     async def resume(self, last_event_id: str | None, *, from_start: bool) -> Cursor:
         """The cursor of a client that has seen everything up to this id."""
         async with reading(self._engine) as session:
-            oldest, newest = await table.bounds(session)
+            oldest, newest = await db_feed.bounds(session)
         if last_event_id is None or last_event_id == "":
             return Cursor(event_id=0 if from_start else newest, reset=False, head=newest)
         if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from agentgrid.api.live import LiveEvent, wire
 from agentgrid.api.schemas.events import CatalogChange, CatalogEvent, LogEvent, NewLogs
-from agentgrid.db import feed as table
+from agentgrid.db import feed
 from agentgrid.db.session import ReadSession
 from agentgrid.domain.live import EventKind, Interest
 from agentgrid.domain.principals import Principal
@@ -57,17 +57,17 @@ class Hints:
             self._ends.clear()
             return self.head > before
         if not self._ends:
-            self._ends.append(await table.newest_log(session))
+            self._ends.append(await feed.newest_log(session))
             self._reported = {}
             return self.head > before
-        found = await table.logs_after(session, self._ends[0])
+        found = await feed.logs_after(session, self._ends[0])
         for each in found:
             self._report_logs(each)
         self._reported = {each.run_id: each.log_ids for each in found}
         self._ends.append(max((max(each.log_ids) for each in found), default=self._ends[-1]))
         return self.head > before
 
-    def _report_logs(self, found: table.RunLogs) -> None:
+    def _report_logs(self, found: feed.RunLogs) -> None:
         new = found.log_ids - self._reported.get(found.run_id, frozenset())
         if not new:
             return

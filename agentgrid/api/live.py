@@ -27,7 +27,7 @@ from agentgrid.api.schemas.events import (
     StepEvent,
 )
 from agentgrid.api.shown import Shown
-from agentgrid.db import feed as table
+from agentgrid.db import feed
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import EventRow
 from agentgrid.domain.commands import HANDLING, CommandStatus, Target
@@ -94,7 +94,7 @@ def _is_shown(asked: CommandFacts, workflow: str, principal: Principal) -> bool:
     return principal.sees(asked.starts) if asked.starts is not None else not asked.of_run or principal.sees(workflow)
 
 
-def unwritten(event: EventRow, about: table.About) -> LiveEvent:
+def unwritten(event: EventRow, about: feed.About) -> LiveEvent:
     """An event that nobody wants yet."""
     return LiveEvent(
         event_id=event.event_id,
@@ -111,12 +111,12 @@ async def write_out(session: ReadSession, events: Sequence[LiveEvent]) -> None:
     waiting = [event for event in events if event.stored is not None]
     if not waiting:
         return
-    found = await table.things(session, [event.stored for event in waiting if event.stored is not None])
+    found = await feed.things(session, [event.stored for event in waiting if event.stored is not None])
     for event in waiting:
         _write_out(event, found)
 
 
-def _write_out(event: LiveEvent, found: table.Things) -> None:
+def _write_out(event: LiveEvent, found: feed.Things) -> None:
     stored = event.stored
     assert stored is not None
     event.stored = None
@@ -143,7 +143,7 @@ def wire(event: BaseModel, event_id: int | None = None) -> bytes:
     return ServerSentEvent(event.model_dump_json(), event=kind, id=number, sep="\n").encode()
 
 
-def _quotes(stored: EventRow, found: table.Things) -> bool:
+def _quotes(stored: EventRow, found: feed.Things) -> bool:
     """Whether callers who may not read payloads get less of it."""
     match stored.kind:
         case EventKind.STEP:
@@ -159,7 +159,7 @@ def _quotes(stored: EventRow, found: table.Things) -> bool:
             return kind == EventKind.APPROVAL
 
 
-def _run(stored: EventRow, found: table.Things, shown: Shown) -> RunEvent | None:
+def _run(stored: EventRow, found: feed.Things, shown: Shown) -> RunEvent | None:
     row = found.runs.get(stored.run_id)
     if row is None:
         return None
@@ -167,7 +167,7 @@ def _run(stored: EventRow, found: table.Things, shown: Shown) -> RunEvent | None
     return RunEvent.model_construct(run_id=row.run_id, data=data, at=stored.created_at)
 
 
-def _step(stored: EventRow, found: table.Things, shown: Shown) -> StepEvent | None:
+def _step(stored: EventRow, found: feed.Things, shown: Shown) -> StepEvent | None:
     row = found.steps.get(stored.subject or "")
     if row is None or row.run_id != stored.run_id:
         return None
@@ -179,7 +179,7 @@ def _step(stored: EventRow, found: table.Things, shown: Shown) -> StepEvent | No
     return StepEvent.model_construct(run_id=row.run_id, subject=stored.subject or "", data=data, at=stored.created_at)
 
 
-def _approval(stored: EventRow, found: table.Things, shown: Shown) -> ApprovalEvent | None:
+def _approval(stored: EventRow, found: feed.Things, shown: Shown) -> ApprovalEvent | None:
     row, run = found.approvals.get((stored.run_id, stored.subject or "")), found.runs.get(stored.run_id)
     if row is None or run is None:
         return None
@@ -188,7 +188,7 @@ def _approval(stored: EventRow, found: table.Things, shown: Shown) -> ApprovalEv
     return ApprovalEvent.model_construct(run_id=row.run_id, subject=row.approval_id, data=data, at=stored.created_at)
 
 
-def _command(stored: EventRow, found: table.Things, shown: Shown) -> CommandEvent | None:
+def _command(stored: EventRow, found: feed.Things, shown: Shown) -> CommandEvent | None:
     row = found.commands.get(stored.subject or "")
     if row is None:
         return None
@@ -197,15 +197,15 @@ def _command(stored: EventRow, found: table.Things, shown: Shown) -> CommandEven
     return CommandEvent.model_construct(run_id=row.run_id, subject=row.command_id, data=data, at=stored.created_at)
 
 
-def _end(stored: EventRow, _found: table.Things, _shown: Shown) -> EndEvent:
+def _end(stored: EventRow, _found: feed.Things, _shown: Shown) -> EndEvent:
     return EndEvent.model_construct(run_id=stored.run_id, data=RunEnd.model_validate(stored.data), at=stored.created_at)
 
 
-def _policy(stored: EventRow, _found: table.Things, _shown: Shown) -> PolicyEvent:
+def _policy(stored: EventRow, _found: feed.Things, _shown: Shown) -> PolicyEvent:
     return PolicyEvent.model_construct(data=PolicyChange.model_validate(stored.data), at=stored.created_at)
 
 
-_MAKERS: Mapping[str, Callable[[EventRow, table.Things, Shown], BaseModel | None]] = {
+_MAKERS: Mapping[str, Callable[[EventRow, feed.Things, Shown], BaseModel | None]] = {
     EventKind.RUN.value: _run,
     EventKind.STEP.value: _step,
     EventKind.APPROVAL.value: _approval,
@@ -220,7 +220,7 @@ def _then(stored: EventRow) -> dict[str, Any]:
     return dict(stored.data) if isinstance(stored.data, dict) else {}
 
 
-def _asked(stored: EventRow, found: table.Things) -> CommandFacts | None:
+def _asked(stored: EventRow, found: feed.Things) -> CommandFacts | None:
     row = found.commands.get(stored.subject or "")
     if row is None:
         return None

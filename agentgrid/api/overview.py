@@ -19,7 +19,7 @@ from agentgrid.api.shown import Shown
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approvals, commands, runs
-from agentgrid.db import overview as table
+from agentgrid.db import overview as db_overview
 from agentgrid.db.approvals import ApprovalFilter
 from agentgrid.db.overview import Due, Finding
 from agentgrid.db.session import ReadSession
@@ -51,8 +51,8 @@ async def overview_of(
         principal, before = caller.principal, now - PATIENCE
         approvals_of = principal.name if principal.only_own_approvals else None
         commands_of = None if principal.may(Permission.AUDIT) else principal.name
-        due = await table.upcoming(session, scope=scope, approvals_of=approvals_of)
-        findings = await table.signs(session, scope=scope, commands_of=commands_of, since=DAY, before=before)
+        due = await db_overview.upcoming(session, scope=scope, approvals_of=approvals_of)
+        findings = await db_overview.signs(session, scope=scope, commands_of=commands_of, since=DAY, before=before)
         projection = await freshness.read(session, now)
         return Overview(
             **_figures(found, mine, pending, (now - DAY).astimezone(UTC)),
@@ -144,7 +144,7 @@ async def _stale_workers(plane: ControlPlane) -> list[OverviewCondition] | None:
             since=_time(beat.heartbeat_time),
             href=f"{V1}/workers",
         )
-        for beat in silent[: table.MOST_SIGNS]
+        for beat in silent[: db_overview.MOST_SIGNS]
     ]
 
 

@@ -15,7 +15,7 @@ from agentgrid.api.schemas.timeline import StepBin, StepGroup, TimelineUsage, Us
 from agentgrid.api.shown import Shown, class_of
 from agentgrid.api.views import NOT_STORED
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db import timeline as stored
+from agentgrid.db import timeline as db_timeline
 from agentgrid.db.pool import Connection, direct
 from agentgrid.db.timeline import Row, TimelineRows
 from agentgrid.domain import timeline
@@ -44,7 +44,7 @@ class Usuals:
         key, now = (workflow, version), time.monotonic()
         at, found = self._known.get(key, (-self.SECONDS, []))
         if now - at >= self.SECONDS:
-            found = await stored.earlier(connection, workflow=workflow, version=version)
+            found = await db_timeline.earlier(connection, workflow=workflow, version=version)
             self._known[key] = (now, found)
             self._known.move_to_end(key)
             while len(self._known) > self.MOST:
@@ -53,12 +53,12 @@ class Usuals:
 
 
 async def of_run(
-    plane: ControlPlane, usuals: Usuals, shown: Shown, run_id: str, wanted: stored.Wanted, *, scope: frozenset[str]
+    plane: ControlPlane, usuals: Usuals, shown: Shown, run_id: str, wanted: db_timeline.Wanted, *, scope: frozenset[str]
 ) -> bytes | None:
     """The timeline of a run, as JSON; None if there is no such run in the scope."""
     earlier: list[list[Usual]] = []
     async with direct(plane.pool) as connection:
-        rows = await stored.of_run(connection, run_id, wanted, scope=scope)
+        rows = await db_timeline.of_run(connection, run_id, wanted, scope=scope)
         if rows is None:
             return None
         if not RunStatus(rows.run["status"]).closed:

@@ -12,8 +12,8 @@ from typing import Any
 
 from agentgrid.control import commands, snapshots
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import agents as table
-from agentgrid.db import policies as policies_table
+from agentgrid.db import agents as db_agents
+from agentgrid.db import policies
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import AgentChoice, AgentRow, AgentVersionRow, Command
 from agentgrid.domain.agent_versions import CODE, MAX_PUBLISHED_BYTES, AgentVersion, changes, faults
@@ -61,7 +61,7 @@ async def put(plane: ControlPlane, caller: Caller, name: str, edit: Edit, asked:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         state = await _state(session, name, asked)
-        version = _edited(state.code, edit, await table.next_edit(session, name))
+        version = _edited(state.code, edit, await db_agents.next_edit(session, name))
         wrong = list(faults(state.code, version, allowed_models(plane.settings)))
         if wrong:
             raise InvalidInput(f"the code of the agent {name} does not allow this version", wrong)
@@ -104,12 +104,12 @@ async def use(plane: ControlPlane, caller: Caller, name: str, version: str, aske
 
 async def _state(session: WriteSession, name: str, asked: VersionRequest) -> _State:
     """The agent as it is, under the lock of policy changes. Raises NotFound, Conflict."""
-    agent = await table.get(session, name)
+    agent = await db_agents.get(session, name)
     if agent is None:
         raise NotFound("agent", name)
-    await policies_table.lock(session)
+    await policies.lock(session)
     await session.refresh(agent)
-    choice = (await table.choices(session, [name])).get(name)
+    choice = (await db_agents.choices(session, [name])).get(name)
     used = agent.version if choice is None or choice.version is None else choice.version
     if asked.expected_version not in (None, used):
         raise Conflict(
@@ -126,11 +126,11 @@ async def _state(session: WriteSession, name: str, asked: VersionRequest) -> _St
 
 
 async def _read(session: WriteSession, name: str, version: str) -> AgentVersion:
-    row = await table.version(session, name, version)
+    row = await db_agents.version(session, name, version)
     if row is None:
         raise NotFound("version of an agent", f"{name} {version}")
     try:
-        return table.document(row)
+        return db_agents.document(row)
     except ValueError:
         raise Conflict(
             f"the version {version} of the agent {name} was not registered as one: deploy its worker again"

@@ -13,8 +13,8 @@ from agentgrid.control import changes, commands
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked
 from agentgrid.control.signing import Signer
-from agentgrid.db import approvals as table
-from agentgrid.db import commands as commands_table
+from agentgrid.db import approvals as db_approvals
+from agentgrid.db import commands as db_commands
 from agentgrid.db.pool import direct
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Approval, Command
@@ -54,16 +54,16 @@ class DecisionCommand:
     """A decision's command, created now or earlier under the same idempotency key."""
 
     command: Command
-    found: table.ApprovalFacts | None = None
+    found: db_approvals.ApprovalFacts | None = None
     """The approval at the time of the decision; None for a replay, since the approval may have changed since."""
 
 
-def signer_for(plane: ControlPlane, found: table.ApprovalFacts) -> Signer | None:
+def signer_for(plane: ControlPlane, found: db_approvals.ApprovalFacts) -> Signer | None:
     """The key that would sign a decision on the approval, or None if this API has none that counts."""
     return plane.signer.under(found.terms, revoked=found.revoked_keys)
 
 
-def no_approver(caller: Caller, found: table.ApprovalFacts) -> Forbidden | None:
+def no_approver(caller: Caller, found: db_approvals.ApprovalFacts) -> Forbidden | None:
     """Why this caller may never decide this approval, or None if they may. Ignores the approval's current state."""
     approval, principal = found.approval, caller.principal
     if (why := no_decider(principal)) is not None:
@@ -92,7 +92,7 @@ def no_approver(caller: Caller, found: table.ApprovalFacts) -> Forbidden | None:
     return None
 
 
-def obstacle(caller: Caller, found: table.ApprovalFacts, signer: Signer | None) -> AgentGridError | None:
+def obstacle(caller: Caller, found: db_approvals.ApprovalFacts, signer: Signer | None) -> AgentGridError | None:
     """Why this caller can't decide the approval now, or None if they can. Every check is made here."""
     approval = found.approval
     if (forbidden := no_approver(caller, found)) is not None:
@@ -140,10 +140,10 @@ def shown_exactly(approval: Approval) -> bool:
 async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request: DecisionRequest) -> DecisionCommand:
     """Record, sign and send a decision. Raises NotFound, Forbidden, Conflict, Unavailable."""
     async with direct(plane.pool) as connection:
-        asked_before = await commands_table.is_asked_before(
+        asked_before = await db_commands.is_asked_before(
             connection, principal=caller.principal.name, route=caller.route, key=caller.idempotency_key
         )
-        found = await table.get(connection, approval_id, scope=caller.principal.workflows)
+        found = await db_approvals.get(connection, approval_id, scope=caller.principal.workflows)
     if asked_before:
         async with writing(plane.engine) as session:
             if (earlier := await commands.replayed(session, caller)) is not None:
@@ -187,7 +187,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
     if proposes:
         command = commands.applied(command, {"message": "another approver must approve exactly these arguments"})
     async with plane.changing() as connection:
-        recorded = await commands_table.record(connection, command)
+        recorded = await db_commands.record(connection, command)
     if not recorded:
         async with writing(plane.engine) as session:
             return DecisionCommand(command=await commands.first_of_equals(session, caller))
@@ -197,7 +197,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
 
 
 async def _change(
-    plane: ControlPlane, caller: Caller, found: table.ApprovalFacts, request: DecisionRequest
+    plane: ControlPlane, caller: Caller, found: db_approvals.ApprovalFacts, request: DecisionRequest
 ) -> changes.ChangeRequest | None:
     if request.arguments is None:
         return None
@@ -259,7 +259,7 @@ def _signed(
 async def deliver_late_decision(plane: ControlPlane, command: Command) -> dict[str, Any]:
     """Send a decision that waited, if its principal may still make it. The fold decides whether the approval is still open."""
     async with direct(plane.pool) as connection:
-        found = await table.get(connection, command.approval_id or "", scope=EVERY_WORKFLOW)
+        found = await db_approvals.get(connection, command.approval_id or "", scope=EVERY_WORKFLOW)
     if found is None:
         raise Unavailable("the approval is not in the projection at the moment", outcome_unknown=True)
     caller = await commands.asker(plane, command)

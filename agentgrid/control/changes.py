@@ -14,8 +14,7 @@ from typing import Any
 from agentgrid.control import commands
 from agentgrid.control.inputs import InputPlace
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import approvals as table
-from agentgrid.db import principals, tools
+from agentgrid.db import approvals, principals, tools
 from agentgrid.db.pool import direct
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Approval, Command
@@ -87,7 +86,7 @@ async def asked(
     if Terms.model_validate(approval.terms).changes is not Changes.SECOND_PERSON:
         return ChangeRequest(change=change)
     async with direct(plane.pool) as connection:
-        known = await table.proposals_of(
+        known = await approvals.proposals_of(
             connection, approval.approval_id, digest=change.digest, but_by=caller.principal.name
         )
     reasons: list[str] = []

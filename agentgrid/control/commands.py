@@ -26,7 +26,7 @@ from sqlalchemy import text
 
 from agentgrid.control.plane import Caller, ControlPlane, principal_of
 from agentgrid.db import approvals, principals
-from agentgrid.db import commands as table
+from agentgrid.db import commands as db_commands
 from agentgrid.db.rows import loaded
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command
@@ -73,7 +73,7 @@ def body_digest(body: Any) -> str:
 
 async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about: Any) -> Command:
     """As `made`, with the database's current time."""
-    return made(caller, kind, await table.clock(session), **about)
+    return made(caller, kind, await db_commands.clock(session), **about)
 
 
 def made(caller: Caller, kind: CommandKind, now: datetime, **about: Any) -> Command:
@@ -111,8 +111,8 @@ async def replayed(session: WriteSession, caller: Caller) -> Command | None:
     if caller.idempotency_key is None:
         return None
     scope = {"principal": caller.principal.name, "route": caller.route, "key": caller.idempotency_key}
-    found = await table.by_idempotency_key(session, **scope)
-    if found is not None and await table.release_expired_key(session, found):
+    found = await db_commands.by_idempotency_key(session, **scope)
+    if found is not None and await db_commands.release_expired_key(session, found):
         return None
     if found is not None and found.body_digest != body_digest(caller.body):
         raise IdempotencyConflict(caller.idempotency_key)
@@ -121,7 +121,7 @@ async def replayed(session: WriteSession, caller: Caller) -> Command | None:
 
 async def record(session: WriteSession, caller: Caller, command: Command) -> Recorded:
     """Record the command once: of concurrent identical requests with one idempotency key, the first one's counts."""
-    if await table.insert_once(session, command):
+    if await db_commands.insert_once(session, command):
         return Recorded(command=command, replayed=False)
     return Recorded(command=await first_of_equals(session, caller), replayed=True)
 
@@ -165,7 +165,7 @@ async def refuse(
                 "next_attempt_at": None,
             }
         )
-        await table.insert_once(session, refused)
+        await db_commands.insert_once(session, refused)
     log.info(
         "command_refused", command_id=refused.command_id, kind=kind.value, principal=refused.principal, code=error.code
     )
@@ -218,7 +218,7 @@ async def settle(
     as ended came too late, and nothing would settle it later. keep_key: it may have happened, so the same request must not be made again.
     """
     async with plane.changing() as connection:
-        settled = await table.settle(connection, command, status=status, outcome=outcome, keep_key=keep_key)
+        settled = await db_commands.settle(connection, command, status=status, outcome=outcome, keep_key=keep_key)
     if settled is None:
         return await get(plane, command.command_id)
     log.info("command_settled", command_id=command.command_id, kind=command.kind, status=settled.status)
@@ -289,14 +289,14 @@ async def postpone(plane: ControlPlane, command: Command, error: Unavailable | R
     pause = jittered(backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=command.attempts))
     delay = timedelta(seconds=max(pause, error.retry_after_seconds))
     async with writing(plane.engine) as session:
-        await table.postpone(session, command.command_id, delay=delay, outcome=outcome_of(error))
+        await db_commands.postpone(session, command.command_id, delay=delay, outcome=outcome_of(error))
         await wake_delivery(session)
 
 
 async def get(plane: ControlPlane, command_id: str) -> Command:
     """One command in its current state. Raises NotFound."""
     async with reading(plane.engine) as session:
-        command = await table.get(session, command_id)
+        command = await db_commands.get(session, command_id)
     if command is None:
         raise NotFound("command", command_id)
     return command

@@ -15,7 +15,7 @@ from typing import Any
 
 from agentgrid.control import commands
 from agentgrid.control.plane import Caller, principal_of
-from agentgrid.db import commands as commands_table
+from agentgrid.db import commands as db_commands
 from agentgrid.db import principals
 from agentgrid.db.session import WriteSession
 from agentgrid.db.tables import Command
@@ -94,7 +94,7 @@ async def propose_unless_alone(session: WriteSession, caller: Caller, proposal: 
     )
     if not alone:
         return await propose(session, caller, proposal)
-    if await commands_table.administrator_removed_since(session, PROPOSAL_LIFETIME):
+    if await db_commands.administrator_removed_since(session, PROPOSAL_LIFETIME):
         raise SecondPersonNeeded(
             f"this requires a second administrator, and the last one was disabled or lost the role less than "
             f"{PROPOSAL_LIFETIME.days} days ago: {HOW}"
@@ -116,7 +116,7 @@ async def record(
     if confirmed is None:
         return await commands.apply(session, caller, kind, outcome, target=target, reason=reason)
     whole = {"proposal": confirmed.outcome["proposal"], **outcome, "confirmed_by": caller.principal.name}
-    applied = await commands_table.settle_proposal(
+    applied = await db_commands.settle_proposal(
         session, confirmed.command_id, status=CommandStatus.APPLIED, outcome=whole
     )
     return commands.Recorded(command=applied, replayed=False)

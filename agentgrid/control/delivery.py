@@ -11,7 +11,7 @@ import structlog
 
 from agentgrid.control import approvals, commands, runs, updates, verbs
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db import commands as table
+from agentgrid.db import commands as db_commands
 from agentgrid.db import signing_keys
 from agentgrid.db.follow import Line, follow
 from agentgrid.db.session import SESSION_FAULTS, reading, stating, writing
@@ -49,7 +49,7 @@ async def deliver_due(plane: ControlPlane, beside: set[asyncio.Task[None]] | Non
     count = 0
     while True:
         async with writing(plane.engine) as session:
-            claimed = await table.claim_due(session, limit=BATCH, lease=LEASE)
+            claimed = await db_commands.claim_due(session, limit=BATCH, lease=LEASE)
         updating = [command for command in claimed if command.kind == CommandKind.RUN_UPDATE and beside is not None]
         if beside is not None:
             _start_beside(plane, updating, beside)
@@ -62,7 +62,7 @@ async def deliver_due(plane: ControlPlane, beside: set[asyncio.Task[None]] | Non
 async def expire_proposals(plane: ControlPlane) -> None:
     """Expire proposals that were not confirmed in time. Proposals are never delivered."""
     async with stating(plane.engine) as session:
-        for command_id in await table.expire_proposals(session):
+        for command_id in await db_commands.expire_proposals(session):
             log.info("proposal_expired", command_id=command_id)
 
 
@@ -122,7 +122,7 @@ async def _deliver(plane: ControlPlane, wake: asyncio.Event) -> None:
 
 async def _seconds_to_next(plane: ControlPlane) -> float:
     async with reading(plane.engine) as session:
-        due = await table.next_due_at(session)
+        due = await db_commands.next_due_at(session)
     if due is None:
         return POLL_SECONDS
     return min(max((due - datetime.now(UTC)).total_seconds(), 0.05), POLL_SECONDS)

@@ -20,9 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentgrid.control import commands, confirmation, snapshots
 from agentgrid.control.confirmation import Proposal
 from agentgrid.control.plane import Caller, principal_of
-from agentgrid.db import commands as commands_table
-from agentgrid.db import policies as policies_table
-from agentgrid.db import principals as table
+from agentgrid.db import commands as db_commands
+from agentgrid.db import policies, principals
 from agentgrid.db.pool import Pool, direct
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import ApiKey, Command, PrincipalRow
@@ -82,8 +81,8 @@ async def create(
         if (earlier := await commands.replayed(session, caller)) is not None:
             return _made_before(earlier)
         # Approver status and existing keys are checked under one lock: see `principals.put`.
-        await policies_table.lock(session)
-        owner = await table.get(session, principal)
+        await policies.lock(session)
+        owner = await principals.get(session, principal)
         if owner is None:
             raise NotFound("principal", principal)
         if principal_of(owner).approver_entries and not confirmation.acts_alone(caller):
@@ -97,7 +96,7 @@ async def _propose(
     session: WriteSession, caller: Caller, owner: PrincipalRow, lifetime: timedelta, note: str
 ) -> Command:
     key_id, seconds = _new_id(), lifetime.total_seconds()
-    expires_at = (await commands_table.clock(session) + lifetime).isoformat()
+    expires_at = (await db_commands.clock(session) + lifetime).isoformat()
     return await confirmation.propose(
         session,
         caller,
@@ -115,7 +114,7 @@ async def _propose(
 async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
     """Create the proposed key on the caller's confirmation. Returns its secret, for the caller alone."""
     wish = proposal.body["wish"]
-    owner = await table.get(session, wish["principal"])
+    owner = await principals.get(session, wish["principal"])
     if owner is None:
         raise NotFound("principal", wish["principal"])
     confirmation.check_basis(proposal, _basis(owner))
@@ -135,7 +134,7 @@ async def _make(
 ) -> NewKey:
     key_id, note = wish["key_id"], wish["note"]
     key = f"ag_{key_id}_{secrets.token_urlsafe(32)}"
-    now = await commands_table.clock(session)
+    now = await db_commands.clock(session)
     expires_at = now + timedelta(seconds=wish["lifetime_seconds"])
     recorded = await confirmation.record(
         session,
@@ -189,12 +188,12 @@ async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: st
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        await policies_table.lock(session)
-        key = await table.revoke_key(session, key_id)
+        await policies.lock(session)
+        key = await principals.revoke_key(session, key_id)
         if key is None:
             raise NotFound("key", key_id)
         await snapshots.publish(session)
-        await table.tell_access_changed(session)
+        await principals.tell_access_changed(session)
         recorded = await commands.apply(
             session, caller, CommandKind.KEY_REVOKE, {"principal": key.principal}, target=key_id, reason=reason
         )
@@ -204,7 +203,7 @@ async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: st
 async def get(engine: AsyncEngine, key_id: str) -> ApiKey:
     """One key. Raises NotFound."""
     async with reading(engine) as session:
-        key = await table.key(session, key_id)
+        key = await principals.key(session, key_id)
     if key is None:
         raise NotFound("key", key_id)
     return key
@@ -213,7 +212,7 @@ async def get(engine: AsyncEngine, key_id: str) -> ApiKey:
 async def listed(engine: AsyncEngine, *, principal: str | None = None) -> Sequence[ApiKey]:
     """Keys, newest first, without their secrets, which are not stored."""
     async with reading(engine) as session:
-        return await table.keys(session, principal=principal)
+        return await principals.keys(session, principal=principal)
 
 
 async def authenticate(pool: Pool, presented: str) -> Authenticated:
@@ -224,12 +223,12 @@ async def authenticate(pool: Pool, presented: str) -> Authenticated:
         raise wrong
     key_id = match[1]
     async with direct(pool) as connection:
-        found = await table.holder(connection, key_id)
+        found = await principals.holder(connection, key_id)
         # The hash is always compared, first and in constant time, so that the response time reveals nothing about the secret.
         if found is None or not hmac.compare_digest(found.secret_hash, secret_hash(presented)) or not found.opens:
             raise wrong
         if found.unnoted:
-            await table.note_use(connection, key_id)
+            await principals.note_use(connection, key_id)
     return Authenticated(
         principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at, issuers=found.issuers
     )
@@ -238,18 +237,18 @@ async def authenticate(pool: Pool, presented: str) -> Authenticated:
 async def holder(pool: Pool, key_id: str) -> Principal | None:
     """The current owner of a key that was authenticated earlier, or None if it is no longer valid. For long-lived streams."""
     async with direct(pool) as connection:
-        found = await table.holder(connection, key_id)
+        found = await principals.holder(connection, key_id)
     return principal_of(found.owner) if found is not None and found.opens else None
 
 
 async def holding(pool: Pool, key_id: str) -> Authenticated | None:
     """As `authenticate`, for a key that was authenticated earlier: None if it is no longer valid. Counts as a use of it."""
     async with direct(pool) as connection:
-        found = await table.holder(connection, key_id)
+        found = await principals.holder(connection, key_id)
         if found is None or not found.opens:
             return None
         if found.unnoted:
-            await table.note_use(connection, key_id)
+            await principals.note_use(connection, key_id)
     return Authenticated(
         principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at, issuers=found.issuers
     )

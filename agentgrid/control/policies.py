@@ -11,7 +11,7 @@ from typing import Any
 from agentgrid.control import commands, confirmation, snapshots
 from agentgrid.control.confirmation import Proposal
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import policies as table
+from agentgrid.db import policies as db_policies
 from agentgrid.db import tools
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, PolicyRow
@@ -121,7 +121,7 @@ async def put(
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        await table.lock(session)
+        await db_policies.lock(session)
         await _check_version(session, rule_id, expected)
         await _check_only_one(session, rule_id, scope)
         return await _put(session, caller, CommandKind.POLICY_PUT, rule_id, scope, rule, target=rule_id)
@@ -139,7 +139,7 @@ def _check_conditions(when: Sequence[Condition]) -> None:
 
 
 async def _check_only_one(session: WriteSession, rule_id: str, scope: Scope) -> None:
-    for other in await table.in_force(session):
+    for other in await db_policies.in_force(session):
         if scope_of(other) == scope and other.rule_id != rule_id:
             raise Conflict(
                 f"the rule {other.rule_id!r} already covers {scope.tool!r}{scope.narrowed()}: change that rule, or withdraw it first",
@@ -150,7 +150,7 @@ async def _check_only_one(session: WriteSession, rule_id: str, scope: Scope) -> 
 async def _check_version(session: WriteSession, rule_id: str, expected: int | None) -> None:
     if expected is None:
         return
-    last = await table.newest(session, rule_id)
+    last = await db_policies.newest(session, rule_id)
     version = 0 if last is None else last.version
     none_in_force = last is None or last.withdrawn
     if version != expected and not (expected == 0 and none_in_force):
@@ -169,7 +169,7 @@ async def put_tool_policy(
             return earlier
         if await tools.get(session, tool) is None:
             raise NotFound("tool", tool)
-        await table.lock(session)
+        await db_policies.lock(session)
         rule_id = f"{TOOL_RULE}{tool}"
         await _check_version(session, rule_id, expected)
         return await _put(session, caller, CommandKind.TOOL_POLICY, rule_id, Scope(tool=tool), rule, target=tool)
@@ -184,7 +184,7 @@ async def put_agent_policy(
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        await table.lock(session)
+        await db_policies.lock(session)
         await _check_version(session, f"{AGENT_RULE}{agent}", expected)
         scope = Scope(tool="*", agent=agent)
         return await _put(session, caller, CommandKind.AGENT_POLICY, f"{AGENT_RULE}{agent}", scope, rule, target=agent)
@@ -199,7 +199,7 @@ async def withdraw(
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        await table.lock(session)
+        await db_policies.lock(session)
         await _check_version(session, rule_id, expected)
         return await _withdraw(session, caller, rule_id, reason=reason)
 
@@ -207,7 +207,7 @@ async def withdraw(
 async def _withdraw(
     session: WriteSession, caller: Caller, rule_id: str, *, reason: str, confirmed: Command | None = None
 ) -> Command:
-    last = await table.newest(session, rule_id)
+    last = await db_policies.newest(session, rule_id)
     if last is None:
         raise NotFound("policy", rule_id)
     changes = not last.withdrawn
@@ -286,7 +286,7 @@ async def _put(
         "title": rule.title,
         "withdrawn": False,
     }
-    last = await table.newest(session, rule_id)
+    last = await db_policies.newest(session, rule_id)
     plain = {name: value for name, value in columns.items() if name not in scope.wire()}
     changes = last is None or scope_of(last) != scope or last.model_dump(include=set(plain)) != plain
     before = 0 if last is None else last.version
@@ -343,7 +343,7 @@ async def _lifts(session: WriteSession, row: PolicyRow | None) -> Sequence[str]:
     """The tools and activities whose policy this version of a rule would relax."""
     if row is None:
         return ()
-    now = await table.in_force(session)
+    now = await db_policies.in_force(session)
     then = [rule for rule in now if rule.rule_id != row.rule_id] + ([] if row.withdrawn else [row])
     risks = {name: Risk(risk) for name, risk in (await tools.risks(session)).items()}
     return lifted(snapshots.of(now), snapshots.of(then), risks)

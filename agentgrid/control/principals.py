@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentgrid.control import commands, confirmation, snapshots
 from agentgrid.control.confirmation import Proposal
 from agentgrid.control.plane import Caller, principal_of
-from agentgrid.db import policies as policies_table
-from agentgrid.db import principals as table
+from agentgrid.db import policies
+from agentgrid.db import principals as db_principals
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, PrincipalRow
 from agentgrid.domain.commands import CommandKind
@@ -38,8 +38,8 @@ async def put(
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        await policies_table.lock(session)
-        if keep_scope and (known := await table.get(session, principal.name)) is not None:
+        await policies.lock(session)
+        if keep_scope and (known := await db_principals.get(session, principal.name)) is not None:
             principal = replace(principal, workflows=principal_of(known).workflows)
         return await _put(session, caller, principal, reason=reason or None)
 
@@ -53,7 +53,7 @@ async def _put(
     confirmed: Command | None = None,
 ) -> Command:
     await _check_names(session, principal)
-    row = await table.get(session, principal.name)
+    row = await db_principals.get(session, principal.name)
     before = None if row is None else principal_of(row)
     if before is not None and before.kind != principal.kind:
         raise Conflict(f"{principal.name} is a {before.kind}; a principal's kind can't be changed", status=before.kind)
@@ -95,7 +95,7 @@ async def _put(
         reason=reason,
     )
     if changes and not recorded.replayed:
-        await table.put(session, name=principal.name, **wish)
+        await db_principals.put(session, name=principal.name, **wish)
         await _tell(session)
     return recorded.command
 
@@ -111,7 +111,7 @@ async def set_disabled(
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        await policies_table.lock(session)
+        await policies.lock(session)
         return await _set_disabled(session, caller, name, disabled, reason=reason)
 
 
@@ -124,7 +124,7 @@ async def _set_disabled(
     reason: str | None,
     confirmed: Command | None = None,
 ) -> Command:
-    row = await table.get(session, name)
+    row = await db_principals.get(session, name)
     if row is None:
         raise NotFound("principal", name)
     if disabled:
@@ -144,7 +144,7 @@ async def _set_disabled(
         session, caller, kind, {"changed": changes, **removed}, confirmed=confirmed, target=name, reason=reason
     )
     if changes and not recorded.replayed:
-        await table.set_disabled(session, name, disabled)
+        await db_principals.set_disabled(session, name, disabled)
         await _tell(session)
     return recorded.command
 
@@ -170,20 +170,20 @@ async def carry_out(session: WriteSession, caller: Caller, proposal: Command) ->
 async def get(engine: AsyncEngine, name: str) -> Principal | None:
     """One principal."""
     async with reading(engine) as session:
-        row = await table.get(session, name)
+        row = await db_principals.get(session, name)
     return None if row is None else principal_of(row)
 
 
 async def listed(engine: AsyncEngine) -> Sequence[Principal]:
     """All principals, by name."""
     async with reading(engine) as session:
-        return [principal_of(row) for row in await table.by_name(session)]
+        return [principal_of(row) for row in await db_principals.by_name(session)]
 
 
 async def _tell(session: WriteSession) -> None:
     """Notify workers, which check the decider again just before an approved call, and streams, which check their own access."""
     await snapshots.publish(session)
-    await table.tell_access_changed(session)
+    await db_principals.tell_access_changed(session)
 
 
 async def _check_promotion(session: WriteSession, caller: Caller, wanted: Principal, before: Principal | None) -> None:
@@ -194,7 +194,7 @@ async def _check_promotion(session: WriteSession, caller: Caller, wanted: Princi
         raise Forbidden("nobody can make themselves an approver")
     if before is not None and before.may(Permission.DECIDE):
         return
-    seen = await table.live_keys_seen_by_others(session, name)
+    seen = await db_principals.live_keys_seen_by_others(session, name)
     if seen:
         raise Conflict(
             f"other people have seen keys of {name} and could decide with them: revoke {', '.join(seen)} first; an approver's key is created "
@@ -218,14 +218,14 @@ def _as_json(row: PrincipalRow | None) -> dict[str, Any] | None:
 
 
 async def _keep_an_administrator(session: WriteSession, *, without: str) -> None:
-    admins = {row.name for row in await table.enabled(session) if _administers(row)}
+    admins = {row.name for row in await db_principals.enabled(session) if _administers(row)}
     if admins == {without}:
         raise Conflict(f"{without} is the last enabled administrator: create another one first")
 
 
 async def _check_names(session: WriteSession, principal: Principal) -> None:
     """Approver lists name both principals and groups, so a name may not be both."""
-    taken = await table.also_names(session, name=principal.name, groups=sorted(principal.groups))
+    taken = await db_principals.also_names(session, name=principal.name, groups=sorted(principal.groups))
     if taken:
         raise Conflict(f"{', '.join(taken)} can't be both a principal and a group: approvers are named by either")
 

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from agentgrid.control import commands, keys, policies, principals
 from agentgrid.control.confirmation import is_person_administrator, proposer
 from agentgrid.control.plane import Caller
-from agentgrid.db import commands as table
-from agentgrid.db import policies as policies_table
-from agentgrid.db import principals as principals_table
+from agentgrid.db import commands as db_commands
+from agentgrid.db import policies as db_policies
+from agentgrid.db import principals as db_principals
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.commands import PROPOSAL_LIFETIME, CommandKind, CommandStatus
@@ -54,7 +54,7 @@ async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reaso
         mine = (proposal.outcome or {}).get("confirmed_by") == caller.principal.name
         if not mine:
             _check_open(proposal)
-            if proposal.created_at + PROPOSAL_LIFETIME <= await table.clock(session):
+            if proposal.created_at + PROPOSAL_LIFETIME <= await db_commands.clock(session):
                 raise Conflict("the proposal has expired: make a new one", status="expired")
             await _check_second(session, caller, proposal)
         about = {"command_id": command_id, "kind": proposal.kind, "changed": not mine}
@@ -62,7 +62,7 @@ async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reaso
         if mine:
             return SettledProposal(command=proposal)
         secret = await CARRIERS[CommandKind(proposal.kind)](session, caller, proposal)
-        carried_out = await table.get(session, command_id)
+        carried_out = await db_commands.get(session, command_id)
         assert carried_out is not None
         return SettledProposal(command=carried_out, secret=secret)
 
@@ -86,16 +86,18 @@ async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reas
                 "message": f"withdrawn by {who}",
                 "withdrawn_by": who,
             }
-            proposal = await table.settle_proposal(session, command_id, status=CommandStatus.REFUSED, outcome=outcome)
+            proposal = await db_commands.settle_proposal(
+                session, command_id, status=CommandStatus.REFUSED, outcome=outcome
+            )
         return SettledProposal(command=proposal)
 
 
 async def _proposal(session: WriteSession, caller: Caller, command_id: str) -> tuple[Command, bool]:
     """The proposal, and whether the caller's request is a replay. Raises NotFound."""
     # Lock first: of two concurrent identical requests, the second then finds the first one's command.
-    await policies_table.lock(session)
+    await db_policies.lock(session)
     earlier = await commands.replayed(session, caller)
-    found = await table.locked(session, command_id)
+    found = await db_commands.locked(session, command_id)
     if found is None or "proposal" not in (found.outcome or {}):
         raise NotFound("proposed command", command_id)
     return found, earlier is not None
@@ -120,7 +122,7 @@ async def _check_second(session: WriteSession, caller: Caller, proposal: Command
             f"{', '.join(shared)} issued your key or the proposer's, and could be both of you: use a key created on the machine that owns the "
             f"database, by `agentgrid key create {me.name}`"
         )
-    if programs := await principals_table.programs(session, caller.persons | first.persons):
+    if programs := await db_principals.programs(session, caller.persons | first.persons):
         raise Forbidden(
             f"your key or the proposer's was issued by a program ({', '.join(programs)}), so you could be the same person"
         )

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 from agentgrid.control import handlers, workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import asked, describe
-from agentgrid.db import runs as table
+from agentgrid.db import runs
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Run
 from agentgrid.domain.handlers import HandlerKind
@@ -35,7 +35,7 @@ async def ask(plane: ControlPlane, caller: Caller, run_id: str, name: str, argum
     """
     handlers.check_form(plane, HandlerKind.QUERY, name, arguments)
     async with reading(plane.engine) as session:
-        run = await table.seen(session, run_id, scope=caller.principal.workflows)
+        run = await runs.seen(session, run_id, scope=caller.principal.workflows)
     if run.execution_id is None or run.status == RunStatus.QUEUED:
         raise Conflict("the run is queued; it can be queried once it has started", status=run.status)
     await handlers.check(plane, run, HandlerKind.QUERY, name, arguments)

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.db import reads as table
+from agentgrid.db import reads as db_reads
 from agentgrid.db.session import SESSION_FAULTS, writing
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.reads import ReadOutcome
@@ -137,7 +137,7 @@ class Recorder:
             part = unwritten[start : start + BATCH]
             try:
                 async with writing(self._engine) as session:
-                    await table.save(session, [_row(reading, entry) for reading, entry, _ in part])
+                    await db_reads.save(session, [_row(reading, entry) for reading, entry, _ in part])
             except SESSION_FAULTS as error:
                 self.failures += 1
                 log.warning("reads_not_recorded", waiting=len(unwritten) - start, error=str(error)[:200])

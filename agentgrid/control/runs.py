@@ -15,9 +15,9 @@ from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 from agentgrid.control import commands, inputs, switches
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked, describe
-from agentgrid.db import commands as commands_table
+from agentgrid.db import commands as db_commands
 from agentgrid.db import events, starts, workflows
-from agentgrid.db import runs as table
+from agentgrid.db import runs as db_runs
 from agentgrid.db.pool import direct
 from agentgrid.db.rows import loaded
 from agentgrid.db.session import reading, writing
@@ -305,7 +305,7 @@ async def _ending_what_never_begins(plane: ControlPlane, command: Command) -> As
     except commands.IMPOSSIBLE as error:
         async with writing(plane.engine) as session:
             run_id = command.run_id or ""
-            if await table.close_unstarted(
+            if await db_runs.close_unstarted(
                 session,
                 run_id,
                 status=RunStatus.FAILED,
@@ -339,11 +339,11 @@ async def _start(plane: ControlPlane, command: Command, fresh: Fresh | None) -> 
 
 async def _read(plane: ControlPlane, command: Command) -> tuple[Fresh, datetime]:
     async with reading(plane.engine) as session:
-        run = await table.get(session, command.run_id or "")
+        run = await db_runs.get(session, command.run_id or "")
         if run is None:
             raise NotFound("run", command.run_id or "")
         version = await workflows.version(session, run.workflow, run.version or "")
-        now = await commands_table.clock(session)
+        now = await db_commands.clock(session)
     return Fresh(command=command, run=run, schema={} if version is None else version.input_schema), now
 
 

@@ -13,9 +13,9 @@ from datetime import datetime
 from agentgrid.control import commands, keys
 from agentgrid.control.keys import Authenticated, secret_hash
 from agentgrid.control.plane import Caller, ControlPlane, principal_of
-from agentgrid.db import commands as commands_table
+from agentgrid.db import commands as db_commands
 from agentgrid.db import principals
-from agentgrid.db import sessions as table
+from agentgrid.db import sessions as db_sessions
 from agentgrid.db.pool import Pool, direct
 from agentgrid.db.session import ReadSession, WriteSession, reading, writing
 from agentgrid.db.sessions import Listed
@@ -77,8 +77,8 @@ async def make_code(plane: ControlPlane, caller: Caller) -> NewCode:
     # Not idempotent: a repeated request must be shown a code, and the first one's is not stored.
     caller = replace(caller, idempotency_key=None, body=None)
     async with writing(plane.engine) as session:
-        expires_at = await commands_table.clock(session) + CODE_LIFETIME
-        await table.add_code(
+        expires_at = await db_commands.clock(session) + CODE_LIFETIME
+        await db_sessions.add_code(
             session, SignInCode(code_hash=secret_hash(made), key_id=caller.key_id or "", expires_at=expires_at)
         )
         outcome = {"expires_at": expires_at.isoformat()}
@@ -102,10 +102,10 @@ async def open_with_code(plane: ControlPlane, code: str, browser: Browser) -> Ne
     """A session in the place of the key that the code was made with. Raises Unauthenticated; SignInCodeSpent if it was used or has expired."""
     hashed = secret_hash(code)
     async with reading(plane.engine) as session:
-        found = await table.code(session, hashed)
+        found = await db_sessions.code(session, hashed)
     known = None if found is None else await keys.holding(plane.pool, found.key_id)
     async with writing(plane.engine) as session:
-        if not await table.spend_code(session, hashed):
+        if not await db_sessions.spend_code(session, hashed):
             raise await _why_not(session, hashed)
         if known is None:
             raise Unauthenticated(f"the key of this sign-in link has ended: {AGAIN}, and a key that is valid")
@@ -114,7 +114,7 @@ async def open_with_code(plane: ControlPlane, code: str, browser: Browser) -> Ne
 
 
 async def _why_not(session: WriteSession, code_hash: str) -> Unauthenticated:
-    found = await table.code(session, code_hash)
+    found = await db_sessions.code(session, code_hash)
     if found is None:
         return Unauthenticated(f"this sign-in link is unknown: {AGAIN}")
     if found.used_at is not None:
@@ -142,7 +142,7 @@ def _caller(known: Authenticated, browser: Browser, session_id: str | None = Non
 
 async def _open(session: WriteSession, known: Authenticated, browser: Browser) -> NewSession:
     session_id, token = new_id(), secrets.token_urlsafe(32)
-    now = await commands_table.clock(session)
+    now = await db_commands.clock(session)
     lasts_until = min(now + LONGEST_LIFETIME, known.expires_at)
     expires_at = min(now + IDLE_LIFETIME, lasts_until)
     session.add(
@@ -177,11 +177,11 @@ async def _open(session: WriteSession, known: Authenticated, browser: Browser) -
 async def authenticate(pool: Pool, token: str) -> OpenSession:
     """The session with this cookie. Raises Unauthenticated, with the same message for every reason it can have ended."""
     async with direct(pool) as connection:
-        found = await table.by_token(connection, secret_hash(token))
+        found = await db_sessions.by_token(connection, secret_hash(token))
         if found is None or not found.opens:
             raise Unauthenticated("you are signed out: sign in again")
         if found.unnoted:
-            await table.note_use(connection, found.session_id)
+            await db_sessions.note_use(connection, found.session_id)
             await principals.note_use(connection, found.key_id)
     return _session(found)
 
@@ -189,11 +189,11 @@ async def authenticate(pool: Pool, token: str) -> OpenSession:
 async def holder(pool: Pool, session_id: str) -> Principal | None:
     """The current owner of a session that was authenticated earlier, or None if it has ended. For long-lived streams."""
     async with direct(pool) as connection:
-        found = await table.holder(connection, session_id)
+        found = await db_sessions.holder(connection, session_id)
     return principal_of(found.owner) if found is not None and found.opens else None
 
 
-def _session(found: table.SessionHolder) -> OpenSession:
+def _session(found: db_sessions.SessionHolder) -> OpenSession:
     return OpenSession(
         session_id=found.session_id,
         principal=principal_of(found.owner),
@@ -223,10 +223,10 @@ async def _end(
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        found = await table.get(session, session_id)
+        found = await db_sessions.get(session, session_id)
         if found is None or not _may_see(caller.principal, found):
             raise NotFound("session", session_id)
-        ended = await table.end(session, session_id)
+        ended = await db_sessions.end(session, session_id)
         await principals.tell_access_changed(session)
         outcome = {"principal": found.principal, "key_id": found.row.key_id, "ended": ended}
         return (await commands.apply(session, caller, kind, outcome, target=session_id, reason=reason)).command
@@ -238,7 +238,7 @@ def _may_see(principal: Principal, found: Listed) -> bool:
 
 async def get(session: ReadSession, principal: Principal, session_id: str) -> Listed:
     """One session that the principal may see. Raises NotFound."""
-    found = await table.get(session, session_id)
+    found = await db_sessions.get(session, session_id)
     if found is None or not _may_see(principal, found):
         raise NotFound("session", session_id)
     return found

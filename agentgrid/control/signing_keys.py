@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentgrid.control import commands, snapshots
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import policies as policies_table
-from agentgrid.db import signing_keys as table
+from agentgrid.db import policies
+from agentgrid.db import signing_keys as db_signing_keys
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, SigningKey
 from agentgrid.domain.commands import CommandKind
@@ -29,7 +29,7 @@ def status_of(key: SigningKey) -> KeyStatus:
 async def standing(engine: AsyncEngine, key_id: str) -> KeyStatus | None:
     """The status of the key with this id; None if there is none."""
     async with reading(engine) as session:
-        key = await table.get(session, key_id)
+        key = await db_signing_keys.get(session, key_id)
     return None if key is None else status_of(key)
 
 
@@ -40,7 +40,7 @@ async def retire(plane: ControlPlane, caller: Caller, key_id: str, *, reason: st
             return earlier
         key = await _locked(session, key_id)
         status = status_of(key)
-        if status is KeyStatus.IN_FORCE and await table.in_use(session, [key_id]):
+        if status is KeyStatus.IN_FORCE and await db_signing_keys.in_use(session, [key_id]):
             raise Conflict(
                 "an API process signs with this key: put another key first in its AGENTGRID_SIGNING_KEY_FILE and restart it",
                 status=status,
@@ -59,8 +59,8 @@ async def revoke(plane: ControlPlane, caller: Caller, key_id: str, *, reason: st
 
 
 async def _locked(session: WriteSession, key_id: str) -> SigningKey:
-    await policies_table.lock(session)
-    key = await table.get(session, key_id)
+    await policies.lock(session)
+    key = await db_signing_keys.get(session, key_id)
     if key is None:
         raise NotFound("signing key", key_id)
     return key
@@ -71,7 +71,7 @@ async def _end(
 ) -> Command:
     recorded = await commands.apply(session, caller, kind, {"changed": changes}, target=key.key_id, reason=reason)
     if changes and not recorded.replayed:
-        change = table.retire if kind is CommandKind.SIGNING_KEY_RETIRE else table.revoke
+        change = db_signing_keys.retire if kind is CommandKind.SIGNING_KEY_RETIRE else db_signing_keys.revoke
         await change(session, key.key_id)
         await snapshots.publish(session)
     return recorded.command

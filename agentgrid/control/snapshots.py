@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from agentgrid.control.plane import principal_of
 from agentgrid.control.signing import Signer
-from agentgrid.db import agents, principals, signing_keys, switches
-from agentgrid.db import commands as commands_table
-from agentgrid.db import policies as table
+from agentgrid.db import agents, commands, policies, principals, signing_keys, switches
 from agentgrid.db.session import WriteSession
 from agentgrid.db.tables import PolicyRow
 from agentgrid.domain.approvals import Changes
@@ -49,32 +47,32 @@ def conditions_of(row: PolicyRow) -> tuple[Condition, ...]:
 
 async def publish(session: WriteSession) -> Snapshot:
     """Build and store a snapshot of everything in force; workers are notified when the transaction commits."""
-    await table.lock(session)
+    await policies.lock(session)
     keys = await signing_keys.newest(session)
     people = [principal_of(row) for row in await principals.enabled(session)]
-    snapshot = of(await table.in_force(session)).model_copy(
+    snapshot = of(await policies.in_force(session)).model_copy(
         update={
-            "version": await table.next_snapshot_version(session),
-            "made_at": await commands_table.clock(session),
+            "version": await policies.next_snapshot_version(session),
+            "made_at": await commands.clock(session),
             "disabled": await switches.disabled(session),
             "agents": {row.agent: agents.document(row).model_dump(mode="json") for row in await agents.chosen(session)},
             "approver_entries": {person.name: person.approver_entries for person in people if person.approver_entries},
             "revoked_principals": frozenset(await principals.disabled_names(session)),
             "revoked_keys": frozenset(key.key_id for key in keys if key.revoked_at is not None),
-            "revoked_decisions": frozenset(await commands_table.decided_with_revoked_keys(session, DECISIONS_LISTED)),
+            "revoked_decisions": frozenset(await commands.decided_with_revoked_keys(session, DECISIONS_LISTED)),
             "public_keys": {key.key_id: key.public_key for key in keys if key.retired_at is None},
             "retired_keys": {key.key_id: key.public_key for key in keys if key.retired_at is not None},
         }
     )
-    await table.insert_snapshot(session, snapshot)
+    await policies.insert_snapshot(session, snapshot)
     return snapshot
 
 
 async def ensure_published(session: WriteSession, signer: Signer) -> bool:
     """Register the signer's public key, and publish if it is new or if nothing was published yet."""
-    await table.lock(session)
+    await policies.lock(session)
     news = await signing_keys.register(session, key_id=signer.key_id, public_key=signer.public_key)
-    if not news and await table.newest_snapshot(session) is not None:
+    if not news and await policies.newest_snapshot(session) is not None:
         return False
     await publish(session)
     return True

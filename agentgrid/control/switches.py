@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from agentgrid.control import commands, snapshots
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.policies import AGENT_NAME
-from agentgrid.db import policies as policies_table
-from agentgrid.db import switches as table
-from agentgrid.db import tools, workflows
+from agentgrid.db import policies, tools, workflows
+from agentgrid.db import switches as db_switches
 from agentgrid.db.session import ReadSession, WriteSession, writing
 from agentgrid.db.tables import Command, Switch
 from agentgrid.domain.commands import CommandKind
@@ -61,8 +60,8 @@ async def put(plane: ControlPlane, caller: Caller, kind: str, name: str, *, disa
             return earlier
         if not await noun.exists(session, name):
             raise NotFound(kind, name)
-        await policies_table.lock(session)
-        last = (await table.newest(session, kind, [name])).get(name)
+        await policies.lock(session)
+        last = (await db_switches.newest(session, kind, [name])).get(name)
         now = (False, "") if last is None else (last.disabled, last.reason)
         changes = now != (disabled, reason)
         recorded = await commands.apply(
@@ -92,7 +91,7 @@ async def put(plane: ControlPlane, caller: Caller, kind: str, name: str, *, disa
 
 async def check(session: ReadSession | WriteSession, *things: Thing) -> None:
     """Raise Conflict, with the reason, if the kill switch of any of these things is on."""
-    for switch in await table.of(session, things):
+    for switch in await db_switches.of(session, things):
         if (why := refusal(switch)) is not None:
             raise why
 

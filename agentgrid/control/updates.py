@@ -19,7 +19,7 @@ from agentgrid.control import commands, handlers, verbs, workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked, describe
 from agentgrid.control.runs import sender
-from agentgrid.db import commands as table
+from agentgrid.db import commands as db_commands
 from agentgrid.db import runs, steps
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command, Run
@@ -114,7 +114,7 @@ async def deliver_late_update(plane: ControlPlane, command: Command) -> dict[str
 async def _read(plane: ControlPlane, command: Command) -> tuple[Run, datetime]:
     async with reading(plane.engine) as session:
         run = await runs.get(session, command.run_id or "")
-        now = await table.clock(session)
+        now = await db_commands.clock(session)
     if run is None:
         raise NotFound("run", command.run_id or "")
     return run, now
@@ -175,7 +175,7 @@ async def _move(plane: ControlPlane, command: Command, run: Run, ended: Conflict
     if info is None or info.first_run_id != run.first_execution_id or info.execution.run_id == command.execution_id:
         raise Conflict(ended.message, status=run.status) from None
     async with writing(plane.engine) as session:
-        target = await table.retarget(session, command, execution_id=info.execution.run_id)
+        target = await db_commands.retarget(session, command, execution_id=info.execution.run_id)
     return command.model_copy(update={"execution_id": target})
 
 
@@ -219,7 +219,7 @@ async def _poll(
 async def get(plane: ControlPlane, caller: Caller, run_id: str, command_id: str) -> Command:
     """The command of an update of a run that the caller may see. Raises NotFound."""
     async with reading(plane.engine) as session:
-        command = await table.seen(session, command_id, scope=caller.principal.workflows)
+        command = await db_commands.seen(session, command_id, scope=caller.principal.workflows)
     if command is None or command.run_id != run_id or command.kind != CommandKind.RUN_UPDATE:
         raise NotFound("update", command_id)
     return command

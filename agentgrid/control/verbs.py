@@ -13,7 +13,7 @@ from agentgrid.control import commands, handlers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked, describe
 from agentgrid.control.runs import sender
-from agentgrid.db import runs as table
+from agentgrid.db import runs
 from agentgrid.db.session import WriteSession, reading, writing
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.canonical import sorted_json
@@ -121,10 +121,10 @@ async def prepare(plane: ControlPlane, caller: Caller, run_id: str, verb: Verb) 
 
 async def allowed(session: WriteSession, caller: Caller, run_id: str, verb: Verb) -> Run:
     """The run, if the verb makes sense in its status. Raises NotFound, Conflict with the current status."""
-    run = await table.seen(session, run_id, scope=caller.principal.workflows)
+    run = await runs.seen(session, run_id, scope=caller.principal.workflows)
     status = RunStatus(run.status)
-    at_work = verb is Verb.INTERRUPT and await table.at_work(session, run)
-    taken = await table.taken(session, run)
+    at_work = verb is Verb.INTERRUPT and await runs.at_work(session, run)
+    taken = await runs.taken(session, run)
     if (why := refusal(verb, status, governed=run.governed, taken=taken, at_work=at_work)) is not None:
         raise Conflict(why, status=status.value)
     return run
@@ -133,7 +133,7 @@ async def allowed(session: WriteSession, caller: Caller, run_id: str, verb: Verb
 async def deliver_verb(plane: ControlPlane, command: Command) -> dict[str, Any]:
     """Send a verb to the run's current execution. Raises Conflict, NotFound, Unavailable."""
     async with reading(plane.engine) as session:
-        run = await table.get(session, command.run_id or "")
+        run = await runs.get(session, command.run_id or "")
     if run is None:
         raise NotFound("run", command.run_id or "")
     try:

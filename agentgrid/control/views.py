@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from agentgrid.control import commands
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import views as table
+from agentgrid.db import views as db_views
 from agentgrid.db.session import WriteSession, writing
 from agentgrid.db.tables import Command, View
 from agentgrid.domain import views
@@ -44,14 +44,14 @@ async def put(
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        last = await table.get(session, owner, name, lock=True)
+        last = await db_views.get(session, owner, name, lock=True)
         _check_version(last, name, expected_version)
         if last is None:
             await _check_room(session, owner)
         recorded = await commands.apply(session, caller, CommandKind.VIEW_PUT, {"shared": shared}, target=name)
         if not recorded.replayed:
             command = recorded.command
-            await table.put(
+            await db_views.put(
                 session,
                 View(
                     owner=owner,
@@ -74,13 +74,13 @@ async def remove(
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        last = await table.get(session, owner, name, lock=True)
+        last = await db_views.get(session, owner, name, lock=True)
         if last is None:
             raise NotFound("view", name)
         _check_version(last, name, expected_version)
         recorded = await commands.apply(session, caller, CommandKind.VIEW_DELETE, {"shared": shared}, target=name)
         if not recorded.replayed:
-            await table.remove(session, owner, name)
+            await db_views.remove(session, owner, name)
         return recorded.command
 
 
@@ -92,5 +92,5 @@ def _check_version(last: View | None, name: str, expected: int | None) -> None:
 
 async def _check_room(session: WriteSession, owner: str) -> None:
     most = MAX_SHARED if owner == SHARED else MAX_PRIVATE
-    if await table.count(session, owner) >= most:
+    if await db_views.count(session, owner) >= most:
         raise Conflict(f"there are {most} {'shared ' if owner == SHARED else ''}views already: delete one first")

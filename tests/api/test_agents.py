@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentgrid.control import agents as control
+from agentgrid.control import agents as control_agents
 from agentgrid.control import principals
 from agentgrid.db.session import writing
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -134,7 +134,7 @@ async def test_versions_that_together_are_too_large_for_every_workers_policy_are
     api: Api, as_, monkeypatch: pytest.MonkeyPatch
 ):
     place = await registered(api, "bulky")
-    monkeypatch.setattr(control, "MAX_PUBLISHED_BYTES", 100)
+    monkeypatch.setattr(control_agents, "MAX_PUBLISHED_BYTES", 100)
     answer = await as_("operator").put(place, json={"instructions": "Longer than that."})
     assert answer.status_code == 409, answer.text
     shown = (await as_("viewer").get(place)).json()

@@ -8,7 +8,7 @@ import pytest
 
 from agentgrid.api import bulk
 from agentgrid.api.limits import Buckets
-from agentgrid.control import runs as control
+from agentgrid.control import runs
 from tests.api import factories
 from tests.api.conftest import Api
 
@@ -101,7 +101,7 @@ async def test_none_and_too_many_are_refused_as_a_whole_and_start_nothing(api: A
 
 async def test_what_was_started_is_reported_whatever_becomes_of_the_rest(api: Api, as_, monkeypatch):
     await catalog(api, "bulk_faults")
-    record, calls = control._record, 0
+    record, calls = runs._record, 0
     clock = SimpleNamespace(now=0.0)
 
     async def failing(*given):
@@ -115,7 +115,7 @@ async def test_what_was_started_is_reported_whatever_becomes_of_the_rest(api: Ap
             clock.now += bulk.SECONDS + 1
         return await record(*given)
 
-    monkeypatch.setattr(control, "_record", failing)
+    monkeypatch.setattr(runs, "_record", failing)
     monkeypatch.setattr(bulk, "AT_ONCE", 1)
     monkeypatch.setattr(bulk, "time", SimpleNamespace(monotonic=lambda: clock.now))
     answer = await as_("operator").post(PLACE, json={"items": [item("bulk_faults", n) for n in range(12)]})

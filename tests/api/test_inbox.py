@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agentgrid.control import approvals as control
+from agentgrid.control import approvals as control_approvals
 from agentgrid.control import keys, principals
 from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
@@ -101,7 +101,10 @@ async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[st
     async with direct(api.plane.pool) as connection:
         for name, gate in gates.items():
             found = await approvals.get(connection, gate.approval_id, scope=caller.principal.workflows)
-            if found is not None and control.obstacle(caller, found, control.signer_for(api.plane, found)) is None:
+            if (
+                found is not None
+                and control_approvals.obstacle(caller, found, control_approvals.signer_for(api.plane, found)) is None
+            ):
                 able.add(name)
     return able
 

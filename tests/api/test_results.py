@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from sqlalchemy import text, update
 
-from agentgrid.api import waiting as module
+from agentgrid.api import waiting as api_waiting
 from agentgrid.api.app import create_app
 from agentgrid.api.waiting import Waiting
 from agentgrid.cli.serving import options
@@ -135,7 +135,7 @@ async def test_a_run_that_was_reset_after_its_end_is_waited_for_further(api: Api
 
 
 async def test_an_end_without_an_event_is_seen_too(api: Api, as_, waiting: Waiting, monkeypatch):
-    monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(api_waiting, "LOOK_AGAIN_SECONDS", 0.2)
     run = await a_run(api)
     task = asked(as_("operator"), run)
     await waits(waiting)
@@ -236,7 +236,7 @@ async def test_a_run_outside_the_scope_is_not_waited_for(api: Api, waiting: Wait
 
 
 async def test_neither_a_principal_nor_all_of_them_take_every_place(api: Api, as_, waiting: Waiting, monkeypatch):
-    monkeypatch.setattr(module, "MAX_PER_PRINCIPAL", 2)
+    monkeypatch.setattr(api_waiting, "MAX_PER_PRINCIPAL", 2)
     monkeypatch.setattr(waiting, "_room", 3)
     run, closed = await a_run(api), await a_run(api, status="completed")
     tasks = [asked(as_(name), run) for name in ("operator", "operator", "viewer")]
@@ -269,10 +269,10 @@ WAITERS = 250
 async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
     api: Api, as_, waiting: Waiting, monkeypatch
 ):
-    monkeypatch.setattr(module, "MAX_PER_PRINCIPAL", WAITERS)
+    monkeypatch.setattr(api_waiting, "MAX_PER_PRINCIPAL", WAITERS)
     monkeypatch.setattr(waiting, "_room", WAITERS)
     # However long it takes this machine to begin them.
-    monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 60.0)
+    monkeypatch.setattr(api_waiting, "LOOK_AGAIN_SECONDS", 60.0)
     reads = 0
     read = runs.result_of
 

@@ -15,7 +15,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from sqlalchemy import text, update
 from sse_starlette.sse import AppStatus
 
-from agentgrid.api import feed as live
+from agentgrid.api import feed as api_feed
 from agentgrid.api import sse
 from agentgrid.api.live import LiveEvent
 from agentgrid.control import keys
@@ -259,7 +259,7 @@ async def test_a_stream_that_keeps_up_looks_at_the_new_end_of_the_window_alone()
                 looked.append(event.event_id)
                 yield event
 
-    feed = live.Feed(None, "")  # type: ignore[arg-type]  # nothing is asked of the database
+    feed = api_feed.Feed(None, "")  # type: ignore[arg-type]  # nothing is asked of the database
     feed._window = Counted(
         LiveEvent(event_id=number, run_id=f"run-{number % 2}", workflow="made", kind="step", guarded=b"-")
         for number in range(1, 1_001)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentgrid.domain import views as domain
+from agentgrid.domain import views as domain_views
 from tests.api.conftest import Api
 
 VIEWS = "/api/v1/views"
@@ -81,4 +81,4 @@ async def test_views_are_limited(api: Api, as_, monkeypatch):
 async def test_a_view_can_hold_every_filter_of_the_list_and_nothing_else(api: Api):
     parameters = api.app.openapi()["paths"]["/api/v1/runs"]["get"]["parameters"]
     taken = {each["name"] for each in parameters if each["in"] == "query"}
-    assert taken - {"limit", "cursor", "ids"} == domain.FILTERS
+    assert taken - {"limit", "cursor", "ids"} == domain_views.FILTERS

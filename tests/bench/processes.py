@@ -13,10 +13,10 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
-from agentgrid.projector import main as projector
+from agentgrid.projector import main as projector_main
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
-from agentgrid.worker import main as worker
+from agentgrid.worker import main as worker_main
 from tests.bench import raw
 from tests.bench.meters import StatementCounter
 
@@ -44,7 +44,7 @@ async def project(settings: Settings) -> None:
     asyncpg.create_pool = functools.partial(asyncpg.create_pool, init=counter.watch)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(counter.run())
-        tasks.create_task(projector.run(settings))
+        tasks.create_task(projector_main.run(settings))
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
     elif role in GRIDS:
         sys.path.insert(0, str(SUBJECT))
         modules = [import_module(name) for name in GRIDS[role]]
-        asyncio.run(worker.run_until_signalled(Grid("bench", *modules), settings))
+        asyncio.run(worker_main.run_until_signalled(Grid("bench", *modules), settings))
     else:
         asyncio.run(project(settings))
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from agentgrid.cli import client as module
+from agentgrid.cli import client as cli_client
 from agentgrid.cli.exits import ExitCode
 from tests.cli.conftest import KEY, Cli, FakeServer, Reply, problem
 
@@ -51,7 +51,7 @@ def stalled(server: FakeServer) -> threading.Event:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TOTAL_SECONDS", 0.5)
+    monkeypatch.setattr(cli_client, "TOTAL_SECONDS", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def test_a_value_with_control_characters_is_printed_harmlessly(cli: Cli, server:
 
 
 def test_only_what_is_asked_over_https_reads_the_authorities_certificates() -> None:
-    plain = module.verification("http://127.0.0.1:8700")
+    plain = cli_client.verification("http://127.0.0.1:8700")
     assert isinstance(plain, ssl.SSLContext)
     assert not plain.get_ca_certs()
     assert plain.verify_mode is ssl.CERT_REQUIRED  # nothing is accepted unseen
-    assert module.verification("https://agentgrid.example") is True
+    assert cli_client.verification("https://agentgrid.example") is True

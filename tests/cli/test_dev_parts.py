@@ -16,7 +16,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from agentgrid.cli.dev import children as children_module
+from agentgrid.cli.dev import children
 from agentgrid.cli.dev.children import ManagedChild
 from agentgrid.cli.dev.models import model_line
 from agentgrid.cli.dev.ports import USUAL, choose_ports
@@ -249,7 +249,7 @@ def _child(terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch, code
     child = ManagedChild(
         "some", [], home=home, cwd=home, environment=dict(os.environ), terminal=terminal, stop_seconds=0.5
     )
-    monkeypatch.setattr(child, "_command", [children_module.sys.executable, "-c", code])
+    monkeypatch.setattr(child, "_command", [children.sys.executable, "-c", code])
     return child
 
 

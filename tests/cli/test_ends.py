@@ -17,7 +17,7 @@ from typing import Any
 import click
 import pytest
 
-from agentgrid.cli import client as client_module
+from agentgrid.cli import client
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.nouns import NOUNS, load
 from tests.cli.conftest import KEY, Cli, FakeServer, Reply, problem
@@ -104,8 +104,8 @@ def test_a_server_that_hangs_in_the_middle_of_a_decision_is_left_within_ten_seco
         held.wait(20)
         handler.close_connection = True
 
-    assert client_module.TOTAL_SECONDS <= 10
-    monkeypatch.setattr(client_module, "TOTAL_SECONDS", 0.5)
+    assert client.TOTAL_SECONDS <= 10
+    monkeypatch.setattr(client, "TOTAL_SECONDS", 0.5)
     server.on(DETAIL, Reply(body=APPROVAL))
     server.on(DECISION, Reply(act=act))
     ended = cli(*APPROVE)

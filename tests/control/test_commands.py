@@ -13,9 +13,9 @@ from temporalio.service import RPCError
 
 from agentgrid.control import commands, delivery, keys, principals, runs
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.db import commands as table
+from agentgrid.db import commands as db_commands
 from agentgrid.db import feed
-from agentgrid.db import runs as runs_table
+from agentgrid.db import runs as db_runs
 from agentgrid.db.run_filter import RunFilter
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.commands import CommandKind, CommandStatus
@@ -71,8 +71,8 @@ async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkey
         with pytest.raises(Killed):
             await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
     async with reading(plane.engine) as session:
-        (pending,) = await table.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])
-        run = await runs_table.get(session, pending.run_id)
+        (pending,) = await db_commands.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])
+        run = await db_runs.get(session, pending.run_id)
     assert (pending.status, run.status) == ("pending", "queued")
 
     await make_due(plane)
@@ -116,8 +116,8 @@ async def test_r36_a_start_that_waited_is_authorised_again_before_it_is_sent(
     await delivery.deliver_due(plane)
 
     async with reading(plane.engine) as session:
-        (command,) = await table.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])
-        run = await runs_table.get(session, command.run_id)
+        (command,) = await db_commands.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])
+        run = await db_runs.get(session, command.run_id)
     if sent:
         assert (command.status, await starts_in_history(plane, run.run_id)) == ("delivered", 1)
         return
@@ -142,7 +142,7 @@ async def test_a_cached_offer_outlives_neither_the_kill_switch_nor_the_callers_s
         await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
 
     async with reading(plane.engine) as session:
-        assert len(await table.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])) == 1
+        assert len(await db_commands.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])) == 1
 
 
 async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane: ControlPlane, monkeypatch):
@@ -161,7 +161,7 @@ async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane
     with pytest.raises(IdempotencyConflict):
         await runs.start(plane, caller(idempotency_key="k", body={"input": 2}), "Waits", runs.StartRequest(input=2))
     async with reading(plane.engine) as session:
-        assert len(await runs_table.newest(session, wanted=RunFilter(), scope=EVERY_WORKFLOW, limit=10)) == 1
+        assert len(await db_runs.newest(session, wanted=RunFilter(), scope=EVERY_WORKFLOW, limit=10)) == 1
 
 
 @pytest.mark.parametrize(("days", "same"), [(29, True), (31, False)])
@@ -182,7 +182,7 @@ async def test_what_temporal_refuses_for_good_ends_visibly_as_failed(plane: Cont
     refused = await command_of(plane, raised.value.command_id)
     assert (refused.status, refused.outcome["code"]) == (CommandStatus.REFUSED, "invalid_input")
     async with reading(plane.engine) as session:
-        run = await runs_table.get(session, refused.run_id)
+        run = await db_runs.get(session, refused.run_id)
         events = [event for event, _ in await feed.after(session, 0, scope=EVERY_WORKFLOW, limit=10)]
     assert (run.status, run.error["type"]) == ("failed", "StartRefused")
     assert run.closed_at is not None
@@ -212,7 +212,7 @@ async def test_many_loops_claim_each_command_once(plane: ControlPlane):
 
     async def claim():
         async with writing(plane.engine) as session:
-            return await table.claim_due(session, limit=10, lease=timedelta(seconds=30))
+            return await db_commands.claim_due(session, limit=10, lease=timedelta(seconds=30))
 
     claimed = [command.command_id for batch in await asyncio.gather(*(claim() for _ in range(5))) for command in batch]
     assert len(claimed) == len(set(claimed)) == 30
@@ -224,7 +224,7 @@ async def test_a_postponed_command_says_why_and_is_due_later(plane: ControlPlane
         await commands.record(session, caller(), command)
     await commands.postpone(plane, command, Unavailable("away", retry_after_seconds=5))
     async with writing(plane.engine) as session:
-        assert await table.claim_due(session, limit=10, lease=timedelta(seconds=1)) == []
+        assert await db_commands.claim_due(session, limit=10, lease=timedelta(seconds=1)) == []
     later = await command_of(plane, command.command_id)
     assert (later.status, later.outcome) == ("pending", {"code": "unavailable", "message": "away"})
 

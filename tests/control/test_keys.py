@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from agentgrid.control import commands, keys, principals, snapshots
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db import policies as policies_table
+from agentgrid.db import policies
 from agentgrid.db.pool import CONNECTIONS
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.commands import CommandKind, CommandStatus
@@ -65,7 +65,7 @@ async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(pl
     with pytest.raises(Unauthenticated):
         await keys.authenticate(plane.pool, key.secret)
     async with reading(plane.engine) as session:
-        snapshot = await policies_table.newest_snapshot(session)
+        snapshot = await policies.newest_snapshot(session)
     assert snapshot.revoked_principals == {"reviewer"}
     assert snapshot.approver_entries == {}
     await principals.put(plane.engine, caller(SETUP), replace(REVIEWER, groups=frozenset({"editors"})))
@@ -73,7 +73,7 @@ async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(pl
         await keys.authenticate(plane.pool, key.secret)
     await principals.set_disabled(plane.engine, caller(SETUP), "reviewer", False)
     async with reading(plane.engine) as session:
-        snapshot = await policies_table.newest_snapshot(session)
+        snapshot = await policies.newest_snapshot(session)
     assert snapshot.revoked_principals == frozenset()
     assert (await keys.authenticate(plane.pool, key.secret)).principal.groups == {"editors"}
 
@@ -146,5 +146,5 @@ async def test_the_signing_key_is_registered_once_and_published(plane: ControlPl
         assert await snapshots.ensure_published(session, plane.signer)
     async with writing(plane.engine) as session:
         assert not await snapshots.ensure_published(session, plane.signer)
-        snapshot = await policies_table.newest_snapshot(session)
+        snapshot = await policies.newest_snapshot(session)
     assert snapshot.keys_in_force == {plane.signer.key_id: plane.signer.public_key}

@@ -19,7 +19,7 @@ from temporalio.api.schedule.v1 import Schedule, ScheduleAction
 from agentgrid.control import commands, delivery, runs
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked
-from agentgrid.db import commands as table
+from agentgrid.db import commands as db_commands
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.approvals import Verdict
@@ -81,7 +81,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HANDLING, Kind.TIMETABLE_PUT, timetable)
     monkeypatch.setitem(HANDLING, Kind.RUN_NUDGE, Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN))
     monkeypatch.setitem(delivery.DELIVERERS, Kind.TIMETABLE_PUT, send_timetable)
-    monkeypatch.setattr(table, "_ASKED", table._asking())  # made once, from the kinds that there were
+    monkeypatch.setattr(db_commands, "_ASKED", db_commands._asking())  # made once, from the kinds that there were
     monkeypatch.setitem(delivery.DELIVERERS, Kind.RUN_NUDGE, send_nudge)
 
 
@@ -150,8 +150,8 @@ async def test_what_temporals_answer_confirms_is_applied_at_once(plane: ControlP
     assert None not in (command.delivered_at, command.settled_at)
     assert (await plane.temporal.get_schedule_handle(name).describe()).id == name
     async with reading(plane.engine) as session:
-        assert await table.asked(session, [command.command_id]) == {command.command_id: "Nightly"}
-        assert await table.seen(session, command.command_id, scope=frozenset({"no workflow"})) is not None
+        assert await db_commands.asked(session, [command.command_id]) == {command.command_id: "Nightly"}
+        assert await db_commands.seen(session, command.command_id, scope=frozenset({"no workflow"})) is not None
 
 
 async def test_what_history_shows_is_delivered_and_then_applied_by_the_projector(plane: ControlPlane, run_id: str):
@@ -163,8 +163,8 @@ async def test_what_history_shows_is_delivered_and_then_applied_by_the_projector
     applied = await commands.get(plane, command.command_id)
     assert (applied.status, applied.outcome) == ("applied", {"event_id": 2})
     async with reading(plane.engine) as session:
-        assert await table.seen(session, command.command_id, scope=frozenset({"Waits"})) is not None
-        assert await table.seen(session, command.command_id, scope=frozenset({"no workflow"})) is None
+        assert await db_commands.seen(session, command.command_id, scope=frozenset({"Waits"})) is not None
+        assert await db_commands.seen(session, command.command_id, scope=frozenset({"no workflow"})) is None
 
 
 async def test_only_what_history_confirms_is_superseded_by_the_end_of_its_run(

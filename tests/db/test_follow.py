@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from agentgrid.db import follow as following
+from agentgrid.db import follow as db_follow
 from agentgrid.db import migrate
 from agentgrid.db.follow import Line, follow
 from agentgrid.domain import channels
@@ -18,7 +18,7 @@ from agentgrid.domain import channels
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(db_follow, "FIRST_PAUSE_SECONDS", 0.01)
 
 
 async def test_a_follower_hears_and_goes_on_after_its_connection_was_lost(postgres_dsn: str, quick: None) -> None:
@@ -71,7 +71,7 @@ async def test_only_the_databases_faults_are_survived(postgres_dsn: str, quick: 
 async def test_failures_are_counted_from_one_again_after_a_session_that_worked(
     postgres_dsn: str, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "STEADY_SECONDS", 1.0)
+    monkeypatch.setattr(db_follow, "STEADY_SECONDS", 1.0)
     lasting = [0.0, 0.0, 1.1, 0.0]
 
     async def session(line: Line) -> None:

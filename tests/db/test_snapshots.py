@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from agentgrid.projector import main as projector
+from agentgrid.projector import main as projector_main
 from agentgrid.projector.store.opening import open_store
 from tests.conftest import control_login
 
@@ -29,7 +29,7 @@ async def test_snapshots_that_were_replaced_long_ago_are_dropped_and_the_newest_
             return [row["version"] for row in rows]
 
         async with open_store(await control_login(postgres_dsn), "default") as store:
-            await projector.keep_house(store)
+            await projector_main.keep_house(store)
             # The third one is old, but workers applied it until the fourth was published, six days ago.
             assert await kept() == [3, 4, 5]
             # The control plane's login can't drop what workers applied this week, nor make it look older.

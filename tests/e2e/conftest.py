@@ -20,7 +20,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from agentgrid.projector import main as projector
+from agentgrid.projector import main as projector_main
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.worker.plugin import AgentGridPlugin
@@ -154,7 +154,7 @@ async def looping(
         patch.setenv("APP_DATABASE_URL", app_dsn)
         async with contextlib.AsyncExitStack() as stack:
             api = await stack.enter_async_context(running(settings, tokens))
-            projecting = asyncio.create_task(projector.run(settings))
+            projecting = asyncio.create_task(projector_main.run(settings))
             stack.push_async_callback(_ended, projecting)
             loop = Loop(api, client, settings, worker_settings)
             for queue, grid, extra in workers:

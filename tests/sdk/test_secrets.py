@@ -17,7 +17,7 @@ import pytest
 import agentgrid as ag
 from agentgrid.domain.secrets import forms, known
 from agentgrid.errors import SecretMissing, SecretUnavailable
-from agentgrid.sdk import secrets as sdk
+from agentgrid.sdk import secrets as sdk_secrets
 from agentgrid.sdk.secrets import SecretStore, standard_providers
 from agentgrid.testing import secrets
 
@@ -66,12 +66,12 @@ async def test_a_rotated_file_is_read_again_within_the_bound_and_the_old_value_s
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(sdk.time, "monotonic", lambda: now)
+    monkeypatch.setattr(sdk_secrets.time, "monotonic", lambda: now)
     store = SecretStore(standard_providers(tmp_path))
     (tmp_path / "rotated").write_text(value)
     assert await store.find("rotated") == value
     (tmp_path / "rotated").write_text(f"{value}-2")
-    now += sdk.CACHE_SECONDS - 0.1
+    now += sdk_secrets.CACHE_SECONDS - 0.1
     assert await store.find("rotated") == value
     now += 0.2
     assert await store.find("rotated") == f"{value}-2"
@@ -100,7 +100,7 @@ class Failing:
 async def test_a_failing_provider_is_named_without_its_own_words(
     name: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sdk, "LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr(sdk_secrets, "LOOKUP_SECONDS", 0.05)
     with pytest.raises(SecretUnavailable, match=f"{name} can't be read from the vault, at {name}: .*{why}") as caught:
         await SecretStore([Failing()]).find(name)
     assert "of-the-vault" not in caught.value.message
@@ -109,7 +109,7 @@ async def test_a_failing_provider_is_named_without_its_own_words(
 
 async def test_a_file_that_is_no_text_or_too_long_is_refused_without_its_content(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe-content")
-    (tmp_path / "long").write_bytes(b"a" * (sdk.MAX_BYTES + 1))
+    (tmp_path / "long").write_bytes(b"a" * (sdk_secrets.MAX_BYTES + 1))
     (tmp_path / "folder").mkdir()
     store = SecretStore(standard_providers(tmp_path))
     for name in ("binary", "long"):

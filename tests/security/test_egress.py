@@ -13,7 +13,7 @@ import httpcore
 import pytest
 
 from agentgrid.errors import ToolError
-from agentgrid.sources import egress as module
+from agentgrid.sources import egress as sources_egress
 from agentgrid.sources.egress import Egress, HttpRequest, RequestLimits
 from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend
 from tests.sources.hostile import Request, serving, text
@@ -245,8 +245,8 @@ async def test_bytes_and_seconds_are_bounded(reply: Any, why: str) -> None:
 async def test_connections_are_bounded_and_more_requests_wait_within_their_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_CONNECTIONS", 3)
-    monkeypatch.setattr(module, "KEPT_CONNECTIONS", 1)
+    monkeypatch.setattr(sources_egress, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(sources_egress, "KEPT_CONNECTIONS", 1)
     three, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:

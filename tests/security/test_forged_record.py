@@ -24,9 +24,7 @@ from temporalio.common import RetryPolicy, WorkerDeploymentVersion
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker, WorkerDeploymentConfig
 
-from agentgrid.cli import approvals as approvals_cli
-from agentgrid.cli import audit as audit_cli
-from agentgrid.cli import run_view
+from agentgrid.cli import approvals, audit, run_view
 from agentgrid.control.signing import Signer
 from agentgrid.domain.approvals import ApprovalKind, SignedDecision, Terms, Verdict
 from agentgrid.domain.ids import new_id
@@ -198,12 +196,12 @@ async def test_r30_an_approval_that_an_activity_grants_itself_is_unattributed(lo
     steps = (await loop.call("operator", "GET", f"/runs/{run['run_id']}/steps"))["items"]
     assert "cfo" not in str(steps)
 
-    assert f"decided by unattributed: {why}" in printed(approvals_cli._detail(approval))
-    assert "counted approved unattributed (claims cfo)" in printed(approvals_cli._detail(approval))
+    assert f"decided by unattributed: {why}" in printed(approvals._detail(approval))
+    assert "counted approved unattributed (claims cfo)" in printed(approvals._detail(approval))
     assert "1 unattributed signal affected it" in printed(run_view.run_detail(run))
     (act,) = await unattributed(loop, run["run_id"])
     assert (act["action"], act["claimed_principal"], act["approval_id"]) == ("approved", "cfo", terms.approval_id)
-    assert "unattributed (claims cfo) approved" in printed(audit_cli._acts([act]))
+    assert "unattributed (claims cfo) approved" in printed(audit._acts([act]))
     assert (await loop.call("auditor", "GET", f"/commands?run={run['run_id']}"))["items"] == []
     assert await metric(loop) == before + 1
 
@@ -226,7 +224,7 @@ async def test_r30_a_raw_start_with_a_forged_header_and_memo_is_unattributed(loo
     run = await loop.run(answer.run_id)
     assert (run["initiator"], run["trigger"]) == ("unknown", "external")
     assert (approval["initiator"], approval["claimed_initiator"]) == ("unknown", "alice")
-    assert "started by unknown (the worker claims alice: unverified)" in printed(approvals_cli._detail(approval))
+    assert "started by unknown (the worker claims alice: unverified)" in printed(approvals._detail(approval))
     assert (await loop.call("operator", "GET", "/runs?initiator=alice"))["items"] == []
     await loop.call("operator", "POST", f"/runs/{answer.run_id}/terminate", 202)
 
@@ -242,7 +240,7 @@ async def test_r31_decisions_and_starts_through_the_api_are_attributed(loop: Loo
     assert (decided["decided_by"], decided["attributed"], decided["unattributed_because"]) == ("reviewer", True, None)
     (signal,) = decided["decisions"]
     assert (signal["principal"], signal["claimed_principal"], signal["command_id"]) == ("reviewer", None, command)
-    assert "decided by reviewer" in printed(approvals_cli._detail(decided))
+    assert "decided by reviewer" in printed(approvals._detail(decided))
     assert (await loop.run(run_id))["unattributed_signals"] == 0
     assert await unattributed(loop, run_id) == []
 

@@ -15,7 +15,7 @@ import pytest
 from temporalio.client import Client
 
 from agentgrid.db import locks, logins
-from agentgrid.projector import main as projector
+from agentgrid.projector import main as projector_main
 from agentgrid.projector.store import Store
 from agentgrid.projector.store.opening import open_store
 from agentgrid.settings import Settings
@@ -199,15 +199,15 @@ async def test_r35_a_workers_open_transaction_blocks_no_projector_start_or_switc
         started = await as_("operator").post("/api/v1/workflows/held_flow/runs", json={"input": {}})
         assert started.status_code == 201, started.text
         async with asyncio.timeout(4):
-            projector = await asyncpg.connect(module_postgres_dsn)
-            await projector.execute(
+            projector_main = await asyncpg.connect(module_postgres_dsn)
+            await projector_main.execute(
                 "INSERT INTO run_changes AS c (execution_id, workflow_id, namespace) VALUES ($1, 'w', 'default') "
                 "ON CONFLICT (execution_id) DO UPDATE SET generation = c.generation + 1",
                 execution,
             )
-            await projector.execute(locks.TAKE, locks.EVENTS)
-            await projector.execute("DELETE FROM run_changes WHERE execution_id = $1", execution)
-            await projector.close()
+            await projector_main.execute(locks.TAKE, locks.EVENTS)
+            await projector_main.execute("DELETE FROM run_changes WHERE execution_id = $1", execution)
+            await projector_main.close()
     await transaction.rollback()
     await hostile.close()
 
@@ -234,9 +234,9 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
             "VALUES ($1, 'e', 'w', 'info', 'l', 'm', 'w')",
             day,
         )
-    monkeypatch.setattr(projector, "PARTITION_DAYS_AHEAD", 30)
+    monkeypatch.setattr(projector_main, "PARTITION_DAYS_AHEAD", 30)
     async with open_store(await control_login(postgres_dsn), "default") as opened:
-        keeping = asyncio.create_task(projector.keep_house(opened))
+        keeping = asyncio.create_task(projector_main.keep_house(opened))
         while not keeping.done():
             async with asyncio.timeout(2):
                 await other.execute(TELEMETRY, json.dumps([job(execution, THEIRS)]), "[]")
@@ -245,7 +245,7 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
         for table in ("events", "reads", "logs"):
             assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1, table
         await transaction.rollback()
-        await projector.keep_house(opened)
+        await projector_main.keep_house(opened)
     name = f"logs_{datetime.now(UTC) + timedelta(days=29):%Y%m%d}"
     assert await admin.fetchval("SELECT to_regclass($1)::text", name) == name
     await other.close()

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from agentgrid.api.access import ACCESS, V1
 from agentgrid.control import keys, principals
-from agentgrid.db import scopes as sql
+from agentgrid.db import scopes as db_scopes
 from agentgrid.db.session import make_engine, reading
 from agentgrid.domain import scopes
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -223,12 +223,12 @@ async def test_python_and_sql_agree_about_every_glob(postgres_dsn: str) -> None:
     statement = text("SELECT n FROM unnest(CAST(:names AS text[])) AS n WHERE n LIKE ANY (CAST(:patterns AS text[]))")
     async with reading(engine) as session:
         for glob in globs:
-            patterns = sql.patterns([glob]) or ["%"]
+            patterns = db_scopes.patterns([glob]) or ["%"]
             found = set((await session.execute(statement, {"names": names, "patterns": patterns})).scalars())
             assert found == {name for name in names if scopes.admits([glob], name)}, glob
     await engine.dispose()
 
 
 def test_a_scope_of_everything_adds_no_predicate() -> None:
-    assert sql.within(None, {"*", "a"}) == sql.among(None, {"*"}) == []
-    assert sql.patterns({"a", "*"}) is None
+    assert db_scopes.within(None, {"*", "a"}) == db_scopes.among(None, {"*"}) == []
+    assert db_scopes.patterns({"a", "*"}) is None

@@ -18,7 +18,7 @@ from agentgrid.sdk.json_tools import Declared
 from agentgrid.sdk.toolsets import Changed, SourceReport, Toolset
 from agentgrid.sources import mcp_servers, pins
 from agentgrid.sources.pins import Server
-from agentgrid.worker import mcp_servers as mcp_reports
+from agentgrid.worker import mcp_servers as worker_mcp_servers
 from agentgrid.worker.background import in_background
 from tests.sources import mcp_server
 from tests.sources.test_mcp import Make, folder, make
@@ -44,10 +44,10 @@ async def test_what_a_worker_reports_of_a_server_says_what_changed_and_hides_its
     assert "Say it again." in changed["echo"].before
     assert changed["environment"].after is None
     monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", 60.0)
-    sent = mcp_reports.document(Grid("gated", gated), "q", [found])
+    sent = worker_mcp_servers.document(Grid("gated", gated), "q", [found])
     assert "\0" not in str(json.loads(sent))
     assert pins.plain("a\0\ud800😀") == "a\ufffd\ufffd😀"
-    assert len(mcp_reports.document(Grid("gated", gated), "q", [found] * 100)) < mcp_reports.MAX_REPORT
+    assert len(worker_mcp_servers.document(Grid("gated", gated), "q", [found] * 100)) < worker_mcp_servers.MAX_REPORT
 
     broken = await make(command=("/nowhere/secret-tool", "--token", "hush"))
     found = await broken.look()
@@ -95,11 +95,13 @@ async def test_a_report_is_sent_again_after_a_fault_and_not_while_nothing_change
             raise faults.pop()
         sent.append(json.loads(text)["servers"][0]["state"])
 
-    monkeypatch.setattr(mcp_reports, "_send", send)
-    monkeypatch.setattr(mcp_reports, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(worker_mcp_servers, "_send", send)
+    monkeypatch.setattr(worker_mcp_servers, "EVERY_SECONDS", 0.0)
     declared = Declared(file="news.py", line=1, module="news")
     monkeypatch.setattr(Grid, "toolsets", (News("news", tools={}, declared=declared),))
-    await asyncio.wait_for(mcp_reports.report("", Grid("gated", gated), "q"), 5)  # it ends once the code has no server
+    await asyncio.wait_for(
+        worker_mcp_servers.report("", Grid("gated", gated), "q"), 5
+    )  # it ends once the code has no server
     assert sent == ["ready", "held"]
 
 
@@ -125,7 +127,9 @@ async def test_what_ends_the_reports_is_in_the_workers_log_at_once(monkeypatch: 
     declared = Declared(file="news.py", line=1, module="news")
     monkeypatch.setattr(Grid, "toolsets", (Broken("news", tools={}, declared=declared),))
     with capture_logs() as logged:
-        await asyncio.wait([in_background(mcp_reports.report("", Grid("gated", gated), "q"), "agentgrid-mcp-servers")])
+        await asyncio.wait(
+            [in_background(worker_mcp_servers.report("", Grid("gated", gated), "q"), "agentgrid-mcp-servers")]
+        )
     assert [(each["event"], each["task"], each["exc_info"].args) for each in logged] == [
         ("worker_task_failed", "agentgrid-mcp-servers", ("news",))
     ]
@@ -139,8 +143,8 @@ def test_a_report_is_short_enough_for_the_database_and_names_tools_of_every_serv
     found = SourceReport(
         name="news", reached_by="uvx", tools=tools, state="held", reason="é" * 10_000, changes=(long,) * 50
     )
-    (one,) = json.loads(mcp_reports.document(grid, "q", [found]))["servers"]
+    (one,) = json.loads(worker_mcp_servers.document(grid, "q", [found]))["servers"]
     assert (len(one["tools"]), len(one["changes"])) == (500, 2)
-    many = mcp_reports.document(grid, "q", [found] * mcp_reports.MAX_SERVERS)
-    assert len(many) <= mcp_reports.MAX_REPORT
+    many = worker_mcp_servers.document(grid, "q", [found] * worker_mcp_servers.MAX_SERVERS)
+    assert len(many) <= worker_mcp_servers.MAX_REPORT
     assert {(len(each["tools"]), len(each["changes"])) for each in json.loads(many)["servers"]} == {(5, 0)}

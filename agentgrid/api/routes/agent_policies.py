@@ -15,9 +15,9 @@ from agentgrid.api.schemas.agents import AgentCallOut, AgentGovernance, AgentPol
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Reason, SwitchOut
 from agentgrid.api.schemas.policies import PolicySummary
-from agentgrid.control import policies as control
+from agentgrid.control import policies as control_policies
 from agentgrid.control import snapshots
-from agentgrid.control import switches as kill_switch
+from agentgrid.control import switches as control_switches
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agents, policies, switches
 from agentgrid.db.session import reading
@@ -44,7 +44,9 @@ async def put_agent_policy(plane: Plane, caller: Asking, name: Id, body: AgentPo
     names both. To withdraw it: `DELETE /api/v1/policies/agent:...`.
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
-    command = await control.put_agent_policy(plane, caller, name, rule_put(body), expected=body.expected_version)
+    command = await control_policies.put_agent_policy(
+        plane, caller, name, rule_put(body), expected=body.expected_version
+    )
     if views.is_proposed(command):
         return views.proposed(command)
     return await _governance(plane, caller.principal, name)
@@ -69,7 +71,7 @@ async def _switch(
     plane: ControlPlane, caller: Caller, name: str, disabled: bool, body: Reason | None
 ) -> AgentGovernance:
     reason = (body.reason if body else None) or ""
-    await kill_switch.put(plane, caller, SwitchKind.AGENT, name, disabled=disabled, reason=reason)
+    await control_switches.put(plane, caller, SwitchKind.AGENT, name, disabled=disabled, reason=reason)
     return await _governance(plane, caller.principal, name)
 
 

@@ -27,7 +27,7 @@ from agentgrid.api.schemas.agents import (
 )
 from agentgrid.api.schemas.common import Page, SwitchOut
 from agentgrid.api.usage import Span, over
-from agentgrid.control import agents as control
+from agentgrid.control import agents as control_agents
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agent_usage, agents, policies, switches
@@ -147,7 +147,7 @@ def _problems(plane: ControlPlane, code: AgentVersionRow | None, active: AgentVe
     if code is None or active is None or active.version == code.version:
         return []
     try:
-        found = faults(agents.document(code), agents.document(active), control.allowed_models(plane.settings))
+        found = faults(agents.document(code), agents.document(active), control_agents.allowed_models(plane.settings))
         return [f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in found]
     except ValueError:
         return ["what the worker registered is no version of an agent"]
@@ -178,22 +178,22 @@ async def put_agent(plane: Plane, caller: Asking, name: Id, body: AgentPut) -> A
     `422` with the reason otherwise. `409` if `expected_version` is not in use any more. Without a difference there is no new version.
     """
     limits = None if body.limits is None else _limits(body.limits)
-    edit = control.Edit(
+    edit = control_agents.Edit(
         models=body.models,
         instructions=body.instructions,
         tools=body.tools,
         output_schema=body.output_schema,
         limits=limits,
     )
-    asked = control.VersionRequest(note=body.note, expected_version=body.expected_version)
-    return await _changed(plane, caller, name, await control.put(plane, caller, name, edit, asked))
+    asked = control_agents.VersionRequest(note=body.note, expected_version=body.expected_version)
+    return await _changed(plane, caller, name, await control_agents.put(plane, caller, name, edit, asked))
 
 
 @router.post("/{name}/use", summary="Use another version of an agent for new calls")
 async def use_agent(plane: Plane, caller: Asking, name: Id, body: AgentUse) -> AgentChanged:
     """Any of its versions that the newest code still allows, or `code` for the version in its code. Otherwise as `PUT`."""
-    asked = control.VersionRequest(note=body.note, expected_version=body.expected_version)
-    return await _changed(plane, caller, name, await control.use(plane, caller, name, body.version, asked))
+    asked = control_agents.VersionRequest(note=body.note, expected_version=body.expected_version)
+    return await _changed(plane, caller, name, await control_agents.use(plane, caller, name, body.version, asked))
 
 
 def _limits(given: LimitsIn) -> Limits:

@@ -26,7 +26,7 @@ from agentgrid.api.schemas.approvals import (
 )
 from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.service import Count
-from agentgrid.control import approvals as control
+from agentgrid.control import approvals as control_approvals
 from agentgrid.db import approval_context, approval_counts, approval_letters, approval_urgency, approvals, commands
 from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
@@ -154,11 +154,11 @@ async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, bo
     `second_person`, the first such request only records a proposal (the command's kind is `approval.propose`), and the approval stays
     pending until another approver sends exactly the same arguments.
     """
-    decided = await control.decide(
+    decided = await control_approvals.decide(
         plane,
         caller,
         approval_id,
-        control.DecisionRequest(
+        control_approvals.DecisionRequest(
             verdict=body.verdict, digest=body.digest, comment=body.comment, arguments=body.arguments
         ),
     )

@@ -17,7 +17,7 @@ from agentgrid.api.gate import router as make_router
 from agentgrid.api.schemas.common import Name
 from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.control.plane import ControlPlane
-from agentgrid.db import runs as table
+from agentgrid.db import runs as db_runs
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Run
 from agentgrid.domain.live import QUOTING, READERS, UNASKED, EventKind, Interest
@@ -92,5 +92,5 @@ async def _watched(plane: ControlPlane, principal: Principal, interest: Interest
     if EventKind.DELTA not in interest.kinds or not interest.runs:
         return ()
     async with reading(plane.engine) as session:
-        found = await table.named(session, sorted(interest.runs))
+        found = await db_runs.named(session, sorted(interest.runs))
     return [run for run in found if principal.sees(run.workflow)]

@@ -29,7 +29,7 @@ from agentgrid.api.schemas.policies import (
     PolicyVersionOut,
     RuleIn,
 )
-from agentgrid.control import policies as control
+from agentgrid.control import policies as control_policies
 from agentgrid.control import snapshots
 from agentgrid.db import policies, principals, tools
 from agentgrid.db.session import ReadSession, reading
@@ -45,9 +45,9 @@ MAX_TOOLS = 200
 GLOB = frozenset("*?[")
 
 
-def rule_put(body: RuleIn) -> control.RulePut:
+def rule_put(body: RuleIn) -> control_policies.RulePut:
     """The rule in the request body."""
-    return control.RulePut(
+    return control_policies.RulePut(
         effect=body.effect,
         approvers=tuple(dict.fromkeys(body.approvers)),
         expires=timedelta(seconds=body.expires_seconds),
@@ -109,7 +109,7 @@ async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) 
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
     when = [Condition(**each.model_dump()) for each in body.when]
-    command = await control.put(
+    command = await control_policies.put(
         plane,
         caller,
         rule_id,
@@ -144,7 +144,7 @@ async def withdraw_policy(
     `202` if this relaxes the policy and there is a second administrator, who must confirm it.
     """
     reason = (body.reason if body else None) or ""
-    command = await control.withdraw(plane, caller, rule_id, reason=reason, expected=expected_version)
+    command = await control_policies.withdraw(plane, caller, rule_id, reason=reason, expected=expected_version)
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:

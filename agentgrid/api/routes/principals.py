@@ -13,7 +13,7 @@ from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.principals import PrincipalDetail, PrincipalIn, PrincipalSummary
-from agentgrid.control import principals as control
+from agentgrid.control import principals as control_principals
 from agentgrid.control.plane import ControlPlane, principal_of
 from agentgrid.db import principals
 from agentgrid.db.session import ReadSession, reading
@@ -73,7 +73,9 @@ async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalI
     wanted = Principal(
         name=name, kind=kind, roles=frozenset(body.roles), groups=frozenset(body.groups), workflows=scope
     )
-    command = await control.put(plane.engine, caller, wanted, keep_scope=body.workflows is None, reason=body.reason)
+    command = await control_principals.put(
+        plane.engine, caller, wanted, keep_scope=body.workflows is None, reason=body.reason
+    )
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:
@@ -81,7 +83,7 @@ async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalI
 
 
 async def _kind_of(plane: ControlPlane, name: str) -> PrincipalKind:
-    known = await control.get(plane.engine, name)
+    known = await control_principals.get(plane.engine, name)
     if known is None:
         fault = InvalidPlace(pointer="/kind", message="required for a new principal: human, service or agent")
         raise InvalidInput("invalid principal", [fault])
@@ -91,7 +93,7 @@ async def _kind_of(plane: ControlPlane, name: str) -> PrincipalKind:
 @router.post("/{name}/disable", summary="Disable a principal")
 async def disable_principal(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> PrincipalDetail:
     """Its keys stop working, its streams end, and its decisions no longer count. `409` for the last administrator."""
-    await control.set_disabled(plane.engine, caller, name, True, reason=body.reason if body else None)
+    await control_principals.set_disabled(plane.engine, caller, name, True, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _detail(session, name)
 
@@ -109,7 +111,9 @@ async def enable_principal(
 
     `202` if the principal may decide approvals: another administrator must confirm. `403` if there is no other administrator.
     """
-    command = await control.set_disabled(plane.engine, caller, name, False, reason=body.reason if body else None)
+    command = await control_principals.set_disabled(
+        plane.engine, caller, name, False, reason=body.reason if body else None
+    )
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:

@@ -21,11 +21,11 @@ from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.service import Me
 from agentgrid.api.schemas.sessions import CodeOut, SessionOut, SignIn, SignInMethod, SignInMethods
-from agentgrid.control import sessions as control
+from agentgrid.control import sessions as control_sessions
 from agentgrid.control.keys import secret_hash
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.sessions import Browser, NewSession
-from agentgrid.db import sessions as table
+from agentgrid.db import sessions as db_sessions
 from agentgrid.db.session import reading
 from agentgrid.db.sessions import Listed
 from agentgrid.errors import Unauthenticated
@@ -70,9 +70,9 @@ async def _opened(request: Request, plane: ControlPlane, body: SignIn) -> NewSes
     limits.before_sign_in(address or "", hashed)
     try:
         if body.code:
-            made = await control.open_with_code(plane, body.code, browser)
+            made = await control_sessions.open_with_code(plane, body.code, browser)
         else:
-            made = await control.open_with_key(plane, body.key, browser)
+            made = await control_sessions.open_with_key(plane, body.key, browser)
     except Unauthenticated:
         limits.sign_in_failed(address or "", hashed)
         raise
@@ -84,7 +84,7 @@ async def _close_former(request: Request, plane: ControlPlane, token: str) -> No
     """End the session whose cookie the new one replaces: no browser could sign out of it any more."""
     with suppress(Unauthenticated):
         former = await SessionIdentity.authenticate(plane, token)
-        await control.close(plane, _caller_of(former, request))
+        await control_sessions.close(plane, _caller_of(former, request))
 
 
 def _caller_of(login: SessionIdentity, request: Request) -> Caller:
@@ -101,7 +101,7 @@ def _caller_of(login: SessionIdentity, request: Request) -> Caller:
 @router.delete("/session", status_code=204, summary="Sign out", response_class=Response)
 async def close_session(plane: Plane, caller: Asking) -> Response:
     """Ends the browser session that this request is made with, and its event streams. A key has none: `403`."""
-    await control.close(plane, caller)
+    await control_sessions.close(plane, caller)
     response = Response(status_code=204)
     cookies.take_away(response, plane.settings.api_url)
     return response
@@ -110,7 +110,7 @@ async def close_session(plane: Plane, caller: Asking) -> Response:
 @router.post("/session/codes", status_code=201, summary="Make a sign-in code")
 async def create_sign_in_code(request: Request, plane: Plane, caller: Asking) -> CodeOut:
     """A code that opens one browser session as the caller, within 10 minutes. Requires an API key of a person: a session can't make one."""
-    made = await control.make_code(plane, caller)
+    made = await control_sessions.make_code(plane, caller)
     limits: RateLimits = request.app.state.limits
     limits.expect(secret_hash(made.code))
     return CodeOut(code=made.code, url=f"{plane.settings.api_url}/sign-in#{made.code}", expires_at=made.expires_at)
@@ -126,9 +126,9 @@ async def list_sessions(
     principal: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
 ) -> Page[SessionOut]:
     """The caller's own sessions; all principals' with the permission `administer`."""
-    whose = control.whose(caller.principal, principal)
+    whose = control_sessions.whose(caller.principal, principal)
     after = decode_key(request, cursor)
-    found = await table.opened(session, principal=whose, limit=limit + 1, after=after)
+    found = await db_sessions.opened(session, principal=whose, limit=limit + 1, after=after)
     page, onward = cut(found, limit, lambda each: encode_key(request, each.row.opened_at, each.row.session_id))
     return Page[SessionOut](items=[_out(each, caller) for each in page], next_cursor=onward)
 
@@ -136,9 +136,9 @@ async def list_sessions(
 @router.post("/sessions/{session_id}/end", summary="End a browser session")
 async def end_session(plane: Plane, caller: Asking, session_id: Id, body: Reason | None = None) -> SessionOut:
     """One of the caller's own; with the permission `administer`, any. Its event streams end. Its key stays: to end both, revoke the key."""
-    await control.end(plane, caller, session_id, reason=body.reason if body else None)
+    await control_sessions.end(plane, caller, session_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
-        return _out(await control.get(session, caller.principal, session_id), caller)
+        return _out(await control_sessions.get(session, caller.principal, session_id), caller)
 
 
 def _out(found: Listed, caller: Caller) -> SessionOut:

@@ -12,7 +12,7 @@ from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.signing_keys import SigningKeyOut
-from agentgrid.control import signing_keys as control
+from agentgrid.control import signing_keys as control_signing_keys
 from agentgrid.db import approvals, signing_keys
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import SigningKey
@@ -28,7 +28,7 @@ async def _out(session: ReadSession, rows: Sequence[SigningKey]) -> list[Signing
         SigningKeyOut.model_validate(
             {
                 **row.model_dump(),
-                "status": control.status_of(row),
+                "status": control_signing_keys.status_of(row),
                 "in_use": row.key_id in in_use,
                 "approvals_pending": pending.get(row.key_id, 0),
             }
@@ -57,7 +57,7 @@ async def list_signing_keys(
 @router.post("/{key_id}/retire", summary="Retire a signing key: new approvals no longer accept it")
 async def retire_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> SigningKeyOut:
     """Approvals that are already open can still be decided with it until it is revoked. Can't be undone. `409` while an API process signs with it."""
-    await control.retire(plane, caller, key_id, reason=body.reason if body else None)
+    await control_signing_keys.retire(plane, caller, key_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _one(session, key_id)
 
@@ -66,6 +66,6 @@ async def retire_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Rea
 async def revoke_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> SigningKeyOut:
     """For a key that may have leaked. Can't be undone. It works even while an API process signs with the key: no approval can open then
     until another key is in use."""
-    await control.revoke(plane, caller, key_id, reason=body.reason if body else None)
+    await control_signing_keys.revoke(plane, caller, key_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _one(session, key_id)

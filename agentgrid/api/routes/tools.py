@@ -21,9 +21,8 @@ from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.tools import ToolCalls, ToolDetail, ToolPolicyIn, ToolSummary, ToolVersionOut
 from agentgrid.api.tool_policies import ToolPolicies
-from agentgrid.control import policies as control
-from agentgrid.control import switches as kill_switch
-from agentgrid.control import workers
+from agentgrid.control import policies, workers
+from agentgrid.control import switches as control_switches
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import switches, tool_figures, tools
 from agentgrid.db.session import ReadSession, reading
@@ -134,7 +133,7 @@ async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPoli
     To withdraw it: `DELETE /api/v1/policies/tool:...`.
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
-    command = await control.put_tool_policy(plane, caller, name, rule_put(body), expected=body.expected_version)
+    command = await policies.put_tool_policy(plane, caller, name, rule_put(body), expected=body.expected_version)
     if views.is_proposed(command):
         return views.proposed(command)
     async with reading(plane.engine) as session:
@@ -155,6 +154,6 @@ async def enable_tool(plane: Plane, caller: Asking, name: Id, body: Reason | Non
 
 async def _switch(plane: ControlPlane, caller: Caller, name: str, disabled: bool, body: Reason | None) -> ToolDetail:
     reason = (body.reason if body else None) or ""
-    await kill_switch.put(plane, caller, SwitchKind.TOOL, name, disabled=disabled, reason=reason)
+    await control_switches.put(plane, caller, SwitchKind.TOOL, name, disabled=disabled, reason=reason)
     async with reading(plane.engine) as session:
         return await _detail(session, plane, caller.principal, name)

@@ -11,8 +11,8 @@ from agentgrid.api.access import V1
 from agentgrid.api.deps import Asking, Id, Plane, Session, Who
 from agentgrid.api.gate import router as make_router
 from agentgrid.api.schemas.views import ViewList, ViewOut, ViewPut
-from agentgrid.control import views as control
-from agentgrid.db import views as table
+from agentgrid.control import views as control_views
+from agentgrid.db import views as db_views
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import View
 from agentgrid.domain.views import SHARED
@@ -30,7 +30,7 @@ def _out(row: View) -> ViewOut:
 @router.get("", summary="List the saved views: your own, and the shared ones")
 async def list_views(session: Session, principal: Who) -> ViewList:
     """By title."""
-    return ViewList(items=[_out(row) for row in await table.visible(session, principal.name)])
+    return ViewList(items=[_out(row) for row in await db_views.visible(session, principal.name)])
 
 
 @router.get("/{name}", summary="One saved view")
@@ -40,7 +40,7 @@ async def get_view(session: Session, principal: Who, name: Id, shared: Shared = 
 
 
 async def _found(session: ReadSession, owner: str, name: str) -> ViewOut:
-    row = await table.get(session, owner, name)
+    row = await db_views.get(session, owner, name)
     if row is None:
         raise NotFound("view", name)
     return _out(row)
@@ -49,7 +49,7 @@ async def _found(session: ReadSession, owner: str, name: str) -> ViewOut:
 @router.put("/{name}", summary="Save a view, or replace it")
 async def put_view(plane: Plane, caller: Asking, name: Id, body: ViewPut) -> ViewOut:
     """Private by default: nobody else sees it. At most 50 private views of a principal, and 200 shared ones."""
-    await control.put(
+    await control_views.put(
         plane,
         caller,
         name,
@@ -71,5 +71,5 @@ async def delete_view(
     expected_version: Annotated[int | None, Query(ge=0, description="`409` if it is at another version.")] = None,
 ) -> Response:
     """Requires the permission `edit` for a shared one."""
-    await control.remove(plane, caller, name, shared=shared, expected_version=expected_version)
+    await control_views.remove(plane, caller, name, shared=shared, expected_version=expected_version)
     return Response(status_code=204)

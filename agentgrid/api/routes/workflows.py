@@ -37,8 +37,8 @@ from agentgrid.api.schemas.workflows import (
 from agentgrid.api.shown import Shown, class_of
 from agentgrid.api.timeline import Usuals
 from agentgrid.api.usage import Span, over
-from agentgrid.control import runs as control
-from agentgrid.control import switches as kill_switch
+from agentgrid.control import runs as control_runs
+from agentgrid.control import switches as control_switches
 from agentgrid.control import workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import agent_usage, runs, switches, workflow_figures, workflows
@@ -241,7 +241,7 @@ async def _switch(
     plane: ControlPlane, caller: Caller, name: str, disabled: bool, body: Reason | None
 ) -> WorkflowDetail:
     reason = (body.reason if body else None) or ""
-    await kill_switch.put(plane, caller, SwitchKind.WORKFLOW, name, disabled=disabled, reason=reason)
+    await control_switches.put(plane, caller, SwitchKind.WORKFLOW, name, disabled=disabled, reason=reason)
     async with reading(plane.engine) as session:
         return await _detail(session, plane, caller.principal, name)
 
@@ -263,7 +263,7 @@ async def start_run(
 
     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true` and the run as it is now. Another body: `409`.
     """
-    started = await control.start(plane, caller, name, request_of(body))
+    started = await control_runs.start(plane, caller, name, request_of(body))
     if started.run is not None:
         found = Details(run=started.run, workflow_title=started.workflow_title)
         shown = Shown.to(caller.principal)  # the caller has just sent this input: not a read
