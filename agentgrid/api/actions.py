@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentgrid.api.access import ACCESS, V1, Access
-from agentgrid.api.gate import authorise
+from agentgrid.api.routing import authorise
 from agentgrid.api.schemas.common import Action, ActionVerb
 from agentgrid.api.schemas.runs import Next, You
 from agentgrid.api.shown import HIDDEN_TITLE, Shown

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from agentgrid import logging
-from agentgrid.api import console, errors, openapi, whole
+from agentgrid.api import console, errors, openapi, payloads
 from agentgrid.api.door import Door
 from agentgrid.api.feed import Feed
 from agentgrid.api.limits import RateLimits
@@ -22,8 +22,8 @@ from agentgrid.api.mcp.lazy import Lazy
 from agentgrid.api.me import Facts
 from agentgrid.api.metrics import Measured, Metrics
 from agentgrid.api.routes import ROUTERS
+from agentgrid.api.run_waits import Waiting
 from agentgrid.api.timeline import Usuals
-from agentgrid.api.waiting import Waiting
 from agentgrid.control import delivery, signing, signing_keys, snapshots
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.reads import Recorder
@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.facts = Facts(plane)
             app.state.mcp = Lazy()
             app.state.usuals = Usuals()
-            app.state.whole = whole.ReadLimiter()
+            app.state.whole = payloads.ReadLimiter()
             tasks = [
                 asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
                 asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),

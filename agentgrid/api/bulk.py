@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from agentgrid.api.access import V1
 from agentgrid.api.errors import WireError, faults_of, problem, translated
-from agentgrid.api.gate import MAX_NAME, to_record
+from agentgrid.api.routing import MAX_NAME, to_record
 from agentgrid.api.schemas.runs import RunBulkItem, RunBulkOutcome, RunStart
 from agentgrid.control import commands, runs
 from agentgrid.control.plane import Caller, ControlPlane

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentgrid.api.errors import WireError, response
 from agentgrid.api.mounts import policy_of
-from agentgrid.control.keys import LOOKS_LIKE_A_KEY
+from agentgrid.control.api_keys import LOOKS_LIKE_A_KEY
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 PROBES = frozenset({"/healthz", "/readyz"})

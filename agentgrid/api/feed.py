@@ -1,7 +1,7 @@
 """The newest live events, read once for the whole process.
 
 One connection listens and reads each new event once into a window of the newest. A stream (`sse.py`) holds nothing but a cursor: it reads from
-the window while it keeps up and from the table when it has fallen behind. A request that waits for a run to end (`waiting.py`) holds nothing but a
+the window while it keeps up and from the table when it has fallen behind. A request that waits for a run to end (`run_waits.py`) holds nothing but a
 bell. Event ids are in commit order, so a cursor never skips an event that commits later.
 """
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from agentgrid.api import cookies
 from agentgrid.api.errors import WireError
-from agentgrid.control import keys, sessions
+from agentgrid.control import api_keys, sessions
 from agentgrid.control.plane import ControlPlane
 from agentgrid.control.sessions import OpenSession
 from agentgrid.db.pool import Pool
@@ -80,14 +80,14 @@ class KeyIdentity(Identity):
         scheme, _, key = presented.partition(" ")
         if scheme != "Bearer":
             raise Unauthenticated("the Authorization scheme must be Bearer: send `Authorization: Bearer ag_...`")
-        known = await keys.authenticate(plane.pool, key)
+        known = await api_keys.authenticate(plane.pool, key)
         return cls(
             principal=known.principal, key_id=known.key_id, issuers=known.issuers, key_expires_at=known.expires_at
         )
 
     async def current(self, pool: Pool) -> Principal | None:
         """The key's current owner."""
-        return await keys.holder(pool, self.key_id)
+        return await api_keys.holder(pool, self.key_id)
 
 
 @dataclass(frozen=True, kw_only=True)

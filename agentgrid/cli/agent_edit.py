@@ -17,7 +17,7 @@ from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import AgentName, suggesting
 from agentgrid.cli.output import indented, put, stderr
 from agentgrid.cli.session import OutputOption, ProfileOption, YesOption, confirm, session
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.text import safe, safe_lines
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from agentgrid.cli.policies import (
 )
 from agentgrid.cli.rules import about, effect_text
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, YesOption, confirm, session
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.switches import put_switch, switch_facts
 from agentgrid.cli.tables import TextTable, ago, fixed, ids, text
 from agentgrid.cli.text import safe

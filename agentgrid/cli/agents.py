@@ -10,14 +10,14 @@ from rich.console import Group
 from rich.text import Text
 
 from agentgrid.cli import agent_edit, agent_policies, words
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import AgentName, suggesting
 from agentgrid.cli.output import facts, indented
 from agentgrid.cli.rules import effect_text
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session, show_list, show_named
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.switches import switch_facts
 from agentgrid.cli.tables import TextTable, fixed, text, time
 from agentgrid.cli.text import safe, safe_lines
@@ -26,7 +26,7 @@ from agentgrid.cli.usage import money, used
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group()
+app = make_group()
 app.command()(agent_edit.edit)
 app.command()(agent_policies.policy)
 app.command()(agent_policies.disable)

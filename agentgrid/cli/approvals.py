@@ -13,7 +13,7 @@ from rich.text import Text
 from agentgrid.cli import words
 from agentgrid.cli.changed import arguments_of, difference
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.identifiers import approval_id_of, run_id_of
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import ApprovalStatus, OutputFormat
@@ -27,8 +27,7 @@ from agentgrid.cli.session import (
     confirm,
     session,
 )
-from agentgrid.cli.show import rendered, show_page
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import rendered, show_answer, show_page
 from agentgrid.cli.tables import TextTable, ago, fixed, ids, text
 from agentgrid.cli.text import safe
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 SECOND_PERSON = "second_person"
 
-app = group()
+app = make_group()
 
 ApprovalId = Annotated[
     str,

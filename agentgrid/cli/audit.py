@@ -10,15 +10,14 @@ from rich.console import Group
 from rich.text import Text
 
 from agentgrid.cli import words
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.identifiers import approval_id_of, command_id_of, run_id_of
 from agentgrid.cli.inputs import moment_of, part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
 from agentgrid.cli.readable import Readable
 from agentgrid.cli.session import CursorOption, LimitOption, OutputOption, ProfileOption, session
-from agentgrid.cli.show import details, show_page
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import details, show_answer, show_page
 from agentgrid.cli.tables import TextTable, fixed, ids, text, time
 from agentgrid.cli.text import safe
 from agentgrid.domain.commands import HANDLING, CommandStatus, Target
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from agentgrid.cli.client import ApiClient
 
-app = group()
+app = make_group()
 
 
 @app.command("list")

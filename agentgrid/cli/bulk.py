@@ -12,7 +12,7 @@ from agentgrid.cli.client import ApiClient
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import read_json_lines
 from agentgrid.cli.modes import OutputFormat
-from agentgrid.cli.show import show
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.tables import TextTable, fixed, ids, text
 from agentgrid.cli.text import safe
 
@@ -34,7 +34,7 @@ def start_each(client: ApiClient, file: str, key: str, output: OutputFormat) -> 
         again=f"It is safe to repeat it with --idempotency-key {key}: each run starts only once.",
         extra_seconds=SERVER_SECONDS,
     )
-    show(answer, output, lambda known: _outcomes(known, list(lines)))
+    show_answer(answer, output, lambda known: _outcomes(known, list(lines)))
     return ExitCode.FAILED if answer.json()["refused"] else ExitCode.OK
 
 

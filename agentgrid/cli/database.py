@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, reporting
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 PROGRESS_EVERY = 100
 
-app = group()
+app = make_group()
 
 
 @app.command()
@@ -48,7 +48,7 @@ def rebuild(
         settings = Settings.load()
         settings.require_database()
         logging.configure(settings)
-        from agentgrid.projector.rebuild import rebuild as rebuild_projection
+        from agentgrid.projector.rebuild import rebuild_projection
 
         done = reach_database(rebuild_projection(settings, run_ids=runs, progress=_progress()))
         if output is OutputFormat.JSON:
@@ -80,9 +80,9 @@ def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run(work)
     except (*SESSION_FAULTS, RPCError) as error:
         raise _unavailable(error) from None
-    except BaseExceptionGroup as group:
+    except BaseExceptionGroup as make_group:
         # Concurrent tasks may fail for the same reason: report the first.
-        raise _unavailable(_first(group)) from group
+        raise _unavailable(_first(make_group)) from make_group
 
 
 def _unavailable(error: BaseException) -> CommandFailed:
@@ -91,6 +91,6 @@ def _unavailable(error: BaseException) -> CommandFailed:
     return CommandFailed(f"{source}: {reason}", ExitCode.UNAVAILABLE)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
+def _first(make_group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = make_group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first

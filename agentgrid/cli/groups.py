@@ -19,7 +19,7 @@ class CommandGroup(TyperGroup):
         return super().get_command(ctx, cmd_name) or super().get_command(ctx, SYNONYMS.get(cmd_name, cmd_name))
 
 
-def group(*, bare: bool = False, cls: type[CommandGroup] = CommandGroup) -> typer.Typer:
+def make_group(*, bare: bool = False, cls: type[CommandGroup] = CommandGroup) -> typer.Typer:
     """A command group. Without a command it shows its help, or runs its own callback (`bare`)."""
     return typer.Typer(
         cls=cls,

@@ -18,7 +18,7 @@ from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import error_text, indented, payload, stderr
 from agentgrid.cli.run_view import accepted
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, reporting, session
-from agentgrid.cli.show import show
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def signal(
         doing = f"the signal of run {run_id}"
         path = f"/runs/{part(run_id_of(client, run_id, doing=doing))}/signal"
         answer = client.write("POST", path, body, doing=doing)
-        show(answer, output, lambda run: accepted("signal", run))
+        show_answer(answer, output, lambda run: accepted("signal", run))
         if answer.json().get("handler") == "unknown":
             _note("not checked: the handlers of this run's version are unknown. A mistyped signal has no effect.")
 
@@ -98,7 +98,7 @@ def query(
         body = {"arguments": _values(arguments, input_)}
     with session(profile, output) as client:
         answer = client.ask(f"/runs/{part(run_id_of(client, run_id))}/queries/{part(name)}", body)
-        show(answer, output, _result)
+        show_answer(answer, output, _result)
 
 
 def update(
@@ -155,7 +155,7 @@ def _values(arguments: list[str] | None, more: list[str] | None) -> list[Any]:
 
 
 def _shown(answer: ApiResponse, output: OutputFormat, wait: float) -> ExitCode:
-    show(answer, output, _update)
+    show_answer(answer, output, _update)
     known = answer.json()
     if known["stage"] == "completed":
         return ExitCode.OK

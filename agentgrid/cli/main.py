@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.nouns import Root
 from agentgrid.errors import AgentGridError
 
-app = group(cls=Root)
+app = make_group(cls=Root)
 
 
 def _print_version(wanted: bool) -> None:

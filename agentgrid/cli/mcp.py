@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import indented, put, stdout
 from agentgrid.cli.session import OutputOption, YesOption, confirm, reporting
@@ -25,7 +25,7 @@ from agentgrid.cli.text import safe, safe_json, safe_lines
 if TYPE_CHECKING:
     from agentgrid.sources.pins import Pin, Server
 
-app = group()
+app = make_group()
 
 ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="The server's name in this project.")]
 

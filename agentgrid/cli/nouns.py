@@ -47,7 +47,7 @@ NOUNS = {
     "principal": ("principals:app", "List, show and change principals."),
     "proposal": ("proposals:app", "Confirm or withdraw commands that need two administrators."),
     "signing-key": ("signing_keys:app", "List, retire and revoke the keys that sign decisions."),
-    "key": ("keys:app", "Manage API keys. Requires AGENTGRID_DATABASE_URL instead of a key."),
+    "key": ("api_keys:app", "Manage API keys. Requires AGENTGRID_DATABASE_URL instead of a key."),
 }
 """Module and name of each command, and what the list of commands says of it. A group's help is only here."""
 

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import YesOption, confirm, reporting
 from agentgrid.cli.text import safe
 
-app = group()
+app = make_group()
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.text import Text
 from agentgrid.cli import words
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, session
-from agentgrid.cli.show import show
+from agentgrid.cli.show import show_answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,7 +38,7 @@ def overview(profile: ProfileOption = None, output: OutputOption = OutputFormat.
     """Show what is running, waiting for approval, failed and completed."""
     with session(profile, output) as client:
         answer = client.get("/overview")
-        show(answer, output, _render)
+        show_answer(answer, output, _render)
 
 
 def _render(numbers: Mapping[str, Any]) -> RenderableType:

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.text import Text
 
 from agentgrid.cli import names, words
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
@@ -29,14 +29,14 @@ from agentgrid.cli.session import (
     show_list,
     show_named,
 )
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.tables import TextTable, ago, fixed, text, time
 from agentgrid.cli.text import safe
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group()
+app = make_group()
 
 RuleId = Annotated[str, typer.Argument(metavar="RULE", help="The rule's id.", autocompletion=names.rules)]
 ApproverOption = Annotated[

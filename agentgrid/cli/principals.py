@@ -10,10 +10,10 @@ from rich.console import Group
 from rich.text import Text
 
 from agentgrid.cli import words
+from agentgrid.cli.api_keys import NewPrincipalKind, RoleName
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.groups import group as make_group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import part
-from agentgrid.cli.keys import NewPrincipalKind, RoleName
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
 from agentgrid.cli.session import (
@@ -28,7 +28,7 @@ from agentgrid.cli.session import (
     show_list,
     show_named,
 )
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.tables import TextTable, fixed, text
 from agentgrid.cli.text import safe
 

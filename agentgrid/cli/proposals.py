@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import (
@@ -22,14 +22,13 @@ from agentgrid.cli.session import (
     session,
     show_list,
 )
-from agentgrid.cli.show import details, proposal
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import details, proposal, show_answer
 from agentgrid.cli.tables import TextTable, fixed, ids, text, time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group()
+app = make_group()
 
 CommandId = Annotated[str, typer.Argument(metavar="COMMAND", help="The proposed command's id.")]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentgrid.cli import words
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, show_list
 from agentgrid.cli.tables import TextTable, fixed, text
@@ -14,7 +14,7 @@ from agentgrid.cli.tables import TextTable, fixed, text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group()
+app = make_group()
 
 
 @app.command("list")

@@ -17,9 +17,9 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.program import command
-from agentgrid.cli.show import show
+from agentgrid.cli.run_watch import exit_code, outcome
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.text import safe
-from agentgrid.cli.watch import exit_code, outcome
 
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiClient, ApiResponse
@@ -45,9 +45,9 @@ def print_result(
         again = command("run", "result", run_id, "--wait", *profile)
         raise CommandFailed(f"stopped waiting; run {safe(run_id)} goes on: {again}", ExitCode.INTERRUPTED) from None
     if answer.status == OPEN:
-        show(answer, output, _still_open)
+        show_answer(answer, output, _still_open)
         return ExitCode.UNAVAILABLE
-    show(answer, output, _ended)
+    show_answer(answer, output, _ended)
     return exit_code(answer.json())
 
 

@@ -13,7 +13,7 @@ from agentgrid.cli.inputs import read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
 from agentgrid.cli.session import reporting, session
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.tables import TextTable, fixed, text
 from agentgrid.cli.text import safe
 from agentgrid.domain.condition_text import parsed, written

@@ -9,7 +9,7 @@ import typer
 
 from agentgrid.cli import handlers, names
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.handlers import RunId
 from agentgrid.cli.identifiers import run_id_of
 from agentgrid.cli.inputs import moment_of, part, read_json
@@ -28,13 +28,13 @@ from agentgrid.cli.session import (
     confirm,
     session,
 )
-from agentgrid.cli.show import show, show_page
+from agentgrid.cli.show import show_answer, show_page
 from agentgrid.domain.runs import RunStatus, WaitingOn
 
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiResponse
 
-app = group()
+app = make_group()
 
 WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
 WaitOption = Annotated[
@@ -194,7 +194,7 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
         run_id = run_id_of(client, run_id)
         answer = client.get(f"/runs/{part(run_id)}")
         if output is OutputFormat.JSON:
-            show(answer, output, run_detail)
+            show_answer(answer, output, run_detail)
             return
         steps = client.get(f"/runs/{part(run_id)}/steps", limit=200, payloads=False).json()["items"]
         asked = any(step.get("approval_id") for step in steps)
@@ -203,7 +203,7 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
         from agentgrid.cli.deciders import deciders_of
 
         deciders = deciders_of(client.target, run_id, waiting) if waiting else {}
-        show(
+        show_answer(
             answer,
             output,
             lambda run: run_detail(run, steps, decided=decided, deciders=deciders, width=stdout().width),
@@ -331,17 +331,17 @@ def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, out
             {name: value for name, value in body.items() if value is not None},
             doing=doing,
         )
-        show(answer, output, lambda run: accepted(verb, run))
+        show_answer(answer, output, lambda run: accepted(verb, run))
 
 
 def _show_started(answer: ApiResponse, output: OutputFormat, profile: str | None) -> None:
     replayed = answer.headers.get("idempotent-replayed") == "true"
-    show(answer, output, lambda run: started(run, replayed=replayed, profile=profile, width=stdout().width))
+    show_answer(answer, output, lambda run: started(run, replayed=replayed, profile=profile, width=stdout().width))
 
 
 def _watch(run_id: str, profile: str | None, output: OutputFormat) -> None:
     with session(profile, output) as client:
-        from agentgrid.cli.watch import watch as watch_run
+        from agentgrid.cli.run_watch import watch_run
 
         code = watch_run(client.target, run_id_of(client, run_id), output)
     raise typer.Exit(code)

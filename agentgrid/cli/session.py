@@ -14,7 +14,7 @@ from agentgrid.cli.exits import CommandFailed, ExitCode, exit_code_of
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.profiles import resolve
-from agentgrid.cli.show import show, show_page
+from agentgrid.cli.show import show_answer, show_page
 from agentgrid.errors import AgentGridError, InvalidInput
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def show_named(
     with session(profile, output) as client:
         with names.suggesting(client, plural, name):
             answer = client.get(f"/{plural}/{part(name)}{below}", **query)
-        show(answer, output, render)
+        show_answer(answer, output, render)
 
 
 def confirm(question: str, *, yes: bool) -> None:

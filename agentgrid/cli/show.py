@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ACCEPTED = 202
 
 
-def show(answer: ApiResponse, output: OutputFormat, render: Callable[[Any], RenderableType]) -> None:
+def show_answer(answer: ApiResponse, output: OutputFormat, render: Callable[[Any], RenderableType]) -> None:
     """Print one resource, or the proposal that the request became. Raises CommandFailed if the server's version doesn't match this command's."""
     if output is OutputFormat.JSON:
         print_json(answer)

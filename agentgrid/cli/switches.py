@@ -9,7 +9,7 @@ from agentgrid.cli import words
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import suggesting
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import show_answer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

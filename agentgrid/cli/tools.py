@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from agentgrid.cli import names, words
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import suggesting
@@ -37,7 +37,7 @@ from agentgrid.cli.session import (
     show_list,
     show_named,
 )
-from agentgrid.cli.show import show as show_answer
+from agentgrid.cli.show import show_answer
 from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 from agentgrid.cli.tables import TextTable, fixed, text
 from agentgrid.cli.text import safe
@@ -45,7 +45,7 @@ from agentgrid.cli.text import safe
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group()
+app = make_group()
 
 ToolName = Annotated[str, typer.Argument(metavar="TOOL", help="The tool's name.", autocompletion=names.tools)]
 

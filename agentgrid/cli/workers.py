@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentgrid.cli import words
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.session import OutputOption, ProfileOption, show_list
 from agentgrid.cli.tables import TextTable, ago, fixed, text
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NONE = "no workers: one appears here up to ten seconds after it has started"
 
-app = group(bare=True)
+app = make_group(bare=True)
 
 
 @app.callback(invoke_without_command=True)

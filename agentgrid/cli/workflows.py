@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentgrid.cli import names, words
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
@@ -35,7 +35,7 @@ from agentgrid.cli.text import safe
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-app = group()
+app = make_group()
 
 WorkflowName = Annotated[
     str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.", autocompletion=names.workflows)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from agentgrid.control import approvals, commands, runs, updates, verbs
+from agentgrid.control import approvals, commands, run_verbs, runs, updates
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands as db_commands
 from agentgrid.db import signing_keys
@@ -23,12 +23,12 @@ log = structlog.get_logger()
 
 DELIVERERS: dict[str, commands.Deliverer] = {
     CommandKind.RUN_START: runs.deliver_late_start,
-    CommandKind.RUN_CANCEL: verbs.deliver_verb,
-    CommandKind.RUN_TERMINATE: verbs.deliver_verb,
-    CommandKind.RUN_PAUSE: verbs.deliver_verb,
-    CommandKind.RUN_RESUME: verbs.deliver_verb,
-    CommandKind.RUN_INTERRUPT: verbs.deliver_verb,
-    CommandKind.RUN_SIGNAL: verbs.deliver_verb,
+    CommandKind.RUN_CANCEL: run_verbs.deliver_verb,
+    CommandKind.RUN_TERMINATE: run_verbs.deliver_verb,
+    CommandKind.RUN_PAUSE: run_verbs.deliver_verb,
+    CommandKind.RUN_RESUME: run_verbs.deliver_verb,
+    CommandKind.RUN_INTERRUPT: run_verbs.deliver_verb,
+    CommandKind.RUN_SIGNAL: run_verbs.deliver_verb,
     CommandKind.RUN_UPDATE: updates.deliver_late_update,
     CommandKind.APPROVAL_DECIDE: approvals.deliver_late_decision,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from agentgrid.control import commands, keys, policies, principals
+from agentgrid.control import api_keys, commands, policies, principals
 from agentgrid.control.confirmation import is_person_administrator, proposer
 from agentgrid.control.plane import Caller
 from agentgrid.db import commands as db_commands
@@ -34,7 +34,7 @@ Carrier = Callable[[WriteSession, Caller, Command], Awaitable[str]]
 CARRIERS: dict[CommandKind, Carrier] = {
     CommandKind.PRINCIPAL_PUT: principals.carry_out,
     CommandKind.PRINCIPAL_ENABLE: principals.carry_out,
-    CommandKind.KEY_CREATE: keys.carry_out,
+    CommandKind.KEY_CREATE: api_keys.carry_out,
     CommandKind.POLICY_PUT: policies.carry_out,
     CommandKind.TOOL_POLICY: policies.carry_out,
     CommandKind.AGENT_POLICY: policies.carry_out,

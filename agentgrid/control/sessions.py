@@ -10,8 +10,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from agentgrid.control import commands, keys
-from agentgrid.control.keys import Authenticated, secret_hash
+from agentgrid.control import api_keys, commands
+from agentgrid.control.api_keys import Authenticated, secret_hash
 from agentgrid.control.plane import Caller, ControlPlane, principal_of
 from agentgrid.db import commands as db_commands
 from agentgrid.db import principals
@@ -88,7 +88,7 @@ async def make_code(plane: ControlPlane, caller: Caller) -> NewCode:
 
 async def open_with_key(plane: ControlPlane, key: str, browser: Browser) -> NewSession:
     """A session in the key's place. Raises Unauthenticated, and Forbidden unless it is a person's key."""
-    known = await keys.authenticate(plane.pool, key)
+    known = await api_keys.authenticate(plane.pool, key)
     try:
         _check_person(known.principal)
     except Forbidden as error:
@@ -103,7 +103,7 @@ async def open_with_code(plane: ControlPlane, code: str, browser: Browser) -> Ne
     hashed = secret_hash(code)
     async with reading(plane.engine) as session:
         found = await db_sessions.code(session, hashed)
-    known = None if found is None else await keys.holding(plane.pool, found.key_id)
+    known = None if found is None else await api_keys.holding(plane.pool, found.key_id)
     async with writing(plane.engine) as session:
         if not await db_sessions.spend_code(session, hashed):
             raise await _why_not(session, hashed)

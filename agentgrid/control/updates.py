@@ -15,7 +15,7 @@ from typing import Any
 import temporalio.api.workflowservice.v1 as service
 from temporalio.api.update.v1 import Outcome
 
-from agentgrid.control import commands, handlers, verbs, workers
+from agentgrid.control import commands, handlers, run_verbs, workers
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked, describe
 from agentgrid.control.runs import sender
@@ -81,12 +81,12 @@ async def send(plane: ControlPlane, caller: Caller, run_id: str, request: Workfl
     Unavailable, with `outcome_unknown` while it is offered again.
     """
     handlers.check_form(plane, HandlerKind.UPDATE, request.name, request.arguments)
-    prepared = await verbs.prepare(plane, caller, run_id, Verb.UPDATE)
+    prepared = await run_verbs.prepare(plane, caller, run_id, Verb.UPDATE)
     if isinstance(prepared, Command):
         return prepared
     fit = await handlers.check(plane, prepared, HandlerKind.UPDATE, request.name, request.arguments)
     body = {"name": request.name, "arguments": list(request.arguments), "handler": fit.value}
-    recorded = await verbs.record(plane, caller, run_id, Verb.UPDATE, reason=request.reason, body=body)
+    recorded = await run_verbs.record(plane, caller, run_id, Verb.UPDATE, reason=request.reason, body=body)
     if recorded.replayed:
         return recorded.command
     return await commands.deliver(plane, recorded.command, deliver_update)

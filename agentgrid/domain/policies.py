@@ -289,14 +289,19 @@ def prevailing(held: Sequence[tuple[Rule, bool | None]], name: str, agent: str |
     One whose conditions can't be judged displaces no other, and counts unless it allows. So the result is the strictest of what could be.
     """
     matching = [rule for rule, holds in held if holds]
+
+    known: dict[str, Rule | None] = {}
+
+    def displacer(rule: Rule) -> Rule | None:
+        if rule.rule_id not in known:
+            denies = rule.effect is Effect.DENY
+            displacing = (each for each in matching if displaces(each, rule, name, agent))
+            # An exception to a denial that is itself displaced leaves the denial in force.
+            known[rule.rule_id] = next((each for each in displacing if not denies or displacer(each) is None), None)
+        return known[rule.rule_id]
+
     considered = [
-        Considered(
-            rule=rule,
-            holds=holds,
-            displaced_by=next(
-                (each for each in matching if holds is not False and displaces(each, rule, name, agent)), None
-            ),
-        )
+        Considered(rule=rule, holds=holds, displaced_by=None if holds is False else displacer(rule))
         for rule, holds in held
     ]
     left = [each for each in considered if each.holds is not False and each.displaced_by is None]

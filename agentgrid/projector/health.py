@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge
 
-from agentgrid.projector import changes
+from agentgrid.projector import queue
 from agentgrid.projector.store import Store
 from agentgrid.projector.sweep import Checked
 
@@ -31,7 +31,7 @@ def count_check(result: Checked) -> None:
 
 async def report(store: Store, *, calls: Mapping[str, int], last_error: str | None) -> None:
     """Store and export how far the projection is now."""
-    found = await changes.backlog(store.pool)
+    found = await queue.backlog(store.pool)
     lag_seconds.set(found.oldest_seconds)
     backlog.set(found.due)
     failing.set(found.failing)

@@ -15,7 +15,7 @@ from agentgrid.domain.canonical import canonical
 from agentgrid.domain.memos import ScheduledStart, ScheduleMemo, is_schedule_memo, verified_schedule
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.runs import RunTrigger
-from agentgrid.projector.events import Started
+from agentgrid.projector.history_events import Started
 from agentgrid.protocol import RunMemo
 
 SignedMemo = RunMemo | ScheduleMemo

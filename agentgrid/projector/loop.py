@@ -19,11 +19,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from agentgrid.db.away import DATABASE_AWAY, DATABASE_FAULTS
 from agentgrid.domain.backoff import backoff
 from agentgrid.errors import NotFound
-from agentgrid.projector import changes, health
+from agentgrid.projector import health, queue
 from agentgrid.projector.batches import Batches
-from agentgrid.projector.changes import Claim, Done
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.pace import Pace
+from agentgrid.projector.queue import Claim, Done
 from agentgrid.projector.store import FoldResult, Store
 from agentgrid.projector.work import Looked, Looker
 from agentgrid.temporal.history import TornHistory
@@ -100,8 +100,8 @@ class Loop:
             return
         began, delay = asyncio.get_running_loop().time(), self._pace.delay
         try:
-            await changes.take_touches(self._store.pool)
-            claims = await changes.claim(self._store.pool, limit=room, delay=delay, brief=self._pace.brief)
+            await queue.take_touches(self._store.pool)
+            claims = await queue.claim(self._store.pool, limit=room, delay=delay, brief=self._pace.brief)
         except DATABASE_FAULTS as error:
             log.warning("database_away", error=str(error))
             await asyncio.sleep(AWAY_SECONDS)
@@ -141,7 +141,7 @@ class Loop:
             Done(claim=each.done.claim, look_at=now) if each.done.claim.execution in overtaken else each.done
             for each in passes
         ]
-        if await changes.finish(self._store.pool, done):
+        if await queue.finish(self._store.pool, done):
             self._listener.hear()
         return [None] * len(passes)
 
@@ -173,9 +173,9 @@ class Loop:
                 await self._failed(claim, error)
             else:
                 log.warning("temporal_away", status=error.status.name)
-                await changes.postpone(self._store.pool, claim, wait=TEMPORAL_AWAY)
+                await queue.postpone(self._store.pool, claim, wait=TEMPORAL_AWAY)
         except asyncio.CancelledError:
-            await changes.release(self._store.pool, [claim])
+            await queue.release(self._store.pool, [claim])
             raise
         except DATABASE_AWAY as error:
             # No fault of this execution.
@@ -188,7 +188,7 @@ class Loop:
         """Let it be claimed again soon: a lost connection must not cost a lease. If the database stays away, that ends by itself."""
         await asyncio.sleep(AWAY_SECONDS)
         with contextlib.suppress(*DATABASE_AWAY):
-            await changes.release(self._store.pool, [claim])
+            await queue.release(self._store.pool, [claim])
 
     def _done(self, claim: Claim, looked: Looked) -> Done:
         key = claim.execution.execution_id
@@ -215,7 +215,7 @@ class Loop:
         if claim.loaded.run_id is not None:
             log.warning("execution_unknown", execution_id=claim.execution.execution_id)
         await self._store.note_unknown(claim.execution.execution_id)
-        await changes.forget(self._store.pool, claim.execution.execution_id)
+        await queue.forget(self._store.pool, claim.execution.execution_id)
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
         wait = timedelta(seconds=backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=claim.failures))
@@ -226,4 +226,4 @@ class Loop:
             error=f"{type(error).__name__}: {error}",
             exc_info=error,
         )
-        await changes.fail(self._store.pool, claim, error=f"{type(error).__name__}: {error}", wait=wait)
+        await queue.fail(self._store.pool, claim, error=f"{type(error).__name__}: {error}", wait=wait)

@@ -41,7 +41,7 @@ class Rebuilt:
 Progress = Callable[[int], None]
 
 
-async def rebuild(
+async def rebuild_projection(
     settings: Settings, *, run_ids: Collection[str] | None = None, progress: Progress | None = None
 ) -> Rebuilt:
     """Fold all runs, or those named, again from their first events. Raises SettingsError, RPCError, NotFound for an unknown run."""

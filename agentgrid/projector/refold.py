@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.projector.decode import decode
-from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import FoldState
+from agentgrid.projector.history_events import DecodedEvent
 from agentgrid.projector.store import Archive, FoldResult
 from agentgrid.temporal.archive import pack, unpack
 from agentgrid.temporal.history import CLOSING, ExecutionId, HistoryReader

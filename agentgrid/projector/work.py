@@ -11,7 +11,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.errors import NotFound
 from agentgrid.projector import live, looks
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.changes import RowChanges
+from agentgrid.projector.fold.row_changes import RowChanges
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.refold import Refolder, archived, closes
 from agentgrid.projector.store import Archive, FoldResult, LiveReport, Loaded, Store

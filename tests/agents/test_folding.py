@@ -12,9 +12,9 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.domain.runs import RunStatus
 from agentgrid.projector.decode import decode
-from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.fold.summary import summarise
+from agentgrid.projector.history_events import DecodedEvent
 from agentgrid.testing import Call, Turn
 from tests.agents.conftest import UNCACHED_TOO, Desk, look
 from tests.agents.test_conversations import REFUND, held, markers

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from agentgrid.api.app import create_app
 from agentgrid.cli.serving import options
-from agentgrid.control import keys, principals, signing
+from agentgrid.control import api_keys, principals, signing
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import signing_keys
 from agentgrid.db.session import make_engine, reading
@@ -77,7 +77,7 @@ async def make_tokens(dsn: str) -> dict[str, str]:
         tokens = {}
         for principal in PRINCIPALS.values():
             await principals.put(engine, SETUP, principal)
-            key = await keys.create(engine, SETUP, principal=principal.name, lifetime=timedelta(days=1))
+            key = await api_keys.create(engine, SETUP, principal=principal.name, lifetime=timedelta(days=1))
             tokens[principal.name] = key.secret
         return tokens
     finally:

@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
-from agentgrid.control import verbs
+from agentgrid.control import run_verbs
 from agentgrid.control.plane import Caller
 from agentgrid.db.tables import Command, Run
 from agentgrid.domain.principals import Principal
@@ -103,5 +103,5 @@ async def recorded(api: Api, run: Run, who: Principal, **over: Any) -> Command:
     """The command of an update as a process leaves it that dies before it delivers."""
     caller = Caller(principal=who, key_id=api.tokens[who.name].split("_")[1], route=f"r-{uuid.uuid4().hex}", **over)
     body = {"name": "add", "arguments": [1], "handler": "declared"}
-    found = await verbs.record(api.plane, caller, run.run_id, Verb.UPDATE, reason=None, body=body)
+    found = await run_verbs.record(api.plane, caller, run.run_id, Verb.UPDATE, reason=None, body=body)
     return found.command

@@ -8,7 +8,7 @@ import pytest
 
 from agentgrid.api.access import ACCESS, NEW, Access
 from agentgrid.api.app import create_app
-from agentgrid.api.gate import WRITES, GovernedRoute, router
+from agentgrid.api.routing import WRITES, CheckedRoute, make_router
 from agentgrid.db import commands
 from agentgrid.db.session import reading
 from agentgrid.domain.commands import CommandKind
@@ -23,11 +23,11 @@ SIGNING_IN = ("/api/v1/session", "/api/v1/session/codes")
 """Routes for people only, with one kind of credential: `test_sessions.py` tells whom they let in."""
 
 
-def routes(api: Api) -> list[GovernedRoute]:
-    return [route for route in api.app.router.routes if isinstance(route, GovernedRoute)]
+def routes(api: Api) -> list[CheckedRoute]:
+    return [route for route in api.app.router.routes if isinstance(route, CheckedRoute)]
 
 
-async def call(client, route: GovernedRoute):
+async def call(client, route: CheckedRoute):
     (method,) = route.methods
     # An unacceptable cursor ends the endless stream before it begins, but after the gate.
     headers = {"Last-Event-ID": "x"} if route.path.endswith("/events") else {}
@@ -36,13 +36,13 @@ async def call(client, route: GovernedRoute):
 
 
 def test_every_route_of_the_application_is_behind_the_gate_and_declared(api: Api):
-    outside = [route.path for route in api.app.router.routes if not isinstance(route, GovernedRoute)]
+    outside = [route.path for route in api.app.router.routes if not isinstance(route, CheckedRoute)]
     assert outside == ["/api/openapi.json"]
     assert {f"{next(iter(route.methods))} {route.path}" for route in routes(api)} == set(ACCESS)
 
 
 def test_a_route_without_a_declared_permission_cannot_be_made():
-    stray = router(tags=["stray"])
+    stray = make_router(tags=["stray"])
     with pytest.raises(RuntimeError, match="not in ACCESS"):
         stray.get("/api/v1/stray")(lambda: None)
 
@@ -64,13 +64,13 @@ def test_a_change_without_a_declared_target_cannot_be_made(monkeypatch: pytest.M
     access = Access(command=CommandKind.TOOL_DISABLE, target=target)
     monkeypatch.setitem(ACCESS, "POST /api/v1/gadgets/{gadget}/stop", access)
     with pytest.raises(RuntimeError, match="must name the path parameter of its target"):
-        router(tags=["gadgets"]).post("/api/v1/gadgets/{gadget}/stop")(lambda: None)
+        make_router(tags=["gadgets"]).post("/api/v1/gadgets/{gadget}/stop")(lambda: None)
 
 
 @pytest.fixture
 def gadgets(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Routes of a made-up noun: a change of a gadget itself, and one of the run that it represents."""
-    made = router(tags=["gadgets"], prefix="/api/v1/gadgets")
+    made = make_router(tags=["gadgets"], prefix="/api/v1/gadgets")
     for verb, kind in (("stop", CommandKind.TOOL_DISABLE), ("cancel", CommandKind.RUN_CANCEL)):
         access = Access(permission=Permission.GOVERN, command=kind, target="gadget")
         monkeypatch.setitem(ACCESS, f"POST /api/v1/gadgets/{{gadget}}/parts/{{name}}/{verb}", access)

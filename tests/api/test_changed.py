@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from agentgrid.control import keys
+from agentgrid.control import api_keys
 from agentgrid.db.session import writing
 from agentgrid.domain.approvals import MAX_COMMENT, Changes, Terms, Verdict, changed_digest, judge
 from agentgrid.domain.canonical import digest
@@ -165,7 +165,7 @@ async def test_r22_nobody_hides_a_proposal_behind_many_of_their_own(api: Api, as
 
 async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wants_a_second_person(api: Api, as_):
     _, gate, handle = await waiting(api, terms={**TWO, "changed_by": "reviewer"})
-    made = await keys.create(api.plane.engine, SETUP, principal="second")
+    made = await api_keys.create(api.plane.engine, SETUP, principal="second")
     api.tokens["second, by reviewer"] = made.secret
     async with writing(api.plane.engine) as session:
         await session.execute(
@@ -186,7 +186,7 @@ async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wan
 
 
 async def test_r22_who_issued_the_key_that_changed_the_call_alone_does_not_decide_either(api: Api, as_):
-    made = await keys.create(api.plane.engine, SETUP, principal="second")
+    made = await api_keys.create(api.plane.engine, SETUP, principal="second")
     api.tokens["second, of reviewer"] = made.secret
     async with writing(api.plane.engine) as session:
         await session.execute(
@@ -237,12 +237,12 @@ async def test_r22_a_proposal_counts_only_for_two_people_who_may_both_decide_now
     api: Api, as_, proposers: list[str] | None, approvers: list[str], words: str
 ):
     _, gate, handle = await waiting(api, terms=TWO)
-    made = {name: await keys.create(api.plane.engine, SETUP, principal=name) for name in ("second", "reviewer")}
+    made = {name: await api_keys.create(api.plane.engine, SETUP, principal=name) for name in ("second", "reviewer")}
     api.tokens |= {f"{name}, again": key.secret for name, key in made.items()}
     async with api.client("second, again") as proposer, api.client("reviewer, again") as approver:
         assert (await decide(proposer, gate, arguments=GIVEN)).status_code == 202
         if proposers is None:
-            await keys.revoke(api.plane.engine, SETUP, made["second"].key_id)
+            await api_keys.revoke(api.plane.engine, SETUP, made["second"].key_id)
         async with writing(api.plane.engine) as session:
             for name, issuers in (("second", proposers or []), ("reviewer", approvers)):
                 await session.execute(

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 import agentgrid
 from agentgrid.api.access import ACCESS
-from agentgrid.control import keys
+from agentgrid.control import api_keys
 from agentgrid.control.plane import Caller
 from agentgrid.db.session import writing
 from tests.api import factories
@@ -141,7 +141,7 @@ async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_n
         "UPDATE principals SET disabled_at = now() WHERE name = 'developer'",
         "DELETE FROM api_keys WHERE key_id = :key",
     ):
-        made = await keys.create(api.plane.engine, caller, principal="developer", lifetime=timedelta(days=1))
+        made = await api_keys.create(api.plane.engine, caller, principal="developer", lifetime=timedelta(days=1))
         assert (await exchange(url, made.secret, "GET", "/api/v1/me")).status == 200
         async with writing(api.plane.engine) as session:
             await session.execute(text(spoil), {"key": made.key_id} if ":key" in spoil else {})
@@ -175,7 +175,7 @@ SECRET_WORDS = ("secret", "token", "password", "signature")
 
 def test_secrets_are_compared_in_constant_time() -> None:
     """The hash of a key by `compare_digest`; and nowhere does `==` touch a secret or a hash of one."""
-    assert "hmac.compare_digest(found.secret_hash" in inspect.getsource(keys.authenticate)
+    assert "hmac.compare_digest(found.secret_hash" in inspect.getsource(api_keys.authenticate)
     root, found = Path(agentgrid.__file__).parent, []
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):

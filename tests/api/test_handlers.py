@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from temporalio.client import Client
 
-from agentgrid.control import handlers, keys, principals
+from agentgrid.control import api_keys, handlers, principals
 from agentgrid.control.waits import Waits
 from agentgrid.db.session import reading
 from agentgrid.db.tables import WorkflowVersion
@@ -228,7 +228,7 @@ async def test_a_run_out_of_scope_does_not_exist_for_queries_and_updates(talk: A
         workflows=frozenset({"other_*"}),
     )
     await principals.put(talk.plane.engine, SETUP, narrow)
-    made = await keys.create(talk.plane.engine, SETUP, principal="narrow", lifetime=timedelta(days=1))
+    made = await api_keys.create(talk.plane.engine, SETUP, principal="narrow", lifetime=timedelta(days=1))
     talk.tokens["narrow"] = made.secret
     run, handle = await opened(talk, client, queue)
     command = await recorded(talk, run, PRINCIPALS["operator"])

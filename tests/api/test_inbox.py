@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agentgrid.control import api_keys, principals
 from agentgrid.control import approvals as control_approvals
-from agentgrid.control import keys, principals
 from agentgrid.control.plane import Caller
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals
@@ -82,15 +82,17 @@ async def callers(api: Api) -> dict[str, tuple[Caller, str]]:
     """Everybody who might decide, each with the caller that their key makes of them."""
     await principals.put(api.plane.engine, SETUP, SCOPED)
     tokens = {name: api.tokens[name] for name in ("reviewer", "second", "both", "operator", "admin", "agent", "robot")}
-    tokens["scoped"] = (await keys.create(api.plane.engine, SETUP, principal="scoped")).secret
+    tokens["scoped"] = (await api_keys.create(api.plane.engine, SETUP, principal="scoped")).secret
     # Somebody else has seen this key, and could use it.
-    tokens["second, by a key of the reviewer"] = (await keys.create(api.plane.engine, SETUP, principal="second")).secret
+    tokens["second, by a key of the reviewer"] = (
+        await api_keys.create(api.plane.engine, SETUP, principal="second")
+    ).secret
     async with api.plane.engine.begin() as connection:
         key_id = tokens["second, by a key of the reviewer"].split("_")[1]
         await connection.exec_driver_sql(f"UPDATE api_keys SET issuers = ARRAY['reviewer'] WHERE key_id = '{key_id}'")
     found = {}
     for name, token in tokens.items():
-        login = await keys.authenticate(api.plane.pool, token)
+        login = await api_keys.authenticate(api.plane.pool, token)
         found[name] = (Caller(principal=login.principal, key_id=login.key_id, issuers=login.issuers), token)
     return found
 

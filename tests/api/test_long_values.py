@@ -11,8 +11,8 @@ from temporalio.api.enums.v1 import EventType
 from agentgrid.protocol import MAX_JSON_BYTES
 from tests.api.conftest import Api
 from tests.api.test_bad_input import is_problem
+from tests.api.test_run_verbs import events, open_run
 from tests.api.test_start import catalog
-from tests.api.test_verbs import events, open_run
 
 JSON = {"content-type": "application/json"}
 GROWING = "[" + ",".join(["1e9"] * 480_000) + "]"

@@ -11,8 +11,8 @@ import pytest
 
 from agentgrid.api.access import ACCESS
 from agentgrid.api.mcp import lazy, server
-from agentgrid.api.mcp.verbs import VERBS
-from agentgrid.control import keys, principals
+from agentgrid.api.mcp.route_tools import VERBS
+from agentgrid.control import api_keys, principals
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
 from agentgrid.sdk.grid import Grid
 from agentgrid.worker import catalog
@@ -42,7 +42,7 @@ async def scoped(api: Api, name: str, *globs: str) -> str:
     """A principal that may start runs of these workflows alone."""
     made = Principal(name=name, kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR}), workflows=frozenset(globs))
     await principals.put(api.plane.engine, SETUP, made)
-    key = await keys.create(api.plane.engine, SETUP, principal=name, lifetime=timedelta(days=1))
+    key = await api_keys.create(api.plane.engine, SETUP, principal=name, lifetime=timedelta(days=1))
     api.tokens[name] = key.secret
     return key.key_id
 
@@ -177,7 +177,7 @@ async def test_a_revoked_key_ends_its_open_calls(api: Api, as_, monkeypatch: pyt
         return api.app.state.waiting.count == 1
 
     await eventually(waits)
-    await keys.revoke(api.plane.engine, SETUP, key_id)
+    await api_keys.revoke(api.plane.engine, SETUP, key_id)
     async with asyncio.timeout(10):
         answer = await task
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.db import policies
 from agentgrid.db.session import reading
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -47,7 +47,7 @@ async def second_administrator(api: Api):
         engine, SETUP, Principal(name="berta", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN}))
     )
     await principals.set_disabled(engine, SETUP, "berta", False)
-    async with as_holder(api, (await keys.create(engine, SETUP, principal="berta")).secret) as client:
+    async with as_holder(api, (await api_keys.create(engine, SETUP, principal="berta")).secret) as client:
         yield client
     await principals.set_disabled(engine, SETUP, "berta", True)
 
@@ -181,7 +181,7 @@ async def test_whoever_makes_keys_never_holds_one_that_decides(api: Api, as_):
         promoted = await put(as_, "mole", 409, roles=["approver"])
         assert made["key_id"] in promoted["detail"]
         await as_("admin").post(f"/api/v1/keys/{made['key_id']}/revoke")
-        own = await keys.create(api.plane.engine, SETUP, principal="mole")
+        own = await api_keys.create(api.plane.engine, SETUP, principal="mole")
         mole = await granted(as_, second, "mole", roles=["approver"])
         assert mole["permissions"] == ["decide", "read"]
         async with as_holder(api, own.secret) as client:

@@ -12,11 +12,11 @@ import pytest
 import uvicorn
 from sqlalchemy import text, update
 
-from agentgrid.api import waiting as api_waiting
+from agentgrid.api import run_waits
 from agentgrid.api.app import create_app
-from agentgrid.api.waiting import Waiting
+from agentgrid.api.run_waits import Waiting
 from agentgrid.cli.serving import options
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.db import runs
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
@@ -135,7 +135,7 @@ async def test_a_run_that_was_reset_after_its_end_is_waited_for_further(api: Api
 
 
 async def test_an_end_without_an_event_is_seen_too(api: Api, as_, waiting: Waiting, monkeypatch):
-    monkeypatch.setattr(api_waiting, "LOOK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(run_waits, "LOOK_AGAIN_SECONDS", 0.2)
     run = await a_run(api)
     task = asked(as_("operator"), run)
     await waits(waiting)
@@ -152,21 +152,21 @@ LOSSES = {
 
 
 @pytest.fixture
-async def key(api: Api) -> keys.NewKey:
+async def key(api: Api) -> api_keys.NewKey:
     await principals.put(api.plane.engine, SETUP, WAITER)
-    return await keys.create(api.plane.engine, SETUP, principal=WAITER.name)
+    return await api_keys.create(api.plane.engine, SETUP, principal=WAITER.name)
 
 
-def holding(api: Api, key: keys.NewKey) -> httpx.AsyncClient:
+def holding(api: Api, key: api_keys.NewKey) -> httpx.AsyncClient:
     return Api(api.app, api.settings, {WAITER.name: key.secret}).client(WAITER.name)
 
 
-async def test_a_revoked_key_ends_the_wait_at_once(api: Api, waiting: Waiting, key: keys.NewKey):
+async def test_a_revoked_key_ends_the_wait_at_once(api: Api, waiting: Waiting, key: api_keys.NewKey):
     run = await a_run(api)
     async with holding(api, key) as client:
         task = asked(client, run)
         await waits(waiting)
-        await keys.revoke(api.plane.engine, SETUP, key.key_id)
+        await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
         answer = await asyncio.wait_for(task, 5)
     assert (answer.status_code, answer.json()["code"], waiting.count) == (401, "unauthenticated", 0)
 
@@ -175,14 +175,14 @@ async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_
     api: Api, as_, waiting: Waiting, monkeypatch
 ):
     woken = 0
-    holder = keys.holder
+    holder = api_keys.holder
 
     async def counted(*given):
         nonlocal woken
         woken += 1
         return await holder(*given)
 
-    monkeypatch.setattr(keys, "holder", counted)
+    monkeypatch.setattr(api_keys, "holder", counted)
     run = await a_run(api)
     task = asked(as_("viewer"), run)
     await waits(waiting)
@@ -204,7 +204,7 @@ async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_
 
 @pytest.mark.parametrize(("after", "status"), LOSSES.values(), ids=LOSSES.keys())
 async def test_a_lost_right_ends_the_wait_at_once(
-    api: Api, waiting: Waiting, key: keys.NewKey, after: Principal, status: int
+    api: Api, waiting: Waiting, key: api_keys.NewKey, after: Principal, status: int
 ):
     run = await a_run(api)
     async with holding(api, key) as client:
@@ -214,7 +214,7 @@ async def test_a_lost_right_ends_the_wait_at_once(
         assert (await asyncio.wait_for(task, 5)).status_code == status
 
 
-async def test_a_caller_that_may_not_read_payloads_any_more_gets_none(api: Api, waiting: Waiting, key: keys.NewKey):
+async def test_a_caller_that_may_not_read_payloads_any_more_gets_none(api: Api, waiting: Waiting, key: api_keys.NewKey):
     run = await a_run(api)
     async with holding(api, key) as client:
         task = asked(client, run)
@@ -225,7 +225,7 @@ async def test_a_caller_that_may_not_read_payloads_any_more_gets_none(api: Api, 
     assert (answer.status_code, answer.json()["status"], answer.json()["result"]) == (200, "completed", None)
 
 
-async def test_a_run_outside_the_scope_is_not_waited_for(api: Api, waiting: Waiting, key: keys.NewKey):
+async def test_a_run_outside_the_scope_is_not_waited_for(api: Api, waiting: Waiting, key: api_keys.NewKey):
     await principals.put(api.plane.engine, SETUP, replace(WAITER, workflows=frozenset({"others_*"})))
     run = await a_run(api)
     async with holding(api, key) as client:
@@ -236,7 +236,7 @@ async def test_a_run_outside_the_scope_is_not_waited_for(api: Api, waiting: Wait
 
 
 async def test_neither_a_principal_nor_all_of_them_take_every_place(api: Api, as_, waiting: Waiting, monkeypatch):
-    monkeypatch.setattr(api_waiting, "MAX_PER_PRINCIPAL", 2)
+    monkeypatch.setattr(run_waits, "MAX_PER_PRINCIPAL", 2)
     monkeypatch.setattr(waiting, "_room", 3)
     run, closed = await a_run(api), await a_run(api, status="completed")
     tasks = [asked(as_(name), run) for name in ("operator", "operator", "viewer")]
@@ -269,10 +269,10 @@ WAITERS = 250
 async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
     api: Api, as_, waiting: Waiting, monkeypatch
 ):
-    monkeypatch.setattr(api_waiting, "MAX_PER_PRINCIPAL", WAITERS)
+    monkeypatch.setattr(run_waits, "MAX_PER_PRINCIPAL", WAITERS)
     monkeypatch.setattr(waiting, "_room", WAITERS)
     # However long it takes this machine to begin them.
-    monkeypatch.setattr(api_waiting, "LOOK_AGAIN_SECONDS", 60.0)
+    monkeypatch.setattr(run_waits, "LOOK_AGAIN_SECONDS", 60.0)
     reads = 0
     read = runs.result_of
 

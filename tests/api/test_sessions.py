@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from agentgrid.api.limits import RateLimits
-from agentgrid.control import keys, principals
-from agentgrid.control.keys import secret_hash
+from agentgrid.control import api_keys, principals
+from agentgrid.control.api_keys import secret_hash
 from agentgrid.db import commands
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -33,9 +33,9 @@ async def browser(api: Api) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def key(api: Api) -> keys.NewKey:
+async def key(api: Api) -> api_keys.NewKey:
     """A key of the operator, of this test alone."""
-    return await keys.create(api.plane.engine, SETUP, principal="operator")
+    return await api_keys.create(api.plane.engine, SETUP, principal="operator")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def age(api: Api, statement: str, **values: object) -> None:
 
 @pytest.mark.parametrize("by", ["key", "code"])
 async def test_signed_in_by_key_or_code_one_acts_as_the_keys_owner_and_the_audit_names_key_and_session(
-    api: Api, browser: Browser, key: keys.NewKey, workflow: str, by: str
+    api: Api, browser: Browser, key: api_keys.NewKey, workflow: str, by: str
 ):
     opened = await browser.sign_in(**{by: key.secret if by == "key" else await code_of(api, key.secret)})
     assert opened.status_code == 200
@@ -82,7 +82,7 @@ async def test_signed_in_by_key_or_code_one_acts_as_the_keys_owner_and_the_audit
 
 
 async def test_a_code_works_once_and_its_answers_name_the_command_that_makes_another(
-    api: Api, browser: Browser, key: keys.NewKey
+    api: Api, browser: Browser, key: api_keys.NewKey
 ):
     code, old = await code_of(api, key.secret), await code_of(api, key.secret)
     assert (await browser.sign_in(code=code)).status_code == 200
@@ -105,7 +105,7 @@ async def test_a_code_works_once_and_its_answers_name_the_command_that_makes_ano
         assert (await other.get("/me")).status_code == 401
 
 
-async def test_of_concurrent_uses_of_a_code_one_opens_a_session(api: Api, key: keys.NewKey):
+async def test_of_concurrent_uses_of_a_code_one_opens_a_session(api: Api, key: api_keys.NewKey):
     code = await code_of(api, key.secret)
 
     async def attempt() -> int:
@@ -115,20 +115,20 @@ async def test_of_concurrent_uses_of_a_code_one_opens_a_session(api: Api, key: k
     assert sorted(await asyncio.gather(*(attempt() for _ in range(4)))) == [200, 401, 401, 401]
 
 
-async def test_a_code_of_a_key_that_has_ended_opens_nothing(api: Api, browser: Browser, key: keys.NewKey):
+async def test_a_code_of_a_key_that_has_ended_opens_nothing(api: Api, browser: Browser, key: api_keys.NewKey):
     code = await code_of(api, key.secret)
-    await keys.revoke(api.plane.engine, SETUP, key.key_id)
+    await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
     assert (await browser.sign_in(code=code)).status_code == 401
 
 
-async def test_unused_codes_of_a_key_are_few(api: Api, browser: Browser, key: keys.NewKey):
+async def test_unused_codes_of_a_key_are_few(api: Api, browser: Browser, key: api_keys.NewKey):
     made = [await code_of(api, key.secret) for _ in range(12)]
     assert (await browser.sign_in(code=made[0])).status_code == 401
     assert (await browser.sign_in(code=made[-10])).status_code == 200
 
 
 async def test_codes_are_made_with_a_persons_key_and_sessions_opened_for_people_only(
-    api: Api, browser: Browser, key: keys.NewKey, as_
+    api: Api, browser: Browser, key: api_keys.NewKey, as_
 ):
     await browser.sign_in(key=key.secret)
     by_cookie = await browser.post("/session/codes")
@@ -156,7 +156,7 @@ def cookie_in(answer: httpx.Response):
     return name, morsel
 
 
-async def test_the_cookie_on_plain_http(api: Api, browser: Browser, key: keys.NewKey):
+async def test_the_cookie_on_plain_http(api: Api, browser: Browser, key: api_keys.NewKey):
     name, morsel = cookie_in(await browser.sign_in(key=key.secret))
     assert name == "agentgrid_session_8700"
     assert (morsel["httponly"], morsel["samesite"].lower(), morsel["path"]) == (True, "strict", "/")
@@ -170,7 +170,9 @@ async def test_the_cookie_on_plain_http(api: Api, browser: Browser, key: keys.Ne
     assert stored == secret_hash(morsel.value)
 
 
-async def test_signing_out_ends_the_session_and_deletes_the_cookie(api: Api, browser: Browser, key: keys.NewKey, as_):
+async def test_signing_out_ends_the_session_and_deletes_the_cookie(
+    api: Api, browser: Browser, key: api_keys.NewKey, as_
+):
     await browser.sign_in(key=key.secret)
     token = browser.token
     out = await browser.sign_out()
@@ -183,7 +185,7 @@ async def test_signing_out_ends_the_session_and_deletes_the_cookie(api: Api, bro
     assert (await as_("operator").delete("/api/v1/session")).status_code == 403
 
 
-async def test_signing_in_again_ends_the_session_before(api: Api, browser: Browser, key: keys.NewKey):
+async def test_signing_in_again_ends_the_session_before(api: Api, browser: Browser, key: api_keys.NewKey):
     await browser.sign_in(key=key.secret)
     before = browser.token
     assert (await browser.sign_in(key=api.tokens["viewer"])).json()["name"] == "viewer"
@@ -196,11 +198,11 @@ async def test_signing_in_again_ends_the_session_before(api: Api, browser: Brows
 async def test_a_session_lasts_twelve_hours_from_its_last_use_seven_days_in_all_and_never_past_its_key(
     api: Api, browser: Browser
 ):
-    key = await keys.create(api.plane.engine, SETUP, principal="operator", lifetime=timedelta(hours=1))
+    key = await api_keys.create(api.plane.engine, SETUP, principal="operator", lifetime=timedelta(hours=1))
     me = (await browser.sign_in(key=key.secret)).json()
     assert datetime.fromisoformat(me["session"]["expires_at"]) == key.expires_at
 
-    long = await keys.create(api.plane.engine, SETUP, principal="operator")
+    long = await api_keys.create(api.plane.engine, SETUP, principal="operator")
     session_id = (await browser.sign_in(key=long.secret)).json()["session"]["session_id"]
     used = "UPDATE sessions SET last_used_at = now() - interval '2 min', opened_at = now() - {0} WHERE session_id = :id"
 
@@ -225,7 +227,7 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
     name = f"person-{secrets.token_hex(4)}"
     person = Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset({Role.VIEWER}))
     await principals.put(api.plane.engine, SETUP, person)
-    key = await keys.create(api.plane.engine, SETUP, principal=name)
+    key = await api_keys.create(api.plane.engine, SETUP, principal=name)
     async with (
         listening(api.app) as url,
         browser_of(api, url) as mine,
@@ -252,7 +254,7 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
                     )
                     assert ended.json()["ended_at"] is not None
                 case "revoked key":
-                    await keys.revoke(api.plane.engine, SETUP, key.key_id)
+                    await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
                 case _:
                     await principals.set_disabled(api.plane.engine, SETUP, name, True)
             await asyncio.wait_for(rest, 5)
@@ -277,7 +279,7 @@ async def signed_in(browser: Browser, url: str, key: str) -> httpx.Response:
 
 
 async def test_people_see_and_end_their_own_sessions_and_administrators_those_of_all(
-    api: Api, browser: Browser, key: keys.NewKey, as_
+    api: Api, browser: Browser, key: api_keys.NewKey, as_
 ):
     mine = (await browser.sign_in(key=key.secret)).json()["session"]["session_id"]
     async with browser_of(api) as second:
@@ -356,7 +358,7 @@ def limited(api: Api) -> Iterator[RateLimits]:
 
 @pytest.mark.usefixtures("limited")
 async def test_fifty_wrong_keys_and_codes_slow_down_and_a_link_just_made_still_works(
-    api: Api, browser: Browser, key: keys.NewKey
+    api: Api, browser: Browser, key: api_keys.NewKey
 ):
     statuses = [
         (await browser.sign_in(**({"key": NO_KEY} if number % 2 else {"code": f"guess-{number}"}))).status_code
@@ -381,7 +383,7 @@ async def test_guessed_cookies_are_limited_like_guessed_keys(api: Api, browser: 
     assert (await browser.get("/me")).status_code == 200
 
 
-async def test_own_pages_are_served_by_either_name_of_this_machine(api: Api, key: keys.NewKey):
+async def test_own_pages_are_served_by_either_name_of_this_machine(api: Api, key: api_keys.NewKey):
     """`127.0.0.1` and `localhost` are two sites: two people in one browser."""
     for host in ("127.0.0.1", "localhost"):
         page = {**PAGE, "Host": f"{host}:8700", "Origin": OWN.replace("127.0.0.1", host)}

@@ -18,7 +18,7 @@ from sse_starlette.sse import AppStatus
 from agentgrid.api import feed as api_feed
 from agentgrid.api import sse
 from agentgrid.api.live import LiveEvent
-from agentgrid.control import keys
+from agentgrid.control import api_keys
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Run
 from agentgrid.domain.live import Interest
@@ -189,12 +189,12 @@ async def test_a_lost_notification_only_costs_the_poll_interval(api: Api, http):
 
 async def test_a_stream_ends_soon_after_its_key_was_revoked(api: Api, url: str, monkeypatch):
     monkeypatch.setattr(sse, "CHECK_SECONDS", 0.1)
-    key = await keys.create(api.plane.engine, SETUP, principal="viewer")
+    key = await api_keys.create(api.plane.engine, SETUP, principal="viewer")
     async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key.secret}"}, timeout=20) as http:
         waiting = asyncio.create_task(take(http, "/api/v1/events"))
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        await keys.revoke(api.plane.engine, SETUP, key.key_id)
+        await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
         assert await asyncio.wait_for(waiting, 6) == []
         assert (await http.get("/api/v1/events")).status_code == 401
 

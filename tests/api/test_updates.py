@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text, update
 from temporalio.client import Client
 
-from agentgrid.control import commands, delivery, keys, principals, updates
+from agentgrid.control import api_keys, commands, delivery, principals, updates
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -144,7 +144,7 @@ async def test_an_update_that_nobody_has_yet_is_not_sent_for_a_principal_who_was
 ) -> None:
     leaver = Principal(name="leaver", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
     await principals.put(talk.plane.engine, SETUP, leaver)
-    made = await keys.create(talk.plane.engine, SETUP, principal="leaver", lifetime=timedelta(days=1))
+    made = await api_keys.create(talk.plane.engine, SETUP, principal="leaver", lifetime=timedelta(days=1))
     talk.tokens["leaver"] = made.secret
     run, handle = await opened(talk, client, queue)
     command = await recorded(talk, run, leaver)

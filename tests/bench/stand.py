@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 from agentgrid.cli.servers.child import free_port
-from agentgrid.control import keys, principals, signing
+from agentgrid.control import api_keys, principals, signing
 from agentgrid.control.plane import Caller
 from agentgrid.db.session import make_engine
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -126,7 +126,7 @@ async def people(dsn: str) -> dict[str, str]:
         tokens = {}
         for principal in PEOPLE:
             await principals.put(engine, SETUP, principal)
-            key = await keys.create(engine, SETUP, principal=principal.name, lifetime=timedelta(days=1))
+            key = await api_keys.create(engine, SETUP, principal=principal.name, lifetime=timedelta(days=1))
             tokens[principal.name] = key.secret
         return tokens
     finally:

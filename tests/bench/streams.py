@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 
 from agentgrid.cli.servers import PostgresServer, TemporalServer
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.db import locks, migrate
 from agentgrid.db.session import make_engine
 from agentgrid.db.tables import Step
@@ -83,7 +83,7 @@ async def watchers(dsn: str, count: int) -> list[str]:
         for number in range(count):
             principal = Principal(name=f"watcher-{number}", kind=PrincipalKind.SERVICE, roles=frozenset({Role.VIEWER}))
             await principals.put(engine, SETUP, principal)
-            key = await keys.create(engine, SETUP, principal=principal.name, lifetime=timedelta(days=1))
+            key = await api_keys.create(engine, SETUP, principal=principal.name, lifetime=timedelta(days=1))
             made.append(key.secret)
         return made
     finally:

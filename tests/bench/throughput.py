@@ -25,7 +25,7 @@ from agentgrid.db import migrate
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import FoldState
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.settings import Settings
 from agentgrid.temporal.archive import unpack
 from tests.bench.meters import BENCH, backends, calls, cpu
@@ -265,7 +265,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
             figures.append(("decode and fold, events per second on one core", f"{await bench.folding():,.0f}"))
             settings = Settings(database_url=dsn, temporal_address=temporal.address, home=home)  # type: ignore[arg-type]
             began = time.perf_counter()
-            rebuilt = await rebuild(settings)
+            rebuilt = await rebuild_projection(settings)
             took = time.perf_counter() - began
             figures.append((f"rebuild of {rebuilt.executions:,} executions, seconds", f"{took:.1f}"))
             for name in ("worker", "projector"):

@@ -22,7 +22,7 @@ from tests.cli.conftest import Cli, FakeServer, Reply, problem
 from tests.cli.terminal import on_terminal
 from tests.cli.test_govern import Run, admin
 from tests.cli.test_ids import RUN, TWIN, page
-from tests.cli.test_watch import APPROVAL, a_run, a_step
+from tests.cli.test_run_watch import APPROVAL, a_run, a_step
 from tests.forks import COMMAND_LINE, Forks
 
 __all__ = ["admin", "api"]

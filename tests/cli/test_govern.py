@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agentgrid.cli.exits import ExitCode
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, api, eventually, listening
@@ -112,7 +112,7 @@ async def test_proposals_are_made_listed_confirmed_and_withdrawn(
     assert "agentgrid key create" in alone.err
     berta = Principal(name="berta", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN}))
     await principals.put(api.plane.engine, SETUP, berta)
-    second = await keys.create(api.plane.engine, SETUP, principal="berta")
+    second = await api_keys.create(api.plane.engine, SETUP, principal="berta")
     try:
         proposed = await admin("principal", "put", "erin", "--role", "approver", "--reason", "joins the leads")
         assert ("proposed" in proposed.out, "agentgrid proposal confirm" in proposed.out) == (True, True)

@@ -14,7 +14,7 @@ from agentgrid.cli.dev.people import REASON, make_principals
 from agentgrid.cli.operator import database_caller
 from agentgrid.cli.profiles import load_profiles, profiles_file
 from agentgrid.cli.project import load_project
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.db.pool import open_pool
 from agentgrid.db.session import make_engine, reading
 from agentgrid.db.tables import Command, PrincipalRow
@@ -97,14 +97,14 @@ async def test_who_is_no_longer_in_the_table_is_disabled_until_put_back(
 ) -> None:
     await start(OLGA)
     key = (tmp_path / "home" / "keys" / "olga.key").read_text().strip()
-    assert (await keys.authenticate(pool, key)).principal.name == "olga"
+    assert (await api_keys.authenticate(pool, key)).principal.name == "olga"
     assert await start("") == ["olga is disabled, because pyproject.toml no longer has it"]
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(pool, key)
+        await api_keys.authenticate(pool, key)
     assert "olga" not in load_profiles(profiles_file(tmp_path / "home"))
     assert await start("") == []
     assert await start(OLGA) == ["olga is enabled again, because pyproject.toml has it again"]
-    assert (await keys.authenticate(pool, key)).principal.name == "olga"
+    assert (await api_keys.authenticate(pool, key)).principal.name == "olga"
     # Who was disabled by an administrator stays so, whatever the file says.
     await principals.set_disabled(engine, database_caller(), "olga", True)
     await start(OLGA)

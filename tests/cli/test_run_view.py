@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from agentgrid.cli.run_view import run_detail
-from tests.cli.test_watch import a_run, a_step
+from tests.cli.test_run_watch import a_run, a_step
 
 REFUSED = {"type": "ToolError", "message": "the desk refused A-1", "at": "desk.py:8 in refuse", "cause": None}
 WRAPPED = {"type": "ActivityError", "message": "Activity task failed", "cause": REFUSED}

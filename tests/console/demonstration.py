@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.sdk.grid import Grid
 from tests.api.conftest import SETUP
@@ -40,7 +40,7 @@ class Demonstration:
         ]
         for each in everybody:
             await principals.put(engine, SETUP, each)
-            key = await keys.create(engine, SETUP, principal=each.name, lifetime=timedelta(days=1))
+            key = await api_keys.create(engine, SETUP, principal=each.name, lifetime=timedelta(days=1))
             self._loop.api.tokens[each.name] = key.secret
 
     async def start(self, who: str, workflow: str, value: Any, **more: Any) -> str:

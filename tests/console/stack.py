@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import hatch_build
-from agentgrid.control import keys
+from agentgrid.control import api_keys
 from tests.api.conftest import SETUP, listening, running
 from tests.e2e.conftest import Loop
 
@@ -136,9 +136,9 @@ class Stack:
 
     # --- as a user would ----------------------------------------------------------------------------------------------
 
-    async def new_key(self, principal: str) -> keys.NewKey:
+    async def new_key(self, principal: str) -> api_keys.NewKey:
         """A key of its own for a test that ends it."""
-        return await keys.create(self.loop.api.plane.engine, SETUP, principal=principal)
+        return await api_keys.create(self.loop.api.plane.engine, SETUP, principal=principal)
 
     async def code(self, key: str) -> str:
         """A sign-in code, made with this key as `agentgrid console` makes it."""

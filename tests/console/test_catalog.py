@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from playwright.async_api import Page, expect
 
-from agentgrid.control import keys, policies, principals
+from agentgrid.control import api_keys, policies, principals
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.errors import NotFound
 from tests.api.conftest import SETUP
@@ -39,7 +39,7 @@ async def second_admin(stack: Stack) -> str:
     engine = stack.loop.api.plane.engine
     person = Principal(name="governor", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN}))
     await principals.put(engine, SETUP, person)
-    return (await keys.create(engine, SETUP, principal=person.name, lifetime=timedelta(hours=1))).secret
+    return (await api_keys.create(engine, SETUP, principal=person.name, lifetime=timedelta(hours=1))).secret
 
 
 @pytest.fixture

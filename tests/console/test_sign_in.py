@@ -6,7 +6,7 @@ import time
 
 from playwright.async_api import Frame, Page, expect
 
-from agentgrid.control import keys
+from agentgrid.control import api_keys
 from tests.api.conftest import SETUP
 from tests.console.conftest import LOST, Pages, live, status
 from tests.console.stack import Stack
@@ -99,7 +99,7 @@ async def test_the_open_pages_of_a_session_end_with_it(page_of: Pages, stack: St
 
     for act, pages in (
         (end(), [ended]),
-        (keys.revoke(stack.loop.api.plane.engine, SETUP, key.key_id), [revoked]),
+        (api_keys.revoke(stack.loop.api.plane.engine, SETUP, key.key_id), [revoked]),
         (sign_out(), [out, beside]),
     ):
         await act

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from temporalio.api.enums.v1 import EventType
 from temporalio.service import RPCError
 
-from agentgrid.control import commands, delivery, keys, principals, runs
+from agentgrid.control import api_keys, commands, delivery, principals, runs
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import commands as db_commands
 from agentgrid.db import feed
@@ -33,7 +33,7 @@ async def catalog(plane: ControlPlane, name: str = "Waits", **over):
 async def operator(plane: ControlPlane) -> Caller:
     """The operator as a registered principal with an API key: late delivery checks both again."""
     await principals.put(plane.engine, caller(SETUP), OPERATOR)
-    key = await keys.create(plane.engine, caller(SETUP), principal=OPERATOR.name)
+    key = await api_keys.create(plane.engine, caller(SETUP), principal=OPERATOR.name)
     return caller(key_id=key.key_id)
 
 

@@ -27,7 +27,7 @@ from agentgrid.domain.commands import HANDLING, CommandKind, CommandStatus, Conf
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect
 from agentgrid.errors import Conflict, Unavailable
-from agentgrid.projector.fold.changes import Settlement
+from agentgrid.projector.fold.row_changes import Settlement
 from agentgrid.projector.store import effects
 from agentgrid.temporal import rpc
 from agentgrid.temporal.client import connect

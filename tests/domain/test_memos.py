@@ -14,7 +14,7 @@ from agentgrid.control.signing import Signer
 from agentgrid.domain.canonical import canonical
 from agentgrid.domain.memos import MAX_BYTES, MAX_LIFETIME, ScheduledStart, ScheduleMemo, verified_schedule
 from agentgrid.projector import identity
-from agentgrid.projector.events import Started
+from agentgrid.projector.history_events import Started
 from agentgrid.protocol import RunMemo
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -73,6 +73,15 @@ def test_a_denial_yields_only_to_a_rule_that_names_the_tool_and_is_less_exact_in
         assert any(STRICT.index(held.effect) >= STRICT.index(each.effect) for each in exceptions)
 
 
+def test_an_exception_to_a_denial_that_is_displaced_leaves_the_denial_in_force():
+    denial = rule("c", Effect.DENY, "refund", None, LARGE)
+    exception = rule("tool:refund", Effect.REQUIRE_APPROVAL, "refund", None, LARGE)
+    for_some = rule("b", Effect.ALLOW, "refund", "tr*", LARGE)
+    assert applies([denial, exception], "triager", {"amount": 500}) == exception
+    assert applies([denial, for_some], "triager", {"amount": 500}) == denial
+    assert applies([denial, exception, for_some], "triager", {"amount": 500}) == denial
+
+
 NOTHING = Condition(argument="nothing", op="exists", value=False)
 """Always holds, and counts for exactness like any other condition."""
 

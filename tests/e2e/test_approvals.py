@@ -10,7 +10,7 @@ from temporalio.common import RawValue
 
 from agentgrid.control import principals
 from agentgrid.domain.approvals import Verdict
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.protocol import SIGNAL_DECIDE, to_payload
 from agentgrid.testing import Governance, open_approvals
 from tests.api.conftest import SETUP
@@ -234,5 +234,5 @@ async def test_an_approver_changes_a_call_and_everything_shows_both(loop: Loop) 
         ("approval.propose", "second", "applied"),
         ("approval.decide", "reviewer", "refused"),
     }
-    await rebuild(loop.settings, run_ids=[run_id])
+    await rebuild_projection(loop.settings, run_ids=[run_id])
     assert await shown() == (step, letter)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.sdk.grid import Grid
 from tests.api import talking
 from tests.e2e.conftest import Loop
@@ -61,7 +61,7 @@ async def test_the_fold_settles_each_update_by_its_outcome_and_a_rebuild_agrees(
     steps = (await loop.call("operator", "GET", f"/runs/{talking_run}/steps?kind=update"))["items"]
     assert [(each["name"], each["status"]) for each in steps] == [("add", "completed"), ("fail", "failed")]
     assert [each["event_id"] for each in steps] == [applied["outcome"]["event_id"], failed["outcome"]["event_id"]]
-    await rebuild(loop.settings, run_ids=[talking_run])
+    await rebuild_projection(loop.settings, run_ids=[talking_run])
     assert (await settled(loop, added, "applied"))["outcome"] == applied["outcome"]
     assert (await loop.call("auditor", "GET", f"/runs/{talking_run}/updates/{broken['command_id']}"))[
         "stage"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.sdk.grid import Grid
 from tests.e2e.conftest import Loop
 
@@ -75,5 +75,5 @@ async def test_changed_code_is_a_new_version_and_an_old_run_keeps_its_own(
 
     expected = {versions[0]: (versions[0], "one"), versions[1]: (versions[1], "two")}
     assert await shown() == expected
-    await rebuild(loop.settings, run_ids=list(runs.values()))
+    await rebuild_projection(loop.settings, run_ids=list(runs.values()))
     assert await shown() == expected

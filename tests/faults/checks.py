@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from tests import oracle
 from tests.faults.stage import Stage
 from tests.faults.subject import ledger
@@ -129,7 +129,7 @@ async def rebuilt(stage: Stage) -> int:
         before = await snapshot(tables)
         await truncate(tables)
         assert not (await snapshot(tables))["executions"]
-        found = await rebuild(stage.settings)
+        found = await rebuild_projection(stage.settings)
         after = await snapshot(tables)
     for name, rows in before.items():
         if rows == after[name]:

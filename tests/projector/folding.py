@@ -14,10 +14,10 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.projector.decode import decode
-from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold import fold
-from agentgrid.projector.fold.changes import ClaimedSender, RowChanges, Settlement
+from agentgrid.projector.fold.row_changes import ClaimedSender, RowChanges, Settlement
 from agentgrid.projector.fold.state import FoldState
+from agentgrid.projector.history_events import DecodedEvent
 from tests.projector.record import HISTORIES
 
 

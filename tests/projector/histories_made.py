@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agentgrid.domain.approvals import ApprovalKind, Decision, Terms, Verdict, sign
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
-from agentgrid.projector.events import DecodedEvent
+from agentgrid.projector import history_events
+from agentgrid.projector.history_events import DecodedEvent
 from agentgrid.protocol import PATCH_GATE, TIMER_APPROVAL, Confirmation, ControlSignal
 
 KEY = Ed25519PrivateKey.generate()
@@ -48,7 +48,7 @@ class Server:
 
     def make(self, length: int) -> list[DecodedEvent]:
         self.add(
-            events.Started,
+            history_events.Started,
             workflow="made",
             task_queue="q",
             first_execution_id=EXECUTION,
@@ -60,7 +60,9 @@ class Server:
             self._turn()
         if self._random.random() < 0.7:
             status = self._random.choice(list(ExecutionStatus)[1:])
-            self.add(events.Closed, status=status, result=STORED if status is ExecutionStatus.COMPLETED else None)
+            self.add(
+                history_events.Closed, status=status, result=STORED if status is ExecutionStatus.COMPLETED else None
+            )
         return self.events
 
     def _turn(self) -> None:
@@ -72,18 +74,18 @@ class Server:
     # --- workflow tasks and what they ask for ---
 
     def _work(self) -> None:
-        self.add(events.TaskScheduled)
-        started = self.add(events.TaskStarted)
+        self.add(history_events.TaskScheduled)
+        started = self.add(history_events.TaskStarted)
         if self._random.random() < 0.1:
-            self.add(events.TaskFailed, cause="non_deterministic_error", error={"type": "E", "message": "m"})
+            self.add(history_events.TaskFailed, cause="non_deterministic_error", error={"type": "E", "message": "m"})
             return
         claims = self._claims and self._random.random() < 0.8
-        completed = self.add(events.TaskCompleted, started_event_id=started, build="b1", claims=claims)
+        completed = self.add(history_events.TaskCompleted, started_event_id=started, build="b1", claims=claims)
         if completed <= 4 and not self._claims:
-            self.add(events.Patched, patch=PATCH_GATE)
+            self.add(history_events.Patched, patch=PATCH_GATE)
         for terms in self._wanted_gates():
             timer = self.add(
-                events.TimerStarted,
+                history_events.TimerStarted,
                 timer_id="t",
                 seconds=terms.expires_seconds,
                 task_completed_event_id=completed,
@@ -103,10 +105,12 @@ class Server:
             self._keys += 1
             self._schedule(f"key-{self._keys}" if self._random.random() < 0.8 else None, kind == "tool")
         elif kind == "timer":
-            event_id = self.add(events.TimerStarted, timer_id="t", seconds=60.0, task_completed_event_id=completed)
+            event_id = self.add(
+                history_events.TimerStarted, timer_id="t", seconds=60.0, task_completed_event_id=completed
+            )
             self._open[event_id] = ("timer", None)
         elif kind == "child":
-            event_id = self.add(events.CallInitiated, kind="child", name="c", workflow_id="w", input=STORED)
+            event_id = self.add(history_events.CallInitiated, kind="child", name="c", workflow_id="w", input=STORED)
             self._open[event_id] = ("child", None)
         elif kind == "local":
             self._local()
@@ -118,7 +122,7 @@ class Server:
         terms = self._terms(ApprovalKind.EXPLICIT, key)
         self._gates[terms.approval_id] = terms
         self.add(
-            events.LocalActivity,
+            history_events.LocalActivity,
             activity_id="9",
             activity_type="agentgrid.open_approval",
             attempt=1,
@@ -130,7 +134,7 @@ class Server:
 
     def _schedule(self, key: str | None, tool: bool) -> None:
         event_id = self.add(
-            events.ActivityScheduled,
+            history_events.ActivityScheduled,
             activity_id=str(len(self.events)),
             activity_type="tool.x" if tool else "x",
             task_queue="q",
@@ -146,7 +150,7 @@ class Server:
         first = self._at
         for attempt in range(1, self._random.randint(1, 3)):
             self.add(
-                events.LocalActivity,
+                history_events.LocalActivity,
                 activity_id="1",
                 activity_type="l",
                 attempt=attempt,
@@ -155,10 +159,10 @@ class Server:
                 backoff_seconds=2.0,
                 error={"type": "E", "message": "m"},
             )
-            timer = self.add(events.TimerStarted, timer_id="t", seconds=2.0, task_completed_event_id=1)
-            self.add(events.TimerEnded, started_event_id=timer, fired=True)
+            timer = self.add(history_events.TimerStarted, timer_id="t", seconds=2.0, task_completed_event_id=1)
+            self.add(history_events.TimerEnded, started_event_id=timer, fired=True)
         self.add(
-            events.LocalActivity,
+            history_events.LocalActivity,
             activity_id="1",
             activity_type="l",
             attempt=1,
@@ -192,22 +196,29 @@ class Server:
         if kind == "activity":
             self._activity(event_id, what)
         elif kind == "timer":
-            self.add(events.TimerEnded, started_event_id=event_id, fired=self._random.random() < 0.7)
+            self.add(history_events.TimerEnded, started_event_id=event_id, fired=self._random.random() < 0.7)
         elif kind == "child":
-            self.add(events.CallStarted, initiated_event_id=event_id, workflow_id="w", execution_id=f"child-{event_id}")
-            self.add(events.CallClosed, initiated_event_id=event_id, status=StepStatus.COMPLETED, output=STORED)
+            self.add(
+                history_events.CallStarted,
+                initiated_event_id=event_id,
+                workflow_id="w",
+                execution_id=f"child-{event_id}",
+            )
+            self.add(history_events.CallClosed, initiated_event_id=event_id, status=StepStatus.COMPLETED, output=STORED)
         elif kind == "update":
-            self.add(events.UpdateCompleted, accepted_event_id=event_id, output=STORED)
+            self.add(history_events.UpdateCompleted, accepted_event_id=event_id, output=STORED)
         else:
             self._gate(event_id, what)
 
     def _activity(self, scheduled: int, key: str | None) -> None:
-        self.add(events.ActivityStarted, scheduled_event_id=scheduled, attempt=self._random.randint(1, 3), worker="w")
+        self.add(
+            history_events.ActivityStarted, scheduled_event_id=scheduled, attempt=self._random.randint(1, 3), worker="w"
+        )
         if key is not None and self._random.random() < 0.5:
             terms = self._terms(ApprovalKind.TOOL, key)
             self._gates[terms.approval_id] = terms
             self.add(
-                events.ActivityClosed,
+                history_events.ActivityClosed,
                 scheduled_event_id=scheduled,
                 status=StepStatus.FAILED,
                 error={"type": "ApprovalRequired", "message": "m"},
@@ -215,7 +226,7 @@ class Server:
             )
             return
         status = self._random.choice([StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT])
-        self.add(events.ActivityClosed, scheduled_event_id=scheduled, status=status, output=STORED)
+        self.add(history_events.ActivityClosed, scheduled_event_id=scheduled, status=status, output=STORED)
 
     def _gate(self, timer: int, terms: Terms) -> None:
         how = self._random.choice(["decide", "decide", "fire", "cancel"])
@@ -223,10 +234,10 @@ class Server:
             self._decide(terms)
             if self._random.random() < 0.3:
                 self._decide(terms)
-            self.add(events.TaskScheduled)
-            started = self.add(events.TaskStarted)
-            self.add(events.TaskCompleted, started_event_id=started)
-        self.add(events.TimerEnded, started_event_id=timer, fired=how == "fire")
+            self.add(history_events.TaskScheduled)
+            started = self.add(history_events.TaskStarted)
+            self.add(history_events.TaskCompleted, started_event_id=started)
+        self.add(history_events.TimerEnded, started_event_id=timer, fired=how == "fire")
         if how == "fire" or terms.key is None or self._random.random() > 0.8:
             return
         if terms.kind is ApprovalKind.TOOL:
@@ -237,7 +248,7 @@ class Server:
     def _confirm(self, terms: Terms) -> None:
         holds = self._random.random() < 0.5
         self.add(
-            events.LocalActivity,
+            history_events.LocalActivity,
             activity_id="9",
             activity_type="agentgrid.confirm_approval",
             attempt=1,
@@ -264,28 +275,31 @@ class Server:
         )
         raw = sign(decision, KEY).model_dump_json().encode()
         self._old.append(raw)
-        self.add(events.Decided, raw=raw, request_id=decision.nonce)
+        self.add(history_events.Decided, raw=raw, request_id=decision.nonce)
 
     def _say(self) -> None:
         what = self._random.choice(["signal", "pause", "resume", "cancel", "update", "junk", "replay", "unknown"])
         if what == "signal":
-            self.add(events.Signaled, name="s", input=STORED, request_id="r")
+            self.add(history_events.Signaled, name="s", input=STORED, request_id="r")
         elif what in ("pause", "resume"):
-            self.add(events.Controlled, control=ControlSignal(action=what), request_id="c")  # type: ignore[arg-type]
+            self.add(history_events.Controlled, control=ControlSignal(action=what), request_id="c")  # type: ignore[arg-type]
         elif what == "cancel":
-            self.add(events.CancelRequested, identity="agentgrid:c-1")
+            self.add(history_events.CancelRequested, identity="agentgrid:c-1")
         elif what == "update":
-            self._open[self.add(events.UpdateAccepted, update_id="u", name="ask", input=STORED)] = ("update", None)
+            self._open[self.add(history_events.UpdateAccepted, update_id="u", name="ask", input=STORED)] = (
+                "update",
+                None,
+            )
         elif what == "junk":
-            self.add(events.Decided, raw=b"\xff junk")
+            self.add(history_events.Decided, raw=b"\xff junk")
         elif what == "replay" and self._old:
-            self.add(events.Decided, raw=self._random.choice(self._old), request_id="again")
+            self.add(history_events.Decided, raw=self._random.choice(self._old), request_id="again")
         else:
-            self.add(events.Unknown, kind="type 999", opaque=1)
+            self.add(history_events.Unknown, kind="type 999", opaque=1)
 
     def _fork(self) -> None:
         self.add(
-            events.TaskFailed,
+            history_events.TaskFailed,
             cause="reset_workflow",
             fork=True,
             base_execution_id="base",

@@ -12,7 +12,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from agentgrid.domain.steps import StepKind
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import FoldState
@@ -37,7 +37,7 @@ def one(event: HistoryEvent) -> Any:
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_every_event_type_of_this_sdk_is_known_and_folds_even_when_it_is_empty(attribute: str) -> None:
     decoded = one(made(attribute))
-    assert not isinstance(decoded, events.Unknown)
+    assert not isinstance(decoded, history_events.Unknown)
     state = FoldState(execution_id="e", last_event_id=1)
     moved, _ = fold(state, [decoded])
     assert moved.last_event_id == 2
@@ -45,7 +45,7 @@ def test_every_event_type_of_this_sdk_is_known_and_folds_even_when_it_is_empty(a
 
 def test_an_event_of_a_type_from_the_future_is_counted_and_passed_over() -> None:
     decoded = one(HistoryEvent(event_id=2, event_type=9999))  # type: ignore[arg-type]
-    assert isinstance(decoded, events.Unknown)
+    assert isinstance(decoded, history_events.Unknown)
     moved, changes = fold(FoldState(execution_id="e", last_event_id=1), [decoded])
     assert moved.opaque == 1
     assert not changes.steps.opened
@@ -81,7 +81,7 @@ def test_a_broken_marker_is_unknown_and_its_neighbours_are_not() -> None:
     broken.marker_recorded_event_attributes.details["data"].payloads.append(Payload(data=b"{{{"))
     after = made("timer_started_event_attributes", 3)
     found = decode([broken, after], pydantic_data_converter.payload_converter)
-    assert [type(each) for each in found] == [events.Unknown, events.TimerStarted]
+    assert [type(each) for each in found] == [history_events.Unknown, history_events.TimerStarted]
 
 
 @pytest.mark.parametrize("name", [SIGNAL_DECIDE, SIGNAL_CONTROL])
@@ -93,7 +93,7 @@ def test_reserved_signals_of_any_shape_are_taken_as_what_they_are(name: str, pay
     for _ in range(payloads):
         event.workflow_execution_signaled_event_attributes.input.payloads.append(Payload(data=data))
     decoded = one(event)
-    assert isinstance(decoded, events.Decided | events.Controlled)
+    assert isinstance(decoded, history_events.Decided | history_events.Controlled)
     moved, changes = fold(FoldState(execution_id="e", last_event_id=1, governed=True), [decoded])
     assert not moved.paused
     assert [row["judged"] for row in changes.decisions.values()] == (["refused"] if name == SIGNAL_DECIDE else [])

@@ -15,10 +15,10 @@ from temporalio.client import Client
 from temporalio.common import RawValue
 
 from agentgrid.errors import NotFound
-from agentgrid.projector import changes, work
+from agentgrid.projector import queue, work
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.listener import Listener
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.projector.store import Loaded, Store
 from agentgrid.protocol import SIGNAL_CONTROL
 from agentgrid.settings import Settings
@@ -41,7 +41,7 @@ async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bo
         [urgent],
     )
     if taken:
-        await changes.take_touches(store.pool)
+        await queue.take_touches(store.pool)
 
 
 async def test_a_lost_notification_costs_no_more_than_the_poll_interval(
@@ -81,33 +81,33 @@ async def test_what_has_come_to_rest_does_not_wait_for_more(store: Store) -> Non
     hour = timedelta(hours=1)
     await touch(store, "w", "moving")
     await touch(store, "w", "resting")
-    assert await changes.claim(store.pool, limit=10, delay=hour) == []
+    assert await queue.claim(store.pool, limit=10, delay=hour) == []
     await touch(store, "w", "resting", urgent=True)
-    assert await changes.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
-    (claim,) = await changes.claim(store.pool, limit=10, delay=hour)
+    assert await queue.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
+    (claim,) = await queue.claim(store.pool, limit=10, delay=hour)
     assert claim.execution.execution_id == "resting"
     # What is looked at again at a time of its own is urgent no longer.
-    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
-    assert await changes.claim(store.pool, limit=10, delay=hour) == []
+    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
+    assert await queue.claim(store.pool, limit=10, delay=hour) == []
 
 
 async def test_an_urgent_touch_during_the_look_stays_urgent(store: Store) -> None:
     await touch(store, "w", "execution")
-    (claim,) = await changes.claim(store.pool, limit=10, delay=timedelta(0))
+    (claim,) = await queue.claim(store.pool, limit=10, delay=timedelta(0))
     await touch(store, "w", "execution", urgent=True)
-    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=None)])
-    assert len(await changes.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
+    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=None)])
+    assert len(await queue.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
 
 
 async def test_a_touch_while_the_execution_is_looked_at_is_not_forgotten(store: Store) -> None:
     await touch(store, "w", "execution")
-    (claim,) = await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0)
-    assert await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0) == []
+    (claim,) = await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0)
+    assert await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0) == []
     await touch(store, "w", "execution")
-    assert await changes.finish(store.pool, [changes.Done(claim=claim, look_at=None)]), "it is due now"
-    (again,) = await changes.claim(store.pool, limit=10, delay=changes.LEASE * 0)
+    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=None)]), "it is due now"
+    (again,) = await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0)
     assert again.generation == claim.generation + 1
-    assert not await changes.finish(store.pool, [changes.Done(claim=again, look_at=None)])
+    assert not await queue.finish(store.pool, [queue.Done(claim=again, look_at=None)])
     assert await store.pool.fetchval("SELECT count(*) FROM run_changes") == 0
 
 
@@ -146,14 +146,14 @@ async def test_an_error_of_the_driver_itself_ends_no_projector(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So asyncpg ends a statement that was being prepared as PostgreSQL was killed."""
-    real, confused = changes.claim, [asyncpg.InternalClientError("another operation is in progress")] * 2
+    real, confused = queue.claim, [asyncpg.InternalClientError("another operation is in progress")] * 2
 
-    async def claim(*args: Any, **kwargs: Any) -> list[changes.Claim]:
+    async def claim(*args: Any, **kwargs: Any) -> list[queue.Claim]:
         if confused:
             raise confused.pop()
         return await real(*args, **kwargs)
 
-    monkeypatch.setattr(changes, "claim", claim)
+    monkeypatch.setattr(queue, "claim", claim)
     async with projecting(settings) as task:
         handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
         await tables.run_in(handle.id, "completed")
@@ -193,7 +193,7 @@ async def test_what_a_lost_connection_left_undone_is_done_long_before_its_lease_
         handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
         await handle.result()
         await touch(store, handle.id, handle.first_execution_run_id or "")
-        await tables.run_in(handle.id, "completed", seconds=changes.LEASE.total_seconds() / 3)
+        await tables.run_in(handle.id, "completed", seconds=queue.LEASE.total_seconds() / 3)
     assert not lost
 
 
@@ -225,7 +225,7 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
 
     await truncate(tables)
     assert (await snapshot(tables))["runs"] == []
-    rebuilt = await rebuild(settings)
+    rebuilt = await rebuild_projection(settings)
     assert rebuilt.executions >= 8
     after = await snapshot(tables)
     for name, rows in before.items():
@@ -234,7 +234,7 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
     # A namespace in which nothing has ever run is like a Temporal that has forgotten everything.
     await truncate(tables)
     forgetful = settings.model_copy(update={"temporal_namespace": await new_namespace(settings.temporal_address)})
-    await rebuild(forgetful)
+    await rebuild_projection(forgetful)
     after = await snapshot(tables)
     closed = {row["run_id"] for row in before["runs"] if row["closed_at"] is not None}
     assert len(closed) == 4
@@ -244,7 +244,7 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
 
     # An archive that is too large stops no rebuild of the others.
     monkeypatch.setattr(archive, "MAX_BYTES", 1)
-    refused = await rebuild(forgetful)
+    refused = await rebuild_projection(forgetful)
     assert (refused.executions, refused.unknown) == (0, len(after["executions"]))
     assert await snapshot(tables) == after
     await waiting.terminate()
@@ -274,7 +274,7 @@ async def test_a_projection_that_is_ahead_of_temporal_gives_way_to_it(
 
 async def test_rebuilding_an_unknown_run_is_refused(settings: Settings) -> None:
     with pytest.raises(NotFound):
-        await rebuild(settings, run_ids=["no-such-run"])
+        await rebuild_projection(settings, run_ids=["no-such-run"])
 
 
 async def test_a_poisonous_execution_waits_aside_and_blocks_nobody(
@@ -323,7 +323,7 @@ async def test_lag_is_reported_and_grows_while_nobody_projects(
         await until(lambda: tables.rows("SELECT value FROM projector_state WHERE name = 'lag'"))
     await touch(store, "w", "waits-for-a-projector", taken=False)
     await store.pool.execute("UPDATE touches SET touched_at = now() - interval '90 seconds'")
-    found = await changes.backlog(store.pool)
+    found = await queue.backlog(store.pool)
     assert found.oldest_seconds >= 90
     assert found.due >= 1
 

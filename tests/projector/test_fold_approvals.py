@@ -8,7 +8,7 @@ import pytest
 
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
-from agentgrid.projector.events import Closed, Started, UpdateAccepted
+from agentgrid.projector.history_events import Closed, Started, UpdateAccepted
 from tests.projector.folding import folded, one_pass, recorded, shape
 
 APPROVALS = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agentgrid.domain.steps import StepStatus
-from agentgrid.projector import events, rows
+from agentgrid.projector import history_events, rows
 from agentgrid.projector.fold import activities, columns
 from agentgrid.projector.fold.passing import Pass
 from agentgrid.projector.fold.state import FoldState, OpenStep
@@ -31,7 +31,7 @@ def test_what_temporal_last_reported_of_an_attempt_is_void_once_history_has_more
     step = OpenStep(kind="tool", label="t", status="scheduled")
     fold = Pass(state=FoldState(execution_id="e", steps={5: step}, calls={5: 5}))
     at = datetime(2026, 11, 29, tzinfo=UTC)
-    event = events.ActivityStarted(event_id=6, at=at, scheduled_event_id=5, attempt=2, worker="w")
+    event = history_events.ActivityStarted(event_id=6, at=at, scheduled_event_id=5, attempt=2, worker="w")
     activities.started(fold, event)
     row = fold.changes.steps.patched[5]
     assert row.items() >= {**live, "status": "running", "attempts": 2, "started_at": at}.items()

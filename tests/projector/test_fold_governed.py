@@ -11,7 +11,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import DataConverter
 
 from agentgrid.domain.runs import ExecutionKind
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import FoldState
@@ -20,24 +20,24 @@ from agentgrid.protocol import BUILD_GATE, PATCH_GATE
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 BEGINNING: dict[str, Any] = {"workflow": "w", "task_queue": "q", "first_execution_id": "e", "kind": ExecutionKind.FIRST}
 MADE: dict[str, Any] = {
-    "scheduled": (events.TaskScheduled, {}),
-    "taken": (events.TaskStarted, {}),
-    "failed": (events.TaskFailed, {"cause": "timed_out"}),
-    "governed": (events.TaskCompleted, {"started_event_id": 0, "claims": True}),
-    "plain": (events.TaskCompleted, {"started_event_id": 0}),
-    "marker": (events.Patched, {"patch": PATCH_GATE}),
-    "other marker": (events.Patched, {"patch": "users-own"}),
-    "signal": (events.Signaled, {"name": "go", "input": {}}),
-    "update": (events.UpdateAccepted, {"update_id": "u", "name": "nudge"}),
+    "scheduled": (history_events.TaskScheduled, {}),
+    "taken": (history_events.TaskStarted, {}),
+    "failed": (history_events.TaskFailed, {"cause": "timed_out"}),
+    "governed": (history_events.TaskCompleted, {"started_event_id": 0, "claims": True}),
+    "plain": (history_events.TaskCompleted, {"started_event_id": 0}),
+    "marker": (history_events.Patched, {"patch": PATCH_GATE}),
+    "other marker": (history_events.Patched, {"patch": "users-own"}),
+    "signal": (history_events.Signaled, {"name": "go", "input": {}}),
+    "update": (history_events.UpdateAccepted, {"update_id": "u", "name": "nudge"}),
     "call": (
-        events.ActivityScheduled,
+        history_events.ActivityScheduled,
         {"activity_id": "1", "activity_type": "a", "task_queue": "q", "call_key": "k", "headed": True},
     ),
-    "bare call": (events.ActivityScheduled, {"activity_id": "1", "activity_type": "a", "task_queue": "q"}),
-    "child": (events.CallInitiated, {"kind": "child", "name": "c", "governed": True}),
-    "bare child": (events.CallInitiated, {"kind": "child", "name": "c"}),
-    "bare signal": (events.CallInitiated, {"kind": "signal", "name": "s"}),
-    "timer": (events.TimerStarted, {"timer_id": "1", "seconds": 1.0, "task_completed_event_id": 0}),
+    "bare call": (history_events.ActivityScheduled, {"activity_id": "1", "activity_type": "a", "task_queue": "q"}),
+    "child": (history_events.CallInitiated, {"kind": "child", "name": "c", "governed": True}),
+    "bare child": (history_events.CallInitiated, {"kind": "child", "name": "c"}),
+    "bare signal": (history_events.CallInitiated, {"kind": "signal", "name": "s"}),
+    "timer": (history_events.TimerStarted, {"timer_id": "1", "seconds": 1.0, "task_completed_event_id": 0}),
 }
 TASK = "scheduled, taken"
 
@@ -76,7 +76,7 @@ TASK = "scheduled, taken"
     ],
 )
 def test_history_shows_whether_a_run_began_under_the_plugin(governed: bool, history: str) -> None:
-    state, _ = fold(FoldState(execution_id="e"), [events.Started(event_id=1, at=AT, **BEGINNING)])
+    state, _ = fold(FoldState(execution_id="e"), [history_events.Started(event_id=1, at=AT, **BEGINNING)])
     for event_id, name in enumerate(history.split(", ") if history else (), 2):
         kind, values = MADE[name]
         state, _ = fold(state, [kind(event_id=event_id, at=AT, **values)])
@@ -105,5 +105,5 @@ def test_a_build_is_shown_without_its_prefix(
     if deployment and not old:
         completed.deployment_version.CopyFrom(WorkerDeploymentVersion(deployment_name=deployment, build_id=build))
     (read,) = decode([event], DataConverter.default.payload_converter)
-    assert isinstance(read, events.TaskCompleted)
+    assert isinstance(read, history_events.TaskCompleted)
     assert (read.build, read.claims) == (shown, claims)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from agentgrid.domain.runs import ExecutionKind
-from agentgrid.projector import events
-from agentgrid.projector.events import DecodedEvent
+from agentgrid.projector import history_events
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.fold.summary import Summary, summarise
+from agentgrid.projector.history_events import DecodedEvent
 from agentgrid.projector.identity import beginning
 from agentgrid.protocol import RunHeader
 from tests.projector.folding import folded, recorded
@@ -30,12 +30,12 @@ def on(state: FoldState, *wanted: tuple[type[DecodedEvent], dict[str, Any]]) -> 
 
 def failed(*, misfit: bool = False, cause: str = "workflow_worker_unhandled_failure") -> Any:
     error = {"type": "KeyError", "message": "no such thing"}
-    return events.TaskFailed, {"cause": cause, "error": error, "worker": WORKER, "misfit": misfit}
+    return history_events.TaskFailed, {"cause": cause, "error": error, "worker": WORKER, "misfit": misfit}
 
 
-SCHEDULED: Any = (events.TaskScheduled, {})
-STARTED: Any = (events.TaskStarted, {"build": "v2"})
-COMPLETED: Any = (events.TaskCompleted, {"started_event_id": 1, "build": "v1"})
+SCHEDULED: Any = (history_events.TaskScheduled, {})
+STARTED: Any = (history_events.TaskStarted, {"build": "v2"})
+COMPLETED: Any = (history_events.TaskCompleted, {"started_event_id": 1, "build": "v1"})
 
 
 def waiting_for_approval() -> FoldState:
@@ -62,7 +62,7 @@ def test_code_that_fails_is_tried_again_and_named_before_the_approval_that_it_hi
 def test_r30_a_header_never_sets_the_initiator_even_of_a_child_with_an_unknown_parent() -> None:
     header = RunHeader(tree="t", initiator="alice")
     for parent in (None, "0198c0de-0000-7000-8000-000000000002"):
-        begun = events.Started(
+        begun = history_events.Started(
             event_id=1,
             at=AT,
             workflow="w",
@@ -78,10 +78,10 @@ def test_r30_a_header_never_sets_the_initiator_even_of_a_child_with_an_unknown_p
 def test_a_build_id_of_a_worker_without_a_deployment_is_ignored() -> None:
     """F17. Only completed tasks carry the deployment; failed ones carry just the id."""
     begun: Any = (
-        events.Started,
+        history_events.Started,
         {"workflow": "w", "task_queue": "q", "first_execution_id": "e", "kind": ExecutionKind.FIRST},
     )
-    completed: Any = (events.TaskCompleted, {"started_event_id": 3, "build": None})
+    completed: Any = (history_events.TaskCompleted, {"started_event_id": 3, "build": None})
     state, _ = on(FoldState(execution_id="e"), begun, SCHEDULED, STARTED, completed, SCHEDULED, STARTED)
     assert on(state, failed())[1].reason == f"its workflow task fails on worker {WORKER}: KeyError: no such thing"
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentgrid.projector.events import DecodedEvent
 from agentgrid.projector.fold import HistoryGap, fold
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.fold.summary import summarise
+from agentgrid.projector.history_events import DecodedEvent
 from tests.projector.folding import Rows, folded, through_json
 from tests.projector.histories_made import EXECUTION, history
 

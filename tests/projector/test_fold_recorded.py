@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agentgrid.projector.events import Unknown
 from agentgrid.projector.fold.summary import summarise
+from agentgrid.projector.history_events import Unknown
 from tests.projector.folding import Recorded, Shape, folded, names, one_pass, recorded, shape
 
 STEPS: dict[str, list[Shape]] = {

@@ -10,7 +10,7 @@ import pytest
 from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.runs import ExecutionKind
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.fold.state import FoldState
 from tests.projector.folding import Rows, folded
 
@@ -23,7 +23,7 @@ def asked(*after: Any, **changed: Any) -> tuple[FoldState, Rows]:
     fields |= {"execution_id": "e", "digest": "d", "key": "k", "approvers": ("role:approver",)}
     terms = Terms(**(fields | changed))
     made = [
-        events.Started(
+        history_events.Started(
             event_id=1,
             at=AT,
             workflow="x",
@@ -34,14 +34,14 @@ def asked(*after: Any, **changed: Any) -> tuple[FoldState, Rows]:
             input={"size": 0},
         ),
         call(2),
-        events.ActivityClosed(event_id=3, at=AT, scheduled_event_id=2, status=StepStatus.FAILED, terms=terms),
+        history_events.ActivityClosed(event_id=3, at=AT, scheduled_event_id=2, status=StepStatus.FAILED, terms=terms),
         *after,
     ]
     return folded("e", [made])
 
 
-def call(event_id: int) -> events.ActivityScheduled:
-    return events.ActivityScheduled(
+def call(event_id: int) -> history_events.ActivityScheduled:
+    return history_events.ActivityScheduled(
         event_id=event_id,
         at=AT + timedelta(seconds=event_id),
         activity_id=str(event_id),
@@ -92,6 +92,8 @@ def test_arguments_of_a_local_plain_activity_are_stored_like_those_of_a_remote_o
 ) -> None:
     fields = {"approval_id": "a", "kind": ApprovalKind.TOOL, "title": "t", "namespace": "default", "workflow_id": "w"}
     terms = Terms(**fields, execution_id="e", digest="d", key="k", approvers=("role:approver",), shown=arguments)
-    asking = events.LocalActivity(event_id=1, at=AT, activity_id="1", activity_type="charge", attempt=1, terms=terms)
+    asking = history_events.LocalActivity(
+        event_id=1, at=AT, activity_id="1", activity_type="charge", attempt=1, terms=terms
+    )
     _, rows = folded("e", [[asking]])
     assert {name: value for name, value in rows.approvals["a"]["payload"].items() if name != "size"} == stored

@@ -18,7 +18,7 @@ from agentgrid.control.signing import Signer
 from agentgrid.domain.approvals import Verdict
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.policies import Effect, Rule
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.projector.store import Store
 from agentgrid.protocol import (
     HEADER_RUN,
@@ -262,10 +262,10 @@ async def test_r6_a_run_keeps_its_initiator_when_the_key_that_signed_its_memo_is
     before = await snapshot(tables)
     await store.pool.execute("UPDATE signing_keys SET revoked_at = now()")
 
-    await rebuild(settings)
+    await rebuild_projection(settings)
     assert await snapshot(tables) == before
     await truncate(tables)
-    await rebuild(settings)
+    await rebuild_projection(settings)
     (run,) = (await snapshot(tables))["runs"]
     assert (run["run_id"], run["initiator"], run["trigger"], run["reference"]) == (run_id, "operator", "api", "T-1")
 

@@ -22,7 +22,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from agentgrid.control.signing import Signer
 from agentgrid.domain.ids import new_id
 from agentgrid.domain.memos import ScheduleMemo
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.projector.store import Store
 from agentgrid.protocol import MEMO, SCHEDULED_BY
 from agentgrid.settings import Settings
@@ -137,15 +137,15 @@ async def test_a_schedules_run_has_its_initiator_in_the_projection_and_in_the_wo
 
     before = await snapshot(tables)
     await truncate(tables)
-    await rebuild(settings)
+    await rebuild_projection(settings)
     assert await snapshot(tables) == before
     await store.pool.execute("UPDATE signing_keys SET revoked_at = now()")
-    await rebuild(settings)
+    await rebuild_projection(settings)
     after = {each["run_id"]: (each["initiator"], each["trigger"]) for each in (await snapshot(tables))["runs"]}
     assert after == {run["run_id"]: ("operator", "schedule"), other["run_id"]: UNKNOWN, foreign["run_id"]: UNKNOWN}
     # A thief of the key could sign such memos for any start: those after the revocation don't count.
     await store.pool.execute("UPDATE signing_keys SET revoked_at = $1::text::timestamptz", run["created_at"])
-    await rebuild(settings)
+    await rebuild_projection(settings)
     late = {each["run_id"]: (each["initiator"], each["trigger"]) for each in (await snapshot(tables))["runs"]}
     assert late == dict.fromkeys(after, UNKNOWN)
 

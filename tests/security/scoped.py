@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import SETUP, Api
@@ -30,7 +30,7 @@ async def narrow(api: Api) -> Api:
             SETUP,
             Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset(roles), workflows=globs),
         )
-        made = await keys.create(engine, SETUP, principal=name, lifetime=timedelta(days=1))
+        made = await api_keys.create(engine, SETUP, principal=name, lifetime=timedelta(days=1))
         api.tokens[name] = made.secret
     return api
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from tests.api.conftest import SETUP
 from tests.e2e.conftest import Loop, loop, namespace, seeded_template
 from tests.worker import gated
@@ -22,7 +22,7 @@ async def person(loop: Loop, name: str, *roles: Role, groups: frozenset[str] = f
     made = Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset(roles), groups=groups)
     await principals.put(loop.api.plane.engine, SETUP, made)
     if name not in loop.api.tokens:
-        loop.api.tokens[name] = (await keys.create(loop.api.plane.engine, SETUP, principal=name)).secret
+        loop.api.tokens[name] = (await api_keys.create(loop.api.plane.engine, SETUP, principal=name)).secret
 
 
 async def test_r36_a_role_or_group_removed_between_decision_and_effect_stops_the_effect(loop: Loop) -> None:
@@ -51,7 +51,7 @@ async def test_r36_revoking_an_approvers_key_between_decision_and_effect_stops_t
     await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
     for case in ("once", "explicit"):
         await person(loop, "robbed", Role.APPROVER)
-        stolen = await keys.create(loop.api.plane.engine, SETUP, principal="robbed")
+        stolen = await api_keys.create(loop.api.plane.engine, SETUP, principal="robbed")
         loop.api.tokens["thief"] = stolen.secret
         run_id = await loop.start("gated", case)
         approval = await loop.approval(run_id)
@@ -125,6 +125,6 @@ async def _rebuilt(loop: Loop, run_ids: list[str]) -> None:
     """The projection takes issuers from history: after a rebuild they are the same."""
     async with writing(loop.api.plane.engine) as session:
         await session.execute(text("UPDATE runs SET issuers = '{}' WHERE run_id = ANY(:ids)"), {"ids": run_ids})
-    await rebuild(loop.settings, run_ids=run_ids)
+    await rebuild_projection(loop.settings, run_ids=run_ids)
     for run_id in run_ids:
         assert (await loop.run(run_id))["issuers"] == ["admin"]

@@ -15,7 +15,7 @@ import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from agentgrid.api.deltas import MAX_WAITING, WatchedRuns
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.db.tables import Run
 from agentgrid.domain import channels
 from agentgrid.domain.agents import ModelCall
@@ -186,14 +186,14 @@ async def test_a_watcher_that_loses_its_right_hears_nothing_more(
     engine, name = api.plane.engine, f"watcher-{lost[4:]}"
     run = await run_of(api, MINE)
     await principals.put(engine, SETUP, person(name, Role.OPERATOR))
-    made = await keys.create(engine, SETUP, principal=name)
+    made = await api_keys.create(engine, SETUP, principal=name)
     api.tokens[name] = made.secret
     worker = await login(module_postgres_dsn)
     async with Stream(api, url, run) as other, Stream(api, url, run, name) as stream:
         assert await worker.fetchval(DELTA, run.execution_id, 1, "before", [])
         await stream.until("before")
         if lost == "the key":
-            await keys.revoke(engine, SETUP, made.key_id)
+            await api_keys.revoke(engine, SETUP, made.key_id)
         elif lost == "the role":
             await principals.put(engine, SETUP, person(name, Role.VIEWER))
         else:

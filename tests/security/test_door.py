@@ -12,7 +12,7 @@ import pytest
 from agentgrid.api.access import ACCESS
 from agentgrid.api.limits import RateLimits
 from agentgrid.cli import serving
-from agentgrid.control import keys
+from agentgrid.control import api_keys
 from agentgrid.settings import Settings
 from tests.api.conftest import Api, listening
 from tests.api.wire import Wire, asked, exchange, state, wire
@@ -326,13 +326,13 @@ async def test_guessing_keys_ends_in_429_before_any_lookup(api: Api, url: str, m
     assert (await exchange(url, api.tokens["viewer"], "GET", ME)).status == 200
     for number in range(5):
         (await exchange(url, A_KEY[:-1] + str(number), "GET", ME)).is_problem(401, "unauthenticated")
-    looked_up, authenticate = [], keys.authenticate
+    looked_up, authenticate = [], api_keys.authenticate
 
     async def counted(pool, presented):
         looked_up.append(presented)
         return await authenticate(pool, presented)
 
-    monkeypatch.setattr(keys, "authenticate", counted)
+    monkeypatch.setattr(api_keys, "authenticate", counted)
     for presented in (A_KEY, None, "x", api.tokens["auditor"]):
         reply = await exchange(url, presented, "GET", ME)
         reply.is_problem(429, "rate_limited")

@@ -28,7 +28,7 @@ from agentgrid.cli import approvals, audit, run_view
 from agentgrid.control.signing import Signer
 from agentgrid.domain.approvals import ApprovalKind, SignedDecision, Terms, Verdict
 from agentgrid.domain.ids import new_id
-from agentgrid.projector.rebuild import rebuild
+from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.protocol import (
     BUILD_GATE,
     HEADER_RUN,
@@ -368,7 +368,7 @@ async def test_r6_a_rebuild_gives_the_same_attributions(loop: Loop) -> None:
             await admin.execute(f"DELETE FROM {table}")
         await admin.execute("UPDATE executions SET fold_version = 0, fold_state = NULL")
         await admin.execute("UPDATE signing_keys SET revoked_at = now()")
-        await rebuild(loop.settings)
+        await rebuild_projection(loop.settings)
         assert await rows() == before
     finally:
         await admin.close()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from agentgrid.control import delivery, keys, principals
+from agentgrid.control import api_keys, delivery, principals
 from agentgrid.db.session import reading, writing
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
@@ -203,7 +203,7 @@ async def test_r36_a_proposal_is_checked_again_on_confirmation(town: Town) -> No
     assert "no longer an administrator" in (await town.confirm("berta", by_leaver, 409))["detail"]
     await principals.set_disabled(town.plane.engine, SETUP, "anna", False)
     stolen = (await town.call("anna", "GET", "/me"))["key_id"]
-    await keys.revoke(town.plane.engine, SETUP, stolen, reason="stolen")
+    await api_keys.revoke(town.plane.engine, SETUP, stolen, reason="stolen")
     assert "revoked" in (await town.confirm("berta", by_leaver, 409))["detail"]
     assert not await town.may_decide("mole")
 

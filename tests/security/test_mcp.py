@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentgrid.api.mcp import server
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from agentgrid.sdk.grid import Grid
 from agentgrid.worker import catalog
@@ -49,7 +49,7 @@ async def test_another_principals_runs_and_approvals_do_not_exist(api: Api):
         name="stranger", kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR}), workflows=frozenset({"tool.*"})
     )
     await principals.put(api.plane.engine, SETUP, stranger)
-    key = await keys.create(api.plane.engine, SETUP, principal="stranger", lifetime=timedelta(days=1))
+    key = await api_keys.create(api.plane.engine, SETUP, principal="stranger", lifetime=timedelta(days=1))
     api.tokens["stranger"] = key.secret
     outside = factories.run(workflow="payroll", input={"size": 6, "value": "salary"})
     inside = factories.run(workflow="tool.refund", initiator="operator")

@@ -13,7 +13,7 @@ import httpx
 from sqlalchemy import text
 
 from agentgrid.api.access import ACCESS, V1
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.db import scopes as db_scopes
 from agentgrid.db.session import make_engine, reading
 from agentgrid.domain import scopes
@@ -146,7 +146,7 @@ async def test_streams_carry_only_events_in_scope_and_end_when_it_is_narrowed(
 ) -> None:
     engine = narrow.plane.engine
     await principals.put(engine, SETUP, _viewer("watcher", "in_*"))
-    made = await keys.create(engine, SETUP, principal="watcher", lifetime=timedelta(days=1))
+    made = await api_keys.create(engine, SETUP, principal="watcher", lifetime=timedelta(days=1))
     headers = {"Authorization": f"Bearer {made.secret}"}
     inside, outside = sides["in_run"].run_id, sides["out_run"].run_id
     await factories.publish(engine, (inside, "run", {"step_count": 0}))

@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 
 from agentgrid.api.access import ACCESS
 from agentgrid.api.cookies import name_of
-from agentgrid.control import keys
+from agentgrid.control import api_keys
 from agentgrid.db.session import reading
 from tests.api import factories
 from tests.api.browsing import PAGE, SAME, browser_of, code_of
@@ -225,7 +225,7 @@ async def test_behind_https_the_cookie_is_secure_and_of_this_host_alone(api: Api
 
 
 async def test_no_key_code_or_cookie_is_stored_or_logged(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
-    made = await keys.create(api.plane.engine, SETUP, principal="operator")
+    made = await api_keys.create(api.plane.engine, SETUP, principal="operator")
     robot = api.tokens["robot"]
     async with browser_of(api) as browser:
         code, wrong = await code_of(api, made.secret), secrets.token_urlsafe(32)

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.db.tables import Log, Run
 from agentgrid.domain.live import EventKind
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
@@ -32,7 +32,7 @@ async def person(api: Api, name: str, *roles: Role, scope: str = "*") -> str:  #
     """The key of somebody new."""
     made = Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset(roles), workflows=frozenset({scope}))
     await principals.put(api.plane.engine, SETUP, made)
-    return (await keys.create(api.plane.engine, SETUP, principal=name, lifetime=timedelta(days=1))).secret
+    return (await api_keys.create(api.plane.engine, SETUP, principal=name, lifetime=timedelta(days=1))).secret
 
 
 async def telling(api: Api, workflow: str) -> Run:  # noqa: F811

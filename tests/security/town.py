@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import policies
 from agentgrid.db.session import reading, writing
@@ -43,7 +43,7 @@ class Town:
     async def person(self, name: str, *roles: Role, kind: PrincipalKind = PrincipalKind.HUMAN) -> None:
         """Create a principal and its key on the database's side."""
         await principals.put(self.plane.engine, SETUP, Principal(name=name, kind=kind, roles=frozenset(roles)))
-        self.api.tokens[name] = (await keys.create(self.plane.engine, SETUP, principal=name)).secret
+        self.api.tokens[name] = (await api_keys.create(self.plane.engine, SETUP, principal=name)).secret
 
     async def key_by(self, who: str, principal: str, token: str) -> dict[str, Any]:
         """Create a key for the principal over the API, as `who`; it is available as `token` from then on."""

@@ -10,7 +10,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.client import Client, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import FoldState
@@ -33,13 +33,13 @@ def begun_governed(history: WorkflowHistory) -> bool:
 def marked(history: WorkflowHistory) -> bool:
     """Whether it has the plugin's marker."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
-    return any(isinstance(event, events.Patched) and event.patch == PATCH_GATE for event in decoded)
+    return any(isinstance(event, history_events.Patched) and event.patch == PATCH_GATE for event in decoded)
 
 
 def headed(history: WorkflowHistory, activity_type: str) -> list[bool]:
     """For each call of this activity, whether it has the plugin's header."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
-    calls = [event for event in decoded if isinstance(event, events.ActivityScheduled)]
+    calls = [event for event in decoded if isinstance(event, history_events.ActivityScheduled)]
     return [call.headed for call in calls if call.activity_type == activity_type]
 
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
-from agentgrid.api.gate import GovernedRoute
+from agentgrid.api.routing import CheckedRoute
 
 PASSED_ON = frozenset({b"authorization", b"host", b"user-agent"})
 """The headers of the outer request that the inner one has too. A cookie is none of them: MCP clients send keys."""
@@ -49,11 +49,11 @@ class RouteResponse:
         return json.loads(self.raw)
 
 
-def route_of(app: FastAPI, name: str) -> GovernedRoute:
+def route_of(app: FastAPI, name: str) -> CheckedRoute:
     """The route of this method and path pattern. Raises LookupError."""
     method, _, pattern = name.partition(" ")
     for route in app.router.routes:
-        if isinstance(route, GovernedRoute) and route.path == pattern and method in (route.methods or ()):
+        if isinstance(route, CheckedRoute) and route.path == pattern and method in (route.methods or ()):
             return route
     raise LookupError(name)
 
@@ -78,7 +78,7 @@ async def ask(request: Request, call: RouteRequest) -> RouteResponse:
     return RouteResponse(status=status, raw=bytes(raw))
 
 
-def _scope(request: Request, route: GovernedRoute, call: RouteRequest, body: bytes) -> Scope:
+def _scope(request: Request, route: CheckedRoute, call: RouteRequest, body: bytes) -> Scope:
     headers = [(name, value) for name, value in request.scope["headers"] if name in PASSED_ON]
     if call.body is not None:
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

@@ -10,7 +10,7 @@ import mcp_types as types
 from agentgrid.api import errors
 from agentgrid.api.access import V1
 from agentgrid.api.mcp.inner import RouteResponse
-from agentgrid.api.mcp.verbs import PREFIX
+from agentgrid.api.mcp.route_tools import PREFIX
 from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.errors import AgentGridError
 

@@ -27,7 +27,7 @@ from agentgrid.api import body
 from agentgrid.api.errors import translated
 from agentgrid.api.mcp import catalog, results
 from agentgrid.api.mcp.inner import RouteRequest, RouteResponse, ask
-from agentgrid.api.mcp.verbs import RESULT, START, RouteTool, verbs_of
+from agentgrid.api.mcp.route_tools import RESULT, START, RouteTool, verbs_of
 from agentgrid.db.tables import ToolRow
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.principals import Principal

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from agentgrid.api import actions, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Asking, Id, Plane
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.routes.policies import nobody, rule_put
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.agents import AgentCallOut, AgentGovernance, AgentPolicyIn
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Reason, SwitchOut

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from agentgrid.api import actions, agent_tools
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.agents import (
     AgentChanged,
     AgentDetail,

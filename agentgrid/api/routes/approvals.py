@@ -14,8 +14,8 @@ from agentgrid.api import letters, views
 from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import Wanted, inbox, started_by, visible
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Shows
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.approvals import (
     ApprovalAccepted,
     ApprovalCounts,

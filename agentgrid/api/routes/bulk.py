@@ -11,8 +11,8 @@ from starlette.requests import Request
 from agentgrid.api import bulk
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Asking, Plane
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.limits import RateLimits
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.runs import RunBulk, RunBulkResult
 
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")

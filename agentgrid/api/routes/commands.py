@@ -14,8 +14,8 @@ from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import started_by
 from agentgrid.api.command_filter import Wanted
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Shows, Who
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.commands import CommandDetail, CommandSummary, Confirmed, UnattributedAct
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.control import proposals

@@ -13,7 +13,7 @@ from agentgrid.api import sse
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Login, Plane, Shows
 from agentgrid.api.feed import Feed
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.common import Name
 from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.control.plane import ControlPlane

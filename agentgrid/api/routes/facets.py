@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Session, Who
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
 from agentgrid.api.run_filter import Wanted
 from agentgrid.api.schemas.facets import FacetCount, RunFacet, RunFacets, StateCount, StateFacet
 from agentgrid.db import run_facets

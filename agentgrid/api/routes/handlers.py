@@ -10,7 +10,7 @@ from starlette.responses import Response
 from agentgrid.api import views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Asking, Id, Plane, Shows
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.handlers import QueryAnswer, QueryRequest, UpdateOut, UpdateRequest
 from agentgrid.api.shown import Shown
 from agentgrid.control import queries, updates

@@ -15,11 +15,11 @@ from starlette.responses import StreamingResponse
 from agentgrid.api import views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.payloads import file_headers
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.logs import LogOut, LogPage
 from agentgrid.api.shown import Shown
-from agentgrid.api.whole import file_headers
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import logs, runs
 from agentgrid.db.logs import LogFilter

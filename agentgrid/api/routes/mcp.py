@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.mcp.lazy import Lazy
+from agentgrid.api.routing import make_router
 
 router = make_router(tags=["mcp"])
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Session
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.mcp_servers import McpChange, McpServerList, McpServerOut
 from agentgrid.db import mcp_servers
 from agentgrid.db.tables import McpServer

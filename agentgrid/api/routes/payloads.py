@@ -8,11 +8,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentgrid.api import whole
+from agentgrid.api import payloads
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Id, Plane, Shows, Who
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.routes.timeline import EventId
+from agentgrid.api.routing import make_router
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import runs, steps
 from agentgrid.db.session import reading
@@ -67,10 +67,10 @@ async def download_of_step(
         if row.changed_input is not None and row.changed_input.get("truncated"):
             # The step's own event has the arguments from before the change.
             raise Gone("the arguments that an approver gave are too long to be kept whole: read the run's history")
-    turns: whole.ReadLimiter = request.app.state.whole
-    text = await whole.value(plane, turns, execution, at, side.value, stored, what=f"{side} of the step")
+    turns: payloads.ReadLimiter = request.app.state.whole
+    text = await payloads.value(plane, turns, execution, at, side.value, stored, what=f"{side} of the step")
     shown.reveal()
-    return whole.download(text, run_id, event_id, side)
+    return payloads.download(text, run_id, event_id, side)
 
 
 @router.get(
@@ -79,10 +79,10 @@ async def download_of_step(
 async def download_input(request: Request, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> Response:
     """As a step's. The values are the workflow's arguments."""
     run, execution = await _first_or_last(plane, principal, run_id, first=True)
-    turns: whole.ReadLimiter = request.app.state.whole
-    text = await whole.value(plane, turns, execution, 1, "input", run.input, what="input of the run")
+    turns: payloads.ReadLimiter = request.app.state.whole
+    text = await payloads.value(plane, turns, execution, 1, "input", run.input, what="input of the run")
     shown.reveal()
-    return whole.download(text, run_id, "input")
+    return payloads.download(text, run_id, "input")
 
 
 @router.get(
@@ -91,12 +91,12 @@ async def download_input(request: Request, plane: Plane, principal: Who, shown: 
 async def download_result(request: Request, plane: Plane, principal: Who, shown: Shows, run_id: Id) -> Response:
     """As a step's output. `404` while the run is open, and if it ended without a result."""
     run, execution = await _first_or_last(plane, principal, run_id, first=False)
-    turns: whole.ReadLimiter = request.app.state.whole
-    text = await whole.value(
+    turns: payloads.ReadLimiter = request.app.state.whole
+    text = await payloads.value(
         plane, turns, execution, execution.last_event_id, "output", run.result, what="result of the run"
     )
     shown.reveal()
-    return whole.download(text, run_id, "result")
+    return payloads.download(text, run_id, "result")
 
 
 async def _first_or_last(

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from agentgrid.api import policy_previews, policy_tests, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.policies import (

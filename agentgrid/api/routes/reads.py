@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Limit, Session
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.common import Moment, Page
 from agentgrid.api.schemas.reads import ReadOut
 from agentgrid.db import reads

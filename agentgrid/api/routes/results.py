@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 from agentgrid.api import views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Id, Login, Shows
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
+from agentgrid.api.run_waits import MAX_WAIT_SECONDS, Waiting
 from agentgrid.api.schemas.runs import RunOpen, RunResult
-from agentgrid.api.waiting import MAX_WAIT_SECONDS, Waiting
 from agentgrid.domain.principals import Permission
 
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")

@@ -14,19 +14,18 @@ from agentgrid.api.access import READ_PAYLOADS, V1
 from agentgrid.api.approval_filter import visible
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Login, Plane, Session, Shows, Who
 from agentgrid.api.feed import Feed
-from agentgrid.api.gate import authorise
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
+from agentgrid.api.routing import authorise, make_router
 from agentgrid.api.run_filter import Wanted
 from agentgrid.api.schemas.approvals import ApprovalRow
 from agentgrid.api.schemas.common import Page
 from agentgrid.api.schemas.events import EXTENSION, STREAM
 from agentgrid.api.schemas.jobs import JobOut
+from agentgrid.api.schemas.run_verbs import RunInterrupt, RunReason
 from agentgrid.api.schemas.runs import RunAccepted, RunCounts, RunDetail, RunHistory, RunRow, RunSignal, SignalAccepted
 from agentgrid.api.schemas.steps import StepOut
-from agentgrid.api.schemas.verbs import RunInterrupt, RunReason
 from agentgrid.api.shown import Shown
-from agentgrid.control import verbs
+from agentgrid.control import run_verbs
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db import approval_context, approvals, run_counts, run_details, runs, steps, workflows
 from agentgrid.db.pool import direct
@@ -267,7 +266,7 @@ async def _accepted(plane: ControlPlane, caller: Caller, shown: Shown, command: 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel the run and let it clean up")
 async def cancel(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """The run is `cancelling` until its workflow has finished."""
-    command = await verbs.act(plane, caller, run_id, Verb.CANCEL, reason=body.reason if body else None)
+    command = await run_verbs.act(plane, caller, run_id, Verb.CANCEL, reason=body.reason if body else None)
     return await _accepted(plane, caller, shown, command)
 
 
@@ -276,21 +275,21 @@ async def terminate(
     plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None
 ) -> RunAccepted:
     """The effects of steps in progress are not undone."""
-    command = await verbs.act(plane, caller, run_id, Verb.TERMINATE, reason=body.reason if body else None)
+    command = await run_verbs.act(plane, caller, run_id, Verb.TERMINATE, reason=body.reason if body else None)
     return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/pause", status_code=202, summary="Pause the run: no new step starts until it is resumed")
 async def pause(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """New activities and children wait. Steps in progress, timers, run timeouts and approval expiry go on."""
-    command = await verbs.act(plane, caller, run_id, Verb.PAUSE, reason=body.reason if body else None)
+    command = await run_verbs.act(plane, caller, run_id, Verb.PAUSE, reason=body.reason if body else None)
     return await _accepted(plane, caller, shown, command)
 
 
 @router.post("/{run_id}/resume", status_code=202, summary="Resume a paused run")
 async def resume(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: RunReason | None = None) -> RunAccepted:
     """Starts the steps that were held back."""
-    command = await verbs.act(plane, caller, run_id, Verb.RESUME, reason=body.reason if body else None)
+    command = await run_verbs.act(plane, caller, run_id, Verb.RESUME, reason=body.reason if body else None)
     return await _accepted(plane, caller, shown, command)
 
 
@@ -306,7 +305,7 @@ async def interrupt(
     is one. `409` if no agent is at work. Agents in child runs go on: interrupt those by the id of their run.
     """
     asked = body or RunInterrupt()
-    command = await verbs.act(plane, caller, run_id, Verb.INTERRUPT, reason=asked.reason, message=asked.message)
+    command = await run_verbs.act(plane, caller, run_id, Verb.INTERRUPT, reason=asked.reason, message=asked.message)
     return await _accepted(plane, caller, shown, command)
 
 
@@ -317,7 +316,7 @@ async def signal(plane: Plane, caller: Asking, shown: Shows, run_id: Id, body: R
     A name or arguments that no handler of the run's version takes: `422`, with the nearest name. Where the version is not known, nothing is
     checked, and `handler` is `unknown`.
     """
-    request = verbs.SignalRequest(name=body.name, arguments=tuple(body.arguments))
-    command = await verbs.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
+    request = run_verbs.SignalRequest(name=body.name, arguments=tuple(body.arguments))
+    command = await run_verbs.act(plane, caller, run_id, Verb.SIGNAL, reason=body.reason, signal=request)
     found = await details(plane, caller.principal, command.run_id or "")
     return views.signal_accepted(plane, caller, shown, found, command)

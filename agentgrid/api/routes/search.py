@@ -12,7 +12,7 @@ from agentgrid.api import letters
 from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import visible
 from agentgrid.api.deps import Asking, Plane, Session, Shows
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.search import Hit, HitKind, Hits
 from agentgrid.api.shown import Shown
 from agentgrid.control.plane import Caller, ControlPlane

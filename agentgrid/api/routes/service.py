@@ -16,9 +16,9 @@ from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import inbox
 from agentgrid.api.deps import Asking, Login, Plane, Session, Shows
 from agentgrid.api.errors import DATABASE_FAULTS
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.me import VERSION, me_of
 from agentgrid.api.overview import overview_of
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.overview import Overview
 from agentgrid.api.schemas.service import Dependency, Freshness, Health, Me, Readiness
 from agentgrid.control.plane import ControlPlane

@@ -12,17 +12,16 @@ from starlette.responses import Response
 from agentgrid.api import cookies
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
-from agentgrid.api.gate import address_of, user_agent_of
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.identity import SessionIdentity
 from agentgrid.api.limits import RateLimits
 from agentgrid.api.me import me_of
 from agentgrid.api.paging import cut, decode_key, encode_key
+from agentgrid.api.routing import address_of, make_router, user_agent_of
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.service import Me
 from agentgrid.api.schemas.sessions import CodeOut, SessionOut, SignIn, SignInMethod, SignInMethods
 from agentgrid.control import sessions as control_sessions
-from agentgrid.control.keys import secret_hash
+from agentgrid.control.api_keys import secret_hash
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.sessions import Browser, NewSession
 from agentgrid.db import sessions as db_sessions

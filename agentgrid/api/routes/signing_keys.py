@@ -8,8 +8,8 @@ from starlette.requests import Request
 
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.common import Page, Reason
 from agentgrid.api.schemas.signing_keys import SigningKeyOut
 from agentgrid.control import signing_keys as control_signing_keys

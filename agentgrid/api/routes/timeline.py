@@ -11,7 +11,7 @@ from starlette.responses import Response
 from agentgrid.api import timeline, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Id, Plane, Session, Shows, Who
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.steps import StepOut
 from agentgrid.api.schemas.timeline import Timeline
 from agentgrid.db import runs, steps

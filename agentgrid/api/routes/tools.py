@@ -13,10 +13,10 @@ from starlette.responses import Response
 from agentgrid.api import actions, views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.letters import reach
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.policies import nobody, rule_put
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.tools import ToolCalls, ToolDetail, ToolPolicyIn, ToolSummary, ToolVersionOut

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Asking, Id, Plane, Session, Who
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.views import ViewList, ViewOut, ViewPut
 from agentgrid.control import views as control_views
 from agentgrid.db import views as db_views

@@ -12,7 +12,7 @@ from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerSlotsInfo
 
 from agentgrid.api.access import V1
 from agentgrid.api.deps import Plane, Who
-from agentgrid.api.gate import router as make_router
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.workers import Poller, TaskQueueList, TaskQueueOut, WorkerList, WorkerOut, WorkerSlots
 from agentgrid.control import workers
 from agentgrid.control.plane import ControlPlane

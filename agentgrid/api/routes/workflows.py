@@ -14,9 +14,9 @@ from agentgrid.api import actions, views
 from agentgrid.api.access import V1
 from agentgrid.api.bulk import request_of
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.runs import details
+from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.agents import UsageOver
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
 from agentgrid.api.schemas.runs import RunAccepted, RunStart

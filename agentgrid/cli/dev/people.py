@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agentgrid.cli.operator import database_caller
 from agentgrid.cli.profiles import Profile, load_profiles, profiles_file, save_profiles
-from agentgrid.control import keys, principals
+from agentgrid.control import api_keys, principals
 from agentgrid.control.private import read_private, write_private
 from agentgrid.db.pool import Pool
 from agentgrid.domain.principals import Principal
@@ -74,7 +74,7 @@ async def _make_profiles(
     for name in names:
         key_file = home / "keys" / f"{name}.key"
         if not await _key_holds(pool, key_file, name):
-            made = await keys.create(
+            made = await api_keys.create(
                 engine, database_caller(), principal=name, lifetime=KEY_LIFETIME, note="made by agentgrid dev"
             )
             write_private(key_file, made.secret + "\n")
@@ -89,7 +89,7 @@ async def _key_holds(pool: Pool, file: Path, principal: str) -> bool:
     if key is None:
         return False
     try:
-        found = await keys.authenticate(pool, key)
+        found = await api_keys.authenticate(pool, key)
     except Unauthenticated:
         return False
     return found.principal.name == principal and found.expires_at > datetime.now(UTC) + RENEW_BEFORE

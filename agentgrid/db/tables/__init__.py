@@ -19,7 +19,6 @@ from agentgrid.db.tables.catalog import (
     WorkflowBuild,
     WorkflowVersion,
 )
-from agentgrid.db.tables.changes import History, RunChange, Touch
 from agentgrid.db.tables.control import (
     ApiKey,
     Command,
@@ -40,6 +39,7 @@ from agentgrid.db.tables.control import (
     WorkerLogin,
 )
 from agentgrid.db.tables.projection import ExecutionRow, Run, RunSearch, Step
+from agentgrid.db.tables.queue import History, RunChange, Touch
 from agentgrid.db.tables.telemetry import Job, Log
 
 __all__ = [

@@ -13,7 +13,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import PayloadConverter
 
 from agentgrid.domain.steps import StepStatus
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode import activities, executions, messages
 from agentgrid.projector.decode.reader import Read, Reader, time_of
 
@@ -22,18 +22,18 @@ __all__ = ["decode", "time_of"]
 PREFIX = "EVENT_TYPE_"
 
 
-def decode(history: Sequence[HistoryEvent], converter: PayloadConverter) -> list[events.DecodedEvent]:
+def decode(history: Sequence[HistoryEvent], converter: PayloadConverter) -> list[history_events.DecodedEvent]:
     """The plain event of each history event, in the same order."""
     reader = Reader(converter)
     return [_read(reader, event) for event in history]
 
 
-def decode_whole(event: HistoryEvent, converter: PayloadConverter) -> events.DecodedEvent:
+def decode_whole(event: HistoryEvent, converter: PayloadConverter) -> history_events.DecodedEvent:
     """The plain event of one history event, with every value whole."""
     return _read(Reader(converter, whole=True), event)
 
 
-def _read(reader: Reader, event: HistoryEvent) -> events.DecodedEvent:
+def _read(reader: Reader, event: HistoryEvent) -> history_events.DecodedEvent:
     reader.opaque = 0
     at = time_of(event.event_time)
     name = event.WhichOneof("attributes") or ""
@@ -42,13 +42,13 @@ def _read(reader: Reader, event: HistoryEvent) -> events.DecodedEvent:
         read = _READERS.get(name)
         if read is None:
             if kind in _PASSED:
-                return events.Passed(event_id=event.event_id, at=at, kind=kind)
-            return events.Unknown(event_id=event.event_id, at=at, kind=kind, opaque=1)
+                return history_events.Passed(event_id=event.event_id, at=at, kind=kind)
+            return history_events.Unknown(event_id=event.event_id, at=at, kind=kind, opaque=1)
         build, values = read(reader, event, getattr(event, name))
         return build(event_id=event.event_id, at=at, opaque=reader.opaque, **values)
     except Exception:
         # A poison event is shown as opaque and counted: one broken payload must never hide the rest of a run.
-        return events.Unknown(event_id=event.event_id, at=at, kind=kind, opaque=1)
+        return history_events.Unknown(event_id=event.event_id, at=at, kind=kind, opaque=1)
 
 
 def _kind(event: HistoryEvent) -> str:

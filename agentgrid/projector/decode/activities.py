@@ -12,7 +12,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.domain.activities import PLAIN, classify
 from agentgrid.domain.approvals import Terms
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode import agents, foreign
 from agentgrid.projector.decode.reader import Built, Reader, seconds_of, terms_of, time_of
 from agentgrid.protocol import (
@@ -39,7 +39,7 @@ def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     call = read(reader, a) if read is not None else None
     if read is not None and call is None:
         kind, name = PLAIN, a.activity_type.name
-    return events.ActivityScheduled, {
+    return history_events.ActivityScheduled, {
         "activity_id": a.activity_id,
         "activity_type": a.activity_type.name,
         "task_queue": a.task_queue.name,
@@ -72,7 +72,7 @@ _CALLS = {StepKind.TOOL: _tool_call, StepKind.MODEL: agents.model_call}
 
 
 def activity_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.ActivityStarted, {
+    return history_events.ActivityStarted, {
         "scheduled_event_id": a.scheduled_event_id,
         "attempt": a.attempt,
         "worker": a.identity or None,
@@ -80,7 +80,7 @@ def activity_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def activity_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.ActivityClosed, {
+    return history_events.ActivityClosed, {
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.COMPLETED,
         "output": reader.stored(a.result.payloads),
@@ -89,7 +89,7 @@ def activity_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def activity_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.ActivityClosed, {
+    return history_events.ActivityClosed, {
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.FAILED,
         "error": reader.error(a.failure),
@@ -99,7 +99,7 @@ def activity_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def activity_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.ActivityClosed, {
+    return history_events.ActivityClosed, {
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.TIMED_OUT,
         "error": reader.error(a.failure),
@@ -107,7 +107,7 @@ def activity_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def activity_canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.ActivityClosed, {
+    return history_events.ActivityClosed, {
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.CANCELLED,
         "output": reader.optional(a, "details"),
@@ -121,8 +121,8 @@ def marker(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         return foreign.local_activity(reader, event, a)
     if a.marker_name == MARKER_PATCH:
         data = json.loads(a.details["patch-data"].payloads[0].data)
-        return events.Patched, {"patch": data["id"]}
-    return events.Passed, {"kind": f"marker {a.marker_name}"}
+        return history_events.Patched, {"patch": data["id"]}
+    return history_events.Passed, {"kind": f"marker {a.marker_name}"}
 
 
 def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
@@ -160,7 +160,7 @@ def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     else:
         result = list(a.details["result"].payloads)
         values["output"] = reader.stored(result)
-    return events.LocalActivity, values
+    return history_events.LocalActivity, values
 
 
 def _opened(reader: Reader, a: Any) -> Terms | None:
@@ -177,7 +177,7 @@ def _confirmed(reader: Reader, a: Any) -> Confirmation | None:
 
 
 def timer_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TimerStarted, {
+    return history_events.TimerStarted, {
         "timer_id": a.timer_id,
         "seconds": seconds_of(a.start_to_fire_timeout),
         "task_completed_event_id": a.workflow_task_completed_event_id,
@@ -186,8 +186,8 @@ def timer_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def timer_fired(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TimerEnded, {"started_event_id": a.started_event_id, "fired": True}
+    return history_events.TimerEnded, {"started_event_id": a.started_event_id, "fired": True}
 
 
 def timer_canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TimerEnded, {"started_event_id": a.started_event_id, "fired": False}
+    return history_events.TimerEnded, {"started_event_id": a.started_event_id, "fired": False}

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentgrid.domain.agents import AgentEnd, AgentHeader, AgentSpec, Hold, Usage
 from agentgrid.projector.decode.reader import Reader
-from agentgrid.projector.events import AgentClosed, AgentOpened, TurnResult
+from agentgrid.projector.history_events import AgentClosed, AgentOpened, TurnResult
 from agentgrid.protocol import ACTIVITY_CLOSE_AGENT, ACTIVITY_OPEN_AGENT, HEADER_AGENT
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 

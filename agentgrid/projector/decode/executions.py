@@ -11,7 +11,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.domain.memos import is_schedule_memo
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode.reader import Built, Reader, error_of, seconds_of, word
 from agentgrid.protocol import HEADER_RUN, MEMO, SCHEDULED_BY, RunHeader, is_gate_build, shown_build
 from agentgrid.temporal import payloads
@@ -34,7 +34,7 @@ def started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
             "scheduled_by": payloads.search_attribute(a.search_attributes, SCHEDULED_BY, reader.converter),
             "input_digest": payloads.input_digest(a.input.payloads),
         }
-    return events.Started, scheduled | {
+    return history_events.Started, scheduled | {
         "workflow": a.workflow_type.name,
         "task_queue": a.task_queue.name,
         "first_execution_id": a.first_execution_run_id,
@@ -52,7 +52,7 @@ def started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.Closed, {
+    return history_events.Closed, {
         "status": ExecutionStatus.COMPLETED,
         "continued_to": a.new_execution_run_id or None,
         "result": reader.stored(a.result.payloads),
@@ -60,7 +60,7 @@ def completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.Closed, {
+    return history_events.Closed, {
         "status": ExecutionStatus.FAILED,
         "continued_to": a.new_execution_run_id or None,
         "error": reader.error(a.failure),
@@ -68,7 +68,7 @@ def failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.Closed, {
+    return history_events.Closed, {
         "status": ExecutionStatus.TIMED_OUT,
         "continued_to": a.new_execution_run_id or None,
         "error": error_of("TimeoutError", "the execution ran into its timeout"),
@@ -76,11 +76,11 @@ def timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.Closed, {"status": ExecutionStatus.CANCELED, "result": reader.optional(a, "details")}
+    return history_events.Closed, {"status": ExecutionStatus.CANCELED, "result": reader.optional(a, "details")}
 
 
 def terminated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.Closed, {
+    return history_events.Closed, {
         "status": ExecutionStatus.TERMINATED,
         "error": error_of("TerminatedError", a.reason or "terminated"),
         "identity": a.identity or None,
@@ -88,7 +88,7 @@ def terminated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def continued(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.Closed, {
+    return history_events.Closed, {
         "status": ExecutionStatus.CONTINUED_AS_NEW,
         "continued_to": a.new_execution_run_id or None,
         "error": reader.error(a.failure) if a.HasField("failure") else None,
@@ -96,23 +96,23 @@ def continued(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def cancel_requested(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.CancelRequested, {"reason": a.cause or None, "identity": a.identity or None}
+    return history_events.CancelRequested, {"reason": a.cause or None, "identity": a.identity or None}
 
 
 def paused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TemporalPaused, {"paused": True, "reason": a.reason or None}
+    return history_events.TemporalPaused, {"paused": True, "reason": a.reason or None}
 
 
 def unpaused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TemporalPaused, {"paused": False, "reason": a.reason or None}
+    return history_events.TemporalPaused, {"paused": False, "reason": a.reason or None}
 
 
 def task_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TaskScheduled, {"attempt": a.attempt}
+    return history_events.TaskScheduled, {"attempt": a.attempt}
 
 
 def task_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.TaskStarted, {"build": shown_build(a.worker_version.build_id) or None}
+    return history_events.TaskStarted, {"build": shown_build(a.worker_version.build_id) or None}
 
 
 def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
@@ -120,7 +120,7 @@ def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     build = a.deployment_version.build_id or a.worker_version.build_id
     # Without a deployment the build id is generated, by the SDK or by the plugin, and identifies no user version.
     named = bool(a.deployment_version.build_id or a.worker_deployment_name)
-    return events.TaskCompleted, {
+    return history_events.TaskCompleted, {
         "started_event_id": a.started_event_id,
         "build": (shown_build(build) or None) if named else None,
         "claims": is_gate_build(build),
@@ -129,7 +129,7 @@ def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     fork = a.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW
-    return events.TaskFailed, {
+    return history_events.TaskFailed, {
         "cause": word(WorkflowTaskFailedCause.Name(a.cause), "WORKFLOW_TASK_FAILED_CAUSE_"),
         "error": reader.error(a.failure) if a.HasField("failure") else None,
         "worker": a.identity or None,
@@ -144,9 +144,9 @@ def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 def task_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     if a.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
         # The worker that held the execution in its cache is gone: the task goes to any other, and nothing has failed.
-        return events.TaskScheduled, {}
+        return history_events.TaskScheduled, {}
     kind = word(TimeoutType.Name(a.timeout_type), "TIMEOUT_TYPE_")
-    return events.TaskFailed, {
+    return history_events.TaskFailed, {
         "cause": "timed_out",
         "error": error_of("TimeoutError", f"the workflow task timed out ({kind})"),
     }

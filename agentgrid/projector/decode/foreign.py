@@ -15,7 +15,7 @@ from typing import Any
 
 from temporalio.api.history.v1 import HistoryEvent
 
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode.reader import Built, Reader
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     else:
         values["output"] = reader.stored(_payloads(a, values.pop("result_key")))
     values.pop("result_key", None)
-    return events.LocalActivity, values
+    return history_events.LocalActivity, values
 
 
 def _go(reader: Reader, a: Any) -> dict[str, Any]:

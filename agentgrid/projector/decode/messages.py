@@ -10,7 +10,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.domain.approvals import MAX_DECISION_BYTES
 from agentgrid.domain.steps import StepStatus
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode.reader import Built, Read, Reader, error_of
 from agentgrid.protocol import HEADER_RUN, SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal
 
@@ -26,15 +26,15 @@ def signaled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         problem = None if len(given) == 1 else f"{len(given)} payloads instead of one"
         if size > MAX_DECISION_BYTES:
             problem = f"over {MAX_DECISION_BYTES} bytes"
-        return events.Decided, {"raw": b"" if problem else given[0].data, "problem": problem, **sender}
+        return history_events.Decided, {"raw": b"" if problem else given[0].data, "problem": problem, **sender}
     if a.signal_name == SIGNAL_CONTROL:
         control = _control(given[0].data) if len(given) == 1 and size <= MAX_CONTROL_BYTES else None
-        return events.Controlled, {"control": control, **sender}
-    return events.Signaled, {"name": a.signal_name, "input": reader.stored(given), **sender}
+        return history_events.Controlled, {"control": control, **sender}
+    return history_events.Signaled, {"name": a.signal_name, "input": reader.stored(given), **sender}
 
 
 def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.UpdateAdmitted, {
+    return history_events.UpdateAdmitted, {
         "update_id": a.request.meta.update_id,
         "name": a.request.input.name,
         "input": reader.stored(a.request.input.args.payloads),
@@ -46,12 +46,12 @@ def update_accepted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     if a.HasField("accepted_request"):
         values["name"] = a.accepted_request.input.name
         values["input"] = reader.stored(a.accepted_request.input.args.payloads)
-    return events.UpdateAccepted, values
+    return history_events.UpdateAccepted, values
 
 
 def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     failed = a.outcome.HasField("failure")
-    return events.UpdateCompleted, {
+    return history_events.UpdateCompleted, {
         "accepted_event_id": a.accepted_event_id,
         "update_id": a.meta.update_id or None,
         "output": None if failed else reader.stored(a.outcome.success.payloads),
@@ -60,7 +60,7 @@ def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.CallInitiated, {
+    return history_events.CallInitiated, {
         "kind": "child",
         "name": a.workflow_type.name,
         "workflow_id": a.workflow_id,
@@ -72,7 +72,7 @@ def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def child_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.CallStarted, {
+    return history_events.CallStarted, {
         "initiated_event_id": a.initiated_event_id,
         "workflow_id": a.workflow_execution.workflow_id or None,
         "execution_id": a.workflow_execution.run_id or None,
@@ -80,7 +80,7 @@ def child_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.CallInitiated, {
+    return history_events.CallInitiated, {
         "kind": "signal",
         "name": a.signal_name,
         "workflow_id": a.workflow_execution.workflow_id,
@@ -91,7 +91,7 @@ def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.CallInitiated, {
+    return history_events.CallInitiated, {
         "kind": "cancel",
         "name": "cancel",
         "workflow_id": a.workflow_execution.workflow_id,
@@ -101,7 +101,7 @@ def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.CallInitiated, {
+    return history_events.CallInitiated, {
         "kind": "nexus",
         "name": f"{a.service}.{a.operation}",
         "title": reader.summary(event) or a.endpoint,
@@ -110,19 +110,19 @@ def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def nexus_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    return events.CallStarted, {"initiated_event_id": a.scheduled_event_id}
+    return history_events.CallStarted, {"initiated_event_id": a.scheduled_event_id}
 
 
 def call_done(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     """An external signal or cancel that was delivered."""
-    return events.CallClosed, {"initiated_event_id": a.initiated_event_id, "status": StepStatus.COMPLETED}
+    return history_events.CallClosed, {"initiated_event_id": a.initiated_event_id, "status": StepStatus.COMPLETED}
 
 
 def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     """A child that couldn't be started; an external signal or cancel that couldn't be delivered."""
     field = a.DESCRIPTOR.fields_by_name["cause"]
     cause = field.enum_type.values_by_number[a.cause].name.rpartition("_CAUSE_")[2].lower()
-    return events.CallClosed, {
+    return history_events.CallClosed, {
         "initiated_event_id": a.initiated_event_id,
         "status": StepStatus.FAILED,
         "error": error_of(cause, cause.replace("_", " ")),
@@ -142,7 +142,7 @@ def closing(status: StepStatus, initiated: str, message: str | None = None) -> R
             values["error"] = reader.error(a.failure)
         elif message is not None:
             values["error"] = error_of(message[: message.index(":")], message[message.index(":") + 1 :])
-        return events.CallClosed, values
+        return history_events.CallClosed, values
 
     return read
 

@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.converter import PayloadConverter
 
 from agentgrid.domain.approvals import Terms
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.protocol import ErrorType, PolicyWait
 from agentgrid.temporal import payloads
 from agentgrid.temporal.payloads import Opaque
@@ -45,18 +45,18 @@ class Reader:
         self.opaque = 0
         self._whole = whole
 
-    def stored(self, values: Sequence[Payload], *, limit: int = payloads.INLINE_BYTES) -> events.Stored:
+    def stored(self, values: Sequence[Payload], *, limit: int = payloads.INLINE_BYTES) -> history_events.Stored:
         found = payloads.store(values, self.converter, limit=sys.maxsize if self._whole else limit)
         self.opaque += payloads.is_opaque(found)
         return found
 
-    def stored_value(self, value: Any, *, limit: int = payloads.INLINE_BYTES) -> events.Stored:
+    def stored_value(self, value: Any, *, limit: int = payloads.INLINE_BYTES) -> history_events.Stored:
         return payloads.store_value(value, limit=sys.maxsize if self._whole else limit)
 
-    def optional(self, message: Any, field: str) -> events.Stored | None:
+    def optional(self, message: Any, field: str) -> history_events.Stored | None:
         return self.stored(getattr(message, field).payloads) if message.HasField(field) else None
 
-    def error(self, failure: Failure) -> events.Stored:
+    def error(self, failure: Failure) -> history_events.Stored:
         return payloads.store_failure(failure, self.converter)
 
     def value(self, payload: Payload) -> Any:
@@ -86,7 +86,7 @@ class Reader:
             return None
 
 
-Built = tuple[Callable[..., events.DecodedEvent], dict[str, Any]]
+Built = tuple[Callable[..., history_events.DecodedEvent], dict[str, Any]]
 """A plain event's type, and its values but for id, time and count."""
 Read = Callable[[Reader, HistoryEvent, Any], Built]
 
@@ -96,7 +96,7 @@ def word(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).lower()
 
 
-def error_of(kind: str, message: str) -> events.Stored:
+def error_of(kind: str, message: str) -> history_events.Stored:
     """The stored error of an end that carries no failure."""
     return {"type": kind, "message": message, "retryable": False}
 

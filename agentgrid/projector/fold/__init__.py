@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from agentgrid.projector import events
-from agentgrid.projector.events import DecodedEvent
-from agentgrid.projector.fold import activities, calls, executions, gates, governed, messages, timers
-from agentgrid.projector.fold.changes import RowChanges
+from agentgrid.projector import history_events
+from agentgrid.projector.fold import activities, approvals, calls, executions, governed, messages, timers
 from agentgrid.projector.fold.passing import Pass, iso
+from agentgrid.projector.fold.row_changes import RowChanges
 from agentgrid.projector.fold.state import FoldState
+from agentgrid.projector.history_events import DecodedEvent
 
 FOLD_VERSION = 14
 """A state of another version is thrown away and its execution folded again from its first event."""
@@ -30,30 +30,30 @@ class HistoryGap(Exception):
 
 
 _FOLDERS: dict[type[DecodedEvent], Callable[[Pass, Any], None]] = {
-    events.Started: executions.started,
-    events.Closed: executions.closed,
-    events.CancelRequested: executions.cancel_requested,
-    events.TemporalPaused: executions.temporal_paused,
-    events.Controlled: executions.controlled,
-    events.Patched: governed.patched,
-    events.TaskScheduled: executions.task_scheduled,
-    events.TaskStarted: executions.task_started,
-    events.TaskCompleted: executions.task_completed,
-    events.TaskFailed: executions.task_failed,
-    events.ActivityScheduled: activities.scheduled,
-    events.ActivityStarted: activities.started,
-    events.ActivityClosed: activities.closed,
-    events.LocalActivity: activities.local,
-    events.TimerStarted: timers.started,
-    events.TimerEnded: timers.ended,
-    events.Decided: gates.decided,
-    events.Signaled: messages.signaled,
-    events.UpdateAdmitted: messages.update_admitted,
-    events.UpdateAccepted: messages.update_accepted,
-    events.UpdateCompleted: messages.update_completed,
-    events.CallInitiated: calls.initiated,
-    events.CallStarted: calls.started,
-    events.CallClosed: calls.closed,
+    history_events.Started: executions.started,
+    history_events.Closed: executions.closed,
+    history_events.CancelRequested: executions.cancel_requested,
+    history_events.TemporalPaused: executions.temporal_paused,
+    history_events.Controlled: executions.controlled,
+    history_events.Patched: governed.patched,
+    history_events.TaskScheduled: executions.task_scheduled,
+    history_events.TaskStarted: executions.task_started,
+    history_events.TaskCompleted: executions.task_completed,
+    history_events.TaskFailed: executions.task_failed,
+    history_events.ActivityScheduled: activities.scheduled,
+    history_events.ActivityStarted: activities.started,
+    history_events.ActivityClosed: activities.closed,
+    history_events.LocalActivity: activities.local,
+    history_events.TimerStarted: timers.started,
+    history_events.TimerEnded: timers.ended,
+    history_events.Decided: approvals.decided,
+    history_events.Signaled: messages.signaled,
+    history_events.UpdateAdmitted: messages.update_admitted,
+    history_events.UpdateAccepted: messages.update_accepted,
+    history_events.UpdateCompleted: messages.update_completed,
+    history_events.CallInitiated: calls.initiated,
+    history_events.CallStarted: calls.started,
+    history_events.CallClosed: calls.closed,
 }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
-from agentgrid.projector.fold import agents, gates, governed
+from agentgrid.projector import history_events
+from agentgrid.projector.fold import agents, approvals, governed
 from agentgrid.projector.fold.columns import StepColumns
 from agentgrid.projector.fold.passing import LIVE_CLEARED, Pass, iso
 from agentgrid.projector.fold.state import Backoff
@@ -13,13 +13,13 @@ from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
 
-def scheduled(fold: Pass, event: events.ActivityScheduled) -> None:
+def scheduled(fold: Pass, event: history_events.ActivityScheduled) -> None:
     """A call, or the same call made again after an approval, a policy's change or a reset."""
     governed.called(fold, headed=event.headed)
     again = _waiting_under(fold, event.call_key)
     fold.state.activity_ids[event.event_id] = event.activity_id
     if again is not None:
-        gates.called_again(fold, event, again)
+        approvals.called_again(fold, event, again)
         step = fold.state.steps[again]
         step.since = iso(event.at)
         fold.state.calls[event.event_id] = again
@@ -56,7 +56,7 @@ def _waiting_under(fold: Pass, key: str | None) -> int | None:
     return next((at for at, step in fold.state.steps.items() if step.call_key == key and at not in running), None)
 
 
-def started(fold: Pass, event: events.ActivityStarted) -> None:
+def started(fold: Pass, event: history_events.ActivityStarted) -> None:
     """History names the attempt only when it ends, or when it is cancelled."""
     key = fold.state.calls.get(event.scheduled_event_id)
     if key is None:
@@ -67,7 +67,7 @@ def started(fold: Pass, event: events.ActivityStarted) -> None:
     fold.move_call(key, StepStatus.RUNNING, attempts=step.attempts, started_at=event.at, worker=event.worker)
 
 
-def closed(fold: Pass, event: events.ActivityClosed) -> None:
+def closed(fold: Pass, event: history_events.ActivityClosed) -> None:
     """The call's end: the step's too, unless the worker asks for an approval."""
     key = fold.state.calls.pop(event.scheduled_event_id, None)
     fold.state.activity_ids.pop(event.scheduled_event_id, None)
@@ -79,7 +79,7 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
         # The attempt that only asked is no attempt of the effect.
         step.attempts_before = step.attempts = max(step.attempts - 1, 0)
         fold.changes.steps.patch(key, {"attempts": step.attempts, "started_at": None, "worker": None, **LIVE_CLEARED})
-        gates.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms) or step.changed)
+        approvals.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms) or step.changed)
         return
     if _drops_change(fold, event, key):
         return
@@ -91,7 +91,7 @@ def closed(fold: Pass, event: events.ActivityClosed) -> None:
     fold.close_step(key, event, event.status, output=event.output, error=event.error)
 
 
-def _drops_change(fold: Pass, event: events.ActivityClosed | events.LocalActivity, key: int) -> bool:
+def _drops_change(fold: Pass, event: history_events.ActivityClosed | history_events.LocalActivity, key: int) -> bool:
     """Whether the worker found an approver's arguments invalid, so that the call is made as it was at first; that attempt is none."""
     step, error = fold.state.steps[key], event.error or {}
     if step.changed is None or error.get("type") != ErrorType.TOOL_INPUT:
@@ -102,7 +102,9 @@ def _drops_change(fold: Pass, event: events.ActivityClosed | events.LocalActivit
     return True
 
 
-def _waits_for_policy(fold: Pass, event: events.ActivityClosed | events.LocalActivity, key: int) -> bool:
+def _waits_for_policy(
+    fold: Pass, event: history_events.ActivityClosed | history_events.LocalActivity, key: int
+) -> bool:
     """Whether the call is made again once the worker's policy is not too old; the attempt that was turned away is none."""
     wait, step = event.policy_wait, fold.state.steps[key]
     if wait is None or wait.over(step.policy_tries):
@@ -113,22 +115,22 @@ def _waits_for_policy(fold: Pass, event: events.ActivityClosed | events.LocalAct
     return True
 
 
-def _call_again(fold: Pass, key: int, status: StepStatus, error: events.Stored | None) -> None:
+def _call_again(fold: Pass, key: int, status: StepStatus, error: history_events.Stored | None) -> None:
     """The step goes back to where no attempt had been made; the one that was turned away is none."""
     step = fold.state.steps[key]
     step.attempts_before = step.attempts = max(step.attempts - 1, 0)
     fold.move_call(key, status, attempts=step.attempts, started_at=None, worker=None, error=error)
 
 
-def local(fold: Pass, event: events.LocalActivity) -> None:
+def local(fold: Pass, event: history_events.LocalActivity) -> None:
     """A local activity leaves one marker, when it has ended or backs off for long."""
     if event.hold is not None:
         agents.held(fold, event)
         return
-    if isinstance(event.agent, events.AgentOpened):
+    if isinstance(event.agent, history_events.AgentOpened):
         agents.opened(fold, event, event.agent)
         return
-    if isinstance(event.agent, events.AgentClosed):
+    if isinstance(event.agent, history_events.AgentClosed):
         agents.closed(fold, event, event.agent)
         return
     state = fold.state
@@ -159,7 +161,7 @@ def local(fold: Pass, event: events.LocalActivity) -> None:
         fold.close_step(key, event, status, attempts=step.attempts, output=event.output, error=event.error)
 
 
-def _thread(fold: Pass, event: events.LocalActivity) -> str:
+def _thread(fold: Pass, event: history_events.LocalActivity) -> str:
     """The key that joins the markers of one call with backoff: the type, and the time it was first scheduled.
 
     If the SDK doesn't record that time, the marker belongs to the oldest call of the type that is backing off with fewer attempts.
@@ -173,7 +175,7 @@ def _thread(fold: Pass, event: events.LocalActivity) -> str:
     return f"{event.activity_type}#{event.event_id}"
 
 
-def _confirmed(fold: Pass, event: events.LocalActivity, key: int, confirmation: Confirmation) -> None:
+def _confirmed(fold: Pass, event: history_events.LocalActivity, key: int, confirmation: Confirmation) -> None:
     """Complete the step if the decision on an explicit approval holds; otherwise the same step waits for a new decision."""
     step = fold.state.steps[key]
     step.confirms = None
@@ -184,7 +186,7 @@ def _confirmed(fold: Pass, event: events.LocalActivity, key: int, confirmation: 
         fold.move_step(key, StepStatus.SCHEDULED, approval_id=None)
 
 
-def _open_local(fold: Pass, event: events.LocalActivity) -> None:
+def _open_local(fold: Pass, event: history_events.LocalActivity) -> None:
     opens_approval = event.activity_type == ACTIVITY_OPEN_APPROVAL
     name = event.name or event.activity_type
     kind, title = event.kind, event.title
@@ -207,7 +209,7 @@ def _open_local(fold: Pass, event: events.LocalActivity) -> None:
     )
 
 
-def _open_local_gate(fold: Pass, event: events.LocalActivity, key: int) -> None:
+def _open_local_gate(fold: Pass, event: history_events.LocalActivity, key: int) -> None:
     assert event.terms is not None
     step = fold.state.steps[key]
     step.attempts_before = step.attempts = 0 if event.explicit else max(step.attempts - 1, 0)
@@ -216,10 +218,10 @@ def _open_local_gate(fold: Pass, event: events.LocalActivity, key: int) -> None:
     step.policy_tries = 0 if event.explicit else step.policy_tries
     fold.changes.steps.patch(key, {"attempts": step.attempts, "error": None})
     shown = event.shown if event.explicit else _shown(event.terms)
-    gates.open_gate(fold, event, step=key, terms=event.terms, shown=shown)
+    approvals.open_gate(fold, event, step=key, terms=event.terms, shown=shown)
 
 
-def _local_again(fold: Pass, event: events.LocalActivity) -> int | None:
+def _local_again(fold: Pass, event: history_events.LocalActivity) -> int | None:
     """The step that the marker belongs to, if an earlier marker opened it.
 
     The call was allowed, waited for policy, lost its gate in a reset, or has an approval that must be confirmed or requested again. Only
@@ -239,7 +241,7 @@ def _local_again(fold: Pass, event: events.LocalActivity) -> int | None:
     return None
 
 
-def _shown(terms: Terms) -> events.Stored | None:
+def _shown(terms: Terms) -> history_events.Stored | None:
     """What the terms show. The arguments of a plain activity are stored as those of a remote one are: a single one by itself."""
     if terms.shown is None:
         return None

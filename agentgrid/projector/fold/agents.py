@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from agentgrid.domain.agents import INTERRUPTED, AgentHeader, Hold, Usage, add
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.fold.columns import StepColumns
 from agentgrid.projector.fold.executions import apply_interrupts, supersede_interrupts
 from agentgrid.projector.fold.passing import Pass
@@ -31,7 +31,7 @@ def beneath(fold: Pass, caller: AgentHeader | None) -> Beneath:
     return Beneath(step=fold.state.agents.get(caller.call), turn=caller.turn or None)
 
 
-def opened(fold: Pass, event: events.LocalActivity, opened: events.AgentOpened) -> None:
+def opened(fold: Pass, event: history_events.LocalActivity, opened: history_events.AgentOpened) -> None:
     """A call of an agent begins."""
     if opened.call in fold.state.agents:
         return
@@ -58,7 +58,7 @@ def opened(fold: Pass, event: events.LocalActivity, opened: events.AgentOpened) 
     fold.state.agents[opened.call] = key
 
 
-def closed(fold: Pass, event: events.LocalActivity, closed: events.AgentClosed) -> None:
+def closed(fold: Pass, event: history_events.LocalActivity, closed: history_events.AgentClosed) -> None:
     """A call of an agent ends."""
     key = fold.state.agents.pop(closed.call, None)
     if key is None:
@@ -76,7 +76,7 @@ def closed(fold: Pass, event: events.LocalActivity, closed: events.AgentClosed) 
         supersede_interrupts(fold, event, "the agent ended first")
 
 
-def _withdraw(fold: Pass, event: events.LocalActivity, agent: int) -> None:
+def _withdraw(fold: Pass, event: history_events.LocalActivity, agent: int) -> None:
     """What the agent no longer waits for: it was interrupted, or has ended.
 
     A model request, of which its worker hears with its next heartbeat; and calls that were approved and then not made, in the same workflow task.
@@ -94,7 +94,7 @@ def _withdraw(fold: Pass, event: events.LocalActivity, agent: int) -> None:
             fold.close_step(key, event, StepStatus.CANCELLED)
 
 
-def held(fold: Pass, event: events.LocalActivity) -> None:
+def held(fold: Pass, event: history_events.LocalActivity) -> None:
     """The run pauses by itself, until a person resumes it."""
     assert event.hold is not None
     if event.hold.reason != INTERRUPTED:
@@ -118,20 +118,20 @@ def _explain(fold: Pass, hold: Hold) -> None:
     state.hold_detail = detail[:MAX_DETAIL]
 
 
-def answered(fold: Pass, key: int, event: events.ActivityClosed, turn: events.TurnResult) -> None:
+def answered(fold: Pass, key: int, event: history_events.ActivityClosed, turn: history_events.TurnResult) -> None:
     """A model turn ends: its usage counts."""
     usage = _count(fold, fold.state.steps[key].parent, turn)
     fold.close_step(key, event, event.status, output=turn.output, error=event.error, usage=usage)
 
 
-def began(fold: Pass, event: events.ActivityStarted) -> None:
+def began(fold: Pass, event: history_events.ActivityStarted) -> None:
     """The same of its beginning, which history has just before its end."""
     if (request := fold.state.given_up.get(event.scheduled_event_id)) is not None:
         columns: StepColumns = {"attempts": event.attempt, "started_at": event.at, "worker": event.worker}
         fold.changes.steps.patch(request.step, columns)
 
 
-def given_up(fold: Pass, event: events.ActivityClosed) -> None:
+def given_up(fold: Pass, event: history_events.ActivityClosed) -> None:
     """A request that the agent no longer waited for ends. If it was answered after all, its usage counts."""
     request = fold.state.given_up.pop(event.scheduled_event_id, None)
     if request is not None and event.turn is not None:
@@ -139,7 +139,7 @@ def given_up(fold: Pass, event: events.ActivityClosed) -> None:
         fold.changes.steps.patch(request.step, {"output": event.turn.output, "usage": usage})
 
 
-def _count(fold: Pass, parent: int | None, turn: events.TurnResult) -> dict[str, Any]:
+def _count(fold: Pass, parent: int | None, turn: history_events.TurnResult) -> dict[str, Any]:
     """Add a turn's usage to the agent's, to that of those that called it, and to the run's; the columns of the turn's own step."""
     fold.state.usage = _add(fold.state.usage, turn.usage)
     while parent is not None and (agent := fold.state.steps.get(parent)) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.fold import governed
 from agentgrid.projector.fold.columns import StepColumns
 from agentgrid.projector.fold.passing import Pass
@@ -11,7 +11,7 @@ from agentgrid.projector.fold.passing import Pass
 _KINDS = {"child": StepKind.CHILD, "nexus": StepKind.NEXUS, "signal": StepKind.SIGNAL, "cancel": StepKind.SIGNAL}
 
 
-def initiated(fold: Pass, event: events.CallInitiated) -> None:
+def initiated(fold: Pass, event: history_events.CallInitiated) -> None:
     """Asked for, not yet known to be taken."""
     if event.kind == "child":
         governed.called(fold, headed=event.governed)
@@ -30,7 +30,7 @@ def _child(fold: Pass, workflow_id: str | None) -> int | None:
     return next((key for key, step in fold.state.steps.items() if step.child and step.child == workflow_id), None)
 
 
-def started(fold: Pass, event: events.CallStarted) -> None:
+def started(fold: Pass, event: history_events.CallStarted) -> None:
     """The other side has begun."""
     if event.initiated_event_id not in fold.state.steps:
         return
@@ -41,6 +41,6 @@ def started(fold: Pass, event: events.CallStarted) -> None:
     fold.move_step(event.initiated_event_id, StepStatus.RUNNING, **columns)
 
 
-def closed(fold: Pass, event: events.CallClosed) -> None:
+def closed(fold: Pass, event: history_events.CallClosed) -> None:
     """The other side's answer."""
     fold.close_step(event.initiated_event_id, event, event.status, output=event.output, error=event.error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypedDict
 
-from agentgrid.projector.events import Stored
+from agentgrid.projector.history_events import Stored
 
 
 class StepColumns(TypedDict, total=False):

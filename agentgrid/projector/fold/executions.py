@@ -7,15 +7,15 @@ from datetime import timedelta
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.domain.steps import StepStatus
-from agentgrid.projector import events
-from agentgrid.projector.fold import gates, governed
-from agentgrid.projector.fold.changes import ClaimedSender, Fork, Settlement
+from agentgrid.projector import history_events
+from agentgrid.projector.fold import approvals, governed
 from agentgrid.projector.fold.passing import Pass, iso
+from agentgrid.projector.fold.row_changes import ClaimedSender, Fork, Settlement
 from agentgrid.projector.fold.state import INTERRUPTS_KEPT, CompletedTask, StartedTask
 from agentgrid.protocol import SENDER_PREFIX, ControlSignal
 
 
-def started(fold: Pass, event: events.Started) -> None:
+def started(fold: Pass, event: history_events.Started) -> None:
     """Event 1."""
     state = fold.state
     fold.changes.started = event
@@ -31,19 +31,19 @@ def started(fold: Pass, event: events.Started) -> None:
         state.first_task_at = iso(event.at + timedelta(seconds=event.backoff_seconds))
 
 
-def task_scheduled(fold: Pass, event: events.TaskScheduled) -> None:
+def task_scheduled(fold: Pass, event: history_events.TaskScheduled) -> None:
     """A worker is asked to go on."""
     fold.state.task = iso(event.at)
     fold.state.first_task_at = None
 
 
-def task_started(fold: Pass, event: events.TaskStarted) -> None:
+def task_started(fold: Pass, event: history_events.TaskStarted) -> None:
     """A worker took the task; its time is what workflow code takes for now."""
     fold.state.task = fold.state.task or iso(event.at)
     fold.state.task_started = StartedTask(event_id=event.event_id, at=event.at.isoformat(), build=event.build)
 
 
-def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
+def task_completed(fold: Pass, event: history_events.TaskCompleted) -> None:
     """The task that completes is the first one to have seen what came before it started."""
     state = fold.state
     begun = event.at.isoformat()
@@ -54,10 +54,10 @@ def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
     state.problem, state.misfit = None, False
     state.build = event.build or state.build
     governed.task_completed(fold, event)
-    gates.task_saw(fold, started_event_id=event.started_event_id, started_at=begun)
+    approvals.task_saw(fold, started_event_id=event.started_event_id, started_at=begun)
 
 
-def task_failed(fold: Pass, event: events.TaskFailed) -> None:
+def task_failed(fold: Pass, event: history_events.TaskFailed) -> None:
     """Temporal tries again at once, and no longer says so in history: the task counts as scheduled until one completes."""
     if event.fork:
         _forked(fold, event)
@@ -68,7 +68,7 @@ def task_failed(fold: Pass, event: events.TaskFailed) -> None:
         fold.state.problem, fold.state.misfit = _problem(fold, event), event.misfit
 
 
-def _problem(fold: Pass, event: events.TaskFailed) -> str:
+def _problem(fold: Pass, event: history_events.TaskFailed) -> str:
     """What is wrong, on which worker, with which code."""
     error = event.error or {}
     text = error.get("message") or event.cause.replace("_", " ")
@@ -81,7 +81,7 @@ def _problem(fold: Pass, event: events.TaskFailed) -> str:
     return f"its workflow task fails on {worker}: {error.get('type') or event.cause}: {text}"[:500]
 
 
-def _forked(fold: Pass, event: events.TaskFailed) -> None:
+def _forked(fold: Pass, event: history_events.TaskFailed) -> None:
     """A reset made this execution: all that ended before is a copy, and open gates are void."""
     state = fold.state
     state.kind = ExecutionKind.RESET.value
@@ -93,7 +93,7 @@ def _forked(fold: Pass, event: events.TaskFailed) -> None:
         event_id=event.event_id, base_execution_id=event.base_execution_id, reason=event.reason or None
     )
     inherit(fold)
-    gates.void_all(fold, event)
+    approvals.void_all(fold, event)
 
 
 def inherit(fold: Pass) -> None:
@@ -111,13 +111,13 @@ def inherit(fold: Pass) -> None:
         control["inherited"] = True
 
 
-def cancel_requested(fold: Pass, event: events.CancelRequested) -> None:
+def cancel_requested(fold: Pass, event: history_events.CancelRequested) -> None:
     """Asked to end; what that takes is for the workflow to say."""
     fold.state.cancel_requested = True
     settle(fold, CommandKind.RUN_CANCEL, _sender(event.identity), {"event_id": event.event_id})
 
 
-def controlled(fold: Pass, event: events.Controlled) -> None:
+def controlled(fold: Pass, event: history_events.Controlled) -> None:
     """Pause, resume or interrupt. What isn't a proper control signal moves nothing, in the workflow as here."""
     if event.control is None:
         return
@@ -133,7 +133,7 @@ def controlled(fold: Pass, event: events.Controlled) -> None:
     settle(fold, kind, event.request_id, {"event_id": event.event_id})
 
 
-def _interrupted(fold: Pass, event: events.Controlled) -> None:
+def _interrupted(fold: Pass, event: history_events.Controlled) -> None:
     """An interruption. It takes effect when the run pauses for it, which its worker records: an older one ignores the signal."""
     assert event.control is not None
     state = fold.state
@@ -145,14 +145,14 @@ def _interrupted(fold: Pass, event: events.Controlled) -> None:
         supersede_interrupts(fold, event, "no agent was at work")
 
 
-def apply_interrupts(fold: Pass, event: events.DecodedEvent) -> None:
+def apply_interrupts(fold: Pass, event: history_events.DecodedEvent) -> None:
     """The agents have stopped for the interruptions so far."""
     for command_id in fold.state.interrupts:
         settle(fold, CommandKind.RUN_INTERRUPT, command_id, {"event_id": event.event_id})
     fold.state.interrupts = []
 
 
-def supersede_interrupts(fold: Pass, event: events.DecodedEvent, reason: str) -> None:
+def supersede_interrupts(fold: Pass, event: history_events.DecodedEvent, reason: str) -> None:
     """The interruptions so far can't stop an agent any more."""
     outcome: dict[str, object] = {"event_id": event.event_id, "reason": reason}
     for command_id in fold.state.interrupts:
@@ -160,7 +160,7 @@ def supersede_interrupts(fold: Pass, event: events.DecodedEvent, reason: str) ->
     fold.state.interrupts = []
 
 
-def _control(fold: Pass, event: events.Controlled, control: ControlSignal, kind: CommandKind) -> None:
+def _control(fold: Pass, event: history_events.Controlled, control: ControlSignal, kind: CommandKind) -> None:
     fold.changes.controls[event.event_id] = {
         "event_id": event.event_id,
         "action": control.action,
@@ -173,7 +173,7 @@ def _control(fold: Pass, event: events.Controlled, control: ControlSignal, kind:
     )
 
 
-def temporal_paused(fold: Pass, event: events.TemporalPaused) -> None:
+def temporal_paused(fold: Pass, event: history_events.TemporalPaused) -> None:
     """Temporal's own pause."""
     fold.state.temporal_paused = event.paused
 
@@ -199,14 +199,14 @@ def settle(
         )
 
 
-def closed(fold: Pass, event: events.Closed) -> None:
+def closed(fold: Pass, event: history_events.Closed) -> None:
     """The last event: what is still open is abandoned."""
     state = fold.state
     fold.changes.closed = event
     state.status = event.status.value
     if event.status is ExecutionStatus.TERMINATED:
         settle(fold, CommandKind.RUN_TERMINATE, _sender(event.identity), {"event_id": event.event_id})
-    gates.close_all(fold, event)
+    approvals.close_all(fold, event)
     supersede_interrupts(fold, event, "the execution ended before its agents stopped")
     for key in sorted(state.steps):
         if event.continued_to is not None:

@@ -6,15 +6,20 @@ this claim. A call without the plugin's header refutes it.
 
 from __future__ import annotations
 
-from agentgrid.projector import events
-from agentgrid.projector.events import DecodedEvent
+from agentgrid.projector import history_events
 from agentgrid.projector.fold.passing import Pass
+from agentgrid.projector.history_events import DecodedEvent
 from agentgrid.protocol import PATCH_GATE
 
-_OF_TASKS = (events.TaskScheduled, events.TaskStarted, events.TaskCompleted, events.TaskFailed)
+_OF_TASKS = (
+    history_events.TaskScheduled,
+    history_events.TaskStarted,
+    history_events.TaskCompleted,
+    history_events.TaskFailed,
+)
 
 
-def task_completed(fold: Pass, event: events.TaskCompleted) -> None:
+def task_completed(fold: Pass, event: history_events.TaskCompleted) -> None:
     """The first task's claim counts. If tasks follow empty ones directly, the last one's counts, because the SDK replays them as one."""
     state = fold.state
     state.claimed = event.claims
@@ -28,12 +33,12 @@ def follows(fold: Pass, event: DecodedEvent) -> None:
     state = fold.state
     if state.begun or not state.claims or isinstance(event, _OF_TASKS):
         return
-    if isinstance(event, events.UpdateAccepted) and len(state.claims) > 1:
+    if isinstance(event, history_events.UpdateAccepted) and len(state.claims) > 1:
         state.governed = state.claims[-2]
     state.begun, state.claims = True, []
 
 
-def patched(fold: Pass, event: events.Patched) -> None:
+def patched(fold: Pass, event: history_events.Patched) -> None:
     """A governed worker without a build of the plugin's writes the marker."""
     if event.patch == PATCH_GATE:
         fold.state.governed = True

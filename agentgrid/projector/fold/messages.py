@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.fold.executions import settle
 from agentgrid.projector.fold.passing import Pass
 from agentgrid.projector.fold.state import Admitted
 
 
-def signaled(fold: Pass, event: events.Signaled) -> None:
+def signaled(fold: Pass, event: history_events.Signaled) -> None:
     """A signal is a step that has ended as it begins."""
     fold.open_step(
         event,
@@ -24,12 +24,12 @@ def signaled(fold: Pass, event: events.Signaled) -> None:
     settle(fold, CommandKind.RUN_SIGNAL, event.request_id, {"event_id": event.event_id})
 
 
-def update_admitted(fold: Pass, event: events.UpdateAdmitted) -> None:
+def update_admitted(fold: Pass, event: history_events.UpdateAdmitted) -> None:
     """An update that a reset applied again: its acceptance won't repeat the request."""
     fold.state.updates[event.update_id] = Admitted(name=event.name, input=event.input)
 
 
-def update_accepted(fold: Pass, event: events.UpdateAccepted) -> None:
+def update_accepted(fold: Pass, event: history_events.UpdateAccepted) -> None:
     """The workflow took the update and works on it."""
     admitted = fold.state.updates.pop(event.update_id, None) or Admitted(name=None, input=None)
     step = fold.open_step(
@@ -43,7 +43,7 @@ def update_accepted(fold: Pass, event: events.UpdateAccepted) -> None:
     step.update_id = event.update_id
 
 
-def update_completed(fold: Pass, event: events.UpdateCompleted) -> None:
+def update_completed(fold: Pass, event: history_events.UpdateCompleted) -> None:
     """The update's answer."""
     status = StepStatus.COMPLETED if event.error is None else StepStatus.FAILED
     fold.close_step(event.accepted_event_id, event, status, output=event.output, error=event.error)

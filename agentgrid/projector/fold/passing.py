@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Unpack
 
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector.events import DecodedEvent
-from agentgrid.projector.fold.changes import RowChanges
 from agentgrid.projector.fold.columns import StepColumns
+from agentgrid.projector.fold.row_changes import RowChanges
 from agentgrid.projector.fold.state import FoldState, OpenStep
+from agentgrid.projector.history_events import DecodedEvent
 
 LIVE_CLEARED: StepColumns = {
     "live_state": None,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
-from agentgrid.projector.fold import gates
+from agentgrid.projector import history_events
+from agentgrid.projector.fold import approvals
 from agentgrid.projector.fold.passing import Pass
 from agentgrid.projector.fold.state import GateTimer, IdleTimer, StepTimer
 from agentgrid.protocol import TIMER_JUDGING, TIMER_POLICY
@@ -15,11 +15,11 @@ BACKOFF_ROUNDED = 0.001
 """Maximum difference in seconds between a marker's backoff and its timer: Java's markers use whole milliseconds."""
 
 
-def started(fold: Pass, event: events.TimerStarted) -> None:
+def started(fold: Pass, event: history_events.TimerStarted) -> None:
     """What the timer is for decides what it is shown as."""
     due_at = event.at + timedelta(seconds=event.seconds)
     backoff, fold.state.backoff = fold.state.backoff, None
-    if gates.timer_started(fold, event) or _policy_wait(fold, event, due_at):
+    if approvals.timer_started(fold, event) or _policy_wait(fold, event, due_at):
         return
     if event.summary == TIMER_JUDGING:
         fold.state.timers[event.event_id] = IdleTimer()
@@ -35,7 +35,7 @@ def started(fold: Pass, event: events.TimerStarted) -> None:
     fold.open_step(event, StepKind.TIMER, event.summary or "timer", StepStatus.WAITING, due_at=due_at)
 
 
-def _policy_wait(fold: Pass, event: events.TimerStarted, due_at: datetime) -> bool:
+def _policy_wait(fold: Pass, event: history_events.TimerStarted, due_at: datetime) -> bool:
     """Whether the timer is the pause of a call that waits for policy."""
     if event.summary is None or not event.summary.startswith(TIMER_POLICY):
         return False
@@ -49,19 +49,19 @@ def _policy_wait(fold: Pass, event: events.TimerStarted, due_at: datetime) -> bo
     return True
 
 
-def ended(fold: Pass, event: events.TimerEnded) -> None:
+def ended(fold: Pass, event: history_events.TimerEnded) -> None:
     """Fired or cancelled."""
     match fold.state.timers.pop(event.started_event_id, None):
         case None:
             status = StepStatus.COMPLETED if event.fired else StepStatus.CANCELLED
             fold.close_step(event.started_event_id, event, status)
         case GateTimer(gate=approval_id):
-            gates.timer_ended(fold, event, approval_id)
+            approvals.timer_ended(fold, event, approval_id)
         case StepTimer(step=step):
             _pause_ended(fold, event, step)
 
 
-def _pause_ended(fold: Pass, event: events.TimerEnded, key: int) -> None:
+def _pause_ended(fold: Pass, event: history_events.TimerEnded, key: int) -> None:
     if key not in fold.state.steps:
         return
     if event.fired:

@@ -15,7 +15,7 @@ from typing import Any
 
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.projector import rows
-from agentgrid.projector.fold.changes import ClaimedSender
+from agentgrid.projector.fold.row_changes import ClaimedSender
 from agentgrid.projector.store.batch import Batch
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.memos import ScheduleMemo
 from agentgrid.projector import identity, rows
-from agentgrid.projector.fold.changes import Settlement
 from agentgrid.projector.fold.passing import when
+from agentgrid.projector.fold.row_changes import Settlement
 from agentgrid.projector.identity import SignedMemo
 from agentgrid.projector.store import statements
 from agentgrid.projector.store.batch import Batch

@@ -12,8 +12,8 @@ import asyncpg
 from agentgrid.db.events import NewEvent
 from agentgrid.domain.shapes import arguments_of, shape_of, small
 from agentgrid.projector.fold import FOLD_VERSION
-from agentgrid.projector.fold.changes import RowChanges
 from agentgrid.projector.fold.passing import when
+from agentgrid.projector.fold.row_changes import RowChanges
 from agentgrid.projector.store import asked, statements
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.values import FoldResult

@@ -12,7 +12,7 @@ from agentgrid.domain import channels
 from agentgrid.domain.commands import HANDLING, CommandKind
 from agentgrid.domain.runs import RunStatus
 from agentgrid.projector import rows
-from agentgrid.projector.fold.changes import Settlement
+from agentgrid.projector.fold.row_changes import Settlement
 from agentgrid.projector.store import statements
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.runs import After, Before

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from agentgrid.projector.fold.changes import RowChanges
+from agentgrid.projector.fold.row_changes import RowChanges
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.temporal.history import ExecutionId
 

@@ -1972,7 +1972,7 @@ export interface components {
              * @description What differs from the version that was in use before, by field.
              */
             changes: {
-                [key: string]: components["schemas"]["Change"];
+                [key: string]: components["schemas"]["FieldChange"];
             };
             /** Chosen At */
             chosen_at: string | null;
@@ -3232,21 +3232,6 @@ export interface components {
             subject: null;
         };
         /**
-         * Change
-         * @description A field that differs.
-         */
-        Change: {
-            /** After */
-            after: unknown;
-            /** Before */
-            before: unknown;
-            /**
-             * Diff
-             * @description Of instructions: a unified diff.
-             */
-            diff: string | null;
-        };
-        /**
          * Changes
          * @description How many people it takes to let a tool's call through with changed arguments.
          * @enum {string}
@@ -3441,40 +3426,6 @@ export interface components {
              * @description The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.
              */
             what: string | null;
-        };
-        /**
-         * Condition
-         * @description One thing that needs attention.
-         */
-        Condition: {
-            /**
-             * Count
-             * @description How many runs, commands or signals; else 1.
-             */
-            count: number;
-            /**
-             * Href
-             * @description The list that shows it.
-             */
-            href: string | null;
-            kind: components["schemas"]["ConditionKind"];
-            /**
-             * Name
-             * @description The task queue, the worker's identity, or the tool, workflow or agent that is switched off.
-             */
-            name: string | null;
-            /**
-             * Reason
-             * @description Of a kill switch.
-             */
-            reason: string | null;
-            /** Since */
-            since: string | null;
-            /**
-             * Thing
-             * @description What is switched off: `tool`, `workflow`, `agent`.
-             */
-            thing: string | null;
         };
         /**
          * ConditionIn
@@ -4024,6 +3975,21 @@ export interface components {
             message?: string;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * FieldChange
+         * @description A field that differs.
+         */
+        FieldChange: {
+            /** After */
+            after: unknown;
+            /** Before */
+            before: unknown;
+            /**
+             * Diff
+             * @description Of instructions: a unified diff.
+             */
+            diff: string | null;
         };
         /**
          * Fit
@@ -4886,7 +4852,7 @@ export interface components {
              * Conditions
              * @description Empty if all is well; at most 50 of a kind. Commands are the caller's own, without the permission `audit`.
              */
-            conditions: components["schemas"]["Condition"][];
+            conditions: components["schemas"]["OverviewCondition"][];
             failed_24h: components["schemas"]["Count"];
             /**
              * Generated At
@@ -4921,6 +4887,40 @@ export interface components {
             waiting_for_approval: components["schemas"]["Count"];
             /** @description Waiting for a timer, a signal, a child or policy. */
             waiting_otherwise: components["schemas"]["Count"];
+        };
+        /**
+         * OverviewCondition
+         * @description One thing that needs attention.
+         */
+        OverviewCondition: {
+            /**
+             * Count
+             * @description How many runs, commands or signals; else 1.
+             */
+            count: number;
+            /**
+             * Href
+             * @description The list that shows it.
+             */
+            href: string | null;
+            kind: components["schemas"]["ConditionKind"];
+            /**
+             * Name
+             * @description The task queue, the worker's identity, or the tool, workflow or agent that is switched off.
+             */
+            name: string | null;
+            /**
+             * Reason
+             * @description Of a kill switch.
+             */
+            reason: string | null;
+            /** Since */
+            since: string | null;
+            /**
+             * Thing
+             * @description What is switched off: `tool`, `workflow`, `agent`.
+             */
+            thing: string | null;
         };
         /** Page[AgentSummary] */
         Page_AgentSummary_: {

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from agentgrid.api import openapi
 from agentgrid.api.access import ACCESS, V1
 from agentgrid.api.mcp.inner import RouteRequest
-from agentgrid.control.keys import LOOKS_LIKE_A_KEY
+from agentgrid.control.api_keys import LOOKS_LIKE_A_KEY
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import InvalidInput, InvalidPlace
 

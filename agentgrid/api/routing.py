@@ -23,7 +23,7 @@ from agentgrid.api.errors import WireError, faults_of
 from agentgrid.api.identity import IDENTITIES, Identity
 from agentgrid.api.limits import RateLimits
 from agentgrid.api.shown import Shown
-from agentgrid.control import commands, keys
+from agentgrid.control import api_keys, commands
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.reads import ReadIdentity, Recorder
 from agentgrid.domain.commands import HANDLING
@@ -49,7 +49,7 @@ MAX_PARAMETER = 2_000
 MAX_NAME = 300
 
 
-class GovernedRoute(APIRoute):
+class CheckedRoute(APIRoute):
     """A route behind the gate."""
 
     access: Access
@@ -108,12 +108,12 @@ class GovernedRoute(APIRoute):
         return through_the_gate
 
 
-def router(*, tags: list[str], prefix: str = "") -> APIRouter:
+def make_router(*, tags: list[str], prefix: str = "") -> APIRouter:
     """A router whose routes all pass the gate."""
     return APIRouter(
         prefix=prefix,
         tags=list(tags),
-        route_class=GovernedRoute,
+        route_class=CheckedRoute,
         generate_unique_id_function=lambda route: route.name,
     )
 
@@ -186,7 +186,7 @@ async def _identity(request: Request) -> Identity:
     if kind.from_browser:
         # Before the lookup, so that a page of another origin costs its visitor nothing.
         _check_origin(request)
-    presented_hash = keys.secret_hash(presented)
+    presented_hash = api_keys.secret_hash(presented)
     limits.before_key(address, presented_hash)
     try:
         known = await kind.authenticate(request.app.state.plane, presented)

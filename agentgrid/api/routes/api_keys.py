@@ -12,12 +12,12 @@ from starlette.responses import Response
 from agentgrid.api import views
 from agentgrid.api.access import V1
 from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
-from agentgrid.api.gate import router as make_router
 from agentgrid.api.paging import cut, decode_key, encode_key
+from agentgrid.api.routing import make_router
+from agentgrid.api.schemas.api_keys import KeyIn, KeyMade, KeyOut
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason
-from agentgrid.api.schemas.keys import KeyIn, KeyMade, KeyOut
-from agentgrid.control import keys as control_keys
+from agentgrid.control import api_keys as control_api_keys
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import commands, principals
 from agentgrid.db.session import ReadSession, reading
@@ -28,11 +28,11 @@ mine = make_router(tags=["keys"], prefix=V1)
 
 
 def _out(row: ApiKey, now: datetime) -> KeyOut:
-    return KeyOut.model_validate({**row.model_dump(), "status": control_keys.status_of(row, now)})
+    return KeyOut.model_validate({**row.model_dump(), "status": control_api_keys.status_of(row, now)})
 
 
 async def _one(plane: ControlPlane, key_id: str) -> KeyOut:
-    row = await control_keys.get(plane.engine, key_id)
+    row = await control_api_keys.get(plane.engine, key_id)
     async with reading(plane.engine) as session:
         return _out(row, await commands.clock(session))
 
@@ -92,7 +92,9 @@ async def create_key(
     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true`, and `key` is null.
     """
     lifetime = timedelta(seconds=body.lifetime_seconds)
-    made = await control_keys.create(plane.engine, caller, principal=body.principal, lifetime=lifetime, note=body.note)
+    made = await control_api_keys.create(
+        plane.engine, caller, principal=body.principal, lifetime=lifetime, note=body.note
+    )
     if made.proposal is not None:
         return views.proposed(made.proposal)
     if not made.secret:
@@ -104,5 +106,5 @@ async def create_key(
 @router.post("/{key_id}/revoke", summary="Revoke a key")
 async def revoke_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> KeyOut:
     """Takes the key's id, not the key itself. Its open event streams end, and decisions made with it no longer have an effect."""
-    await control_keys.revoke(plane.engine, caller, key_id, reason=body.reason if body else None)
+    await control_api_keys.revoke(plane.engine, caller, key_id, reason=body.reason if body else None)
     return await _one(plane, key_id)

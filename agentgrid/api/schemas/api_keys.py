@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds
-from agentgrid.control.keys import DEFAULT_LIFETIME, MAX_LIFETIME
+from agentgrid.control.api_keys import DEFAULT_LIFETIME, MAX_LIFETIME
 
 
 class KeyIn(In):

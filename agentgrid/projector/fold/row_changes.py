@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from agentgrid.domain.commands import CommandKind, CommandStatus
-from agentgrid.projector.events import Closed, Started
 from agentgrid.projector.fold.columns import ApprovalColumns, ControlColumns, DecisionColumns, StepColumns
+from agentgrid.projector.history_events import Closed, Started
 
 Key = TypeVar("Key", int, str)
 Columns = TypeVar("Columns", bound=Mapping[str, object])

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from agentgrid.cli import words
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.follow import RunFollower
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import error_text, indented, payload, put, stderr, stdout
 from agentgrid.cli.profiles import ApiTarget
+from agentgrid.cli.run_follow import RunFollower
 from agentgrid.cli.run_logs import log_line
 from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took, verdict_of
 from agentgrid.cli.text import safe, safe_json
@@ -27,7 +27,7 @@ LOG_TAIL = 6
 SPEECH_LINES = 3
 
 
-def watch(target: ApiTarget, run_id: str, output: OutputFormat) -> ExitCode:
+def watch_run(target: ApiTarget, run_id: str, output: OutputFormat) -> ExitCode:
     """Watch until the run ends; the exit code shows how. Ctrl-C ends the watching, not the run."""
     try:
         return asyncio.run(_watch(target, run_id, output))

@@ -14,10 +14,10 @@ from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, T
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import StepKind, StepStatus
-from agentgrid.projector import events
-from agentgrid.projector.fold.changes import ClaimedSender, Settlement
+from agentgrid.projector import history_events
 from agentgrid.projector.fold.columns import ApprovalColumns, StepColumns
 from agentgrid.projector.fold.passing import Pass, iso, when
+from agentgrid.projector.fold.row_changes import ClaimedSender, Settlement
 from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, FoldedApproval, GateTimer, IdleTimer, Signalled
 from agentgrid.protocol import TIMER_APPROVAL, ErrorType
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
@@ -30,7 +30,9 @@ MAX_TURN = 10**9
 RISKS = frozenset(Risk)
 
 
-def open_gate(fold: Pass, event: events.DecodedEvent, *, step: int, terms: Terms, shown: events.Stored | None) -> None:
+def open_gate(
+    fold: Pass, event: history_events.DecodedEvent, *, step: int, terms: Terms, shown: history_events.Stored | None
+) -> None:
     """The worker asks for people: the step waits."""
     bare = terms.model_copy(update={"shown": None}).wire()
     own = _own(fold, terms)
@@ -79,13 +81,13 @@ def _own(fold: Pass, terms: Terms) -> bool:
     )
 
 
-def called_again(fold: Pass, event: events.DecodedEvent, step: int) -> None:
+def called_again(fold: Pass, event: history_events.DecodedEvent, step: int) -> None:
     """Cancel the step's gates that never started waiting: the call is made again."""
     for approval_id in [key for key, gate in fold.state.gates.items() if gate.step == step and gate.timer is None]:
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
 
-def timer_started(fold: Pass, event: events.TimerStarted) -> bool:
+def timer_started(fold: Pass, event: history_events.TimerStarted) -> bool:
     """Whether the timer is an approval's; from here on it can be decided."""
     if event.summary is None or not event.summary.startswith(TIMER_APPROVAL):
         return False
@@ -107,7 +109,7 @@ def timer_started(fold: Pass, event: events.TimerStarted) -> bool:
     return True
 
 
-def decided(fold: Pass, event: events.Decided) -> None:
+def decided(fold: Pass, event: history_events.Decided) -> None:
     """A decision signal: kept until a task sees it, or refused with the reason."""
     if event.problem is not None:
         _write(fold, _signal(event), judged="refused", reason=event.problem)
@@ -136,7 +138,7 @@ def decided(fold: Pass, event: events.Decided) -> None:
         gate.signalled.append(signal)
 
 
-def _signal(event: events.Decided, decision: Decision | None = None, terms: Terms | None = None) -> Signalled:
+def _signal(event: history_events.Decided, decision: Decision | None = None, terms: Terms | None = None) -> Signalled:
     """The signal with its content. terms: those under which its signature is valid."""
     return Signalled(
         event_id=event.event_id,
@@ -164,7 +166,7 @@ def task_saw(fold: Pass, *, started_event_id: int, started_at: str | None) -> No
                 _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
 
 
-def timer_ended(fold: Pass, event: events.TimerEnded, approval_id: str) -> None:
+def timer_ended(fold: Pass, event: history_events.TimerEnded, approval_id: str) -> None:
     """The gate closes: decided, expired, or its call was cancelled."""
     gate = fold.state.gates.get(approval_id)
     if gate is None:
@@ -177,7 +179,7 @@ def timer_ended(fold: Pass, event: events.TimerEnded, approval_id: str) -> None:
         _close(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
 
-def _close(fold: Pass, event: events.DecodedEvent, approval_id: str, status: ApprovalStatus) -> None:
+def _close(fold: Pass, event: history_events.DecodedEvent, approval_id: str, status: ApprovalStatus) -> None:
     gate = _leave(fold, event, approval_id, status)
     explicit = gate.terms["kind"] == ApprovalKind.EXPLICIT.value
     if gate.step not in fold.state.steps:
@@ -211,7 +213,7 @@ def _changed(fold: Pass, gate: FoldedApproval) -> StepColumns:
 
 
 def _leave(
-    fold: Pass, event: events.DecodedEvent, approval_id: str, status: ApprovalStatus, *, inherited: bool = False
+    fold: Pass, event: history_events.DecodedEvent, approval_id: str, status: ApprovalStatus, *, inherited: bool = False
 ) -> FoldedApproval:
     """Take the gate out of the open ones and write its end."""
     gate = fold.state.gates.pop(approval_id)
@@ -236,7 +238,7 @@ def _leave(
     return gate
 
 
-def close_all(fold: Pass, event: events.Closed) -> None:
+def close_all(fold: Pass, event: history_events.Closed) -> None:
     """The execution ends: what was decided stays decided, the rest is cancelled."""
     for approval_id in sorted(fold.state.gates):
         counted = fold.state.gates[approval_id].counted
@@ -246,7 +248,7 @@ def close_all(fold: Pass, event: events.Closed) -> None:
             _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
 
-def void_all(fold: Pass, event: events.TaskFailed) -> None:
+def void_all(fold: Pass, event: history_events.TaskFailed) -> None:
     """A reset forked here: the copies of open gates are void, and policy is asked again under the same key."""
     for approval_id in sorted(fold.state.gates):
         gate = fold.state.gates[approval_id]
@@ -300,5 +302,5 @@ def _claim(fold: Pass, signal: Signalled) -> None:
     )
 
 
-def _error(kind: str, message: str) -> events.Stored:
+def _error(kind: str, message: str) -> history_events.Stored:
     return {"type": kind, "message": message, "retryable": False}

@@ -15,7 +15,7 @@ import typer
 from agentgrid.cli import words
 from agentgrid.cli.database import reach_database
 from agentgrid.cli.exits import CommandFailed, ExitCode
-from agentgrid.cli.groups import group
+from agentgrid.cli.groups import make_group
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import more, put, stdout
 from agentgrid.cli.session import OutputOption, ReasonOption, reporting
@@ -24,11 +24,11 @@ from agentgrid.cli.tables import TextTable, ago, fixed, text
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from agentgrid.control.keys import NewKey
+    from agentgrid.control.api_keys import NewKey
     from agentgrid.db.tables import ApiKey
     from agentgrid.domain.principals import Principal
 
-app = group()
+app = make_group()
 
 Result = TypeVar("Result")
 
@@ -58,7 +58,7 @@ def create(
     role: Annotated[
         list[RoleName] | None, typer.Option(help="Create the principal with this role; may be repeated.")
     ] = None,
-    group: Annotated[
+    make_group: Annotated[
         list[str] | None, typer.Option(help="Create the principal in this group; may be repeated.")
     ] = None,
     replace_roles: Annotated[
@@ -77,9 +77,9 @@ def create(
     An existing principal keeps its roles and groups unless --replace-roles is given. Roles or groups that you omit are then unchanged.
     """
     with reporting(output):
-        if replace_roles and not role and not group:
+        if replace_roles and not role and not make_group:
             raise CommandFailed("--replace-roles needs --role or --group", ExitCode.USAGE)
-        wish = _Wish(kind=kind, roles=role, groups=group, replace=replace_roles)
+        wish = _Wish(kind=kind, roles=role, groups=make_group, replace=replace_roles)
         made = _with_engine(lambda engine: _create(engine, principal, wish, days, note))
         if file is not None:
             from agentgrid.control.private import write_private
@@ -103,9 +103,9 @@ def list_(
     with reporting(output):
 
         async def listed(engine: AsyncEngine) -> Sequence[ApiKey]:
-            from agentgrid.control import keys
+            from agentgrid.control import api_keys
 
-            return await keys.listed(engine, principal=principal)
+            return await api_keys.listed(engine, principal=principal)
 
         found = _with_engine(listed)
         if output is OutputFormat.JSON:
@@ -150,10 +150,10 @@ def revoke(
 
         async def revoked(engine: AsyncEngine) -> ApiKey:
             from agentgrid.cli.operator import database_caller
-            from agentgrid.control import keys
+            from agentgrid.control import api_keys
 
-            await keys.revoke(engine, database_caller(), key_id, reason=reason)
-            return await keys.get(engine, key_id)
+            await api_keys.revoke(engine, database_caller(), key_id, reason=reason)
+            return await api_keys.get(engine, key_id)
 
         key = _with_engine(revoked)
         if output is OutputFormat.JSON:
@@ -174,14 +174,14 @@ class _Wish:
 
 async def _create(engine: AsyncEngine, name: str, wish: _Wish, days: int, note: str) -> NewKey:
     from agentgrid.cli.operator import database_caller
-    from agentgrid.control import keys, principals
+    from agentgrid.control import api_keys, principals
 
     caller = database_caller()
     known = await principals.get(engine, name)
     wanted = _wanted(name, wish, known)
     if wanted is not None and wanted != known:
         await principals.put(engine, caller, wanted, keep_scope=True)
-    return await keys.create(engine, caller, principal=name, lifetime=timedelta(days=days), note=note)
+    return await api_keys.create(engine, caller, principal=name, lifetime=timedelta(days=days), note=note)
 
 
 def _wanted(name: str, wish: _Wish, known: Principal | None) -> Principal | None:
@@ -231,7 +231,7 @@ def _with_engine(work: Callable[[AsyncEngine], Coroutine[Any, Any, Result]]) -> 
 
 
 def _status(key: ApiKey) -> str:
-    from agentgrid.control.keys import status_of
+    from agentgrid.control.api_keys import status_of
 
     return status_of(key, datetime.now(UTC))
 

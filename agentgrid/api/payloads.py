@@ -24,7 +24,7 @@ from agentgrid.db import histories
 from agentgrid.db.session import reading
 from agentgrid.db.tables import ExecutionRow
 from agentgrid.errors import Gone, NotFound, NoValue, PayloadTooLarge, Unavailable
-from agentgrid.projector import events
+from agentgrid.projector import history_events
 from agentgrid.projector.decode import decode_whole
 from agentgrid.temporal.payloads import decode_events, dump
 
@@ -100,15 +100,15 @@ async def value(
     return text
 
 
-def _of(event: events.DecodedEvent, side: Side) -> events.Stored | None:
+def _of(event: history_events.DecodedEvent, side: Side) -> history_events.Stored | None:
     """The event's input or output. What a kind of event calls it is the fold's knowledge; these are the words it uses."""
-    if isinstance(event, events.Closed):
+    if isinstance(event, history_events.Closed):
         return event.result if side == "output" else None
-    if isinstance(event, events.ActivityClosed) and event.turn is not None and side == "output":
+    if isinstance(event, history_events.ActivityClosed) and event.turn is not None and side == "output":
         return event.turn.output
-    if isinstance(event, events.LocalActivity) and event.agent is not None:
+    if isinstance(event, history_events.LocalActivity) and event.agent is not None:
         return getattr(event.agent, side, None)
-    found: events.Stored | None = getattr(event, side, None)
+    found: history_events.Stored | None = getattr(event, side, None)
     if found is None and side == "input":
         found = getattr(event, "shown", None)
     return found

@@ -17,8 +17,8 @@ from starlette.requests import Request
 from agentgrid.api.access import READ_RUN
 from agentgrid.api.errors import WireError
 from agentgrid.api.feed import Feed
-from agentgrid.api.gate import authorise
 from agentgrid.api.identity import Identity
+from agentgrid.api.routing import authorise
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import runs
 from agentgrid.db.pool import direct

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agentgrid.cli import follow
+from agentgrid.cli import run_follow
 from agentgrid.cli.exits import ExitCode
-from agentgrid.cli.follow import RunFollower
 from agentgrid.cli.profiles import ApiTarget
+from agentgrid.cli.run_follow import RunFollower
 from agentgrid.cli.run_view import step_table
-from agentgrid.cli.watch import screen
+from agentgrid.cli.run_watch import screen
 from tests.cli.conftest import Cli, FakeServer, Reply, problem
 
 AT = "2026-01-31T09:00:00Z"
@@ -98,7 +98,7 @@ def stream(*events: tuple[str, dict[str, Any]], then: Callable[[], None] = lambd
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "READ_AT_MOST_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(run_follow, "READ_AT_MOST_EVERY_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_an_api_that_is_away_for_a_moment_does_not_end_the_watching(cli: Cli, qu
 
 
 def test_an_api_that_stays_away_is_given_up(cli: Cli, quiet: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "GIVE_UP_SECONDS", 0.3)
+    monkeypatch.setattr(run_follow, "GIVE_UP_SECONDS", 0.3)
     quiet.on("GET /runs/r/events", stream(("1", {})))
     quiet.on("GET /runs/r", Reply(body=a_run()), problem(503, "unavailable"))
     assert cli("run", "watch", "r").code == ExitCode.UNAVAILABLE
@@ -287,10 +287,10 @@ async def test_what_is_shown_of_an_answer_is_from_one_request_of_one_agent(serve
         ):
             follower._hear(delta)
             assert follower.speech == shown
-        for number in range(3 * follow.MAX_ANSWERS):
-            follower._hear(a_delta("x" * 2 * follow.MAX_SPEECH, call=str(number)))
-        assert len(follower._answers) == follow.MAX_ANSWERS
-        assert len((follower.speech or ("", ""))[1]) == follow.MAX_SPEECH
+        for number in range(3 * run_follow.MAX_ANSWERS):
+            follower._hear(a_delta("x" * 2 * run_follow.MAX_SPEECH, call=str(number)))
+        assert len(follower._answers) == run_follow.MAX_ANSWERS
+        assert len((follower.speech or ("", ""))[1]) == run_follow.MAX_SPEECH
 
 
 @pytest.mark.parametrize("width", [24, 60, 160])

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from agentgrid.control import commands, keys, principals, snapshots
+from agentgrid.control import api_keys, commands, principals, snapshots
 from agentgrid.control.plane import ControlPlane
 from agentgrid.db import policies
 from agentgrid.db.pool import CONNECTIONS
@@ -24,16 +24,16 @@ from tests.control.conftest import ADMIN, REVIEWER, SETUP, caller
 
 async def a_key(plane: ControlPlane, **over):
     await principals.put(plane.engine, caller(SETUP), REVIEWER)
-    return await keys.create(plane.engine, caller(SETUP), principal="reviewer", **over)
+    return await api_keys.create(plane.engine, caller(SETUP), principal="reviewer", **over)
 
 
 async def test_a_key_stands_for_its_principal_until_it_is_revoked(plane: ControlPlane):
     key = await a_key(plane)
-    known = await keys.authenticate(plane.pool, key.secret)
+    known = await api_keys.authenticate(plane.pool, key.secret)
     assert (known.principal, known.key_id) == (REVIEWER, key.key_id)
-    await keys.revoke(plane.engine, caller(ADMIN), key.key_id, reason="lost")
+    await api_keys.revoke(plane.engine, caller(ADMIN), key.key_id, reason="lost")
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(plane.pool, key.secret)
+        await api_keys.authenticate(plane.pool, key.secret)
 
 
 async def test_the_secret_is_stored_nowhere(plane: ControlPlane):
@@ -49,11 +49,11 @@ async def test_the_secret_is_stored_nowhere(plane: ControlPlane):
 
 async def test_a_key_past_its_time_opens_nothing_and_none_lives_for_ever(plane: ControlPlane):
     key = await a_key(plane)
-    assert timedelta(days=90) == keys.DEFAULT_LIFETIME
+    assert timedelta(days=90) == api_keys.DEFAULT_LIFETIME
     async with writing(plane.engine) as session:
         await session.execute(text("UPDATE api_keys SET expires_at = now() - interval '1 second'"))
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(plane.pool, key.secret)
+        await api_keys.authenticate(plane.pool, key.secret)
     for lifetime in (timedelta(0), timedelta(days=-1), timedelta(days=366)):
         with pytest.raises(InvalidInput):
             await a_key(plane, lifetime=lifetime)
@@ -63,19 +63,19 @@ async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(pl
     key = await a_key(plane)
     await principals.set_disabled(plane.engine, caller(ADMIN), "reviewer", True)
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(plane.pool, key.secret)
+        await api_keys.authenticate(plane.pool, key.secret)
     async with reading(plane.engine) as session:
         snapshot = await policies.newest_snapshot(session)
     assert snapshot.revoked_principals == {"reviewer"}
     assert snapshot.approver_entries == {}
     await principals.put(plane.engine, caller(SETUP), replace(REVIEWER, groups=frozenset({"editors"})))
     with pytest.raises(Unauthenticated):
-        await keys.authenticate(plane.pool, key.secret)
+        await api_keys.authenticate(plane.pool, key.secret)
     await principals.set_disabled(plane.engine, caller(SETUP), "reviewer", False)
     async with reading(plane.engine) as session:
         snapshot = await policies.newest_snapshot(session)
     assert snapshot.revoked_principals == frozenset()
-    assert (await keys.authenticate(plane.pool, key.secret)).principal.groups == {"editors"}
+    assert (await api_keys.authenticate(plane.pool, key.secret)).principal.groups == {"editors"}
 
 
 async def test_no_lock_of_anybody_keeps_a_key_from_opening(plane: ControlPlane):
@@ -84,10 +84,10 @@ async def test_no_lock_of_anybody_keeps_a_key_from_opening(plane: ControlPlane):
         async with writing(plane.engine) as holding:
             await holding.execute(text("SELECT FROM api_keys, principals FOR UPDATE OF api_keys, principals"))
             async with asyncio.timeout(2):
-                assert (await keys.authenticate(plane.pool, key.secret)).key_id == key.key_id
-    assert (await keys.get(plane.engine, key.key_id)).last_used_at is None
-    await keys.authenticate(plane.pool, key.secret)
-    assert (await keys.get(plane.engine, key.key_id)).last_used_at is not None
+                assert (await api_keys.authenticate(plane.pool, key.secret)).key_id == key.key_id
+    assert (await api_keys.get(plane.engine, key.key_id)).last_used_at is None
+    await api_keys.authenticate(plane.pool, key.secret)
+    assert (await api_keys.get(plane.engine, key.key_id)).last_used_at is not None
 
 
 async def test_what_waits_to_be_settled_keeps_nobody_out(plane: ControlPlane):
@@ -104,7 +104,7 @@ async def test_what_waits_to_be_settled_keeps_nobody_out(plane: ControlPlane):
         settling = [asyncio.create_task(commands.settle(plane, each, CommandStatus.DELIVERED, {})) for each in waiting]
         await eventually(lambda: _waiting_for_a_lock(plane, CONNECTIONS + 1))
         async with asyncio.timeout(2):
-            assert (await keys.authenticate(plane.pool, key.secret)).key_id == key.key_id
+            assert (await api_keys.authenticate(plane.pool, key.secret)).key_id == key.key_id
     assert {each.status for each in await asyncio.gather(*settling)} == {"delivered"}
 
 
@@ -116,9 +116,9 @@ async def _waiting_for_a_lock(plane: ControlPlane, count: int) -> bool:
 
 async def test_keys_are_for_principals_that_exist(plane: ControlPlane):
     with pytest.raises(NotFound):
-        await keys.create(plane.engine, caller(ADMIN), principal="nobody")
+        await api_keys.create(plane.engine, caller(ADMIN), principal="nobody")
     with pytest.raises(NotFound):
-        await keys.revoke(plane.engine, caller(ADMIN), "nothing")
+        await api_keys.revoke(plane.engine, caller(ADMIN), "nothing")
 
 
 async def test_a_principals_kind_never_changes(plane: ControlPlane):
