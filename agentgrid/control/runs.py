@@ -16,7 +16,7 @@ from agentgrid.control import commands, inputs, switches
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.rpc import DEADLINE, asked, describe
 from agentgrid.db import commands as db_commands
-from agentgrid.db import events, starts, workflows
+from agentgrid.db import feed, starts, workflows
 from agentgrid.db import runs as db_runs
 from agentgrid.db.pool import direct
 from agentgrid.db.rows import loaded
@@ -249,7 +249,7 @@ def _queued(
     )
 
 
-def _changed(run_id: str, status: RunStatus, kind: str = "run") -> events.NewEvent:
+def _changed(run_id: str, status: RunStatus, kind: str = "run") -> feed.NewEvent:
     """The live event for a run that has no history yet."""
     data = (
         {"status": status.value}
@@ -265,7 +265,7 @@ def _changed(run_id: str, status: RunStatus, kind: str = "run") -> events.NewEve
             "approvals_pending": 0,
         }
     )
-    return events.NewEvent(run_id=run_id, kind=kind, data=data)
+    return feed.NewEvent(run_id=run_id, kind=kind, data=data)
 
 
 async def deliver_start(plane: ControlPlane, command: Command, fresh: Fresh | None = None) -> dict[str, Any]:
@@ -313,7 +313,7 @@ async def _ending_what_never_begins(plane: ControlPlane, command: Command) -> As
                 error={"type": "StartRefused", "message": error.message, "retryable": False},
             ):
                 failed = RunStatus.FAILED
-                await events.append(session, [_changed(run_id, failed), _changed(run_id, failed, "end")])
+                await feed.append(session, [_changed(run_id, failed), _changed(run_id, failed, "end")])
         raise
 
 

@@ -1,7 +1,12 @@
-"""Reading the events that live streams carry, and what they are about; `events.py` appends them."""
+"""The feed: the events that live streams carry, appended and read, and what they are about.
+
+A sequence assigns numbers in request order, not commit order: a reader that has seen 8 could miss a 7 that commits later. So each
+writer holds a lock until its transaction ends, and appends last, to hold it briefly.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +14,11 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, Text, and_, cast, func, or_, select, text
 from sqlalchemy.orm import defer
 
-from agentgrid.db import commands, scopes
+from agentgrid.db import commands, locks, scopes
 from agentgrid.db.runs import named
-from agentgrid.db.session import ReadSession
+from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, EventRow, Log, Run, Step
+from agentgrid.domain import channels
 from agentgrid.domain.live import EventKind, Interest
 
 A: Any = Approval
@@ -26,6 +32,42 @@ S: Any = Step
 _NO_PAYLOADS_OF_STEPS = [defer(each, raiseload=True) for each in (S.input, S.changed_input, S.output)]
 _NO_PAYLOADS_OF_APPROVALS = [defer(each, raiseload=True) for each in (A.payload, A.changed, A.terms)]
 _NO_BODIES = [defer(C.body, raiseload=True)]
+
+
+INSERT = """
+WITH added AS (
+    INSERT INTO events (run_id, kind, subject, data)
+    SELECT e.j->>'run_id', e.j->>'kind', e.j->>'subject', e.j->'data'
+    FROM json_array_elements({json}) WITH ORDINALITY AS e(j, n) ORDER BY e.n
+    RETURNING event_id
+)
+SELECT pg_notify('{channel}', max(event_id)::text) FROM added HAVING count(*) > 0
+""".replace("{channel}", channels.EVENTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEvent:
+    """One change for live readers: kind `run`, `step`, `approval` or `end`."""
+
+    run_id: str
+    kind: str
+    data: dict[str, Any]
+    subject: str | None = None
+
+
+def wire(events: Sequence[NewEvent]) -> str:
+    """The events as the JSON text that the insert takes."""
+    return json.dumps(
+        [{"run_id": event.run_id, "kind": event.kind, "subject": event.subject, "data": event.data} for event in events]
+    )
+
+
+async def append(session: WriteSession, events: Sequence[NewEvent]) -> None:
+    """Append events, as the last statement of the session's transaction, and notify the readers."""
+    if not events:
+        return
+    await locks.take(session, locks.EVENTS)
+    await session.execute(text(INSERT.format(json="CAST(:events AS json)")), {"events": wire(events)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -157,11 +157,11 @@ def alive(pid: int) -> bool:
 
 PARENT = """
 import asyncio, sys
-from agentgrid.sources.mcp_client import Session
+from agentgrid.sources.mcp_client import McpSession
 from agentgrid.sources.pins import Server
 
 async def main():
-    session = Session(Server(name="test", command=tuple(sys.argv[1:])))
+    session = McpSession(Server(name="test", command=tuple(sys.argv[1:])))
     print(await session.call("environment", {}, 10.0), flush=True)
     await asyncio.sleep(60)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from agentgrid.db.events import NewEvent
+from agentgrid.db.feed import NewEvent
 from agentgrid.projector import rows
 from agentgrid.projector.identity import SignedMemo
 from agentgrid.projector.store.values import Committed, FoldResult

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from agentgrid.db.events import NewEvent
+from agentgrid.db.feed import NewEvent
 from agentgrid.domain.shapes import arguments_of, shape_of, small
 from agentgrid.projector.fold import FOLD_VERSION
 from agentgrid.projector.fold.passing import when

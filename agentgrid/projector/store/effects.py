@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from agentgrid.db import events, locks
-from agentgrid.db.events import NewEvent
+from agentgrid.db import feed, locks
+from agentgrid.db.feed import NewEvent
 from agentgrid.domain import channels
 from agentgrid.domain.commands import HANDLING, CommandKind
 from agentgrid.domain.runs import RunStatus
@@ -113,4 +113,4 @@ async def append_events(batch: Batch, before: Before, after: After) -> None:
             ends.append(NewEvent(run_id=run_id, kind="end", data={"status": columns["status"]}))
     if batch.events or ends:
         await batch.db.execute(locks.TAKE, locks.EVENTS)
-        await batch.db.execute(events.INSERT.format(json="$1::json"), events.wire([*batch.events, *ends]))
+        await batch.db.execute(feed.INSERT.format(json="$1::json"), feed.wire([*batch.events, *ends]))

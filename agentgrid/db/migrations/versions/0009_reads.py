@@ -99,7 +99,7 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX ix_sign_in_codes_key ON sign_in_codes (key_id, expires_at)",
 )
 
-# Live events of commands and policy. `db/events.py` says why a lock is needed, and that it is taken last: here, when the transaction commits. Only
+# Live events of commands and policy. `db/feed.py` says why a lock is needed, and that it is taken last: here, when the transaction commits. Only
 # the control plane writes these tables. A trigger on a table that workers write would let them hold the lock.
 TELL = """
 CREATE FUNCTION agentgrid_tell() RETURNS trigger
