@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agentgrid.domain.policies import Effect, Rule
+    from agentgrid.domain.effects import Effect
+    from agentgrid.domain.policies import Rule
     from agentgrid.errors import AgentGridError, RegistrationError, RegistrationErrors, ToolError
     from agentgrid.sdk.agent_sessions import AgentSession
     from agentgrid.sdk.agents import Agent, Budget, agent

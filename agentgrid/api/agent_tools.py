@@ -10,7 +10,8 @@ from agentgrid.control import snapshots
 from agentgrid.db import agents, switches, tools
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import AgentVersionRow, PolicyRow, Switch, ToolRow
-from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk, Rule, Snapshot
 from agentgrid.domain.switches import SwitchKind
 
 Use = Literal["unasked", "asking", "never"]

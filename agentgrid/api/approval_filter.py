@@ -11,7 +11,7 @@ from agentgrid.api.deps import Asking, Plane, Search
 from agentgrid.api.schemas.common import Moment
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db.approvals import ApprovalFilter
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 from agentgrid.domain.principals import Permission, Principal
 
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]

@@ -21,7 +21,8 @@ from agentgrid.db.approval_context import Context
 from agentgrid.db.approval_letters import MAX_PREVIOUS_BYTES, Letter
 from agentgrid.db.approvals import ApprovalFacts
 from agentgrid.db.tables import Approval, PolicyRow, Step
-from agentgrid.domain.approvals import ARGUMENTS, ApprovalKind, ApprovalStatus, Changes, Terms, Verdict
+from agentgrid.domain.approval_status import ApprovalStatus
+from agentgrid.domain.approvals import ARGUMENTS, ApprovalKind, Changes, Terms, Verdict
 from agentgrid.domain.policies import plain_title
 from agentgrid.domain.principals import ANY_APPROVER, UNKNOWN_INITIATOR
 from agentgrid.domain.shapes import arguments_of, cut, label, texts_in

@@ -31,7 +31,8 @@ from agentgrid.db.approvals import ApprovalFacts
 from agentgrid.db.pool import Connection
 from agentgrid.db.tables import Approval, Command, Control, DecisionRow, Run, ToolVersion
 from agentgrid.domain import asks
-from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Changes
+from agentgrid.domain.approval_status import ApprovalStatus
+from agentgrid.domain.approvals import ApprovalKind, Changes
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 
 

@@ -6,8 +6,9 @@ from agentgrid.api.schemas.policies import PolicyPreview, PolicyPreviewed, RuleA
 from agentgrid.control import snapshots
 from agentgrid.db import approval_counts, policies, tools
 from agentgrid.db.session import ReadSession
+from agentgrid.domain.effects import Effect
 from agentgrid.domain.lifting import lifted
-from agentgrid.domain.policies import AGENT_RULE, TOOL_RULE, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.policies import AGENT_RULE, TOOL_RULE, Risk, Rule, Snapshot
 
 MAX_SHOWN = 200
 

@@ -8,7 +8,8 @@ from agentgrid.control.switches import refusal
 from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession
 from agentgrid.domain.activities import governed
-from agentgrid.domain.policies import Considered, Effect, Risk, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Considered, Risk, Rule
 from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.errors import InvalidInput, InvalidPlace

@@ -13,20 +13,14 @@ from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import AgentName
 from agentgrid.cli.output import facts, indented
-from agentgrid.cli.policies import (
-    ApproverOption,
-    ChangesOption,
-    Effect,
-    ExpiresOption,
-    TitleOption,
-    rule_body,
-)
+from agentgrid.cli.policies import ApproverOption, ChangesOption, ExpiresOption, TitleOption, rule_body
 from agentgrid.cli.rules import about, effect_text
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, YesOption, confirm, session
 from agentgrid.cli.show import show_answer
 from agentgrid.cli.switches import put_switch, switch_facts
 from agentgrid.cli.tables import TextTable, ago, fixed, ids, text
 from agentgrid.cli.text import safe
+from agentgrid.domain.effects import Effect
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

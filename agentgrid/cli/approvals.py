@@ -16,7 +16,7 @@ from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.groups import make_group
 from agentgrid.cli.identifiers import approval_id_of, run_id_of
 from agentgrid.cli.inputs import part
-from agentgrid.cli.modes import ApprovalStatus, OutputFormat
+from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented, payload, put, stderr
 from agentgrid.cli.session import (
     CursorOption,
@@ -30,6 +30,7 @@ from agentgrid.cli.session import (
 from agentgrid.cli.show import rendered, show_answer, show_page
 from agentgrid.cli.tables import TextTable, ago, fixed, ids, text
 from agentgrid.cli.text import safe
+from agentgrid.domain.approval_status import ApprovalStatus
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

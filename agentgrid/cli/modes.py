@@ -1,4 +1,4 @@
-"""Words that options take, of which the domain has none, or none that imports quickly."""
+"""Words that options take."""
 
 from __future__ import annotations
 
@@ -10,13 +10,3 @@ class OutputFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
-
-
-class ApprovalStatus(StrEnum):
-    """The status of an approval. `agentgrid.domain.approvals` has the same, but takes 0.15 s to import."""
-
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"

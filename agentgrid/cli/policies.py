@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,6 +31,7 @@ from agentgrid.cli.session import (
 from agentgrid.cli.show import show_answer
 from agentgrid.cli.tables import TextTable, ago, fixed, text, time
 from agentgrid.cli.text import safe
+from agentgrid.domain.effects import Effect
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -57,14 +57,6 @@ ChangesOption = Annotated[
 TitleOption = Annotated[
     str | None, typer.Option(help="What the rule says, in a few words; shown to approvers, as is the reason.")
 ]
-
-
-class Effect(StrEnum):
-    """The effect of a rule. Duplicates `domain.policies.Effect`, to avoid the cost of importing it at every start."""
-
-    ALLOW = "allow"
-    REQUIRE_APPROVAL = "require_approval"
-    DENY = "deny"
 
 
 @app.command("list")

@@ -15,14 +15,7 @@ from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import suggesting
 from agentgrid.cli.output import facts, indented
-from agentgrid.cli.policies import (
-    ApproverOption,
-    ChangesOption,
-    Effect,
-    ExpiresOption,
-    TitleOption,
-    rule_body,
-)
+from agentgrid.cli.policies import ApproverOption, ChangesOption, ExpiresOption, TitleOption, rule_body
 from agentgrid.cli.rules import effect_text
 from agentgrid.cli.schemas import described
 from agentgrid.cli.session import (
@@ -41,6 +34,7 @@ from agentgrid.cli.show import show_answer
 from agentgrid.cli.switches import put_switch, switch_facts, unless_disabled
 from agentgrid.cli.tables import TextTable, fixed, text
 from agentgrid.cli.text import safe
+from agentgrid.domain.effects import Effect
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

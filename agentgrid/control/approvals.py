@@ -18,12 +18,12 @@ from agentgrid.db import commands as db_commands
 from agentgrid.db.pool import direct
 from agentgrid.db.session import writing
 from agentgrid.db.tables import Approval, Command
+from agentgrid.domain.approval_status import ApprovalStatus
 from agentgrid.domain.approvals import (
     COMMENT,
     ISSUERS,
     MAX_DECISION_BYTES,
     ApprovalKind,
-    ApprovalStatus,
     Decision,
     SignedDecision,
     Terms,

@@ -20,8 +20,9 @@ from agentgrid.domain.approvals import Changes
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.conditions import MAX_CONDITIONS, Condition
 from agentgrid.domain.conditions import fault as fault_of
+from agentgrid.domain.effects import Effect
 from agentgrid.domain.lifting import lifted
-from agentgrid.domain.policies import AGENT_RULE, BUILT_IN_RULE, TOOL_RULE, Effect, Risk
+from agentgrid.domain.policies import AGENT_RULE, BUILT_IN_RULE, TOOL_RULE, Risk
 from agentgrid.domain.steps import StepKind
 from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, NotFound
 

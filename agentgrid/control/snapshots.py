@@ -12,7 +12,8 @@ from agentgrid.db.session import WriteSession
 from agentgrid.db.tables import PolicyRow
 from agentgrid.domain.approvals import Changes
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.policies import Effect, Rule, Snapshot
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule, Snapshot
 
 DECISIONS_LISTED = timedelta(days=1)
 """How long the snapshot lists a decision made with an API key that was later revoked: many times as long as a decision is valid."""

@@ -13,7 +13,7 @@ from agentgrid.db.approvals import ApprovalFilter, conditions
 from agentgrid.db.arrays import among
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Run
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 
 A: Any = Approval
 R: Any = Run

@@ -17,7 +17,7 @@ from sqlalchemy import and_, func, literal, literal_column, select, tuple_, unio
 from agentgrid.db.approvals import ApprovalFilter, conditions, without_payloads
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Run
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 from agentgrid.domain.policies import Risk
 
 A: Any = Approval

@@ -20,7 +20,8 @@ from agentgrid.db.rows import loaded
 from agentgrid.db.run_counts import BY_INDEX
 from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run
-from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Terms
+from agentgrid.domain.approval_status import ApprovalStatus
+from agentgrid.domain.approvals import ApprovalKind, Terms
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import UNKNOWN_INITIATOR
 from agentgrid.domain.scopes import is_everything

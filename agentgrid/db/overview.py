@@ -14,7 +14,7 @@ from agentgrid.db import commands, scopes
 from agentgrid.db.run_filter import Scope
 from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import Approval, Command, DecisionRow, Run, Switch, ToolRow, Workflow
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 from agentgrid.domain.commands import CommandStatus
 from agentgrid.domain.overview import NextKind, Sign
 from agentgrid.domain.runs import RunStatus, WaitingOn

@@ -12,7 +12,7 @@ from agentgrid.db.pool import Connection
 from agentgrid.db.rows import columns, loaded, loaded_json
 from agentgrid.db.steps import PENDING
 from agentgrid.db.tables import Approval, Control, ExecutionRow, Run, Step
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 from agentgrid.domain.scopes import admits
 
 MAX_CHILDREN = 100

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import exists, func, literal, or_, select, union_all
 
 from agentgrid.db.tables import Approval, RunSearch
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 
 A: Any = Approval
 W: Any = RunSearch

@@ -39,16 +39,6 @@ CLOCK_TOLERANCE_SECONDS = 60.0
 time, and unsynchronised clocks differ by some seconds; a minute allows for that and gains a forger little."""
 
 
-class ApprovalStatus(StrEnum):
-    """The status of an approval."""
-
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-
-
 class Judged(StrEnum):
     """What became of a decision signal."""
 

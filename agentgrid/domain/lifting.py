@@ -14,7 +14,8 @@ from typing import TypeVar
 from agentgrid.domain.activities import about, governed
 from agentgrid.domain.approvals import Changes
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot, prevailing
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import BY_RISK, Risk, Rule, Snapshot, prevailing
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 

@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 from agentgrid.domain.activities import about
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, Changes
 from agentgrid.domain.conditions import Condition, all_hold
+from agentgrid.domain.effects import Effect
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
@@ -33,14 +34,6 @@ class Risk(StrEnum):
     def writes(self) -> bool:
         """Whether it changes anything."""
         return self is not Risk.READ
-
-
-class Effect(StrEnum):
-    """The effect of a rule."""
-
-    ALLOW = "allow"
-    REQUIRE_APPROVAL = "require_approval"
-    DENY = "deny"
 
 
 TOOL_RULE = "tool:"

@@ -32,8 +32,9 @@ from agentgrid.domain.approvals import (
     read_signal,
 )
 from agentgrid.domain.canonical import digest
+from agentgrid.domain.effects import Effect
 from agentgrid.domain.ids import new_id
-from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.policies import Risk, Rule, Snapshot
 from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.protocol import RunHeader

@@ -13,7 +13,8 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from agentgrid.domain.approvals import MAX_COMMENT
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.testing import Call, Fault, Turn
 from agentgrid.testing.turns import Conversation
 from tests.agents import desk

@@ -11,7 +11,8 @@ import pytest
 from temporalio.client import WorkflowHandle
 
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.testing import Call, Turn
 from agentgrid.testing.turns import Conversation
 from tests.agents import desk

@@ -17,7 +17,8 @@ from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import PolicyRow, Switch
 from agentgrid.domain.activities import governed
 from agentgrid.domain.agents import AgentHeader
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import StepKind
 from agentgrid.worker.governor import Answer, ApprovalNeeded, CallAttempt, Deny, Governor, Unsupported
 from agentgrid.worker.policy import FixedPolicy

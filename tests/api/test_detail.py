@@ -22,7 +22,8 @@ from agentgrid.api.openapi import document
 from agentgrid.db import policies
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import History
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
 from agentgrid.protocol import BUILD_GATE
 from tests.api import factories

@@ -10,7 +10,8 @@ from agentgrid.db import policies
 from agentgrid.db.session import reading
 from agentgrid.domain import activities
 from agentgrid.domain.activities import ActivityKind
-from agentgrid.domain.policies import Effect, Risk, Snapshot
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk, Snapshot
 from agentgrid.domain.steps import StepKind
 from tests.api import factories
 from tests.api.conftest import Api

@@ -8,7 +8,8 @@ from agentgrid.control import switches
 from agentgrid.control.plane import Caller
 from agentgrid.db.session import WriteSession, reading
 from agentgrid.domain.commands import CommandKind
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.errors import Conflict, NotFound
 from tests.api import factories

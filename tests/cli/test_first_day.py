@@ -11,11 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from rich.console import Console
 
-from agentgrid.cli import modes, workers
+from agentgrid.cli import workers
 from agentgrid.cli.client import unreachable
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.show import details
-from agentgrid.domain import approvals
 from tests.api import factories
 from tests.api.conftest import Api, api
 from tests.cli.conftest import Cli, FakeServer, Reply, problem
@@ -303,10 +302,6 @@ def test_completion_without_a_server_is_silent(home: Path) -> None:
     from agentgrid.cli import names
 
     assert names.profiles("") == []
-
-
-def test_the_statuses_of_approvals_are_the_domains() -> None:
-    assert [status.value for status in modes.ApprovalStatus] == [status.value for status in approvals.ApprovalStatus]
 
 
 def test_the_version_is_printed(cli: Cli) -> None:

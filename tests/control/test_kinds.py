@@ -24,8 +24,8 @@ from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command
 from agentgrid.domain.approvals import Verdict
 from agentgrid.domain.commands import HANDLING, CommandKind, CommandStatus, ConfirmedBy, Handling, Target, Words
+from agentgrid.domain.effects import Effect
 from agentgrid.domain.ids import new_id
-from agentgrid.domain.policies import Effect
 from agentgrid.errors import Conflict, Unavailable
 from agentgrid.projector.fold.row_changes import Settlement
 from agentgrid.projector.store import effects

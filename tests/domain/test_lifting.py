@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from agentgrid.domain.approvals import Changes
 from agentgrid.domain.conditions import Condition
+from agentgrid.domain.effects import Effect
 from agentgrid.domain.lifting import lifted, needs_less
-from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.policies import Risk, Rule, Snapshot
 from agentgrid.domain.steps import StepKind
 
 NAMES = ["".join(letters) for length in range(4) for letters in itertools.product("abx", repeat=length)]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import BY_RISK, Risk, Rule, Snapshot
 from agentgrid.domain.steps import StepKind
 
 PATTERNS = ["refund", "refund*", "ref*", "*", "re?und", "[a-z]*", "refund_card", "pay*", "*_card"]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import BY_RISK, Risk, Rule, Snapshot
 from agentgrid.domain.steps import StepKind
 
 STRICT = [Effect.ALLOW, Effect.REQUIRE_APPROVAL, Effect.DENY]

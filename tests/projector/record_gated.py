@@ -16,7 +16,8 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from agentgrid.domain.approvals import Terms, Verdict
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.protocol import SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal, to_payload
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings

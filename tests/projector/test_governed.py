@@ -16,8 +16,9 @@ from temporalio.worker import Worker
 
 from agentgrid.control.signing import Signer
 from agentgrid.domain.approvals import Verdict
+from agentgrid.domain.effects import Effect
 from agentgrid.domain.ids import new_id
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.policies import Rule
 from agentgrid.projector.rebuild import rebuild_projection
 from agentgrid.projector.store import Store
 from agentgrid.protocol import (

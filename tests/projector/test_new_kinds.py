@@ -14,7 +14,8 @@ from temporalio.worker import Worker
 
 from agentgrid.domain import activities
 from agentgrid.domain.activities import ActivityKind
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.domain.steps import StepKind
 from agentgrid.settings import Settings
 from agentgrid.testing import Governance

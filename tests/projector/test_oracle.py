@@ -10,7 +10,8 @@ import pytest
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.sdk.grid import Grid
 from agentgrid.settings import Settings
 from agentgrid.testing import Governance

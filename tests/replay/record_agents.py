@@ -16,7 +16,8 @@ from temporalio.worker import Worker
 
 from agentgrid.cli.servers import TemporalServer
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.testing import Call, Fault, Governance, Turn, scripted
 from agentgrid.testing.turns import Conversation
 from tests.agents.conftest import GRID, Desk, final, look

@@ -16,7 +16,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from agentgrid.domain.agents import AgentHeader
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.protocol import HEADER_AGENT, to_payload
 from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance

@@ -20,7 +20,8 @@ from temporalio.client import (
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from agentgrid.domain.approvals import Changes, Terms
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.protocol import HEADER_APPROVAL, HEADER_KEY, to_payload
 from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance

@@ -10,7 +10,8 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.projector.decode import decode
 from agentgrid.testing import Call, Turn
 from agentgrid.testing.turns import Conversation, TokenCounts

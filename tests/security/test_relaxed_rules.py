@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from agentgrid.control import principals
 from agentgrid.db.session import writing
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk
 from tests.api import factories
 from tests.api.conftest import SETUP
 from tests.security.town import Town, shared, town

@@ -20,7 +20,8 @@ from temporalio.client import ActivityFailureError, Client, WorkflowFailureError
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import Worker
 
-from agentgrid.domain.policies import Effect, Rule, Snapshot
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule, Snapshot
 from agentgrid.errors import RegistrationErrors
 from agentgrid.protocol import TIMER_POLICY
 from agentgrid.sdk.grid import Grid

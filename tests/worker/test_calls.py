@@ -21,7 +21,8 @@ from temporalio.converter import (
 )
 from temporalio.worker import Replayer, Worker
 
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.protocol import SIGNAL_CONTROL, ControlSignal, to_payload
 from agentgrid.settings import Settings
 from agentgrid.testing import Governance

@@ -13,7 +13,8 @@ from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.approvals import Changes
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.errors import Forbidden
 from agentgrid.projector.decode import decode
 from agentgrid.protocol import ErrorType

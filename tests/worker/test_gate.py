@@ -15,7 +15,8 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import Replayer, Worker
 
 from agentgrid.domain.approvals import Terms, Verdict, judge
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.projector.decode import decode
 from agentgrid.protocol import SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal, to_payload
 from agentgrid.sdk import state

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agentgrid.domain.approvals import Terms
-from agentgrid.domain.policies import Effect, Risk, Rule, Snapshot
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk, Rule, Snapshot
 from agentgrid.protocol import RunHeader
 from agentgrid.testing import Governance
 from agentgrid.worker.admissions import Admissions, Scheduled

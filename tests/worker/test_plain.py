@@ -10,7 +10,8 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.worker import Replayer, Worker
 
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.testing import Governance
 from tests.worker.beginnings import begun_governed, marked
 from tests.worker.conftest import kinds, recorded

@@ -11,7 +11,8 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.worker import Worker
 
-from agentgrid.domain.policies import Effect, Rule
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Rule
 from agentgrid.errors import Conflict, Forbidden
 from agentgrid.sdk.grid import Grid
 from agentgrid.testing import Governance

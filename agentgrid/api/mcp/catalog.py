@@ -11,7 +11,8 @@ from agentgrid.db import policies, switches, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import ToolRow
 from agentgrid.domain.activities import TOOL_PREFIX
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.principals import Permission, Principal
 from agentgrid.domain.switches import SwitchKind
 

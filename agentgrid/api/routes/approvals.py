@@ -31,7 +31,7 @@ from agentgrid.db import approval_context, approval_counts, approval_letters, ap
 from agentgrid.db.pool import direct
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import Approval
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 from agentgrid.errors import InvalidInput, InvalidPlace, NotFound
 
 router = make_router(tags=["approvals"], prefix=f"{V1}/approvals")

@@ -35,7 +35,8 @@ from agentgrid.db import policies, principals, tools
 from agentgrid.db.session import ReadSession, reading
 from agentgrid.db.tables import PolicyRow
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.policies import BY_RISK, Effect, Risk, Rule, Snapshot, prevailing
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import BY_RISK, Risk, Rule, Snapshot, prevailing
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["policies"], prefix=f"{V1}/policies")

@@ -11,7 +11,8 @@ from agentgrid.api.schemas.common import Action, In, Name, Out, Prose, Seconds, 
 from agentgrid.api.schemas.policies import PolicySummary, RuleIn
 from agentgrid.api.schemas.steps import UsageOut
 from agentgrid.domain.agent_versions import MAX_INSTRUCTIONS, MAX_MODELS
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import StepStatus
 

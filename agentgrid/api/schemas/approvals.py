@@ -10,7 +10,8 @@ from pydantic import Field, StringConstraints
 from agentgrid.api.schemas.commands import CommandSummary
 from agentgrid.api.schemas.common import Action, In, Name, Out, StoredPayload
 from agentgrid.api.schemas.service import Count
-from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, ApprovalStatus, Changes, Judged, Verdict
+from agentgrid.domain.approval_status import ApprovalStatus
+from agentgrid.domain.approvals import MAX_COMMENT, ApprovalKind, Changes, Judged, Verdict
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import StepKind, StepStatus

@@ -11,8 +11,9 @@ from agentgrid.api.schemas.common import Out
 from agentgrid.api.schemas.runs import RunRow
 from agentgrid.api.schemas.service import Count, Freshness
 from agentgrid.api.schemas.workflows import LastRun
+from agentgrid.domain.effects import Effect
 from agentgrid.domain.overview import ConditionKind, NextKind
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.policies import Risk
 
 
 class Hour(Out):

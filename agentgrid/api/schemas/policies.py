@@ -10,7 +10,8 @@ from pydantic import Field, StringConstraints, model_validator
 from agentgrid.api.schemas.common import In, Name, Out, Prose, Seconds, Whole
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, MAX_EXPIRY_SECONDS, Changes
 from agentgrid.domain.conditions import MAX_CONDITIONS
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 

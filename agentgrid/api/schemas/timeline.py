@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from agentgrid.api.schemas.common import Out, Sparse
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.steps import JobStatus, StepKind, StepStatus

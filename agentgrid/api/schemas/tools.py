@@ -10,7 +10,8 @@ from pydantic import Field
 from agentgrid.api.schemas.common import Action, Out, SwitchOut
 from agentgrid.api.schemas.policies import RuleIn
 from agentgrid.domain.approvals import Changes
-from agentgrid.domain.policies import Effect, Risk
+from agentgrid.domain.effects import Effect
+from agentgrid.domain.policies import Risk
 
 
 class ToolPolicyIn(RuleIn):

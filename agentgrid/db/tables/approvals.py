@@ -13,7 +13,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from agentgrid.db.tables import columns
-from agentgrid.domain.approvals import ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
 
 EXPIRY = text("coalesce(expires_at, 'infinity'::timestamptz)")
 """When an approval expires, for an order: one that is not open yet comes last."""

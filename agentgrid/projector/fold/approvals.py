@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus, Decision, Terms, judge, read_signal
+from agentgrid.domain.approval_status import ApprovalStatus
+from agentgrid.domain.approvals import ApprovalKind, Decision, Terms, judge, read_signal
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.domain.policies import Risk
 from agentgrid.domain.steps import StepKind, StepStatus

@@ -7,7 +7,8 @@ from typing import Any
 
 from agentgrid.db.tables.columns import read_registered
 from agentgrid.domain import asks
-from agentgrid.domain.approvals import ApprovalKind, ApprovalStatus
+from agentgrid.domain.approval_status import ApprovalStatus
+from agentgrid.domain.approvals import ApprovalKind
 from agentgrid.domain.shapes import cut
 from agentgrid.projector import rows
 from agentgrid.projector.store.batch import Batch

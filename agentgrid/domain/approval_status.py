@@ -1,0 +1,15 @@
+"""The status of an approval. Loads no library, because the command line imports it at every start."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ApprovalStatus(StrEnum):
+    """The status of an approval."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"

@@ -1,0 +1,39 @@
+"""One name has one meaning: each class of the package has a name of its own, and a module is imported under its own."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MODULES = {path.relative_to(ROOT): ast.parse(path.read_text()) for path in sorted((ROOT / "agentgrid").rglob("*.py"))}
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_two_classes_share_a_name():
+    names = Counter(
+        node.name
+        for tree in MODULES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_a_module_is_imported_under_its_own_name_with_its_packages_before_it_where_two_are_needed():
+    modules = {dotted(path) for path in MODULES}
+    odd = [
+        f"{path}: {alias.name} as {alias.asname}"
+        for path, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and f"{node.module}" in modules
+        for alias in node.names
+        if alias.asname
+        and f"{node.module}.{alias.name}" in modules
+        and alias.asname != f"{str(node.module).rpartition('.')[2]}_{alias.name}"
+    ]
+    assert odd == []
