@@ -18,7 +18,7 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from agentgrid.api.access import ACCESS
-from agentgrid.cli.servers import TemporalServer
+from agentgrid.servers import TemporalServer
 from tests.api import factories
 from tests.api.conftest import Api, listening, running, settings_for, until_its_key_is_known
 from tests.api.wire import Reply, asked, exchange, state, wire

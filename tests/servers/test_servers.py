@@ -22,8 +22,8 @@ import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from agentgrid.cli.servers import PostgresServer, ServerError, TemporalServer, accounts, postgres
-from agentgrid.cli.servers.child import ended_within, free_port
+from agentgrid.servers import PostgresServer, ServerError, TemporalServer, accounts, postgres
+from agentgrid.servers.child import ended_within, free_port
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as somebody else")
 
