@@ -119,7 +119,7 @@ def test_an_approval_shows_its_change_who_made_it_and_what_was_refused(cli: Cli,
     deciding.on(DETAIL, Reply(body=SHOWN | changed))
     shown = cli("approval", "show", "a").out
     for words in (
-        "as the run gave them",
+        "as the run requested them",
         "Approved with this change",
         "f" * 64,
         "second",

@@ -120,7 +120,7 @@ def test_a_server_of_another_version_is_asked_for_nothing(cli: Cli, server: Fake
     server.on(DETAIL, Reply(body=body))
     ended = cli(*APPROVE)
     assert ended.code == ExitCode.FAILED
-    assert "does not fit this version of the command line" in ended.err
+    assert "doesn't match this version of the CLI" in ended.err
     assert [seen.method for seen in server.seen] == ["GET"]
 
 
@@ -165,7 +165,7 @@ def test_an_empty_list_of_approvals_says_of_what(
     ("command", "route", "words"),
     [
         ("policy list", "/policies", "no rules"),
-        ("audit unattributed", "/commands/unattributed", "no unattributed acts"),
+        ("audit unattributed", "/commands/unattributed", "no unattributed actions"),
     ],
 )
 def test_an_empty_list_names_what_it_has_none_of(
@@ -191,7 +191,7 @@ def test_a_full_disk_is_reported_and_the_decision_is_not_repeated(server: FakeSe
             [*PROGRAM, *APPROVE, "-o", output], stdout=full, stderr=subprocess.PIPE, timeout=60, env=dict(os.environ)
         )
     assert done.returncode == ExitCode.FAILED
-    assert b"the output can't be written: No space left on device" in done.stderr
+    assert b"can't write the output: No space left on device" in done.stderr
     assert b"Traceback" not in done.stderr
     assert [seen.method for seen in server.seen] == ["GET", "POST"]
 

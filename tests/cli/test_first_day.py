@@ -63,7 +63,7 @@ def asked(server: FakeServer, path: str) -> dict[str, list[str]]:
             {"status": "approved", "attributed": True, "decided_by": "reviewer", "changed_digest": "d"},
             "approved by reviewer, with changed arguments",
         ),
-        ({"status": "approved", "attributed": False, "decided_by": None}, "approved by somebody unattributed"),
+        ({"status": "approved", "attributed": False, "decided_by": None}, "approved by an unattributed sender"),
         ({"status": "expired", "attributed": None, "decided_by": None}, "expired"),
     ],
     ids=["approved", "rejected", "changed", "unattributed", "expired"],

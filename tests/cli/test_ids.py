@@ -56,7 +56,7 @@ def test_several_candidates_are_listed_and_nothing_is_sent(cli: Cli, server: Fak
     server.on("GET /runs", page(), page(found(RUN), found(TWIN, workflow_id="order-2\x1b[31m")))
     refused = cli("run", "terminate", "44920c46", "--yes")
     assert refused.code == ExitCode.USAGE
-    assert "could be any of 2 runs" in refused.err
+    assert "is ambiguous: it matches 2 runs" in refused.err
     for words in (RUN, TWIN, "workflow id order-2\\x1b[31m", "pay  running"):
         assert words in refused.err
     assert sent(server) == []

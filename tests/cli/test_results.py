@@ -66,7 +66,7 @@ def test_the_exit_code_is_the_outcome(cli: Cli, server: FakeServer, status: str,
 def test_a_run_without_a_result_is_distinguished(cli: Cli, server: FakeServer) -> None:
     server.on(RESULT, still_open())
     printed = cli("run", "result", "r")
-    assert (printed.code, "no result yet, and waits on approval" in printed.out) == (ExitCode.UNAVAILABLE, True)
+    assert (printed.code, "no result yet; it waits on approval" in printed.out) == (ExitCode.UNAVAILABLE, True)
     printed = cli("run", "result", "r", "-o", "json")
     assert (printed.code, printed.json()["open"]) == (ExitCode.UNAVAILABLE, True)
 
@@ -123,7 +123,7 @@ def test_ctrl_c_says_that_the_run_goes_on_and_how_to_wait_again(
     printed = cli("run", "start", "w", "--wait", "-o", output)
     assert printed.code == ExitCode.INTERRUPTED
     message = json.loads(printed.err)["detail"] if output == "json" else printed.err
-    assert "stopped waiting; run r goes on" in message
+    assert "stopped waiting; run r continues" in message
     assert "run result r --wait" in message
     assert [seen.method for seen in server.seen] == ["POST", "GET"]
 

@@ -189,7 +189,7 @@ def test_an_api_that_is_away_for_a_moment_does_not_end_the_watching(cli: Cli, qu
     ended = cli("run", "watch", "r")
     assert ended.code == ExitCode.OK
     assert "the database is away" in ended.err
-    assert "connected again" in ended.err
+    assert "reconnected" in ended.err
 
 
 def test_an_api_that_stays_away_is_given_up(cli: Cli, quiet: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(cli: Cli, quiet: FakeServer) -
     quiet.on("GET /runs/r/events", stream(("1", {}), then=lambda: os.kill(os.getpid(), signal.SIGINT)))
     ended = cli("run", "watch", "r")
     assert ended.code == ExitCode.INTERRUPTED
-    assert "run r goes on" in ended.err
+    assert "run r continues" in ended.err
     assert {seen.method for seen in quiet.seen} == {"GET"}
 
 
@@ -285,12 +285,12 @@ async def test_what_is_shown_of_an_answer_is_from_one_request_of_one_agent(serve
             (a_delta("Again", attempt=2, sequence=4), ("desk", "Again")),
             (a_delta("Next", turn=2, sequence=9), ("desk", "Next")),
         ):
-            follower._hear(delta)
-            assert follower.speech == shown
+            follower._add_delta(delta)
+            assert follower.partial_answer == shown
         for number in range(3 * run_follow.MAX_ANSWERS):
-            follower._hear(a_delta("x" * 2 * run_follow.MAX_SPEECH, call=str(number)))
+            follower._add_delta(a_delta("x" * 2 * run_follow.MAX_ANSWER_CHARACTERS, call=str(number)))
         assert len(follower._answers) == run_follow.MAX_ANSWERS
-        assert len((follower.speech or ("", ""))[1]) == run_follow.MAX_SPEECH
+        assert len((follower.partial_answer or ("", ""))[1]) == run_follow.MAX_ANSWER_CHARACTERS
 
 
 @pytest.mark.parametrize("width", [24, 60, 160])
@@ -301,7 +301,7 @@ async def test_a_long_answer_fits_on_the_terminal_and_is_shown_only_while_a_mode
     async with RunFollower(target, "r") as follower:
         follower.run = a_run()
         follower.steps = [*(a_step(number) for number in range(30)), a_step(31, "running", kind="model", name="desk")]
-        follower._hear(a_delta("界 \x1b[31m" * 900 + "the end", agent="a_rather_long_name_of_an_agent"))
+        follower._add_delta(a_delta("界 \x1b[31m" * 900 + "the end", agent="a_rather_long_name_of_an_agent"))
         console = Console(file=io.StringIO(), width=width, height=20, force_terminal=True, color_system=None)
         console.print(screen(follower, console))
         shown = console.file.getvalue()  # type: ignore[attr-defined]

@@ -131,7 +131,7 @@ def test_short_ids_tell_the_ids_of_a_list_apart() -> None:
 
 def test_the_past_is_shown_in_one_unit_and_the_future_in_two() -> None:
     now = datetime(2026, 1, 31, 9, tzinfo=UTC)
-    shown = {seconds: words.lately((now - timedelta(seconds=seconds)).isoformat(), now).plain for seconds in AGO}
+    shown = {seconds: words.short_ago((now - timedelta(seconds=seconds)).isoformat(), now).plain for seconds in AGO}
     assert shown == AGO
 
 
