@@ -23,7 +23,7 @@ NOUNS = {
     ),
     "check": (
         "check:check",
-        "Check this project's code: list what its grid registers, or report every fault with file and line.",
+        "Check this project's code and the example in pyproject.toml: report every fault with file and line, or list what is registered.",
     ),
     "init": (
         "init:init",

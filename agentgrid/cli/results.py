@@ -41,7 +41,7 @@ def print_result(
     except (CommandFailed, KeyboardInterrupt) as error:
         if not wait or (isinstance(error, CommandFailed) and error.exit_code is not ExitCode.INTERRUPTED):
             raise
-        profile = ("--profile", client.target.named) if client.target.named else ()
+        profile = ("--profile", client.target.explicit_profile) if client.target.explicit_profile else ()
         again = command("run", "result", run_id, "--wait", *profile)
         raise CommandFailed(
             f"stopped waiting; run {safe(run_id)} continues. To wait again: {again}", ExitCode.INTERRUPTED

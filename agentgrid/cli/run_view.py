@@ -276,7 +276,7 @@ def awaiting(approval: Document, deciders: Deciders = NOBODY, *, width: int | No
         text.append(f" until {words.absolute(approval['expires_at'])}")
     if (decider := deciders.get(approval["approval_id"])) is None:
         return text
-    answer = ["approval", "approve", approval["approval_id"], *_as_whom(decider.named)]
+    answer = ["approval", "approve", approval["approval_id"], *_as_whom(decider.explicit_profile)]
     return _with_command(text, "\n  answer with", answer, width)
 
 

@@ -103,7 +103,7 @@ def start(
                 again=f"It is safe to repeat it with --idempotency-key {key}: the run starts only once.",
             )
         if not (watch or wait):
-            _show_started(answer, output, client.target.named)
+            _show_started(answer, output, client.target.explicit_profile)
             return
         run_id = answer.json()["run_id"]
         if wait:

@@ -67,7 +67,7 @@ async def test_an_agent_is_edited_by_options_shown_and_taken_back(api: Api, oper
     assert "desk uses 0123456789ab" in back.out
     listed = (await operator("agent", "versions", "desk")).out
     assert "too many refunds" in listed
-    assert "nothing was used" in (await operator("agent", "usage", "desk")).out
+    assert "no usage in this period" in (await operator("agent", "usage", "desk")).out
 
 
 async def test_what_the_code_does_not_allow_is_named_and_nothing_is_made(api: Api, operator: Run) -> None:
@@ -78,7 +78,7 @@ async def test_what_the_code_does_not_allow_is_named_and_nothing_is_made(api: Ap
     assert "/tools/0: the code gives it no tool 'delete_customer'" in refused.err
     assert "/models/0: 'evil:x' is unknown" in refused.err
     same = await operator("agent", "edit", "bounded", "--budget-usd", "1", "--yes", code=ExitCode.FAILED)
-    assert "nothing differs" in same.err
+    assert "identical to the one in use" in same.err
     unasked = await operator("agent", "edit", "bounded", code=ExitCode.USAGE)
     assert "no terminal for an editor" in unasked.err
     mistyped = await operator("agent", "show", "bounde", code=ExitCode.NOT_FOUND)

@@ -81,7 +81,7 @@ def test_changed_arguments_are_shown_as_a_difference_and_sent(
     ("options", "script", "words"),
     [
         (("--edit",), "true", "unchanged"),
-        (("--edit",), "false", "ended with status 1"),
+        (("--edit",), "false", "exited with status 1"),
         (("--edit",), 'echo "{" > "$1"', "is not JSON"),
         (("--edit",), ': > "$1"', "empty"),
         (("--arguments", json.dumps(ASKED)), "", "unchanged"),

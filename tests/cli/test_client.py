@@ -129,7 +129,7 @@ def test_a_connection_that_breaks_twice_leaves_the_outcome_open(cli: Cli, server
     server.on("POST /runs/r/cancel", Reply(act=hang_up))
     ended = cli("run", "cancel", "r")
     assert ended.code == ExitCode.UNAVAILABLE
-    assert "it is not known whether the cancel of run r was carried out" in ended.err
+    assert "it is not known whether the cancellation of run r was carried out" in ended.err
     assert len({seen.headers["Idempotency-Key"] for seen in server.seen}) == 1
     assert len(server.seen) == 2
 

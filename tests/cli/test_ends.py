@@ -141,7 +141,7 @@ def test_a_decisions_reason_and_comment_are_whole_at_every_width(
     server.on(DETAIL, Reply(body=APPROVAL | closed))
     shown = " ".join(" ".join(on_terminal(monkeypatch, 50, ["approval", "show", "a"])).split())
     assert f"why: {decision['reason']} comment: {decision['comment']}" in shown
-    assert "you can't decide it" not in shown, "its status says that"
+    assert "you can't decide this approval" not in shown, "its status says that"
 
 
 @pytest.mark.parametrize(

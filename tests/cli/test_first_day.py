@@ -369,7 +369,7 @@ def test_a_build_is_shown_as_it_is() -> None:
 
 def test_an_empty_list_of_workers_says_that_a_new_one_takes_a_moment(server: FakeServer, cli: Cli) -> None:
     server.on("GET /workers", page())
-    assert "up to ten seconds after it has started" in cli("worker", "list").err
+    assert "within ten seconds of its start" in cli("worker", "list").err
 
 
 @pytest.mark.parametrize("url", ["postgresql+asyncpg://me:secret@host/db", "mysql://me:secret@host/db", "host"])

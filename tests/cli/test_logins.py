@@ -53,7 +53,7 @@ def test_a_workers_login_is_created_listed_rebound_and_closed(cli: Cli, name: st
     file = tmp_path / "worker.url"
     made = cli("db", "worker-login", name, "--grid", "g", "--queue", "a", "--queue", "b", "--file", str(file))
     assert (made.code, made.err) == (ExitCode.OK, "")
-    assert f"{name} serves a, b for the grid g; its URL is in {file}" in made.out
+    assert f"login {name} serves a, b for the grid g; its URL is in {file}" in made.out
     assert "postgresql://" not in made.out
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     dsn = file.read_text().strip()

@@ -113,13 +113,13 @@ async def test_who_is_no_longer_in_the_table_is_disabled_until_put_back(
 
 WRONG = {
     "principal = {}": "[tool.agentgrid.dev] has no key 'principal'; did you mean 'principals'?",
-    "groups = 'finance'": '[tool.agentgrid.dev] groups must be a list of words, such as ["finance"]',
+    "groups = 'finance'": '[tool.agentgrid.dev] groups must be a list of strings, such as ["finance"]',
     "groups = ['Finance!']": "[tool.agentgrid.dev] groups: groups: 'Finance!' is not a valid group name",
     "groups = ['reviewer']": "[tool.agentgrid.dev]: reviewer can't be both a principal and a group; rename one",
     "principals = ['olga']": "principals must be a table of tables, such as principals.olga = {",
     "principals.operator = {}": "principals.operator can't be set: it is the administrator",
     "principals.olga = { role = ['approver'] }": "principals.olga has no key 'role'; did you mean 'roles'?",
-    "principals.olga = { roles = ['aprover'] }": "roles has 'aprover', which is no role; did you mean 'approver'?",
+    "principals.olga = { roles = ['aprover'] }": "roles has 'aprover', which is not a role; did you mean 'approver'?",
     "principals.olga = { kind = 'robot' }": "kind is 'robot'; it must be one of human, service, agent",
     "principals.olga = { kind = ['human'] }": "kind is ['human']; it must be one of human, service, agent",
     "principals.bot = { kind = 'service', roles = ['approver'] }": "roles: a service can't decide approvals",
