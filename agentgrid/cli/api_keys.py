@@ -74,7 +74,7 @@ def create(
 ) -> None:
     """Create a key. It is shown only once: the server stores only its hash.
 
-    An existing principal keeps its roles and groups unless --replace-roles is given, which leaves omitted roles or groups unchanged.
+    An existing principal keeps its roles and groups unless --replace-roles is given; then those that you pass are replaced.
     """
     with reporting(output):
         if replace_roles and not role and not group:

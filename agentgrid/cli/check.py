@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check(output: OutputOption = OutputFormat.TABLE) -> None:
-    """Check this project's code and the example in pyproject.toml: report every fault with file and line, or list what is registered. Needs no server."""
+    """Check this project's code and example for faults. Reports each with file and line, or lists what is registered. Needs no server."""
     with reporting(output):
         from agentgrid.cli.example import example_fault
         from agentgrid.cli.project import load_project

@@ -33,7 +33,7 @@ OpenOption = Annotated[
 def console(
     profile: ProfileOption = None, open_: OpenOption = False, output: OutputOption = OutputFormat.TABLE
 ) -> None:
-    """Create a link that signs a browser in to the web console as the profile's principal. It works once, for 10 minutes."""
+    """Create a sign-in link for the web console. It signs one browser in as the profile's principal; it works once, for 10 minutes."""
     with session(profile, output) as client:
         answer = client.write("POST", "/session/codes", None, doing="the sign-in link")
         link = answer.json()

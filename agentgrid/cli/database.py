@@ -40,7 +40,7 @@ def rebuild(
     runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Only these runs (full ids).")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Rebuild the projection from Temporal's histories and the archive. Readers see the old rows until the new ones are ready."""
+    """Rebuild the projection from Temporal and the archive. Readers see the old rows until the new ones are ready."""
     with reporting(output):
         from agentgrid import logging
         from agentgrid.settings import Settings

@@ -31,7 +31,7 @@ def dev(
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of all processes.")] = False,
 ) -> None:
-    """Run everything on this machine: Temporal, PostgreSQL, projector, API and this project's worker.
+    """Run everything on this machine. Starts Temporal, PostgreSQL, projector, API and this project's worker.
 
     State is stored in AGENTGRID_HOME, by default .agentgrid in the project. The principal `operator` is the only administrator: it can relax a rule without
     confirmation, and the audit log records that. The other principals and their groups are set in pyproject.toml, in [tool.agentgrid.dev]. To create another

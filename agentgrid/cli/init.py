@@ -27,7 +27,7 @@ def init(
     ],
     directory: Annotated[Path, typer.Option("--in", help="The folder in which to create it.")] = Path(),
 ) -> None:
-    """Create a small project: a workflow with an approval, another with an agent, their tools, and passing tests."""
+    """Create a small project with passing tests. It has a workflow with an approval, another with an agent, and their tools."""
     if not NAME.fullmatch(name) or len(name) > 60:
         raise CommandFailed(
             f"{name!r} is not a valid project name: use lower-case letters and digits, joined by - or _, at most 60 characters",

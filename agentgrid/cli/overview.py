@@ -35,7 +35,7 @@ LINES = (
 
 
 def overview(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show what is running, waiting for approval, failed and completed."""
+    """Show what is running, waiting, failed and completed."""
     with session(profile, output) as client:
         answer = client.get("/overview")
         show_answer(answer, output, _render)

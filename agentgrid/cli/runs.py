@@ -199,7 +199,7 @@ def list_(
 
 @app.command()
 def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a run: its status, steps, what it waits for and its result."""
+    """Show a run's status, steps, result and what it waits for."""
     with session(profile, output) as client:
         run_id = run_id_of(client, run_id)
         answer = client.get(f"/runs/{part(run_id)}")
@@ -251,7 +251,7 @@ def logs(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Print the log lines of a run's workflow and tools, oldest first. With -o json: one document per line."""
+    """Print what a run's workflow and tools logged, oldest first. With -o json: one document per line."""
     with session(profile, output) as client:
         from agentgrid.cli.run_logs import print_logs
 

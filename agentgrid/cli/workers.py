@@ -26,7 +26,7 @@ def worker(
     context: typer.Context,
     task_queue: Annotated[str | None, typer.Option(help="The task queue to poll; default: the grid's name.")] = None,
 ) -> None:
-    """Run a worker for this project; `worker list` lists all workers."""
+    """Run a worker for this project, or list all workers."""
     if context.invoked_subcommand is None:
         from agentgrid.cli.processes import worker as run
 

@@ -155,7 +155,7 @@ async def test_a_child_that_crashes_is_started_again_and_that_is_reported(
         await _until(lambda: child.crashes >= 2)
     finally:
         await child.stop()
-    assert "ended with code 3; restarting it in 1 s" in shown_on(terminal)
+    assert "exited with code 3; restarting it in 1 s" in shown_on(terminal)
 
 
 async def test_a_child_left_by_a_killed_parent_is_ended_first(

@@ -68,7 +68,7 @@ async def test_without_a_word_there_are_two_and_groups_are_the_reviewers(start: 
     assert await start("") == []
     assert await rights(engine) == {"operator": OPERATOR, "reviewer": (["approver"], [], True)}
     lines = await start('groups = ["finance"]\n')
-    assert lines == ["reviewer now has the roles approver and the groups finance, as pyproject.toml says"]
+    assert lines == ["reviewer now has the roles approver and the groups finance, as set in pyproject.toml"]
     assert (await rights(engine))["reviewer"] == (["approver"], ["finance"], True)
 
 
@@ -98,12 +98,12 @@ async def test_who_is_no_longer_in_the_table_is_disabled_until_put_back(
     await start(OLGA)
     key = (tmp_path / "home" / "keys" / "olga.key").read_text().strip()
     assert (await api_keys.authenticate(pool, key)).principal.name == "olga"
-    assert await start("") == ["olga is disabled, because pyproject.toml no longer has it"]
+    assert await start("") == ["olga is disabled, because it is no longer in pyproject.toml"]
     with pytest.raises(Unauthenticated):
         await api_keys.authenticate(pool, key)
     assert "olga" not in load_profiles(profiles_file(tmp_path / "home"))
     assert await start("") == []
-    assert await start(OLGA) == ["olga is enabled again, because pyproject.toml has it again"]
+    assert await start(OLGA) == ["olga is enabled again, because it is back in pyproject.toml"]
     assert (await api_keys.authenticate(pool, key)).principal.name == "olga"
     # Who was disabled by an administrator stays so, whatever the file says.
     await principals.set_disabled(engine, database_caller(), "olga", True)

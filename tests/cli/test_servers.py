@@ -117,7 +117,7 @@ async def test_temporal_says_which_port_is_taken_and_by_whom(home: Path, taken_p
 
 async def test_temporal_that_cannot_start_shows_the_end_of_its_log(home: Path) -> None:
     (home / "temporal.db").write_text("this is not a database, and long enough for nobody to take it for one" * 20)
-    with pytest.raises(ServerError, match=r"(?s)ended with code 1 .*temporal\.log:.*not a database"):
+    with pytest.raises(ServerError, match=r"(?s)exited with code 1 .*temporal\.log:.*not a database"):
         await TemporalServer(home).start()
 
 
@@ -209,7 +209,7 @@ async def test_postgres_that_cannot_start_shows_the_end_of_its_log(home: Path) -
     async with PostgresServer(home, durable=False) as server:
         pass
     (server.data / "postgresql.auto.conf").write_text("no_such_setting = 1\n")
-    with pytest.raises(ServerError, match=r"(?s)ended with code 1 .*postgres\.log:.*no_such_setting"):
+    with pytest.raises(ServerError, match=r"(?s)exited with code 1 .*postgres\.log:.*no_such_setting"):
         await server.start()
 
 

@@ -155,7 +155,7 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
     tool.write_text(good + "\n1 / 0\n")
     stack.start()
     assert not stack.ready_file.exists(), "not everything is ready"
-    assert "no worker runs until the project's code is fixed" in stack.output.read_text()
+    assert "no worker will run until the project's code is fixed" in stack.output.read_text()
     assert terminal.status(run_id) == "waiting"
     tool.write_text(good)
     stack.wait_for("restarting the worker", 20)
