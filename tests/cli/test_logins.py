@@ -1,4 +1,4 @@
-"""The login commands of `agentgrid db`, run on the database's side."""
+"""The login commands of `agentgrid db`, run through the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.conftest import Cli
 
 @pytest.fixture
 def name(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A login name; the environment holds the schema owner's URL."""
+    """A login name; the environment has the schema owner's URL."""
     monkeypatch.setenv("AGENTGRID_DATABASE_URL", postgres_dsn)
     return f"login_{uuid.uuid4().hex[:12]}"
 
