@@ -77,7 +77,7 @@ def test_a_server_is_listed_for_review_pinned_whole_and_destructive_until_its_ri
     shown, error = run("add", "test", "--", *command(folder))
     assert error is None
     assert "echo   destructive (unreviewed)" in shown
-    assert 'annotations, untrusted: {"title": "Harmless", "readOnlyHint": true}' in shown
+    assert 'annotations (untrusted): {"title": "Harmless", "readOnlyHint": true}' in shown
     kept = json.loads((folder / "mcp" / "test.json").read_text())
     assert [tool["name"] for tool in kept["untrusted_listing"]] == ["die", "echo", "environment", "fail", "slow-add"]
     assert set(kept["risk"].values()) == {"unreviewed"}
