@@ -1,4 +1,4 @@
-"""Look at one execution: read what is new and fold it, and ask Temporal for what history doesn't say. It writes nothing."""
+"""Looks at one execution: reads its new events, folds them, and calls Describe for what history doesn't show. Writes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agentgrid.temporal.history import ExecutionId, HistoryReader, RewoundHistor
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """What a look found: a pass to be written, if anything is new, and when to look again."""
+    """The result of a look: rows to write, if anything is new, and when to look again."""
 
     folded: FoldResult | None
     last_event_id: int
@@ -29,7 +29,7 @@ class Looked:
 
 
 class Looker:
-    """Looks at executions through one reader; the store is only read, for the archive."""
+    """Looks at executions through one reader; reads only archives from the store."""
 
     def __init__(self, reader: HistoryReader, store: Store) -> None:
         self.foreign_interval = looks.FOREIGN_INTERVAL
@@ -39,10 +39,10 @@ class Looker:
         self._payloads = reader.client.data_converter.payload_converter
 
     async def look(self, execution: ExecutionId, loaded: Loaded, *, hinted: bool = False) -> Looked:
-        """Read on from where the projection ends.
+        """Read and fold the events after those already projected.
 
-        hinted: somebody says that there is news; if history has none, it is about an attempt.
-        Raises NotFound where neither Temporal nor the archive knows the execution; RPCError, TornHistory.
+        hinted: something reported news; if history has none, the news is about an activity's attempt.
+        Raises NotFound if neither Temporal nor the archive has the execution; RPCError, TornHistory.
         """
         base = loaded.state.last_event_id
         if loaded.state.closed and not loaded.replace:
@@ -54,8 +54,8 @@ class Looker:
                 raise
             return _ended(await self._refolder.check(execution, archive))
         except RewoundHistory:
-            again = await self._refolder.check(execution, await self._archive(execution))
-            rewound = replace(again, base=base, rewound=True)
+            refolded = await self._refolder.check(execution, await self._archive(execution))
+            rewound = replace(refolded, base=base, rewound=True)
             return Looked(folded=rewound, last_event_id=base, closed=False, look_at=datetime.now(UTC))
         if closes(events):
             return _ended(await self._close(execution, loaded, events))
@@ -68,11 +68,11 @@ class Looker:
         return (await self._store.archives([execution.execution_id])).get(execution.execution_id)
 
     async def _close(self, execution: ExecutionId, loaded: Loaded, whole: list[HistoryEvent]) -> FoldResult:
-        """The closing read is the archive read."""
+        """Fold a closed execution. The read that found its end has the whole history, so it also gives the archive."""
         base = loaded.state.last_event_id
         reset_to = None
         if whole[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
-            # So ends an open execution that is reset, and its own history doesn't say so.
+            # A reset terminates the execution that it replaces, but this history doesn't name the new one.
             answer = await self._reader.describe(execution)
             reset_to = answer.workflow_extended_info.reset_run_id or None
         archive = archived(whole)
@@ -95,7 +95,7 @@ class Looker:
         moved = state.last_event_id != loaded.state.last_event_id
         checked_at, seen, look_at = loaded.live_checked_at, None, None
         if looks.asks(state, checked_at, now=now, hinted=hinted and not moved):
-            seen = await self._described(execution, state, now)
+            seen = await self._live_report(execution, state, now)
             if seen is None:
                 look_at = now + looks.AFTER_TIMER
             else:
@@ -115,10 +115,10 @@ class Looker:
             )
         return Looked(folded=folded, last_event_id=state.last_event_id, closed=False, look_at=look_at)
 
-    async def _described(self, execution: ExecutionId, state: FoldState, now: datetime) -> LiveReport | None:
-        """What Temporal says of the execution; None if it has moved on since the read, so that this is about a later state."""
+    async def _live_report(self, execution: ExecutionId, state: FoldState, now: datetime) -> LiveReport | None:
+        """Temporal's live report; None if the execution has moved on since its history was read, so that the report is about a later state."""
         answer = await self._reader.describe(execution)
-        # Describe counts the events of a workflow task that is being tried; history has them only when it ends.
+        # Describe also counts the events of the workflow task in flight; history has them only once it ends.
         if answer.workflow_execution_info.history_length > state.last_event_id + 2:
             return None
         return live.read(answer, state, self._payloads, now)

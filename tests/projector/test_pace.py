@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from agentgrid.projector.batches import Batches
-from agentgrid.projector.pace import BEATS, BUSY, CALM, LEAST_DELAY, LONGEST_DELAY, Pace
+from agentgrid.projector.pace import BUSY, CALM, CLAIMS_PER_DELAY, LEAST_DELAY, LONGEST_DELAY, Pace
 
 
 def looking(pace: Pace, *, executions: int, looks: int = 10, since: float = 0.0) -> Pace:
@@ -32,13 +32,13 @@ def test_the_delay_is_short_again_soon_after_a_burst() -> None:
     pace = looking(Pace(), executions=3 * BUSY)
     assert pace.delay == LONGEST_DELAY
     pace.looked(["another"], at=2.5)
-    assert pace.moving == 1
+    assert pace.active == 1
     assert pace.delay == LEAST_DELAY
 
 
 def test_the_urgent_wait_for_one_claim_and_no_longer() -> None:
     assert Pace().brief == LEAST_DELAY
-    assert looking(Pace(), executions=BUSY).brief == LONGEST_DELAY / BEATS
+    assert looking(Pace(), executions=BUSY).brief == LONGEST_DELAY / CLAIMS_PER_DELAY
 
 
 async def test_pieces_that_come_together_are_written_together() -> None:
@@ -49,10 +49,10 @@ async def test_pieces_that_come_together_are_written_together() -> None:
         batches.append(list(items))
         return [item * 2 for item in items]
 
-    async def company() -> None:
+    async def linger() -> None:
         await everybody.wait()
 
-    writer: Batches[int, int] = Batches(write, company=company)
+    writer: Batches[int, int] = Batches(write, linger=linger)
     running = asyncio.create_task(writer.run())
     first = [asyncio.create_task(writer.put(number)) for number in range(3)]
     await asyncio.sleep(0)

@@ -19,7 +19,7 @@ APPROVAL_DEFAULTS: dict[str, object] = {"inherited": False, "decidable": False}
 _STEP_SEEN = "t.run_id, t.execution_id, t.event_id, t.kind, t.name, t.title, t.status, t.attempts, t.inherited"
 _APPROVAL_SEEN = "t.execution_id, t.run_id, t.approval_id, t.status, t.title, t.tool, t.expires_at, t.inherited"
 
-INSERT_STEPS = rows.insert("steps", key=STEP, columns=rows.columns_of("steps", but=LIVE), returning=_STEP_SEEN)
+INSERT_STEPS = rows.insert("steps", key=STEP, columns=rows.columns_of("steps", without=LIVE), returning=_STEP_SEEN)
 PATCH_STEPS = rows.patch("steps", key=STEP, columns=rows.columns_of("steps"), returning=_STEP_SEEN)
 INSERT_APPROVALS = rows.insert(
     "approvals", key=APPROVAL, columns=rows.columns_of("approvals"), returning=_APPROVAL_SEEN
