@@ -226,7 +226,7 @@ class LocalActivity(DecodedEvent):
     error: Stored | None = None
     cancelled: bool = False
     terms: Terms | None = None
-    """From the failure of a gated call, or the result of the local activity that opens an explicit approval."""
+    """From the failure of a call that needs an approval, or the result of the local activity that opens an explicit approval."""
     shown: Stored | None = None
     """What an explicit approval shows."""
     explicit: bool = False

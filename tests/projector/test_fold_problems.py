@@ -47,7 +47,7 @@ def test_code_that_does_not_fit_makes_the_run_wait_for_a_worker_with_other_code(
     state, summary = on(waiting_for_approval(), SCHEDULED, STARTED, failed(misfit=True))
     assert (summary.status, summary.waiting_on) == ("waiting", "worker")
     assert summary.reason == (
-        f"non-determinism: the code of worker {WORKER} (build v2) doesn't fit what the run has done: no such thing"
+        f"non-determinism: the code of worker {WORKER} (build v2) doesn't match the run's history: no such thing"
     )
     _, healed = on(state, SCHEDULED, COMPLETED)
     assert (healed.status, healed.waiting_on, healed.reason) == ("waiting", "approval", None)

@@ -28,7 +28,7 @@ from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 
 MARKER_LOCAL = "core_local_activity"
 MARKER_LOCAL_FOREIGN = "LocalActivity"
-"""The Go and Java SDKs don't use the core that the other SDKs share."""
+"""The marker of the Go and Java SDKs, which don't use the core that the other SDKs share."""
 MARKER_PATCH = "core_patch"
 _CONFIRMATION = TypeAdapter(Confirmation)
 
@@ -54,7 +54,7 @@ def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def _tool_call(reader: Reader, a: Any) -> dict[str, Any] | None:
-    """Version and arguments of an activity that is a tool's call; None if its input is not that of a tool."""
+    """Version and arguments of a tool's call; None if the input doesn't have the form of one."""
     if len(a.input.payloads) != 1:
         return None
     value = reader.value(a.input.payloads[0])
@@ -68,7 +68,7 @@ def _tool_call(reader: Reader, a: Any) -> dict[str, Any] | None:
 
 
 _CALLS = {StepKind.TOOL: _tool_call, StepKind.MODEL: agents.model_call}
-"""How the input of a call is read, by the kind that its type claims. Another form makes it a plain activity."""
+"""Readers of a call's input, by the kind that the activity type claims. If the input has another form, the call is a plain activity."""
 
 
 def activity_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:

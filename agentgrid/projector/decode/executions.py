@@ -116,7 +116,7 @@ def task_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    # In the same order as the SDK, which reads the same history.
+    # The same precedence as in the SDK.
     build = a.deployment_version.build_id or a.worker_version.build_id
     # Without a deployment the build id is generated, by the SDK or by the plugin, and identifies no user version.
     named = bool(a.deployment_version.build_id or a.worker_deployment_name)
@@ -143,7 +143,7 @@ def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 def task_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     if a.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
-        # The worker that held the execution in its cache is gone: the task goes to any other, and nothing has failed.
+        # The worker that had the execution in its cache is gone: the task goes to any other worker, and nothing has failed.
         return history_events.TaskScheduled, {}
     kind = word(TimeoutType.Name(a.timeout_type), "TIMEOUT_TYPE_")
     return history_events.TaskFailed, {

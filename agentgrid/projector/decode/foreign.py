@@ -5,7 +5,7 @@ Java (`LocalActivityMarkerUtils`, `LocalActivityMarkerMetadata`): `activityId`, 
 `meta` with `firstSkd` (milliseconds since 1970), `atpt` and `backoff` (milliseconds). Both keep a failure in the marker; Java wraps it in an
 activity failure.
 
-Terms in such a failure don't open an approval: there is no plugin for these SDKs that would wait for it.
+Terms in such a failure don't open an approval, because these SDKs have no plugin that would wait for it.
 """
 
 from __future__ import annotations

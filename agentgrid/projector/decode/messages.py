@@ -1,4 +1,4 @@
-"""Signals and updates, and what is asked of other executions."""
+"""Signals, updates, and requests to other executions."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ MAX_CONTROL_BYTES = 8192
 
 def signaled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     sender = {"identity": a.identity or None, "request_id": a.request_id or None}
-    given = list(a.input.payloads)
-    size = sum(len(payload.data) for payload in given)
+    sent = list(a.input.payloads)
+    size = sum(len(payload.data) for payload in sent)
     if a.signal_name == SIGNAL_DECIDE:
-        # The workflow takes exactly one raw payload of bounded size, whatever encoding it claims.
-        problem = None if len(given) == 1 else f"{len(given)} payloads instead of one"
+        # The workflow accepts exactly one raw payload of bounded size, whatever encoding it claims.
+        problem = None if len(sent) == 1 else f"{len(sent)} payloads instead of one"
         if size > MAX_DECISION_BYTES:
             problem = f"over {MAX_DECISION_BYTES} bytes"
-        return history_events.Decided, {"raw": b"" if problem else given[0].data, "problem": problem, **sender}
+        return history_events.Decided, {"raw": b"" if problem else sent[0].data, "problem": problem, **sender}
     if a.signal_name == SIGNAL_CONTROL:
-        control = _control(given[0].data) if len(given) == 1 and size <= MAX_CONTROL_BYTES else None
+        control = _control(sent[0].data) if len(sent) == 1 and size <= MAX_CONTROL_BYTES else None
         return history_events.Controlled, {"control": control, **sender}
-    return history_events.Signaled, {"name": a.signal_name, "input": reader.stored(given), **sender}
+    return history_events.Signaled, {"name": a.signal_name, "input": reader.stored(sent), **sender}
 
 
 def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
@@ -130,14 +130,14 @@ def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def closing(status: StepStatus, initiated: str, message: str | None = None) -> Read:
-    """A reader of the events that end a child or a Nexus operation with this status."""
+    """Make a reader for an event that ends a child or a Nexus operation with this status."""
 
     def read(reader: Reader, event: HistoryEvent, a: Any) -> Built:
         values: dict[str, Any] = {"initiated_event_id": getattr(a, initiated), "status": status}
         names = a.DESCRIPTOR.fields_by_name
         if "result" in names and status is StepStatus.COMPLETED:
-            given = a.result
-            values["output"] = reader.stored([given] if isinstance(given, Payload) else list(given.payloads))
+            result = a.result
+            values["output"] = reader.stored([result] if isinstance(result, Payload) else list(result.payloads))
         if "failure" in names and a.HasField("failure"):
             values["error"] = reader.error(a.failure)
         elif message is not None:
