@@ -1,4 +1,4 @@
-"""What AgentGrid answers, held against what was read from Temporal: every difference, in words."""
+"""Compares AgentGrid's responses with what was read from Temporal, and describes every difference."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from tests.oracle.approvals import all_terms, forks
-from tests.oracle.histories import ENDS, Json, Seen, as_json, of
+from tests.oracle.histories import ENDS, Execution, Json, as_json, events_of_type
 
 OPEN = {"queued", "running", "waiting", "paused", "cancelling"}
 
 
-def compare_run(run: Json, chain: list[Seen]) -> list[str]:
+def compare_run(run: Json, chain: list[Execution]) -> list[str]:
     tip = chain[-1]
     found: list[str] = []
 
@@ -30,10 +30,10 @@ def compare_run(run: Json, chain: list[Seen]) -> list[str]:
             found.append(f"status: AgentGrid says {run['status']!r}, Temporal that it is open")
         pending = sum(status == "pending" for status in tip.approvals.values())
         differ("approvals_pending", run["approvals_pending"], pending)
-        asked = of(tip.events, "workflow_execution_cancel_requested")
-        if asked and run["status"] not in ("cancelling", "paused"):
+        cancel_requests = events_of_type(tip.events, "workflow_execution_cancel_requested")
+        if cancel_requests and run["status"] not in ("cancelling", "paused"):
             found.append(f"status: AgentGrid says {run['status']!r}, but a cancel was requested")
-        if pending and not asked and run["status"] not in ("waiting", "paused"):
+        if pending and not cancel_requests and run["status"] not in ("waiting", "paused"):
             found.append(f"status: AgentGrid says {run['status']!r}, but {pending} approvals are pending")
         return found
     differ("status", run["status"], ENDS.get(tip.described.workflow_execution_info.status))
@@ -60,10 +60,10 @@ def _compare_result(run: Json, last: HistoryEvent) -> list[str]:
     return []
 
 
-def compare_steps(steps: list[Json], chain: list[Seen]) -> list[str]:
-    mine = {seen.execution_id for seen in chain}
-    shown = {(step["execution_id"], step["event_id"]): step for step in steps if step["execution_id"] in mine}
-    truth = {(seen.execution_id, key): step for seen in chain for key, step in seen.steps.items()}
+def compare_steps(steps: list[Json], chain: list[Execution]) -> list[str]:
+    ids = {execution.execution_id for execution in chain}
+    shown = {(step["execution_id"], step["event_id"]): step for step in steps if step["execution_id"] in ids}
+    truth = {(execution.execution_id, key): step for execution in chain for key, step in execution.steps.items()}
     found = [f"step {key}: Temporal has no such step" for key in shown.keys() - truth.keys()]
     found += [f"step {key}: AgentGrid doesn't have {truth[key]}" for key in truth.keys() - shown.keys()]
     for key in shown.keys() & truth.keys():
@@ -79,14 +79,16 @@ def compare_steps(steps: list[Json], chain: list[Seen]) -> list[str]:
     return sorted(found)
 
 
-def compare_approvals(approvals: list[Json], chain: list[Seen]) -> list[str]:
-    mine = {seen.execution_id for seen in chain}
+def compare_approvals(approvals: list[Json], chain: list[Execution]) -> list[str]:
+    ids = {execution.execution_id for execution in chain}
     shown = {
-        (each["execution_id"], each["approval_id"]): each["status"]
-        for each in approvals
-        if each["execution_id"] in mine and not each.get("inherited")
+        (approval["execution_id"], approval["approval_id"]): approval["status"]
+        for approval in approvals
+        if approval["execution_id"] in ids and not approval.get("inherited")
     }
-    truth = {(seen.execution_id, key): status for seen in chain for key, status in seen.approvals.items()}
+    truth = {
+        (execution.execution_id, key): status for execution in chain for key, status in execution.approvals.items()
+    }
     found = [f"approval {key}: Temporal has no such approval" for key in shown.keys() - truth.keys()]
     for key, status in sorted(truth.items()):
         if key not in shown:
@@ -98,8 +100,8 @@ def compare_approvals(approvals: list[Json], chain: list[Seen]) -> list[str]:
     return found
 
 
-def _copied(chain: list[Seen], key: tuple[str, str]) -> bool:
-    """Whether the approval was opened before the fork of a reset: a copy, which lists leave out."""
-    seen = next(each for each in chain if each.execution_id == key[0])
-    terms = all_terms(seen)[key[1]]
-    return bool(forks(seen)) and terms.execution_id != seen.execution_id
+def _copied(chain: list[Execution], key: tuple[str, str]) -> bool:
+    """Whether the approval was opened before a reset's fork: such copies are omitted from lists."""
+    execution = next(execution for execution in chain if execution.execution_id == key[0])
+    terms = all_terms(execution)[key[1]]
+    return bool(forks(execution)) and terms.execution_id != execution.execution_id
