@@ -13,10 +13,10 @@ log = structlog.get_logger(__name__)
 LARGEST_BATCH = 64
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Batches(Generic[Item, Answer]):
+class Batches(Generic[Item, Result]):
     """One writer task; any number of tasks put items and wait until these are written.
 
     write: writes a batch and returns one result per item, in the same order.
@@ -25,17 +25,17 @@ class Batches(Generic[Item, Answer]):
 
     def __init__(
         self,
-        write: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        write: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
         linger: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._write = write
         self._linger = linger
-        self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Answer]]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue()
 
-    async def put(self, item: Item) -> Answer:
+    async def put(self, item: Item) -> Result:
         """Write the item together with any others that are ready. Raises the error of writing this item."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((item, future))
         return await future
 
@@ -49,9 +49,9 @@ class Batches(Generic[Item, Answer]):
                 batch.append(self._queue.get_nowait())
             await self._write_batch(batch)
 
-    async def _write_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _write_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            answers = await self._write([item for item, _ in batch])
+            results = await self._write([item for item, _ in batch])
         except Exception as error:
             if len(batch) > 1:
                 log.warning("batch_written_one_by_one", size=len(batch), error=f"{type(error).__name__}: {error}")
@@ -60,6 +60,6 @@ class Batches(Generic[Item, Answer]):
             elif not batch[0][1].done():
                 batch[0][1].set_exception(error)
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
-                future.set_result(answer)
+                future.set_result(result)

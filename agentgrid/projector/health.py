@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge
 
 from agentgrid.projector import queue
 from agentgrid.projector.store import Store
-from agentgrid.projector.sweep import Checked
+from agentgrid.projector.sweep import CheckResult
 
 REPORT_SECONDS = 2.0
 LAG = "lag"
@@ -28,7 +28,7 @@ unknown = Counter("agentgrid_projector_unknown", "Touches of executions that Tem
 drifted = Counter("agentgrid_projector_drifted", "Executions whose rows differed from their history and were repaired.")
 
 
-def count_check(result: Checked) -> None:
+def count_check(result: CheckResult) -> None:
     """Add the result of one round of checks to the metrics."""
     checked.inc(result.checked)
     drifted.inc(result.drifted)

@@ -36,7 +36,7 @@ class Unknown(DecodedEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Passed(DecodedEvent):
+class Ignored(DecodedEvent):
     """An event of a known type that changes no row."""
 
     kind: str

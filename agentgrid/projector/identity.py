@@ -80,7 +80,7 @@ def beginning(started: Started, *, run_id: str, memo: SignedMemo | None) -> dict
             "start_at": memo.start_at if isinstance(memo, RunMemo) else None,
         }
     if started.parent_execution_id is not None:
-        # The initiator is taken from the parent's run. The header names it too, but anybody can set a header.
+        # The initiator is taken from the parent's run. The header names it too, but anyone can set a header.
         return columns | {"trigger": RunTrigger.CHILD, "initiator": UNKNOWN_INITIATOR, "issuers": []}
     return columns | {"trigger": RunTrigger.EXTERNAL, "initiator": UNKNOWN_INITIATOR, "issuers": []}
 

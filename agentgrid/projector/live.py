@@ -36,7 +36,7 @@ _STATES = {
 }
 
 
-def ask_at(state: FoldState, *, checked_at: datetime | None, now: datetime) -> datetime | None:
+def describe_at(state: FoldState, *, checked_at: datetime | None, now: datetime) -> datetime | None:
     """When to call Describe for the open execution; None while history is enough."""
     times: list[datetime] = []
     for key in state.calls.values():

@@ -14,9 +14,9 @@ FOREIGN_INTERVAL = timedelta(seconds=30)
 AFTER_TIMER = timedelta(milliseconds=250)
 
 
-def asks(state: FoldState, checked_at: datetime | None, *, now: datetime, hinted: bool) -> bool:
+def describe_due(state: FoldState, checked_at: datetime | None, *, now: datetime, hinted: bool) -> bool:
     """Whether to call Describe now. hinted: something reported news of this execution."""
-    at = live.ask_at(state, checked_at=checked_at, now=now)
+    at = live.describe_at(state, checked_at=checked_at, now=now)
     if at is None:
         return False
     if hinted:
@@ -27,7 +27,7 @@ def asks(state: FoldState, checked_at: datetime | None, *, now: datetime, hinted
 def next_look(
     state: FoldState,
     checked_at: datetime | None,
-    seen: LiveReport | None,
+    report: LiveReport | None,
     *,
     now: datetime,
     foreign_interval: timedelta,
@@ -37,9 +37,9 @@ def next_look(
     if (due := next_at(state)) is not None:
         # If it is past due, no worker has taken the task that it triggered.
         times.append(due + AFTER_TIMER if due > now else now + foreign_interval)
-    if (ask := live.ask_at(state, checked_at=checked_at, now=now)) is not None:
-        times.append(ask)
-    if seen is not None and (retry := live.next_retry(seen)) is not None:
+    if (describe_at := live.describe_at(state, checked_at=checked_at, now=now)) is not None:
+        times.append(describe_at)
+    if report is not None and (retry := live.next_retry(report)) is not None:
         times.append(max(retry + live.AFTER_RETRY, now + live.LEAST_INTERVAL))
     if not state.governed:
         times.append(now + foreign_interval)

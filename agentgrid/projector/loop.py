@@ -23,9 +23,9 @@ from agentgrid.projector import health, queue
 from agentgrid.projector.batches import Batches
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.pace import Pace
-from agentgrid.projector.queue import Claim, Done
+from agentgrid.projector.queue import Claim, FinishedClaim
 from agentgrid.projector.store import FoldResult, Store
-from agentgrid.projector.work import Looked, Looker
+from agentgrid.projector.work import Looker, LookResult
 from agentgrid.temporal.history import TornHistory
 
 log = structlog.get_logger(__name__)
@@ -54,10 +54,10 @@ AWAY_STATUSES = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookOutcome:
+class ClaimResult:
     """The result of one look: rows to write, if any, and how the claim is finished afterwards."""
 
-    done: Done
+    finished: FinishedClaim
     folded: FoldResult | None = None
 
 
@@ -68,7 +68,7 @@ class Loop:
         self._store = store
         self._looker = looker
         self._listener = listener
-        self._writes: Batches[LookOutcome, None] = Batches(self._write, linger=self._linger)
+        self._writes: Batches[ClaimResult, None] = Batches(self._write, linger=self._linger)
         self._poll_seconds = poll_seconds
         self._pace = Pace()
         self._working: set[asyncio.Task[None]] = set()
@@ -131,29 +131,31 @@ class Loop:
             async with asyncio.timeout(BATCH_LINGER_SECONDS):
                 await self._no_reads.wait()
 
-    async def _write(self, outcomes: Sequence[LookOutcome]) -> list[None]:
+    async def _write(self, outcomes: Sequence[ClaimResult]) -> list[None]:
         """Commit the results, then finish the claims. An execution that another projector has moved on is looked at again."""
         results = [outcome.folded for outcome in outcomes if outcome.folded is not None]
         written = await self._store.write(results) if results else []
         overtaken = {result.execution for result, accepted in zip(results, written, strict=True) if not accepted}
         now = datetime.now(UTC)
-        done = [
-            Done(claim=outcome.done.claim, look_at=now) if outcome.done.claim.execution in overtaken else outcome.done
+        finished = [
+            FinishedClaim(claim=outcome.finished.claim, look_at=now)
+            if outcome.finished.claim.execution in overtaken
+            else outcome.finished
             for outcome in outcomes
         ]
-        if await queue.finish(self._store.pool, done):
+        if await queue.finish(self._store.pool, finished):
             self._listener.hear()
         return [None] * len(outcomes)
 
-    async def _look(self, claim: Claim) -> LookOutcome:
+    async def _look(self, claim: Claim) -> ClaimResult:
         self._reading += 1
         self._no_reads.clear()
         try:
             hinted = claim.expect <= claim.loaded.state.last_event_id
             looked = await self._looker.look(claim.execution, claim.loaded, hinted=hinted)
-            return LookOutcome(folded=looked.folded, done=self._done(claim, looked))
+            return ClaimResult(folded=looked.folded, finished=self._finished(claim, looked))
         except TornHistory:
-            return LookOutcome(done=Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
+            return ClaimResult(finished=FinishedClaim(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
         finally:
             self._reading -= 1
             if self._reading == 0:
@@ -190,15 +192,15 @@ class Loop:
         with contextlib.suppress(*DATABASE_AWAY):
             await queue.release(self._store.pool, [claim])
 
-    def _done(self, claim: Claim, looked: Looked) -> Done:
+    def _finished(self, claim: Claim, looked: LookResult) -> FinishedClaim:
         key = claim.execution.execution_id
         if looked.closed or looked.last_event_id >= claim.expect:
             self._missing.pop(key, None)
-            return Done(claim=claim, look_at=looked.look_at)
+            return FinishedClaim(claim=claim, look_at=looked.look_at)
         # The touch was made as the workflow task began; its end isn't in history yet, or the task failed.
         tries = self._missing.pop(key, 0) + 1
         if tries > EXPECT_TRIES:
-            return Done(claim=claim, look_at=looked.look_at)
+            return FinishedClaim(claim=claim, look_at=looked.look_at)
         self._missing[key] = tries
         while len(self._missing) > MAX_MISSING:
             self._missing.popitem(last=False)
@@ -207,7 +209,7 @@ class Loop:
         # No notification will come when it is due.
         asyncio.get_running_loop().call_later((wait + CLOCK_SKEW).total_seconds(), self._listener.hear)
         look_at = min(soon, looked.look_at) if looked.look_at is not None else soon
-        return Done(claim=claim, look_at=look_at, expect=claim.expect)
+        return FinishedClaim(claim=claim, look_at=look_at, expect=claim.expect)
 
     async def _unknown(self, claim: Claim) -> None:
         """Handle an execution that was deleted from Temporal and never archived: note it in its projection and remove it from the queue."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from agentgrid.projector.store import Loaded, loaded
+from agentgrid.projector.store import LoadedState, load_state
 from agentgrid.temporal.history import ExecutionId
 
 TOUCHES_AT_ONCE = 5_000
@@ -42,7 +42,7 @@ class Claim:
     """A leased execution to look at."""
 
     execution: ExecutionId
-    loaded: Loaded
+    loaded: LoadedState
     """The state of the projection when the claim was made."""
     generation: int
     expect: int
@@ -50,7 +50,7 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class FinishedClaim:
     """A finished look. `look_at` is when to look again, None for never."""
 
     claim: Claim
@@ -87,7 +87,7 @@ async def claim(
     return [
         Claim(
             execution=ExecutionId(workflow_id=record["workflow_id"], execution_id=record["execution_id"]),
-            loaded=loaded(record),
+            loaded=load_state(record),
             generation=record["generation"],
             expect=record["expect"],
             failures=record["failures"],
@@ -96,7 +96,7 @@ async def claim(
     ]
 
 
-async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> bool:
+async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[FinishedClaim]) -> bool:
     """Remove executions that need no further look, unless they were touched since the claim; release the claims of the others.
 
     Returns whether any of them is due now: a touch that came during the look sends no further notification.

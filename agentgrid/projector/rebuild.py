@@ -31,7 +31,7 @@ RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rebuilt:
+class RebuildResult:
     """The result of a rebuild."""
 
     executions: int
@@ -44,7 +44,7 @@ Progress = Callable[[int], None]
 
 async def rebuild_projection(
     settings: Settings, *, run_ids: Collection[str] | None = None, progress: Progress | None = None
-) -> Rebuilt:
+) -> RebuildResult:
     """Refold all runs, or the given ones, from their first events. Raises SettingsError, RPCError, and NotFound for an unknown run."""
     client = await connect(settings, identity="agentgrid-rebuild")
     async with open_store(settings.require_database(), settings.temporal_namespace) as store:
@@ -96,7 +96,7 @@ class _Rebuild:
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._done = self._unknown = 0
 
-    async def run(self, executions: Sequence[ExecutionId]) -> Rebuilt:
+    async def run(self, executions: Sequence[ExecutionId]) -> RebuildResult:
         committing = asyncio.create_task(self._commits.run())
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -108,7 +108,7 @@ class _Rebuild:
                         tasks.create_task(self._one(execution, archives.get(execution.execution_id)))
         finally:
             committing.cancel()
-        return Rebuilt(executions=self._done, unknown=self._unknown)
+        return RebuildResult(executions=self._done, unknown=self._unknown)
 
     async def _one(self, execution: ExecutionId, archive: Archive | None) -> None:
         try:

@@ -40,7 +40,7 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class CheckResult:
     """The result of one round of checks."""
 
     checked: int
@@ -131,7 +131,7 @@ class Sweep:
                 await enqueue(connection, self._store.namespace, behind)
         return len(behind)
 
-    async def check(self, *, limit: int = CHECKS) -> Checked:
+    async def check(self, *, limit: int = CHECKS) -> CheckResult:
         """Refold the next few executions from their whole history, and repair rows that differ."""
         cursor = await self._store.pool.fetchval("SELECT value->>'after' FROM projector_state WHERE name = $1", CHECKED)
         records = await self._store.pool.fetch(
@@ -147,7 +147,7 @@ class Sweep:
         written = await self._write([result for result in results if result is not None])
         drifted = sum(rows > 0 for rows in written.values())
         after = records[-1]["execution_id"] if len(records) == limit else ""
-        result = Checked(checked=len(records), drifted=drifted, rows=sum(written.values()))
+        result = CheckResult(checked=len(records), drifted=drifted, rows=sum(written.values()))
         await self._store.keep(CHECKED, {"after": after, **asdict(result)})
         return result
 
@@ -170,12 +170,12 @@ class Sweep:
         records = await self._store.pool.fetch(
             "SELECT execution_id, last_event_id FROM executions WHERE execution_id = ANY($1)", ids
         )
-        known = {record["execution_id"]: record["last_event_id"] for record in records}
+        last_event_ids = {record["execution_id"]: record["last_event_id"] for record in records}
         committed = await self._commit(checked)
         drift = {
             folded.execution.execution_id: committed.get(folded.execution.execution_id, 0)
             for folded in checked
-            if known.get(folded.execution.execution_id) == folded.state.last_event_id
+            if last_event_ids.get(folded.execution.execution_id) == folded.state.last_event_id
         }
         for key, rows in drift.items():
             if rows:

@@ -14,12 +14,12 @@ from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.row_changes import RowChanges
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.refold import Refolder, archived, closes
-from agentgrid.projector.store import Archive, FoldResult, LiveReport, Loaded, Store
+from agentgrid.projector.store import Archive, FoldResult, LiveReport, LoadedState, Store
 from agentgrid.temporal.history import ExecutionId, HistoryReader, RewoundHistory
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
+class LookResult:
     """The result of a look: rows to write, if anything is new, and when to look again."""
 
     folded: FoldResult | None
@@ -38,7 +38,7 @@ class Looker:
         self._refolder = Refolder(reader)
         self._payloads = reader.client.data_converter.payload_converter
 
-    async def look(self, execution: ExecutionId, loaded: Loaded, *, hinted: bool = False) -> Looked:
+    async def look(self, execution: ExecutionId, loaded: LoadedState, *, hinted: bool = False) -> LookResult:
         """Read and fold the events after those already projected.
 
         hinted: something reported news; if history has none, the news is about an activity's attempt.
@@ -46,7 +46,7 @@ class Looker:
         """
         base = loaded.state.last_event_id
         if loaded.state.closed and not loaded.replace:
-            return Looked(folded=None, last_event_id=base, closed=True, look_at=None)
+            return LookResult(folded=None, last_event_id=base, closed=True, look_at=None)
         try:
             events = await self._reader.tail(execution, after=base)
         except NotFound:
@@ -56,7 +56,7 @@ class Looker:
         except RewoundHistory:
             refolded = await self._refolder.check(execution, await self._archive(execution))
             rewound = replace(refolded, base=base, rewound=True)
-            return Looked(folded=rewound, last_event_id=base, closed=False, look_at=datetime.now(UTC))
+            return LookResult(folded=rewound, last_event_id=base, closed=False, look_at=datetime.now(UTC))
         if closes(events):
             return _ended(await self._close(execution, loaded, events))
         state, changes = loaded.state, RowChanges()
@@ -67,7 +67,7 @@ class Looker:
     async def _archive(self, execution: ExecutionId) -> Archive | None:
         return (await self._store.archives([execution.execution_id])).get(execution.execution_id)
 
-    async def _close(self, execution: ExecutionId, loaded: Loaded, whole: list[HistoryEvent]) -> FoldResult:
+    async def _close(self, execution: ExecutionId, loaded: LoadedState, whole: list[HistoryEvent]) -> FoldResult:
         """Fold a closed execution. The read that found its end has the whole history, so it also gives the archive."""
         base = loaded.state.last_event_id
         reset_to = None
@@ -89,21 +89,21 @@ class Looker:
         )
 
     async def _open(
-        self, execution: ExecutionId, loaded: Loaded, state: FoldState, changes: RowChanges, *, hinted: bool
-    ) -> Looked:
+        self, execution: ExecutionId, loaded: LoadedState, state: FoldState, changes: RowChanges, *, hinted: bool
+    ) -> LookResult:
         now = datetime.now(UTC)
         moved = state.last_event_id != loaded.state.last_event_id
-        checked_at, seen, look_at = loaded.live_checked_at, None, None
-        if looks.asks(state, checked_at, now=now, hinted=hinted and not moved):
-            seen = await self._live_report(execution, state, now)
-            if seen is None:
+        checked_at, report, look_at = loaded.live_checked_at, None, None
+        if looks.describe_due(state, checked_at, now=now, hinted=hinted and not moved):
+            report = await self._live_report(execution, state, now)
+            if report is None:
                 look_at = now + looks.AFTER_TIMER
             else:
                 checked_at = now
         if look_at is None:
-            look_at = looks.next_look(state, checked_at, seen, now=now, foreign_interval=self.foreign_interval)
+            look_at = looks.next_look(state, checked_at, report, now=now, foreign_interval=self.foreign_interval)
         folded = None
-        if moved or seen is not None or loaded.replace:
+        if moved or report is not None or loaded.replace:
             folded = FoldResult(
                 execution=execution,
                 run_id=loaded.run_id,
@@ -111,9 +111,9 @@ class Looker:
                 state=state,
                 changes=changes,
                 replace=loaded.replace,
-                live=seen,
+                live=report,
             )
-        return Looked(folded=folded, last_event_id=state.last_event_id, closed=False, look_at=look_at)
+        return LookResult(folded=folded, last_event_id=state.last_event_id, closed=False, look_at=look_at)
 
     async def _live_report(self, execution: ExecutionId, state: FoldState, now: datetime) -> LiveReport | None:
         """Temporal's live report; None if the execution has moved on since its history was read, so that the report is about a later state."""
@@ -124,5 +124,5 @@ class Looker:
         return live.read(answer, state, self._payloads, now)
 
 
-def _ended(folded: FoldResult) -> Looked:
-    return Looked(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)
+def _ended(folded: FoldResult) -> LookResult:
+    return LookResult(folded=folded, last_event_id=folded.state.last_event_id, closed=True, look_at=None)

@@ -21,7 +21,7 @@ from agentgrid.projector import queue, work
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild_projection
-from agentgrid.projector.store import Loaded, Store
+from agentgrid.projector.store import LoadedState, Store
 from agentgrid.protocol import SIGNAL_CONTROL
 from agentgrid.settings import Settings
 from agentgrid.temporal import archive
@@ -89,7 +89,7 @@ async def test_an_urgent_touch_waits_only_briefly(store: Store) -> None:
     (claim,) = await queue.claim(store.pool, limit=10, delay=hour)
     assert claim.execution.execution_id == "resting"
     # Once looked at, the execution is no longer urgent.
-    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
+    assert await queue.finish(store.pool, [queue.FinishedClaim(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
     assert await queue.claim(store.pool, limit=10, delay=hour) == []
 
 
@@ -97,7 +97,7 @@ async def test_an_urgent_touch_during_the_look_stays_urgent(store: Store) -> Non
     await touch(store, "w", "execution")
     (claim,) = await queue.claim(store.pool, limit=10, delay=timedelta(0))
     await touch(store, "w", "execution", urgent=True)
-    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=None)])
+    assert await queue.finish(store.pool, [queue.FinishedClaim(claim=claim, look_at=None)])
     assert len(await queue.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
 
 
@@ -106,10 +106,10 @@ async def test_a_touch_during_the_look_is_not_lost(store: Store) -> None:
     (claim,) = await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0)
     assert await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0) == []
     await touch(store, "w", "execution")
-    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=None)]), "it is due now"
+    assert await queue.finish(store.pool, [queue.FinishedClaim(claim=claim, look_at=None)]), "it is due now"
     (second,) = await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0)
     assert second.generation == claim.generation + 1
-    assert not await queue.finish(store.pool, [queue.Done(claim=second, look_at=None)])
+    assert not await queue.finish(store.pool, [queue.FinishedClaim(claim=second, look_at=None)])
     assert await store.pool.fetchval("SELECT count(*) FROM run_changes") == 0
 
 
@@ -120,7 +120,7 @@ async def test_a_touch_during_the_look_does_not_wait_for_the_next_poll(
     looking, continue_look, idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
     real_look, real_wait = work.Looker.look, Listener.wait
 
-    async def slow_look(*args: Any, **kwargs: Any) -> work.Looked:
+    async def slow_look(*args: Any, **kwargs: Any) -> work.LookResult:
         looked = await real_look(*args, **kwargs)
         looking.set()
         await continue_look.wait()
@@ -354,7 +354,7 @@ async def test_a_pass_that_another_projector_overtook_is_dropped(
     await handle.result()
     execution = ExecutionId(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
     looker = work.Looker(HistoryReader(client), store)
-    loaded = Loaded(state=FoldState(execution_id=execution.execution_id))
+    loaded = LoadedState(state=FoldState(execution_id=execution.execution_id))
     one = await looker.look(execution, loaded)
     two = await looker.look(execution, loaded)
     assert one.folded is not None

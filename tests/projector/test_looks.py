@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentgrid.projector.fold.state import FoldState, OpenStep
-from agentgrid.projector.looks import asks, next_look
+from agentgrid.projector.looks import describe_due, next_look
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 FOREIGN = timedelta(seconds=30)
@@ -44,7 +44,7 @@ def running(since: datetime) -> FoldState:
 def test_describe_is_called_only_when_history_is_not_enough_and_at_growing_intervals(
     state: FoldState, checked_at: datetime | None, hinted: bool, expected: bool
 ) -> None:
-    assert asks(state, checked_at, now=NOW, hinted=hinted) is expected
+    assert describe_due(state, checked_at, now=NOW, hinted=hinted) is expected
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from temporalio.converter import PayloadConverter
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import history_events
 from agentgrid.projector.decode import activities, executions, messages
-from agentgrid.projector.decode.reader import Read, Reader, time_of
+from agentgrid.projector.decode.reader import EventReader, Reader, time_of
 
 __all__ = ["decode", "time_of"]
 
@@ -41,8 +41,8 @@ def _read(reader: Reader, event: HistoryEvent) -> history_events.DecodedEvent:
     try:
         read = _READERS.get(name)
         if read is None:
-            if kind in _PASSED:
-                return history_events.Passed(event_id=event.event_id, at=at, kind=kind)
+            if kind in _IGNORED:
+                return history_events.Ignored(event_id=event.event_id, at=at, kind=kind)
             return history_events.Unknown(event_id=event.event_id, at=at, kind=kind, opaque=1)
         build, values = read(reader, event, getattr(event, name))
         return build(event_id=event.event_id, at=at, opaque=reader.opaque, **values)
@@ -63,7 +63,7 @@ def _attributes(name: str) -> str:
 
 
 _CHILD = "child_workflow_execution_"
-_READERS: dict[str, Read] = {
+_READERS: dict[str, EventReader] = {
     _attributes(name): read
     for name, read in {
         "workflow_execution_started": executions.started,
@@ -121,7 +121,7 @@ _READERS: dict[str, Read] = {
         "nexus_operation_timed_out": messages.closing(StepStatus.TIMED_OUT, "scheduled_event_id"),
     }.items()
 }
-_PASSED = frozenset(
+_IGNORED = frozenset(
     {
         "activity_task_cancel_requested",
         "activity_properties_modified_externally",

@@ -16,12 +16,12 @@ from typing import Any
 from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.projector import history_events
-from agentgrid.projector.decode.reader import Built, Reader
+from agentgrid.projector.decode.reader import EventParts, Reader
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def local_activity(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     """Decode a local activity's marker from either SDK. Raises if it is from neither."""
     values = _java(reader, a) if "activityId" in a.details else _go(reader, a)
     values["title"] = reader.summary(event)

@@ -11,13 +11,13 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.domain.approvals import MAX_DECISION_BYTES
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import history_events
-from agentgrid.projector.decode.reader import Built, Read, Reader, error_of
+from agentgrid.projector.decode.reader import EventParts, EventReader, Reader, error_of
 from agentgrid.protocol import HEADER_RUN, SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal
 
 MAX_CONTROL_BYTES = 8192
 
 
-def signaled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def signaled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     sender = {"identity": a.identity or None, "request_id": a.request_id or None}
     sent = list(a.input.payloads)
     size = sum(len(payload.data) for payload in sent)
@@ -33,7 +33,7 @@ def signaled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     return history_events.Signaled, {"name": a.signal_name, "input": reader.stored(sent), **sender}
 
 
-def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.UpdateAdmitted, {
         "update_id": a.request.meta.update_id,
         "name": a.request.input.name,
@@ -41,7 +41,7 @@ def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def update_accepted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def update_accepted(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     values: dict[str, Any] = {"update_id": a.protocol_instance_id}
     if a.HasField("accepted_request"):
         values["name"] = a.accepted_request.input.name
@@ -49,7 +49,7 @@ def update_accepted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     return history_events.UpdateAccepted, values
 
 
-def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     failed = a.outcome.HasField("failure")
     return history_events.UpdateCompleted, {
         "accepted_event_id": a.accepted_event_id,
@@ -59,7 +59,7 @@ def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallInitiated, {
         "kind": "child",
         "name": a.workflow_type.name,
@@ -71,7 +71,7 @@ def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def child_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def child_started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallStarted, {
         "initiated_event_id": a.initiated_event_id,
         "workflow_id": a.workflow_execution.workflow_id or None,
@@ -79,7 +79,7 @@ def child_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallInitiated, {
         "kind": "signal",
         "name": a.signal_name,
@@ -90,7 +90,7 @@ def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallInitiated, {
         "kind": "cancel",
         "name": "cancel",
@@ -100,7 +100,7 @@ def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallInitiated, {
         "kind": "nexus",
         "name": f"{a.service}.{a.operation}",
@@ -109,16 +109,16 @@ def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def nexus_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def nexus_started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallStarted, {"initiated_event_id": a.scheduled_event_id}
 
 
-def call_done(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def call_done(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     """An external signal or cancel that was delivered."""
     return history_events.CallClosed, {"initiated_event_id": a.initiated_event_id, "status": StepStatus.COMPLETED}
 
 
-def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     """A child that couldn't be started; an external signal or cancel that couldn't be delivered."""
     field = a.DESCRIPTOR.fields_by_name["cause"]
     cause = field.enum_type.values_by_number[a.cause].name.rpartition("_CAUSE_")[2].lower()
@@ -129,10 +129,10 @@ def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def closing(status: StepStatus, initiated: str, message: str | None = None) -> Read:
+def closing(status: StepStatus, initiated: str, message: str | None = None) -> EventReader:
     """Make a reader for an event that ends a child or a Nexus operation with this status."""
 
-    def read(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    def read(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
         values: dict[str, Any] = {"initiated_event_id": getattr(a, initiated), "status": status}
         names = a.DESCRIPTOR.fields_by_name
         if "result" in names and status is StepStatus.COMPLETED:

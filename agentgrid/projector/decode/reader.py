@@ -86,9 +86,9 @@ class Reader:
             return None
 
 
-Built = tuple[Callable[..., history_events.DecodedEvent], dict[str, Any]]
+EventParts = tuple[Callable[..., history_events.DecodedEvent], dict[str, Any]]
 """A plain event's type and its values, without id, time and count of opaque payloads."""
-Read = Callable[[Reader, HistoryEvent, Any], Built]
+EventReader = Callable[[Reader, HistoryEvent, Any], EventParts]
 
 
 def word(name: str, prefix: str) -> str:

@@ -126,7 +126,7 @@ def _call_again(fold: Pass, key: int, status: StepStatus, error: history_events.
 def local(fold: Pass, event: history_events.LocalActivity) -> None:
     """The marker of a local activity, recorded when it ends or when its backoff outlasts the workflow task."""
     if event.hold is not None:
-        agents.held(fold, event)
+        agents.hold(fold, event)
         return
     if isinstance(event.agent, history_events.AgentOpened):
         agents.opened(fold, event, event.agent)

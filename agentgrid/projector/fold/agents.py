@@ -94,7 +94,7 @@ def _withdraw(fold: Pass, event: history_events.LocalActivity, agent: int) -> No
             fold.close_step(key, event, StepStatus.CANCELLED)
 
 
-def held(fold: Pass, event: history_events.LocalActivity) -> None:
+def hold(fold: Pass, event: history_events.LocalActivity) -> None:
     """The run pauses itself until a person resumes it."""
     assert event.hold is not None
     if event.hold.reason != INTERRUPTED:

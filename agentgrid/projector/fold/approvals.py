@@ -121,12 +121,12 @@ def decided(fold: Pass, event: history_events.Decided) -> None:
     parsed = signed.decision if signed is not None else None
     approval_id = parsed.approval_id if parsed is not None else None
     approval = fold.state.gates.get(approval_id or "")
-    known = approval or fold.state.closed_gates.get(approval_id or "")
-    if known is None:
+    named = approval or fold.state.closed_gates.get(approval_id or "")
+    if named is None:
         reason = "for an approval that is not open here" if approval_id else "not a signed decision"
         _write(fold, _signal(event, parsed), judged="refused", reason=reason)
         return
-    terms = Terms.model_validate(known.terms)
+    terms = Terms.model_validate(named.terms)
     judgement = judge(terms, event.raw)
     if judgement.verdict is None:
         _write(
@@ -135,7 +135,7 @@ def decided(fold: Pass, event: history_events.Decided) -> None:
         return
     signal = _signal(event, judgement.decision, terms)
     if approval is None:
-        reason = f"the approval was already {known.closed}"
+        reason = f"the approval was already {named.closed}"
         _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
     elif approval.timer is None:
         _write(fold, signal, judged="refused", reason="before the approval was open", approval_id=approval_id)

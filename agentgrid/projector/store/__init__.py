@@ -19,9 +19,9 @@ from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.store import attribution, beginnings, contents, effects, runs
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.effects import enqueue
-from agentgrid.projector.store.values import Archive, Committed, FoldResult, LiveReport, Loaded
+from agentgrid.projector.store.values import Archive, CommitResult, FoldResult, LiveReport, LoadedState
 
-__all__ = ["Archive", "Committed", "FoldResult", "LiveReport", "Loaded", "Store", "enqueue", "loaded"]
+__all__ = ["Archive", "CommitResult", "FoldResult", "LiveReport", "LoadedState", "Store", "enqueue", "load_state"]
 
 TRIES = 3
 
@@ -44,7 +44,7 @@ class Store:
                     raise
         raise AssertionError("unreachable")
 
-    async def commit(self, items: Sequence[FoldResult]) -> Committed:
+    async def commit(self, items: Sequence[FoldResult]) -> CommitResult:
         """Write passes in one transaction. Raises the database's errors, and then has written nothing."""
         ordered = sorted(items, key=lambda item: item.execution.execution_id)
         async with self.pool.acquire() as connection, connection.transaction():
@@ -91,15 +91,15 @@ class Store:
         )
 
 
-def loaded(record: asyncpg.Record) -> Loaded:
+def load_state(record: asyncpg.Record) -> LoadedState:
     """The stored state of an execution; a fresh one if it has no row or was folded by another version."""
     key, run_id, version = record["execution_id"], record["run_id"], record["fold_version"]
     if run_id is None:
-        return Loaded(state=FoldState(execution_id=key))
+        return LoadedState(state=FoldState(execution_id=key))
     if version != FOLD_VERSION or record["fold_state"] is None:
-        return Loaded(state=FoldState(execution_id=key), run_id=run_id, replace=True)
+        return LoadedState(state=FoldState(execution_id=key), run_id=run_id, replace=True)
     state = FoldState.load(json.loads(record["fold_state"]))
-    return Loaded(state=state, run_id=run_id, live_checked_at=record["live_checked_at"])
+    return LoadedState(state=state, run_id=run_id, live_checked_at=record["live_checked_at"])
 
 
 async def _accept(batch: Batch) -> None:

@@ -35,11 +35,11 @@ async def templates(batch: Batch, opened: Sequence[dict[str, Any]]) -> Templates
     }
 
 
-def of_approval(row: dict[str, Any], known: Templates) -> str | None:
+def of_approval(row: dict[str, Any], by_version: Templates) -> str | None:
     """The question of this approval. row: including its small arguments."""
     if row["kind"] == ApprovalKind.EXPLICIT.value:
         return str(row["title"])
-    template, schema = known.get((row["tool"], row["tool_version"]), (None, None))
+    template, schema = by_version.get((row["tool"], row["tool_version"]), (None, None))
     return None if template is None else asks.title(template, row["arguments"], schema)
 
 

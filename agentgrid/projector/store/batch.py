@@ -12,7 +12,7 @@ import asyncpg
 from agentgrid.db.feed import NewEvent
 from agentgrid.projector import rows
 from agentgrid.projector.identity import SignedMemo
-from agentgrid.projector.store.values import Committed, FoldResult
+from agentgrid.projector.store.values import CommitResult, FoldResult
 
 if TYPE_CHECKING:
     from agentgrid.projector.store.values import Connection
@@ -28,7 +28,7 @@ class Batch:
     """In order of execution id; reduced to the accepted ones by `_accept`."""
     run_of: dict[str, str] = field(default_factory=dict)
     """The run of each execution."""
-    committed: Committed = field(default_factory=Committed)
+    committed: CommitResult = field(default_factory=CommitResult)
     events: list[NewEvent] = field(default_factory=list)
     keys: list[tuple[str, str, datetime | None]] | None = None
     memos: dict[str, SignedMemo | None] = field(default_factory=dict)

@@ -63,11 +63,11 @@ async def _find_chains(batch: Batch, new: Sequence[FoldResult]) -> None:
         [key[0] for key in chains],
         [key[1] for key in chains],
     )
-    known = {(record["workflow_id"], record["first_execution_id"]): record["run_id"] for record in records}
-    inserted = await _insert(batch, [items[0] for key, items in chains.items() if key not in known])
+    run_ids = {(record["workflow_id"], record["first_execution_id"]): record["run_id"] for record in records}
+    inserted = await _insert(batch, [items[0] for key, items in chains.items() if key not in run_ids])
     for key, items in chains.items():
         for item in items:
-            batch.run_of[item.execution.execution_id] = known.get(key) or inserted[key[1]]
+            batch.run_of[item.execution.execution_id] = run_ids.get(key) or inserted[key[1]]
 
 
 async def _insert(batch: Batch, firsts: Sequence[FoldResult]) -> dict[str, str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedState:
     """The stored state of an execution."""
 
     state: FoldState
@@ -68,7 +68,7 @@ class FoldResult:
 
 
 @dataclass(kw_only=True)
-class Committed:
+class CommitResult:
     """The result of a committed batch."""
 
     accepted: set[str] = field(default_factory=set)
