@@ -40,8 +40,8 @@ async def report(store: Store, *, calls: Mapping[str, int], last_error: str | No
     lag_seconds.set(size.oldest_seconds)
     backlog.set(size.due)
     failing.set(size.failing)
-    for sort, count in calls.items():
-        reads.labels(sort).set(count)
+    for kind, count in calls.items():
+        reads.labels(kind).set(count)
     value = {
         "lag_seconds": round(size.oldest_seconds, 3),
         "backlog": size.due,

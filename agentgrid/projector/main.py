@@ -88,7 +88,9 @@ async def _run(dsn: str, store: Store, reader: HistoryReader, pace: Intervals) -
             tasks.create_task(_every(pace.sweep, sweeping, errors), name="projector sweep")
             tasks.create_task(_every(pace.check, checking, errors), name="projector check")
             tasks.create_task(_every(health.REPORT_SECONDS, reporting, errors), name="projector report")
-            tasks.create_task(_every(PARTITION_SECONDS, lambda: keep_house(store), errors), name="projector house")
+            tasks.create_task(
+                _every(PARTITION_SECONDS, lambda: keep_house(store), errors), name="projector housekeeping"
+            )
     finally:
         log.info("projector_stopped")
 

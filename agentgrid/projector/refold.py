@@ -27,11 +27,11 @@ class Refolder:
         """Fold the whole history, from the archive if there is one. The result replaces the stored rows. Raises NotFound, RPCError, TornHistory."""
         if archive is not None:
             return await self._refold(execution, unpack(archive.events), archive)
-        whole = await self.reader.tail(execution, after=0)
-        return await self._refold(execution, whole, archived(whole) if closes(whole) else None)
+        history = await self.reader.tail(execution, after=0)
+        return await self._refold(execution, history, archived(history) if closes(history) else None)
 
-    async def _refold(self, execution: ExecutionId, whole: list[HistoryEvent], archive: Archive | None) -> FoldResult:
-        state, changes = fold(FoldState(execution_id=execution.execution_id), await self.decoded(whole))
+    async def _refold(self, execution: ExecutionId, history: list[HistoryEvent], archive: Archive | None) -> FoldResult:
+        state, changes = fold(FoldState(execution_id=execution.execution_id), await self.decoded(history))
         return FoldResult(execution=execution, base=0, state=state, changes=changes, replace=True, archive=archive)
 
     async def decoded(self, events: Sequence[HistoryEvent]) -> list[DecodedEvent]:
@@ -40,9 +40,9 @@ class Refolder:
         return decode(events, self._converter.payload_converter)
 
 
-def archived(whole: Sequence[HistoryEvent]) -> Archive:
+def archived(history: Sequence[HistoryEvent]) -> Archive:
     """Pack a whole history. Call this before decoding, which changes the events in place."""
-    return Archive(events=pack(whole), event_count=len(whole))
+    return Archive(events=pack(history), event_count=len(history))
 
 
 def closes(events: Sequence[HistoryEvent]) -> bool:

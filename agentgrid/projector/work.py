@@ -67,16 +67,16 @@ class Looker:
     async def _archive(self, execution: ExecutionId) -> Archive | None:
         return (await self._store.archives([execution.execution_id])).get(execution.execution_id)
 
-    async def _close(self, execution: ExecutionId, loaded: LoadedState, whole: list[HistoryEvent]) -> FoldResult:
+    async def _close(self, execution: ExecutionId, loaded: LoadedState, history: list[HistoryEvent]) -> FoldResult:
         """Fold a closed execution. The read that found its end has the whole history, so it also gives the archive."""
         base = loaded.state.last_event_id
         reset_to = None
-        if whole[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
+        if history[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
             # A reset terminates the execution that it replaces, but this history doesn't name the new one.
             answer = await self._reader.describe(execution)
             reset_to = answer.workflow_extended_info.reset_run_id or None
-        archive = archived(whole)
-        state, changes = fold(loaded.state, await self._refolder.decoded(whole[base:]))
+        archive = archived(history)
+        state, changes = fold(loaded.state, await self._refolder.decoded(history[base:]))
         return FoldResult(
             execution=execution,
             run_id=loaded.run_id,

@@ -180,10 +180,10 @@ class HistoryReader:
             "list", None, lambda: self.client.workflow_service.list_workflow_executions(request, timeout=DEADLINE)
         )
 
-    async def _call(self, sort: str, execution: ExecutionId | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _call(self, kind: str, execution: ExecutionId | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
         for attempt in range(1, MAX_TRIES + 1):
             await self.budget.take()
-            self.calls[sort] += 1
+            self.calls[kind] += 1
             try:
                 answer = await call()
             except RPCError as error:

@@ -86,9 +86,11 @@ def while_held(function: Function) -> list[ast.Call]:
     held: list[ast.Call] = []
     for node in ast.walk(function):
         if isinstance(node, ast.AsyncWith):
-            taken = [isinstance(item.context_expr, ast.Call) and takes(item.context_expr) for item in node.items]
-            if any(taken):
-                held += calls(*node.items[taken.index(True) + 1 :], *node.body)
+            takes_connection = [
+                isinstance(item.context_expr, ast.Call) and takes(item.context_expr) for item in node.items
+            ]
+            if any(takes_connection):
+                held += calls(*node.items[takes_connection.index(True) + 1 :], *node.body)
     return held
 
 

@@ -33,8 +33,8 @@ async def compare(
     client: Client, run: Json, steps: Iterable[Json] | None = None, approvals: Iterable[Json] | None = None
 ) -> None:
     """Fail with all differences between Temporal and these responses."""
-    found = await differences(client, run, steps, approvals)
-    assert not found, f"run {run['run_id']} differs from Temporal:\n" + "\n".join(found)
+    differing = await differences(client, run, steps, approvals)
+    assert not differing, f"run {run['run_id']} differs from Temporal:\n" + "\n".join(differing)
 
 
 async def eventually(
@@ -47,10 +47,10 @@ async def eventually(
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         run, steps, approvals = await probe()
-        found = await differences(client, run, steps, approvals)
-        if not found:
+        differing = await differences(client, run, steps, approvals)
+        if not differing:
             return
-        assert asyncio.get_running_loop().time() < deadline, "\n".join(found)
+        assert asyncio.get_running_loop().time() < deadline, "\n".join(differing)
         await asyncio.sleep(0.2)
 
 
@@ -62,12 +62,12 @@ async def differences(
     for execution in chain:
         read_steps(execution)
         read_approvals(execution)
-    found = compare_run(run, chain)
+    differing = compare_run(run, chain)
     if steps is not None:
-        found += compare_steps(list(steps), chain)
+        differing += compare_steps(list(steps), chain)
     if approvals is not None:
-        found += compare_approvals(list(approvals), chain)
-    return found
+        differing += compare_approvals(list(approvals), chain)
+    return differing
 
 
 def step_differences(execution_id: str, events: Sequence[HistoryEvent], steps: Iterable[Json]) -> list[str]:

@@ -17,33 +17,33 @@ OPEN = {"queued", "running", "waiting", "paused", "cancelling"}
 
 def compare_run(run: Json, chain: list[Execution]) -> list[str]:
     tip = chain[-1]
-    found: list[str] = []
+    differing: list[str] = []
 
     def differ(what: str, shown: Any, truth: Any) -> None:
         if shown != truth:
-            found.append(f"{what}: AgentGrid says {shown!r}, Temporal {truth!r}")
+            differing.append(f"{what}: AgentGrid says {shown!r}, Temporal {truth!r}")
 
     differ("execution_id", run.get("execution_id"), tip.execution_id)
     differ("workflow", run["workflow"], tip.events[0].workflow_execution_started_event_attributes.workflow_type.name)
     if tip.open:
         if run["status"] not in OPEN:
-            found.append(f"status: AgentGrid says {run['status']!r}, Temporal that it is open")
+            differing.append(f"status: AgentGrid says {run['status']!r}, Temporal that it is open")
         pending = sum(status == "pending" for status in tip.approvals.values())
         differ("approvals_pending", run["approvals_pending"], pending)
         cancel_requests = events_of_type(tip.events, "workflow_execution_cancel_requested")
         if cancel_requests and run["status"] not in ("cancelling", "paused"):
-            found.append(f"status: AgentGrid says {run['status']!r}, but a cancel was requested")
+            differing.append(f"status: AgentGrid says {run['status']!r}, but a cancel was requested")
         if pending and not cancel_requests and run["status"] not in ("waiting", "paused"):
-            found.append(f"status: AgentGrid says {run['status']!r}, but {pending} approvals are pending")
-        return found
+            differing.append(f"status: AgentGrid says {run['status']!r}, but {pending} approvals are pending")
+        return differing
     differ("status", run["status"], ENDS.get(tip.described.workflow_execution_info.status))
     closed_at = run["closed_at"]
     when = datetime.fromisoformat(closed_at) if isinstance(closed_at, str) else closed_at
     truth = tip.events[-1].event_time.ToMicroseconds()
     if when is None or abs(when.timestamp() * 1e6 - truth) > 2:
-        found.append(f"closed_at: AgentGrid says {when}, Temporal {truth} µs")
-    found += _compare_result(run, tip.events[-1])
-    return found
+        differing.append(f"closed_at: AgentGrid says {when}, Temporal {truth} µs")
+    differing += _compare_result(run, tip.events[-1])
+    return differing
 
 
 def _compare_result(run: Json, last: HistoryEvent) -> list[str]:
@@ -64,19 +64,19 @@ def compare_steps(steps: list[Json], chain: list[Execution]) -> list[str]:
     ids = {execution.execution_id for execution in chain}
     shown = {(step["execution_id"], step["event_id"]): step for step in steps if step["execution_id"] in ids}
     truth = {(execution.execution_id, key): step for execution in chain for key, step in execution.steps.items()}
-    found = [f"step {key}: Temporal has no such step" for key in shown.keys() - truth.keys()]
-    found += [f"step {key}: AgentGrid doesn't have {truth[key]}" for key in truth.keys() - shown.keys()]
+    differing = [f"step {key}: Temporal has no such step" for key in shown.keys() - truth.keys()]
+    differing += [f"step {key}: AgentGrid doesn't have {truth[key]}" for key in truth.keys() - shown.keys()]
     for key in shown.keys() & truth.keys():
         step, (kind, name, status, attempts) = shown[key], truth[key]
         pairs = [("kind", kind), ("name", name), ("status", status)]
-        found += [
+        differing += [
             f"step {key} {what}: AgentGrid says {step[what]!r}, Temporal {true!r}"
             for what, true in pairs
             if true != "*" and step[what] != true
         ]
         if attempts is not None and step["attempts"] < attempts:
-            found.append(f"step {key} attempts: AgentGrid says {step['attempts']}, Temporal {attempts}")
-    return sorted(found)
+            differing.append(f"step {key} attempts: AgentGrid says {step['attempts']}, Temporal {attempts}")
+    return sorted(differing)
 
 
 def compare_approvals(approvals: list[Json], chain: list[Execution]) -> list[str]:
@@ -89,15 +89,15 @@ def compare_approvals(approvals: list[Json], chain: list[Execution]) -> list[str
     truth = {
         (execution.execution_id, key): status for execution in chain for key, status in execution.approvals.items()
     }
-    found = [f"approval {key}: Temporal has no such approval" for key in shown.keys() - truth.keys()]
+    differing = [f"approval {key}: Temporal has no such approval" for key in shown.keys() - truth.keys()]
     for key, status in sorted(truth.items()):
         if key not in shown:
             if _copied(chain, key):
                 continue
-            found.append(f"approval {key}: AgentGrid doesn't have it; Temporal says {status!r}")
+            differing.append(f"approval {key}: AgentGrid doesn't have it; Temporal says {status!r}")
         elif shown[key] != status:
-            found.append(f"approval {key}: AgentGrid says {shown[key]!r}, Temporal {status!r}")
-    return found
+            differing.append(f"approval {key}: AgentGrid says {shown[key]!r}, Temporal {status!r}")
+    return differing
 
 
 def _copied(chain: list[Execution], key: tuple[str, str]) -> bool:

@@ -32,8 +32,10 @@ from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
 
 
-async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False, taken: bool = True) -> None:
-    """Touch as a worker does; with `taken`, move the touch into the queue as a projector does."""
+async def touch(
+    store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False, queued: bool = True
+) -> None:
+    """Touch as a worker does; with `queued`, move the touch into the queue as a projector does."""
     await store.pool.execute(
         "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[], $5::boolean[])",
         [execution_id],
@@ -42,7 +44,7 @@ async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bo
         store.namespace,
         [urgent],
     )
-    if taken:
+    if queued:
         await queue.take_touches(store.pool)
 
 
@@ -326,7 +328,7 @@ async def test_lag_is_reported_and_grows_while_no_projector_runs(
 ) -> None:
     async with projecting(settings):
         await until(lambda: tables.rows("SELECT value FROM projector_state WHERE name = 'lag'"))
-    await touch(store, "w", "waits-for-a-projector", taken=False)
+    await touch(store, "w", "waits-for-a-projector", queued=False)
     await store.pool.execute("UPDATE touches SET touched_at = now() - interval '90 seconds'")
     backlog = await queue.backlog(store.pool)
     assert backlog.oldest_seconds >= 90

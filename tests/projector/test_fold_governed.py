@@ -21,7 +21,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 BEGINNING: dict[str, Any] = {"workflow": "w", "task_queue": "q", "first_execution_id": "e", "kind": ExecutionKind.FIRST}
 EVENTS: dict[str, Any] = {
     "scheduled": (history_events.TaskScheduled, {}),
-    "taken": (history_events.TaskStarted, {}),
+    "started": (history_events.TaskStarted, {}),
     "failed": (history_events.TaskFailed, {"cause": "timed_out"}),
     "governed": (history_events.TaskCompleted, {"started_event_id": 0, "claims": True}),
     "plain": (history_events.TaskCompleted, {"started_event_id": 0}),
@@ -39,7 +39,7 @@ EVENTS: dict[str, Any] = {
     "bare signal": (history_events.CallInitiated, {"kind": "signal", "name": "s"}),
     "timer": (history_events.TimerStarted, {"timer_id": "1", "seconds": 1.0, "task_completed_event_id": 0}),
 }
-TASK = "scheduled, taken"
+TASK = "scheduled, started"
 
 
 @pytest.mark.parametrize(

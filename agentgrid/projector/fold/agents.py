@@ -79,7 +79,8 @@ def closed(fold: Pass, event: history_events.LocalActivity, closed: history_even
 def _withdraw(fold: Pass, event: history_events.LocalActivity, agent: int) -> None:
     """Cancel steps that the agent no longer waits for, because it was interrupted or has ended.
 
-    These are model requests in flight, whose worker learns of it with its next heartbeat, and approved calls that were not made.
+    These are model requests in flight, whose worker learns of it with its next heartbeat, and calls that were approved but, in the
+    same workflow task, no longer made.
     """
     for scheduled, key in list(fold.state.calls.items()):
         step = fold.state.steps[key]
