@@ -310,5 +310,5 @@ async def test_between_two_calls_of_a_session_an_interruption_stops_nothing(runn
     assert await handle.result() == "two"
     assert "unheard" not in str(running.asked(handle))
     _, rows = await fold_of(handle)
-    assert settled(rows) == [("superseded", "no agent was at work")]
+    assert settled(rows) == [("superseded", "no agent was running")]
     await running.replays(handle)
