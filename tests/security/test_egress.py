@@ -196,7 +196,7 @@ async def test_a_redirect_never_gives_up_encryption(monkeypatch: pytest.MonkeyPa
             return httpcore.Response(302, headers=[(b"location", b"http://plain.test/")])
 
         monkeypatch.setattr(out._pool, "handle_async_request", answering)
-        with pytest.raises(EgressRefused, match="without encryption"):
+        with pytest.raises(EgressRefused, match="is not encrypted"):
             await out.send(get("https://plain.test/"))
 
 

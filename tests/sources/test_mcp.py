@@ -238,11 +238,11 @@ async def test_streamable_http_goes_through_the_rules_of_egress(make: Make, fold
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"digest": "0" * 64}, "was edited: its digest does not fit"),
+        ({"digest": "0" * 64}, "was edited: its digest does not match"),
         ({"risk": {"nothing": "read"}}, "a risk for 'nothing'"),
         ({"risk": {"echo": "mild"}}, "can't be read"),
         ({"environment": ["LD_PRELOAD"]}, "can't be an environment variable"),
-        ({"server": "other"}, "is the pin of the server 'other'"),
+        ({"server": "other"}, "is the pin of another server, 'other'"),
         ({"command": []}, "either a command or a URL"),
         ({"untrusted_listing": 7}, "can't be read"),
     ],
@@ -263,7 +263,7 @@ def test_code_and_pin_must_agree(folder: Path) -> None:
     Pin(server=Server(name="test", command=("x",)), tools=(mcp_server.ECHO,)).write(folder / "mcp" / "test.json")
     found = ag.mcp("test", command=["y"], include=["nothing"], risk={"neither": "read"})
     assert [fault.message.rpartition("toolset")[2] for fault in found.faults] == [
-        " 'test': its pin was made with 'x': run `agentgrid mcp add test` again with what the code names",
+        " 'test': its pin was made with 'x': run `agentgrid mcp add test` again with the command or URL in code",
         " 'test': include names 'nothing', which the server does not list",
         " 'test': risk names 'neither', which the server does not list",
     ]

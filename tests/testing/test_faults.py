@@ -180,7 +180,7 @@ async def test_the_log_is_complete_when_the_client_is_killed_in_the_middle_of_a_
             "no result for the calls t",
         ),
         ("messages", {"messages": HELLO}, "max_tokens: Field required"),
-        ("responses", {"input": "hello", "previous_response_id": "resp_1"}, "keeps no responses"),
+        ("responses", {"input": "hello", "previous_response_id": "resp_1"}, "stores no responses"),
         (
             "chat/completions",
             {"messages": HELLO, "tools": [{"type": "function", "function": {"name": "get.order"}}]},

@@ -173,9 +173,7 @@ async def test_a_list_answers_by_the_conversation_and_its_faults_are_used_up_by_
         end = [called, found, {"role": "assistant", "content": "done"}, {"role": "user", "content": "more"}]
         assert [await status(*end), await status(*end)] == [401, 401]
         assert await status(*end, {"role": "assistant", "content": "x"}) == 400
-        assert (
-            provider.requests[-1].error == "the script has answers for 2 turns, and this conversation asks for turn 4"
-        )
+        assert provider.requests[-1].error == "the script has 2 turns, and this conversation needs turn 4: add a turn"
         assert [request.attempt for request in provider.requests] == [1, 2, 3, 4, 1, 1, 2, 1]
 
 
