@@ -96,7 +96,7 @@ async def test_a_report_is_sent_again_after_a_fault_and_not_while_nothing_change
         sent.append(json.loads(text)["servers"][0]["state"])
 
     monkeypatch.setattr(worker_mcp_servers, "_send", send)
-    monkeypatch.setattr(worker_mcp_servers, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(worker_mcp_servers, "INTERVAL_SECONDS", 0.0)
     declared = Declared(file="news.py", line=1, module="news")
     monkeypatch.setattr(Grid, "toolsets", (News("news", tools={}, declared=declared),))
     await asyncio.wait_for(
