@@ -53,7 +53,7 @@ async def test_a_malformed_call_is_reported_to_the_model_and_the_run_goes_on(run
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[TRICKS[trick]]), final(**DONE)])
     await handle.result()
-    assert len(seen(running.asked(handle)[1])[0]) <= 1_100
+    assert len(seen(running.requests_of(handle)[1])[0]) <= 1_100
     steps = await rows_of(handle)
     assert [step["kind"] for step in steps] == ["agent", "model", "model"]
     assert len(desk.REFUNDS) == before
@@ -64,7 +64,7 @@ async def test_a_malformed_call_is_reported_to_the_model_and_the_run_goes_on(run
 async def test_an_answer_that_is_too_long_is_dropped_and_paid_for(running: Desk, size: int):
     handle = await running.start("help_desk", [Turn(calls=[look("x" * size)], usage=USED), final(**DONE)])
     await handle.result()
-    assert "at most 500,000 are allowed" in seen(running.asked(handle)[1])[0]
+    assert "at most 500,000 are allowed" in seen(running.requests_of(handle)[1])[0]
     steps = await rows_of(handle)
     assert steps[1]["usage"]["requests"] == 1
     history = await handle.fetch_history()
@@ -96,7 +96,7 @@ async def test_an_approval_lets_through_the_arguments_that_were_shown_and_no_oth
     handle = await running.start("help_desk", [Turn(calls=[small]), Turn(calls=[large]), final(**DONE)])
     await running.governance.approve(handle)
     async with asyncio.timeout(60):
-        while len(running.asked(handle)) < 2:
+        while len(running.requests_of(handle)) < 2:
             await asyncio.sleep(0.05)
     await running.governance.pending(handle)
     assert [refund["cents"] for refund in desk.REFUNDS[before:]] == [100]
@@ -114,7 +114,7 @@ async def test_many_calls_at_once_pass_no_limit_and_no_rule(running: Desk):
         await handle.result()
     finally:
         running.governance.change(rules=())
-    answers = seen(running.asked(handle)[1])
+    answers = seen(running.requests_of(handle)[1])
     assert len(answers) == 40
     assert all(answer.startswith("PolicyDenied") for answer in answers)
     assert len(desk.REFUNDS) == before
@@ -132,7 +132,7 @@ async def test_an_answer_with_thousands_of_calls_is_dropped_and_paid_for(running
     wrong = Call("get_order", {f"a{number}": 1 for number in range(40)})
     handle = await running.start("help_desk", [Turn(calls=[wrong] * 2_000, text="", usage=USED), final(**DONE)])
     await handle.result()
-    assert "asks for 2,000 calls; at most 100 at once are allowed" in seen(running.asked(handle)[1])[0]
+    assert "asks for 2,000 calls; at most 100 at once are allowed" in seen(running.requests_of(handle)[1])[0]
     steps = await rows_of(handle)
     assert steps[1]["usage"]["requests"] == 1
 

@@ -24,7 +24,7 @@ from tests.projector.folding import Rows, folded
 from tests.worker import changing
 from tests.worker.changing import EXECUTED
 from tests.worker.conftest import kinds, reset
-from tests.worker.test_gate import next_gate
+from tests.worker.test_gate import next_approval
 
 ASK = Rule(rule_id="ask", tool="*", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
 GRID = Grid("changing", changing)
@@ -95,7 +95,7 @@ async def test_a_change_refused_by_the_tools_check_opens_a_new_approval_of_the_o
 ) -> None:
     handle = await start(client, queue, case)
     first = await governance.approve(handle, arguments={"order": "order", "cents": cents})
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert (second.digest, second.key) == (first.digest, first.key)
     assert EXECUTED == []
     await governance.send(handle, governance.decide(second))
@@ -130,7 +130,7 @@ async def test_when_policy_requires_another_approval_it_is_about_the_changed_cal
     decision = governance.decide(first, arguments={"order": "order", "cents": 500})
     governance.change(rules=(ASK.model_copy(update={"version": 2}),))
     await governance.send(handle, decision)
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert second.digest == decision.decision.digest
     await governance.send(handle, governance.decide(second))
     assert await handle.result() == "paid back 500"
@@ -153,14 +153,14 @@ async def test_r22_nobody_alone_can_change_a_call_into_one_whose_rule_requires_a
     first = (await governance.pending(handle))[0]
     change = governance.decide(first, arguments={"order": "order", "cents": 900}, issuers=("boss",))
     await governance.send(handle, change)
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert (first.changers, second.policy, second.changers) == (frozenset(), "large@1", {"reviewer", "boss"})
 
     # Not even after a reset, which leaves only the record of the first decision.
     events = (await handle.fetch_history()).events
     point = max(event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes"))
     fork = await reset(client, handle, handle.first_execution_run_id or "", point)
-    third = await next_gate(governance, fork, second)
+    third = await next_approval(governance, fork, second)
     assert (third.policy, third.changers) == ("large@1", {"reviewer", "boss"})
     with pytest.raises(Forbidden, match="the person who changed the arguments"):
         await governance.approve(fork)
@@ -207,7 +207,7 @@ async def test_r24_a_reset_drops_a_change_whose_decision_it_voids(
         if event.HasField("workflow_task_completed_event_attributes") and event.event_id > decided
     )
     fork = await reset(client, handle, handle.first_execution_run_id or "", point)
-    again = await next_gate(governance, fork, first)
+    again = await next_approval(governance, fork, first)
     assert again.digest == first.digest
     await governance.send(fork, governance.decide(again))
     assert await fork.result() == "paid back 900"

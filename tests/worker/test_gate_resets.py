@@ -12,7 +12,7 @@ from agentgrid.testing import Governance
 from tests.worker import gated
 from tests.worker.conftest import kinds, recorded, reset
 from tests.worker.gated import EXECUTED
-from tests.worker.test_gate import ASK, governance, next_gate, replays, start, worker
+from tests.worker.test_gate import ASK, governance, next_approval, replays, start, worker
 
 __all__ = ["governance", "worker"]
 
@@ -39,7 +39,7 @@ async def test_resets_reopen_the_approval_and_never_act_on_the_old_decision(
     for label, point in points.items():
         ran = len(EXECUTED)
         fork = await reset(client, handle, base, point)
-        reopened = await next_gate(governance, fork, first)
+        reopened = await next_approval(governance, fork, first)
         assert reopened.execution_id != base, label
         assert len(EXECUTED) == ran, label
         await governance.send(fork, governance.decide(first))
@@ -78,7 +78,7 @@ async def test_r24_resets_reopen_an_explicit_approval_and_drop_the_old_decision(
     for label, point in points.items():
         fork = await reset(client, handle, base, point)
         async with asyncio.timeout(10):
-            reopened = await next_gate(governance, fork, first)
+            reopened = await next_approval(governance, fork, first)
         assert reopened.execution_id != base, label
         await governance.send(fork, governance.decide(first))
         await governance.send(fork, governance.decide(reopened))
@@ -99,7 +99,7 @@ async def test_r24_a_reset_alone_requests_the_approval_again(
     last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
     fork = await reset(client, handle, handle.first_execution_run_id or "", last)
     async with asyncio.timeout(10):
-        reopened = await next_gate(governance, fork, first)
+        reopened = await next_approval(governance, fork, first)
     await governance.send(fork, governance.decide(reopened))
     await fork.result()
     await replays(fork, governance)
@@ -133,7 +133,7 @@ async def test_a_reset_with_the_approved_call_in_flight_requests_approval_again(
     events = (await handle.fetch_history()).events
     last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
     fork = await reset(client, handle, handle.first_execution_run_id or "", last)
-    reopened = await next_gate(governance, fork, first)
+    reopened = await next_approval(governance, fork, first)
     assert len(EXECUTED) == 1
     await governance.send(fork, governance.decide(reopened))
     assert await fork.result() == "refunded 900"

@@ -20,7 +20,7 @@ from agentgrid.testing import Governance
 from agentgrid.testing.governance import KEY_ID
 from tests.worker import gated
 from tests.worker.gated import EXECUTED, plain
-from tests.worker.test_gate import next_gate, start
+from tests.worker.test_gate import next_approval, start
 
 ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
 GRID = Grid("gated", gated)
@@ -66,7 +66,7 @@ async def test_a_retired_key_decides_only_approvals_that_opened_under_it(
 
     await governance.send(handle, governance.decide(first))
 
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert [order for _, order, _ in EXECUTED] == ["first"], "on the retired key's decision, without a new approval"
     assert second.keys == {NEW: public(new_key)}
     await governance.send(handle, governance.decide(second))
@@ -86,7 +86,7 @@ async def test_decisions_signed_with_a_revoked_key_have_no_effect_even_if_it_was
 
     await governance.send(handle, governance.decide(first))
 
-    again = await next_gate(governance, handle, first)
+    again = await next_approval(governance, handle, first)
     assert EXECUTED == []
     assert set(again.keys) == {NEW}
     await governance.send(handle, governance.decide(again, key=new_key, key_id=NEW))
