@@ -23,8 +23,8 @@ import psutil
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
-from agentgrid.cli.servers.child import free_port
+from agentgrid.servers import PostgresServer, TemporalServer
+from agentgrid.servers.child import free_port
 from tests.bench.meters import cpu, pss
 from tests.bench.page import middle
 from tests.bench.stand import process

@@ -11,8 +11,8 @@ import asyncpg
 import httpx
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
+from agentgrid.servers import PostgresServer, TemporalServer
 from tests.bench import dataset
 from tests.bench.page import at, middle
 from tests.bench.stand import Api, api

@@ -18,8 +18,8 @@ import psutil
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
+from agentgrid.servers import PostgresServer, TemporalServer
 from tests.bench import solo
 from tests.bench.lean import Lean, Unavailable, lean
 from tests.bench.meters import BENCH, cpu, pss

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import asyncpg
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
+from agentgrid.servers import PostgresServer, TemporalServer
 from tests.bench import cases, dataset
 from tests.bench.cases import Case
 from tests.bench.page import at

@@ -16,8 +16,8 @@ import psutil
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
+from agentgrid.servers import PostgresServer, TemporalServer
 from agentgrid.temporal.archive import pack, unpack
 from tests.bench.meters import BENCH, cpu
 from tests.bench.stand import ROOT, configuration

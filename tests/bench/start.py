@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agentgrid.cli.servers.child import free_port
+from agentgrid.servers.child import free_port
 from tests.bench.page import middle
 from tests.bench.stand import ROOT
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import asyncpg
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.control import api_keys, principals
 from agentgrid.db import locks, migrate
 from agentgrid.db.session import make_engine
 from agentgrid.db.tables import Step
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.servers import PostgresServer, TemporalServer
 from tests.api import factories
 from tests.bench.meters import cpu
 from tests.bench.page import at

@@ -20,12 +20,12 @@ import psutil
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.rebuild import rebuild_projection
+from agentgrid.servers import PostgresServer, TemporalServer
 from agentgrid.settings import Settings
 from agentgrid.temporal.archive import unpack
 from tests.bench.meters import BENCH, backends, calls, cpu
