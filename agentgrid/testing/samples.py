@@ -92,7 +92,7 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 def _of_type(schema: Mapping[str, Any], root: Any, depth: int) -> Any:
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
-        kind = next((each_kind for each_kind in kind if each_kind != "null"), "null")
+        kind = next((name for name in kind if name != "null"), "null")
     match kind:
         case "object":
             properties = schema.get("properties", {})

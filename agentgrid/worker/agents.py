@@ -283,20 +283,20 @@ def _final_output(agent: Agent[Any], call: ModelCall, value: dict[str, Any]) -> 
 
 
 def _requested_call(agent: Agent[Any], call: ModelCall, raw: RawCall, known: set[str]) -> AskedCall:
-    asked = AskedCall(id=raw.id, name=raw.name)
+    requested = AskedCall(id=raw.id, name=raw.name)
     if raw.name == FINAL_ANSWER and call.output_schema is not None:
-        return dataclasses.replace(asked, fault="The other calls come first: answer when you have their results.")
+        return dataclasses.replace(requested, fault="The other calls come first: answer when you have their results.")
     tool = next((tool for tool in agent.tools if tool.name == raw.name and raw.name in call.tools), None)
     try:
         arguments = _arguments(raw)
         if tool is None:
             barred = raw.name in known
             fault = None if barred else f"there is no tool {raw.name!r}"[:MAX_FAULT]
-            return dataclasses.replace(asked, args=arguments if barred else {}, fault=fault, barred=barred)
+            return dataclasses.replace(requested, args=arguments if barred else {}, fault=fault, barred=barred)
         _check(tool, arguments)
     except (ValidationError, ValueError, RecursionError) as error:
-        return dataclasses.replace(asked, fault=f"wrong arguments: {message_of(error)}"[:MAX_FAULT])
-    return dataclasses.replace(asked, args=arguments)
+        return dataclasses.replace(requested, fault=f"wrong arguments: {message_of(error)}"[:MAX_FAULT])
+    return dataclasses.replace(requested, args=arguments)
 
 
 def _check(tool: Tool[..., Any] | Agent[Any], arguments: dict[str, Any]) -> None:

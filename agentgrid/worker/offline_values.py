@@ -149,10 +149,10 @@ class Maker:
     def report(self) -> str:
         """What was used, found and refused."""
         used = ", ".join(dict.fromkeys(self.reading.used)) or "none"
-        found = [f"Found: {_shown(self.item)}"] if self.item is not None else []
+        sentences = [f"Found: {_shown(self.item)}"] if self.item is not None else []
         if self.reading.seen:
-            found.append(f"Read: {', '.join(f'{name} {value}' for name, value in self.reading.seen.items())}.")
-        return " ".join([f"Offline model: no provider was asked. Tools used: {used}.", *found, *self.reading.notes])
+            sentences.append(f"Read: {', '.join(f'{name} {value}' for name, value in self.reading.seen.items())}.")
+        return " ".join([f"Offline model: no provider was asked. Tools used: {used}.", *sentences, *self.reading.notes])
 
 
 def _words(name: str) -> set[str]:
@@ -176,11 +176,13 @@ def _resolved(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
     for _ in range(_DEPTH):
         if not isinstance(schema, dict) or not isinstance(ref := schema.get("$ref"), str):
             break
-        found: Any = root
+        target: Any = root
         for part in ref.removeprefix("#").strip("/").split("/"):
-            found = found.get(part, {}) if isinstance(found, dict) else {}
+            target = target.get(part, {}) if isinstance(target, dict) else {}
         schema = (
-            {**found, **{key: each for key, each in schema.items() if key != "$ref"}} if isinstance(found, dict) else {}
+            {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+            if isinstance(target, dict)
+            else {}
         )
     return schema if isinstance(schema, dict) else {}
 

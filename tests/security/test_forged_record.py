@@ -299,8 +299,8 @@ async def test_r31_a_signal_with_another_commands_id_settles_nothing(loop: Loop)
     finally:
         await admin.execute("UPDATE commands SET status = 'failed' WHERE command_id = $1", command_id)
         await admin.close()
-    for each_run in (run_id, other):
-        await loop.call("operator", "POST", f"/runs/{each_run}/terminate", 202)
+    for open_run in (run_id, other):
+        await loop.call("operator", "POST", f"/runs/{open_run}/terminate", 202)
 
 
 async def test_r30_a_pause_without_a_command_is_unattributed(loop: Loop) -> None:

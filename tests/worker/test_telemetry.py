@@ -186,7 +186,7 @@ async def test_a_running_worker_registers_reports_and_logs(
         tool.name for tool in grid.tools
     }
     workflow, *alone = await rows(postgres_dsn, "SELECT name, version, task_queue, grid FROM workflows ORDER BY name")
-    assert [each["name"] for each in alone] == [f"tool.{tool.name}" for tool in grid.tools]
+    assert [run["name"] for run in alone] == [f"tool.{tool.name}" for tool in grid.tools]
     assert workflow == {"name": "gated", "version": grid.workflows[0].version, "task_queue": queue, "grid": "gated"}
     (job,) = await rows(postgres_dsn, "SELECT execution_id, activity_type, attempt, status, call_key FROM jobs")
     assert job["execution_id"] == handle.first_execution_run_id
