@@ -100,7 +100,7 @@ async def record(connection: Connection, command: Command) -> bool:
     return await connection.fetchval(_RECORD, *values) is not None
 
 
-async def is_asked_before(connection: Connection, *, principal: str, route: str, key: str | None) -> bool:
+async def is_repeated(connection: Connection, *, principal: str, route: str, key: str | None) -> bool:
     """Whether a command has this idempotency key."""
     return key is not None and await connection.fetchval(_ASKED_BEFORE, principal, route, key) is not None
 

@@ -279,7 +279,7 @@ async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_m
     assert (mine["digest"], mine["run_id"]) == (gate.digest, run.run_id)
     assert [action["allowed"] for action in mine["actions"]] == [True, True]
     assert {action["reason"] for action in theirs["actions"]} == {
-        "operator started the run, and so can't decide its approvals"
+        "operator started the run, so they can't decide its approvals"
     }
     assert [(each["judged"], each["reason"]) for each in mine["decisions"]] == [("refused", "for another run")]
 

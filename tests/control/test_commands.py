@@ -131,7 +131,7 @@ async def test_a_cached_offer_outlives_neither_the_kill_switch_nor_the_callers_s
     await catalog(plane)
     asking = await operator(plane)
     await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
-    assert "Waits" in plane.offers
+    assert "Waits" in plane.start_conditions
 
     scoped = replace(asking, principal=replace(asking.principal, workflows=frozenset({"other"})))
     with pytest.raises(NotFound):
