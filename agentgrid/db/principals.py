@@ -41,7 +41,7 @@ USED_RESOLUTION = timedelta(minutes=1)
 
 @dataclass(frozen=True, kw_only=True)
 class KeyHolder:
-    """Whose an API key is, and whether it valid anything."""
+    """An API key's owner, and whether the key is still valid."""
 
     owner: PrincipalRow
     secret_hash: str = field(repr=False)

@@ -173,5 +173,5 @@ def _words(wanted: RunFilter, run: Any, collected: bool) -> list[Any]:
     if wanted.q is None:
         return []
     if collected:
-        return [run.run_id.in_(run_search.found(wanted.q, titles=wanted.titles))]
+        return [run.run_id.in_(run_search.matching_ids(wanted.q, titles=wanted.titles))]
     return [run_search.matches(run, wanted.q, titles=wanted.titles)]

@@ -14,9 +14,9 @@ from tests.api import factories
 from tests.db.ways import collect_at_once, walk_alone
 
 
-@pytest.fixture(params=["walked", "by index"])
+@pytest.fixture(params=["scanned", "by index"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "walked":
+    if request.param == "scanned":
         walk_alone(monkeypatch, 100)
     else:
         collect_at_once(monkeypatch)

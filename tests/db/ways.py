@@ -13,7 +13,7 @@ def walk_alone(patch: pytest.MonkeyPatch, rows: int) -> None:
     """Let every page be found by walking, over at most so many rows."""
 
     def walk(listing: Any, conditions: Any, after: Any, _limit: int) -> Any:
-        return paging._walked(listing, conditions, after, rows)
+        return paging._scanned(listing, conditions, after, rows)
 
     patch.setattr(paging, "_collected", walk)
 
