@@ -109,7 +109,7 @@ def obstacle(caller: Caller, facts: db_approvals.ApprovalFacts, signer: Signer |
             status=approval.status,
         )
     if not approval.decidable:
-        return Conflict("the approval can't be decided yet; try again in a moment", status=approval.status)
+        return Conflict("the approval is not open for decisions yet; try again in a moment", status=approval.status)
     if signer is None:
         return Conflict(
             "this API has no signing key that is valid for this approval: append the key that was in use when the approval opened to "

@@ -16,7 +16,7 @@ from agentgrid.domain.schemas import CHEAP, CHEAP_TO_EXPLAIN, Compiled
 from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, PayloadTooLarge
 from agentgrid.protocol import MAX_JSON_BYTES
 
-KEPT_SCHEMAS = 256
+MAX_CACHED_SCHEMAS = 256
 
 UNUSABLE = "unusable_schema"
 """The error's `status` when a start is refused."""
@@ -67,7 +67,7 @@ class Checker:
     """Checks values against their schemas; caches the most recently used compiled schemas."""
 
     def __init__(self) -> None:
-        self._ready: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
 
     async def check(
         self, workflow: str, version: str, schema: dict[str, Any], value: Any, *, place: InputPlace = INPUT
@@ -90,14 +90,14 @@ class Checker:
 
     def _compiled(self, workflow: str, version: str, schema: dict[str, Any]) -> Compiled | str:
         key = (workflow, version)
-        kept = self._ready.get(key)
-        if kept is None or (kept[0] is not schema and kept[0] != schema):
-            kept = (schema, _compiled(schema))
-        self._ready[key] = kept
-        self._ready.move_to_end(key)
-        if len(self._ready) > KEPT_SCHEMAS:
-            self._ready.popitem(last=False)
-        return kept[1]
+        cached = self._cache.get(key)
+        if cached is None or (cached[0] is not schema and cached[0] != schema):
+            cached = (schema, _compiled(schema))
+        self._cache[key] = cached
+        self._cache.move_to_end(key)
+        if len(self._cache) > MAX_CACHED_SCHEMAS:
+            self._cache.popitem(last=False)
+        return cached[1]
 
 
 def _compiled(schema: dict[str, Any]) -> Compiled | str:
@@ -110,10 +110,10 @@ def _compiled(schema: dict[str, Any]) -> Compiled | str:
 def _wrong_count(schema: dict[str, Any], value: Any, place: InputPlace) -> list[InvalidPlace]:
     if not takes_several(schema):
         return []
-    most = len(schema["prefixItems"])
-    if isinstance(value, list) and schema.get("minItems", 0) <= len(value) <= most:
+    limit = len(schema["prefixItems"])
+    if isinstance(value, list) and schema.get("minItems", 0) <= len(value) <= limit:
         return []
-    return [InvalidPlace(pointer=place.pointer, message=f"takes an array of {most} arguments")]
+    return [InvalidPlace(pointer=place.pointer, message=f"takes an array of {limit} arguments")]
 
 
 async def _faults(schema: dict[str, Any], ready: Compiled, value: Any, place: InputPlace) -> list[InvalidPlace]:

@@ -83,7 +83,7 @@ async def upgrade(dsn: str) -> tuple[str | None, str]:
                 sqlstate = getattr(cause, "sqlstate", None)
                 if sqlstate == INSUFFICIENT_PRIVILEGE:
                     raise Forbidden(
-                        f"this login may not change the schema: {cause}; use the login that owns the schema"
+                        f"this login may not change the schema: {cause}. Use the login that owns the schema"
                     ) from None
                 if sqlstate != UNIQUE_VIOLATION or not tries_left:
                     raise  # two migrators created Alembic's table at the same time; one of them retries

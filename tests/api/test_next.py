@@ -70,4 +70,4 @@ async def test_why_somebody_cant_decide_is_what_they_can_do_something_about(api:
     assert await why("operator", run) == "operator started the run, so they can't decide its approvals"
     assert await why("reviewer", mine) == "reviewer started the run, so they can't decide its approvals"
     assert await why("operator", mine) == "deciding an approval requires the role approver"
-    assert await why("reviewer", run) == "the approval can't be decided yet; try again in a moment"
+    assert await why("reviewer", run) == "the approval is not open for decisions yet; try again in a moment"
