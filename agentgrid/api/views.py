@@ -32,7 +32,7 @@ from agentgrid.api.shown import Shown, class_of, with_form
 from agentgrid.api.you import you_of
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import SettledProposal
-from agentgrid.control.updates import Known
+from agentgrid.control.updates import UpdateState
 from agentgrid.db import steps
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Command, Control, ExecutionRow, Log, Run, Step
@@ -241,7 +241,7 @@ def run_result(run: Run, shown: Shown) -> RunResult:
     )
 
 
-def update(known: Known, shown: Shown) -> UpdateOut:
+def update(known: UpdateState, shown: Shown) -> UpdateOut:
     """What became of an update."""
     command = known.command
     # A refused request's body is as it was sent, and may be anything.

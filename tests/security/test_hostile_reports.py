@@ -60,13 +60,13 @@ async def test_r35_a_grid_registers_only_its_own_names_on_its_own_queues(
     await admin.execute(CATALOG, document(THEIRS, THEIRS, build="b1"))
     catalog = ("workflows", "tools", "agents", "agent_versions")
     before = [dict(row) for name in catalog for row in await admin.fetch(f"SELECT * FROM {name}")]
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="registers the grid 'mine', not 'theirs'"):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="may register the grid 'mine', not 'theirs'"):
         await hostile.execute(CATALOG, document(THEIRS, MINE))
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="does not serve the task queue 'theirs'"):
         await hostile.execute(CATALOG, document(MINE, THEIRS))
-    with pytest.raises(asyncpg.UniqueViolationError, match="names that another one has: workflow 'support_triage'"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="names that belong to another grid: workflow 'support_triage'"):
         await hostile.execute(CATALOG, document())
-    with pytest.raises(asyncpg.UniqueViolationError, match="names that another one has: agent 'triager'"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="names that belong to another grid: agent 'triager'"):
         await hostile.execute(CATALOG, document(workflows=[], tools=[]))
     assert [dict(row) for name in catalog for row in await admin.fetch(f"SELECT * FROM {name}")] == before
     assert await admin.fetchval("SELECT count(*) FROM workflow_builds WHERE build = 'b9'") == 0

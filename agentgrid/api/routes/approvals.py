@@ -163,7 +163,7 @@ async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, bo
         ),
     )
     async with direct(plane.pool) as connection:
-        found = decided.found or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
+        found = decided.facts or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
         if found is None or started_by(caller.principal) not in (None, found.run.initiator):
             raise NotFound("approval", approval_id)
         answers = await letters.answers_to(connection, found.approval)
