@@ -109,7 +109,7 @@ async def test_what_is_no_plain_web_address_is_refused(url: str, why: str) -> No
 async def test_a_name_for_a_private_address_is_refused_even_beside_a_public_one() -> None:
     async with egress(inner=["10.0.0.7"], mixed=["93.184.216.34", "10.0.0.7"]) as out:
         for name in ("inner", "mixed"):
-            with pytest.raises(EgressRefused, match=r"10\.0\.0\.7 is not an address of the internet"):
+            with pytest.raises(EgressRefused, match=r"10\.0\.0\.7 is not a public internet address"):
                 await out.send(get(f"https://{name}.test/"))
 
 
