@@ -64,7 +64,9 @@ async def test_r35_a_grid_registers_only_its_own_names_on_its_own_queues(
         await hostile.execute(CATALOG, document(THEIRS, MINE))
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="does not serve the task queue 'theirs'"):
         await hostile.execute(CATALOG, document(MINE, THEIRS))
-    with pytest.raises(asyncpg.UniqueViolationError, match="names that belong to another grid: workflow 'support_triage'"):
+    with pytest.raises(
+        asyncpg.UniqueViolationError, match="names that belong to another grid: workflow 'support_triage'"
+    ):
         await hostile.execute(CATALOG, document())
     with pytest.raises(asyncpg.UniqueViolationError, match="names that belong to another grid: agent 'triager'"):
         await hostile.execute(CATALOG, document(workflows=[], tools=[]))
