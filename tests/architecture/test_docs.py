@@ -51,3 +51,12 @@ def test_every_decision_is_in_the_index_under_its_title() -> None:
         name: f"# {number}. {title}" for number, title, name in re.findall(r"\| (\d+) \| \[(.+)\]\((.+)\) \|", index)
     }
     assert listed == titles
+
+
+def test_the_architecture_names_what_the_code_has() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "agentgrid"
+    code = "\n".join(path.read_text() for suffix in ("*.py", "*.sql") for path in package.rglob(suffix))
+    names = {*re.findall(r"`([A-Za-z_][\w.]*)`", page), *re.findall(r"\b_[a-z_]+\b", page)}
+    paths = {name for name in names if (package / name.replace(".", "/")).is_dir() or (package / name).is_file()}
+    assert [name for name in sorted(names - paths) if name.rpartition(".")[2] not in code] == []
