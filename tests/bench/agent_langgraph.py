@@ -44,9 +44,9 @@ async def main(runs: int) -> None:
             await run_once()
         cpu, walls = time.process_time(), []
         for _ in range(runs):
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             await run_once()
-            walls.append((time.perf_counter() - began) * 1000)
+            walls.append((time.perf_counter() - started_at) * 1000)
         print(json.dumps({"cpu": (time.process_time() - cpu) / runs * 1000, "wall": sorted(walls)[runs // 2]}))
 
 

@@ -149,9 +149,9 @@ async def _round(stand: Stand, kind: str, measured: Measurements, runs: int) -> 
     async with stand.worker(kind) as worker:
         before, walls = cpu(worker), []
         for _ in range(runs):
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             handle = await stand.run(kind)
-            walls.append((time.perf_counter() - began) * 1000)
+            walls.append((time.perf_counter() - started_at) * 1000)
         measured.alone_cpu.append((cpu(worker) - before) / runs * 1000)
         measured.alone_wall.append(sorted(walls)[runs // 2])
         measured.events, measured.size = await stand.history(handle)
@@ -184,8 +184,8 @@ def _compare(measured: dict[str, Measurements]) -> list[tuple[str, str]]:
             figures.append(
                 (f"{name}: CPU ÷ that of ten bare activities", " / ".join(median_range(ratio) for ratio in ratios))
             )
-    gate = [(a - b) / 10 for a, b in zip(measured["calls"].alone_cpu, bare.alone_cpu, strict=True)]
-    figures.append(("cost of the gate per tool call, CPU (ms)", median_range(gate)))
+    gate_cost = [(a - b) / 10 for a, b in zip(measured["calls"].alone_cpu, bare.alone_cpu, strict=True)]
+    figures.append(("cost of the gate per tool call, CPU (ms)", median_range(gate_cost)))
     return figures
 
 
@@ -222,7 +222,7 @@ async def _long_and_waiting(stand: Stand, count: int) -> list[tuple[str, str]]:
     async with stand.worker("own") as worker:
         events, size = await stand.history(await stand.run("own", "turns=20"))
         idle = pss(worker)
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         slots = asyncio.Semaphore(CONCURRENCY)
 
         async def begin() -> WorkflowHandle[Any, Any]:
@@ -231,7 +231,7 @@ async def _long_and_waiting(stand: Stand, count: int) -> list[tuple[str, str]]:
 
         handles = await asyncio.gather(*(begin() for _ in range(count)))
         await asyncio.gather(*(_wait_for_approval(handle) for handle in handles))
-        seconds, waiting = time.perf_counter() - began, pss(worker)
+        seconds, waiting = time.perf_counter() - started_at, pss(worker)
         await asyncio.gather(*(handle.terminate() for handle in handles))
     return [
         ("an agent, 20 + 1 turns: events; history (KB)", f"{events}; {size / 1000:.0f}"),

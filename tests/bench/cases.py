@@ -122,7 +122,7 @@ def _runs(sample: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     for sort in ("updated", "next_at"):
         for more in ({}, {"status": "failed"}, {"workflow": "workflow-11"}):
             yield {"sort": sort, **more}
-    # Combined. The second half match little or nothing, although each of their filters alone may match many runs.
+    # Combined. The second half match nothing, although each filter alone (except `nothing`) matches many runs.
     yield {"workflow": "workflow-0", "status": "failed"}
     yield {"tag": "env:staging", "tool": "post_reply", "status": "failed"}
     yield {"status": "failed", "closed_after": (now - timedelta(days=1)).isoformat()}

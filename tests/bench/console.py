@@ -23,7 +23,7 @@ TITLE = "The console in a browser"
 METHOD = (
     "Chromium, API and PostgreSQL on the same cores. A page is opened by its address in a browser profile that has only loaded the sign-in page. "
     "Shown: its content is in the page, measured from the navigation by the browser's clock. Interactive: shown, and the last task of over 50 ms "
-    "has ended and the main thread has then been idle for half a second."
+    "has ended; half a second without such a task follows, which is not counted."
 )
 SIZE = 100_000
 ROUNDS = 5

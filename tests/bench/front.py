@@ -97,10 +97,10 @@ class Front:
             answers.append((time.perf_counter() - requested_at) * 1000)
             await self.client.get_workflow_handle(run_id).result()
 
-        before, began = self.cpu_used(), time.perf_counter()
+        before, started_at = self.cpu_used(), time.perf_counter()
         async with asyncio.timeout(BURST_SECONDS):
             await run_concurrently(one, range(count), IN_FLIGHT)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started_at
         await self.wait_for_projection()
         return Burst(rate=count / seconds, cpu=self.cpu_per_item(before, count), answers=answers)
 

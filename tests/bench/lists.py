@@ -119,10 +119,10 @@ def time_requests(targets: Sequence[tuple[Api, list[Case]]], repeats: int) -> li
 
 
 def _request(connection: http.client.HTTPConnection, server: Api, case: Case) -> float:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     connection.request("GET", case.target, headers=server.headers(case.who))
     answer = connection.getresponse()
     body = answer.read()
     if answer.status != 200:
         raise RuntimeError(f"{case.target}: {answer.status} {body[:300]!r}")
-    return (time.perf_counter() - began) * 1000
+    return (time.perf_counter() - started_at) * 1000

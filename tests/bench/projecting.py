@@ -118,7 +118,7 @@ async def _copy_histories(connection: asyncpg.Connection, count: int) -> int:
 
 def _rebuild(environment: dict[str, str]) -> tuple[float, float]:
     """Run `agentgrid rebuild`. Returns its duration and its CPU time in seconds."""
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "agentgrid.cli.main", "rebuild"],
         cwd=ROOT,
@@ -129,4 +129,4 @@ def _rebuild(environment: dict[str, str]) -> tuple[float, float]:
     _, status, used = os.wait4(process.pid, 0)
     if status != 0:
         raise RuntimeError(f"`agentgrid rebuild` exited with wait status {status}")
-    return time.perf_counter() - began, used.ru_utime + used.ru_stime
+    return time.perf_counter() - started_at, used.ru_utime + used.ru_stime

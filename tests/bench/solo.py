@@ -23,7 +23,7 @@ class Timings:
 
     total: float
     """From the request to start the run until its result is known."""
-    begun: float
+    until_first_event: float
     """From the request to start the run to its first event."""
     gap: float
     """From the end of a step to the scheduling of the next; the median over the run's steps."""
@@ -36,13 +36,13 @@ async def wait_and_time(client: Client, run_id: str, requested_at: float) -> Tim
     handle = client.get_workflow_handle(run_id)
     await handle.result()
     total = (time.time() - requested_at) * 1000
-    begun, completed_at, gaps, pickups = 0.0, None, [], []
+    until_first_event, completed_at, gaps, pickups = 0.0, None, [], []
     scheduled_at: dict[int, float] = {}
     for event in (await handle.fetch_history()).events:
         at = event.event_time.ToNanoseconds() / 1e6
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                begun = at - requested_at * 1000
+                until_first_event = at - requested_at * 1000
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 scheduled_at[event.event_id] = at
                 if completed_at is not None:
@@ -51,7 +51,9 @@ async def wait_and_time(client: Client, run_id: str, requested_at: float) -> Tim
                 pickups.append(at - scheduled_at[event.activity_task_started_event_attributes.scheduled_event_id])
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 completed_at = at
-    return Timings(total=total, begun=begun, gap=statistics.median(gaps), pickup=statistics.median(pickups))
+    return Timings(
+        total=total, until_first_event=until_first_event, gap=statistics.median(gaps), pickup=statistics.median(pickups)
+    )
 
 
 def figures(raw: Sequence[Sequence[Timings]], governed: Sequence[Sequence[Timings]]) -> list[tuple[str, str]]:
@@ -72,7 +74,7 @@ def figures(raw: Sequence[Sequence[Timings]], governed: Sequence[Sequence[Timing
     return [
         both("ten steps alone, start to result", lambda run: run.total),
         ("ten steps alone, start to result, added to raw (ms)", median_range(added, "{:.0f}")),
-        both("from the request to the run's first event", lambda run: run.begun),
+        both("from the request to the run's first event", lambda run: run.until_first_event),
         both("from the end of a step to the scheduling of the next", lambda run: run.gap),
         ("from the end of a step to the scheduling of the next ÷ raw's", median_range(ratio)),
         both("from the scheduling of a step to its start", lambda run: run.pickup),

@@ -1,4 +1,4 @@
-"""The benchmark's test stand: each measured process as a child of its own, so that its CPU and memory can be told apart, and principals with API keys."""
+"""The benchmark's test stand: child processes, one per role so that CPU and memory can be measured separately, and principals with API keys."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _start(command: Sequence[str], folder: Path, output: Path) -> Iterator[float
     """Start the command and yield the seconds until it is ready. On exit, send SIGINT to its process group, as Ctrl-C does."""
     # The inner `make` must not inherit the variables of `make bench`.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     with output.open("wb") as file:
         process = subprocess.Popen(
             command,
@@ -75,10 +75,10 @@ def _start(command: Sequence[str], folder: Path, output: Path) -> Iterator[float
         )
     try:
         while READY not in output.read_text(errors="replace"):
-            if process.poll() is not None or time.perf_counter() - began > READY_SECONDS:
+            if process.poll() is not None or time.perf_counter() - started_at > READY_SECONDS:
                 raise RuntimeError(f"{command} did not become ready:\n{output.read_text(errors='replace')[-3000:]}")
             time.sleep(0.05)
-        yield time.perf_counter() - began
+        yield time.perf_counter() - started_at
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)

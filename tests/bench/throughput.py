@@ -37,7 +37,7 @@ METHOD = "Medians of the rounds, lowest and highest in brackets; raw and governe
 CONCURRENT = 20
 """Enough to saturate two cores: more open runs would only wait longer."""
 BURST_SECONDS = 300
-"""A burst that takes longer has lost its worker."""
+"""A burst that takes longer has no running worker."""
 MODES = {"raw": ("RawThree", "raw"), "governed": ("three", "bench"), "local": ("three_local", "bench")}
 
 
@@ -83,10 +83,10 @@ class Bench:
                 handle = await self.client.start_workflow(workflow, number, id=str(uuid.uuid4()), task_queue=queue)
                 await handle.result()
 
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         async with asyncio.timeout(BURST_SECONDS):
             await asyncio.gather(*[one(number) for number in range(count)])
-        return time.perf_counter() - began
+        return time.perf_counter() - started_at
 
     async def wait_for_projection(self) -> None:
         """Wait until the projection has caught up."""
@@ -176,10 +176,10 @@ class Bench:
         rows = await self.pool.fetch("SELECT execution_id, events FROM histories ORDER BY archived_at DESC LIMIT 300")
         converter = pydantic_data_converter.payload_converter
         histories = [(row["execution_id"], unpack(row["events"])) for row in rows]
-        began = time.process_time()
+        started_at = time.process_time()
         for execution_id, events in histories:
             fold(FoldState(execution_id=execution_id), decode(events, converter))
-        return sum(len(events) for _, events in histories) / (time.process_time() - began)
+        return sum(len(events) for _, events in histories) / (time.process_time() - started_at)
 
 
 def per_run(before: Counter[str], after: Counter[str], count: int) -> Counter[str]:
@@ -273,9 +273,9 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
             )
             figures.append(("decode and fold, events per second on one core", f"{await bench.folding_rate():,.0f}"))
             settings = Settings(database_url=dsn, temporal_address=temporal.address, home=home)  # type: ignore[arg-type]
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             rebuilt = await rebuild_projection(settings)
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - started_at
             figures.append((f"rebuild of {rebuilt.executions:,} executions, seconds", f"{seconds:.1f}"))
             for name in ("worker", "projector"):
                 figures.append(

@@ -39,7 +39,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
     figures: list[tuple[str, str]] = []
     async with approval_stand(home) as stand:
         started = 0
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         resident: list[tuple[int, dict[str, float]]] = []
         for step in range(STEPS):
             target = arguments.waiting * (step + 1) // STEPS
@@ -47,7 +47,10 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
             started = target
             await _wait_for_count(stand, "SELECT count(*) FROM approvals WHERE decidable", started)
             resident.append((started, _memory(stand)))
-            print(f"{started} runs wait after {time.perf_counter() - began:.0f} s: {resident[-1][1]}", file=sys.stderr)
+            print(
+                f"{started} runs wait after {time.perf_counter() - started_at:.0f} s: {resident[-1][1]}",
+                file=sys.stderr,
+            )
         for name in ("worker", "projector", "API"):
             values = ", ".join(
                 f"{memory[name]:.0f} with {count:,}" for count, memory in resident if _is_reported(count, arguments)
@@ -67,17 +70,17 @@ async def _decide(stand: ApprovalStand, count: int) -> list[tuple[str, str]]:
         await stand.approve(dict(approval))
         answers.append((time.perf_counter() - requested_at) * 1000)
 
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     await run_concurrently(decide, rows, DECIDERS)
-    answered = time.perf_counter() - began
-    applied = "SELECT count(*) FROM commands WHERE kind = 'approval.decide' AND status = 'applied'"
-    await _wait_for_count(stand, applied, count)
-    settled = time.perf_counter() - began
+    answered = time.perf_counter() - started_at
+    query = "SELECT count(*) FROM commands WHERE kind = 'approval.decide' AND status = 'applied'"
+    await _wait_for_count(stand, query, count)
+    applied = time.perf_counter() - started_at
     await _wait_for_count(stand, "SELECT count(*) FROM runs WHERE status = 'completed'", count)
-    closed = time.perf_counter() - began
+    closed = time.perf_counter() - started_at
     return [
         (f"{count:,} decisions at once, all answered, seconds", f"{answered:.1f}"),
-        (f"{count:,} decisions at once, all applied, seconds", f"{settled:.1f}"),
+        (f"{count:,} decisions at once, all applied, seconds", f"{applied:.1f}"),
         (f"{count:,} decisions at once, all runs completed, seconds", f"{closed:.1f}"),
         ("a decision's answer, p50 / p99 (ms)", f"{percentile(answers, 0.5):.0f} / {percentile(answers, 0.99):.0f}"),
     ]
