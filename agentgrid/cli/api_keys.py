@@ -99,7 +99,7 @@ def list_(
     principal: Annotated[str | None, typer.Option(help="Only keys of this principal.")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List keys, newest first. Their secrets are not stored, so not shown."""
+    """List keys, newest first. Their secrets are not stored and can't be shown."""
     with reporting(output):
 
         async def listed(engine: AsyncEngine) -> Sequence[ApiKey]:

@@ -21,7 +21,7 @@ Document = Mapping[str, Any]
 
 Deciders = Mapping[str, ApiTarget]
 """The profile that may decide an approval, by the approval's id."""
-NOBODY: Deciders = {}
+NO_DECIDERS: Deciders = {}
 
 WRAPPERS = ("ActivityError", "ChildWorkflowError", "NexusOperationError")
 """Temporal's wrappers around a step's error."""
@@ -80,7 +80,7 @@ def run_detail(
     steps: Sequence[Document] = (),
     *,
     step_approvals: Sequence[Document] = (),
-    deciders: Deciders = NOBODY,
+    deciders: Deciders = NO_DECIDERS,
     width: int | None = None,
 ) -> RenderableType:
     """Everything about one run. step_approvals: in any status. deciders: which of this folder's profiles may decide which approval."""
@@ -266,7 +266,7 @@ def step_note(step: Document, now: datetime | None = None, *, error: bool = True
     return Text("  ").join(parts)
 
 
-def pending_approval(approval: Document, deciders: Deciders = NOBODY, *, width: int | None = None) -> Text:
+def pending_approval(approval: Document, deciders: Deciders = NO_DECIDERS, *, width: int | None = None) -> Text:
     """An approval that a run waits for, with the exact command that decides it if one of this folder's profiles may."""
     who = approvers_in_words([safe(entry) for entry in approval["approvers"]])
     text = Text("◆ ", style="yellow")

@@ -34,7 +34,7 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiResponse
 
-NOUNS = {"cancel": "cancellation", "terminate": "termination", "resume": "resumption", "interrupt": "interruption"}
+VERB_NOUNS = {"cancel": "cancellation", "terminate": "termination", "resume": "resumption", "interrupt": "interruption"}
 """The nouns for verbs, in messages about what was sent."""
 
 app = make_group()
@@ -336,7 +336,7 @@ def _check_wait(wait: bool, timeout: float | None, *, watch: bool = False) -> No
 
 def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, output: OutputFormat) -> None:
     with session(profile, output) as client:
-        doing = f"the {NOUNS.get(verb, verb)} of run {run_id}"
+        doing = f"the {VERB_NOUNS.get(verb, verb)} of run {run_id}"
         answer = client.write(
             "POST",
             f"/runs/{part(run_id_of(client, run_id, doing=doing))}/{verb}",
