@@ -221,7 +221,7 @@ async def test_a_rule_with_an_agent_and_conditions_is_put_and_tested(
     put = await admin(*rule, "--when", "cents <= 1000", "--when", 'currency in ["EUR"]', "--yes")
     assert 'wire_back by the agent wirer when cents <= 1000 and currency in ["EUR"]' in " ".join(put.out.split())
     wrong = await admin(*rule, "--when", "cents <= lots", "--yes", code=ExitCode.FAILED)
-    assert "is wrong at character 10: expected a JSON value" in wrong.err
+    assert "is invalid at character 10: expected a JSON value" in wrong.err
     call = ("policy", "test", "--tool", "wire_back", "--agent", "wirer", "--arguments")
     small = await admin(*call, '{"cents": 5, "currency": "EUR"}')
     assert "allow  by small-wires@1" in small.out

@@ -124,7 +124,7 @@ INVALID = {
     "principals.olga = { kind = ['human'] }": "kind is ['human']; it must be one of human, service, agent",
     "principals.bot = { kind = 'service', roles = ['approver'] }": "roles: a service can't decide approvals",
     "principals.olga = { roles = ['admin', 'approver'] }": "roles: an administrator can't decide approvals",
-    "principals.'../x' = {}": "principals.../x: name: lower-case letters, digits",
+    "principals.'../x' = {}": "principals.../x: name: must be 1 to 127 lower-case letters",
     "principals.olga = { workflows = ['[a]'] }": "workflows: '[a]' is not a valid glob",
     "groups = ['a']\nprincipals.reviewer = { roles = ['approver'] }": "which principals.reviewer replaces: set groups there",
 }

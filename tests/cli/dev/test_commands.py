@@ -71,7 +71,7 @@ def test_a_run_is_paused_resumed_signalled_and_stopped(terminal: Terminal) -> No
     assert cli("run", "signal", run_id, "agentgrid.decide").code == ExitCode.FAILED
     refused = cli("run", "signal", run_id, "hint", "--input", '{"a": 1}')
     assert refused.code == ExitCode.FAILED
-    assert "publish_note: the workflow takes no signals" in refused.err
+    assert "publish_note: the workflow has no signals" in refused.err
     assert cli("run", "cancel", run_id).code == ExitCode.OK
     until(lambda: terminal.status(run_id) == "cancelled")
     assert cli("run", "cancel", run_id).code == ExitCode.FAILED
