@@ -1,4 +1,4 @@
-"""A stream that is read beside a test."""
+"""A stream that is read in the background of a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.api.conftest import Api
 
 
 class Heard:
-    """What a stream has carried so far, `hello` first."""
+    """The events received from a stream so far, `hello` first."""
 
     def __init__(self) -> None:
         self.events: list[ServerSentEvent] = []

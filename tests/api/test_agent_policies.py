@@ -1,4 +1,4 @@
-"""Agents governed over the API: their own rule, rules that name them, conditions, and the kill switch."""
+"""Governing agents over the API: their own rule, rules that name them, conditions, and the kill switch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.worker.test_policy import call
 SMALL = {"argument": "cents", "op": "<=", "value": 1000}
 
 
-async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
+async def test_a_rule_can_name_an_agent_a_tool_and_conditions(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("payout", risk="destructive"))
     admin = as_("admin")
     body = {"tool": "payout", "agent": "payer", "when": [SMALL], "effect": "allow"}
@@ -87,7 +87,7 @@ async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
         ({"when": [SMALL] * 11}, "/when"),
     ],
 )
-async def test_a_rule_that_could_not_be_judged_is_refused(api: Api, as_, change: dict[str, Any], pointer: str):
+async def test_a_rule_that_could_not_be_evaluated_is_refused(api: Api, as_, change: dict[str, Any], pointer: str):
     answer = await as_("admin").put(f"{PLACE}/wrong", json={"tool": "payout", "effect": "deny", **change})
     assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, pointer), answer.text
 
@@ -136,7 +136,7 @@ async def test_an_agents_own_rule_and_kill_switch(api: Api, as_):
         ).status_code in (403, 422)
 
 
-async def test_which_rule_would_apply_and_why(api: Api, as_):
+async def test_a_policy_test_says_which_rule_would_apply_and_why(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("recall", risk="destructive"))
     admin = as_("admin")
     await admin.put(
@@ -217,8 +217,8 @@ def some_rule(random: Random, rule_id: str, agent: str | None) -> PolicyRow:
     )
 
 
-async def test_the_answer_for_a_call_is_what_a_worker_does_with_it(api: Api):
-    """Random rules, kill switches and calls. The worker has the snapshot as the database gives it."""
+async def test_a_policy_test_agrees_with_what_a_worker_does(api: Api):
+    """Random rules, kill switches and calls. The worker has the snapshot that the database provides."""
     random = Random(36)
     tools = frozenset({"wire", "post"})
     session = AsyncSession(api.plane.engine)
@@ -258,7 +258,7 @@ async def test_the_answer_for_a_call_is_what_a_worker_does_with_it(api: Api):
 
 
 def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAttempt:
-    """The call, as it reaches a worker."""
+    """The call as received by a worker."""
 
     def given() -> Any:
         if arguments is None:
@@ -292,7 +292,7 @@ def describes(answer: PolicyTested, did: Answer) -> bool:
     return answer.effect is Effect.ALLOW and answer.disabled is None
 
 
-async def test_an_agents_model_turns_are_its_own(api: Api, as_):
+async def test_an_agents_model_turns_belong_to_it(api: Api, as_):
     body = {"kind": "model", "agent": "thinker", "effect": "deny"}
     await as_("admin").put(f"{PLACE}/thinkers", json=body)
     try:
@@ -305,7 +305,7 @@ async def test_an_agents_model_turns_are_its_own(api: Api, as_):
         await as_("admin").delete(f"{PLACE}/thinkers")
 
 
-async def test_loosening_a_rule_about_an_agent_takes_two_administrators(api: Api, as_):
+async def test_relaxing_a_rule_about_an_agent_requires_two_administrators(api: Api, as_):
     admin = as_("admin")
     await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny"})
     large = {"tool": "clerks_tool", "agent": "clerk", "when": [SMALL | {"op": ">"}], "effect": "deny"}

@@ -1,4 +1,4 @@
-"""Agents over the API: versions that operators make, within what the code allows, and what agents used."""
+"""Agents over the API: operators' versions within what the code allows, and usage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 
 async def registered(api: Api, name: str, **over: Any) -> str:
-    """An agent in the catalog; the place of its routes."""
+    """An agent in the catalog. Returns the path of its routes."""
     await factories.insert(api.plane.engine, *factories.agent(name, **over))
     return f"{PLACE}/{name}"
 
@@ -68,7 +68,7 @@ async def test_an_edit_is_a_new_version_with_a_diff_that_workers_receive(api: Ap
     assert (again["version"], again["changed"], again["changes"]) == ("edit-1", False, {})
 
 
-async def test_an_old_version_and_the_codes_are_one_request_away(api: Api, as_):
+async def test_an_old_version_or_the_codes_can_be_selected_with_one_request(api: Api, as_):
     place = await registered(api, "back")
     for text in ("First.", "Second."):
         await as_("operator").put(place, json={"instructions": text})
@@ -87,7 +87,7 @@ async def test_an_old_version_and_the_codes_are_one_request_away(api: Api, as_):
     assert (await as_("operator").put(place, json={"instructions": "Third."})).json()["version"] == "edit-3"
 
 
-async def test_of_two_edits_of_one_version_the_second_is_refused(api: Api, as_):
+async def test_the_second_of_two_edits_of_the_same_version_is_refused(api: Api, as_):
     place = await registered(api, "twice")
     edit = {"instructions": "Mine.", "expected_version": "0123456789ab"}
     assert (await as_("operator").put(place, json=edit)).status_code == 200
@@ -113,7 +113,7 @@ async def test_of_two_edits_of_one_version_the_second_is_refused(api: Api, as_):
         ({"timeout_seconds": 5}, "/timeout_seconds", ""),
     ],
 )
-async def test_what_the_code_does_not_allow_is_refused_with_its_place(api: Api, as_, edit, pointer, why):
+async def test_an_edit_beyond_what_the_code_allows_is_refused_with_a_pointer(api: Api, as_, edit, pointer, why):
     name = f"bounded-{uuid.uuid4().hex}"
     place = await registered(api, name)
     answer = await as_("operator").put(place, json=edit)
@@ -124,13 +124,13 @@ async def test_what_the_code_does_not_allow_is_refused_with_its_place(api: Api, 
     assert name not in (await published(api)).agents
 
 
-async def test_instructions_of_ten_megabytes_are_refused_unread(api: Api, as_):
+async def test_instructions_of_ten_megabytes_are_refused_without_being_read(api: Api, as_):
     place = await registered(api, "huge")
     answer = await as_("operator").put(place, json={"instructions": "x" * 10_000_000})
     assert answer.status_code == 413
 
 
-async def test_versions_that_together_are_too_large_for_every_workers_policy_are_refused_whole(
+async def test_a_version_that_would_make_the_policy_snapshot_too_large_is_refused(
     api: Api, as_, monkeypatch: pytest.MonkeyPatch
 ):
     place = await registered(api, "bulky")
@@ -143,8 +143,8 @@ async def test_versions_that_together_are_too_large_for_every_workers_policy_are
 
 
 @pytest.mark.parametrize("who", ["viewer", "reviewer", "auditor", "agent", "nobody"])
-async def test_who_may_not_edit_agents_is_refused_and_recorded(api: Api, as_, who: str):
-    """An agent's own key may have the role operator: it edits no agent, and so not itself."""
+async def test_an_edit_without_the_permission_is_refused_and_recorded(api: Api, as_, who: str):
+    """An agent's own key may have the role operator, but it may edit no agent, and so not itself."""
     place = await registered(api, f"kept-{who}")
     for method, path, body in (("PUT", place, {"tools": []}), ("POST", f"{place}/use", {"version": "code"})):
         answer = await as_(who).request(method, path, json=body)
@@ -153,7 +153,7 @@ async def test_who_may_not_edit_agents_is_refused_and_recorded(api: Api, as_, wh
         assert (command["status"], command["target"]) == ("refused", f"kept-{who}")
 
 
-async def test_who_sees_only_some_workflows_edits_no_agent_that_may_work_in_others(api: Api, as_):
+async def test_a_principal_limited_to_some_workflows_may_not_edit_agents(api: Api, as_):
     place = await registered(api, "shared")
     scoped = Principal(
         name="operator", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}), workflows=frozenset({"mine"})
@@ -165,7 +165,7 @@ async def test_who_sees_only_some_workflows_edits_no_agent_that_may_work_in_othe
         await principals.put(api.plane.engine, SETUP, PRINCIPALS["operator"])
 
 
-async def test_new_code_under_an_edit_is_shown_and_an_old_version_that_it_does_not_allow_is_not_used(api: Api, as_):
+async def test_newer_code_than_an_edits_is_shown_and_versions_it_does_not_allow_are_not_used(api: Api, as_):
     place = await registered(api, "moved")
     await as_("operator").put(place, json={"instructions": "Mine.", "limits": {"usd": 0.9}})
     (row, version) = factories.agent("moved", "ba9876543210", tools=["get_order"], limits={"usd": 0.5})
@@ -202,7 +202,7 @@ async def turns(
     await factories.insert(api.plane.engine, run, factories.execution(run), *steps)
 
 
-async def test_usage_is_summed_by_hour_of_the_runs_in_scope_and_what_a_reset_copied_counts_once(api: Api, as_):
+async def test_usage_is_summed_by_hour_over_runs_in_scope_and_counts_steps_copied_by_a_reset_once(api: Api, as_):
     place = await registered(api, "meter")
     await factories.insert(api.plane.engine, *factories.workflow("billing"), *factories.workflow("other"))
     now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
@@ -252,6 +252,6 @@ async def test_usage_is_summed_by_hour_of_the_runs_in_scope_and_what_a_reset_cop
         {"from": "yesterday"},
     ],
 )
-async def test_a_time_range_that_can_not_be_answered_is_refused(api: Api, as_, params):
+async def test_an_invalid_time_range_is_refused(api: Api, as_, params):
     answer = await as_("viewer").get(f"{PLACE}/meter/usage", params=params)
     assert answer.status_code in (404, 422) if params.get("from", "").startswith("9999") else answer.status_code == 422

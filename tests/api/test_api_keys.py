@@ -1,4 +1,4 @@
-"""API keys over the API: shown once, stored as a hash, revoked at once."""
+"""API keys over the API: shown once, stored as a hash, revoked immediately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.api.test_principals import as_holder
 PLACE = "/api/v1/keys"
 
 
-async def test_a_key_is_shown_once_opens_and_its_secret_is_stored_nowhere(api: Api, as_):
+async def test_a_key_is_shown_once_works_and_its_secret_is_stored_nowhere(api: Api, as_):
     answer = await as_("admin").post(PLACE, json={"principal": "viewer", "lifetime_seconds": 3600, "note": "a laptop"})
 
     assert answer.status_code == 201, answer.text
@@ -42,7 +42,7 @@ async def test_a_key_is_shown_once_opens_and_its_secret_is_stored_nowhere(api: A
     assert (audit["target"], audit["principal"], audit["reason"]) == (made["key_id"], "admin", "a laptop")
 
 
-async def test_the_same_request_again_makes_no_second_key_and_has_no_secret_to_show(as_):
+async def test_a_repeated_request_creates_no_second_key_and_shows_no_secret(as_):
     body, headers = {"principal": "viewer"}, {"Idempotency-Key": "once"}
     first = await as_("admin").post(PLACE, json=body, headers=headers)
     second = await as_("admin").post(PLACE, json=body, headers=headers)
@@ -52,7 +52,7 @@ async def test_the_same_request_again_makes_no_second_key_and_has_no_secret_to_s
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
 
 
-async def test_a_revoked_key_opens_nothing_from_then_on(api: Api, as_):
+async def test_a_revoked_key_is_refused_from_then_on(api: Api, as_):
     made = (await as_("admin").post(PLACE, json={"principal": "viewer"})).json()
     async with as_holder(api, made["key"]) as client:
         assert (await client.get("/api/v1/me")).status_code == 200
@@ -96,7 +96,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("body", "status", "pointer"), REFUSED.values(), ids=REFUSED.keys())
-async def test_an_unacceptable_key_is_refused_audited_and_not_made(as_, body, status, pointer):
+async def test_an_invalid_key_request_is_refused_audited_and_creates_nothing(as_, body, status, pointer):
     before = (await as_("admin").get(PLACE)).json()["items"]
     answer = await as_("admin").post(PLACE, json=body)
     assert answer.status_code == status, answer.text
@@ -109,13 +109,13 @@ async def test_an_unacceptable_key_is_refused_audited_and_not_made(as_, body, st
     ]
 
 
-async def test_a_key_itself_is_no_way_to_name_it(api: Api, as_):
+async def test_a_key_cannot_be_addressed_by_its_secret(api: Api, as_):
     answer = await as_("admin").post(f"{PLACE}/{api.tokens['viewer']}/revoke")
     assert (answer.status_code, answer.json()["code"]) == (400, "key_in_url")
     assert (await as_("admin").post(f"{PLACE}/no-such-key/revoke")).status_code == 404
 
 
-async def test_everybody_sees_their_own_keys_and_no_others(api: Api, as_):
+async def test_callers_see_only_their_own_keys(api: Api, as_):
     made = (await as_("admin").post(PLACE, json={"principal": "viewer", "note": "mine"})).json()
     gone = (await as_("admin").post(PLACE, json={"principal": "viewer"})).json()
     await as_("admin").post(f"{PLACE}/{gone['key_id']}/revoke", json={})

@@ -1,4 +1,4 @@
-"""What a run is about and what its open approvals ask, wherever runs are shown or searched: for those who may read payloads alone."""
+"""A run's subject and what its open approvals ask, wherever runs are shown or searched: only for callers who may read payloads."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def steps(client: Any, path: str, *inside: str) -> dict[str, str]:
     return {run["run_id"]: run["current_step"] for run in items}
 
 
-async def test_lists_show_what_each_run_asks_to_those_who_may_read_it(as_, asking: Asking):
+async def test_lists_show_what_each_run_asks_only_to_callers_who_may_read_it(as_, asking: Asking):
     runs = (asking.one, asking.several, asking.explicit)
     for path, inside in (
         ("/runs?workflow=asks", ("items",)),
@@ -92,7 +92,7 @@ async def test_lists_show_what_each_run_asks_to_those_who_may_read_it(as_, askin
             assert [seen[run.run_id] for run in runs] == [PLAIN, PLAIN, "approval"], (who, path)
 
 
-async def test_a_run_says_whom_it_waits_for_and_to_decide_what(as_, asking: Asking):
+async def test_a_run_says_who_must_decide_what(as_, asking: Asking):
     found = {}
     for who in ("operator", "viewer"):
         for run in (asking.one, asking.several, asking.explicit):
@@ -114,7 +114,7 @@ async def test_a_run_says_whom_it_waits_for_and_to_decide_what(as_, asking: Aski
     ("words", "names"),
     [("t-77031", ("one",)), ("refund 48.00 usd", ("one",)), ("Refund A-3", ("several",)), ("okapi", ("explicit",))],
 )
-async def test_a_waiting_run_is_found_by_what_it_asks_by_those_who_may_read_it(
+async def test_only_callers_who_may_read_what_a_run_asks_can_search_for_it(
     as_, asking: Asking, words: str, names: tuple[str, ...]
 ):
     expected = {getattr(asking, name).run_id for name in names}
@@ -136,7 +136,7 @@ async def test_a_waiting_run_is_found_by_what_it_asks_by_those_who_may_read_it(
         assert (await as_(who).get(f"{V1}/runs/counts", params={"q": words})).json()["total"] == 0
 
 
-async def test_a_copied_or_decided_approval_leads_to_no_run(api: Api, as_, asking: Asking):
+async def test_a_run_is_not_found_by_a_copied_or_decided_approval(api: Api, as_, asking: Asking):
     done = factories.run(status="completed")
     gate = factories.approval(done, status="approved", asked="Refund the quagga", closed_at=datetime.now(UTC))
     earlier = factories.approval(asking.one, status="approved", asked="Refund the kudu", closed_at=datetime.now(UTC))
@@ -163,7 +163,7 @@ async def test_an_mcp_client_sees_what_its_principal_may(api: Api, asking: Askin
     assert len(found.structured_content["items"]) == (who == "operator")
 
 
-async def test_an_event_shows_what_the_run_asked_when_it_was_written(api: Api, url: str, asking: Asking):
+async def test_an_event_shows_what_the_run_asked_when_the_event_was_stored(api: Api, url: str, asking: Asking):
     before = {"current_step": PLAIN, "current_kind": "tool", "asked": "Refund T-1"}
     after = {"current_step": "Post reply", "current_kind": "tool", "asked": None}
     async with stream(api, url, "operator", kinds="run") as whole, stream(api, url, "viewer", kinds="run") as plain:
@@ -179,7 +179,7 @@ async def test_an_event_shows_what_the_run_asked_when_it_was_written(api: Api, u
 ABOUT = "Ticket T-90210 of “a customer”"
 
 
-async def test_what_a_run_is_about_is_shown_and_found_by_those_who_may_read_it_also_when_it_has_ended(api: Api, as_):
+async def test_a_subject_is_shown_to_and_searchable_by_those_who_may_read_it_even_after_the_run_ends(api: Api, as_):
     run = factories.run(
         workflow="about", status="completed", subject=ABOUT, reference="R-1", closed_at=datetime.now(UTC)
     )
@@ -200,7 +200,7 @@ async def test_what_a_run_is_about_is_shown_and_found_by_those_who_may_read_it_a
         assert [(hit["subject"], hit["detail"]) for hit in hits if hit["id"] == run.run_id] == [(subject, "R-1")]
 
 
-async def test_a_queued_run_says_what_it_is_about_at_once(api: Api, as_):
+async def test_a_queued_run_has_its_subject_immediately(api: Api, as_):
     schema = {
         "type": "object",
         "properties": {

@@ -1,4 +1,4 @@
-"""Temporal refused, frozen, and back; the database away. Nothing acknowledged is lost, nothing unsure is claimed."""
+"""Temporal unreachable, frozen and back; the database unreachable. Nothing acknowledged is lost, and nothing uncertain is claimed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def proxy(temporal_server: Temporal) -> AsyncIterator[Proxy]:
 
 @pytest.fixture(scope="module")
 async def api(peopled: Peopled, module_postgres_dsn: str, proxy: Proxy, tmp_path_factory) -> AsyncIterator[Api]:
-    """An API whose Temporal is not there when it starts."""
+    """An API whose Temporal is unreachable at startup."""
     settings = settings_for(module_postgres_dsn, proxy.address, tmp_path_factory.mktemp("api"))
     async with running(settings, dict(peopled.tokens)) as api:
         await factories.insert(api.plane.engine, *factories.workflow("away"))
@@ -75,7 +75,7 @@ async def test_a_start_is_accepted_while_temporal_is_away_and_delivered_once_it_
         await proxy.close()
 
 
-async def test_a_verb_that_was_surely_not_sent_fails_and_says_when_to_try_again(api: Api, as_):
+async def test_a_verb_that_was_definitely_not_sent_fails_with_retry_after(api: Api, as_):
     run = factories.run()
     await factories.insert(api.plane.engine, run, factories.execution(run))
     headers = {"Idempotency-Key": "cancel-1"}
@@ -94,13 +94,13 @@ async def test_a_verb_that_was_surely_not_sent_fails_and_says_when_to_try_again(
     assert again.json()["command_id"] != answer.json()["command_id"]
 
 
-async def test_workers_and_queues_are_unknown_while_temporal_is_away_but_catalogs_are_shown(as_):
+async def test_while_temporal_is_away_workers_and_queues_are_unavailable_but_catalogs_are_shown(as_):
     assert (await as_("viewer").get("/api/v1/workers")).status_code == 503
     listed = await as_("viewer").get("/api/v1/workflows/away")
     assert (listed.status_code, listed.json()["served"]) == (200, None)
 
 
-async def test_a_frozen_temporal_leaves_the_outcome_open_and_it_is_followed_up(
+async def test_with_temporal_frozen_the_outcome_is_unknown_and_the_command_is_retried(
     api: Api, as_, there: Proxy, temporal_server: Temporal
 ):
     direct = await connect(api.settings.model_copy(update={"temporal_address": temporal_server.address}))
@@ -134,7 +134,7 @@ async def test_a_frozen_temporal_leaves_the_outcome_open_and_it_is_followed_up(
     assert names == ["warm", "nudge"]  # sent at least twice, taken once
 
 
-async def test_a_start_delivered_twice_starts_once_and_one_from_elsewhere_is_not_taken_for_it(
+async def test_a_start_delivered_twice_starts_once_and_a_foreign_run_is_not_mistaken_for_it(
     api: Api, as_, there: Proxy
 ):
     answer = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
@@ -163,7 +163,7 @@ async def test_two_delivery_loops_deliver_each_command_once(api: Api, as_, proxy
         await proxy.close()
 
 
-async def test_with_the_database_away_nothing_is_decided_and_the_api_says_so(
+async def test_with_the_database_away_nothing_is_decided_and_the_api_reports_it(
     postgres_dsn: str, temporal_server: Temporal, tmp_path
 ):
     proxy = Proxy(postgres_dsn.split("@")[1].split("/")[0])

@@ -1,4 +1,4 @@
-"""Every unacceptable body, at every kind of route that takes one, over a socket: refused, written down, and nothing done."""
+"""Every kind of invalid body, on every kind of route that takes one, over a socket: refused and recorded, without effect."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OPTIONAL = {"verb", "kill switch", "withdrawal", "disabling", "revocation", "sig
 
 @pytest.fixture(scope="module")
 async def things(api: Api) -> dict[str, str]:
-    """One of everything that a route is about."""
+    """One of each resource that routes refer to."""
     run, signer = factories.run(), Signer.of(Ed25519PrivateKey.generate())
     gate = factories.approval(run)
     rule = {"approvers": [], "expires_seconds": 60.0, "reason": "", "created_by": "admin"}
@@ -85,7 +85,7 @@ def names_for(kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ROUTES)
-async def test_an_unacceptable_body_does_nothing_whatever_it_was_for(
+async def test_an_invalid_body_has_no_effect_on_any_route(
     api: Api, url: str, things: dict[str, str], kind: str
 ) -> None:
     who, method, path = ROUTES[kind]
@@ -105,7 +105,7 @@ async def test_an_unacceptable_body_does_nothing_whatever_it_was_for(
 
 
 @pytest.mark.parametrize("kind", ROUTES)
-async def test_a_body_of_another_type_does_nothing_whatever_it_was_for(
+async def test_a_body_of_another_type_has_no_effect_on_any_route(
     api: Api, url: str, things: dict[str, str], kind: str
 ) -> None:
     who, method, path = ROUTES[kind]
@@ -148,7 +148,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-async def test_what_is_odd_but_means_one_thing_is_taken_as_it_is(api: Api, url: str, things: object, name: str) -> None:
+async def test_unusual_but_unambiguous_json_is_accepted(api: Api, url: str, things: object, name: str) -> None:
     raw, value = ODD[name]
     place = "/api/v1/workflows/known/runs"
     reply = await exchange(url, api.tokens["operator"], "POST", place, JSON, body=b'{"input": ' + raw + b"}")

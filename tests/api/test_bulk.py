@@ -1,4 +1,4 @@
-"""Starting runs in bulk: each item by itself, with its own outcome; nothing that was started is lost."""
+"""Starting runs in bulk: each item has its own outcome, and no started run is lost."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_each_item_has_its_own_outcome_and_its_own_command(api: Api, as_):
         assert command["run_id"] == each["run_id"]
 
 
-async def test_the_same_request_again_starts_nothing_twice_and_a_single_start_shares_its_keys(api: Api, as_):
+async def test_a_repeated_request_starts_nothing_twice_and_shares_keys_with_single_starts(api: Api, as_):
     await catalog(api, "bulk_keys")
     sent = {"items": [item("bulk_keys", 1), item("bulk_keys", 2, idempotency_key="order-2"), item("bulk_keys", 3)]}
     headers = {"Idempotency-Key": "batch-1"}
@@ -90,7 +90,7 @@ async def test_the_same_request_again_starts_nothing_twice_and_a_single_start_sh
 
 
 @pytest.mark.parametrize("number", [0, 201])
-async def test_none_and_too_many_are_refused_as_a_whole_and_start_nothing(api: Api, as_, number: int):
+async def test_zero_or_too_many_items_are_refused_and_start_nothing(api: Api, as_, number: int):
     await catalog(api, f"bulk_{number}")
     answer = await as_("operator").post(PLACE, json={"items": [item(f"bulk_{number}", n) for n in range(number)]})
     assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, "/items")
@@ -99,7 +99,7 @@ async def test_none_and_too_many_are_refused_as_a_whole_and_start_nothing(api: A
     assert listed == []
 
 
-async def test_what_was_started_is_reported_whatever_becomes_of_the_rest(api: Api, as_, monkeypatch):
+async def test_started_items_are_reported_even_if_the_others_fail(api: Api, as_, monkeypatch):
     await catalog(api, "bulk_faults")
     record, calls = runs._record, 0
     clock = SimpleNamespace(now=0.0)
@@ -152,7 +152,7 @@ async def test_items_count_against_the_rate_limit(api: Api, as_, monkeypatch):
     assert (await as_("operator").get("/api/v1/me")).status_code == 200
 
 
-async def test_who_may_not_start_or_not_see_the_workflow_starts_nothing(api: Api, as_):
+async def test_a_caller_who_may_not_start_or_see_the_workflow_starts_nothing(api: Api, as_):
     await catalog(api, "bulk_hidden")
     body = {"items": [item("bulk_hidden", 1)]}
     for who in ("viewer", "reviewer", "auditor", "admin", "nobody"):

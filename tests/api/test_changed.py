@@ -1,4 +1,4 @@
-"""Approving with changed arguments: what is checked before anything is signed, and changes that take two people."""
+"""Approving with changed arguments: the checks before anything is signed, and changes that need two people."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def show(client, gate):
     return (await client.get(f"/api/v1/approvals/{gate.approval_id}")).json()
 
 
-async def test_an_approver_changes_and_approves_in_one_act(api: Api, as_):
+async def test_an_approver_changes_and_approves_in_one_request(api: Api, as_):
     _, gate, handle = await waiting(api, terms=TAKES)
     answer = await decide(as_("reviewer"), gate, arguments=GIVEN, comment="say sorry")
     assert answer.status_code == 202, answer.text
@@ -52,7 +52,7 @@ async def test_an_approver_changes_and_approves_in_one_act(api: Api, as_):
     assert command["body"]["digest"] == gate.digest
 
 
-async def test_a_comment_is_signed_for_workers_that_take_it_and_kept_for_all(api: Api, as_):
+async def test_a_comment_is_signed_for_workers_that_support_it_and_always_stored(api: Api, as_):
     longest = "\N{EURO SIGN}" * MAX_COMMENT
     for takes, comment in ((["comment"], longest), ([], None)):
         _, gate, handle = await waiting(api, terms={"takes": takes})
@@ -95,7 +95,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("body", "terms", "status", "words"), REFUSALS.values(), ids=REFUSALS.keys())
-async def test_a_change_that_cannot_run_is_refused_before_anything_is_signed(api: Api, as_, body, terms, status, words):
+async def test_an_invalid_change_is_refused_before_anything_is_signed(api: Api, as_, body, terms, status, words):
     over = {"digest": terms["digest"]} if "digest" in terms else {}
     _, gate, handle = await waiting(api, terms=terms, **over)
     answer = await decide(as_("reviewer"), gate, **body)
@@ -104,7 +104,7 @@ async def test_a_change_that_cannot_run_is_refused_before_anything_is_signed(api
     assert await signals(handle) == []
 
 
-async def test_r22_where_the_rule_wants_two_another_approver_approves_exactly_the_proposed_change(api: Api, as_):
+async def test_r22_where_the_rule_requires_two_another_approver_approves_exactly_the_proposed_change(api: Api, as_):
     _, gate, handle = await waiting(api, terms=TWO)
     proposed = await decide(as_("second"), gate, arguments=GIVEN, comment="sorry first")
     assert (proposed.status_code, proposed.json()["command"]["kind"]) == (202, "approval.propose")
@@ -137,7 +137,7 @@ async def test_r22_where_the_rule_wants_two_another_approver_approves_exactly_th
     assert found.decision.proposal == shown["proposals"][1]["command_id"]
 
 
-async def test_r22_nobody_hides_a_proposal_behind_many_of_their_own(api: Api, as_):
+async def test_r22_a_proposal_cannot_be_hidden_behind_many_others(api: Api, as_):
     _, gate, handle = await waiting(api, terms=TWO)
     hers = (await decide(as_("second"), gate, arguments=GIVEN)).json()["command"]["command_id"]
     async with writing(api.plane.engine) as session:
@@ -163,7 +163,7 @@ async def test_r22_nobody_hides_a_proposal_behind_many_of_their_own(api: Api, as
     assert (decision.principal, decision.proposer, decision.proposal) == ("both", "second", hers)
 
 
-async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wants_a_second_person(api: Api, as_):
+async def test_r22_the_author_of_a_change_may_not_decide_where_the_rule_requires_a_second_person(api: Api, as_):
     _, gate, handle = await waiting(api, terms={**TWO, "changed_by": "reviewer"})
     made = await api_keys.create(api.plane.engine, SETUP, principal="second")
     api.tokens["second, by reviewer"] = made.secret
@@ -185,7 +185,7 @@ async def test_r22_who_changed_the_call_alone_does_not_decide_where_the_rule_wan
     assert judge(Terms.model_validate(gate.terms), signal.input.payloads[0].data).decision.principal == "second"
 
 
-async def test_r22_who_issued_the_key_that_changed_the_call_alone_does_not_decide_either(api: Api, as_):
+async def test_r22_the_issuer_of_the_key_used_for_a_change_may_not_decide_either(api: Api, as_):
     made = await api_keys.create(api.plane.engine, SETUP, principal="second")
     api.tokens["second, of reviewer"] = made.secret
     async with writing(api.plane.engine) as session:
@@ -212,7 +212,7 @@ async def test_r22_who_issued_the_key_that_changed_the_call_alone_does_not_decid
     assert (await decide(as_("both"), large)).json()["command"]["kind"] == "approval.decide"
 
 
-async def test_r22_an_unchanged_approval_takes_one_person_also_where_changes_take_two(api: Api, as_):
+async def test_r22_an_unchanged_approval_needs_one_person_even_where_changes_need_two(api: Api, as_):
     _, gate, handle = await waiting(api, terms=TWO)
     assert (await decide(as_("reviewer"), gate)).json()["command"]["kind"] == "approval.decide"
     assert len(await signals(handle)) == 1
@@ -255,7 +255,7 @@ async def test_r22_a_proposal_counts_only_for_two_people_who_may_both_decide_now
     assert await signals(handle) == []
 
 
-async def test_a_rule_says_how_many_people_a_change_takes(api: Api, as_):
+async def test_a_rule_says_how_many_people_a_change_needs(api: Api, as_):
     body = {"effect": "require_approval", "changes": "second_person"}
     put = (await as_("admin").put("/api/v1/tools/post_reply/policy", json=body)).json()
     assert put["policy"]["changes"] == Changes.SECOND_PERSON

@@ -1,4 +1,4 @@
-"""Deciding approvals: who may, when, with which digest; and that what is sent is exactly what was decided."""
+"""Deciding approvals: who may, when, and with which digest; and what is sent is exactly what was decided."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.api.conftest import Api
 
 
 async def waiting(api: Api, *, run_over=None, keys=None, terms=None, **over):
-    """A run that waits in Temporal, and its open gate."""
+    """A run that waits in Temporal, and its open approval."""
     workflow_id = f"gate-{uuid.uuid4()}"
     handle = await api.plane.temporal.start_workflow("Waits", id=workflow_id, task_queue=f"nobody-{workflow_id}")
     run = factories.run(
@@ -61,7 +61,7 @@ async def signals(handle):
     ]
 
 
-async def test_a_decision_reaches_exactly_its_execution_signed_and_judged_valid(api: Api, as_):
+async def test_a_decision_reaches_exactly_its_execution_signed_and_valid(api: Api, as_):
     _, gate, handle = await waiting(api)
 
     answer = await decide(as_("reviewer"), gate, comment="looks right")
@@ -78,7 +78,7 @@ async def test_a_decision_reaches_exactly_its_execution_signed_and_judged_valid(
     assert judged.decision.nonce == command["command_id"]
 
 
-async def test_a_group_of_the_approver_counts_and_is_named_in_the_decision(api: Api, as_):
+async def test_an_approvers_group_counts_and_is_named_in_the_decision(api: Api, as_):
     _, gate, handle = await waiting(api, approvers=["support-leads"])
     assert (await decide(as_("second"), gate)).status_code == 403
     assert (await decide(as_("reviewer"), gate, verdict="rejected")).status_code == 202
@@ -89,7 +89,7 @@ async def test_a_group_of_the_approver_counts_and_is_named_in_the_decision(api: 
 
 @contextmanager
 def holding(api: Api, older: Signer):
-    """The API with one more key in its file."""
+    """The API with one more signing key in its file."""
     plane = api.plane
     api.app.state.plane = replace(plane, signer=replace(plane.signer, older=(older,)))
     try:
@@ -98,7 +98,7 @@ def holding(api: Api, older: Signer):
         api.app.state.plane = plane
 
 
-async def test_an_approval_of_an_earlier_key_is_signed_with_it_and_without_it_refused(api: Api, as_):
+async def test_an_approval_opened_under_an_earlier_key_is_signed_with_it_or_refused(api: Api, as_):
     old = Signer.of(Ed25519PrivateKey.generate())
     _, gate, handle = await waiting(api, keys={old.key_id: old.public_key})
     refused = await decide(as_("reviewer"), gate)
@@ -126,7 +126,7 @@ async def test_an_approval_that_names_only_a_revoked_key_can_be_decided(api: Api
 
 
 async def test_r37_a_forged_approval_with_the_same_id_does_not_hide_the_genuine_one(api: Api, as_):
-    """A forger must have seen the id, so the forgery opens later; it may name its own execution or the genuine one."""
+    """A forger must have seen the id, so the forged approval opens later; it may name its own execution or the genuine one."""
     run, gate, handle = await waiting(api)
     forged_run, forged, other = await waiting(api, approval_id=gate.approval_id)
     copied_run, _, _ = await waiting(api, approval_id=gate.approval_id, inherited=True)
@@ -148,7 +148,7 @@ async def test_r37_a_forged_approval_with_the_same_id_does_not_hide_the_genuine_
 
 
 @pytest.mark.parametrize("change", ["disabled", "role", "group", "scope", "nothing"])
-async def test_r36_a_decision_that_waited_is_checked_again_on_delivery(
+async def test_r36_a_queued_decision_is_checked_again_on_delivery(
     api: Api, as_, monkeypatch: pytest.MonkeyPatch, change: str
 ):
     _, gate, handle = await waiting(api, approvers=["support-leads"])
@@ -174,7 +174,7 @@ async def test_r36_a_decision_that_waited_is_checked_again_on_delivery(
 
 @asynccontextmanager
 async def without(api: Api, what: str):
-    """Temporarily remove this right from the reviewer."""
+    """Temporarily remove this permission from the reviewer."""
     async with reading(api.plane.engine) as session:
         row = await principals.get(session, "reviewer")
     before = {"name": row.name, "kind": row.kind, "roles": row.roles, "groups": row.groups, "workflows": row.workflows}
@@ -218,7 +218,9 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("who", "over", "run_over", "body", "status", "words"), REFUSALS.values(), ids=REFUSALS.keys())
-async def test_a_decision_is_refused_audited_and_nothing_is_sent(api, as_, who, over, run_over, body, status, words):
+async def test_an_invalid_decision_is_refused_and_audited_and_nothing_is_sent(
+    api, as_, who, over, run_over, body, status, words
+):
     _, gate, handle = await waiting(api, run_over=run_over, **over)
 
     answer = await decide(as_(who), gate, **body)
@@ -232,7 +234,7 @@ async def test_a_decision_is_refused_audited_and_nothing_is_sent(api, as_, who, 
     assert await signals(handle) == []
 
 
-async def test_a_run_from_outside_has_no_known_initiator_and_any_approver_may_decide(api: Api, as_):
+async def test_a_run_started_outside_agentgrid_has_no_initiator_and_any_approver_may_decide(api: Api, as_):
     _, gate, handle = await waiting(api, initiator=None, run_over={"initiator": "unknown", "trigger": "external"})
     shown = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()
     assert shown["initiator"] == "unknown"
@@ -247,7 +249,7 @@ async def test_deciding_for_a_run_that_has_just_ended_is_a_conflict(api: Api, as
     assert (answer.status_code, answer.json()["current_status"]) == (409, "cancelled")
 
 
-async def test_the_same_decision_under_one_key_is_sent_once(api: Api, as_):
+async def test_the_same_decision_under_one_idempotency_key_is_sent_once(api: Api, as_):
     _, gate, handle = await waiting(api)
     body = {"verdict": "approved", "digest": gate.digest}
     place = f"/api/v1/approvals/{gate.approval_id}/decisions"
@@ -284,7 +286,7 @@ async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_m
     assert [(each["judged"], each["reason"]) for each in mine["decisions"]] == [("refused", "for another run")]
 
 
-async def test_an_approval_has_the_reason_that_the_rule_gave_when_it_asked(api: Api, as_):
+async def test_an_approval_keeps_the_rules_reason_at_the_time_it_opened(api: Api, as_):
     _, bare, _ = await waiting(api)
     run = factories.run(status="waiting", waiting_on="approval")
     reasoned = factories.approval(run)
@@ -294,7 +296,7 @@ async def test_an_approval_has_the_reason_that_the_rule_gave_when_it_asked(api: 
     assert [each["reason"] for each in shown] == [None, "over the limit"]
 
 
-async def test_the_inbox_holds_what_is_mine_to_decide(api: Api, as_):
+async def test_the_inbox_lists_what_the_caller_can_decide(api: Api, as_):
     _, for_all, _ = await waiting(api, tool="inbox")
     _, for_group, _ = await waiting(api, approvers=["support-leads"], tool="inbox")
     _, own, _ = await waiting(api, initiator="reviewer", run_over={"initiator": "reviewer"}, tool="inbox")

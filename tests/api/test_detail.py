@@ -1,4 +1,4 @@
-"""One run in one answer, the catalog, tools and their policy, workers, health, metrics, the document."""
+"""One run in one response, the catalog, tools and their rules, workers, health, metrics, the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.api.conftest import Api, eventually
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 
 
-async def test_a_run_is_whole_in_one_answer(api: Api, as_):
+async def test_a_run_is_complete_in_one_response(api: Api, as_):
     parent = factories.run(
         status="waiting",
         waiting_on="approval",
@@ -81,7 +81,7 @@ async def test_a_run_is_whole_in_one_answer(api: Api, as_):
     assert watched["next"]["actions"] == []
 
 
-async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it(api: Api, as_):
+async def test_history_comes_from_temporal_or_from_the_archive_once_archived(api: Api, as_):
     workflow_id = str(uuid.uuid4())
     handle = await api.plane.temporal.start_workflow("Waits", "hello", id=workflow_id, task_queue="nobody")
     await handle.signal("one")
@@ -129,7 +129,7 @@ async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it
     assert (await as_("auditor").get(place, params={"execution": "another"})).status_code == 404
 
 
-async def test_a_version_has_its_schemas_and_the_one_before_it(api: Api, as_):
+async def test_a_version_has_its_schemas_and_its_predecessor(api: Api, as_):
     first, older = factories.workflow("changing", {"type": "object", "title": "Before"}, version="v1")
     _, newer = factories.workflow("changing", {"type": "object", "title": "After"}, version="v2")
     older.first_seen_at = datetime.now(UTC) - timedelta(days=1)
@@ -165,7 +165,7 @@ async def test_a_workflow_has_its_schema_versions_numbers_and_last_run(api: Api,
     assert [each["name"] for each in listed] == ["served"]
 
 
-async def test_a_tools_policy_is_put_published_and_shown_and_every_change_is_kept(api: Api, as_):
+async def test_a_tools_rule_is_put_published_and_shown_and_every_version_is_kept(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("wire_money", risk="destructive"))
     place = "/api/v1/tools/wire_money"
     before = (await as_("viewer").get(place)).json()["policy"]
@@ -196,7 +196,7 @@ async def test_a_tools_policy_is_put_published_and_shown_and_every_change_is_kep
     assert (await as_("admin").put("/api/v1/tools/none/policy", json=rule)).status_code == 404
 
 
-async def test_policy_changes_made_at_once_lose_none(api: Api, as_):
+async def test_concurrent_policy_changes_are_all_kept(api: Api, as_):
     names = [f"rush_{n}" for n in range(8)]
     await factories.insert(api.plane.engine, *(factories.tool(name) for name in names))
     answers = await asyncio.gather(
@@ -217,10 +217,10 @@ class Served:
 
 @activity.defn
 async def served_now() -> None:
-    """Only polled for."""
+    """Only served by a poller."""
 
 
-async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api: Api, as_):
+async def test_workers_and_queues_show_what_is_served_and_what_is_not(api: Api, as_):
     queue, before = f"served-{uuid.uuid4()}", datetime.now(UTC) - timedelta(minutes=1)
     await factories.insert(
         api.plane.engine,
@@ -280,7 +280,7 @@ async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api:
             assert (await as_("viewer").get(f"/api/v1/{place}")).json()["served"] is expected
 
 
-async def test_readiness_follows_the_projectors_word(api: Api, as_):
+async def test_readiness_follows_the_projectors_reports(api: Api, as_):
     async def say(lag: float, age: timedelta) -> dict:
         async with writing(api.plane.engine) as session:
             await session.execute(
@@ -350,7 +350,7 @@ async def test_metrics_count_each_run_once_and_a_status_that_emptied_falls_to_ze
     assert await scraped() == before | {"cancelled": before["cancelled"] + 3}
 
 
-async def test_who_one_is(as_):
+async def test_me_names_the_caller(as_):
     me = (await as_("reviewer").get("/api/v1/me")).json()
     assert (me["name"], me["kind"], me["roles"], me["groups"]) == ("reviewer", "human", ["approver"], ["support-leads"])
     assert me["permissions"] == ["decide", "read"]
@@ -358,7 +358,7 @@ async def test_who_one_is(as_):
 
 
 async def test_the_openapi_document_is_the_pinned_one(api: Api, as_):
-    """After a wanted change: `AGENTGRID_PIN=1 .venv/bin/pytest tests/api/test_detail.py -k openapi`, and read the diff."""
+    """After an intended change: `AGENTGRID_PIN=1 .venv/bin/pytest tests/api/test_detail.py -k openapi`, and review the diff."""
     served = (await as_(None).get("/api/openapi.json")).json()
     assert served == document(api.app)
     written = json.dumps(served, indent=1, sort_keys=True) + "\n"

@@ -1,4 +1,4 @@
-"""The API keeps what its OpenAPI document says, for requests that fit it and requests that don't, from every kind of caller."""
+"""The API behaves as documented, for valid and invalid requests by every kind of caller."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ GREETED = {"type": "object", "properties": {"name": {"type": "string"}}, "requir
 
 @pytest.fixture(scope="module")
 async def search(api: Api) -> AsyncIterator[Search]:
-    """A search of the API on a socket, with one of everything in it."""
+    """A search of the API over a socket, with one of each resource in it."""
     from tests.api.fuzzing import Search  # not at the top: it takes a second, and every test process reads this file
 
     engine = api.plane.engine
@@ -138,7 +138,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
 
 
 @pytest.mark.timeout(300)
-async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> None:
+async def test_the_documents_boundaries_are_enforced(search: Search) -> None:
     def look() -> None:
         for operation in search.operations():
             search.edges(operation, ABLE[operation.definition.raw.get("x-permission")])
@@ -159,7 +159,7 @@ async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> No
 
 
 def senders(number: int, permission: str | None) -> list[str | None]:
-    """Who sends the requests to the operation of this number: one who may, nobody, and two of all in turn. In a longer search everybody."""
+    """The callers for this operation: one who may, an anonymous one, and two of the others in turn. In a longer search, all of them."""
     if LONGER:
         return EVERYBODY
     in_turn = [EVERYBODY[(2 * number + each) % len(EVERYBODY)] for each in range(2)]
@@ -167,7 +167,7 @@ def senders(number: int, permission: str | None) -> list[str | None]:
 
 
 @pytest.mark.timeout(300)
-async def test_random_requests_of_anybody_are_answered_as_the_document_says(search: Search) -> None:
+async def test_random_requests_by_any_caller_are_answered_as_documented(search: Search) -> None:
     def look() -> None:
         for number, operation in enumerate(search.operations()):
             search.random(operation, senders(number, operation.definition.raw.get("x-permission")))

@@ -1,4 +1,4 @@
-"""Other spellings of a path lead nowhere else, a key opens only its own principal's things, and no secret is compared letter by letter."""
+"""Other spellings of a path lead nowhere else, a key grants access only to its own principal's resources, and secrets are compared in constant time."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_no_spelling_of_a_path_goes_round_the_check(api: Api, url: str, spelling: str) -> None:
-    """Another spelling of a path gets the same answer as the path itself, or none."""
+async def test_no_spelling_of_a_path_bypasses_the_checks(api: Api, url: str, spelling: str) -> None:
+    """Another spelling of a path gets the same response as the path itself, or a refusal."""
     for who in ("admin", "operator", "nobody", None):
         token = None if who is None else api.tokens[who]
         reply = await exchange(url, token, "GET", spelling)
@@ -85,7 +85,7 @@ async def test_no_spelling_of_a_path_goes_round_the_check(api: Api, url: str, sp
 
 
 @pytest.mark.parametrize("trick", ["/", "//", "%2f", "%00", "?", ";x", "/..", "/.", "%20", "/%2e%2e/disable"])
-async def test_no_spelling_of_a_change_goes_round_the_check(api: Api, url: str, trick: str) -> None:
+async def test_no_spelling_of_a_change_bypasses_the_checks(api: Api, url: str, trick: str) -> None:
     before = await state(api.plane.engine)
     for route, access in ACCESS.items():
         if access.command is None:
@@ -106,7 +106,7 @@ async def test_no_spelling_of_a_change_goes_round_the_check(api: Api, url: str, 
     assert after | {"sign_in_codes": None} == before | {"sign_in_codes": None}
 
 
-async def test_somebody_elses_commands_are_not_there_for_anybody_but_the_auditor(api: Api, as_, known: str) -> None:
+async def test_other_principals_commands_are_visible_to_auditors_only(api: Api, as_, known: str) -> None:
     started = await as_("operator").post(
         f"/api/v1/workflows/{known}/runs", json={"input": "mine", "note": "mine alone"}
     )
@@ -124,7 +124,7 @@ async def test_somebody_elses_commands_are_not_there_for_anybody_but_the_auditor
             assert narrowed == []
 
 
-async def test_a_cursor_of_the_auditors_shows_nobody_else_more(api: Api, as_) -> None:
+async def test_an_auditors_cursor_shows_others_nothing_more(api: Api, as_) -> None:
     for _ in range(3):
         await as_("operator").post("/api/v1/workflows/known/runs", json={"input": 1})
     page = (await as_("auditor").get("/api/v1/commands", params={"limit": 1})).json()
@@ -133,7 +133,7 @@ async def test_a_cursor_of_the_auditors_shows_nobody_else_more(api: Api, as_) ->
     assert {item["principal"] for item in taken.json()["items"]} <= {"viewer"}
 
 
-async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_nothing(api: Api, url: str) -> None:
+async def test_an_expired_or_revoked_key_or_one_of_a_disabled_principal_is_refused(api: Api, url: str) -> None:
     caller = Caller(principal=PRINCIPALS["admin"], route="test")
     for spoil in (
         "UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE key_id = :key",
@@ -153,7 +153,7 @@ async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_n
             await session.execute(text("UPDATE principals SET disabled_at = NULL"))
 
 
-async def test_a_key_in_the_address_is_refused_whatever_it_is_called_and_shown_to_nobody(api: Api, url: str) -> None:
+async def test_a_key_in_the_url_is_refused_under_any_name_and_never_shown(api: Api, url: str) -> None:
     token = api.tokens["operator"]
     for target in (
         f"/api/v1/me?api_key={token}",
@@ -174,7 +174,7 @@ SECRET_WORDS = ("secret", "token", "password", "signature")
 
 
 def test_secrets_are_compared_in_constant_time() -> None:
-    """The hash of a key by `compare_digest`; and nowhere does `==` touch a secret or a hash of one."""
+    """Hashes of keys are compared with `compare_digest`; `==` is never used on a secret or its hash."""
     assert "hmac.compare_digest(found.secret_hash" in inspect.getsource(api_keys.authenticate)
     root, found = Path(agentgrid.__file__).parent, []
     for file in root.rglob("*.py"):

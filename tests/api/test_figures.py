@@ -1,4 +1,4 @@
-"""F17: the overview, counts, facets and lists of runs agree, whatever there is and whatever they are limited to."""
+"""F17: the overview, counts, facets and lists of runs agree, for any data and any filter."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ FILTER = st.fixed_dictionaries(
 
 
 def made(rows, signer):
-    """Rows as the projector leaves them: only a waiting run waits on something, only an open one's task fails."""
+    """Rows as written by the projector: only a waiting run has `waiting_on`, and only an open run's task fails."""
     now = datetime.now(UTC)
     for row in rows:
         status, ago = row["status"], timedelta(minutes=row["minutes"], seconds=30)
@@ -91,7 +91,7 @@ async def json_of(client, path, **params):
 
 
 async def workflows_agree(client, day):
-    """What the catalog says about each workflow is what the list of runs holds."""
+    """The catalog's figures for each workflow match the list of runs."""
     runs = await everything(client)
     for name in ("f_a", "in_f_b", "f_c"):
         mine = [run for run in runs if run["workflow"] == name]
@@ -105,7 +105,7 @@ async def workflows_agree(client, day):
 
 
 async def approvals_agree(client):
-    """The inbox, its counts and the overview."""
+    """The inbox, its counts and the overview agree."""
     overview = await json_of(client, "/api/v1/overview")
     counts = await json_of(client, "/api/v1/approvals/counts")
     pending = await json_of(client, "/api/v1/approvals", status="pending", limit=200)
@@ -199,13 +199,13 @@ async def test_facets_are_bounded_and_say_so(api: Api, as_, monkeypatch):
 
 
 async def test_facets_are_read_by_index(api: Api):
-    """A statement without a filter could otherwise read all runs."""
+    """Without an index, a query without a filter could read all runs."""
     async with reading(api.plane.engine) as session:
         found = await run_facets.of(session, wanted=RunFilter(), scope=frozenset({"*"}))
         assert found.state.complete
 
 
-async def test_ids_find_these_runs_alone_and_only_in_scope(narrow: Api, as_, sides):
+async def test_ids_return_exactly_these_runs_within_the_scope(narrow: Api, as_, sides):
     ids = [sides["in_run"].run_id, sides["out_run"].run_id, "nothing"]
     assert {run["run_id"] for run in await everything(as_("operator"), ids=ids)} == set(ids[:2])
     assert {run["run_id"] for run in await everything(as_("scoped"), ids=ids)} == set(ids[:1])
@@ -216,7 +216,7 @@ async def test_ids_find_these_runs_alone_and_only_in_scope(narrow: Api, as_, sid
     assert most.json()["items"] == []
 
 
-async def test_lists_in_the_order_of_change_and_of_what_happens_next(api: Api, as_):
+async def test_lists_sorted_by_last_change_and_by_next_event(api: Api, as_):
     now = datetime.now(UTC)
     rows = [
         factories.run(
@@ -263,7 +263,7 @@ async def test_rows_have_the_workflows_title(api: Api, as_):
         {"closed_after": "2030-01-02T00:00:00Z", "closed_before": "2030-01-01T00:00:00Z"},
     ],
 )
-async def test_a_filter_that_would_search_everything_is_refused_with_what_to_add(as_, params):
+async def test_a_filter_that_would_scan_everything_is_refused_and_says_what_to_add(as_, params):
     answer = await as_("viewer").get(RUNS, params=params)
     assert answer.status_code == 422
     assert answer.json()["faults"][0]["pointer"] in (*params, "closed_before")

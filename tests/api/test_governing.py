@@ -1,4 +1,4 @@
-"""Rules are read by everybody who reads, and changed by those who have seen the newest version."""
+"""Everyone with read permission can read rules; changing one requires having seen its newest version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLICIES = "/api/v1/policies"
 RULE = {"tool": "seen_*", "effect": "deny", "reason": "quarter end"}
 
 
-async def test_rules_are_read_by_every_role_and_changed_by_administrators_alone(as_):
+async def test_every_role_reads_rules_and_only_administrators_change_them(as_):
     assert (await as_("admin").put(f"{POLICIES}/seen", json=RULE)).status_code == 200
     for who in ("viewer", "operator", "reviewer", "developer", "auditor", "agent"):
         assert "seen" in {rule["rule_id"] for rule in (await as_(who).get(POLICIES)).json()["items"]}, who
@@ -28,7 +28,7 @@ async def test_rules_are_read_by_every_role_and_changed_by_administrators_alone(
     assert (await as_(None).get(POLICIES)).status_code == 401
 
 
-async def test_a_rule_that_changed_meanwhile_is_not_overwritten(api: Api, as_):
+async def test_a_concurrently_changed_rule_is_not_overwritten(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("versioned"))
     for place, body, rule in (
         (f"{POLICIES}/versioned", {"tool": "versioned_*", "effect": "deny"}, "versioned"),
@@ -50,7 +50,7 @@ async def test_a_rule_that_changed_meanwhile_is_not_overwritten(api: Api, as_):
         assert (await put(place, json=body | {"expected_version": 0})).status_code == 200  # none is in force
 
 
-async def test_a_preview_says_which_calls_a_rule_changes_and_which_approvals_are_asked_again(api: Api, as_):
+async def test_a_preview_lists_affected_calls_and_approvals_to_reopen(api: Api, as_):
     await factories.insert(api.plane.engine, *(factories.tool(f"pre_{n}", risk="destructive") for n in ("a", "b")))
     run = factories.run(workflow="known")
     under = {"status": "pending", "tool": "pre_a", "policy": "default:destructive@1"}
@@ -94,7 +94,7 @@ async def test_a_preview_says_which_calls_a_rule_changes_and_which_approvals_are
     assert (await as_("admin").get(f"{POLICIES}/tool:pre_a")).status_code == 404  # nothing was put
 
 
-async def test_a_preview_shows_a_call_that_another_rule_governs_once_the_tools_own_is_weaker(api: Api, as_):
+async def test_a_preview_shows_calls_governed_by_another_rule_once_the_tools_own_rule_is_weaker(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("pre_c"))
     admin = as_("admin")
     large = {"tool": "pre_c", "when": [{"argument": "usd", "op": ">", "value": 100}], "effect": "require_approval"}
@@ -106,7 +106,7 @@ async def test_a_preview_shows_a_call_that_another_rule_governs_once_the_tools_o
     assert (change["before"]["rule"], change["after"]["rule"]) == ("tool:pre_c@1", "pre_large@1")
 
 
-async def test_a_preview_counts_no_approvals_of_runs_that_the_caller_may_not_see(narrow: Api, as_):
+async def test_a_preview_excludes_approvals_of_runs_the_caller_may_not_see(narrow: Api, as_):
     await factories.insert(narrow.plane.engine, factories.tool("pre_scoped", risk="destructive"))
     run = factories.run(workflow="hidden")
     gate = factories.approval(run, status="pending", tool="pre_scoped", policy="default:destructive@1")
@@ -125,7 +125,7 @@ async def test_a_tool_shows_the_title_of_its_rule(api: Api, as_):
     assert (await as_("viewer").get("/api/v1/tools/titled")).json()["policy"]["title"] == "Nobody calls it"
 
 
-async def test_figures_of_a_workflow_are_of_runs_in_scope(narrow: Api, as_, sides):
+async def test_workflow_figures_cover_runs_in_scope(narrow: Api, as_, sides):
     now = datetime.now(UTC)
 
     def ended(status: str, seconds: float, **over: object):
@@ -175,7 +175,7 @@ async def test_figures_of_a_workflow_are_of_runs_in_scope(narrow: Api, as_, side
         assert (await as_(who).get("/api/v1/workflows/out_flow")).json()["lately"]["open"] == 0
 
 
-async def test_figures_of_a_tool_are_of_calls_in_scope(narrow: Api, as_, sides):
+async def test_tool_figures_cover_calls_in_scope(narrow: Api, as_, sides):
     run = factories.run(workflow="out_flow")
     now = datetime.now(UTC)
 
@@ -210,7 +210,7 @@ async def test_figures_of_a_tool_are_of_calls_in_scope(narrow: Api, as_, sides):
         assert (hidden["last_24h"]["calls"], hidden["last_7d"]["calls"], hidden["versions"]) == (0, 0, [])
 
 
-async def test_an_agent_lists_what_it_does_without_approval_with_approval_and_never(api: Api, as_):
+async def test_an_agent_lists_which_tools_need_approval_or_are_denied(api: Api, as_):
     agent, version = factories.agent("asked_agent", tools=["free", "asked", "denied", "stopped", "unknown", "left_out"])
     tools = [factories.tool(name, risk="read") for name in ("free", "asked", "denied", "stopped", "left_out")]
     run = factories.run()
@@ -239,7 +239,7 @@ async def test_an_agent_lists_what_it_does_without_approval_with_approval_and_ne
 
 
 @pytest.mark.parametrize("path", ["workflows", "tools", "agents", "policies", "views", "tools/tagged"])
-async def test_a_catalog_that_the_client_has_is_not_sent_again(api: Api, as_, path):
+async def test_an_unchanged_catalog_is_not_sent_again(api: Api, as_, path):
     await factories.insert(api.plane.engine, *([factories.tool("tagged")] if path == "tools/tagged" else []))
     client, place = as_("viewer"), f"/api/v1/{path}"
     first = await client.get(place)
@@ -251,7 +251,7 @@ async def test_a_catalog_that_the_client_has_is_not_sent_again(api: Api, as_, pa
     assert (await as_("nobody").get(place, headers={"If-None-Match": first.headers["etag"]})).status_code == 403
 
 
-async def test_a_catalog_that_changed_is_sent(as_):
+async def test_a_changed_catalog_is_sent(as_):
     first = await as_("viewer").get(POLICIES)
     assert (
         await as_("admin").put(f"{POLICIES}/tagged", json={"tool": "tagged_*", "effect": "deny"})

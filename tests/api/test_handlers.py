@@ -1,4 +1,4 @@
-"""Signals and queries: checked against the handlers that the run's version declares, and open to whom they should be."""
+"""Signals and queries: checked against the handlers declared by the run's version, and limited to permitted callers."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ async def test_the_catalog_lists_handlers_with_their_arguments_and_docstrings(ta
     assert late["dynamic"] == ["signal"], "it sets a handler while it runs"
 
 
-async def test_handlers_that_a_version_lacked_are_filled_in_and_never_lost(talk: Api, module_postgres_dsn: str) -> None:
-    """A worker of an earlier AgentGrid sends none; the same version is then registered with them, and again without."""
+async def test_missing_handlers_of_a_version_are_filled_in_and_never_lost(talk: Api, module_postgres_dsn: str) -> None:
+    """A worker of an earlier AgentGrid sends none. The same version is then registered with them, and then without them again."""
     name = f"w{uuid.uuid4().hex[:8]}"
     entry = {"name": name, "version": "1", "title": name, "tags": [], "input_schema": {}, "output_schema": None}
     declared = {"signals": [{"name": "go", "input_schema": {}}]}
@@ -80,7 +80,7 @@ async def test_handlers_that_a_version_lacked_are_filled_in_and_never_lost(talk:
 # --- signals
 
 
-async def test_a_mistyped_signal_is_refused_with_the_nearest_name_and_reaches_nobody(
+async def test_a_misspelt_signal_is_refused_with_the_nearest_name_and_not_sent(
     talk: Api, as_: Any, client: Client
 ) -> None:
     run, handle = await opened(talk, client, "nobody")
@@ -106,7 +106,7 @@ async def test_a_mistyped_signal_is_refused_with_the_nearest_name_and_reaches_no
     assert await count(handle, SIGNALED) == 1
 
 
-async def test_a_signal_passes_where_the_handlers_are_unknown_or_dynamic_and_the_answer_says_so(
+async def test_a_signal_is_sent_if_handlers_are_unknown_or_dynamic_and_the_response_says_so(
     talk: Api, as_: Any, client: Client
 ) -> None:
     await factories.insert(talk.plane.engine, *factories.workflow("before_handlers"))
@@ -124,8 +124,8 @@ async def test_a_signal_passes_where_the_handlers_are_unknown_or_dynamic_and_the
         assert await count(handle, SIGNALED) == 1
 
 
-async def test_an_open_run_takes_the_handlers_of_a_newer_version_too(talk: Api, as_: Any, client: Client) -> None:
-    """A deploy may be the way to give it the handler that it waits for."""
+async def test_an_open_run_also_accepts_a_newer_versions_handlers(talk: Api, as_: Any, client: Client) -> None:
+    """A new version may be deployed precisely to add the handler that the run waits for."""
     name = f"w{uuid.uuid4().hex[:8]}"
     current, newest = factories.workflow(name, version="new")
     newest.handlers = {"signals": [{"name": "rescue", "input_schema": {"type": "array", "maxItems": 0}}]}
@@ -147,7 +147,7 @@ async def test_an_open_run_takes_the_handlers_of_a_newer_version_too(talk: Api, 
 # --- queries
 
 
-async def test_a_query_is_answered_and_recorded_as_a_reading(talk: Api, as_: Any, client: Client, queue: str) -> None:
+async def test_a_query_is_answered_and_recorded_as_a_read(talk: Api, as_: Any, client: Client, queue: str) -> None:
     run, handle = await opened(talk, client, queue)
     before = await count(handle, SIGNALED)
     answer = await ask(as_("auditor"), run, "total")
@@ -180,7 +180,7 @@ async def test_a_query_that_fails_or_has_no_handler_says_why(talk: Api, as_: Any
     assert (await ask(as_("operator"), run, "repeated", "x")).status_code == 422
 
 
-async def test_a_query_whose_worker_is_down_ends_in_time_and_says_so(talk: Api, as_: Any, client: Client) -> None:
+async def test_a_query_without_a_live_worker_times_out_with_a_reason(talk: Api, as_: Any, client: Client) -> None:
     run, _ = await opened(talk, client, f"nobody-{uuid.uuid4().hex[:8]}")
     async with asyncio.timeout(15):
         answer = await ask(as_("operator"), run, "total")
@@ -195,7 +195,7 @@ async def test_a_query_whose_worker_is_down_ends_in_time_and_says_so(talk: Api, 
 # --- who may
 
 
-async def test_who_may_not_read_payloads_or_steer_is_refused_and_that_is_recorded(
+async def test_callers_without_the_permission_are_refused_and_recorded(
     talk: Api, as_: Any, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
@@ -261,7 +261,7 @@ async def test_arguments_too_large_for_temporal_are_refused_before_they_are_sent
     assert (await count(handle, SIGNALED), await count(handle, ACCEPTED)) == (0, 0)
 
 
-def test_requests_that_wait_for_workers_are_bounded_for_each_principal_and_in_all() -> None:
+def test_requests_waiting_for_workers_are_limited_per_principal_and_in_total() -> None:
     waits = Waits(most=3, most_per_principal=2)
     with waits.one("a"), waits.one("a"):
         with pytest.raises(RateLimited), waits.one("a"):
@@ -274,7 +274,7 @@ def test_requests_that_wait_for_workers_are_bounded_for_each_principal_and_in_al
         pass
 
 
-def test_a_handlers_arguments_are_described_in_words() -> None:
+def test_a_handlers_arguments_are_described_in_plain_text() -> None:
     assert handlers.described({"type": "array", "maxItems": 0}) == "no arguments"
     assert handlers.described({}) == "any arguments"
     assert handlers.described({"prefixItems": [{}], "minItems": 1}) == "1 argument: argument 1"

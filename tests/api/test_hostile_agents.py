@@ -1,4 +1,4 @@
-"""A worker registers agents of any form: neither the catalog nor an operator's edit fails because of one."""
+"""A worker can register agents in any form: neither the catalog nor an operator's edit fails because of that."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = [f"limits {name}" for name in LIMITS] + [f"output {name}" for name in SC
 
 
 @pytest.mark.parametrize(("part", "form"), FORMS, ids=NAMES)
-async def test_an_agent_of_any_form_is_shown_and_edited_or_refused(
+async def test_an_agent_registered_in_any_form_is_shown_and_edited_or_refused(
     api: Api, as_: Any, module_postgres_dsn: str, part: str, form: str
 ) -> None:
     document = {"limits": "{}", "output_schema": "null", part: form}

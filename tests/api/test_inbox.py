@@ -1,4 +1,4 @@
-"""What a caller can decide now: the list, its pages and the count judge exactly as a decision is judged."""
+"""What a caller can decide now: the list, its pages and the count apply exactly the same rules as a decision."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CASES: dict[str, dict] = {
 
 @pytest.fixture(scope="module")
 async def gates(api: Api) -> dict[str, Approval]:
-    """An approval of each kind, and a second one that took the id of the first."""
+    """An approval of each kind, and a second one that reuses the id of the first."""
     signer = api.plane.signer
     made = {}
     for name, given in CASES.items():
@@ -79,7 +79,7 @@ SCOPED = Principal(
 
 @pytest.fixture(scope="module")
 async def callers(api: Api) -> dict[str, tuple[Caller, str]]:
-    """Everybody who might decide, each with the caller that their key makes of them."""
+    """Everyone who might decide, each with the caller derived from their key."""
     await principals.put(api.plane.engine, SETUP, SCOPED)
     tokens = {name: api.tokens[name] for name in ("reviewer", "second", "both", "operator", "admin", "agent", "robot")}
     tokens["scoped"] = (await api_keys.create(api.plane.engine, SETUP, principal="scoped")).secret
@@ -98,7 +98,7 @@ async def callers(api: Api) -> dict[str, tuple[Caller, str]]:
 
 
 async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[str]:
-    """What a decision would be accepted for."""
+    """The approvals on which a decision would be accepted."""
     able = set()
     async with direct(api.plane.pool) as connection:
         for name, gate in gates.items():
@@ -111,7 +111,7 @@ async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[st
     return able
 
 
-async def test_the_inbox_is_what_a_decision_would_be_accepted_for(api: Api, gates, callers):
+async def test_the_inbox_lists_exactly_the_decidable_approvals(api: Api, gates, callers):
     by_id = {gate.approval_id: name for name, gate in gates.items()}
     expected: dict[str, set[str]] = {}
     for who, (caller, token) in callers.items():
@@ -142,7 +142,7 @@ async def test_the_inbox_is_what_a_decision_would_be_accepted_for(api: Api, gate
     assert len(expected["reviewer"]) == 7
 
 
-async def test_a_workflow_that_is_disabled_changes_neither_the_inbox_nor_the_decision(api: Api, as_, gates, callers):
+async def test_disabling_a_workflow_affects_neither_the_inbox_nor_decisions(api: Api, as_, gates, callers):
     await factories.insert(api.plane.engine, *factories.workflow("made"), factories.tool("inbox"))
     caller, _ = callers["reviewer"]
     before = await judged(api, caller, gates)

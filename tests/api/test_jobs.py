@@ -1,4 +1,4 @@
-"""A job's status is the worker's report corrected by history: workers die, leave the end to others, and fail to store results."""
+"""A job's status is the worker's report corrected by history, since workers die, leave the end to others, and fail to store results."""
 
 from __future__ import annotations
 

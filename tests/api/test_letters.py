@@ -1,4 +1,4 @@
-"""Approvals as letters: the order of urgency, what a row tells whom, counts that agree with the lists."""
+"""Approval letters: the order of urgency, what a row shows to whom, and counts that match the lists."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def pages(client: Any, path: str, **params: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 async def refunds(api: Api) -> list[Any]:
-    """Pending refunds of every risk, some of which expire within the hour, one that is not open yet; and a decided one."""
+    """Pending refunds of every risk, some of which expire within the hour, one that is not open yet, and a decided one."""
     await factories.insert(
         api.plane.engine,
         *factories.workflow("letters"),
@@ -90,7 +90,7 @@ async def refunds(api: Api) -> list[Any]:
     return gates
 
 
-async def test_urgency_is_the_hour_then_risk_then_expiry_on_every_page(api: Api, as_, refunds):
+async def test_urgency_sorts_by_expiry_within_the_hour_then_risk_then_expiry(api: Api, as_, refunds):
     soon = datetime.now(UTC) + timedelta(hours=1)
     never = datetime.max.replace(tzinfo=UTC)
     expected = sorted(
@@ -107,13 +107,13 @@ async def test_urgency_is_the_hour_then_risk_then_expiry_on_every_page(api: Api,
     assert [each["expires_soon"] for each in seen] == [True] * 4 + [False] * 9
 
 
-async def test_urgency_is_only_of_pending_approvals(as_, refunds):
+async def test_urgency_applies_only_to_pending_approvals(as_, refunds):
     answer = await as_("reviewer").get("/api/v1/approvals", params={"sort": "urgency", "status": "approved"})
     assert answer.status_code == 422
     assert answer.json()["faults"][0]["pointer"] == "status"
 
 
-async def test_a_row_is_a_letter_in_short_for_those_who_may_read_it(as_, refunds):
+async def test_a_row_summarises_the_letter_for_those_who_may_read_it(as_, refunds):
     params = {"workflow": "letters", "sort": "urgency", "limit": 1}
     row = (await as_("reviewer").get("/api/v1/approvals", params=params)).json()["items"][0]
     assert row["title"] == "Refund 412.00 USD on ticket T-1042"
@@ -126,7 +126,7 @@ async def test_a_row_is_a_letter_in_short_for_those_who_may_read_it(as_, refunds
     assert not any(each["allowed"] for each in seen["actions"])
 
 
-async def test_rows_are_found_by_words_person_shape_and_time(as_, refunds):
+async def test_rows_are_filtered_by_words_person_shape_and_time(as_, refunds):
     client = as_("reviewer")
 
     async def ids(**params: Any) -> set[str]:
@@ -145,7 +145,7 @@ async def test_rows_are_found_by_words_person_shape_and_time(as_, refunds):
     assert await ids(approver="support-leads") == set()
 
 
-async def test_words_of_an_explicit_title_are_found_by_those_only_who_may_read_it(api: Api, as_):
+async def test_only_those_who_may_read_an_explicit_title_can_search_it(api: Api, as_):
     run = factories.run(workflow="letters-explicit", status="waiting", waiting_on="approval")
     gate = factories.approval(
         run,
@@ -194,7 +194,7 @@ async def test_counts_agree_with_the_lists_and_the_overview(as_, refunds):
 
 @pytest.fixture(scope="module")
 async def asked(api: Api, refunds: list[Any]) -> Any:
-    """A refund that an agent asks for, with the steps before it; a rule of its own; and earlier refunds of its shape."""
+    """A refund requested by an agent, with the steps before it, its own rule, and earlier refunds of the same shape."""
     run = factories.run(workflow="letters", status="waiting", waiting_on="approval", initiator="operator")
     gate = refund(
         api,
@@ -274,7 +274,7 @@ async def asked(api: Api, refunds: list[Any]) -> Any:
     return gate
 
 
-async def test_an_approval_reads_like_a_letter(as_, asked):
+async def test_an_approval_letter_is_complete(as_, asked):
     letter = (await as_("reviewer").get(f"/api/v1/approvals/{asked.approval_id}")).json()
     assert letter["title"] == "Refund 412.00 USD on ticket T-1042"
     assert letter["input_schema"] == SCHEMA
@@ -305,21 +305,19 @@ async def test_an_approval_reads_like_a_letter(as_, asked):
     assert who["text"].startswith("Anyone with the role approver may decide; one decision is enough.")
 
 
-async def test_of_many_people_the_letter_names_those_who_started_the_run_and_says_how_many_more_may_decide(
-    api: Api, as_
-):
+async def test_a_letter_with_many_people_names_the_starters_and_counts_the_other_approvers(api: Api, as_):
     run = factories.run(workflow="letters", status="waiting", waiting_on="approval", initiator="operator")
     gate = refund(api, run, approvers=["role:approver", *(f"lead-{n:02}" for n in range(24))])
     gate.terms = {**gate.terms, "issuers": [f"issuer-{n:02}" for n in range(30)], "changed_by": "issuer-00"}
     await factories.insert(api.plane.engine, run, factories.execution(run), gate)
     who = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()["who"]
-    assert who["text"].startswith("Anybody with the role approver or lead-00 or ")
-    assert " or lead-18 or 5 more may decide; one answer is enough. operator may not: started the run." in who["text"]
+    assert who["text"].startswith("Anyone with the role approver or lead-00 or ")
+    assert " or lead-18 or 5 more may decide; one decision is enough. operator may not: started the run." in who["text"]
     assert len(who["refused"]) == 20
     assert who["refused"][1] == {"principal": "issuer-00", "why": "issued the key that started the run"}
 
 
-async def test_an_approver_sees_the_previous_one_only_as_far_as_it_was_theirs(as_, asked):
+async def test_an_approver_sees_the_previous_arguments_only_if_they_may_read_that_approval(as_, asked):
     letter = (await as_("second").get(f"/api/v1/approvals/{asked.approval_id}")).json()
     assert letter["payloads_visible"]
     assert letter["prose"] is not None

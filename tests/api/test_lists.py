@@ -1,4 +1,4 @@
-"""Lists: pages that inserts don't shift, filters, no payloads, and each by an index."""
+"""Lists: pages that inserts don't shift, filters, no payloads, and an index for each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def pages(client, path, **params):
             return found
 
 
-async def test_pages_hold_every_run_once_in_order_also_while_new_ones_come(api: Api, as_):
+async def test_pages_return_every_run_once_in_order_while_new_runs_arrive(api: Api, as_):
     same = datetime.now(UTC) - timedelta(days=1)
     rows = [factories.run(workflow="paged", created_at=same - timedelta(seconds=n // 3)) for n in range(25)]
     await factories.insert(api.plane.engine, *rows)
@@ -48,7 +48,7 @@ async def test_pages_hold_every_run_once_in_order_also_while_new_ones_come(api: 
     assert seen == expected
 
 
-async def test_a_page_that_is_just_full_is_the_last_one(api: Api, as_):
+async def test_a_last_page_that_is_exactly_full_has_no_next_page(api: Api, as_):
     await factories.insert(api.plane.engine, *(factories.run(workflow="full") for _ in range(3)))
     assert [len(page) for page in await pages(as_("viewer"), "/api/v1/runs", workflow="full", limit=3)] == [3]
     assert [len(page) for page in await pages(as_("viewer"), "/api/v1/runs", workflow="full", limit=2)] == [2, 1]
@@ -103,7 +103,7 @@ FILTERS = {
 
 
 @pytest.mark.parametrize(("over", "params"), FILTERS.values(), ids=FILTERS.keys())
-async def test_each_filter_of_runs_finds_what_it_names_and_nothing_else(api: Api, as_, over, params):
+async def test_each_filter_of_runs_returns_exactly_the_matches(api: Api, as_, over, params):
     workflow = f"filter-{abs(hash(json.dumps(params, sort_keys=True)))}"
     wanted = factories.run(**{"workflow": workflow, **over})
     await factories.insert(api.plane.engine, wanted, factories.run(workflow=workflow))
@@ -111,7 +111,7 @@ async def test_each_filter_of_runs_finds_what_it_names_and_nothing_else(api: Api
     assert [item["run_id"] for item in answer.json()["items"]] == [wanted.run_id]
 
 
-async def test_a_trigger_that_does_not_exist_is_refused_with_those_that_do(as_):
+async def test_an_unknown_trigger_is_refused_with_the_valid_ones(as_):
     answer = await as_("viewer").get("/api/v1/runs", params={"trigger": "cron"})
     assert answer.status_code == 422
     assert "'api', 'schedule', 'child', 'external' or 'other'" in answer.text
@@ -130,7 +130,7 @@ async def test_runs_by_agent_are_those_with_a_step_of_that_agent(api: Api, as_):
     assert [item["run_id"] for item in answer.json()["items"]] == [run.run_id]
 
 
-async def test_a_list_of_runs_holds_no_payloads(api: Api, as_):
+async def test_a_list_of_runs_has_no_payloads(api: Api, as_):
     payload = {"size": 6, "value": "canary"}
     run = factories.run(workflow="canary", input=payload, result=payload, error={"message": "canary"})
     await factories.insert(api.plane.engine, run)
@@ -158,7 +158,7 @@ async def test_steps_are_those_of_the_executions_shown_oldest_first(api: Api, as
     assert [step["event_id"] for step in behind] == [5, 11]
 
 
-async def test_jobs_and_logs_of_a_run_in_the_order_of_time(api: Api, as_):
+async def test_jobs_and_logs_of_a_run_are_in_order_of_time(api: Api, as_):
     run = factories.run()
     begun = datetime.now(UTC)
     shared = {"execution_id": run.execution_id, "workflow_id": run.workflow_id, "worker": "w1"}
@@ -191,7 +191,7 @@ async def test_jobs_and_logs_of_a_run_in_the_order_of_time(api: Api, as_):
     assert [line["message"] for line in warnings] == ["line warning"]
 
 
-async def test_without_the_role_auditor_one_sees_only_ones_own_commands(api: Api, as_):
+async def test_without_the_role_auditor_callers_see_only_their_own_commands(api: Api, as_):
     run = factories.run(status="completed")
     await factories.insert(api.plane.engine, run)
     refused = (await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel")).json()["command_id"]
@@ -211,7 +211,7 @@ PLANS = {
 }
 
 
-async def test_lists_and_counts_are_answered_by_index_and_quickly_over_many_runs(api: Api, as_):
+async def test_lists_and_counts_use_indexes_and_are_fast_over_many_runs(api: Api, as_):
     async with api.plane.engine.begin() as connection:
         await connection.execute(text("SET LOCAL statement_timeout = 0"))
         await connection.execute(
@@ -243,7 +243,7 @@ async def counts(client, **params):
     return answer.json()
 
 
-async def test_counts_by_status_are_those_of_the_list_under_the_same_filter(api: Api, as_):
+async def test_counts_by_status_match_the_list_under_the_same_filter(api: Api, as_):
     await factories.insert(
         api.plane.engine,
         *(factories.run(workflow="counted_a", status=status) for status in ("failed", "failed", "running")),
@@ -260,7 +260,7 @@ async def test_counts_by_status_are_those_of_the_list_under_the_same_filter(api:
     assert (await as_("viewer").get("/api/v1/runs/counts", params={"limit": 3})).status_code == 422
 
 
-async def test_counts_hold_no_run_outside_the_scope(api: Api, as_):
+async def test_counts_exclude_runs_outside_the_scope(api: Api, as_):
     await factories.insert(api.plane.engine, factories.run(workflow="seen_1"), factories.run(workflow="hidden_1"))
     scope = {"kind": "human", "roles": ["viewer"], "groups": [], "workflows": ["seen_*"]}
     assert (await as_("admin").put("/api/v1/principals/narrow", json=scope)).status_code == 200
@@ -272,7 +272,7 @@ async def test_counts_hold_no_run_outside_the_scope(api: Api, as_):
 
 
 @pytest.mark.parametrize("params", [{}, {"workflow": "capped"}], ids=["in the index", "collected"])
-async def test_counting_ends_at_a_bound_and_says_so(api: Api, as_, monkeypatch, params):
+async def test_counting_stops_at_a_limit_and_says_so(api: Api, as_, monkeypatch, params):
     await factories.insert(api.plane.engine, *(factories.run(workflow="capped", status="failed") for _ in range(4)))
     monkeypatch.setattr(run_counts, "MOST", 3)
     found = await counts(as_("viewer"), **params)
@@ -317,8 +317,8 @@ async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_)
     assert (await as_("nobody").get(place)).status_code == 403
 
 
-async def test_the_overview_counts_what_its_links_list(api: Api, as_):
-    """F17: every status of a run is counted in it."""
+async def test_the_overviews_counts_match_their_linked_lists(api: Api, as_):
+    """F17: the overview counts every run status."""
     gate_run = factories.run(status="waiting", waiting_on="approval", initiator="somebody")
     rows = [
         gate_run,

@@ -1,4 +1,4 @@
-"""Logs: a page from the beginning, the end, on from a line, by level and step, and as a file."""
+"""Logs: from the beginning, from the end, after a line, by level and step, and as a file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def words(page: dict[str, Any]) -> list[str]:
     return [each["message"][-1] for each in page["items"]]
 
 
-async def test_a_log_opens_at_its_end_and_goes_on_both_ways(as_: Any, logged: Run) -> None:
+async def test_a_log_can_be_read_from_its_end_in_both_directions(as_: Any, logged: Run) -> None:
     end = await asked(as_("operator"), logged, tail=3)
     assert (words(end)[:2], end["more_before"], end["next_cursor"]) == (["4", "5"], True, None)
     first = end["items"][0]["log_id"]
@@ -65,7 +65,7 @@ async def test_a_log_opens_at_its_end_and_goes_on_both_ways(as_: Any, logged: Ru
     assert (await asked(as_("operator"), logged, after=newest))["items"] == []
 
 
-async def test_lines_are_chosen_by_level_and_a_strange_level_is_info(as_: Any, logged: Run) -> None:
+async def test_lines_are_filtered_by_level_and_an_unknown_level_is_info(as_: Any, logged: Run) -> None:
     everything = await asked(as_("operator"), logged)
     assert [each["level"] for each in everything["items"]][:6] == [
         "debug",
@@ -94,12 +94,12 @@ async def test_lines_are_chosen_by_level_and_a_strange_level_is_info(as_: Any, l
         {"level": "loud"},
     ],
 )
-async def test_a_place_or_level_that_makes_no_sense_is_refused(as_: Any, logged: Run, params: dict[str, Any]) -> None:
+async def test_contradictory_positions_or_levels_are_refused(as_: Any, logged: Run, params: dict[str, Any]) -> None:
     answer = await as_("operator").get(f"/api/v1/runs/{logged.run_id}/logs", params=params)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
 
 
-async def test_a_steps_lines_include_those_of_its_calls_before_and_after_a_gate(api: Api, as_: Any) -> None:
+async def test_a_steps_lines_include_those_before_and_after_an_approval(api: Api, as_: Any) -> None:
     run = await gated(api)
     await factories.insert(
         api.plane.engine,
@@ -117,7 +117,7 @@ async def test_a_steps_lines_include_those_of_its_calls_before_and_after_a_gate(
     ]
 
 
-async def test_a_viewer_sees_when_and_how_severe_but_not_what_and_cannot_search(as_: Any, logged: Run) -> None:
+async def test_a_viewer_sees_times_and_levels_but_no_text_and_cannot_search(as_: Any, logged: Run) -> None:
     answer = await as_("viewer").get(f"/api/v1/runs/{logged.run_id}/logs")
     assert answer.status_code == 200
     assert "line" not in answer.text
@@ -129,7 +129,7 @@ async def test_a_viewer_sees_when_and_how_severe_but_not_what_and_cannot_search(
     assert (await as_("viewer").get(f"/api/v1/runs/{logged.run_id}/logs/download")).status_code == 403
 
 
-async def test_logs_are_downloaded_as_text_that_acts_on_no_terminal_and_as_json(as_: Any, logged: Run) -> None:
+async def test_logs_are_downloaded_as_terminal_safe_text_or_as_json(as_: Any, logged: Run) -> None:
     place = f"/api/v1/runs/{logged.run_id}/logs/download"
     text = await as_("operator").get(place, params={"min_level": "error"})
     assert text.headers["content-type"] == "text/plain; charset=utf-8"
@@ -144,7 +144,7 @@ async def test_logs_are_downloaded_as_text_that_acts_on_no_terminal_and_as_json(
     assert [each["message"][-1] for each in found][:6] == list("012345")
 
 
-async def test_a_download_of_logs_ends_at_its_limit_and_says_so(
+async def test_a_download_of_logs_stops_at_its_limit_and_says_so(
     as_: Any, logged: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agentgrid.api.routes.logs.BATCH", 2)

@@ -1,4 +1,4 @@
-"""Long inputs and signals at the door: carried whole, or refused with their size; never a run that stays queued."""
+"""Long inputs and signals: transported whole, or refused with their size; a run never stays queued because of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def text(size: int) -> str:
 
 
 @pytest.mark.parametrize("size", [300_000, MAX_JSON_BYTES])
-async def test_what_fits_is_carried_whole(api: Api, as_: Any, size: int) -> None:
+async def test_a_value_within_the_limits_is_transported_whole(api: Api, as_: Any, size: int) -> None:
     place = await catalog(api, f"long-{size}", {})
     answer = await as_("operator").post(place, content=start_of(text(size)), headers=JSON)
     assert answer.status_code == 201, answer.text[:300]
@@ -61,7 +61,7 @@ async def test_what_fits_is_carried_whole(api: Api, as_: Any, size: int) -> None
     ],
     ids=["by a byte", "as numbers", "2.2 MB", "5 MB"],
 )
-async def test_what_does_not_fit_is_refused_with_its_size_and_starts_nothing(
+async def test_a_value_over_the_limits_is_refused_with_its_size_and_starts_nothing(
     api: Api, as_: Any, value: str, expected: tuple[str, str]
 ) -> None:
     place = await catalog(api, f"too-long-{len(value)}", {})

@@ -28,7 +28,7 @@ TOOLS = {"flaky", "lookup", "note", "read_long", "refund", "slow_refund", "write
 
 @pytest.fixture(scope="module", autouse=True)
 async def registered(api: Api, module_postgres_dsn: str) -> None:
-    """The tools are in the catalog, and no worker has them."""
+    """The tools are in the catalog, but no worker serves them."""
     await catalog.sync(await worker_login(module_postgres_dsn), Grid("gated", gated), "nobody-polls")
     await may_call(api, "operator", "agent")
 
@@ -39,7 +39,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def scoped(api: Api, name: str, *globs: str) -> str:
-    """A principal that may start runs of these workflows alone."""
+    """A principal that may start runs of only these workflows."""
     made = Principal(name=name, kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR}), workflows=frozenset(globs))
     await principals.put(api.plane.engine, SETUP, made)
     key = await api_keys.create(api.plane.engine, SETUP, principal=name, lifetime=timedelta(days=1))
@@ -61,9 +61,7 @@ async def runs_of(as_, workflow: str) -> list[dict[str, Any]]:
     ("who", "tools", "starts"),
     [("operator", TOOLS, True), ("developer", set(), True), ("viewer", set(), False), ("admin", set(), False)],
 )
-async def test_tools_are_for_those_whose_scope_names_them_and_reads_for_those_who_may_read(
-    api: Api, who: str, tools: set[str], starts: bool
-):
+async def test_tools_are_listed_by_scope_and_reads_by_permission(api: Api, who: str, tools: set[str], starts: bool):
     names = await offered(api, who)
     reads = {name for name, route in VERBS.items() if route.startswith("GET ")}
     assert names == tools | reads | ({"agentgrid_start_run"} if starts else set())
@@ -79,7 +77,7 @@ async def test_tools_are_for_those_whose_scope_names_them_and_reads_for_those_wh
         ("tool.*refund", {"refund", "slow_refund"}),
     ],
 )
-async def test_a_scope_holds_tools_only_if_it_names_tools(api: Api, as_, glob: str, tools: set[str]):
+async def test_a_scope_includes_tools_only_if_it_names_them(api: Api, as_, glob: str, tools: set[str]):
     await scoped(api, "narrow", glob)
     assert (await offered(api, "narrow")) & TOOLS == tools
     before = len(await runs_of(as_, "tool.slow_refund"))
@@ -101,7 +99,7 @@ def test_no_verb_decides_governs_administers_or_stops_anything():
 
 
 @pytest.mark.parametrize("who", ["admin", "reviewer", "both", "robot"])
-async def test_what_is_never_offered_cannot_be_called_by_its_name_either(api: Api, who: str):
+async def test_an_unlisted_tool_cannot_be_called_by_name_either(api: Api, who: str):
     from mcp.shared.exceptions import MCPError
 
     async with mcp_client(api, who) as client:
@@ -114,7 +112,7 @@ async def test_what_is_never_offered_cannot_be_called_by_its_name_either(api: Ap
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_call_that_no_worker_takes_is_working_and_its_run_is_recorded(api: Api, as_, mode: str):
+async def test_a_call_without_a_worker_is_working_and_its_run_is_recorded(api: Api, as_, mode: str):
     async with mcp_client(api, "agent", mode) as client:
         result = await client.call_tool("refund", {"order": "o-1", "cents": 5})
     assert (result.structured_content["status"], result.is_error) == ("working", False)
@@ -148,7 +146,7 @@ async def test_the_same_idempotency_key_is_the_same_run(api: Api):
     assert len(ids) == 3
 
 
-async def test_reads_are_the_routes_own_and_recorded_as_such(api: Api, as_):
+async def test_reads_go_through_the_routes_and_are_recorded(api: Api, as_):
     run = factories.run(input={"size": 4, "value": "given"})
     await factories.insert(api.plane.engine, run, factories.execution(run))
     async with mcp_client(api, "operator") as client:

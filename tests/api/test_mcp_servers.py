@@ -1,4 +1,4 @@
-"""MCP servers as workers found them: everybody who reads may see which are held and why, and no route changes one."""
+"""MCP servers as reported by workers: everyone with read permission sees which are held and why, and no route changes one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def report(dsn: str, queue: str, *servers: dict[str, Any]) -> None:
 
 
 async def register(dsn: str, queue: str, tool: str) -> None:
-    """A worker starts whose code has this tool alone."""
+    """Start a worker whose code has only this tool."""
     connection = await asyncpg.connect(await worker_login(dsn, grid="mcp", queues=(queue,)))
     try:
         tools = [json.loads(document())["tools"][0] | {"name": tool}]
@@ -47,7 +47,7 @@ async def register(dsn: str, queue: str, tool: str) -> None:
         await connection.close()
 
 
-async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_code_go(
+async def test_held_servers_come_first_with_their_changes_and_removed_ones_disappear(
     api: Api, module_postgres_dsn: str
 ) -> None:
     change = {"tool": "a", "what": "changed", "before": "{}", "after": HOSTILE}
@@ -77,8 +77,8 @@ async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_co
         assert ready["since"] > since
 
 
-async def test_nulls_in_what_a_dishonest_worker_sends_stop_no_list(api: Api, module_postgres_dsn: str) -> None:
-    """Seen: `null` among an agent's tools or a tool's tags made every list that has them, and the overview, an internal error."""
+async def test_nulls_sent_by_a_compromised_worker_break_no_list(api: Api, module_postgres_dsn: str) -> None:
+    """Regression: a `null` among an agent's tools or a tool's tags made every list that has them, and the overview, fail with an internal error."""
     sent = json.loads(document("mcp", "odd"))
     lists = (("workflows", "tags"), ("tools", "tags"), ("tools", "reach"), ("agents", "tools"), ("agents", "models"))
     for noun, name in lists:
@@ -101,8 +101,8 @@ async def test_nulls_in_what_a_dishonest_worker_sends_stop_no_list(api: Api, mod
         assert odd["tools"] == [f"t_{n}" for n in range(500)]
 
 
-async def test_r35_no_worker_makes_another_grids_tool_look_held(api: Api, module_postgres_dsn: str) -> None:
-    """Operators would look for the fault in the wrong project, or review a listing that is none of theirs."""
+async def test_r35_a_worker_cannot_make_another_grids_tool_look_held(api: Api, module_postgres_dsn: str) -> None:
+    """Otherwise operators would look for the fault in the wrong project, or review a listing that isn't theirs."""
     await factories.insert(api.plane.engine, factories.tool("theirs_find", grid="theirs"))
     await register(module_postgres_dsn, "forging", "mine_find")
     forged = server("forged", "held", tools=["theirs_find", "mine_find", "not_registered_yet"])
@@ -112,7 +112,7 @@ async def test_r35_no_worker_makes_another_grids_tool_look_held(api: Api, module
     assert seen["tools"] == ["mine_find", "not_registered_yet"]
 
 
-async def test_r35_no_worker_fills_the_list_or_an_answer_with_what_it_made_up(
+async def test_r35_a_worker_cannot_fill_the_list_or_a_response_with_made_up_data(
     api: Api, module_postgres_dsn: str
 ) -> None:
     huge = {"what": "changed", "before": "b" * 100_000, "after": "a" * 100_000, "tool": "t" * 10_000}
@@ -136,7 +136,7 @@ async def test_r35_no_worker_fills_the_list_or_an_answer_with_what_it_made_up(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_nobody_accepts_a_listing_over_http(api: Api, method: str) -> None:
+async def test_a_listing_cannot_be_accepted_over_http(api: Api, method: str) -> None:
     async with api.client("admin") as http:
         for place in (PLACE, f"{PLACE}/news", f"{PLACE}/news/accept"):
             assert (await http.request(method, place, json={})).status_code in (404, 405), place

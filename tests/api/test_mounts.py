@@ -1,4 +1,4 @@
-"""Headers by mount: a made-up static site with its own content policy and caching, beside the API, whose headers stay as they are."""
+"""Headers by mount: a made-up static site with its own content policy and caching, beside the API, whose headers are unaffected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def client(api: Api, pages: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
-    """Of an API with the site at /site, and a route that crashes in each."""
+    """A client of an API with the site at /site, and a crashing route in each."""
     routes = api.app.router.routes
     before = list(routes)
     routes += [
@@ -82,7 +82,7 @@ async def test_every_response_under_a_mount_has_its_headers_and_only_successful_
     assert answer.headers["cache-control"] == ("public, max-age=60" if status < 300 else "no-store")
 
 
-async def test_an_unchanged_page_is_cached_further(client: httpx.AsyncClient):
+async def test_an_unchanged_page_stays_cached(client: httpx.AsyncClient):
     etag = (await client.get("/site/app.js")).headers["etag"]
     answer = await client.get("/site/app.js", headers={"If-None-Match": etag})
     assert (answer.status_code, answer.headers["cache-control"]) == (304, "public, max-age=60")
@@ -103,7 +103,7 @@ OF_THE_API = [
 
 @pytest.mark.parametrize("root", [False, True])
 @pytest.mark.parametrize(("path", "headers", "status"), [*OF_THE_API, ("/sitemap", {}, 404), ("/SITE/", {}, 404)])
-async def test_the_apis_headers_are_as_before_also_beside_a_mount_at_the_root(
+async def test_a_mount_at_the_root_does_not_change_the_apis_headers(
     client: httpx.AsyncClient, monkeypatch, root: bool, path: str, headers: dict[str, str], status: int
 ):
     if root:

@@ -1,4 +1,4 @@
-"""The overview: hours, what happens next, and what needs attention."""
+"""The overview: hours, what is due next, and what needs attention."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def listed(as_, name: str, href: str) -> int:
     return len(answer.json()["items"])
 
 
-async def test_the_hours_hold_every_run_that_closed_within_24_hours(api: Api, as_):
+async def test_the_hours_include_every_run_that_closed_within_24_hours(api: Api, as_):
     before = await overview(as_)
     now = datetime.now(UTC)
     ended = [
@@ -62,7 +62,7 @@ async def test_the_hours_hold_every_run_that_closed_within_24_hours(api: Api, as
     assert await listed(as_, "operator", after["unsuccessful_24h"]["href"]) == after["unsuccessful_24h"]["count"]
 
 
-async def test_what_happens_next_is_listed_soonest_first_and_once(api: Api, as_):
+async def test_what_is_due_next_is_listed_once_soonest_first(api: Api, as_):
     soon = datetime.now(UTC) + timedelta(minutes=1)
     gated = factories.run(status="waiting", waiting_on="approval", next_at=soon + timedelta(minutes=1))
     gate = factories.approval(gated, expires_at=soon + timedelta(minutes=1))
@@ -148,7 +148,7 @@ async def test_conditions_name_what_is_wrong_with_counts(api: Api, as_):
         assert "temporal_away" not in found
 
 
-async def test_a_worker_that_went_silent_is_reported_and_temporal_away_does_not_fail_the_overview(
+async def test_a_stale_worker_is_reported_and_an_unreachable_temporal_does_not_fail_the_overview(
     api: Api, as_, monkeypatch
 ):
     from agentgrid.control import workers
@@ -212,7 +212,7 @@ async def test_the_overview_shows_nothing_of_runs_out_of_scope(narrow: Api, as_,
     assert "out-waits" in everything
 
 
-async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, as_):
+async def test_the_lists_are_the_first_rows_of_what_the_counts_cover(api: Api, as_):
     now = datetime.now(UTC)
     flow, version = factories.workflow("aaa_overview")
     flow.title = "Overview flow"
@@ -291,7 +291,7 @@ async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, 
     ] == gated.run_id
 
 
-async def test_the_lists_hold_no_payloads_for_those_who_may_not_read_them(api: Api, as_):
+async def test_the_lists_have_no_payloads_for_callers_who_may_not_read_them(api: Api, as_):
     ahead = datetime.now(UTC) + timedelta(minutes=10)  # before what other tests made
     run = factories.run(status="failed", closed_at=ahead, status_reason="a secret word")
     await factories.insert(api.plane.engine, run)

@@ -1,4 +1,4 @@
-"""Whole inputs and outputs as downloads: from the database, from Temporal, from the archive, or with the reason why not."""
+"""Downloads of whole inputs and outputs: from the database, from Temporal, from the archive, or with the reason why not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Doubles:
         return text * 2
 
 
-async def test_a_long_value_comes_whole_from_temporal_and_then_from_the_archive(api: Api, as_: Any) -> None:
+async def test_a_long_value_is_downloaded_whole_from_temporal_and_then_from_the_archive(api: Api, as_: Any) -> None:
     client, queue = await Client.connect(api.settings.temporal_address), f"doubles-{uuid.uuid4()}"
     async with Worker(client, task_queue=queue, workflows=[Doubles], workflow_runner=UnsandboxedWorkflowRunner()):
         handle = await client.start_workflow("Doubles", LONG, id=f"odd {uuid.uuid4()} \u202e", task_queue=queue)
@@ -82,7 +82,7 @@ def _deletion(handle: Any) -> Any:
 
 
 async def stored(api: Api) -> Run:
-    """A run whose steps have all forms of values, and of which Temporal knows nothing."""
+    """A run whose steps have values of every form, and which is unknown to Temporal."""
     run = factories.run()
     await factories.insert(
         api.plane.engine,
@@ -97,7 +97,7 @@ async def stored(api: Api) -> Run:
     return run
 
 
-async def test_a_short_value_is_downloaded_as_it_is_stored(api: Api, as_: Any) -> None:
+async def test_a_short_value_is_downloaded_as_stored(api: Api, as_: Any) -> None:
     run = await stored(api)
     place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
     assert (await as_("operator").get(f"{place}/5/input")).json() == {"a": 1}
@@ -105,7 +105,7 @@ async def test_a_short_value_is_downloaded_as_it_is_stored(api: Api, as_: Any) -
     assert (await as_("operator").get(f"{place}/7/input")).text == '"\\ud800"'
 
 
-async def test_what_can_not_be_downloaded_says_why(api: Api, as_: Any) -> None:
+async def test_a_value_that_cannot_be_downloaded_says_why(api: Api, as_: Any) -> None:
     run = await stored(api)
     place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
     gone = await as_("operator").get(f"{place}/6/input")
@@ -128,7 +128,7 @@ async def test_a_payload_in_the_api_names_its_form(api: Api, as_: Any) -> None:
     ]
 
 
-async def test_what_an_archive_is_too_large_for_is_refused_as_the_document_says(
+async def test_a_value_from_an_oversized_archive_is_refused_as_documented(
     api: Api, as_: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "MAX_BYTES", 100)

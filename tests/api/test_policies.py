@@ -1,4 +1,4 @@
-"""Rules put, shown and withdrawn over the API, and their effect on the workers' snapshot."""
+"""Putting, showing and withdrawing rules over the API, and the effect on workers' snapshots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def last_command(as_, kind: str) -> dict:
     return (await as_("auditor").get("/api/v1/commands", params={"kind": kind, "limit": 1})).json()["items"][0]
 
 
-async def test_a_rule_is_put_published_shown_changed_withdrawn_and_put_again_and_its_history_is_kept(api: Api, as_):
+async def test_a_rules_history_is_kept_through_put_change_withdrawal_and_put(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("crm_update"), factories.tool("crm_read", risk="read"))
     rule = {"tool": "crm_*", "effect": "deny", "reason": "the CRM is being moved"}
 
@@ -78,7 +78,7 @@ async def test_a_rule_is_put_published_shown_changed_withdrawn_and_put_again_and
     ]
 
 
-async def test_a_rule_that_says_what_it_says_keeps_its_version_and_so_the_approvals_under_it(api: Api, as_):
+async def test_an_unchanged_rule_keeps_its_version_and_the_approvals_under_it(api: Api, as_):
     rule = {"tool": "same", "effect": "require_approval", "approvers": ["role:approver"]}
     first = (await as_("admin").put(f"{PLACE}/same", json=rule)).json()
     before = await published(api)
@@ -88,7 +88,9 @@ async def test_a_rule_that_says_what_it_says_keeps_its_version_and_so_the_approv
     assert (audit["status"], audit["outcome"]) == ("applied", {"form": "facts", "rule": "same@1", "changed": False})
 
 
-async def test_equal_requests_under_one_idempotency_key_are_one_command_and_another_body_is_a_conflict(api: Api, as_):
+async def test_equal_requests_under_one_idempotency_key_are_one_command_and_a_different_body_is_a_conflict(
+    api: Api, as_
+):
     headers = {"Idempotency-Key": "once"}
     deny, allow = ({"tool": "rush", "effect": effect} for effect in ("deny", "allow"))
     answers = await asyncio.gather(*(as_("admin").put(f"{PLACE}/once", json=deny, headers=headers) for _ in range(5)))
@@ -100,7 +102,7 @@ async def test_equal_requests_under_one_idempotency_key_are_one_command_and_anot
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
 
 
-async def test_what_a_rule_applies_to_is_shown_even_if_that_is_nothing(api: Api, as_):
+async def test_a_rule_shows_what_it_applies_to_even_if_that_is_nothing(api: Api, as_):
     await factories.insert(api.plane.engine, *(factories.tool(name) for name in ("mail_send", "mail_read")))
 
     async def put(rule_id: str, tool: str) -> dict:
@@ -109,7 +111,7 @@ async def test_what_a_rule_applies_to_is_shown_even_if_that_is_nothing(api: Api,
         return answer.json()
 
     nothing = await put("nothing", "no_such_*")
-    assert (nothing["fits"], "fits no registered tool" in nothing["note"]) == ([], True)
+    assert (nothing["fits"], "matches no registered tool" in nothing["note"]) == ([], True)
     plain = await put("plain", "Billing::charge card")
     assert "plain activities are not registered" in plain["note"]
     assert (await published(api)).rule_for("Billing::charge card", Risk.READ).effect is Effect.DENY
@@ -125,7 +127,7 @@ async def test_what_a_rule_applies_to_is_shown_even_if_that_is_nothing(api: Api,
     assert (allowed.json()["holds_for"], "denies" in allowed.json()["note"]) == ([], True)
 
 
-async def test_the_rule_put_about_a_tool_itself_goes_before_another_that_names_it(api: Api, as_):
+async def test_a_tools_own_rule_takes_precedence_over_another_that_names_it(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("ledger"))
     await as_("admin").put(f"{PLACE}/zz", json={"tool": "ledger", "effect": "deny"})
     put = await as_("admin").put("/api/v1/tools/ledger/policy", json={"effect": "allow"})
@@ -136,7 +138,7 @@ async def test_the_rule_put_about_a_tool_itself_goes_before_another_that_names_i
     assert (third.status_code, "'tool:ledger'" in third.json()["detail"]) == (409, True)
 
 
-async def test_a_rule_names_what_it_is_about(api: Api, as_):
+async def test_a_rule_must_name_what_it_covers(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("post"))
     body = {"kind": "activity", "tool": "post", "effect": "deny"}
     put = await as_("admin").put(f"{PLACE}/activities-only", json=body)
@@ -157,7 +159,7 @@ async def test_a_rule_names_what_it_is_about(api: Api, as_):
     assert fault["message"] == "rules can be about: activity, model, tool"
 
 
-async def test_a_new_kind_of_calls_can_be_ruled_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
+async def test_a_new_kind_of_call_can_be_governed_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
     row = ActivityKind(prefix="model.", step=StepKind.MODEL, switch="agent")
     monkeypatch.setattr(activities, "KINDS", (*activities.KINDS, row))
     put = await as_("admin").put(f"{PLACE}/models", json={"kind": "model", "tool": "triag*", "effect": "deny"})
@@ -178,7 +180,7 @@ async def test_the_rule_of_a_tool_is_withdrawn_like_any_other(api: Api, as_):
     assert shown["rule"] == "default:destructive@1"
 
 
-async def test_rules_are_listed_in_pages_and_by_the_tool_that_they_speak_about(api: Api, as_):
+async def test_rules_are_listed_in_pages_and_by_tool(api: Api, as_):
     for number in range(5):
         await as_("admin").put(f"{PLACE}/page-{number}", json={"tool": f"page_{number}*", "effect": "deny"})
     found, cursor = [], None
@@ -247,7 +249,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("method", "rule_id", "body", "status", "pointer"), REFUSED.values(), ids=REFUSED.keys())
-async def test_an_unacceptable_change_is_refused_audited_and_publishes_nothing(
+async def test_an_invalid_change_is_refused_and_audited_and_publishes_nothing(
     api: Api, as_, method, rule_id, body, status, pointer
 ):
     before = await published(api)

@@ -1,4 +1,4 @@
-"""Who may ask, changed over the API: at once, audited, and never so that those who grant authority gain it."""
+"""Changing principals over the API: effective immediately, audited, and never so that someone gains authority they grant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACE = "/api/v1/principals"
 
 @asynccontextmanager
 async def as_holder(api: Api, key: str):
-    """A client with a key that the tests' own list doesn't know."""
+    """A client with a key that isn't in the tests' own list."""
     transport = httpx.ASGITransport(app=api.app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700", headers=headers) as client:
@@ -53,7 +53,7 @@ async def second_administrator(api: Api):
 
 
 async def granted(as_, second: httpx.AsyncClient, name: str, **body) -> dict:
-    """Grant a change with two administrators."""
+    """Make a change that needs two administrators."""
     proposed = await put(as_, name, 202, **body)
     confirmed = await second.post(proposed["confirm"])
     assert (confirmed.status_code, confirmed.json()["status"]) == (200, "applied"), confirmed.text
@@ -65,7 +65,7 @@ async def snapshot(api: Api):
         return await policies.newest_snapshot(session)
 
 
-async def test_a_principal_is_made_shown_changed_and_listed(api: Api, as_):
+async def test_a_principal_is_created_shown_changed_and_listed(api: Api, as_):
     made = await put(as_, "ines", kind="human", roles=["operator"], groups=["editors"], reason="joined")
     assert (made["kind"], made["roles"], made["groups"], made["disabled"]) == (
         "human",
@@ -93,7 +93,7 @@ async def test_a_principal_is_made_shown_changed_and_listed(api: Api, as_):
     ]
 
 
-async def test_disabling_shuts_out_at_once_streams_too_and_enabling_lets_in_again(api: Api, as_):
+async def test_disabling_takes_effect_at_once_for_streams_too_and_enabling_restores_access(api: Api, as_):
     await put(as_, "leaver", kind="human", roles=["viewer"])
     key = (await key_of(as_, "leaver"))["key"]
     async with as_holder(api, key) as client, listening(api.app) as url:
@@ -127,7 +127,7 @@ async def test_disabling_shuts_out_at_once_streams_too_and_enabling_lets_in_agai
     ]
 
 
-async def test_a_disabled_approvers_name_is_nobodys_to_decide_under(api: Api, as_):
+async def test_nobody_can_decide_under_a_disabled_approvers_name(api: Api, as_):
     async with second_administrator(api) as second:
         await granted(as_, second, "amara", kind="human", roles=["approver"], groups=["support-leads"])
     assert "support-leads" in (await snapshot(api)).approver_entries["amara"]
@@ -160,7 +160,7 @@ async def test_the_last_administrator_can_neither_be_disabled_nor_lose_the_role(
         assert (await as_("admin").post(f"{PLACE}/robot/enable")).status_code == 200
 
 
-async def test_nobody_makes_themselves_an_approver_and_no_administrator_is_one(api: Api, as_):
+async def test_nobody_makes_themselves_an_approver_and_no_administrator_is_an_approver(api: Api, as_):
     for who, roles in (("admin", ["approver"]), ("admin", ["viewer", "approver"])):
         refused = await put(as_, who, 403, roles=roles)
         assert "themselves" in refused["detail"]
@@ -170,8 +170,8 @@ async def test_nobody_makes_themselves_an_approver_and_no_administrator_is_one(a
     assert (await as_("admin").get(f"{PLACE}/admin")).json()["roles"] == ["admin"]
 
 
-async def test_whoever_makes_keys_never_holds_one_that_decides(api: Api, as_):
-    """Neither by making a key for an approver, nor by making an approver of somebody whose key they have made."""
+async def test_an_issuer_of_keys_never_holds_one_that_can_decide(api: Api, as_):
+    """Neither by creating a key for an approver, nor by making an approver of someone whose key they created."""
     refused = await key_of(as_, "reviewer", 403)
     assert (refused["code"], "agentgrid key create" in refused["detail"]) == ("second_administrator_needed", True)
 
@@ -214,7 +214,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "body", "status", "pointer"), REFUSED.values(), ids=REFUSED.keys())
-async def test_an_unacceptable_principal_is_refused_audited_and_not_made(api: Api, as_, name, body, status, pointer):
+async def test_an_invalid_principal_is_refused_and_audited_and_not_created(api: Api, as_, name, body, status, pointer):
     before = (await snapshot(api)).version
     refused = await put(as_, name, status, **body)
     if pointer is not None:
@@ -225,6 +225,6 @@ async def test_an_unacceptable_principal_is_refused_audited_and_not_made(api: Ap
     assert (await snapshot(api)).version == before
 
 
-async def test_what_is_not_there_can_not_be_disabled(as_):
+async def test_an_unknown_principal_cannot_be_disabled(as_):
     for verb in ("disable", "enable"):
         assert (await as_("admin").post(f"{PLACE}/nobody-known/{verb}")).status_code == 404

@@ -1,4 +1,4 @@
-"""Nothing that only looks changes anything: not a GET, not a HEAD, not a link that a mail scanner follows, not a page of another site."""
+"""Reads change nothing: not a GET, not a HEAD, not a link followed by a mail scanner, not a page of another site."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def client(temporal_server: Temporal) -> Client:
 
 @pytest.fixture(scope="module")
 async def things(api: Api, client: Client) -> dict[str, str]:
-    """A run that is open in Temporal and waits for an approval, and whatever else a path can name."""
+    """A run that is open in Temporal and waits for an approval, and every other resource that a path can name."""
     workflow_id = f"read-{uuid.uuid4()}"
     handle = await client.start_workflow("Nobody", id=workflow_id, task_queue=f"nobody-{workflow_id}")
 
@@ -84,7 +84,7 @@ async def url(api: Api) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def nothing_changes(api: Api, client: Client, things: dict[str, str]) -> AsyncIterator[None]:
-    """All tables, all commands and the run in Temporal are the same after the test."""
+    """Checks that all tables, all commands and the run in Temporal are unchanged after the test."""
 
     async def everything() -> list[Any]:
         described = await client.get_workflow_handle(things["workflow_id"]).describe()
@@ -98,7 +98,7 @@ async def nothing_changes(api: Api, client: Client, things: dict[str, str]) -> A
 
 
 def places(things: dict[str, str]) -> Iterator[str]:
-    """Every path that a link could name: those of all routes, and those of their verbs."""
+    """Every path that a link could point to: those of all routes and their verbs."""
     for route in sorted({route.split(" ", 1)[1] for route in ACCESS}):
         yield route.format(**things)
     for verb in VERBS:
@@ -149,8 +149,8 @@ async def test_a_page_of_another_site_changes_nothing_even_with_a_key(
 
 
 @pytest.mark.usefixtures("nothing_changes")
-async def test_no_page_gets_leave_to_ask(api: Api, url: str, things: dict[str, str]) -> None:
-    """Not even by a preflight: no answer names an origin."""
+async def test_no_response_allows_a_foreign_origin(api: Api, url: str, things: dict[str, str]) -> None:
+    """Not even in a preflight: no response allows an origin."""
     for origin in ("https://evil.example", url):
         preflight = ["Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization"]
         for path in ("/api/v1/runs", f"/api/v1/approvals/{things['approval_id']}/decisions"):
@@ -159,8 +159,8 @@ async def test_no_page_gets_leave_to_ask(api: Api, url: str, things: dict[str, s
             assert not [name for name in reply.headers if name.startswith("access-control-")]
 
 
-async def test_cookies_open_nothing(api: Api, url: str) -> None:
-    """So there is nothing that a browser would send along by itself."""
+async def test_cookies_grant_no_access(api: Api, url: str) -> None:
+    """So there is nothing that a browser would send automatically."""
     key = api.tokens["admin"]
     for cookie in (f"session={key}", f"Authorization=Bearer {key}", f"api_key={key}", f"__Host-session={key}"):
         (await exchange(url, None, "GET", "/api/v1/me", f"Cookie: {cookie}")).is_problem(401, "unauthenticated")

@@ -1,4 +1,4 @@
-"""Waiting for a result: answered when the run ends, bounded, and ended by everything that ends a right to it."""
+"""Waiting for a result: returns when the run ends, is bounded, and ends when the caller loses access."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def asked(client: httpx.AsyncClient, run: Run, seconds: float = 30) -> asyncio.T
     return asyncio.create_task(client.get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds}))
 
 
-async def test_a_wait_may_end_when_the_run_waits_for_an_approval_instead(api: Api, as_, waiting: Waiting):
+async def test_a_wait_can_also_end_when_the_run_waits_for_an_approval(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
     patient = asked(as_("operator"), run)
     params = {"wait": 30, "or_approval": True}
@@ -84,7 +84,7 @@ async def test_a_wait_may_end_when_the_run_waits_for_an_approval_instead(api: Ap
     assert (await patient).status_code == 200
 
 
-async def test_waiters_are_answered_when_the_run_ends_each_with_what_they_may_read(api: Api, as_, waiting: Waiting):
+async def test_waiting_requests_return_when_the_run_ends_each_with_what_it_may_read(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
     tasks = [asked(as_(name), run) for name in ("operator", "viewer")]
     await waits(waiting, 2)
@@ -106,7 +106,7 @@ async def test_waiters_are_answered_when_the_run_ends_each_with_what_they_may_re
     assert [(each["principal"], each["outcome"]) for each in page.json()["items"]] == [("operator", "read")]
 
 
-async def test_a_run_that_has_ended_is_answered_at_once_and_an_open_one_after_the_wait(api: Api, as_):
+async def test_an_ended_run_is_returned_at_once_and_an_open_one_after_the_wait(api: Api, as_):
     closed, still = await a_run(api, status="completed", result={"size": 2, "value": 42}), await a_run(api)
     begun = time.monotonic()
     answer = await asked(as_("operator"), closed)
@@ -125,7 +125,7 @@ async def test_a_wait_is_bounded(api: Api, as_, seconds: str):
     assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, "wait")
 
 
-async def test_a_run_that_was_reset_after_its_end_is_waited_for_further(api: Api, as_, waiting: Waiting):
+async def test_a_wait_continues_for_a_run_that_was_reset_after_its_end(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
     task = asked(as_("operator"), run)
     await waits(waiting)
@@ -134,8 +134,8 @@ async def test_a_run_that_was_reset_after_its_end_is_waited_for_further(api: Api
     assert (await task).json()["status"] == "completed"
 
 
-async def test_an_end_without_an_event_is_seen_too(api: Api, as_, waiting: Waiting, monkeypatch):
-    monkeypatch.setattr(run_waits, "LOOK_AGAIN_SECONDS", 0.2)
+async def test_an_end_without_an_event_is_noticed(api: Api, as_, waiting: Waiting, monkeypatch):
+    monkeypatch.setattr(run_waits, "RECHECK_SECONDS", 0.2)
     run = await a_run(api)
     task = asked(as_("operator"), run)
     await waits(waiting)
@@ -171,7 +171,7 @@ async def test_a_revoked_key_ends_the_wait_at_once(api: Api, waiting: Waiting, k
     assert (answer.status_code, answer.json()["code"], waiting.count) == (401, "unauthenticated", 0)
 
 
-async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_at_most(
+async def test_spurious_notifications_wake_waiting_requests_at_most_once_a_second(
     api: Api, as_, waiting: Waiting, monkeypatch
 ):
     woken = 0
@@ -203,7 +203,7 @@ async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_
 
 
 @pytest.mark.parametrize(("after", "status"), LOSSES.values(), ids=LOSSES.keys())
-async def test_a_lost_right_ends_the_wait_at_once(
+async def test_a_lost_permission_ends_the_wait_at_once(
     api: Api, waiting: Waiting, key: api_keys.NewKey, after: Principal, status: int
 ):
     run = await a_run(api)
@@ -214,7 +214,9 @@ async def test_a_lost_right_ends_the_wait_at_once(
         assert (await asyncio.wait_for(task, 5)).status_code == status
 
 
-async def test_a_caller_that_may_not_read_payloads_any_more_gets_none(api: Api, waiting: Waiting, key: api_keys.NewKey):
+async def test_a_caller_who_lost_the_permission_to_read_payloads_gets_none(
+    api: Api, waiting: Waiting, key: api_keys.NewKey
+):
     run = await a_run(api)
     async with holding(api, key) as client:
         task = asked(client, run)
@@ -225,7 +227,7 @@ async def test_a_caller_that_may_not_read_payloads_any_more_gets_none(api: Api, 
     assert (answer.status_code, answer.json()["status"], answer.json()["result"]) == (200, "completed", None)
 
 
-async def test_a_run_outside_the_scope_is_not_waited_for(api: Api, waiting: Waiting, key: api_keys.NewKey):
+async def test_a_run_outside_the_scope_cannot_be_waited_for(api: Api, waiting: Waiting, key: api_keys.NewKey):
     await principals.put(api.plane.engine, SETUP, replace(WAITER, workflows=frozenset({"others_*"})))
     run = await a_run(api)
     async with holding(api, key) as client:
@@ -235,9 +237,9 @@ async def test_a_run_outside_the_scope_is_not_waited_for(api: Api, waiting: Wait
     assert waiting.count == 0
 
 
-async def test_neither_a_principal_nor_all_of_them_take_every_place(api: Api, as_, waiting: Waiting, monkeypatch):
+async def test_waiting_requests_are_limited_per_principal_and_in_total(api: Api, as_, waiting: Waiting, monkeypatch):
     monkeypatch.setattr(run_waits, "MAX_PER_PRINCIPAL", 2)
-    monkeypatch.setattr(waiting, "_room", 3)
+    monkeypatch.setattr(waiting, "_capacity", 3)
     run, closed = await a_run(api), await a_run(api, status="completed")
     tasks = [asked(as_(name), run) for name in ("operator", "operator", "viewer")]
     await waits(waiting, 3)
@@ -252,7 +254,7 @@ async def test_neither_a_principal_nor_all_of_them_take_every_place(api: Api, as
     assert waiting.count == 0
 
 
-async def test_a_client_that_leaves_frees_its_place(api: Api, url: str, waiting: Waiting):
+async def test_a_client_that_disconnects_frees_its_slot(api: Api, url: str, waiting: Waiting):
     run = await a_run(api)
     async with httpx.AsyncClient(
         base_url=url, headers={"Authorization": f"Bearer {api.tokens['viewer']}"}, timeout=20
@@ -266,13 +268,11 @@ async def test_a_client_that_leaves_frees_its_place(api: Api, url: str, waiting:
 WAITERS = 250
 
 
-async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
-    api: Api, as_, waiting: Waiting, monkeypatch
-):
+async def test_many_waiting_requests_cost_no_queries_until_their_runs_end(api: Api, as_, waiting: Waiting, monkeypatch):
     monkeypatch.setattr(run_waits, "MAX_PER_PRINCIPAL", WAITERS)
-    monkeypatch.setattr(waiting, "_room", WAITERS)
+    monkeypatch.setattr(waiting, "_capacity", WAITERS)
     # However long it takes this machine to begin them.
-    monkeypatch.setattr(run_waits, "LOOK_AGAIN_SECONDS", 60.0)
+    monkeypatch.setattr(run_waits, "RECHECK_SECONDS", 60.0)
     reads = 0
     read = runs.result_of
 
@@ -317,7 +317,7 @@ async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
     assert (reads, waiting.count) == (before + WAITERS, 0)
 
 
-async def test_a_stop_answers_every_waiter_at_once(api: Api):
+async def test_a_shutdown_answers_every_waiting_request_at_once(api: Api):
     app = create_app(api.settings)
     server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, **options(max_connections=10)))
     serving = asyncio.create_task(server.serve())

@@ -1,4 +1,4 @@
-"""What may be done to a run, seen from Temporal's side."""
+"""The verbs on a run, as observed in Temporal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def events(handle, kind):
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["started by AgentGrid", "from outside"])
-async def test_cancel_asks_the_workflow_and_leaves_the_commands_name(api: Api, as_, own: bool):
+async def test_cancel_requests_cancellation_and_records_the_command_id(api: Api, as_, own: bool):
     run, handle = await open_run(api, own=own)
     answer = await act(as_("operator"), run, "cancel", reason="wrong customer")
     assert answer.status_code == 202, answer.text
@@ -62,7 +62,7 @@ async def test_terminate_ends_the_run_at_once(api: Api, as_):
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
-async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api: Api, as_):
+async def test_pause_and_resume_are_signals_that_name_the_principal_and_the_command(api: Api, as_):
     run, handle = await open_run(api)
     paused = await act(as_("operator"), run, "pause", reason="hold on")
     assert paused.status_code == 202
@@ -88,7 +88,7 @@ async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api:
     [(False, "no worker has taken the run yet"), (True, "without it")],
     ids=["not taken", "taken without the plugin"],
 )
-async def test_a_refused_pause_names_the_plugin_only_once_a_worker_has_taken_the_run(
+async def test_a_refused_pause_mentions_the_plugin_only_once_a_worker_has_taken_the_run(
     api: Api, as_, taken: bool, why: str
 ):
     run = factories.run(governed=False, status="waiting", waiting_on="worker")
@@ -103,7 +103,7 @@ async def test_a_refused_pause_names_the_plugin_only_once_a_worker_has_taken_the
     assert [why in each["reason"] for each in shown if each["verb"] == "pause"] == [True]
 
 
-async def test_a_queued_run_is_refused_a_pause_for_being_queued(api: Api, as_):
+async def test_a_queued_run_cannot_be_paused_because_it_is_queued(api: Api, as_):
     run = factories.run(status="queued", governed=False, execution_id=None, first_execution_id=None)
     await factories.insert(api.plane.engine, run)
     assert "is queued" in (await act(as_("operator"), run, "pause")).json()["detail"]
@@ -128,7 +128,7 @@ async def test_the_gates_own_signals_cannot_be_sent_by_hand(api: Api, as_, name:
     assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == []
 
 
-async def test_an_interruption_carries_its_message_and_never_more_than_a_worker_reads(api: Api, as_):
+async def test_an_interruption_carries_its_message_up_to_the_size_a_worker_accepts(api: Api, as_):
     run, handle = await open_run(api)
     await factories.insert(api.plane.engine, factories.step(run, 5, kind="agent", name="desk", status="running"))
     long = await act(as_("operator"), run, "interrupt", message="\u0001" * 1_000)
@@ -143,7 +143,7 @@ async def test_an_interruption_carries_its_message_and_never_more_than_a_worker_
     assert (sent.action, sent.message, len(payload.data) <= MAX_SIGNAL_BYTES) == ("interrupt", message, True)
 
 
-async def test_an_interruption_reaches_no_child_run_and_the_refusal_says_how_it_does(api: Api, as_):
+async def test_an_interruption_does_not_reach_child_runs_and_the_refusal_says_how_to(api: Api, as_):
     parent = factories.run()
     child, handle = await open_run(api, parent_run_id=parent.run_id)
     at_work = factories.step(child, 5, kind="agent", name="desk", status="running")
@@ -166,7 +166,7 @@ IMPOSSIBLE = {
 
 
 @pytest.mark.parametrize(("verb", "over", "status"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
-async def test_an_impossible_verb_is_a_conflict_with_the_status_and_is_audited(api: Api, as_, verb, over, status):
+async def test_an_impossible_verb_is_an_audited_conflict_with_the_status(api: Api, as_, verb, over, status):
     run = factories.run(**over)
     await factories.insert(api.plane.engine, run)
     answer = await act(as_("operator"), run, verb, reason="why not")
@@ -179,7 +179,7 @@ async def test_an_impossible_verb_is_a_conflict_with_the_status_and_is_audited(a
     assert (action["allowed"], action["reason"]) == (False, problem["detail"])
 
 
-async def test_a_run_that_temporal_has_forgotten_cannot_be_acted_on(api: Api, as_):
+async def test_a_run_that_temporal_no_longer_has_cannot_be_acted_on(api: Api, as_):
     run = factories.run()
     await factories.insert(api.plane.engine, run, factories.execution(run))
     answer = await act(as_("operator"), run, "cancel")
@@ -187,7 +187,7 @@ async def test_a_run_that_temporal_has_forgotten_cannot_be_acted_on(api: Api, as
     assert "no longer knows" in answer.json()["detail"]
 
 
-async def test_the_workflow_id_used_again_by_somebody_else_is_left_alone(api: Api, as_):
+async def test_a_workflow_id_reused_by_somebody_else_is_left_alone(api: Api, as_):
     shared = f"orders/{uuid.uuid4()}"
     run, first = await open_run(api, own=False, workflow_id=shared)
     await first.terminate()

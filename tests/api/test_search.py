@@ -1,4 +1,4 @@
-"""One search over everything: typed, bounded, and never more than the caller's lists show."""
+"""Search over everything: typed, bounded, and never showing more than the caller's lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def hits(client, q: str, **params):
     return answer.json()["items"]
 
 
-async def test_every_kind_is_found_with_its_place_and_no_more_than_asked_for(api: Api, as_):
+async def test_every_kind_is_found_with_its_link_within_the_limit(api: Api, as_):
     flow, version = factories.workflow("zebra_flow")
     flow.title = "Zebra flow"
     runs = [factories.run(workflow="zebra_flow", reference=f"zebra-{n}") for n in range(3)]
@@ -49,7 +49,7 @@ async def test_every_kind_is_found_with_its_place_and_no_more_than_asked_for(api
     assert {each["kind"] for each in await hits(as_("auditor"), "viewer")} <= {"run", "approval"}
 
 
-async def test_titles_of_approvals_are_neither_shown_to_nor_searched_for_those_who_may_not_read_them(api: Api, as_):
+async def test_approval_titles_are_neither_shown_nor_searched_for_callers_who_may_not_read_them(api: Api, as_):
     run = factories.run(asked="Pay the okapi")
     gate = factories.approval(run, title="Pay the okapi", kind="explicit", tool=None)
     await factories.insert(api.plane.engine, run, factories.execution(run), gate)
@@ -76,6 +76,6 @@ async def test_a_search_without_bounds_is_refused(as_, params):
     assert (await as_("operator").get(SEARCH, params=params)).status_code == 422
 
 
-async def test_wildcards_are_words(api: Api, as_):
+async def test_wildcards_are_searched_literally(api: Api, as_):
     assert await hits(as_("admin"), "%%") == []
     assert await hits(as_("admin"), "__________") == []

@@ -1,4 +1,4 @@
-"""Browser sessions: sign in by key and by code, act, sign out; what ends a session, and what it ends."""
+"""Browser sessions: signing in by key or code, acting, signing out; what ends a session, and what a session's end ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def browser(api: Api) -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def key(api: Api) -> api_keys.NewKey:
-    """A key of the operator, of this test alone."""
+    """A key of the operator, used by this test only."""
     return await api_keys.create(api.plane.engine, SETUP, principal="operator")
 
 
@@ -51,7 +51,7 @@ async def age(api: Api, statement: str, **values: object) -> None:
 
 
 @pytest.mark.parametrize("by", ["key", "code"])
-async def test_signed_in_by_key_or_code_one_acts_as_the_keys_owner_and_the_audit_names_key_and_session(
+async def test_a_session_opened_by_key_or_code_acts_as_the_keys_owner_and_is_audited_with_both(
     api: Api, browser: Browser, key: api_keys.NewKey, workflow: str, by: str
 ):
     opened = await browser.sign_in(**{by: key.secret if by == "key" else await code_of(api, key.secret)})
@@ -81,7 +81,7 @@ async def test_signed_in_by_key_or_code_one_acts_as_the_keys_owner_and_the_audit
     assert kinds == ["run.start", "session.open", "workflow.disable"]
 
 
-async def test_a_code_works_once_and_its_answers_name_the_command_that_makes_another(
+async def test_a_code_works_once_and_then_names_the_command_that_creates_another(
     api: Api, browser: Browser, key: api_keys.NewKey
 ):
     code, old = await code_of(api, key.secret), await code_of(api, key.secret)
@@ -105,7 +105,7 @@ async def test_a_code_works_once_and_its_answers_name_the_command_that_makes_ano
         assert (await other.get("/me")).status_code == 401
 
 
-async def test_of_concurrent_uses_of_a_code_one_opens_a_session(api: Api, key: api_keys.NewKey):
+async def test_only_one_of_concurrent_uses_of_a_code_opens_a_session(api: Api, key: api_keys.NewKey):
     code = await code_of(api, key.secret)
 
     async def attempt() -> int:
@@ -115,19 +115,19 @@ async def test_of_concurrent_uses_of_a_code_one_opens_a_session(api: Api, key: a
     assert sorted(await asyncio.gather(*(attempt() for _ in range(4)))) == [200, 401, 401, 401]
 
 
-async def test_a_code_of_a_key_that_has_ended_opens_nothing(api: Api, browser: Browser, key: api_keys.NewKey):
+async def test_a_code_of_an_ended_key_is_refused(api: Api, browser: Browser, key: api_keys.NewKey):
     code = await code_of(api, key.secret)
     await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
     assert (await browser.sign_in(code=code)).status_code == 401
 
 
-async def test_unused_codes_of_a_key_are_few(api: Api, browser: Browser, key: api_keys.NewKey):
+async def test_unused_codes_of_a_key_are_limited(api: Api, browser: Browser, key: api_keys.NewKey):
     made = [await code_of(api, key.secret) for _ in range(12)]
     assert (await browser.sign_in(code=made[0])).status_code == 401
     assert (await browser.sign_in(code=made[-10])).status_code == 200
 
 
-async def test_codes_are_made_with_a_persons_key_and_sessions_opened_for_people_only(
+async def test_only_a_persons_key_creates_codes_and_only_people_open_sessions(
     api: Api, browser: Browser, key: api_keys.NewKey, as_
 ):
     await browser.sign_in(key=key.secret)
@@ -185,7 +185,7 @@ async def test_signing_out_ends_the_session_and_deletes_the_cookie(
     assert (await as_("operator").delete("/api/v1/session")).status_code == 403
 
 
-async def test_signing_in_again_ends_the_session_before(api: Api, browser: Browser, key: api_keys.NewKey):
+async def test_signing_in_again_ends_the_previous_session(api: Api, browser: Browser, key: api_keys.NewKey):
     await browser.sign_in(key=key.secret)
     before = browser.token
     assert (await browser.sign_in(key=api.tokens["viewer"])).json()["name"] == "viewer"
@@ -195,7 +195,7 @@ async def test_signing_in_again_ends_the_session_before(api: Api, browser: Brows
     assert (await browser.get("/me")).json()["name"] == "viewer"
 
 
-async def test_a_session_lasts_twelve_hours_from_its_last_use_seven_days_in_all_and_never_past_its_key(
+async def test_a_session_lasts_twelve_hours_after_its_last_use_seven_days_at_most_and_never_outlives_its_key(
     api: Api, browser: Browser
 ):
     key = await api_keys.create(api.plane.engine, SETUP, principal="operator", lifetime=timedelta(hours=1))
@@ -273,12 +273,12 @@ def _bearer(key: str) -> dict[str, str]:
 
 
 async def signed_in(browser: Browser, url: str, key: str) -> httpx.Response:
-    """The answer to a sign-in from a page of the listening server."""
+    """The response to a sign-in from a page of the listening server."""
     headers = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
     return await browser.http.post("/api/v1/session", json={"key": key}, headers=headers)
 
 
-async def test_people_see_and_end_their_own_sessions_and_administrators_those_of_all(
+async def test_people_see_and_end_their_own_sessions_and_administrators_all(
     api: Api, browser: Browser, key: api_keys.NewKey, as_
 ):
     mine = (await browser.sign_in(key=key.secret)).json()["session"]["session_id"]
@@ -306,7 +306,7 @@ async def test_people_see_and_end_their_own_sessions_and_administrators_those_of
     assert (await browser.get("/me")).status_code == 401
 
 
-async def test_the_page_says_as_whom_it_acts_and_a_change_by_somebody_else_is_refused(
+async def test_a_change_from_a_page_that_shows_a_different_principal_is_refused(
     api: Api, browser: Browser, workflow: str
 ):
     await browser.sign_in(key=api.tokens["operator"])
@@ -334,12 +334,12 @@ async def test_me_has_the_facts_of_the_installation(api: Api, as_):
     assert found["version"] == (await as_(None).get("/healthz")).json()["version"]
 
 
-async def test_what_the_sign_in_page_offers_is_public(as_):
+async def test_the_sign_in_methods_are_public(as_):
     answer = await as_(None).get("/api/v1/session/methods")
     assert [each["kind"] for each in answer.json()["items"]] == ["code", "key"]
 
 
-async def test_an_authorization_header_wins_and_then_the_cookie_is_not_looked_at(api: Api, browser: Browser):
+async def test_an_authorization_header_takes_precedence_and_the_cookie_is_ignored(api: Api, browser: Browser):
     await browser.sign_in(key=api.tokens["operator"])
     viewer = await browser.http.get("/api/v1/me", headers=_bearer(api.tokens["viewer"]))
     assert (viewer.json()["name"], viewer.json()["session"]) == ("viewer", None)
@@ -357,7 +357,7 @@ def limited(api: Api) -> Iterator[RateLimits]:
 
 
 @pytest.mark.usefixtures("limited")
-async def test_fifty_wrong_keys_and_codes_slow_down_and_a_link_just_made_still_works(
+async def test_fifty_wrong_keys_and_codes_are_rate_limited_and_a_new_link_still_works(
     api: Api, browser: Browser, key: api_keys.NewKey
 ):
     statuses = [
@@ -383,8 +383,8 @@ async def test_guessed_cookies_are_limited_like_guessed_keys(api: Api, browser: 
     assert (await browser.get("/me")).status_code == 200
 
 
-async def test_own_pages_are_served_by_either_name_of_this_machine(api: Api, key: api_keys.NewKey):
-    """`127.0.0.1` and `localhost` are two sites: two people in one browser."""
+async def test_own_pages_are_served_under_both_loopback_names(api: Api, key: api_keys.NewKey):
+    """`127.0.0.1` and `localhost` are two sites, so two people can use one browser."""
     for host in ("127.0.0.1", "localhost"):
         page = {**PAGE, "Host": f"{host}:8700", "Origin": OWN.replace("127.0.0.1", host)}
         async with api.client(None) as client:

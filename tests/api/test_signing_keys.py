@@ -1,4 +1,4 @@
-"""Signing keys over the API: who signs with which, and ending one without cutting off what is open or what runs."""
+"""Signing keys over the API: who signs with which, and retiring or revoking one without breaking open approvals or running APIs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACE = "/api/v1/signing-keys"
 
 
 class Site:
-    """One database, and APIs on it with signing keys of their own."""
+    """One database with several APIs, each with its own signing keys."""
 
     def __init__(self, dsn: str, temporal: str, home: Path, tokens: dict[str, str]) -> None:
         self.home = home
@@ -26,7 +26,7 @@ class Site:
         self._tokens = tokens
 
     def api(self, *names: str):
-        """An API that signs with the first of these keys and has the others behind it."""
+        """An API that signs with the first of these keys and also holds the others."""
         file = self.home / f"{'-'.join(names)}.pem"
         for name in names:
             if not (self.home / f"{name}.key").exists():
@@ -66,7 +66,7 @@ async def snapshot(api: Api):
         return await policies.newest_snapshot(session)
 
 
-async def test_a_key_is_rotated_retired_once_no_api_signs_with_it_and_stays_so(site: Site):
+async def test_a_key_is_rotated_and_can_be_retired_only_once_no_api_signs_with_it(site: Site):
     async with site.api("new", "old") as second:
         new, old = (signer.key_id for signer in second.plane.signer.all)
         async with site.api("old") as first:
@@ -117,7 +117,7 @@ async def _logged(logs: list, event: str) -> bool:
     return any(each["event"] == event for each in logs)
 
 
-async def test_a_key_is_revoked_also_while_an_api_signs_with_it_and_never_counts_again(site: Site):
+async def test_a_key_can_be_revoked_while_an_api_signs_with_it_and_never_counts_again(site: Site):
     async with site.api("stolen") as api:
         key_id = api.plane.signer.key_id
         await in_use(api, key_id)

@@ -1,4 +1,4 @@
-"""Starting runs: the thinnest thread through the whole API, then idempotency and refusals."""
+"""Starting runs: the simplest path through the whole API, then idempotency and refusals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def temporal(api: Api) -> Client:
     return api.plane.temporal
 
 
-async def test_a_started_run_is_there_at_once_and_in_temporal_under_its_own_id(api: Api, as_):
+async def test_a_started_run_is_visible_at_once_and_in_temporal_under_the_same_id(api: Api, as_):
     place = await catalog(api, "thread")
 
     answer = await as_("operator").post(
@@ -73,7 +73,7 @@ async def test_the_response_to_a_start_equals_the_run_as_read(api: Api, as_):
         assert command == {name: value for name, value in read.items() if name != "body"}
 
 
-async def test_a_start_is_checked_against_the_current_workflow_not_that_of_the_last_start(api: Api, as_):
+async def test_each_start_is_checked_against_the_current_state_of_the_workflow(api: Api, as_):
     place = await catalog(api, "changes")
     ticket = {"input": {"id": "1"}}
     assert (await as_("operator").post(place, json=ticket)).status_code == 201
@@ -95,7 +95,7 @@ async def test_a_start_is_checked_against_the_current_workflow_not_that_of_the_l
     assert described.task_queue == "other"
 
 
-async def test_input_that_does_not_fit_is_refused_with_a_pointer_and_audited(api: Api, as_):
+async def test_input_that_does_not_match_the_schema_is_refused_with_a_pointer_and_audited(api: Api, as_):
     place = await catalog(api, "picky")
 
     answer = await as_("operator").post(place, json={"input": {"id": 7}})
@@ -109,7 +109,7 @@ async def test_input_that_does_not_fit_is_refused_with_a_pointer_and_audited(api
     assert (command["status"], command["target"], command["outcome"]["code"]) == ("refused", "picky", "invalid_input")
 
 
-async def test_the_same_key_and_body_is_the_same_run_and_another_body_a_conflict(api: Api, as_):
+async def test_the_same_idempotency_key_and_body_is_the_same_run_and_a_different_body_a_conflict(api: Api, as_):
     place = await catalog(api, "once")
     headers = {"Idempotency-Key": "order-7"}
 
@@ -139,7 +139,7 @@ async def test_fifty_equal_posts_at_once_start_one_run(api: Api, as_):
     assert len(listed["items"]) == 1
 
 
-async def test_the_same_key_is_the_same_run_to_another_api_and_to_one_that_was_started_anew(api: Api, as_):
+async def test_the_same_idempotency_key_is_the_same_run_in_another_and_in_a_restarted_api(api: Api, as_):
     place = await catalog(api, "restarted")
     body, headers = {"input": {"id": "1"}}, {"Idempotency-Key": "over-restarts"}
     first = await as_("operator").post(place, json=body, headers=headers)

@@ -1,4 +1,4 @@
-"""What streams carry when they are asked for kinds and runs: whole summaries, read once for all who listen."""
+"""Streams of selected kinds and runs: full summaries, read once for all listeners."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def url(api: Api) -> AsyncIterator[str]:
 
 
 async def a_run(api: Api, **over: Any) -> tuple[Run, str]:
-    """A run, and what events about its step name."""
+    """A run, and the subject of events about its step."""
     run = factories.run(**over)
     step = factories.step(run, 5)
     await factories.insert(api.plane.engine, run, factories.execution(run), step)
@@ -83,13 +83,13 @@ async def test_a_stream_has_steps_of_named_runs_only_and_other_events_of_all_run
     ("asked", "pointer"),
     [({"kinds": "steps"}, "kinds"), ({"kinds": "delta"}, "run"), ({"run": ["x"] * 51}, "run"), ({"run": ""}, "run")],
 )
-async def test_what_no_stream_can_carry_is_refused(as_: Any, asked: dict[str, Any], pointer: str) -> None:
+async def test_an_invalid_selection_of_events_is_refused(as_: Any, asked: dict[str, Any], pointer: str) -> None:
     answer = await as_("operator").get(f"{V1}/events", params=asked)
     assert answer.status_code == 422
     assert answer.json()["faults"][0]["pointer"].split(".")[0] == pointer
 
 
-async def test_events_hold_what_lists_hold(api: Api, as_: Any, url: str) -> None:
+async def test_events_contain_what_lists_contain(api: Api, as_: Any, url: str) -> None:
     run, step = await a_run(api, status="waiting", waiting_on="approval", status_reason="it waits", reference="R-1")
     gate = factories.approval(run)
     await factories.insert(api.plane.engine, gate)
@@ -109,7 +109,7 @@ async def test_events_hold_what_lists_hold(api: Api, as_: Any, url: str) -> None
     assert found["approval"] == {name: listed[name] for name in found["approval"]}
 
 
-async def test_what_changed_is_as_it_was_then_also_when_it_is_replayed(api: Api, url: str) -> None:
+async def test_the_changed_part_of_a_replayed_event_is_as_it_was_then(api: Api, url: str) -> None:
     run, step = await a_run(api)
     before = await head(api)
     for status in ("scheduled", "running", "completed"):
@@ -119,17 +119,17 @@ async def test_what_changed_is_as_it_was_then_also_when_it_is_replayed(api: Api,
         assert [event["data"]["status"] for event in heard.of("step")] == ["scheduled", "running", "completed"]
 
 
-async def test_an_event_is_written_out_once_for_all_streams_and_not_at_all_if_none_wants_it(
+async def test_an_event_is_rendered_once_for_all_streams_and_not_at_all_if_no_stream_needs_it(
     api: Api, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[list[int]] = []
-    things = live.table.things
+    things = live.feed.things
 
     async def counted(session: Any, events: Any) -> Any:
         batches.append([event.event_id for event in events])
         return await things(session, events)
 
-    monkeypatch.setattr(live.table, "things", counted)
+    monkeypatch.setattr(live.feed, "things", counted)
     run, step = await a_run(api)
     other, others_step = await a_run(api)
     async with AsyncExitStack() as stack:
@@ -149,7 +149,7 @@ async def test_an_event_is_written_out_once_for_all_streams_and_not_at_all_if_no
             await late.until(lambda late: len(late.of("step")) == 49)
 
 
-async def test_an_event_that_makes_no_sense_or_is_about_nothing_holds_up_no_other(api: Api, url: str) -> None:
+async def test_a_malformed_event_or_one_without_a_subject_does_not_block_others(api: Api, url: str) -> None:
     run, step = await a_run(api)
     async with stream(api, url, "operator") as heard:
         for kind, data, subject in (
@@ -166,7 +166,7 @@ async def test_an_event_that_makes_no_sense_or_is_about_nothing_holds_up_no_othe
         assert [event.event for event in heard.events] == ["hello", "run"]
 
 
-async def test_a_runs_stream_begins_now_if_asked_so(api: Api, url: str) -> None:
+async def test_a_runs_stream_begins_now_on_request(api: Api, url: str) -> None:
     run, _ = await a_run(api)
     path = f"{V1}/runs/{run.run_id}/events"
     first, old = await factories.publish(api.plane.engine, (run.run_id, "run", {}), (run.run_id, "run", {}))
@@ -179,7 +179,7 @@ async def test_a_runs_stream_begins_now_if_asked_so(api: Api, url: str) -> None:
         await heard.until(lambda heard: len(heard.of("run")) == 2)
 
 
-async def test_commands_are_heard_when_recorded_and_when_their_status_changes(api: Api, as_: Any, url: str) -> None:
+async def test_commands_are_streamed_when_recorded_and_when_their_status_changes(api: Api, as_: Any, url: str) -> None:
     run, _ = await a_run(api, status="completed")
     async with stream(api, url, "operator", kinds="command") as heard:
         refused = (await as_("operator").post(f"{V1}/runs/{run.run_id}/cancel")).json()["command_id"]
@@ -234,7 +234,7 @@ async def test_a_line_that_commits_late_or_whose_run_is_projected_late_is_counte
     async def look() -> list[int]:
         before = seen.head
         async with reading(api.plane.engine) as session:
-            await seen.look(session, logs=True)
+            await seen.poll(session, logs=True)
         return [
             EventOut.validate_json(hint.wire.split(b"data: ")[1]).data.count
             for hint in seen._kept
@@ -255,7 +255,7 @@ async def test_a_line_that_commits_late_or_whose_run_is_projected_late_is_counte
     assert await look() == []
 
 
-async def test_changes_of_policy_and_catalog_are_heard(api: Api, as_: Any, url: str) -> None:
+async def test_policy_and_catalog_changes_are_streamed(api: Api, as_: Any, url: str) -> None:
     async with stream(api, url, "viewer", kinds=["policy", "catalog"]) as heard:
         document = '{"grid": "heard", "build": "b", "task_queue": "q", "workflows": [], "tools": [], "agents": []}'
         async with writing(api.plane.engine) as session:

@@ -19,7 +19,7 @@ from tests.api.test_policies import last_command, published
 OFF = {"disabled": False, "reason": "", "created_by": None, "created_at": None}
 
 
-async def test_a_tool_is_disabled_and_enabled_and_its_rule_stays_r36(api: Api, as_):
+async def test_a_tool_is_disabled_and_enabled_and_its_rule_is_unaffected_r36(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("wire", risk="destructive"))
     place = "/api/v1/tools/wire"
     assert (await as_("viewer").get(place)).json()["switch"] == OFF
@@ -53,7 +53,7 @@ async def test_a_tool_is_disabled_and_enabled_and_its_rule_stays_r36(api: Api, a
     assert (await last_command(as_, "tool.enable"))["target"] == "wire"
 
 
-async def test_a_rule_put_changed_or_withdrawn_leaves_the_kill_switch_on_r36(api: Api, as_):
+async def test_putting_changing_or_withdrawing_a_rule_leaves_the_kill_switch_on_r36(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("burn"))
     place = "/api/v1/tools/burn"
     await as_("admin").post(f"{place}/disable", json={"reason": "smoke"})
@@ -102,8 +102,8 @@ async def test_a_disabled_workflow_refuses_starts_with_its_reason_until_enabled(
     assert (await as_("operator").post(f"{place}/runs", json={"input": 1})).status_code == 201
 
 
-async def test_a_new_noun_has_kill_switches_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
-    """The table, the snapshot, the refusal and the audit take a kind that they have never seen."""
+async def test_a_new_noun_gets_kill_switches_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
+    """The table, the snapshot, the refusal and the audit log accept an unknown kind."""
 
     async def exists(_session: WriteSession, name: str) -> bool:
         return name == "sweeper"

@@ -1,4 +1,4 @@
-"""The timeline: every step of a run in one answer, with attempts, gates, labels, and groups for what is too much."""
+"""The timeline: every step of a run in one response, with attempts, approvals, labels, and groups for large fan-outs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def timeline(client: Any, run: Run, **params: Any) -> dict[str, Any]:
 
 
 class Strict(Timeline):
-    """The response as documented, and nothing else at its top."""
+    """The response as documented, without other top-level fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,7 +65,7 @@ PRICED = {"type": "object", "properties": {"order": [], "cents": {"x-unit": "cen
 
 
 async def gated(api: Api) -> Run:
-    """A gated refund (asked, approved, failed once, then done), a sleep, and an explicit approval that waits."""
+    """A refund that needed approval (approved, failed once, then done), a sleep, and an explicit approval that is pending."""
     run = one_run(status="waiting", waiting_on="approval", step_count=4)
     gate = factories.approval(
         run, approvers=["support-leads"], step_event_id=5, status="approved", opened_at=at(2), closed_at=at(62)
@@ -136,7 +136,7 @@ async def gated(api: Api) -> Run:
     return run
 
 
-async def test_a_timeline_has_every_step_with_its_attempts_gate_and_label(api: Api, as_: Any) -> None:
+async def test_a_timeline_has_every_step_with_its_attempts_approval_and_label(api: Api, as_: Any) -> None:
     run = await gated(api)
     if await as_("operator").get("/api/v1/tools/refund") is not None:
         await factories.insert(api.plane.engine, factories.tool("refund", risk="destructive", input_schema=PRICED))
@@ -173,7 +173,7 @@ async def test_a_timeline_has_every_step_with_its_attempts_gate_and_label(api: A
     assert abs(found["people_seconds"] - (60 + whole - 80)) < 0.1
 
 
-async def test_a_viewers_timeline_has_no_label_no_message_and_no_title_of_an_approval(api: Api, as_: Any) -> None:
+async def test_a_viewers_timeline_has_no_labels_messages_or_approval_titles(api: Api, as_: Any) -> None:
     run = await gated(api)
     answer = await as_("viewer").get(f"/api/v1/runs/{run.run_id}/timeline")
     found = answer.json()
@@ -184,7 +184,7 @@ async def test_a_viewers_timeline_has_no_label_no_message_and_no_title_of_an_app
     assert (found["steps"][3]["name"], found["steps"][3]["title"]) == ("approval", "Waits for any approver")
 
 
-async def test_a_timeline_says_which_events_it_holds(api: Api, as_: Any) -> None:
+async def test_a_timeline_says_which_events_it_includes(api: Api, as_: Any) -> None:
     run = one_run()
     await factories.insert(api.plane.engine, run, factories.execution(run))
     *_, newest = await factories.publish(api.plane.engine, (run.run_id, "run", {}), (run.run_id, "run", {}))
@@ -268,7 +268,7 @@ async def test_an_open_run_shows_what_earlier_runs_of_its_version_did_next(api: 
     assert "usual_next" not in await timeline(as_("viewer"), other)
 
 
-async def test_one_step_is_read_by_its_execution_and_event(api: Api, as_: Any) -> None:
+async def test_a_step_is_read_by_its_execution_and_event(api: Api, as_: Any) -> None:
     run, other = one_run(), one_run()
     await factories.insert(
         api.plane.engine,

@@ -1,4 +1,4 @@
-"""Updates: carried out once, whatever happens on the way, and their outcome reported."""
+"""Updates: carried out once, whatever happens in between, with their outcome reported."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_an_update_is_carried_out_once_and_its_outcome_is_reported(
     assert (await ask(as_("operator"), run, "total")).json()["result"]["value"] == 103
 
 
-async def test_what_the_validator_rejects_changes_nothing_and_may_be_asked_again(
+async def test_an_update_rejected_by_its_validator_changes_nothing_and_can_be_retried(
     talk: Api, as_: Any, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
@@ -73,7 +73,7 @@ async def test_what_the_validator_rejects_changes_nothing_and_may_be_asked_again
     )
 
 
-async def test_an_update_whose_handler_waits_is_accepted_and_its_end_can_be_waited_for_later(
+async def test_an_update_whose_handler_waits_is_accepted_and_its_end_can_be_awaited_later(
     talk: Api, as_: Any, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
@@ -95,7 +95,7 @@ async def test_an_update_whose_handler_waits_is_accepted_and_its_end_can_be_wait
 
 
 async def deliver_now(api: Api, command_id: str, **values: Any) -> Command:
-    """One attempt of the background loop at this command, which is due."""
+    """One delivery attempt of the background loop for this command, which is due."""
     async with writing(api.plane.engine) as session:
         # Nobody else takes it in between.
         later = {"next_attempt_at": text("now() + interval '1 hour'"), **values}
@@ -105,7 +105,7 @@ async def deliver_now(api: Api, command_id: str, **values: Any) -> Command:
     return await commands.get(api.plane, command_id)
 
 
-async def test_an_update_that_no_worker_takes_stays_pending_and_is_carried_out_once_when_one_comes(
+async def test_an_update_without_a_worker_stays_pending_and_is_carried_out_once_when_one_starts(
     talk: Api, as_: Any, client: Client
 ) -> None:
     name = f"late-{uuid.uuid4().hex[:8]}"
@@ -139,7 +139,7 @@ async def test_a_process_that_dies_between_command_and_delivery_loses_no_update(
     assert await count(handle, ACCEPTED) == 1
 
 
-async def test_an_update_that_nobody_has_yet_is_not_sent_for_a_principal_who_was_disabled_meanwhile(
+async def test_a_pending_update_is_not_sent_if_its_principal_was_disabled_meanwhile(
     talk: Api, client: Client, queue: str
 ) -> None:
     leaver = Principal(name="leaver", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
@@ -155,7 +155,7 @@ async def test_an_update_that_nobody_has_yet_is_not_sent_for_a_principal_who_was
     assert await count(handle, ACCEPTED) == 0
 
 
-async def test_an_update_that_no_worker_took_in_ten_minutes_is_given_up_and_keeps_its_key(
+async def test_an_update_that_no_worker_took_in_ten_minutes_expires_and_keeps_its_idempotency_key(
     talk: Api, as_: Any, client: Client
 ) -> None:
     run, _ = await opened(talk, client, f"nobody-{uuid.uuid4().hex[:8]}")
@@ -169,7 +169,7 @@ async def test_an_update_that_no_worker_took_in_ten_minutes_is_given_up_and_keep
     assert (known.status_code, known.json()["stage"]) == (200, "expired")
 
 
-async def test_an_update_follows_its_run_that_continued_as_new_but_not_one_that_took_it(
+async def test_only_an_unaccepted_update_follows_its_run_through_continue_as_new(
     talk: Api, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
@@ -190,8 +190,8 @@ async def test_an_update_follows_its_run_that_continued_as_new_but_not_one_that_
     assert await current.query("total") == 1, "only the one that the first execution had not taken"
 
 
-async def test_an_update_waits_beside_the_other_commands_that_are_due(talk: Api, as_: Any, client: Client) -> None:
-    """Updates whose workers are down must not delay a start or a decision."""
+async def test_a_waiting_update_does_not_delay_other_due_commands(talk: Api, as_: Any, client: Client) -> None:
+    """Updates without a live worker must not delay a start or a decision."""
     run, _ = await opened(talk, client, f"nobody-{uuid.uuid4().hex[:8]}")
     command = await recorded(talk, run, PRINCIPALS["operator"])
     async with writing(talk.plane.engine) as session:

@@ -1,4 +1,4 @@
-"""What the list of workers makes of their heartbeats."""
+"""The list of workers, derived from their heartbeats."""
 
 from __future__ import annotations
 
