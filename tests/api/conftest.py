@@ -169,7 +169,7 @@ async def listening(app: ASGIApp, *, port: int = 0, max_connections: int = 900) 
         server.should_exit = server.force_exit = True
         await serving
         for connection in list(server.server_state.connections):
-            connection.transport.abort()  # a stream would go on, as the application does
+            connection.transport.abort()  # otherwise streams would continue, since the application keeps running
 
 
 async def _is(value: object) -> object:

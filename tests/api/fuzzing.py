@@ -67,7 +67,7 @@ def _waits(case: Case) -> bool:
     wait = (case.query or {}).get("wait")
     if isinstance(wait, bool) or not isinstance(wait, (int, float)):
         return False
-    longest = {each["name"]: each["schema"].get("maximum", 0) for each in case.operation.definition.raw["parameters"]}
+    longest = {item["name"]: item["schema"].get("maximum", 0) for item in case.operation.definition.raw["parameters"]}
     return 0 < wait <= longest["wait"]
 
 
@@ -86,7 +86,7 @@ class Search:
         self._edges: Counter[tuple[Any, ...]] = Counter()
         self._tokens = tokens
         self._schema = schemathesis.openapi.from_dict(dict(document))
-        # The key is the principal's, who is what a search is about.
+        # The key belongs to the principal under test.
         self._schema.config.generation.with_security_parameters = False
         self._session = requests.Session()
         self._session.trust_env = False
@@ -103,11 +103,11 @@ class Search:
         for case in self._schema.iter_coverage_cases(operation, generation_modes=modes, generation_config=config):
             if case.meta is None or case.meta.phase.data.parameter_location is not ParameterLocation.PATH:
                 self._name_something(case)
-            # Each operation is to do its work once, also one that shares all its edges.
+            # Each operation must succeed once, even one that shares all its boundaries with others.
             wrong = case.meta is not None and case.meta.generation.mode is GenerationMode.NEGATIVE
             if self._is_known(case) and (wrong or self.statuses[operation.label] & WORKED):
                 continue
-            # Sending again without a key, and with a wrong one, is dear: once is enough.
+            # Repeating requests without a key and with a wrong key is slow: once is enough.
             answered = self.send(case, who, extra=[] if looked else [ignored_auth])
             looked = looked or answered < 400
 
@@ -117,8 +117,8 @@ class Search:
         if LONGER or case.meta is None or not isinstance(edge, CoveragePhaseData):
             return False
         shared = edge.parameter and edge.parameter_location in (ParameterLocation.QUERY, ParameterLocation.PATH)
-        place = edge.parameter if shared else (case.operation.label, edge.parameter)
-        self._edges[key := (case.meta.generation.mode, edge.parameter_location, place, edge.description)] += 1
+        path = edge.parameter if shared else (case.operation.label, edge.parameter)
+        self._edges[key := (case.meta.generation.mode, edge.parameter_location, path, edge.description)] += 1
         return self._edges[key] > 1
 
     def random(self, operation: APIOperation, everybody: list[str | None]) -> None:
@@ -153,11 +153,11 @@ class Search:
         if case.path.endswith("/events"):
             headers["Last-Event-ID"] = "x"  # is refused after all else, so that no endless stream begins
         if _waits(case):
-            case.query["wait"] = 0  # what is allowed would be waited for, up to a minute each time
+            case.query["wait"] = 0  # otherwise the request would wait, up to a minute each time
         options = {"session": self._session, "headers": headers, "timeout": 30, "allow_redirects": False}
         response = case.call(self.url, **options)
         for _ in range(3):
-            if response.status_code == 503:  # a machine that is overrun says so once; what is wrong says so every time
+            if response.status_code == 503:  # an overloaded machine fails once; a real fault fails every time
                 response = case.call(self.url, **options)
         self.sent += 1
         self.statuses[case.operation.label].add(response.status_code)

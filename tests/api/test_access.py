@@ -29,7 +29,7 @@ def routes(api: Api) -> list[CheckedRoute]:
 
 async def call(client, route: CheckedRoute):
     (method,) = route.methods
-    # An unacceptable cursor ends the endless stream before it begins, but after the gate.
+    # An invalid cursor ends the endless stream before it begins, but after the access checks.
     headers = {"Last-Event-ID": "x"} if route.path.endswith("/events") else {}
     body = {"json": BODIES[method]} if method in BODIES else {}
     return await client.request(method, route.path.format(**FILL), headers=headers, **body)
@@ -91,10 +91,10 @@ async def _absent(gadget: str, name: str) -> None:
 async def test_a_refused_change_of_a_new_noun_is_audited_with_its_target(
     api: Api, as_, who: str, status: int, verb: str, column: str
 ):
-    answer = await as_(who).post(f"/api/v1/gadgets/g-1/parts/p-1/{verb}", json={})
-    assert answer.status_code == status
+    response = await as_(who).post(f"/api/v1/gadgets/g-1/parts/p-1/{verb}", json={})
+    assert response.status_code == status
     async with reading(api.plane.engine) as session:
-        command = await commands.get(session, answer.json()["command_id"])
+        command = await commands.get(session, response.json()["command_id"])
     named = {name: getattr(command, name) for name in ("target", "run_id", "approval_id")}
     assert named == dict.fromkeys(named) | {column: "g-1"}
     assert (command.status, command.principal) == ("refused", who)
@@ -102,15 +102,15 @@ async def test_a_refused_change_of_a_new_noun_is_audited_with_its_target(
 
 async def test_without_a_key_only_public_routes_respond(api: Api, as_):
     for route in routes(api):
-        answer = await call(as_(None), route)
+        response = await call(as_(None), route)
         if route.access.public and route.access.command is not None:
-            assert (answer.status_code, answer.json()["code"]) == (403, "foreign_origin"), route.path
+            assert (response.status_code, response.json()["code"]) == (403, "foreign_origin"), route.path
         elif route.access.public:
-            assert answer.status_code in (200, 503), route.path
+            assert response.status_code in (200, 503), route.path
         else:
-            assert answer.status_code == 401, route.path
-            assert answer.headers["www-authenticate"].startswith("Bearer")
-            assert answer.json()["code"] == "unauthenticated"
+            assert response.status_code == 401, route.path
+            assert response.headers["www-authenticate"].startswith("Bearer")
+            assert response.json()["code"] == "unauthenticated"
 
 
 @pytest.mark.parametrize("name", sorted(set(PRINCIPALS) - {"second", "both"}))
@@ -121,12 +121,12 @@ async def test_r33_each_principal_reaches_exactly_the_routes_it_has_permission_f
         if route.path in SIGNING_IN:
             continue
         allowed = route.access.public or needed is None or principal.may(needed)
-        answer = await call(as_(name), route)
-        assert (answer.status_code != 403) == allowed, (name, route.path, answer.status_code)
+        response = await call(as_(name), route)
+        assert (response.status_code != 403) == allowed, (name, route.path, response.status_code)
         if not allowed:
-            assert answer.json()["code"] == "forbidden"
-            # A refused change is a command; a refused reading is not.
-            assert ("command_id" in answer.json()) == (route.access.command is not None)
+            assert response.json()["code"] == "forbidden"
+            # A refused change is a command; a refused read is not.
+            assert ("command_id" in response.json()) == (route.access.command is not None)
 
 
 def test_only_a_persons_credential_grants_the_permission_to_decide():
@@ -153,34 +153,34 @@ def test_an_administrator_never_decides_whatever_its_other_roles():
     ],
 )
 async def test_an_invalid_key_is_refused(api: Api, as_, authorization: str):
-    answer = await as_(None).get("/api/v1/me", headers={"Authorization": authorization})
-    assert answer.status_code == 401
+    response = await as_(None).get("/api/v1/me", headers={"Authorization": authorization})
+    assert response.status_code == 401
 
 
 async def test_a_key_with_one_changed_character_is_refused(api: Api, as_):
     token = api.tokens["operator"]
     wrong = token[:-1] + ("A" if token[-1] != "A" else "B")
-    answer = await as_(None).get("/api/v1/me", headers={"Authorization": f"Bearer {wrong}"})
-    assert answer.status_code == 401
+    response = await as_(None).get("/api/v1/me", headers={"Authorization": f"Bearer {wrong}"})
+    assert response.status_code == 401
 
 
 async def test_two_authorization_headers_are_refused(api: Api):
     async with api.client(None) as client:
         token = f"Bearer {api.tokens['operator']}"
-        answer = await client.get("/api/v1/me", headers=[("Authorization", token), ("Authorization", token)])
-    assert answer.status_code == 400
+        response = await client.get("/api/v1/me", headers=[("Authorization", token), ("Authorization", token)])
+    assert response.status_code == 400
 
 
 async def test_the_bearer_scheme_is_case_insensitive(api: Api, as_):
-    answer = await as_(None).get("/api/v1/me", headers={"Authorization": f"bearer {api.tokens['operator']}"})
-    assert answer.status_code == 200
-    assert answer.json()["name"] == "operator"
+    response = await as_(None).get("/api/v1/me", headers={"Authorization": f"bearer {api.tokens['operator']}"})
+    assert response.status_code == 200
+    assert response.json()["name"] == "operator"
 
 
 @pytest.mark.parametrize("parameter", ["api_key", "token", "q"])
 async def test_a_key_in_the_url_is_refused(api: Api, as_, parameter: str):
-    answer = await as_("operator").get("/api/v1/runs", params={parameter: api.tokens["operator"]})
-    assert (answer.status_code, answer.json()["code"]) == (400, "key_in_url")
+    response = await as_("operator").get("/api/v1/runs", params={parameter: api.tokens["operator"]})
+    assert (response.status_code, response.json()["code"]) == (400, "key_in_url")
 
 
 async def test_foreign_origins_and_unknown_host_names_are_refused(api: Api, as_):
@@ -219,8 +219,8 @@ async def test_a_viewer_sees_statuses_but_no_payloads(api: Api, as_):
     step = factories.step(
         failed, 5, input={"size": 1, "value": "secret-in"}, output={"size": 1, "value": "secret-out"}, status="failed"
     )
-    gate = factories.approval(failed, status="approved", payload={"size": 1, "value": "secret-args"})
-    await factories.insert(api.plane.engine, failed, factories.execution(failed), step, gate)
+    approval = factories.approval(failed, status="approved", payload={"size": 1, "value": "secret-args"})
+    await factories.insert(api.plane.engine, failed, factories.execution(failed), step, approval)
     place = f"/api/v1/runs/{failed.run_id}"
 
     seen = [
@@ -232,7 +232,7 @@ async def test_a_viewer_sees_statuses_but_no_payloads(api: Api, as_):
             f"{place}/jobs",
             f"{place}/timeline",
             f"{place}/steps/{failed.execution_id}/5",
-            f"/api/v1/approvals/{gate.approval_id}",
+            f"/api/v1/approvals/{approval.approval_id}",
             "/api/v1/runs",
         )
     ]

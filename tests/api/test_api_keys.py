@@ -15,10 +15,12 @@ PLACE = "/api/v1/keys"
 
 
 async def test_a_key_is_shown_once_works_and_its_secret_is_stored_nowhere(api: Api, as_):
-    answer = await as_("admin").post(PLACE, json={"principal": "viewer", "lifetime_seconds": 3600, "note": "a laptop"})
+    response = await as_("admin").post(
+        PLACE, json={"principal": "viewer", "lifetime_seconds": 3600, "note": "a laptop"}
+    )
 
-    assert answer.status_code == 201, answer.text
-    made = answer.json()
+    assert response.status_code == 201, response.text
+    made = response.json()
     assert (made["principal"], made["status"], made["created_by"], made["note"]) == (
         "viewer",
         "live",
@@ -37,7 +39,7 @@ async def test_a_key_is_shown_once_works_and_its_secret_is_stored_nowhere(api: A
             rows = (await session.execute(text(f"SELECT row_to_json(t)::text FROM {table} AS t"))).scalars().all()
             assert any(made["key_id"] in row for row in rows)
             seen += rows
-    assert not any(secret in each for each in seen)
+    assert not any(secret in item for item in seen)
     audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "key.create", "limit": 1})).json()["items"][0]
     assert (audit["target"], audit["principal"], audit["reason"]) == (made["key_id"], "admin", "a laptop")
 
@@ -62,7 +64,7 @@ async def test_a_revoked_key_is_refused_from_then_on(api: Api, as_):
     again = await as_("admin").post(f"{PLACE}/{made['key_id']}/revoke")
     assert again.json()["revoked_at"] == gone.json()["revoked_at"]
     audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "key.revoke"})).json()["items"]
-    assert [(each["target"], each["reason"]) for each in audit[:2]] == [
+    assert [(item["target"], item["reason"]) for item in audit[:2]] == [
         (made["key_id"], None),
         (made["key_id"], "lost"),
     ]
@@ -74,13 +76,13 @@ async def test_keys_are_listed_newest_first_in_pages_and_by_principal(as_):
     while True:
         params = {"principal": "nobody", "limit": 2, **({"cursor": cursor} if cursor else {})}
         page = (await as_("admin").get(PLACE, params=params)).json()
-        found += [each["key_id"] for each in page["items"]]
+        found += [item["key_id"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
             break
     assert found[:3] == made[::-1]
     everything = (await as_("admin").get(PLACE)).json()
-    assert {"nobody", "viewer", "admin"} <= {each["principal"] for each in everything["items"]}
+    assert {"nobody", "viewer", "admin"} <= {item["principal"] for item in everything["items"]}
     assert "secret" not in json.dumps(everything)
 
 
@@ -98,20 +100,20 @@ REFUSED = {
 @pytest.mark.parametrize(("body", "status", "pointer"), REFUSED.values(), ids=REFUSED.keys())
 async def test_an_invalid_key_request_is_refused_audited_and_creates_nothing(as_, body, status, pointer):
     before = (await as_("admin").get(PLACE)).json()["items"]
-    answer = await as_("admin").post(PLACE, json=body)
-    assert answer.status_code == status, answer.text
+    response = await as_("admin").post(PLACE, json=body)
+    assert response.status_code == status, response.text
     if pointer is not None:
-        assert answer.json()["faults"][0]["pointer"] == pointer
-    command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+        assert response.json()["faults"][0]["pointer"] == pointer
+    command = (await as_("auditor").get(f"/api/v1/commands/{response.json()['command_id']}")).json()
     assert (command["kind"], command["status"]) == ("key.create", "refused")
-    assert [each["key_id"] for each in (await as_("admin").get(PLACE)).json()["items"]] == [
-        each["key_id"] for each in before
+    assert [item["key_id"] for item in (await as_("admin").get(PLACE)).json()["items"]] == [
+        item["key_id"] for item in before
     ]
 
 
 async def test_a_key_cannot_be_addressed_by_its_secret(api: Api, as_):
-    answer = await as_("admin").post(f"{PLACE}/{api.tokens['viewer']}/revoke")
-    assert (answer.status_code, answer.json()["code"]) == (400, "key_in_url")
+    response = await as_("admin").post(f"{PLACE}/{api.tokens['viewer']}/revoke")
+    assert (response.status_code, response.json()["code"]) == (400, "key_in_url")
     assert (await as_("admin").post(f"{PLACE}/no-such-key/revoke")).status_code == 404
 
 
@@ -119,15 +121,15 @@ async def test_callers_see_only_their_own_keys(api: Api, as_):
     made = (await as_("admin").post(PLACE, json={"principal": "viewer", "note": "mine"})).json()
     gone = (await as_("admin").post(PLACE, json={"principal": "viewer"})).json()
     await as_("admin").post(f"{PLACE}/{gone['key_id']}/revoke", json={})
-    answer = await as_("viewer").get("/api/v1/me/keys")
-    found = {each["key_id"]: each for each in answer.json()["items"]}
-    assert {each["principal"] for each in found.values()} == {"viewer"}
+    response = await as_("viewer").get("/api/v1/me/keys")
+    found = {item["key_id"]: item for item in response.json()["items"]}
+    assert {item["principal"] for item in found.values()} == {"viewer"}
     assert (found[made["key_id"]]["status"], found[gone["key_id"]]["status"]) == ("live", "revoked")
-    assert made["key"] not in answer.text
+    assert made["key"] not in response.text
     others = (await as_("operator").get("/api/v1/me/keys", params={"principal": "viewer"})).text
     assert made["key_id"] not in others
     first = (await as_("viewer").get("/api/v1/me/keys", params={"limit": 1})).json()
     second = (await as_("viewer").get("/api/v1/me/keys", params={"limit": 1, "cursor": first["next_cursor"]})).json()
-    assert [each["key_id"] for each in (*first["items"], *second["items"])] == list(found)[:2]
+    assert [item["key_id"] for item in (*first["items"], *second["items"])] == list(found)[:2]
     assert (await as_("viewer").get(PLACE)).status_code == 403
     assert (await as_(None).get("/api/v1/me/keys")).status_code == 401

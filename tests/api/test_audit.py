@@ -44,10 +44,10 @@ def command(number: int, **over: object) -> Command:
 async def test_each_filter_of_commands_returns_exactly_the_matches(api: Api, as_, over, params):
     number = 1000 + abs(hash(str(params))) % 1000
     await factories.insert(api.plane.engine, command(number, **over), command(number + 5000))
-    found = (await as_("auditor").get(COMMANDS, params=params)).json()["items"]
-    assert [each["command_id"] for each in found] == [f"audited-{number}"]
+    items = (await as_("auditor").get(COMMANDS, params=params)).json()["items"]
+    assert [item["command_id"] for item in items] == [f"audited-{number}"]
     lines = (await as_("auditor").get(EXPORT, params=params)).text.splitlines()
-    assert [json.loads(line) for line in lines] == found
+    assert [json.loads(line) for line in lines] == items
     assert (await as_("viewer").get(COMMANDS, params=params)).json()["items"] == []
 
 
@@ -63,9 +63,9 @@ async def test_the_download_spans_pages_and_says_if_it_is_incomplete(api: Api, a
     rows = [command(number, command_id=f"paged-{number}", target="paged") for number in range(7)]
     await factories.insert(api.plane.engine, *rows)
     monkeypatch.setattr(audit_export, "PAGE", 3)
-    answer = await as_("auditor").get(EXPORT, params={"target": "paged"})
-    assert answer.headers["content-type"].startswith("application/x-ndjson")
-    assert [json.loads(line)["command_id"] for line in answer.text.splitlines()] == [f"paged-{n}" for n in range(7)]
+    response = await as_("auditor").get(EXPORT, params={"target": "paged"})
+    assert response.headers["content-type"].startswith("application/x-ndjson")
+    assert [json.loads(line)["command_id"] for line in response.text.splitlines()] == [f"paged-{n}" for n in range(7)]
     monkeypatch.setattr(audit_export, "MOST", 6)
     lines = [
         json.loads(line) for line in (await as_("auditor").get(EXPORT, params={"target": "paged"})).text.splitlines()
@@ -79,10 +79,10 @@ async def test_no_csv_cell_is_a_formula(api: Api, as_):
     hostile = ('=HYPERLINK("http://x")', "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1")
     rows = [command(n, command_id=f"cell-{n}", target="cells", reason=reason) for n, reason in enumerate(hostile)]
     await factories.insert(api.plane.engine, *rows)
-    answer = await as_("auditor").get(EXPORT, params={"target": "cells", "format": "csv"})
-    found = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    response = await as_("auditor").get(EXPORT, params={"target": "cells", "format": "csv"})
+    found = list(csv.DictReader(io.StringIO(response.text, newline="")))
     assert [row["reason"] for row in found] == ["'" + reason for reason in hostile]
-    assert "attachment" in answer.headers["content-disposition"]
+    assert "attachment" in response.headers["content-disposition"]
 
 
 async def test_the_download_is_limited_like_the_list_and_recorded_as_a_read(narrow: Api, as_, sides):
@@ -101,8 +101,8 @@ async def test_the_download_is_limited_like_the_list_and_recorded_as_a_read(narr
     assert "quotes a payload" in whole.text
     await narrow.app.state.reads.flush()
     read = (await as_("auditor").get("/api/v1/reads", params={"limit": 200})).json()["items"]
-    assert ("auditor", f"GET {EXPORT}") in {(each["principal"], each["route"]) for each in read}
-    assert ("viewer", f"GET {EXPORT}") not in {(each["principal"], each["route"]) for each in read}
+    assert ("auditor", f"GET {EXPORT}") in {(item["principal"], item["route"]) for item in read}
+    assert ("viewer", f"GET {EXPORT}") not in {(item["principal"], item["route"]) for item in read}
     assert (await as_(None).get(EXPORT)).status_code == 401
 
 

@@ -56,20 +56,20 @@ async def settled(client, command_id, status):
 
 async def test_a_start_is_accepted_while_temporal_is_away_and_delivered_once_it_is_back(api: Api, as_, proxy: Proxy):
     begun = time.monotonic()
-    answer = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
+    response = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
     assert time.monotonic() - begun < 5
-    assert (answer.status_code, answer.json()["status"]) == (201, "queued")
-    pending = answer.json()["command"]
+    assert (response.status_code, response.json()["status"]) == (201, "queued")
+    pending = response.json()["command"]
     assert (pending["status"], pending["outcome"]["code"]) == ("pending", "unavailable")
 
     ready = await as_(None).get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
-    assert (await as_("viewer").get(f"/api/v1/runs/{answer.json()['run_id']}")).status_code == 200
+    assert (await as_("viewer").get(f"/api/v1/runs/{response.json()['run_id']}")).status_code == 200
 
     await proxy.open()
     try:
         await settled(as_("operator"), pending["command_id"], "delivered")
-        run_id = answer.json()["run_id"]
+        run_id = response.json()["run_id"]
         assert (await api.plane.temporal.get_workflow_handle(run_id).describe()).workflow_type == "away"
     finally:
         await proxy.close()
@@ -81,17 +81,17 @@ async def test_a_verb_that_was_definitely_not_sent_fails_with_retry_after(api: A
     headers = {"Idempotency-Key": "cancel-1"}
 
     begun = time.monotonic()
-    answer = await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel", headers=headers)
+    response = await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel", headers=headers)
 
     assert time.monotonic() - begun < 8
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
-    assert "outcome_unknown" not in answer.json()
-    failed = await command(as_("operator"), answer.json()["command_id"])
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert int(response.headers["retry-after"]) >= 1
+    assert "outcome_unknown" not in response.json()
+    failed = await command(as_("operator"), response.json()["command_id"])
     assert failed["status"] == "failed"
-    # The key is free again: the same request may be sent again.
+    # The idempotency key is free again: the same request can be retried.
     again = await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel", headers=headers)
-    assert again.json()["command_id"] != answer.json()["command_id"]
+    assert again.json()["command_id"] != response.json()["command_id"]
 
 
 async def test_while_temporal_is_away_workers_and_queues_are_unavailable_but_catalogs_are_shown(as_):
@@ -117,11 +117,11 @@ async def test_with_temporal_frozen_the_outcome_is_unknown_and_the_command_is_re
 
     there.freeze()
     begun = time.monotonic()
-    answer = await as_("operator").post(f"/api/v1/runs/{run.run_id}/signal", json={"name": "nudge"})
+    response = await as_("operator").post(f"/api/v1/runs/{run.run_id}/signal", json={"name": "nudge"})
 
     assert time.monotonic() - begun < 6
-    assert (answer.status_code, answer.json()["outcome_unknown"]) == (504, True)
-    open_command = await command(as_("operator"), answer.json()["command_id"])
+    assert (response.status_code, response.json()["outcome_unknown"]) == (504, True)
+    open_command = await command(as_("operator"), response.json()["command_id"])
     assert open_command["status"] == "pending"
 
     there.thaw()
@@ -131,21 +131,21 @@ async def test_with_temporal_frozen_the_outcome_is_unknown_and_the_command_is_re
         for event in (await handle.fetch_history()).events
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
     ]
-    assert names == ["warm", "nudge"]  # sent at least twice, taken once
+    assert names == ["warm", "nudge"]  # sent at least twice, accepted once
 
 
 async def test_a_start_delivered_twice_starts_once_and_a_foreign_run_is_not_mistaken_for_it(
     api: Api, as_, there: Proxy
 ):
-    answer = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
-    run_id = answer.json()["run_id"]
+    response = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
+    run_id = response.json()["run_id"]
     async with reading(api.plane.engine) as session:
-        start = await commands.get(session, answer.json()["command_id"])
+        start = await commands.get(session, response.json()["command_id"])
     first = await delivery.DELIVERERS["run.start"](api.plane, start)
     second = await delivery.DELIVERERS["run.start"](api.plane, start)
     assert first == second
     await api.plane.temporal.get_workflow_handle(run_id).terminate()
-    # The id is taken even after the end: the start, sent again, finds the run that it began.
+    # The id stays taken after the end: the retried start finds the run it began.
     assert await delivery.DELIVERERS["run.start"](api.plane, start) == first
 
 
@@ -175,9 +175,9 @@ async def test_with_the_database_away_nothing_is_decided_and_the_api_reports_it(
         async with api.client("reviewer") as client, api.client(None) as nobody:
             assert (await nobody.get("/healthz")).status_code == 200
             assert (await nobody.get("/readyz")).status_code == 503
-            answer = await client.post("/api/v1/approvals/x/decisions", json={"verdict": "approved", "digest": "d"})
-            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-            assert "retry-after" in answer.headers
+            response = await client.post("/api/v1/approvals/x/decisions", json={"verdict": "approved", "digest": "d"})
+            assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+            assert "retry-after" in response.headers
 
             await proxy.open()
             await eventually(lambda: _ready(nobody))

@@ -71,9 +71,9 @@ BODIES = {
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 async def test_an_invalid_start_body_is_refused_and_audited_and_starts_nothing(api: Api, as_, place: str, body: bytes):
-    answer = await as_("operator").post(place, content=body, headers=JSON)
-    is_problem(answer, 422, "invalid_input")
-    command = await as_("operator").get(f"/api/v1/commands/{answer.json()['command_id']}")
+    response = await as_("operator").post(place, content=body, headers=JSON)
+    is_problem(response, 422, "invalid_input")
+    command = await as_("operator").get(f"/api/v1/commands/{response.json()['command_id']}")
     assert command.json()["status"] == "refused"
     runs = await as_("operator").get("/api/v1/runs", params={"workflow": "anything"})
     assert runs.json()["items"] == []
@@ -128,11 +128,11 @@ IDS = [
 @pytest.mark.parametrize("identifier", IDS)
 @pytest.mark.parametrize("resource", ["runs", "approvals", "commands", "workflows", "tools", "agents"])
 async def test_an_unknown_identifier_is_not_found_or_invalid(as_, resource: str, identifier: str):
-    answer = await as_("operator").get(f"/api/v1/{resource}/{identifier}")
+    response = await as_("operator").get(f"/api/v1/{resource}/{identifier}")
     if httpx.URL(f"http://x/api/v1/{resource}/{identifier}").path.rstrip("/") in ("/api/v1", f"/api/v1/{resource}"):
         return  # the client itself resolved the dots
-    assert answer.status_code in (404, 422), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert response.status_code in (404, 422), response.text
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 GOVERNING = [
@@ -163,15 +163,15 @@ GOVERNED = {
 """A body that would be acceptable."""
 
 
-@pytest.mark.parametrize("identifier", [each for each in IDS if each not in ("0", "..", "%2e%2e")])
+@pytest.mark.parametrize("identifier", [item for item in IDS if item not in ("0", "..", "%2e%2e")])
 @pytest.mark.parametrize(("method", "path"), GOVERNING, ids=" ".join)
 async def test_an_impossible_identifier_is_refused_by_every_governing_route(as_, method, path, identifier):
     body = GOVERNED.get(path, {})
-    answer = await as_("admin").request(
+    response = await as_("admin").request(
         method, "/api/v1/" + path.format(identifier), json=body if method != "GET" else None
     )
-    assert answer.status_code in (404, 422), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert response.status_code in (404, 422), response.text
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -183,15 +183,15 @@ async def test_an_impossible_identifier_is_refused_by_every_governing_route(as_,
     ids=lambda body: repr(body[:20]),
 )
 @pytest.mark.parametrize(
-    ("method", "path"), [*(each for each in GOVERNING if each[0] != "GET"), ("POST", "keys")], ids=" ".join
+    ("method", "path"), [*(item for item in GOVERNING if item[0] != "GET"), ("POST", "keys")], ids=" ".join
 )
 async def test_an_invalid_governing_body_is_refused_and_audited_and_changes_nothing(
     as_, method: str, path: str, body: bytes
 ):
     place = "/api/v1/" + path.format("nothing")
-    answer = await as_("admin").request(method, place, content=body, headers=JSON)
-    is_problem(answer, 422, "invalid_input")
-    command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+    response = await as_("admin").request(method, place, content=body, headers=JSON)
+    is_problem(response, 422, "invalid_input")
+    command = (await as_("auditor").get(f"/api/v1/commands/{response.json()['command_id']}")).json()
     assert (command["status"], command["route"]) == ("refused", f"{method} {place}")
 
 
@@ -232,21 +232,21 @@ QUERIES = [
 
 @pytest.mark.parametrize("params", QUERIES, ids=lambda params: str(params)[:60])
 async def test_an_invalid_parameter_is_named(as_, params: dict[str, str]):
-    answer = await as_("operator").get("/api/v1/runs", params=params)
-    is_problem(answer, 422, "invalid_input")
-    assert answer.json()["faults"][0]["pointer"].split(".")[0] in (*params, "started_before")
+    response = await as_("operator").get("/api/v1/runs", params=params)
+    is_problem(response, 422, "invalid_input")
+    assert response.json()["faults"][0]["pointer"].split(".")[0] in (*params, "started_before")
 
 
 @pytest.mark.parametrize("q", ["%", "_", "\\", "%_\\", "'", "\u202eabc", "💩"])
 async def test_search_takes_words_literally(as_, q: str):
-    answer = await as_("operator").get("/api/v1/runs", params={"q": q})
-    assert (answer.status_code, answer.json()["items"]) == (200, [])
+    response = await as_("operator").get("/api/v1/runs", params={"q": q})
+    assert (response.status_code, response.json()["items"]) == (200, [])
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\x7fb"])
 async def test_an_invalid_idempotency_key_is_refused(as_, place: str, key: str):
-    answer = await as_("operator").post(place, json={"input": 1}, headers={"Idempotency-Key": key})
-    is_problem(answer, 422, "invalid_input")
+    response = await as_("operator").post(place, json={"input": 1}, headers={"Idempotency-Key": key})
+    is_problem(response, 422, "invalid_input")
 
 
 async def test_unknown_paths_are_not_found_and_wrong_methods_are_named(as_):

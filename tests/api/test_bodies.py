@@ -46,7 +46,7 @@ OPTIONAL = {"verb", "kill switch", "withdrawal", "disabling", "revocation", "sig
 async def things(api: Api) -> dict[str, str]:
     """One of each resource that routes refer to."""
     run, signer = factories.run(), Signer.of(Ed25519PrivateKey.generate())
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     rule = {"approvers": [], "expires_seconds": 60.0, "reason": "", "created_by": "admin"}
     await factories.insert(
         api.plane.engine,
@@ -54,7 +54,7 @@ async def things(api: Api) -> dict[str, str]:
         factories.tool("known"),
         run,
         factories.execution(run),
-        gate,
+        approval,
         SigningKey(key_id=signer.key_id, public_key=signer.public_key),
         PolicyRow(rule_id="known", version=1, tool="known", effect="allow", **rule),
     )
@@ -62,7 +62,7 @@ async def things(api: Api) -> dict[str, str]:
     await principals.put(api.plane.engine, SETUP, spare)
     return {
         "run": run.run_id,
-        "gate": gate.approval_id,
+        "gate": approval.approval_id,
         "key": api.tokens["second"].split("_")[1],
         "signer": signer.key_id,
     }
@@ -91,7 +91,7 @@ async def test_an_invalid_body_has_no_effect_on_any_route(
     who, method, path = ROUTES[kind]
     engine, place = api.plane.engine, "/api/v1" + path.format(**things)
     before, commands = await state(engine), await asked(engine)
-    async with wire(url) as line:  # all over one connection: none of them breaks it for the next
+    async with wire(url) as line:  # all over one connection: none of them breaks it for the next one
         for name in names_for(kind):
             body = BODIES[name]
             head = line.request(method, place, JSON, f"Content-Length: {len(body)}", token=api.tokens[who])
@@ -150,8 +150,8 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 async def test_unusual_but_unambiguous_json_is_accepted(api: Api, url: str, things: object, name: str) -> None:
     raw, value = ODD[name]
-    place = "/api/v1/workflows/known/runs"
-    reply = await exchange(url, api.tokens["operator"], "POST", place, JSON, body=b'{"input": ' + raw + b"}")
+    path = "/api/v1/workflows/known/runs"
+    reply = await exchange(url, api.tokens["operator"], "POST", path, JSON, body=b'{"input": ' + raw + b"}")
     assert reply.status == 201, reply
     shown = await exchange(url, api.tokens["operator"], "GET", f"/api/v1/runs/{reply.json()['run_id']}")
     assert "input" in shown.json()

@@ -68,7 +68,7 @@ async def test_each_page_has_its_own_nonce_and_is_never_stored(url: str, path: s
         assert "unsafe" not in page.headers["content-security-policy"]
         assert page.headers["cache-control"] == "no-store"
         assert console.NONCE.encode() not in page.body
-        # `exchange` writes headers in small letters.
+        # `exchange` lowercases header names.
         assert nonce in page.body.decode().lower()
         nonces.add(nonce)
     assert len(nonces) == 2
@@ -102,15 +102,15 @@ async def test_a_missing_asset_is_not_a_page_and_its_404_is_not_cached(http: htt
     "path", ["/api", "/api/", "/api/v1/nothing", "/api/v2/runs", "/mcp/nothing", "/healthz/x", "/readyz/", "/metrics/x"]
 )
 async def test_an_unknown_api_path_is_a_problem_even_for_a_browser(http: httpx.AsyncClient, path: str) -> None:
-    answer = await http.get(path)
-    assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
-    assert answer.headers["content-security-policy"] == STRICT["Content-Security-Policy"]
+    response = await http.get(path)
+    assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
+    assert response.headers["content-security-policy"] == STRICT["Content-Security-Policy"]
 
 
 async def test_a_client_that_does_not_accept_html_gets_no_page(http: httpx.AsyncClient) -> None:
     for accept in ("*/*", "application/json", "text/event-stream", ""):
-        answer = await http.get("/runs/some-run", headers={"Accept": accept})
-        assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
+        response = await http.get("/runs/some-run", headers={"Accept": accept})
+        assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
 
 
 @pytest.mark.parametrize("path", ["/", "/index.html", "/runs/some-run", "/assets/app-1a2b.js", "/favicon.svg"])
@@ -119,9 +119,9 @@ async def test_pages_and_files_can_only_be_read(http: httpx.AsyncClient, path: s
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-type"] == whole.headers["content-type"]
     for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
-        answer = await http.request(method, path)
-        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD"), method
-        assert answer.headers["content-type"] == PROBLEM
+        response = await http.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD"), method
+        assert response.headers["content-type"] == PROBLEM
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ async def test_pages_and_files_can_only_be_read(http: httpx.AsyncClient, path: s
 )
 async def test_only_the_files_of_the_build_are_served(url: str, dist: Path, path: str) -> None:
     target = path.replace("{outside}", str(dist.parent / "outside.txt").lstrip("/"))
-    answer = await exchange(url, None, "GET", target)
-    assert (answer.status, answer.headers["content-type"]) == (404, PROBLEM)
+    response = await exchange(url, None, "GET", target)
+    assert (response.status, response.headers["content-type"]) == (404, PROBLEM)
     page = await exchange(url, None, "GET", target, HTML)
     assert OUTSIDE.encode() not in page.body
     assert FILES[".source-hash"].encode() not in page.body

@@ -78,7 +78,7 @@ async def test_no_spelling_of_a_path_bypasses_the_checks(api: Api, url: str, spe
         token = None if who is None else api.tokens[who]
         reply = await exchange(url, token, "GET", spelling)
         if reply.status == 200 and not spelling.startswith("/readyz"):
-            assert who == "admin", "the one of them who may list keys"
+            assert who == "admin", "the only one who may list keys"
         assert reply.status in (200, 400, 401, 403, 404, 422), reply
         assert b"secret_hash" not in reply.body
         assert reply.headers["content-type"].startswith("application/")
@@ -93,7 +93,7 @@ async def test_no_spelling_of_a_change_bypasses_the_checks(api: Api, url: str, t
         method, path = route.split(" ", 1)
         ids = {"run_id": "r", "approval_id": "a", "rule_id": "r", "key_id": "k", "command_id": "c", "session_id": "s"}
         place = path.format(name="known", **ids)
-        # Anybody may make a sign-in code for themselves; only the console's own page may use one.
+        # Anyone may create a sign-in code for themselves; only the console's own page may use one.
         mine = (201,) if place.endswith("/session/codes") and trick == "?" else ()
         for who, allowed in (
             ("nobody", (403, 404, 405, 422, *mine)),
@@ -145,10 +145,10 @@ async def test_an_expired_or_revoked_key_or_one_of_a_disabled_principal_is_refus
         assert (await exchange(url, made.secret, "GET", "/api/v1/me")).status == 200
         async with writing(api.plane.engine) as session:
             await session.execute(text(spoil), {"key": made.key_id} if ":key" in spoil else {})
-        answer = await exchange(url, made.secret, "GET", "/api/v1/me")
-        answer.is_problem(401, "unauthenticated")
-        # One word for all of them: nobody learns which keys there are.
-        assert answer.json()["detail"] == "the API key is unknown, expired or revoked"
+        response = await exchange(url, made.secret, "GET", "/api/v1/me")
+        response.is_problem(401, "unauthenticated")
+        # The same message for all, so that nobody learns which keys exist.
+        assert response.json()["detail"] == "the API key is unknown, expired or revoked"
         async with writing(api.plane.engine) as session:
             await session.execute(text("UPDATE principals SET disabled_at = NULL"))
 
@@ -180,8 +180,8 @@ def test_secrets_are_compared_in_constant_time() -> None:
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
-                named = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
-                named += [each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)]
+                named = [item.id for item in ast.walk(node) if isinstance(item, ast.Name)]
+                named += [item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)]
                 if any(word in name.lower() for name in named for word in SECRET_WORDS):
                     found.append(f"{file.relative_to(root)}:{node.lineno}: {ast.unparse(node)}")
     assert found == []

@@ -85,9 +85,9 @@ async def everything(client, **params):
 
 
 async def json_of(client, path, **params):
-    answer = await client.get(path, params=params)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.get(path, params=params)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def workflows_agree(client, day):
@@ -149,18 +149,18 @@ async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, row
     for name in ("state", "workflow", "initiator", "agent", "tool", "tag"):
         others = {key: value for key, value in wanted.items() if key not in own.get(name, (name,))}
         assert facets[name]["complete"]
-        for each in facets[name]["items"]:
-            found = await everything(client, **others, **{name: each["value"]})
-            assert len(found) == each["count"], (name, each, others)
-    states = {each["value"] for each in facets["state"]["items"]}
+        for item in facets[name]["items"]:
+            found = await everything(client, **others, **{name: item["value"]})
+            assert len(found) == item["count"], (name, item, others)
+    states = {item["value"] for item in facets["state"]["items"]}
     assert states == set(RunState)
     for name, column in (("workflow", "workflow"), ("initiator", "initiator")):
         others = {key: value for key, value in wanted.items() if key not in own.get(name, (name,))}
         seen = Counter(run[column] for run in await everything(client, **others))
-        assert {each["value"]: each["count"] for each in facets[name]["items"]} == seen
+        assert {item["value"]: item["count"] for item in facets[name]["items"]} == seen
 
     overview = await json_of(client, "/api/v1/overview")
-    whole = {each["value"]: each["count"] for each in (await json_of(client, FACETS))["state"]["items"]}
+    whole = {item["value"]: item["count"] for item in (await json_of(client, FACETS))["state"]["items"]}
     for figure, state in (
         ("waiting_for_approval", "approval"),
         ("retrying", "retrying"),
@@ -177,8 +177,8 @@ async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, row
     lately = [run for run in lately if datetime.fromisoformat(run["closed_at"]) > day]
     assert overview["completed_24h"]["count"] == len(lately) == sum(hour["completed"] for hour in overview["hours"])
     await workflows_agree(client, day)
-    for each in (client, as_("reviewer")):
-        await approvals_agree(each)
+    for item in (client, as_("reviewer")):
+        await approvals_agree(item)
 
 
 async def test_facets_are_bounded_and_say_so(api: Api, as_, monkeypatch):
@@ -195,7 +195,7 @@ async def test_facets_are_bounded_and_say_so(api: Api, as_, monkeypatch):
         assert not found["initiator"]["complete"]
         assert not found["agent"]["complete"]
         assert not found["state"]["complete"], params
-        assert {each["value"]: each["count"] for each in found["state"]["items"]}["failed"] == 5
+        assert {item["value"]: item["count"] for item in found["state"]["items"]}["failed"] == 5
 
 
 async def test_facets_are_read_by_index(api: Api):
@@ -264,6 +264,6 @@ async def test_rows_have_the_workflows_title(api: Api, as_):
     ],
 )
 async def test_a_filter_that_would_scan_everything_is_refused_and_says_what_to_add(as_, params):
-    answer = await as_("viewer").get(RUNS, params=params)
-    assert answer.status_code == 422
-    assert answer.json()["faults"][0]["pointer"] in (*params, "closed_before")
+    response = await as_("viewer").get(RUNS, params=params)
+    assert response.status_code == 422
+    assert response.json()["faults"][0]["pointer"] in (*params, "closed_before")

@@ -60,10 +60,10 @@ async def gates(api: Api) -> dict[str, Approval]:
         if known == "wrong":
             known = {signer.key_id: OTHER.public_key}
         more = over.pop("terms", {})
-        gate = factories.approval(run, tool="inbox", **over)
-        gate.terms = {**gate.terms, "keys": known, **more}
-        await factories.insert(api.plane.engine, run, factories.execution(run), gate)
-        made[name] = gate
+        approval = factories.approval(run, tool="inbox", **over)
+        approval.terms = {**approval.terms, "keys": known, **more}
+        await factories.insert(api.plane.engine, run, factories.execution(run), approval)
+        made[name] = approval
     copied = made["for one person"]
     run = factories.run(status="waiting", waiting_on="approval")
     forged = factories.approval(run, tool="inbox", approval_id=copied.approval_id)
@@ -83,7 +83,7 @@ async def callers(api: Api) -> dict[str, tuple[Caller, str]]:
     await principals.put(api.plane.engine, SETUP, SCOPED)
     tokens = {name: api.tokens[name] for name in ("reviewer", "second", "both", "operator", "admin", "agent", "robot")}
     tokens["scoped"] = (await api_keys.create(api.plane.engine, SETUP, principal="scoped")).secret
-    # Somebody else has seen this key, and could use it.
+    # Somebody else has seen this key and could use it.
     tokens["second, by a key of the reviewer"] = (
         await api_keys.create(api.plane.engine, SETUP, principal="second")
     ).secret
@@ -101,8 +101,8 @@ async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[st
     """The approvals on which a decision would be accepted."""
     able = set()
     async with direct(api.plane.pool) as connection:
-        for name, gate in gates.items():
-            found = await approvals.get(connection, gate.approval_id, scope=caller.principal.workflows)
+        for name, approval in gates.items():
+            found = await approvals.get(connection, approval.approval_id, scope=caller.principal.workflows)
             if (
                 found is not None
                 and control_approvals.obstacle(caller, found, control_approvals.signer_for(api.plane, found)) is None
@@ -112,7 +112,7 @@ async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[st
 
 
 async def test_the_inbox_lists_exactly_the_decidable_approvals(api: Api, gates, callers):
-    by_id = {gate.approval_id: name for name, gate in gates.items()}
+    by_id = {approval.approval_id: name for name, approval in gates.items()}
     expected: dict[str, set[str]] = {}
     for who, (caller, token) in callers.items():
         expected[who] = await judged(api, caller, gates)
@@ -128,11 +128,11 @@ async def test_the_inbox_lists_exactly_the_decidable_approvals(api: Api, gates, 
                     break
             overview = (await client.get("/api/v1/overview")).json()["approvals_for_me"]
             everything = (await client.get(f"{overview['href']}&limit=200")).json()["items"]
-        assert sorted(by_id[each["approval_id"]] for each in seen) == sorted(expected[who]), who
-        opened = [each["opened_at"] for each in seen]
+        assert sorted(by_id[item["approval_id"]] for item in seen) == sorted(expected[who]), who
+        opened = [item["opened_at"] for item in seen]
         assert opened == sorted(opened, reverse=True)
         assert overview["count"] == len(everything) == len(seen)
-    # The judgement tells them apart.
+    # The decision rules tell them apart.
     assert expected["operator"] == expected["admin"] == expected["agent"] == expected["robot"] == set()
     assert expected["scoped"] == {"of another workflow"}
     assert "for a group" in expected["reviewer"] - expected["second"]

@@ -77,11 +77,11 @@ async def test_f17_a_jobs_status_is_corrected_by_history(api: Api, as_: Any, nam
         rows.append(factories.step(run, 5, activity_id="1", closed_at=ENDED, **step))  # type: ignore[arg-type]
     rows += [job(run, attempt, status) for attempt, status in enumerate(reported, 1)]  # type: ignore[misc]
     await factories.insert(api.plane.engine, run, *rows)
-    answer = await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs")
-    shown = answer.json()["items"]
-    assert [each["status"] for each in shown] == expected
+    response = await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs")
+    shown = response.json()["items"]
+    assert [item["status"] for item in shown] == expected
     if name == "a result that could not be stored":
-        assert [each["error"]["type"] for each in shown] == ["ResultNotStored", "TypeError"]
+        assert [item["error"]["type"] for item in shown] == ["ResultNotStored", "TypeError"]
     if name == "a completion by somebody else":
         assert datetime.fromisoformat(shown[1]["finished_at"]) == ENDED
     if "lost" in expected:
@@ -99,8 +99,8 @@ async def test_f17_a_jobs_status_considers_attempts_on_the_next_page(api: Api, a
         *jobs,
     )
     first = (await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs", params={"limit": 2})).json()
-    assert [each["status"] for each in first["items"]] == ["lost", "lost"]
+    assert [item["status"] for item in first["items"]] == ["lost", "lost"]
     rest = await as_("operator").get(
         f"/api/v1/runs/{run.run_id}/jobs", params={"limit": 2, "cursor": first["next_cursor"]}
     )
-    assert [each["status"] for each in rest.json()["items"]] == ["running"]
+    assert [item["status"] for item in rest.json()["items"]] == ["running"]

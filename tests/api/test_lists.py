@@ -22,10 +22,10 @@ async def pages(client, path, **params):
     """Every page of a list."""
     found, cursor = [], None
     while True:
-        answer = await client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
-        assert answer.status_code == 200, answer.text
-        found.append(answer.json()["items"])
-        cursor = answer.json()["next_cursor"]
+        response = await client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
+        assert response.status_code == 200, response.text
+        found.append(response.json()["items"])
+        cursor = response.json()["next_cursor"]
         if cursor is None:
             return found
 
@@ -107,14 +107,14 @@ async def test_each_filter_of_runs_returns_exactly_the_matches(api: Api, as_, ov
     workflow = f"filter-{abs(hash(json.dumps(params, sort_keys=True)))}"
     wanted = factories.run(**{"workflow": workflow, **over})
     await factories.insert(api.plane.engine, wanted, factories.run(workflow=workflow))
-    answer = await as_("viewer").get("/api/v1/runs", params={"workflow": workflow, **params})
-    assert [item["run_id"] for item in answer.json()["items"]] == [wanted.run_id]
+    response = await as_("viewer").get("/api/v1/runs", params={"workflow": workflow, **params})
+    assert [item["run_id"] for item in response.json()["items"]] == [wanted.run_id]
 
 
 async def test_an_unknown_trigger_is_refused_with_the_valid_ones(as_):
-    answer = await as_("viewer").get("/api/v1/runs", params={"trigger": "cron"})
-    assert answer.status_code == 422
-    assert "'api', 'schedule', 'child', 'external' or 'other'" in answer.text
+    response = await as_("viewer").get("/api/v1/runs", params={"trigger": "cron"})
+    assert response.status_code == 422
+    assert "'api', 'schedule', 'child', 'external' or 'other'" in response.text
 
 
 async def test_runs_by_agent_are_those_with_a_step_of_that_agent(api: Api, as_):
@@ -126,17 +126,17 @@ async def test_runs_by_agent_are_those_with_a_step_of_that_agent(api: Api, as_):
         factories.step(run, 5, kind="agent", name="triager"),
         factories.run(workflow="agents"),
     )
-    answer = await as_("viewer").get("/api/v1/runs", params={"agent": "triager"})
-    assert [item["run_id"] for item in answer.json()["items"]] == [run.run_id]
+    response = await as_("viewer").get("/api/v1/runs", params={"agent": "triager"})
+    assert [item["run_id"] for item in response.json()["items"]] == [run.run_id]
 
 
 async def test_a_list_of_runs_has_no_payloads(api: Api, as_):
     payload = {"size": 6, "value": "canary"}
     run = factories.run(workflow="canary", input=payload, result=payload, error={"message": "canary"})
     await factories.insert(api.plane.engine, run)
-    answer = await as_("operator").get("/api/v1/runs", params={"workflow": "canary"})
-    assert len(answer.json()["items"]) == 1
-    assert {"input", "result", "error"} & set(answer.json()["items"][0]) == set()
+    response = await as_("operator").get("/api/v1/runs", params={"workflow": "canary"})
+    assert len(response.json()["items"]) == 1
+    assert {"input", "result", "error"} & set(response.json()["items"][0]) == set()
 
 
 async def test_steps_are_those_of_the_executions_shown_oldest_first(api: Api, as_):
@@ -146,15 +146,15 @@ async def test_steps_are_those_of_the_executions_shown_oldest_first(api: Api, as
     old = [factories.step(run, n, execution_id="left-behind") for n in (5, 11)]
     new = [factories.step(run, n, inherited=n == 5) for n in (5, 12, 20, 31)]
     await factories.insert(api.plane.engine, run, left_behind, shown, *old, *new)
-    place = f"/api/v1/runs/{run.run_id}/steps"
-    found = [step for page in await pages(as_("operator"), place, limit=3) for step in page]
+    path = f"/api/v1/runs/{run.run_id}/steps"
+    found = [step for page in await pages(as_("operator"), path, limit=3) for step in page]
     assert [(step["event_id"], step["inherited"]) for step in found] == [
         (5, True),
         (12, False),
         (20, False),
         (31, False),
     ]
-    (behind,) = await pages(as_("operator"), place, execution="left-behind")
+    (behind,) = await pages(as_("operator"), path, execution="left-behind")
     assert [step["event_id"] for step in behind] == [5, 11]
 
 
@@ -181,13 +181,13 @@ async def test_jobs_and_logs_of_a_run_are_in_order_of_time(api: Api, as_):
         for level in ("info", "warning", "info")
     ]
     await factories.insert(api.plane.engine, run, factories.execution(run), *jobs, *logs)
-    place = f"/api/v1/runs/{run.run_id}"
-    found = [job for page in await pages(as_("viewer"), f"{place}/jobs", limit=2) for job in page]
+    path = f"/api/v1/runs/{run.run_id}"
+    found = [job for page in await pages(as_("viewer"), f"{path}/jobs", limit=2) for job in page]
     assert [job["attempt"] for job in found] == [1, 2, 3]
     assert found[0]["error"]["stack"] is None
-    lines = [line for page in await pages(as_("operator"), f"{place}/logs", limit=1) for line in page]
+    lines = [line for page in await pages(as_("operator"), f"{path}/logs", limit=1) for line in page]
     assert [line["level"] for line in lines] == ["info", "warning", "info"]
-    (warnings,) = await pages(as_("operator"), f"{place}/logs", level="warning")
+    (warnings,) = await pages(as_("operator"), f"{path}/logs", level="warning")
     assert [line["message"] for line in warnings] == ["line warning"]
 
 
@@ -230,17 +230,17 @@ async def test_lists_and_counts_use_indexes_and_are_fast_over_many_runs(api: Api
             plan = (await session.execute(text(f"EXPLAIN (FORMAT JSON) {query}"))).scalar_one()
             assert "Seq Scan" not in json.dumps(plan), (name, json.dumps(plan))
     begun = datetime.now(UTC)
-    answer = await as_("operator").get("/api/v1/overview")
+    response = await as_("operator").get("/api/v1/overview")
     assert datetime.now(UTC) - begun < timedelta(seconds=1)
-    assert answer.json()["running"]["count"] >= 400
+    assert response.json()["running"]["count"] >= 400
     counted = (await as_("operator").get("/api/v1/runs/counts", params={"tag": "t7"})).json()
     assert (counted["total"], counted["complete"]) == (40, True)
 
 
 async def counts(client, **params):
-    answer = await client.get("/api/v1/runs/counts", params=params)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.get("/api/v1/runs/counts", params=params)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def test_counts_by_status_match_the_list_under_the_same_filter(api: Api, as_):
@@ -281,7 +281,7 @@ async def test_counting_stops_at_a_limit_and_says_so(api: Api, as_, monkeypatch,
 
 async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_):
     run, other = factories.run(), factories.run()
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     begun = datetime.now(UTC)
     why = {"unattributed_because": "AgentGrid did not send this signal", "principal": "cfo"}
 
@@ -295,9 +295,9 @@ async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_)
         other,
         factories.execution(run),
         factories.execution(other),
-        gate,
+        approval,
         *(
-            factories.decision(gate, n, signalled_at=begun + timedelta(seconds=n), **why, **over)
+            factories.decision(approval, n, signalled_at=begun + timedelta(seconds=n), **why, **over)
             for n, over in ((2, {}), (3, {"judged": "refused"}), (4, {"attributed": True}), (5, {"inherited": True}))
         ),
         control(6),
@@ -305,16 +305,16 @@ async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_)
         control(8, action="resume"),
         control(9, execution_id=other.execution_id, run_id=other.run_id),
     )
-    place = "/api/v1/commands/unattributed"
-    found = [act for page in await pages(as_("viewer"), place, limit=1, run=run.run_id) for act in page]
+    path = "/api/v1/commands/unattributed"
+    found = [act for page in await pages(as_("viewer"), path, limit=1, run=run.run_id) for act in page]
     assert [(act["event_id"], act["action"]) for act in found] == [(8, "resume"), (6, "pause"), (2, "approved")]
     assert {act["claimed_principal"] for act in found} == {"cfo"}
-    everywhere = [act for page in await pages(as_("auditor"), place, limit=2) for act in page]
+    everywhere = [act for page in await pages(as_("auditor"), path, limit=2) for act in page]
     assert [act["event_id"] for act in everywhere if act["run_id"] == other.run_id] == [9]
     assert len({(act["execution_id"], act["event_id"]) for act in everywhere}) == len(everywhere)
     detail = (await as_("viewer").get(f"/api/v1/runs/{run.run_id}")).json()
     assert (detail["unattributed_signals"], detail["last_control"]["action"]) == (3, "resume")
-    assert (await as_("nobody").get(place)).status_code == 403
+    assert (await as_("nobody").get(path)).status_code == 403
 
 
 async def test_the_overviews_counts_match_their_linked_lists(api: Api, as_):
@@ -335,14 +335,14 @@ async def test_the_overviews_counts_match_their_linked_lists(api: Api, as_):
         factories.run(status="failed", closed_at=datetime.now(UTC) - timedelta(days=2)),
     ]
     failing = factories.run(status="running")
-    gate = factories.under(api.plane.signer, factories.approval(gate_run))
+    approval = factories.under(api.plane.signer, factories.approval(gate_run))
     await factories.insert(
         api.plane.engine,
         *rows,
         failing,
         factories.execution(gate_run),
         factories.execution(failing, live_problem="NondeterminismError"),
-        gate,
+        approval,
     )
     overview = (await as_("reviewer").get("/api/v1/overview")).json()
     for name, count in overview.items():

@@ -84,7 +84,7 @@ async def test_a_scope_includes_tools_only_if_it_names_them(api: Api, as_, glob:
     async with mcp_client(api, "narrow") as client:
         result = await client.call_tool("slow_refund", {"order": "o", "cents": 1})
     assert result.is_error != ("slow_refund" in tools)
-    # The same key by the other way.
+    # The same key sent the other way.
     direct = await as_("narrow").post(
         "/api/v1/workflows/tool.slow_refund/runs", json={"input": {"order": "o", "cents": 1}}
     )
@@ -142,7 +142,7 @@ async def test_the_same_idempotency_key_is_the_same_run(api: Api):
         without = [await client.call_tool("refund", {"order": "o-7", "cents": 5}) for _ in range(2)]
     assert first.structured_content["run_id"] == again.structured_content["run_id"]
     assert (other.is_error, other.structured_content["code"]) == (True, "idempotency_conflict")
-    ids = {first.structured_content["run_id"], *(each.structured_content["run_id"] for each in without)}
+    ids = {first.structured_content["run_id"], *(item.structured_content["run_id"] for item in without)}
     assert len(ids) == 3
 
 
@@ -154,14 +154,14 @@ async def test_reads_go_through_the_routes_and_are_recorded(api: Api, as_):
         page = await client.call_tool("agentgrid_list_runs", {"status": ["running"], "limit": 200, "stuck": None})
         wrong = await client.call_tool("agentgrid_list_runs", {"colour": "red", "limit": 0})
     assert seen.structured_content == (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()
-    assert run.run_id in {each["run_id"] for each in page.structured_content["items"]}
+    assert run.run_id in {item["run_id"] for item in page.structured_content["items"]}
     assert (wrong.is_error, "colour" in wrong.content[0].text) == (True, True)
     async with mcp_client(api, "viewer") as client:
         blind = await client.call_tool("agentgrid_get_run", {"run_id": run.run_id})
     assert blind.structured_content["input"] is None
     await api.app.state.reads.flush()
     noted = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})).json()["items"]
-    assert {(each["principal"], each["route"]) for each in noted} == {("operator", "GET /api/v1/runs/{run_id}")}
+    assert {(item["principal"], item["route"]) for item in noted} == {("operator", "GET /api/v1/runs/{run_id}")}
 
 
 async def test_a_revoked_key_ends_its_open_calls(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
@@ -177,14 +177,14 @@ async def test_a_revoked_key_ends_its_open_calls(api: Api, as_, monkeypatch: pyt
     await eventually(waits)
     await api_keys.revoke(api.plane.engine, SETUP, key_id)
     async with asyncio.timeout(10):
-        answer = await task
-    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        response = await task
+    assert (response.status_code, response.json()["code"]) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS"])
 async def test_there_are_no_streams_and_no_sessions(as_, method: str):
-    answer = await as_("operator").request(method, "/mcp", headers={"Accept": "text/event-stream"})
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    response = await as_("operator").request(method, "/mcp", headers={"Accept": "text/event-stream"})
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
 async def test_a_server_without_the_extra_says_what_to_install(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
@@ -193,6 +193,6 @@ async def test_a_server_without_the_extra_says_what_to_install(api: Api, as_, mo
         monkeypatch.setitem(sys.modules, module, None) if "." not in module else monkeypatch.delitem(
             sys.modules, module
         )
-    answer = await as_("operator").post("/mcp", json=message("tools/list"))
-    assert (answer.status_code, answer.headers["content-type"]) == (501, "application/problem+json")
-    assert (answer.json()["code"], "agentgrid[mcp]" in answer.json()["detail"]) == ("mcp_not_installed", True)
+    response = await as_("operator").post("/mcp", json=message("tools/list"))
+    assert (response.status_code, response.headers["content-type"]) == (501, "application/problem+json")
+    assert (response.json()["code"], "agentgrid[mcp]" in response.json()["detail"]) == ("mcp_not_installed", True)

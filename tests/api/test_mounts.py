@@ -76,16 +76,16 @@ def shown(answer: httpx.Response, names: dict[str, str]) -> dict[str, str | None
 async def test_every_response_under_a_mount_has_its_headers_and_only_successful_ones_are_cached(
     client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], status: int
 ):
-    answer = await client.request(method, path, headers=headers)
-    assert answer.status_code == status
-    assert shown(answer, SITE_HEADERS) == SITE_HEADERS
-    assert answer.headers["cache-control"] == ("public, max-age=60" if status < 300 else "no-store")
+    response = await client.request(method, path, headers=headers)
+    assert response.status_code == status
+    assert shown(response, SITE_HEADERS) == SITE_HEADERS
+    assert response.headers["cache-control"] == ("public, max-age=60" if status < 300 else "no-store")
 
 
 async def test_an_unchanged_page_stays_cached(client: httpx.AsyncClient):
     etag = (await client.get("/site/app.js")).headers["etag"]
-    answer = await client.get("/site/app.js", headers={"If-None-Match": etag})
-    assert (answer.status_code, answer.headers["cache-control"]) == (304, "public, max-age=60")
+    response = await client.get("/site/app.js", headers={"If-None-Match": etag})
+    assert (response.status_code, response.headers["cache-control"]) == (304, "public, max-age=60")
 
 
 OF_THE_API = [
@@ -108,10 +108,10 @@ async def test_a_mount_at_the_root_does_not_change_the_apis_headers(
 ):
     if root:
         monkeypatch.setitem(MOUNTS, "/", SITE)
-    answer = await client.get(path, headers=headers)
-    assert answer.status_code == status
-    loosened = not any(path.startswith(each) for each in ("/api", "/healthz", "/metrics"))
+    response = await client.get(path, headers=headers)
+    assert response.status_code == status
+    loosened = not any(path.startswith(item) for item in ("/api", "/healthz", "/metrics"))
     mount = SITE if root else CONSOLE
     expected = STRICT | dict(mount.changes) | {"Cache-Control": "no-store"} if loosened else API_HEADERS
-    assert shown(answer, expected) == expected
-    assert ("permissions-policy" in answer.headers) == loosened
+    assert shown(response, expected) == expected
+    assert ("permissions-policy" in response.headers) == loosened

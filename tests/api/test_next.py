@@ -11,12 +11,12 @@ from tests.api.conftest import Api
 
 async def test_a_run_names_the_first_of_its_approvals_and_how_long_its_timers_are(api: Api, as_):
     asks = factories.run(status="waiting", waiting_on="approval")
-    gates = [factories.approval(asks, title=f"Pay {n}", step_event_id=5 + n) for n in range(5)]
+    approvals = [factories.approval(asks, title=f"Pay {n}", step_event_id=5 + n) for n in range(5)]
     hides = factories.run(status="waiting", waiting_on="approval")
     mixes = factories.run(status="waiting", waiting_on="approval")
-    gates += [factories.approval(mixes, title="Refund ticket", step_event_id=5)]
+    approvals += [factories.approval(mixes, title="Refund ticket", step_event_id=5)]
     for n in range(10):
-        gates += [
+        approvals += [
             factories.approval(run, kind="explicit", title=f"Tell Ada {n}", step_event_id=6 + n)
             for run in (hides, mixes)
         ]
@@ -39,7 +39,7 @@ async def test_a_run_names_the_first_of_its_approvals_and_how_long_its_timers_ar
         api.plane.engine,
         *(asks, sleeps, hides, mixes, later),
         *map(factories.execution, (asks, sleeps, hides, mixes)),
-        *gates,
+        *approvals,
         *timers,
     )
 

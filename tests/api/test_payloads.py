@@ -47,14 +47,14 @@ async def test_a_long_value_is_downloaded_whole_from_temporal_and_then_from_the_
     last = history.events[-1].event_id
     execution = factories.execution(run, status="completed", last_event_id=last)
     await factories.insert(api.plane.engine, run, execution)
-    place = f"/api/v1/runs/{run.run_id}"
+    path = f"/api/v1/runs/{run.run_id}"
 
     async def whole() -> None:
-        given = await as_("auditor").get(f"{place}/input/download")
+        given = await as_("auditor").get(f"{path}/input/download")
         assert (given.status_code, given.json()) == (200, LONG)
         assert given.headers["content-type"] == "application/json"
         assert given.headers["content-disposition"] == f'attachment; filename="{run.run_id}-input.json"'
-        assert (await as_("operator").get(f"{place}/result/download")).json() == LONG * 2
+        assert (await as_("operator").get(f"{path}/result/download")).json() == LONG * 2
 
     await whole()
     packed = zstandard.ZstdCompressor().compress(Proto(events=history.events).SerializeToString())
@@ -99,24 +99,24 @@ async def stored(api: Api) -> Run:
 
 async def test_a_short_value_is_downloaded_as_stored(api: Api, as_: Any) -> None:
     run = await stored(api)
-    place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
-    assert (await as_("operator").get(f"{place}/5/input")).json() == {"a": 1}
-    assert (await as_("operator").get(f"{place}/5/output")).json() == [1, None]
-    assert (await as_("operator").get(f"{place}/7/input")).text == '"\\ud800"'
+    path = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
+    assert (await as_("operator").get(f"{path}/5/input")).json() == {"a": 1}
+    assert (await as_("operator").get(f"{path}/5/output")).json() == [1, None]
+    assert (await as_("operator").get(f"{path}/7/input")).text == '"\\ud800"'
 
 
 async def test_a_value_that_cannot_be_downloaded_says_why(api: Api, as_: Any) -> None:
     run = await stored(api)
-    place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
-    gone = await as_("operator").get(f"{place}/6/input")
+    path = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
+    gone = await as_("operator").get(f"{path}/6/input")
     assert (gone.status_code, gone.json()["code"]) == (410, "gone")
     assert "Temporal no longer has the history" in gone.json()["detail"]
-    opaque = await as_("operator").get(f"{place}/6/output")
+    opaque = await as_("operator").get(f"{path}/6/output")
     assert opaque.status_code == 410
     assert "binary/encrypted" in opaque.json()["detail"]
-    none = await as_("operator").get(f"{place}/7/output")
+    none = await as_("operator").get(f"{path}/7/output")
     assert (none.status_code, none.json()["code"]) == (404, "no_value")
-    assert (await as_("operator").get(f"{place}/5/error")).status_code == 422
+    assert (await as_("operator").get(f"{path}/5/error")).status_code == 422
 
 
 async def test_a_payload_in_the_api_names_its_form(api: Api, as_: Any) -> None:
@@ -148,7 +148,7 @@ async def test_a_value_from_an_oversized_archive_is_refused_as_documented(
         ("result/download", "result/download"),
         (step, "steps/{execution_id}/{event_id}/{side}"),
     ):
-        answer = await as_("auditor").get(f"/api/v1/runs/{run.run_id}/{tail}")
-        assert (answer.status_code, answer.json()["code"]) == (409, "conflict"), (tail, answer.text)
+        response = await as_("auditor").get(f"/api/v1/runs/{run.run_id}/{tail}")
+        assert (response.status_code, response.json()["code"]) == (409, "conflict"), (tail, response.text)
         content = paths[f"/api/v1/runs/{{run_id}}/{route}"]["get"]["responses"]["409"]["content"]
         assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -66,11 +66,11 @@ async def test_a_rules_history_is_kept_through_put_change_withdrawal_and_put(api
     again = await as_("admin").delete(f"{PLACE}/crm-move")
     assert (again.status_code, again.json()["version"]) == (200, 3)
     listed = (await as_("admin").get(PLACE)).json()["items"]
-    assert "crm-move" not in [each["rule_id"] for each in listed]
+    assert "crm-move" not in [item["rule_id"] for item in listed]
 
     assert (await as_("admin").put(f"{PLACE}/crm-move", json=rule)).json()["version"] == 4
     history = (await as_("admin").get(f"{PLACE}/crm-move")).json()["versions"]
-    assert [(each["version"], each["effect"], each["withdrawn"]) for each in history] == [
+    assert [(item["version"], item["effect"], item["withdrawn"]) for item in history] == [
         (4, "deny", False),
         (3, "require_approval", True),
         (2, "require_approval", False),
@@ -94,10 +94,10 @@ async def test_equal_requests_under_one_idempotency_key_are_one_command_and_a_di
     headers = {"Idempotency-Key": "once"}
     deny, allow = ({"tool": "rush", "effect": effect} for effect in ("deny", "allow"))
     answers = await asyncio.gather(*(as_("admin").put(f"{PLACE}/once", json=deny, headers=headers) for _ in range(5)))
-    assert {(answer.status_code, answer.json()["version"]) for answer in answers} == {(200, 1)}
+    assert {(response.status_code, response.json()["version"]) for response in answers} == {(200, 1)}
     await as_("admin").put(f"{PLACE}/once", json=allow)
     late = await as_("admin").put(f"{PLACE}/once", json=deny, headers=headers)
-    assert (late.status_code, late.json()["effect"]) == (200, "allow"), "asked for before: nothing is done again"
+    assert (late.status_code, late.json()["effect"]) == (200, "allow"), "replayed: nothing is done again"
     other = await as_("admin").put(f"{PLACE}/once", json=allow, headers=headers)
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
 
@@ -106,9 +106,9 @@ async def test_a_rule_shows_what_it_applies_to_even_if_that_is_nothing(api: Api,
     await factories.insert(api.plane.engine, *(factories.tool(name) for name in ("mail_send", "mail_read")))
 
     async def put(rule_id: str, tool: str) -> dict:
-        answer = await as_("admin").put(f"{PLACE}/{rule_id}", json={"tool": tool, "effect": "deny"})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await as_("admin").put(f"{PLACE}/{rule_id}", json={"tool": tool, "effect": "deny"})
+        assert response.status_code == 200, response.text
+        return response.json()
 
     nothing = await put("nothing", "no_such_*")
     assert (nothing["fits"], "matches no registered tool" in nothing["note"]) == ([], True)
@@ -188,14 +188,14 @@ async def test_rules_are_listed_in_pages_and_by_tool(api: Api, as_):
         params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
         page = (await as_("admin").get(PLACE, params=params)).json()
         assert len(page["items"]) <= 2
-        found += [each["rule_id"] for each in page["items"]]
+        found += [item["rule_id"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
             break
     assert found == sorted(set(found))
     assert {f"page-{number}" for number in range(5)} <= set(found)
     about = (await as_("admin").get(PLACE, params={"tool": "page_3_and_more"})).json()["items"]
-    assert [each["rule_id"] for each in about] == ["page-3"]
+    assert [item["rule_id"] for item in about] == ["page-3"]
     other = await as_("admin").get(PLACE, params={"tool": "x", "cursor": "W10"})
     assert other.status_code == 422
 
@@ -253,14 +253,14 @@ async def test_an_invalid_change_is_refused_and_audited_and_publishes_nothing(
     api: Api, as_, method, rule_id, body, status, pointer
 ):
     before = await published(api)
-    answer = await as_("admin").request(method, f"{PLACE}/{rule_id}", json=body)
-    assert answer.status_code == status, answer.text
+    response = await as_("admin").request(method, f"{PLACE}/{rule_id}", json=body)
+    assert response.status_code == status, response.text
     if pointer is not None:
-        assert answer.json()["faults"][0]["pointer"] == pointer
+        assert response.json()["faults"][0]["pointer"] == pointer
     kind = "policy.put" if method == "PUT" else "policy.withdraw"
     audit = await last_command(as_, kind)
     assert (audit["command_id"], audit["status"], audit["target"]) == (
-        answer.json()["command_id"],
+        response.json()["command_id"],
         "refused",
         rule_id,
     )

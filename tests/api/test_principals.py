@@ -28,15 +28,15 @@ async def as_holder(api: Api, key: str):
 
 
 async def put(as_, name: str, expect: int = 200, who: str = "admin", **body) -> dict:
-    answer = await as_(who).put(f"{PLACE}/{name}", json=body)
-    assert answer.status_code == expect, answer.text
-    return answer.json()
+    response = await as_(who).put(f"{PLACE}/{name}", json=body)
+    assert response.status_code == expect, response.text
+    return response.json()
 
 
 async def key_of(as_, principal: str, expect: int = 201, **body) -> dict:
-    answer = await as_("admin").post("/api/v1/keys", json={"principal": principal, **body})
-    assert answer.status_code == expect, answer.text
-    return answer.json()
+    response = await as_("admin").post("/api/v1/keys", json={"principal": principal, **body})
+    assert response.status_code == expect, response.text
+    return response.json()
 
 
 @asynccontextmanager
@@ -80,14 +80,14 @@ async def test_a_principal_is_created_shown_changed_and_listed(api: Api, as_):
     names, cursor = [], None
     while True:
         page = (await as_("admin").get(PLACE, params={"limit": 3, **({"cursor": cursor} if cursor else {})})).json()
-        names += [each["name"] for each in page["items"]]
+        names += [item["name"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
             break
     assert names == sorted(set(names))
     assert {"ines", "admin", "robot"} <= set(names)
     audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "principal.put"})).json()["items"]
-    assert [(each["status"], each["target"], each["principal"], each["reason"]) for each in audit[:2]] == [
+    assert [(item["status"], item["target"], item["principal"], item["reason"]) for item in audit[:2]] == [
         ("applied", "ines", "admin", None),
         ("applied", "ines", "admin", "joined"),
     ]
@@ -109,7 +109,7 @@ async def test_disabling_takes_effect_at_once_for_streams_too_and_enabling_resto
 
             assert (gone.status_code, gone.json()["disabled"], gone.json()["permissions"]) == (200, True, [])
             assert (await client.get("/api/v1/me")).status_code == 401
-            assert await asyncio.wait_for(stream, 5) == [], "long before it would have asked by itself"
+            assert await asyncio.wait_for(stream, 5) == [], "long before its periodic check"
         assert "leaver" in (await snapshot(api)).revoked_principals
         changed = await put(as_, "leaver", roles=["operator"])
         assert (changed["disabled"], (await client.get("/api/v1/me")).status_code) == (True, 401)
@@ -121,7 +121,7 @@ async def test_disabling_takes_effect_at_once_for_streams_too_and_enabling_resto
         assert (await client.get("/api/v1/me")).json()["roles"] == ["operator"]
         assert "leaver" not in (await snapshot(api)).revoked_principals
     audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "principal.disable"})).json()["items"]
-    assert [(each["reason"], each["outcome"]) for each in audit[:2]] == [
+    assert [(item["reason"], item["outcome"]) for item in audit[:2]] == [
         (None, {"form": "facts", "changed": False}),
         ("left", {"form": "facts", "changed": True}),
     ]
@@ -139,12 +139,12 @@ async def test_nobody_can_decide_under_a_disabled_approvers_name(api: Api, as_):
 async def test_the_last_administrator_can_neither_be_disabled_nor_lose_the_role(api: Api, as_):
     assert (await as_("admin").post(f"{PLACE}/robot/disable")).status_code == 200
     try:
-        for answer in (
+        for response in (
             await as_("admin").post(f"{PLACE}/admin/disable"),
             await as_("admin").put(f"{PLACE}/admin", json={"roles": ["viewer"]}),
         ):
-            assert (answer.status_code, "last enabled administrator" in answer.json()["detail"]) == (409, True)
-            command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+            assert (response.status_code, "last enabled administrator" in response.json()["detail"]) == (409, True)
+            command = (await as_("auditor").get(f"/api/v1/commands/{response.json()['command_id']}")).json()
             assert (command["status"], command["target"]) == ("refused", "admin")
         await put(as_, "deputy", kind="human", roles=["admin"])
         key = (await key_of(as_, "deputy"))["key"]
@@ -152,7 +152,9 @@ async def test_the_last_administrator_can_neither_be_disabled_nor_lose_the_role(
             outs = await asyncio.gather(
                 as_("admin").post(f"{PLACE}/deputy/disable"), deputy.post(f"{PLACE}/admin/disable")
             )
-            assert sorted(answer.status_code for answer in outs) in ([200, 401], [200, 409]), "one of them is left"
+            assert sorted(response.status_code for response in outs) in ([200, 401], [200, 409]), (
+                "one administrator remains"
+            )
             left = as_("admin") if outs[0].status_code == 200 else deputy
             assert (await left.post(f"{PLACE}/admin/enable")).status_code == 200
         await as_("admin").post(f"{PLACE}/deputy/disable")

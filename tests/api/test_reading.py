@@ -50,7 +50,7 @@ async def things(api: Api, client: Client) -> dict[str, str]:
     run = factories.run(
         workflow_id=workflow_id, first_execution_id=handle.first_execution_run_id, execution_id=handle.result_run_id
     )
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     await factories.insert(
         api.plane.engine,
         *factories.workflow("known", {}, version="v1"),
@@ -58,14 +58,14 @@ async def things(api: Api, client: Client) -> dict[str, str]:
         run,
         factories.execution(run),
         factories.step(run, 5, status="running"),
-        gate,
+        approval,
     )
     return {
         "run_id": run.run_id,
         "execution_id": run.execution_id or "",
         "event_id": "5",
         "side": "input",
-        "approval_id": gate.approval_id,
+        "approval_id": approval.approval_id,
         "name": "known",
         "rule_id": "tool:known",
         "session_id": "known",
@@ -111,16 +111,16 @@ def places(things: dict[str, str]) -> Iterator[str]:
 async def test_r33_reading_everything_changes_nothing(api: Api, url: str, things: dict[str, str], who: str) -> None:
     token = api.tokens[who]
     scanner = ["Purpose: prefetch", "Sec-Purpose: prefetch", "X-HTTP-Method-Override: POST", "Last-Event-ID: x"]
-    for place in places(things):
-        looked = await exchange(url, token, "GET", place, *scanner)
-        assert looked.status in (200, 202, 403, 404, 405, 422, 503), (place, looked)
-        if "?" in place:
+    for path in places(things):
+        looked = await exchange(url, token, "GET", path, *scanner)
+        assert looked.status in (200, 202, 403, 404, 405, 422, 503), (path, looked)
+        if "?" in path:
             headers = ("Content-Type: application/json", "Idempotency-Key: x")
-            with_body = await exchange(url, token, "GET", place, *scanner, *headers, body=b'{"verdict": "approved"}')
+            with_body = await exchange(url, token, "GET", path, *scanner, *headers, body=b'{"verdict": "approved"}')
             assert with_body.status == looked.status
     async with api.client(who) as client:
-        for place in places(things):
-            assert (await client.head(place)).status_code in (404, 405), place
+        for path in places(things):
+            assert (await client.head(path)).status_code in (404, 405), path
 
 
 CROSS_SITE = ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost.evil.example", "file://", ""]

@@ -78,8 +78,8 @@ async def test_a_wait_can_also_end_when_the_run_waits_for_an_approval(api: Api, 
         first=update(Run).where(Run.run_id == run.run_id).values(**gated),
     )
     async with asyncio.timeout(5):
-        answer = await hasty
-    assert (answer.status_code, answer.json()["waiting_on"], patient.done()) == (202, "approval", False)
+        response = await hasty
+    assert (response.status_code, response.json()["waiting_on"], patient.done()) == (202, "approval", False)
     await end(api, run)
     assert (await patient).status_code == 200
 
@@ -103,26 +103,26 @@ async def test_waiting_requests_return_when_the_run_ends_each_with_what_it_may_r
     assert "4111" not in viewer.text
     await api.app.state.reads.flush()
     page = await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})
-    assert [(each["principal"], each["outcome"]) for each in page.json()["items"]] == [("operator", "read")]
+    assert [(item["principal"], item["outcome"]) for item in page.json()["items"]] == [("operator", "read")]
 
 
 async def test_an_ended_run_is_returned_at_once_and_an_open_one_after_the_wait(api: Api, as_):
     closed, still = await a_run(api, status="completed", result={"size": 2, "value": 42}), await a_run(api)
     begun = time.monotonic()
-    answer = await asked(as_("operator"), closed)
-    assert (answer.status_code, answer.json()["result"]["value"]) == (200, 42)
+    response = await asked(as_("operator"), closed)
+    assert (response.status_code, response.json()["result"]["value"]) == (200, 42)
     for seconds in (0, 0.2):
-        answer = await asked(as_("viewer"), still, seconds)
-        assert (answer.status_code, answer.json()["open"], answer.json()["status"]) == (202, True, "running")
-        assert "result" not in answer.json()
+        response = await asked(as_("viewer"), still, seconds)
+        assert (response.status_code, response.json()["open"], response.json()["status"]) == (202, True, "running")
+        assert "result" not in response.json()
     assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("seconds", ["61", "-1", "nan", "inf", "soon"])
 async def test_a_wait_is_bounded(api: Api, as_, seconds: str):
     run = await a_run(api)
-    answer = await as_("operator").get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds})
-    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, "wait")
+    response = await as_("operator").get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds})
+    assert (response.status_code, response.json()["faults"][0]["pointer"]) == (422, "wait")
 
 
 async def test_a_wait_continues_for_a_run_that_was_reset_after_its_end(api: Api, as_, waiting: Waiting):
@@ -167,8 +167,8 @@ async def test_a_revoked_key_ends_the_wait_at_once(api: Api, waiting: Waiting, k
         task = asked(client, run)
         await waits(waiting)
         await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
-        answer = await asyncio.wait_for(task, 5)
-    assert (answer.status_code, answer.json()["code"], waiting.count) == (401, "unauthenticated", 0)
+        response = await asyncio.wait_for(task, 5)
+    assert (response.status_code, response.json()["code"], waiting.count) == (401, "unauthenticated", 0)
 
 
 async def test_spurious_notifications_wake_waiting_requests_at_most_once_a_second(
@@ -188,7 +188,7 @@ async def test_spurious_notifications_wake_waiting_requests_at_most_once_a_secon
     await waits(waiting)
     begun = time.monotonic()
     for _ in range(50):
-        # Any login may notify, also a worker's.
+        # Any login may notify, even a worker's.
         async with api.plane.pool.acquire() as connection:
             await connection.execute(f"NOTIFY {channels.ACCESS}")
     seen = api.app.state.feed
@@ -223,8 +223,8 @@ async def test_a_caller_who_lost_the_permission_to_read_payloads_gets_none(
         await waits(waiting)
         await principals.put(api.plane.engine, SETUP, replace(WAITER, roles=frozenset({Role.VIEWER})))
         await end(api, run)
-        answer = await task
-    assert (answer.status_code, answer.json()["status"], answer.json()["result"]) == (200, "completed", None)
+        response = await task
+    assert (response.status_code, response.json()["status"], response.json()["result"]) == (200, "completed", None)
 
 
 async def test_a_run_outside_the_scope_cannot_be_waited_for(api: Api, waiting: Waiting, key: api_keys.NewKey):
@@ -232,8 +232,8 @@ async def test_a_run_outside_the_scope_cannot_be_waited_for(api: Api, waiting: W
     run = await a_run(api)
     async with holding(api, key) as client:
         for run_id in (run.run_id, "no-such-run"):
-            answer = await client.get(f"/api/v1/runs/{run_id}/result", params={"wait": 30})
-            assert (answer.status_code, answer.json()["detail"]) == (404, f"there is no run {run_id!r}")
+            response = await client.get(f"/api/v1/runs/{run_id}/result", params={"wait": 30})
+            assert (response.status_code, response.json()["detail"]) == (404, f"there is no run {run_id!r}")
     assert waiting.count == 0
 
 
@@ -244,9 +244,9 @@ async def test_waiting_requests_are_limited_per_principal_and_in_total(api: Api,
     tasks = [asked(as_(name), run) for name in ("operator", "operator", "viewer")]
     await waits(waiting, 3)
     for name, status in (("operator", 429), ("developer", 503)):
-        answer = await asked(as_(name), run)
-        assert (answer.status_code, answer.headers["retry-after"]) == (status, "5")
-        # What needs no waiting is answered nevertheless.
+        response = await asked(as_(name), run)
+        assert (response.status_code, response.headers["retry-after"]) == (status, "5")
+        # Requests that don't need to wait still get a response.
         assert (await asked(as_(name), closed)).status_code == 200
         assert (await asked(as_(name), run, 0)).status_code == 202
     await end(api, run)
@@ -271,7 +271,7 @@ WAITERS = 250
 async def test_many_waiting_requests_cost_no_queries_until_their_runs_end(api: Api, as_, waiting: Waiting, monkeypatch):
     monkeypatch.setattr(run_waits, "MAX_PER_PRINCIPAL", WAITERS)
     monkeypatch.setattr(waiting, "_capacity", WAITERS)
-    # However long it takes this machine to begin them.
+    # However long this machine takes to start them.
     monkeypatch.setattr(run_waits, "RECHECK_SECONDS", 60.0)
     reads = 0
     read = runs.result_of
@@ -292,7 +292,7 @@ async def test_many_waiting_requests_cost_no_queries_until_their_runs_end(api: A
     ) as client:
         tasks: list[asyncio.Task[httpx.Response]] = []
         for first in range(0, WAITERS, 50):
-            # Authenticating all callers at once is another matter.
+            # Authenticating all callers at once is not what is measured.
             tasks += [asked(client, run, 60) for run in waited[first : first + 50]]
             await waits(waiting, first + 50)
 
@@ -305,7 +305,7 @@ async def test_many_waiting_requests_cost_no_queries_until_their_runs_end(api: A
             return reads == seen
 
         await eventually(all_looked)
-        # Those that wait when the listener has connected look once more: the first batch, on a slow machine also the second.
+        # Requests waiting when the listener connects check once more: the first batch and, on a slow machine, the second.
         await eventually(at_rest)
         before = reads
         assert before <= 2.4 * WAITERS
@@ -313,7 +313,7 @@ async def test_many_waiting_requests_cost_no_queries_until_their_runs_end(api: A
         assert (await tasks[0]).status_code == 200
         assert reads == before + 1
         await end(api, *waited[1:])
-        assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {200}
+        assert {response.status_code for response in await asyncio.gather(*tasks)} == {200}
     assert (reads, waiting.count) == (before + WAITERS, 0)
 
 
@@ -335,7 +335,7 @@ async def test_a_shutdown_answers_every_waiting_request_at_once(api: Api):
         await waits(app.state.waiting)
         begun = time.monotonic()
         server.should_exit = True
-        answer = await task
-        assert (answer.status_code, answer.json()["open"]) == (202, True)
+        response = await task
+        assert (response.status_code, response.json()["open"]) == (202, True)
         await serving
         assert time.monotonic() - begun < 2

@@ -44,9 +44,9 @@ async def events(handle, kind):
 @pytest.mark.parametrize("own", [True, False], ids=["started by AgentGrid", "from outside"])
 async def test_cancel_requests_cancellation_and_records_the_command_id(api: Api, as_, own: bool):
     run, handle = await open_run(api, own=own)
-    answer = await act(as_("operator"), run, "cancel", reason="wrong customer")
-    assert answer.status_code == 202, answer.text
-    command = answer.json()["command"]
+    response = await act(as_("operator"), run, "cancel", reason="wrong customer")
+    assert response.status_code == 202, response.text
+    command = response.json()["command"]
     assert (command["kind"], command["status"], command["reason"]) == ("run.cancel", "delivered", "wrong customer")
     (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
     asked = event.workflow_execution_cancel_requested_event_attributes
@@ -55,8 +55,8 @@ async def test_cancel_requests_cancellation_and_records_the_command_id(api: Api,
 
 async def test_terminate_ends_the_run_at_once(api: Api, as_):
     run, handle = await open_run(api)
-    answer = await act(as_("operator"), run, "terminate", reason="enough")
-    assert answer.status_code == 202
+    response = await act(as_("operator"), run, "terminate", reason="enough")
+    assert response.status_code == 202
     assert (await handle.describe()).status is WorkflowExecutionStatus.TERMINATED
     again = await act(as_("operator"), run, "terminate")
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
@@ -77,7 +77,7 @@ async def test_pause_and_resume_are_signals_that_name_the_principal_and_the_comm
         assert attributes.signal_name == SIGNAL_CONTROL
         signals.append(ControlSignal.model_validate_json(attributes.input.payloads[0].data))
         assert attributes.request_id == signals[-1].command_id
-    assert [(each.action, each.principal, each.reason) for each in signals] == [
+    assert [(item.action, item.principal, item.reason) for item in signals] == [
         ("pause", "operator", "hold on"),
         ("resume", "operator", None),
     ]
@@ -92,7 +92,7 @@ async def test_a_refused_pause_mentions_the_plugin_only_once_a_worker_has_taken_
     api: Api, as_, taken: bool, why: str
 ):
     run = factories.run(governed=False, status="waiting", waiting_on="worker")
-    # A NUL in what a worker sent must keep nobody from looking at the run, or from ending it.
+    # A NUL in a worker's data must not prevent anyone from reading or ending the run.
     folded = FoldState(execution_id=run.execution_id, problem="\x00").dump()
     await factories.insert(api.plane.engine, run, factories.execution(run, fold_state=folded, taken=taken))
 
@@ -100,7 +100,7 @@ async def test_a_refused_pause_mentions_the_plugin_only_once_a_worker_has_taken_
     assert refused.status_code == 409
     assert why in refused.json()["detail"]
     shown = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()["actions"]
-    assert [why in each["reason"] for each in shown if each["verb"] == "pause"] == [True]
+    assert [why in item["reason"] for item in shown if item["verb"] == "pause"] == [True]
 
 
 async def test_a_queued_run_cannot_be_paused_because_it_is_queued(api: Api, as_):
@@ -111,8 +111,8 @@ async def test_a_queued_run_cannot_be_paused_because_it_is_queued(api: Api, as_)
 
 async def test_a_signal_reaches_the_workflow_with_its_arguments(api: Api, as_):
     run, handle = await open_run(api, own=False)
-    answer = await act(as_("operator"), run, "signal", name="nudge", arguments=[{"a": 1}, "b"])
-    assert answer.status_code == 202
+    response = await act(as_("operator"), run, "signal", name="nudge", arguments=[{"a": 1}, "b"])
+    assert response.status_code == 202
     (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
     attributes = event.workflow_execution_signaled_event_attributes
     assert attributes.signal_name == "nudge"
@@ -122,9 +122,9 @@ async def test_a_signal_reaches_the_workflow_with_its_arguments(api: Api, as_):
 @pytest.mark.parametrize("name", ["agentgrid.decide", "agentgrid.control", "__temporal_x"])
 async def test_the_gates_own_signals_cannot_be_sent_by_hand(api: Api, as_, name: str):
     run, handle = await open_run(api)
-    answer = await act(as_("operator"), run, "signal", name=name)
-    assert answer.status_code == 422
-    assert answer.json()["faults"][0]["pointer"] == "/name"
+    response = await act(as_("operator"), run, "signal", name=name)
+    assert response.status_code == 422
+    assert response.json()["faults"][0]["pointer"] == "/name"
     assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == []
 
 
@@ -135,8 +135,8 @@ async def test_an_interruption_carries_its_message_up_to_the_size_a_worker_accep
     assert (long.status_code, long.json()["faults"][0]["pointer"]) == (422, "/message")
 
     message, reason = "ä" * 2_400, "\u0001" * 4_000
-    answer = await act(as_("operator"), run, "interrupt", message=message, reason=reason)
-    assert answer.status_code == 202, answer.text
+    response = await act(as_("operator"), run, "interrupt", message=message, reason=reason)
+    assert response.status_code == 202, response.text
     (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
     (payload,) = event.workflow_execution_signaled_event_attributes.input.payloads
     sent = ControlSignal.model_validate_json(payload.data)
@@ -169,9 +169,9 @@ IMPOSSIBLE = {
 async def test_an_impossible_verb_is_an_audited_conflict_with_the_status(api: Api, as_, verb, over, status):
     run = factories.run(**over)
     await factories.insert(api.plane.engine, run)
-    answer = await act(as_("operator"), run, verb, reason="why not")
-    problem = answer.json()
-    assert (answer.status_code, problem["code"], problem["current_status"]) == (409, "conflict", status)
+    response = await act(as_("operator"), run, verb, reason="why not")
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["current_status"]) == (409, "conflict", status)
     audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
     assert [(command["status"], command["command_id"]) for command in audit] == [("refused", problem["command_id"])]
     detail = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()
@@ -182,9 +182,9 @@ async def test_an_impossible_verb_is_an_audited_conflict_with_the_status(api: Ap
 async def test_a_run_that_temporal_no_longer_has_cannot_be_acted_on(api: Api, as_):
     run = factories.run()
     await factories.insert(api.plane.engine, run, factories.execution(run))
-    answer = await act(as_("operator"), run, "cancel")
-    assert answer.status_code == 409
-    assert "no longer knows" in answer.json()["detail"]
+    response = await act(as_("operator"), run, "cancel")
+    assert response.status_code == 409
+    assert "no longer knows" in response.json()["detail"]
 
 
 async def test_a_workflow_id_reused_by_somebody_else_is_left_alone(api: Api, as_):

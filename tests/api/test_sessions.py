@@ -95,10 +95,10 @@ async def test_a_code_works_once_and_then_names_the_command_that_creates_another
             (old, "sign_in_code_spent"),
             ("x" * 43, "unauthenticated"),
         ):
-            answer = await other.sign_in(code=given)
-            assert (answer.status_code, answer.json()["code"]) == (401, expected)
-            assert "agentgrid console --open" in answer.json()["detail"]
-            assert "set-cookie" not in answer.headers
+            response = await other.sign_in(code=given)
+            assert (response.status_code, response.json()["code"]) == (401, expected)
+            assert "agentgrid console --open" in response.json()["detail"]
+            assert "set-cookie" not in response.headers
         assert (await other.sign_in(key=NO_KEY)).json()["code"] == "unauthenticated"
         assert (await other.sign_in()).status_code == 422
         assert (await other.sign_in(key=key.secret, code=code)).status_code == 422
@@ -109,8 +109,8 @@ async def test_only_one_of_concurrent_uses_of_a_code_opens_a_session(api: Api, k
     code = await code_of(api, key.secret)
 
     async def attempt() -> int:
-        async with browser_of(api) as each:
-            return (await each.sign_in(code=code)).status_code
+        async with browser_of(api) as item:
+            return (await item.sign_in(code=code)).status_code
 
     assert sorted(await asyncio.gather(*(attempt() for _ in range(4)))) == [200, 401, 401, 401]
 
@@ -207,7 +207,7 @@ async def test_a_session_lasts_twelve_hours_after_its_last_use_seven_days_at_mos
     used = "UPDATE sessions SET last_used_at = now() - interval '2 min', opened_at = now() - {0} WHERE session_id = :id"
 
     async def lasts_now() -> timedelta:
-        assert (await browser.get("/me")).status_code == 200  # notes the use
+        assert (await browser.get("/me")).status_code == 200  # records the use
         found = (await browser.get("/me")).json()["session"]["expires_at"]
         return datetime.fromisoformat(found) - datetime.now(UTC)
 
@@ -248,7 +248,7 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
                     assert (await mine.http.delete("/api/v1/session", headers=headers)).status_code == 204
                 case "end of the session":
                     listed = (await other.get("/api/v1/sessions", headers=_bearer(api.tokens["admin"]))).json()["items"]
-                    (found,) = [each for each in listed if each["principal"] == name]
+                    (found,) = [item for item in listed if item["principal"] == name]
                     ended = await other.post(
                         f"/api/v1/sessions/{found['session_id']}/end", headers=_bearer(api.tokens["admin"])
                     )
@@ -285,15 +285,15 @@ async def test_people_see_and_end_their_own_sessions_and_administrators_all(
     async with browser_of(api) as second:
         theirs = (await second.sign_in(key=api.tokens["viewer"])).json()["session"]["session_id"]
         listed = (await browser.get("/sessions")).json()["items"]
-        assert {each["principal"] for each in listed} == {"operator"}
-        (current,) = [each for each in listed if each["current"]]
+        assert {item["principal"] for item in listed} == {"operator"}
+        (current,) = [item for item in listed if item["current"]]
         assert (current["session_id"], current["address"], current["key_id"]) == (mine, "127.0.0.1", key.key_id)
         assert current["user_agent"].startswith("python-httpx")
         assert (await browser.get("/sessions", params={"principal": "viewer"})).status_code == 403
         assert (await browser.post(f"/sessions/{theirs}/end")).status_code == 404
         assert (await second.get("/me")).status_code == 200
         everybodys = (await as_("admin").get("/api/v1/sessions", params={"limit": 200})).json()["items"]
-        assert {mine, theirs} <= {each["session_id"] for each in everybodys}
+        assert {mine, theirs} <= {item["session_id"] for item in everybodys}
         first = (await as_("admin").get("/api/v1/sessions", params={"limit": 1})).json()
         onward = (
             await as_("admin").get("/api/v1/sessions", params={"limit": 1, "cursor": first["next_cursor"]})
@@ -335,8 +335,8 @@ async def test_me_has_the_facts_of_the_installation(api: Api, as_):
 
 
 async def test_the_sign_in_methods_are_public(as_):
-    answer = await as_(None).get("/api/v1/session/methods")
-    assert [each["kind"] for each in answer.json()["items"]] == ["code", "key"]
+    response = await as_(None).get("/api/v1/session/methods")
+    assert [item["kind"] for item in response.json()["items"]] == ["code", "key"]
 
 
 async def test_an_authorization_header_takes_precedence_and_the_cookie_is_ignored(api: Api, browser: Browser):
@@ -350,7 +350,7 @@ async def test_an_authorization_header_takes_precedence_and_the_cookie_is_ignore
 @pytest.fixture
 def limited(api: Api) -> Iterator[RateLimits]:
     before = api.app.state.limits
-    # As an installation has it by default.
+    # The default configuration.
     api.app.state.limits = RateLimits(Settings())
     yield api.app.state.limits
     api.app.state.limits = before

@@ -56,9 +56,9 @@ async def in_use(api: Api, key_id: str, used: bool = True) -> None:
 
 async def end(api: Api, verb: str, key_id: str, expect: int = 200) -> dict:
     async with api.client("admin") as client:
-        answer = await client.post(f"{PLACE}/{key_id}/{verb}", json={"reason": "rotated"})
-    assert answer.status_code == expect, answer.text
-    return answer.json()
+        response = await client.post(f"{PLACE}/{key_id}/{verb}", json={"reason": "rotated"})
+    assert response.status_code == expect, response.text
+    return response.json()
 
 
 async def snapshot(api: Api):
@@ -80,13 +80,13 @@ async def test_a_key_is_rotated_and_can_be_retired_only_once_no_api_signs_with_i
             assert set((await snapshot(first)).keys_in_force) == {old, new}
         await in_use(second, old, False)
         run = factories.run(status="waiting")
-        gates = [factories.approval(run) for _ in range(3)]
-        for gate, names in zip(gates, ([old], [old], [old, new]), strict=True):
-            gate.terms = {**gate.terms, "keys": dict.fromkeys(names, "k")}
-        # A worker wrote the terms, and may hide no key behind them.
+        approvals = [factories.approval(run) for _ in range(3)]
+        for approval, names in zip(approvals, ([old], [old], [old, new]), strict=True):
+            approval.terms = {**approval.terms, "keys": dict.fromkeys(names, "k")}
+        # Workers write the terms, which must not be able to hide a key.
         odd = factories.approval(run)
         odd.terms = {**odd.terms, "title": "\ud800", "keys": {"\x00\udfff": "k"}}
-        await factories.insert(second.plane.engine, run, factories.execution(run), *gates, odd)
+        await factories.insert(second.plane.engine, run, factories.execution(run), *approvals, odd)
 
         retired = await end(second, "retire", old)
 
@@ -96,7 +96,7 @@ async def test_a_key_is_rotated_and_can_be_retired_only_once_no_api_signs_with_i
         assert (await end(second, "retire", old))["retired_at"] == retired["retired_at"]
         async with second.client("auditor") as client:
             audit = (await client.get("/api/v1/commands", params={"kind": "signing_key.retire"})).json()["items"]
-        assert [(each["status"], each["target"], each["reason"]) for each in audit] == [
+        assert [(item["status"], item["target"], item["reason"]) for item in audit] == [
             ("applied", old, "rotated"),
             ("applied", old, "rotated"),
             ("refused", old, None),
@@ -108,13 +108,13 @@ async def test_a_key_is_rotated_and_can_be_retired_only_once_no_api_signs_with_i
             await eventually(lambda: _logged(logs, "signing_key_not_in_force"))
             assert (await listed(stale))[old]["status"] == "retired"
             assert set((await snapshot(stale)).keys_in_force) == {new}
-    assert [(each["key_id"], each["status"]) for each in logs if each["event"] == "signing_key_not_in_force"] == [
+    assert [(item["key_id"], item["status"]) for item in logs if item["event"] == "signing_key_not_in_force"] == [
         (old, "retired")
     ]
 
 
 async def _logged(logs: list, event: str) -> bool:
-    return any(each["event"] == event for each in logs)
+    return any(item["event"] == event for item in logs)
 
 
 async def test_a_key_can_be_revoked_while_an_api_signs_with_it_and_never_counts_again(site: Site):

@@ -167,8 +167,8 @@ async def test_an_expired_or_foreign_cursor_gets_a_reset(api: Api, http):
 
 @pytest.mark.parametrize("last", ["x", "-1", "1.5", "9" * 30])
 async def test_a_cursor_that_is_not_an_id_is_refused(http, last: str):
-    answer = await http.get("/api/v1/events", headers={"Last-Event-ID": last})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    response = await http.get("/api/v1/events", headers={"Last-Event-ID": last})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
 
 
 async def test_a_lost_notification_only_costs_the_poll_interval(api: Api, http):
@@ -203,7 +203,7 @@ async def test_a_stream_is_complete_when_the_server_stops(api: Api, http, monkey
     waiting = asyncio.create_task(take(http, "/api/v1/events"))
     await eventually(lambda: _is("viewer" in api.app.state.feed._streams))
     monkeypatch.setattr(AppStatus, "should_exit", True)  # as after SIGTERM
-    assert await asyncio.wait_for(waiting, 6) == []  # cut off in the middle, it would be an error
+    assert await asyncio.wait_for(waiting, 6) == []  # a stream cut off in the middle would raise an error
 
 
 async def test_one_principal_cannot_take_every_stream(api: Api, http):
@@ -211,8 +211,8 @@ async def test_one_principal_cannot_take_every_stream(api: Api, http):
     for _ in range(50):
         feed.enter("viewer")
     try:
-        answer = await http.get("/api/v1/events")
-        assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+        response = await http.get("/api/v1/events")
+        assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
     finally:
         for _ in range(50):
             feed.leave("viewer")
@@ -237,7 +237,7 @@ async def test_a_client_that_does_not_read_is_disconnected_and_blocks_nobody(api
         run = await a_run(api)
         step = await a_step(api, run)
         reading = asyncio.create_task(take(http, f"/api/v1/runs/{run.run_id}/events", at_most=20))
-        # More than the sockets of both sides take together.
+        # More than the socket buffers of both sides hold.
         for number in range(20):
             changes = {"attempts": number, "title": "x" * 500_000}
             await factories.publish(api.plane.engine, (run.run_id, "step", changes), subject=step)

@@ -64,7 +64,7 @@ async def test_an_update_rejected_by_its_validator_changes_nothing_and_can_be_re
     assert (await change(as_("operator"), run, "add", -1, key="k2")).json()["code"] == "update_rejected"
     assert await count(handle, ACCEPTED) == 0
     audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
-    assert [(each["kind"], each["status"], each["what"]) for each in audit] == [("run.update", "refused", "add")] * 2
+    assert [(item["kind"], item["status"], item["what"]) for item in audit] == [("run.update", "refused", "add")] * 2
     known = await as_("auditor").get(f"/api/v1/runs/{run.run_id}/updates/{audit[0]['command_id']}")
     assert (known.status_code, known.json()["stage"], known.json()["error"]["type"]) == (
         200,
@@ -84,20 +84,20 @@ async def test_an_update_whose_handler_waits_is_accepted_and_its_end_can_be_awai
         "accepted",
         "delivered",
     )
-    place = f"/api/v1/runs/{run.run_id}/updates/{waiting.json()['command_id']}"
-    later = asyncio.create_task(as_("auditor").get(place, params={"wait": 20}))
+    path = f"/api/v1/runs/{run.run_id}/updates/{waiting.json()['command_id']}"
+    later = asyncio.create_task(as_("auditor").get(path, params={"wait": 20}))
     await signal(as_("operator"), run, "release")
     ended = await later
     assert (ended.status_code, ended.json()["stage"], ended.json()["result"]["value"]) == (200, "completed", 5)
     await handle.signal("end")
     await handle.result()
-    assert (await as_("auditor").get(place)).json()["result"]["value"] == 5, "also after the run has ended"
+    assert (await as_("auditor").get(path)).json()["result"]["value"] == 5, "even after the run has ended"
 
 
 async def deliver_now(api: Api, command_id: str, **values: Any) -> Command:
     """One delivery attempt of the background loop for this command, which is due."""
     async with writing(api.plane.engine) as session:
-        # Nobody else takes it in between.
+        # No other process takes it in between.
         later = {"next_attempt_at": text("now() + interval '1 hour'"), **values}
         await session.execute(update(Command).where(Command.command_id == command_id).values(**later))
     command = await commands.get(api.plane, command_id)
@@ -111,9 +111,9 @@ async def test_an_update_without_a_worker_stays_pending_and_is_carried_out_once_
     name = f"late-{uuid.uuid4().hex[:8]}"
     run, handle = await opened(talk, client, name)
     async with asyncio.timeout(15):
-        answer = await change(as_("operator"), run, "add", 7, key="k3")
-    problem = answer.json()
-    assert (answer.status_code, problem["outcome_unknown"]) == (504, True)
+        response = await change(as_("operator"), run, "add", 7, key="k3")
+    problem = response.json()
+    assert (response.status_code, problem["outcome_unknown"]) == (504, True)
     assert "no worker polls its task queue" in problem["detail"]
     pending = await as_("operator").get(f"/api/v1/runs/{run.run_id}/updates/{problem['command_id']}")
     assert (pending.status_code, pending.json()["stage"]) == (202, "pending")
@@ -134,7 +134,7 @@ async def test_a_process_that_dies_between_command_and_delivery_loses_no_update(
 ) -> None:
     run, handle = await opened(talk, client, queue)
     command = await recorded(talk, run, PRINCIPALS["operator"])
-    for _ in range(2):  # the second attempt finds the first one's
+    for _ in range(2):  # the second attempt finds the first one's update
         assert (await deliver_now(talk, command.command_id, status="pending")).status == "delivered"
     assert await count(handle, ACCEPTED) == 1
 
@@ -187,7 +187,7 @@ async def test_only_an_unaccepted_update_follows_its_run_through_continue_as_new
     assert (moved.status, moved.execution_id) == ("delivered", (await current.describe()).run_id)
     again = await deliver_now(talk, taken.command_id, status="pending")
     assert (again.status, again.execution_id) == ("delivered", run.execution_id)
-    assert await current.query("total") == 1, "only the one that the first execution had not taken"
+    assert await current.query("total") == 1, "only the one that the first execution had not accepted"
 
 
 async def test_a_waiting_update_does_not_delay_other_due_commands(talk: Api, as_: Any, client: Client) -> None:

@@ -46,7 +46,7 @@ async def test_a_shared_view_is_visible_to_all_and_changed_by_those_who_may_edit
     assert (await as_("operator").delete(f"{VIEWS}/ours?shared=true")).status_code == 204
     assert (await as_("viewer").get(f"{VIEWS}/ours?shared=true")).status_code == 404
     kinds = (await as_("auditor").get("/api/v1/commands", params={"kind": ["view.put", "view.delete"]})).json()["items"]
-    assert {(each["kind"], each["status"]) for each in kinds} >= {
+    assert {(item["kind"], item["status"]) for item in kinds} >= {
         ("view.put", "applied"),
         ("view.put", "refused"),
         ("view.delete", "applied"),
@@ -80,5 +80,5 @@ async def test_the_number_of_views_is_limited(api: Api, as_, monkeypatch):
 
 async def test_a_view_can_hold_every_filter_of_the_list_and_nothing_else(api: Api):
     parameters = api.app.openapi()["paths"]["/api/v1/runs"]["get"]["parameters"]
-    taken = {each["name"] for each in parameters if each["in"] == "query"}
+    taken = {item["name"] for item in parameters if item["in"] == "query"}
     assert taken - {"limit", "cursor", "ids"} == domain_views.FILTERS

@@ -57,11 +57,11 @@ async def test_a_body_that_arrives_too_slowly_times_out(api: Api, url: str) -> N
     async with wire(url) as line:
         await line.send(line.request("POST", START, JSON, "Content-Length: 1000", token=api.tokens["operator"]))
         began = time.monotonic()
-        answer = asyncio.create_task(line.reply())
-        while not answer.done():
+        response = asyncio.create_task(line.reply())
+        while not response.done():
             await line.send(b" ")
-            await asyncio.wait([answer], timeout=0.05)
-        answer.result().is_problem(408, "request_timeout")
+            await asyncio.wait([response], timeout=0.05)
+        response.result().is_problem(408, "request_timeout")
         assert time.monotonic() - began < 5
 
 
@@ -86,7 +86,7 @@ async def test_ten_megabytes_are_refused_without_being_buffered(api: Api, url: s
         (await line.reply()).is_problem(413, "payload_too_large")
     async with wire(url) as line:
         await line.send(line.request("POST", START, JSON, "Transfer-Encoding: chunked", token=api.tokens["operator"]))
-        for _ in range(10):  # what comes after the answer is thrown away
+        for _ in range(10):  # anything after the response is discarded
             await line.send(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
         (await line.reply()).is_problem(413, "payload_too_large")
     assert psutil.Process().memory_info().rss - memory < 64 * 1024 * 1024
@@ -150,7 +150,7 @@ async def test_an_endless_header_ends_the_connection(api: Api, url: str) -> None
             await line.send(line.request("GET", ME, "X-Long: " + "x" * 4_194_304, token=api.tokens["operator"]))
             assert (await line.reply()).status == 400
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # it hung up before all of it was sent, and the answer was lost with it
+            pass  # the server hung up before everything was sent, and the response was lost
 
 
 @pytest.mark.parametrize("length", [10_000, 60_000, 100_000, 1_000_000])
@@ -158,7 +158,7 @@ async def test_an_endless_header_ends_the_connection(api: Api, url: str) -> None
 async def test_an_endless_url_is_refused(api: Api, url: str, length: int) -> None:
     for target in (f"/api/v1/runs?q={'x' * length}", f"/api/v1/runs/{'x' * length}", f"/{'x' * length}"):
         async with wire(url) as line:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):  # or it hung up
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):  # or the server hung up
                 await line.send(line.request("GET", target, token=api.tokens["operator"]))
                 reply = await line.reply()
                 assert reply.status in (400, 404, 422), reply
