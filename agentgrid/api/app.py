@@ -122,7 +122,7 @@ async def _prepare(plane: ControlPlane) -> None:
                 for signer in plane.signer.all:
                     if await snapshots.ensure_published(session, signer):
                         log.info("signing_key_registered", key_id=signer.key_id)
-            status = await signing_keys.standing(plane.engine, plane.signer.key_id)
+            status = await signing_keys.status(plane.engine, plane.signer.key_id)
             if status is not KeyStatus.IN_FORCE:
                 # Approvals that open from now on can't be decided through this process: each decision is refused with the reason.
                 log.error("signing_key_not_in_force", key_id=plane.signer.key_id, status=status)

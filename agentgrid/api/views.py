@@ -32,7 +32,7 @@ from agentgrid.api.shown import Shown, class_of, with_form
 from agentgrid.api.you import you_of
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import SettledProposal
-from agentgrid.control.updates import Known
+from agentgrid.control.updates import UpdateState
 from agentgrid.db import steps
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Command, Control, ExecutionRow, Log, Run, Step
@@ -240,7 +240,7 @@ def run_result(run: Run, shown: Shown) -> RunResult:
     )
 
 
-def update(result: Known, shown: Shown) -> UpdateOut:
+def update(result: UpdateState, shown: Shown) -> UpdateOut:
     """The state of an update."""
     command = result.command
     # The body of a refused request is stored as sent and may be anything.

@@ -112,14 +112,21 @@ class Search:
             looked = looked or answered < 400
 
     def _is_known(self, case: Case) -> bool:
-        """Whether this boundary has been tested enough. Most query parameters are shared by a dozen operations and declared once."""
+        """Whether this boundary has been tested enough.
+
+        Most query parameters are shared by a dozen operations and declared once. Methods and media types are refused before any operation is
+        reached, by the same few lines for all.
+        """
         edge = case.meta.phase.data if case.meta else None
         if LONGER or case.meta is None or not isinstance(edge, CoveragePhaseData):
             return False
-        shared = edge.parameter and edge.parameter_location in (ParameterLocation.QUERY, ParameterLocation.PATH)
-        path = edge.parameter if shared else (case.operation.label, edge.parameter)
-        self._edges[key := (case.meta.generation.mode, edge.parameter_location, path, edge.description)] += 1
-        return self._edges[key] > 1
+        where, limit = (case.operation.label, edge.parameter), 1
+        if edge.parameter_location in (ParameterLocation.QUERY, ParameterLocation.PATH):
+            where = ("", edge.parameter)
+        elif edge.parameter_location in (ParameterLocation.HEADER, None):
+            where, limit = ("", edge.parameter), 10
+        self._edges[key := (case.meta.generation.mode, edge.parameter_location, where, edge.description)] += 1
+        return self._edges[key] > limit
 
     def random(self, operation: APIOperation, everybody: list[str | None]) -> None:
         """A few valid and a few invalid requests by each caller; the same ones every time."""

@@ -168,7 +168,7 @@ async def decide(
         ),
     )
     async with direct(plane.pool) as connection:
-        approval_facts = decided.found or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
+        approval_facts = decided.facts or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
         if approval_facts is None or started_by(caller.principal) not in (None, approval_facts.run.initiator):
             raise NotFound("approval", approval_id)
         answers = await letters.answers_to(connection, approval_facts.approval)

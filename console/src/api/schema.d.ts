@@ -2674,7 +2674,7 @@ export interface components {
         };
         /**
          * ApprovalKind
-         * @description Who asked: a policy about a tool's call, or workflow code by name.
+         * @description What required it: a rule about a tool call, or an explicit request in workflow code.
          * @enum {string}
          */
         ApprovalKind: "tool" | "explicit";
@@ -3239,7 +3239,7 @@ export interface components {
         };
         /**
          * Changes
-         * @description How many people it takes to let a tool's call through with changed arguments.
+         * @description How many people it takes to approve a tool call with changed arguments.
          * @enum {string}
          */
         Changes: "one_person" | "second_person";
@@ -3366,14 +3366,14 @@ export interface components {
         };
         /**
          * CommandKind
-         * @description What was asked.
+         * @description The requested change.
          * @enum {string}
          */
         CommandKind: "run.start" | "run.cancel" | "run.terminate" | "run.pause" | "run.resume" | "run.interrupt" | "run.signal" | "run.update" | "approval.decide" | "approval.propose" | "tool.policy" | "tool.disable" | "tool.enable" | "agent.policy" | "agent.disable" | "agent.enable" | "workflow.disable" | "workflow.enable" | "agent.put" | "agent.use" | "policy.put" | "policy.withdraw" | "principal.put" | "principal.disable" | "principal.enable" | "key.create" | "key.revoke" | "session.code" | "session.open" | "session.close" | "session.end" | "signing_key.retire" | "signing_key.revoke" | "view.put" | "view.delete" | "login.put" | "login.close" | "grid.move" | "command.confirm" | "command.withdraw";
         CommandOutcome: components["schemas"]["FaultOutcome"] | components["schemas"]["JudgedOutcome"] | components["schemas"]["ProposalOutcome"] | components["schemas"]["EndedOutcome"] | components["schemas"]["FactsOutcome"];
         /**
          * CommandStatus
-         * @description What became of it.
+         * @description How far a command has come.
          * @enum {string}
          */
         CommandStatus: "proposed" | "pending" | "delivered" | "applied" | "superseded" | "refused" | "failed";
@@ -3858,7 +3858,7 @@ export interface components {
         };
         /**
          * EventKind
-         * @description What an event is about.
+         * @description The subject of a live event.
          * @enum {string}
          */
         EventKind: "run" | "step" | "approval" | "end" | "command" | "policy" | "catalog" | "log" | "delta";
@@ -3869,7 +3869,7 @@ export interface components {
         EventOut: components["schemas"]["HelloEvent"] | components["schemas"]["RunEvent"] | components["schemas"]["StepEvent"] | components["schemas"]["ApprovalEvent"] | components["schemas"]["EndEvent"] | components["schemas"]["CommandEvent"] | components["schemas"]["PolicyEvent"] | components["schemas"]["CatalogEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["StreamReset"];
         /**
          * ExecutionKind
-         * @description Why an execution exists in its run's chain.
+         * @description How an execution came about in its run's chain.
          * @enum {string}
          */
         ExecutionKind: "first" | "continued" | "retry" | "cron" | "reset";
@@ -3923,7 +3923,7 @@ export interface components {
         };
         /**
          * ExecutionStatus
-         * @description Temporal's own status of one execution, under Temporal's own words.
+         * @description Temporal's status of one execution, in Temporal's own words.
          * @enum {string}
          */
         ExecutionStatus: "running" | "completed" | "failed" | "canceled" | "terminated" | "continued_as_new" | "timed_out";
@@ -3999,7 +3999,7 @@ export interface components {
         };
         /**
          * Fit
-         * @description What is known about a message before it is sent.
+         * @description What is known about a message's handler before it is sent.
          * @enum {string}
          */
         Fit: "declared" | "dynamic" | "unknown";
@@ -4020,7 +4020,7 @@ export interface components {
         };
         /**
          * HandlerKind
-         * @description What sort of message a handler takes.
+         * @description The kind of message that a handler takes.
          * @enum {string}
          */
         HandlerKind: "signal" | "query" | "update";
@@ -4508,7 +4508,7 @@ export interface components {
         LogFormat: "text" | "ndjson";
         /**
          * LogLevel
-         * @description How severe a line is, in rising order. A level that is none of these counts as `info`.
+         * @description The severity of a line, in ascending order. An unknown level counts as `info`.
          * @enum {string}
          */
         LogLevel: "debug" | "info" | "warning" | "error" | "critical";
@@ -4815,7 +4815,7 @@ export interface components {
         };
         /**
          * NextKind
-         * @description What will happen by itself.
+         * @description What will happen without anybody's action.
          * @enum {string}
          */
         NextKind: "approval_expires" | "timer" | "retry" | "start";
@@ -5077,7 +5077,7 @@ export interface components {
         };
         /**
          * Permission
-         * @description One thing that a route may need.
+         * @description A permission that a route may require.
          * @enum {string}
          */
         Permission: "read" | "read_payloads" | "start" | "control" | "decide" | "audit" | "edit" | "govern" | "administer";
@@ -5545,7 +5545,7 @@ export interface components {
         };
         /**
          * PrincipalKind
-         * @description What sort of principal asks.
+         * @description The kind of principal.
          * @enum {string}
          */
         PrincipalKind: "human" | "service" | "agent" | "system";
@@ -5875,7 +5875,7 @@ export interface components {
         };
         /**
          * Risk
-         * @description What a tool can do to the world, in rising order.
+         * @description What a tool can do to the outside world, in ascending order.
          * @enum {string}
          */
         Risk: "read" | "write" | "destructive";
@@ -6709,13 +6709,13 @@ export interface components {
         };
         /**
          * RunState
-         * @description A status, or what a waiting run waits for. `stuck` is beside the others: a run in it is also in one of them, unless it waits for a worker.
+         * @description A status, or what a waiting run waits for. `stuck` overlaps with the others: a stuck run is also in one of them, unless it waits for a worker.
          * @enum {string}
          */
         RunState: "approval" | "retrying" | "sleeping" | "stuck" | "waiting" | "queued" | "running" | "paused" | "cancelling" | "completed" | "failed" | "cancelled" | "terminated" | "timed_out";
         /**
          * RunStatus
-         * @description The status of a run, from its user's point of view.
+         * @description The status of a run from its user's point of view.
          * @enum {string}
          */
         RunStatus: "queued" | "running" | "waiting" | "paused" | "cancelling" | "completed" | "failed" | "cancelled" | "terminated" | "timed_out";
@@ -6810,7 +6810,7 @@ export interface components {
         };
         /**
          * RunTrigger
-         * @description What started a run. It grants no authority: that is the initiator's.
+         * @description What started a run. It grants no authority; the initiator does.
          * @enum {string}
          */
         RunTrigger: "api" | "schedule" | "child" | "external" | "other";
@@ -7227,7 +7227,7 @@ export interface components {
         };
         /**
          * StepKind
-         * @description What a step is.
+         * @description The kind of a step.
          * @enum {string}
          */
         StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
@@ -7328,7 +7328,7 @@ export interface components {
         };
         /**
          * StepStatus
-         * @description How far a step is. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
+         * @description The status of a step. For an activity, history alone can't tell `scheduled` from `running`; the volatile `live_*` columns can.
          * @enum {string}
          */
         StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
@@ -8348,7 +8348,7 @@ export interface components {
         };
         /**
          * Verdict
-         * @description The answer of a person.
+         * @description A person's answer.
          * @enum {string}
          */
         Verdict: "approved" | "rejected";
