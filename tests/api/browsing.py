@@ -52,6 +52,6 @@ async def browser_of(api: Api, url: str | None = None) -> AsyncIterator[Browser]
 async def code_of(api: Api, key: str) -> str:
     """A sign-in code created with this key."""
     async with api.client(None) as client:
-        made = await client.post("/api/v1/session/codes", headers={"Authorization": f"Bearer {key}"})
-        assert made.status_code == 201, made.text
-        return str(made.json()["code"])
+        response = await client.post("/api/v1/session/codes", headers={"Authorization": f"Bearer {key}"})
+        assert response.status_code == 201, response.text
+        return str(response.json()["code"])

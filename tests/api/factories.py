@@ -170,10 +170,10 @@ def approval(of: Run, **over: Any) -> Approval:
         "opened_at": datetime.now(UTC) + timedelta(microseconds=next(_numbers)),
         "expires_at": datetime.now(UTC) + timedelta(hours=1),
     }
-    given = {**values, **over}
-    if given["kind"] == "explicit":
-        given.setdefault("asked", given["title"])
-    return Approval(**given)
+    columns = {**values, **over}
+    if columns["kind"] == "explicit":
+        columns.setdefault("asked", columns["title"])
+    return Approval(**columns)
 
 
 def under(signer: Signer, gate: Approval) -> Approval:

@@ -103,5 +103,5 @@ async def recorded(api: Api, run: Run, who: Principal, **over: Any) -> Command:
     """The command of an update as left by a process that dies before delivering it."""
     caller = Caller(principal=who, key_id=api.tokens[who.name].split("_")[1], route=f"r-{uuid.uuid4().hex}", **over)
     body = {"name": "add", "arguments": [1], "handler": "declared"}
-    found = await run_verbs.record(api.plane, caller, run.run_id, Verb.UPDATE, reason=None, body=body)
-    return found.command
+    pending = await run_verbs.record(api.plane, caller, run.run_id, Verb.UPDATE, reason=None, body=body)
+    return pending.command

@@ -28,8 +28,8 @@ async def mcp_client(api: Api, who: str, mode: str = "auto", **headers: str) -> 
     from mcp.client.streamable_http import streamable_http_client
 
     transport = httpx2.ASGITransport(app=api.app)
-    given = {"Authorization": f"Bearer {api.tokens[who]}", **headers}
-    async with httpx2.AsyncClient(transport=transport, headers=given, timeout=60) as http:
+    all_headers = {"Authorization": f"Bearer {api.tokens[who]}", **headers}
+    async with httpx2.AsyncClient(transport=transport, headers=all_headers, timeout=60) as http:
         streams = streamable_http_client("http://127.0.0.1:8700/mcp", http_client=http)
         async with Client(streams, mode=mode) as client:
             yield client

@@ -69,13 +69,13 @@ def test_a_change_without_a_declared_target_cannot_be_created(monkeypatch: pytes
 @pytest.fixture
 def gadgets(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Routes of a made-up noun: a change of a gadget itself, and one of the run it represents."""
-    made = make_router(tags=["gadgets"], prefix="/api/v1/gadgets")
+    router = make_router(tags=["gadgets"], prefix="/api/v1/gadgets")
     for verb, kind in (("stop", CommandKind.TOOL_DISABLE), ("cancel", CommandKind.RUN_CANCEL)):
         access = Access(permission=Permission.GOVERN, command=kind, target="gadget")
         monkeypatch.setitem(ACCESS, f"POST /api/v1/gadgets/{{gadget}}/parts/{{name}}/{verb}", access)
-        made.post(f"/{{gadget}}/parts/{{name}}/{verb}", name=f"{verb}_gadget")(_absent)
+        router.post(f"/{{gadget}}/parts/{{name}}/{verb}", name=f"{verb}_gadget")(_absent)
     before = list(api.app.router.routes)
-    api.app.router.routes.extend(made.routes)
+    api.app.router.routes.extend(router.routes)
     yield
     api.app.router.routes[:] = before
 

@@ -39,8 +39,8 @@ async def test_a_rule_can_name_an_agent_a_tool_and_conditions(api: Api, as_):
     put = await admin.put(f"{PLACE}/small-payouts", json=body)
 
     assert put.status_code == 200, put.text
-    shown = put.json()
-    assert (shown["agent"], shown["when"], shown["fits"], shown["holds_for"]) == (
+    rule = put.json()
+    assert (rule["agent"], rule["when"], rule["fits"], rule["holds_for"]) == (
         "payer",
         [SMALL],
         ["payout"],
@@ -48,10 +48,10 @@ async def test_a_rule_can_name_an_agent_a_tool_and_conditions(api: Api, as_):
     )
     snapshot = await published(api)
 
-    def held(agent: str | None, cents: Any) -> str:
+    def snapshot_rule(agent: str | None, cents: Any) -> str:
         return snapshot.rule_for("payout", Risk.DESTRUCTIVE, agent=agent, arguments=lambda: {"cents": cents}).rule_id
 
-    assert [held("payer", 1000), held("payer", 1001), held("payer", "1"), held(None, 1)] == [
+    assert [snapshot_rule("payer", 1000), snapshot_rule("payer", 1001), snapshot_rule("payer", "1"), snapshot_rule(None, 1)] == [
         "small-payouts",
         *["default:destructive"] * 3,
     ]
@@ -105,17 +105,17 @@ async def test_an_agents_own_rule_and_kill_switch(api: Api, as_):
     (own,) = put.json()["rules"]
     assert (own["rule_id"], own["tool"], own["agent"]) == ("agent:filer", "*", "filer")
     assert "nobodys" in put.json()["note"]
-    held = (await published(api)).rule_for("file", Risk.WRITE, agent="filer")
-    assert (held.rule_id, held.effect) == ("agent:filer", Effect.REQUIRE_APPROVAL)
+    applied = (await published(api)).rule_for("file", Risk.WRITE, agent="filer")
+    assert (applied.rule_id, applied.effect) == ("agent:filer", Effect.REQUIRE_APPROVAL)
     assert (await last_command(as_, "agent.policy"))["target"] == "filer"
 
-    off = await admin.post("/api/v1/agents/filer/disable", json={"reason": "it loses files"})
+    disabled = await admin.post("/api/v1/agents/filer/disable", json={"reason": "it loses files"})
 
-    assert off.status_code == 200, off.text
-    assert (off.json()["switch"]["disabled"], off.json()["switch"]["reason"]) == (True, "it loses files")
-    (call,) = off.json()["in_flight"]
+    assert disabled.status_code == 200, disabled.text
+    assert (disabled.json()["switch"]["disabled"], disabled.json()["switch"]["reason"]) == (True, "it loses files")
+    (call,) = disabled.json()["in_flight"]
     assert (call["run_id"], call["event_id"], call["version"]) == (run.run_id, 5, "v7")
-    assert off.json()["rules"] == put.json()["rules"]
+    assert disabled.json()["rules"] == put.json()["rules"]
     assert "filer" in (await published(api)).disabled["agent"]
     assert (await last_command(as_, "agent.disable"))["reason"] == "it loses files"
     on = await admin.post("/api/v1/agents/filer/enable")
@@ -167,8 +167,8 @@ async def test_a_policy_test_says_which_rule_would_apply_and_why(api: Api, as_):
         )
         assert (await tried(arguments={"cents": 5}))[2] == {"recalls@1": "it applies"}
         await admin.post("/api/v1/agents/caller/disable", json={"reason": "stop"})
-        off = (await admin.post(f"{PLACE}/test", json={"tool": "recall", "agent": "caller"})).json()["disabled"]
-        assert off == "the agent caller is disabled by its kill switch: stop"
+        disabled = (await admin.post(f"{PLACE}/test", json={"tool": "recall", "agent": "caller"})).json()["disabled"]
+        assert disabled == "the agent caller is disabled by its kill switch: stop"
         assert (
             await as_("viewer").post(f"{PLACE}/test", json={"tool": "recall"})
         ).status_code == 200  # rules are not secret
@@ -249,11 +249,11 @@ async def test_a_policy_test_agrees_with_what_a_worker_does(api: Api):
                 agent = random.choice([None, "payer", "booker"])
                 name = random.choice(sorted(tools)) if kind is not StepKind.MODEL else agent or "payer"
                 arguments = random.choice(ARGUMENTS)
-                asked = PolicyTest.model_construct(tool=name, kind=kind, agent=agent, arguments=arguments)
-                response = await policy_tests.tested(ReadSession(session), asked)
+                request = PolicyTest.model_construct(tool=name, kind=kind, agent=agent, arguments=arguments)
+                response = await policy_tests.tested(ReadSession(session), request)
                 by = agent if kind is not StepKind.MODEL else name
                 did = governor.judge(made(kind, name, by, arguments))
-                assert describes(response, did), (number, asked, response, did, snapshot.rules)
+                assert describes(response, did), (number, request, response, did, snapshot.rules)
         await transaction.rollback()
 
 

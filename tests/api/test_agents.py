@@ -41,19 +41,22 @@ async def test_an_edit_is_a_new_version_with_a_diff_that_workers_receive(api: Ap
     response = await as_("operator").put(path, json=edit)
 
     assert response.status_code == 200, response.text
-    made = response.json()
-    assert (made["version"], made["source"], made["changed"], made["chosen_by"]) == (
+    version = response.json()
+    assert (version["version"], version["source"], version["changed"], version["chosen_by"]) == (
         "edit-1",
         "operator",
         True,
         "operator",
     )
-    assert made["changes"].keys() == {"instructions", "tools", "limits"}
-    assert "+Never refund." in made["changes"]["instructions"]["diff"]
-    assert (made["active"]["note"], made["active"]["made_for"]) == ("too many refunds", "0123456789ab")
+    assert version["changes"].keys() == {"instructions", "tools", "limits"}
+    assert "+Never refund." in version["changes"]["instructions"]["diff"]
+    assert (version["active"]["note"], version["active"]["made_for"]) == ("too many refunds", "0123456789ab")
     # Omitted fields keep the code's values.
-    assert (made["active"]["limits"]["requests"], made["active"]["models"]) == (12, ["openai:gpt-5"])
-    assert [(tool["name"], tool["allowed"]) for tool in made["tools"]] == [("get_order", True), ("refund_order", False)]
+    assert (version["active"]["limits"]["requests"], version["active"]["models"]) == (12, ["openai:gpt-5"])
+    assert [(tool["name"], tool["allowed"]) for tool in version["tools"]] == [
+        ("get_order", True),
+        ("refund_order", False),
+    ]
     sent = (await published(api)).agents["desk"]
     assert (sent["version"], sent["tools"], sent["limits"]["usd"]) == ("edit-1", ["get_order"], 0.25)
     audit = await last_command(as_, "agent.put")
@@ -91,8 +94,8 @@ async def test_the_second_of_two_edits_of_the_same_version_is_refused(api: Api, 
     path = await registered(api, "twice")
     edit = {"instructions": "Mine.", "expected_version": "0123456789ab"}
     assert (await as_("operator").put(path, json=edit)).status_code == 200
-    late = await as_("developer").put(path, json={**edit, "instructions": "Theirs."})
-    assert (late.status_code, late.json()["current_status"]) == (409, "edit-1")
+    second = await as_("developer").put(path, json={**edit, "instructions": "Theirs."})
+    assert (second.status_code, second.json()["current_status"]) == (409, "edit-1")
     assert (await last_command(as_, "agent.put"))["status"] == "refused"
 
 

@@ -20,16 +20,16 @@ async def test_a_key_is_shown_once_works_and_its_secret_is_stored_nowhere(api: A
     )
 
     assert response.status_code == 201, response.text
-    made = response.json()
-    assert (made["principal"], made["status"], made["created_by"], made["note"]) == (
+    created = response.json()
+    assert (created["principal"], created["status"], created["created_by"], created["note"]) == (
         "viewer",
         "live",
         "admin",
         "a laptop",
     )
-    async with as_holder(api, made["key"]) as client:
-        assert (await client.get("/api/v1/me")).json()["key_id"] == made["key_id"]
-    secret = made["key"].removeprefix(f"ag_{made['key_id']}_")
+    async with as_holder(api, created["key"]) as client:
+        assert (await client.get("/api/v1/me")).json()["key_id"] == created["key_id"]
+    secret = created["key"].removeprefix(f"ag_{created['key_id']}_")
     seen = [
         (await as_("admin").get(PLACE, params={"principal": "viewer"})).text,
         (await as_("auditor").get("/api/v1/commands", params={"kind": "key.create"})).text,
@@ -37,11 +37,11 @@ async def test_a_key_is_shown_once_works_and_its_secret_is_stored_nowhere(api: A
     async with reading(api.plane.engine) as session:
         for table in ("api_keys", "commands"):
             rows = (await session.execute(text(f"SELECT row_to_json(t)::text FROM {table} AS t"))).scalars().all()
-            assert any(made["key_id"] in row for row in rows)
+            assert any(created["key_id"] in row for row in rows)
             seen += rows
     assert not any(secret in item for item in seen)
     audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "key.create", "limit": 1})).json()["items"][0]
-    assert (audit["target"], audit["principal"], audit["reason"]) == (made["key_id"], "admin", "a laptop")
+    assert (audit["target"], audit["principal"], audit["reason"]) == (created["key_id"], "admin", "a laptop")
 
 
 async def test_a_repeated_request_creates_no_second_key_and_shows_no_secret(as_):
@@ -55,32 +55,32 @@ async def test_a_repeated_request_creates_no_second_key_and_shows_no_secret(as_)
 
 
 async def test_a_revoked_key_is_refused_from_then_on(api: Api, as_):
-    made = (await as_("admin").post(PLACE, json={"principal": "viewer"})).json()
-    async with as_holder(api, made["key"]) as client:
+    created = (await as_("admin").post(PLACE, json={"principal": "viewer"})).json()
+    async with as_holder(api, created["key"]) as client:
         assert (await client.get("/api/v1/me")).status_code == 200
-        gone = await as_("admin").post(f"{PLACE}/{made['key_id']}/revoke", json={"reason": "lost"})
+        gone = await as_("admin").post(f"{PLACE}/{created['key_id']}/revoke", json={"reason": "lost"})
         assert (gone.status_code, gone.json()["status"]) == (200, "revoked")
         assert (await client.get("/api/v1/me")).status_code == 401
-    again = await as_("admin").post(f"{PLACE}/{made['key_id']}/revoke")
+    again = await as_("admin").post(f"{PLACE}/{created['key_id']}/revoke")
     assert again.json()["revoked_at"] == gone.json()["revoked_at"]
     audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "key.revoke"})).json()["items"]
     assert [(item["target"], item["reason"]) for item in audit[:2]] == [
-        (made["key_id"], None),
-        (made["key_id"], "lost"),
+        (created["key_id"], None),
+        (created["key_id"], "lost"),
     ]
 
 
 async def test_keys_are_listed_newest_first_in_pages_and_by_principal(as_):
-    made = [(await as_("admin").post(PLACE, json={"principal": "nobody"})).json()["key_id"] for _ in range(3)]
-    found, cursor = [], None
+    created = [(await as_("admin").post(PLACE, json={"principal": "nobody"})).json()["key_id"] for _ in range(3)]
+    listed, cursor = [], None
     while True:
         params = {"principal": "nobody", "limit": 2, **({"cursor": cursor} if cursor else {})}
         page = (await as_("admin").get(PLACE, params=params)).json()
-        found += [item["key_id"] for item in page["items"]]
+        listed += [item["key_id"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert found[:3] == made[::-1]
+    assert listed[:3] == created[::-1]
     everything = (await as_("admin").get(PLACE)).json()
     assert {"nobody", "viewer", "admin"} <= {item["principal"] for item in everything["items"]}
     assert "secret" not in json.dumps(everything)
@@ -118,18 +118,18 @@ async def test_a_key_cannot_be_addressed_by_its_secret(api: Api, as_):
 
 
 async def test_callers_see_only_their_own_keys(api: Api, as_):
-    made = (await as_("admin").post(PLACE, json={"principal": "viewer", "note": "mine"})).json()
+    created = (await as_("admin").post(PLACE, json={"principal": "viewer", "note": "mine"})).json()
     gone = (await as_("admin").post(PLACE, json={"principal": "viewer"})).json()
     await as_("admin").post(f"{PLACE}/{gone['key_id']}/revoke", json={})
     response = await as_("viewer").get("/api/v1/me/keys")
-    found = {item["key_id"]: item for item in response.json()["items"]}
-    assert {item["principal"] for item in found.values()} == {"viewer"}
-    assert (found[made["key_id"]]["status"], found[gone["key_id"]]["status"]) == ("live", "revoked")
-    assert made["key"] not in response.text
+    listed = {item["key_id"]: item for item in response.json()["items"]}
+    assert {item["principal"] for item in listed.values()} == {"viewer"}
+    assert (listed[created["key_id"]]["status"], listed[gone["key_id"]]["status"]) == ("live", "revoked")
+    assert created["key"] not in response.text
     others = (await as_("operator").get("/api/v1/me/keys", params={"principal": "viewer"})).text
-    assert made["key_id"] not in others
+    assert created["key_id"] not in others
     first = (await as_("viewer").get("/api/v1/me/keys", params={"limit": 1})).json()
     second = (await as_("viewer").get("/api/v1/me/keys", params={"limit": 1, "cursor": first["next_cursor"]})).json()
-    assert [item["key_id"] for item in (*first["items"], *second["items"])] == list(found)[:2]
+    assert [item["key_id"] for item in (*first["items"], *second["items"])] == list(listed)[:2]
     assert (await as_("viewer").get(PLACE)).status_code == 403
     assert (await as_(None).get("/api/v1/me/keys")).status_code == 401

@@ -93,13 +93,13 @@ async def test_lists_show_what_each_run_asks_only_to_callers_who_may_read_it(as_
 
 
 async def test_a_run_says_who_must_decide_what(as_, asking: Asking):
-    found = {}
+    sentences = {}
     for who in ("operator", "viewer"):
         for run in (asking.one, asking.several, asking.explicit):
             detail = (await as_(who).get(f"{V1}/runs/{run.run_id}")).json()
-            found[who, run.run_id] = (detail["next"]["summary"], detail["approvals"][0]["title"])
-    prefix = found["viewer", asking.one.run_id][0].removesuffix(PLAIN)
-    assert found == {
+            sentences[who, run.run_id] = (detail["next"]["summary"], detail["approvals"][0]["title"])
+    prefix = sentences["viewer", asking.one.run_id][0].removesuffix(PLAIN)
+    assert sentences == {
         ("operator", asking.one.run_id): (prefix + REFUND, REFUND),
         ("operator", asking.several.run_id): (f"{prefix}Refund A-1 and 2 more", "Refund A-1"),
         ("operator", asking.explicit.run_id): (f"{prefix}Publish the okapi", "Publish the okapi"),
@@ -155,12 +155,12 @@ async def test_a_run_is_not_found_by_a_copied_or_decided_approval(api: Api, as_,
 async def test_an_mcp_client_sees_what_its_principal_may(api: Api, asking: Asking, who: str, expected: str):
     async with mcp_client(api, who) as client:
         listed = await client.call_tool("agentgrid_list_runs", {"workflow": ["asks"]})
-        shown = await client.call_tool("agentgrid_get_run", {"run_id": asking.one.run_id})
-        found = await client.call_tool("agentgrid_list_runs", {"q": "T-77031"})
+        run_detail = await client.call_tool("agentgrid_get_run", {"run_id": asking.one.run_id})
+        run_list = await client.call_tool("agentgrid_list_runs", {"q": "T-77031"})
     runs = {run["run_id"]: run for run in listed.structured_content["items"]}
     assert runs[asking.one.run_id]["current_step"] == expected
-    assert shown.structured_content["next"]["summary"].endswith(expected)
-    assert len(found.structured_content["items"]) == (who == "operator")
+    assert run_detail.structured_content["next"]["summary"].endswith(expected)
+    assert len(run_list.structured_content["items"]) == (who == "operator")
 
 
 async def test_an_event_shows_what_the_run_asked_when_the_event_was_stored(api: Api, url: str, asking: Asking):
@@ -171,8 +171,8 @@ async def test_an_event_shows_what_the_run_asked_when_the_event_was_stored(api: 
         await factories.publish(api.plane.engine, (run_id, "run", before), (run_id, "run", after))
         for received in (whole, plain):
             await received.until(lambda received: len(received.of("run")) == 2)
-    said = [[event["data"]["current_step"] for event in received.of("run")] for received in (whole, plain)]
-    assert said == [["Refund T-1", "Post reply"], [PLAIN, "Post reply"]]
+    steps_seen = [[event["data"]["current_step"] for event in received.of("run")] for received in (whole, plain)]
+    assert steps_seen == [["Refund T-1", "Post reply"], [PLAIN, "Post reply"]]
     assert "T-1" not in "".join(event.data for event in plain.events)
 
 

@@ -94,11 +94,11 @@ async def test_the_download_is_limited_like_the_list_and_recorded_as_a_read(narr
         command(2, command_id="others", target="whose"),
         command(3, command_id="hidden", kind="run.cancel", run_id=run.run_id, outcome=refused, address="198.51.100.7"),
     )
-    mine = await as_("viewer").get(EXPORT, params={"target": "whose"})
-    assert [json.loads(line)["command_id"] for line in mine.text.splitlines()] == ["own"]
+    own = await as_("viewer").get(EXPORT, params={"target": "whose"})
+    assert [json.loads(line)["command_id"] for line in own.text.splitlines()] == ["own"]
     assert "hidden" not in (await as_("scoped").get(EXPORT)).text
-    whole = await as_("auditor").get(EXPORT, params={"address": "198.51.100.7"})
-    assert "quotes a payload" in whole.text
+    everything = await as_("auditor").get(EXPORT, params={"address": "198.51.100.7"})
+    assert "quotes a payload" in everything.text
     await narrow.app.state.reads.flush()
     read = (await as_("auditor").get("/api/v1/reads", params={"limit": 200})).json()["items"]
     assert ("auditor", f"GET {EXPORT}") in {(item["principal"], item["route"]) for item in read}

@@ -153,8 +153,8 @@ async def test_unusual_but_unambiguous_json_is_accepted(api: Api, url: str, thin
     path = "/api/v1/workflows/known/runs"
     reply = await exchange(url, api.tokens["operator"], "POST", path, JSON, body=b'{"input": ' + raw + b"}")
     assert reply.status == 201, reply
-    shown = await exchange(url, api.tokens["operator"], "GET", f"/api/v1/runs/{reply.json()['run_id']}")
-    assert "input" in shown.json()
+    run_reply = await exchange(url, api.tokens["operator"], "GET", f"/api/v1/runs/{reply.json()['run_id']}")
+    assert "input" in run_reply.json()
     if value is not None:
         command = await exchange(
             url, api.tokens["auditor"], "GET", f"/api/v1/commands/{reply.json()['command']['command_id']}"

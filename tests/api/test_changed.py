@@ -44,11 +44,11 @@ async def test_an_approver_changes_and_approves_in_one_request(api: Api, as_):
     assert response.status_code == 202, response.text
     (signal,) = await signals(handle)
     terms = Terms.model_validate(approval.terms)
-    found = judge(terms, signal.input.payloads[0].data)
-    assert (found.verdict, found.decision.comment) == (Verdict.APPROVED, "say sorry")
-    assert (found.decision.arguments, found.decision.digest) == (GIVEN, changed_digest(terms, GIVEN))
+    judgement = judge(terms, signal.input.payloads[0].data)
+    assert (judgement.verdict, judgement.decision.comment) == (Verdict.APPROVED, "say sorry")
+    assert (judgement.decision.arguments, judgement.decision.digest) == (GIVEN, changed_digest(terms, GIVEN))
     command = (await as_("auditor").get(f"/api/v1/commands/{signal.request_id}")).json()
-    assert command["body"]["changed"] == {"arguments": GIVEN, "digest": found.decision.digest}
+    assert command["body"]["changed"] == {"arguments": GIVEN, "digest": judgement.decision.digest}
     assert command["body"]["digest"] == approval.digest
 
 
@@ -115,26 +115,26 @@ async def test_r22_where_the_rule_requires_two_another_approver_approves_exactly
     assert other.json()["command"]["kind"] == "approval.propose"
     assert await signals(handle) == []
 
-    shown = await show(as_("reviewer"), approval)
-    assert shown["changes"] == "second_person"
-    assert [item["principal"] for item in shown["proposals"]] == ["reviewer", "second", "second"]
-    assert shown["proposals"][2]["arguments"] == GIVEN
-    assert shown["proposals"][2]["comment"] == "sorry first"
+    detail = await show(as_("reviewer"), approval)
+    assert detail["changes"] == "second_person"
+    assert [item["principal"] for item in detail["proposals"]] == ["reviewer", "second", "second"]
+    assert detail["proposals"][2]["arguments"] == GIVEN
+    assert detail["proposals"][2]["comment"] == "sorry first"
     unseen = await show(as_("viewer"), approval)
     assert {(item["arguments"], item["comment"]) for item in unseen["proposals"]} == {(None, None)}
     # Nobody, not even an administrator, can confirm it the way administrators' proposals are confirmed.
-    first = shown["proposals"][2]["command_id"]
+    first = detail["proposals"][2]["command_id"]
     assert (await as_("admin").post(f"/api/v1/commands/{first}/confirm", json={})).status_code == 404
 
     assert (await decide(as_("reviewer"), approval, arguments=GIVEN)).json()["command"]["kind"] == "approval.decide"
     (signal,) = await signals(handle)
-    found = judge(Terms.model_validate(approval.terms), signal.input.payloads[0].data)
-    assert (found.verdict, found.decision.principal, found.decision.proposer) == (
+    judgement = judge(Terms.model_validate(approval.terms), signal.input.payloads[0].data)
+    assert (judgement.verdict, judgement.decision.principal, judgement.decision.proposer) == (
         Verdict.APPROVED,
         "reviewer",
         "second",
     )
-    assert found.decision.proposal == shown["proposals"][1]["command_id"]
+    assert judgement.decision.proposal == detail["proposals"][1]["command_id"]
 
 
 async def test_r22_a_proposal_cannot_be_hidden_behind_many_others(api: Api, as_):
@@ -155,8 +155,8 @@ async def test_r22_a_proposal_cannot_be_hidden_behind_many_others(api: Api, as_)
                 ),
                 {"hers": hers},
             )
-    shown = [item["command_id"] for item in (await show(as_("both"), approval))["proposals"]]
-    assert (len(shown), shown[-1]) == (50, hers)
+    command_ids = [item["command_id"] for item in (await show(as_("both"), approval))["proposals"]]
+    assert (len(command_ids), command_ids[-1]) == (50, hers)
     assert (await decide(as_("both"), approval, arguments=GIVEN)).json()["command"]["kind"] == "approval.decide"
     (signal,) = await signals(handle)
     decision = judge(Terms.model_validate(approval.terms), signal.input.payloads[0].data).decision
@@ -177,8 +177,8 @@ async def test_r22_the_author_of_a_change_may_not_decide_where_the_rule_requires
                 response = await decide(client, approval, arguments=arguments)
                 assert response.status_code == 403, response.text
                 assert "reviewer changed the arguments of this call" in response.json()["detail"]
-            mine = await client.get("/api/v1/approvals", params={"status": "pending", "assigned_to": "me"})
-            assert approval.approval_id not in [item["approval_id"] for item in mine.json()["items"]]
+            inbox = await client.get("/api/v1/approvals", params={"status": "pending", "assigned_to": "me"})
+            assert approval.approval_id not in [item["approval_id"] for item in inbox.json()["items"]]
     assert await signals(handle) == []
     assert (await decide(as_("second"), approval)).json()["command"]["kind"] == "approval.decide"
     (signal,) = await signals(handle)
@@ -206,8 +206,8 @@ async def test_r22_the_issuer_of_the_key_used_for_a_change_may_not_decide_either
     assert "second changed the arguments of this call with a key that reviewer issued" in response.json()["detail"]
     refused = (await show(as_("reviewer"), large))["who"]["refused"]
     assert {"second", "reviewer"} <= {item["principal"] for item in refused}
-    mine = await as_("reviewer").get("/api/v1/approvals", params={"status": "pending", "assigned_to": "me"})
-    assert large.approval_id not in [item["approval_id"] for item in mine.json()["items"]]
+    inbox = await as_("reviewer").get("/api/v1/approvals", params={"status": "pending", "assigned_to": "me"})
+    assert large.approval_id not in [item["approval_id"] for item in inbox.json()["items"]]
     assert await signals(handle) == []
     assert (await decide(as_("both"), large)).json()["command"]["kind"] == "approval.decide"
 

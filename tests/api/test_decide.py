@@ -104,8 +104,8 @@ async def test_an_approval_opened_under_an_earlier_key_is_signed_with_it_or_refu
     refused = await decide(as_("reviewer"), approval)
     assert (refused.status_code, refused.json()["current_status"]) == (409, "pending")
     assert "AGENTGRID_SIGNING_KEY_FILE" in refused.json()["detail"]
-    shown = (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json()
-    assert [action["allowed"] for action in shown["actions"]] == [False, False]
+    detail = (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json()
+    assert [action["allowed"] for action in detail["actions"]] == [False, False]
     assert await signals(handle) == []
 
     with holding(api, old):
@@ -133,8 +133,8 @@ async def test_r37_a_forged_approval_with_the_same_id_does_not_hide_the_genuine_
     refused = factories.decision(forged, 9, judged="refused", reason="forged")
     await factories.insert(api.plane.engine, refused)
 
-    shown = (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json()
-    assert (shown["run_id"], shown["decisions"]) == (run.run_id, [])
+    detail = (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json()
+    assert (detail["run_id"], detail["decisions"]) == (run.run_id, [])
     assert run.run_id not in (forged_run.run_id, copied_run.run_id)
     response = await decide(as_("reviewer"), approval)
 
@@ -243,8 +243,8 @@ async def test_an_invalid_decision_is_refused_and_audited_and_nothing_is_sent(
 
 async def test_a_run_started_outside_agentgrid_has_no_initiator_and_any_approver_may_decide(api: Api, as_):
     _, approval, handle = await waiting(api, initiator=None, run_over={"initiator": "unknown", "trigger": "external"})
-    shown = (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json()
-    assert shown["initiator"] == "unknown"
+    detail = (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json()
+    assert detail["initiator"] == "unknown"
     assert (await decide(as_("reviewer"), approval)).status_code == 202
     assert len(await signals(handle)) == 1
 
@@ -301,10 +301,10 @@ async def test_an_approval_keeps_the_rules_reason_at_the_time_it_opened(api: Api
     reasoned = factories.approval(run)
     reasoned.terms = {**reasoned.terms, "reason": "over the limit"}
     await factories.insert(api.plane.engine, run, factories.execution(run), reasoned)
-    shown = [
+    details = [
         (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json() for approval in (bare, reasoned)
     ]
-    assert [item["reason"] for item in shown] == [None, "over the limit"]
+    assert [item["reason"] for item in details] == [None, "over the limit"]
 
 
 async def test_the_inbox_lists_what_the_caller_can_decide(api: Api, as_):

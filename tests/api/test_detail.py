@@ -368,8 +368,8 @@ async def test_the_openapi_document_is_the_pinned_one(api: Api, as_):
 
 
 def test_the_openapi_document_names_a_permission_and_the_problems_of_every_route(api: Api):
-    found = document(api.app)
-    operations = [operation for path in found["paths"].values() for operation in path.values()]
+    openapi = document(api.app)
+    operations = [operation for path in openapi["paths"].values() for operation in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for operation in operations:
         assert operation["summary"]

@@ -94,9 +94,9 @@ async def test_no_spelling_of_a_change_bypasses_the_checks(api: Api, url: str, t
         method, path = route.split(" ", 1)
         place = filled(path, other="known")
         # Anyone may create a sign-in code for themselves; only the console's own page may use one.
-        mine = (201,) if place.endswith("/session/codes") and trick == "?" else ()
+        own = (201,) if place.endswith("/session/codes") and trick == "?" else ()
         for who, allowed in (
-            ("nobody", (403, 404, 405, 422, *mine)),
+            ("nobody", (403, 404, 405, 422, *own)),
             (None, (403 if access.public else 401, 404, 405)),
         ):
             token = None if who is None else api.tokens[who]
@@ -128,9 +128,9 @@ async def test_an_auditors_cursor_shows_others_nothing_more(api: Api, as_) -> No
     for _ in range(3):
         await as_("operator").post("/api/v1/workflows/known/runs", json={"input": 1})
     page = (await as_("auditor").get("/api/v1/commands", params={"limit": 1})).json()
-    taken = await as_("viewer").get("/api/v1/commands", params={"limit": 200, "cursor": page["next_cursor"]})
-    assert taken.status_code == 200
-    assert {item["principal"] for item in taken.json()["items"]} <= {"viewer"}
+    response = await as_("viewer").get("/api/v1/commands", params={"limit": 200, "cursor": page["next_cursor"]})
+    assert response.status_code == 200
+    assert {item["principal"] for item in response.json()["items"]} <= {"viewer"}
 
 
 async def test_an_expired_or_revoked_key_or_one_of_a_disabled_principal_is_refused(api: Api, url: str) -> None:
@@ -141,11 +141,11 @@ async def test_an_expired_or_revoked_key_or_one_of_a_disabled_principal_is_refus
         "UPDATE principals SET disabled_at = now() WHERE name = 'developer'",
         "DELETE FROM api_keys WHERE key_id = :key",
     ):
-        made = await api_keys.create(api.plane.engine, caller, principal="developer", lifetime=timedelta(days=1))
-        assert (await exchange(url, made.secret, "GET", "/api/v1/me")).status == 200
+        key = await api_keys.create(api.plane.engine, caller, principal="developer", lifetime=timedelta(days=1))
+        assert (await exchange(url, key.secret, "GET", "/api/v1/me")).status == 200
         async with writing(api.plane.engine) as session:
-            await session.execute(text(spoil), {"key": made.key_id} if ":key" in spoil else {})
-        response = await exchange(url, made.secret, "GET", "/api/v1/me")
+            await session.execute(text(spoil), {"key": key.key_id} if ":key" in spoil else {})
+        response = await exchange(url, key.secret, "GET", "/api/v1/me")
         response.is_problem(401, "unauthenticated")
         # The same message for all, so that nobody learns which keys exist.
         assert response.json()["detail"] == "the API key is unknown, expired or revoked"
@@ -176,12 +176,12 @@ SECRET_WORDS = ("secret", "token", "password", "signature")
 def test_secrets_are_compared_in_constant_time() -> None:
     """Hashes of keys are compared with `compare_digest`; `==` is never used on a secret or its hash."""
     assert "hmac.compare_digest(found.secret_hash" in inspect.getsource(api_keys.authenticate)
-    root, found = Path(agentgrid.__file__).parent, []
+    root, comparisons = Path(agentgrid.__file__).parent, []
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
                 named = [item.id for item in ast.walk(node) if isinstance(item, ast.Name)]
                 named += [item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)]
                 if any(word in name.lower() for name in named for word in SECRET_WORDS):
-                    found.append(f"{file.relative_to(root)}:{node.lineno}: {ast.unparse(node)}")
-    assert found == []
+                    comparisons.append(f"{file.relative_to(root)}:{node.lineno}: {ast.unparse(node)}")
+    assert comparisons == []

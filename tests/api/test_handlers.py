@@ -41,21 +41,21 @@ __all__ = ["client", "queue", "talk"]
 
 
 async def test_the_catalog_lists_handlers_with_their_arguments_and_docstrings(talk: Api, as_: Any) -> None:
-    found = (await as_("viewer").get("/api/v1/workflows/talks")).json()["handlers"]
-    assert [each["name"] for each in found["signals"]] == ["end", "hold", "release", "renew"]
-    assert [each["name"] for each in found["queries"]] == ["broken", "repeated", "total"]
-    assert found["dynamic"] == []
-    hold = found["signals"][1]
+    declared = (await as_("viewer").get("/api/v1/workflows/talks")).json()["handlers"]
+    assert [each["name"] for each in declared["signals"]] == ["end", "hold", "release", "renew"]
+    assert [each["name"] for each in declared["queries"]] == ["broken", "repeated", "total"]
+    assert declared["dynamic"] == []
+    hold = declared["signals"][1]
     assert hold["description"].startswith("Hold it back.")
     schema = hold["input_schema"]
     assert [(item["title"], item["type"]) for item in schema["prefixItems"]] == [("why", "string"), ("days", "integer")]
     assert (schema["minItems"], schema["maxItems"], hold["output_schema"]) == (1, 2, None)
-    add = next(each for each in found["updates"] if each["name"] == "add")
+    add = next(each for each in declared["updates"] if each["name"] == "add")
     assert (add["description"], add["output_schema"]) == ("Add a number to the sum.", {"type": "integer"})
     everything = (await as_("viewer").get("/api/v1/workflows/listens_to_everything")).json()["handlers"]
     assert everything["dynamic"] == ["signal", "query", "update"]
-    late = (await as_("viewer").get("/api/v1/workflows/sets_handlers")).json()["handlers"]
-    assert late["dynamic"] == ["signal"], "it registers a handler while it runs"
+    dynamic = (await as_("viewer").get("/api/v1/workflows/sets_handlers")).json()["handlers"]
+    assert dynamic["dynamic"] == ["signal"], "it registers a handler while it runs"
 
 
 async def test_missing_handlers_of_a_version_are_filled_in_and_never_lost(talk: Api, module_postgres_dsn: str) -> None:
@@ -230,8 +230,8 @@ async def test_a_run_out_of_scope_does_not_exist_for_queries_and_updates(talk: A
         workflows=frozenset({"other_*"}),
     )
     await principals.put(talk.plane.engine, SETUP, narrow)
-    made = await api_keys.create(talk.plane.engine, SETUP, principal="narrow", lifetime=timedelta(days=1))
-    talk.tokens["narrow"] = made.secret
+    key = await api_keys.create(talk.plane.engine, SETUP, principal="narrow", lifetime=timedelta(days=1))
+    talk.tokens["narrow"] = key.secret
     run, handle = await opened(talk, client, queue)
     command = await recorded(talk, run, PRINCIPALS["operator"])
     async with talk.client("narrow") as http:

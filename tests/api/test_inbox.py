@@ -51,25 +51,25 @@ CASES: dict[str, dict] = {
 async def gates(api: Api) -> dict[str, Approval]:
     """An approval of each kind, and a second one that reuses the id of the first."""
     signer = api.plane.signer
-    made = {}
+    by_name = {}
     for name, given in CASES.items():
         over = dict(given)
         run = factories.run(status="waiting", waiting_on="approval", **over.pop("run", {}))
         own = {signer.key_id: signer.public_key}
-        known = over.pop("keys", own)
-        if known == "wrong":
-            known = {signer.key_id: OTHER.public_key}
+        keys = over.pop("keys", own)
+        if keys == "wrong":
+            keys = {signer.key_id: OTHER.public_key}
         more = over.pop("terms", {})
         approval = factories.approval(run, tool="inbox", **over)
-        approval.terms = {**approval.terms, "keys": known, **more}
+        approval.terms = {**approval.terms, "keys": keys, **more}
         await factories.insert(api.plane.engine, run, factories.execution(run), approval)
-        made[name] = approval
-    copied = made["for one person"]
+        by_name[name] = approval
+    copied = by_name["for one person"]
     run = factories.run(status="waiting", waiting_on="approval")
     forged = factories.approval(run, tool="inbox", approval_id=copied.approval_id)
     forged.terms = {**forged.terms, "keys": {signer.key_id: signer.public_key}}
     await factories.insert(api.plane.engine, run, factories.execution(run), forged)
-    return made
+    return by_name
 
 
 SCOPED = Principal(
@@ -90,11 +90,11 @@ async def callers(api: Api) -> dict[str, tuple[Caller, str]]:
     async with api.plane.engine.begin() as connection:
         key_id = tokens["second, by a key of the reviewer"].split("_")[1]
         await connection.exec_driver_sql(f"UPDATE api_keys SET issuers = ARRAY['reviewer'] WHERE key_id = '{key_id}'")
-    found = {}
+    by_name = {}
     for name, token in tokens.items():
         login = await api_keys.authenticate(api.plane.pool, token)
-        found[name] = (Caller(principal=login.principal, key_id=login.key_id, issuers=login.issuers), token)
-    return found
+        by_name[name] = (Caller(principal=login.principal, key_id=login.key_id, issuers=login.issuers), token)
+    return by_name
 
 
 async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[str]:
@@ -102,10 +102,10 @@ async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[st
     able = set()
     async with direct(api.plane.pool) as connection:
         for name, approval in gates.items():
-            found = await approvals.get(connection, approval.approval_id, scope=caller.principal.workflows)
+            facts = await approvals.get(connection, approval.approval_id, scope=caller.principal.workflows)
             if (
-                found is not None
-                and control_approvals.obstacle(caller, found, control_approvals.signer_for(api.plane, found)) is None
+                facts is not None
+                and control_approvals.obstacle(caller, facts, control_approvals.signer_for(api.plane, facts)) is None
             ):
                 able.add(name)
     return able

@@ -78,14 +78,14 @@ async def test_f17_a_jobs_status_is_corrected_by_history(api: Api, as_: Any, nam
     rows += [job(run, attempt, status) for attempt, status in enumerate(reported, 1)]  # type: ignore[misc]
     await factories.insert(api.plane.engine, run, *rows)
     response = await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs")
-    shown = response.json()["items"]
-    assert [item["status"] for item in shown] == expected
+    jobs = response.json()["items"]
+    assert [item["status"] for item in jobs] == expected
     if name == "a result that could not be stored":
-        assert [item["error"]["type"] for item in shown] == ["ResultNotStored", "TypeError"]
+        assert [item["error"]["type"] for item in jobs] == ["ResultNotStored", "TypeError"]
     if name == "a completion by somebody else":
-        assert datetime.fromisoformat(shown[1]["finished_at"]) == ENDED
+        assert datetime.fromisoformat(jobs[1]["finished_at"]) == ENDED
     if "lost" in expected:
-        assert shown[0]["finished_at"] is None
+        assert jobs[0]["finished_at"] is None
 
 
 async def test_f17_a_jobs_status_considers_attempts_on_the_next_page(api: Api, as_: Any) -> None:

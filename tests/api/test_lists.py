@@ -20,14 +20,14 @@ from tests.api.conftest import Api
 
 async def pages(client, path, **params):
     """Every page of a list."""
-    found, cursor = [], None
+    items, cursor = [], None
     while True:
         response = await client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
         assert response.status_code == 200, response.text
-        found.append(response.json()["items"])
+        items.append(response.json()["items"])
         cursor = response.json()["next_cursor"]
         if cursor is None:
-            return found
+            return items
 
 
 async def test_pages_return_every_run_once_in_order_while_new_runs_arrive(api: Api, as_):
@@ -105,10 +105,10 @@ FILTERS = {
 @pytest.mark.parametrize(("over", "params"), FILTERS.values(), ids=FILTERS.keys())
 async def test_each_filter_of_runs_returns_exactly_the_matches(api: Api, as_, over, params):
     workflow = f"filter-{abs(hash(json.dumps(params, sort_keys=True)))}"
-    wanted = factories.run(**{"workflow": workflow, **over})
-    await factories.insert(api.plane.engine, wanted, factories.run(workflow=workflow))
+    matching = factories.run(**{"workflow": workflow, **over})
+    await factories.insert(api.plane.engine, matching, factories.run(workflow=workflow))
     response = await as_("viewer").get("/api/v1/runs", params={"workflow": workflow, **params})
-    assert [item["run_id"] for item in response.json()["items"]] == [wanted.run_id]
+    assert [item["run_id"] for item in response.json()["items"]] == [matching.run_id]
 
 
 async def test_an_unknown_trigger_is_refused_with_the_valid_ones(as_):
@@ -142,13 +142,13 @@ async def test_a_list_of_runs_has_no_payloads(api: Api, as_):
 async def test_steps_are_those_of_the_executions_shown_oldest_first(api: Api, as_):
     run = factories.run()
     left_behind = factories.execution(run, execution_id="left-behind", reset_to=run.execution_id)
-    shown = factories.execution(run, kind="reset", reset_from="left-behind")
+    newest = factories.execution(run, kind="reset", reset_from="left-behind")
     old = [factories.step(run, n, execution_id="left-behind") for n in (5, 11)]
     new = [factories.step(run, n, inherited=n == 5) for n in (5, 12, 20, 31)]
-    await factories.insert(api.plane.engine, run, left_behind, shown, *old, *new)
+    await factories.insert(api.plane.engine, run, left_behind, newest, *old, *new)
     path = f"/api/v1/runs/{run.run_id}/steps"
-    found = [step for page in await pages(as_("operator"), path, limit=3) for step in page]
-    assert [(step["event_id"], step["inherited"]) for step in found] == [
+    steps = [step for page in await pages(as_("operator"), path, limit=3) for step in page]
+    assert [(step["event_id"], step["inherited"]) for step in steps] == [
         (5, True),
         (12, False),
         (20, False),
@@ -254,9 +254,9 @@ async def test_counts_by_status_match_the_list_under_the_same_filter(api: Api, a
         listed = [
             run["status"] for page in await pages(as_("viewer"), "/api/v1/runs", limit=200, **params) for run in page
         ]
-        found = await counts(as_("viewer"), **params)
-        assert {name: count for name, count in found["by_status"].items() if count} == dict(Counter(listed)), params
-        assert (found["total"], found["complete"]) == (len(listed), True)
+        result = await counts(as_("viewer"), **params)
+        assert {name: count for name, count in result["by_status"].items() if count} == dict(Counter(listed)), params
+        assert (result["total"], result["complete"]) == (len(listed), True)
     assert (await as_("viewer").get("/api/v1/runs/counts", params={"limit": 3})).status_code == 422
 
 
@@ -275,8 +275,8 @@ async def test_counts_exclude_runs_outside_the_scope(api: Api, as_):
 async def test_counting_stops_at_a_limit_and_says_so(api: Api, as_, monkeypatch, params):
     await factories.insert(api.plane.engine, *(factories.run(workflow="capped", status="failed") for _ in range(4)))
     monkeypatch.setattr(run_counts, "MOST", 3)
-    found = await counts(as_("viewer"), **params)
-    assert (found["by_status"]["failed"], found["complete"]) == (3, False)
+    result = await counts(as_("viewer"), **params)
+    assert (result["by_status"]["failed"], result["complete"]) == (3, False)
 
 
 async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_):
@@ -306,9 +306,9 @@ async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_)
         control(9, execution_id=other.execution_id, run_id=other.run_id),
     )
     path = "/api/v1/commands/unattributed"
-    found = [act for page in await pages(as_("viewer"), path, limit=1, run=run.run_id) for act in page]
-    assert [(act["event_id"], act["action"]) for act in found] == [(8, "resume"), (6, "pause"), (2, "approved")]
-    assert {act["claimed_principal"] for act in found} == {"cfo"}
+    acts = [act for page in await pages(as_("viewer"), path, limit=1, run=run.run_id) for act in page]
+    assert [(act["event_id"], act["action"]) for act in acts] == [(8, "resume"), (6, "pause"), (2, "approved")]
+    assert {act["claimed_principal"] for act in acts} == {"cfo"}
     everywhere = [act for page in await pages(as_("auditor"), path, limit=2) for act in page]
     assert [act["event_id"] for act in everywhere if act["run_id"] == other.run_id] == [9]
     assert len({(act["execution_id"], act["event_id"]) for act in everywhere}) == len(everywhere)

@@ -40,7 +40,7 @@ async def logged(api: Api) -> Run:
     return run
 
 
-async def asked(client: Any, run: Run, **params: Any) -> dict[str, Any]:
+async def read_logs(client: Any, run: Run, **params: Any) -> dict[str, Any]:
     response = await client.get(f"/api/v1/runs/{run.run_id}/logs", params=params)
     assert response.status_code == 200, response.text
     found: dict[str, Any] = response.json()
@@ -52,21 +52,21 @@ def words(page: dict[str, Any]) -> list[str]:
 
 
 async def test_a_log_can_be_read_from_its_end_in_both_directions(as_: Any, logged: Run) -> None:
-    end = await asked(as_("operator"), logged, tail=3)
+    end = await read_logs(as_("operator"), logged, tail=3)
     assert (words(end)[:2], end["more_before"], end["next_cursor"]) == (["4", "5"], True, None)
     first = end["items"][0]["log_id"]
-    earlier = await asked(as_("operator"), logged, before=first, limit=3)
+    earlier = await read_logs(as_("operator"), logged, before=first, limit=3)
     assert (words(earlier), earlier["more_before"]) == (["1", "2", "3"], True)
-    begin = await asked(as_("operator"), logged, before=earlier["items"][0]["log_id"])
+    begin = await read_logs(as_("operator"), logged, before=earlier["items"][0]["log_id"])
     assert (words(begin), begin["more_before"]) == (["0"], False)
-    onward = await asked(as_("operator"), logged, after=first, limit=1)
+    onward = await read_logs(as_("operator"), logged, after=first, limit=1)
     assert words(onward) == ["5"]
     newest = end["items"][-1]["log_id"]
-    assert (await asked(as_("operator"), logged, after=newest))["items"] == []
+    assert (await read_logs(as_("operator"), logged, after=newest))["items"] == []
 
 
 async def test_lines_are_filtered_by_level_and_an_unknown_level_is_info(as_: Any, logged: Run) -> None:
-    everything = await asked(as_("operator"), logged)
+    everything = await read_logs(as_("operator"), logged)
     assert [item["level"] for item in everything["items"]][:6] == [
         "debug",
         "info",
@@ -75,9 +75,9 @@ async def test_lines_are_filtered_by_level_and_an_unknown_level_is_info(as_: Any
         "error",
         "critical",
     ]
-    assert words(await asked(as_("operator"), logged, min_level="error", limit=2)) == ["4", "5"]
-    assert words(await asked(as_("operator"), logged, min_level="info", limit=3)) == ["1", "2", "3"]
-    assert words(await asked(as_("operator"), logged, level=["info", "critical"])) == ["1", "2", "5"]
+    assert words(await read_logs(as_("operator"), logged, min_level="error", limit=2)) == ["4", "5"]
+    assert words(await read_logs(as_("operator"), logged, min_level="info", limit=3)) == ["1", "2", "3"]
+    assert words(await read_logs(as_("operator"), logged, level=["info", "critical"])) == ["1", "2", "5"]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ async def test_a_steps_lines_include_those_before_and_after_an_approval(api: Api
         api.plane.engine,
         *(line(run, number, activity_id=activity) for number, activity in enumerate(("5", "20", "35", None))),
     )
-    found = await asked(as_("operator"), run, execution=run.execution_id, step_event_id=5)
-    assert words(found) == ["0", "1"]
-    everything = await asked(as_("operator"), run)
+    page = await read_logs(as_("operator"), run, execution=run.execution_id, step_event_id=5)
+    assert words(page) == ["0", "1"]
+    everything = await read_logs(as_("operator"), run)
     assert [item["step_event_id"] for item in everything["items"]] == [5, 5, None, None]
     jobs = (await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs")).json()["items"]
     assert [(item["activity_id"], item["step_event_id"], item["status"]) for item in jobs] == [
@@ -140,8 +140,8 @@ async def test_logs_are_downloaded_as_terminal_safe_text_or_as_json(as_: Any, lo
     assert "\\x1b[2J\\nforged line\\u202e order=O-1 n=[1]" in lines[2]
     ndjson = await as_("operator").get(path, params={"format": "ndjson"})
     assert ndjson.headers["content-type"].startswith("application/x-ndjson")
-    found = [json.loads(item) for item in ndjson.text.splitlines()]
-    assert [item["message"][-1] for item in found][:6] == list("012345")
+    entries = [json.loads(item) for item in ndjson.text.splitlines()]
+    assert [item["message"][-1] for item in entries][:6] == list("012345")
 
 
 async def test_a_download_of_logs_stops_at_its_limit_and_says_so(

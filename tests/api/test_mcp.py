@@ -40,8 +40,10 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def scoped(api: Api, name: str, *globs: str) -> str:
     """A principal that may start runs of only these workflows."""
-    made = Principal(name=name, kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR}), workflows=frozenset(globs))
-    await principals.put(api.plane.engine, SETUP, made)
+    principal = Principal(
+        name=name, kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR}), workflows=frozenset(globs)
+    )
+    await principals.put(api.plane.engine, SETUP, principal)
     key = await api_keys.create(api.plane.engine, SETUP, principal=name, lifetime=timedelta(days=1))
     api.tokens[name] = key.secret
     return key.key_id

@@ -51,9 +51,9 @@ async def test_held_servers_come_first_with_their_changes_and_removed_ones_disap
     api: Api, module_postgres_dsn: str
 ) -> None:
     change = {"tool": "a", "what": "changed", "before": "{}", "after": HOSTILE}
-    held = server("news", "held", reason="it changed", changes=[change, {"what": "eaten"}, 7, [[[]]]])
+    held_server = server("news", "held", reason="it changed", changes=[change, {"what": "eaten"}, 7, [[[]]]])
     async with api.client("viewer") as http:
-        await report(module_postgres_dsn, "q", server("clock"), held, server("away", "unreachable"))
+        await report(module_postgres_dsn, "q", server("clock"), held_server, server("away", "unreachable"))
         items = (await http.get(PLACE)).json()["items"]
         assert [(item["name"], item["state"]) for item in items] == [
             ("news", "held"),
@@ -63,11 +63,11 @@ async def test_held_servers_come_first_with_their_changes_and_removed_ones_disap
         assert items[0]["changes"] == [change]  # invalid changes are dropped
         assert items[0]["tools"] == ["news_a"]
         since = items[0]["since"]
-        await report(module_postgres_dsn, "q", held, server("clock"))
+        await report(module_postgres_dsn, "q", held_server, server("clock"))
         assert [item["name"] for item in (await http.get(PLACE)).json()["items"]] == ["news", "clock"]
         await register(module_postgres_dsn, "q", "news_a")
         assert [item["name"] for item in (await http.get(PLACE)).json()["items"]] == ["news"]
-        await report(module_postgres_dsn, "q", held)
+        await report(module_postgres_dsn, "q", held_server)
         (only,) = (await http.get(PLACE)).json()["items"]
         assert (only["name"], only["since"]) == ("news", since)
         assert only["reported_at"] > since

@@ -80,15 +80,15 @@ async def test_what_is_due_next_is_listed_once_soonest_first(api: Api, as_):
     }
     await factories.insert(api.plane.engine, *rows.values(), gated, factories.execution(gated), approval)
     ours = {row.run_id for row in (*rows.values(), gated)}
-    found = [item for item in (await overview(as_))["next"] if item["run_id"] in ours]
-    assert [(item["kind"], item["run_id"]) for item in found] == [
+    due = [item for item in (await overview(as_))["next"] if item["run_id"] in ours]
+    assert [(item["kind"], item["run_id"]) for item in due] == [
         ("retry", rows["retry"].run_id),
         ("approval_expires", gated.run_id),
         ("timer", rows["timer"].run_id),
         ("start", rows["queued"].run_id),
         ("start", rows["delayed"].run_id),
     ]
-    assert (found[1]["href"], found[1]["tool"]) == (f"/api/v1/approvals/{approval.approval_id}", "post_reply")
+    assert (due[1]["href"], due[1]["tool"]) == (f"/api/v1/approvals/{approval.approval_id}", "post_reply")
     more = [factories.run(status="waiting", waiting_on="timer", next_at=soon + timedelta(seconds=n)) for n in range(12)]
     await factories.insert(api.plane.engine, *more)
     assert len((await overview(as_))["next"]) == 10
@@ -132,20 +132,20 @@ async def test_conditions_name_what_is_wrong_with_counts(api: Api, as_):
         *switches,
     )
     for name, commands in (("operator", 1), ("auditor", 2)):
-        found = {}
+        conditions = {}
         for item in (await overview(as_, name))["conditions"]:
-            found.setdefault(item["kind"], []).append(item)
-        (queue,) = [item for item in found["queue_unserved"] if item["name"] == "unserved-queue"]
+            conditions.setdefault(item["kind"], []).append(item)
+        (queue,) = [item for item in conditions["queue_unserved"] if item["name"] == "unserved-queue"]
         assert queue["count"] == 3 == await listed(as_, name, queue["href"])
-        assert [(item["thing"], item["name"], item["reason"]) for item in found["switched_off"]] == [
+        assert [(item["thing"], item["name"], item["reason"]) for item in conditions["switched_off"]] == [
             ("tool", "stopped", "smoke")
         ]
-        (held,) = found["commands_pending"]
-        assert held["count"] == commands == await listed(as_, name, held["href"])
-        assert [item["count"] for item in found["signals_refused"]] == [1]
-        assert found["signals_refused"][0]["href"] == f"/api/v1/runs/{run.run_id}"
-        assert "projection_behind" in found, "no projector reports here"
-        assert "temporal_away" not in found
+        (pending_commands,) = conditions["commands_pending"]
+        assert pending_commands["count"] == commands == await listed(as_, name, pending_commands["href"])
+        assert [item["count"] for item in conditions["signals_refused"]] == [1]
+        assert conditions["signals_refused"][0]["href"] == f"/api/v1/runs/{run.run_id}"
+        assert "projection_behind" in conditions, "no projector reports here"
+        assert "temporal_away" not in conditions
 
 
 async def test_a_stale_worker_is_reported_and_an_unreachable_temporal_does_not_fail_the_overview(
@@ -167,15 +167,15 @@ async def test_a_stale_worker_is_reported_and_an_unreachable_temporal_does_not_f
         return [silent, stopped]
 
     monkeypatch.setattr(workers, "heartbeats", beats)
-    found = (await overview(as_))["conditions"]
-    assert [item["name"] for item in found if item["kind"] == "worker_stale"] == ["4711@gone"]
+    conditions = (await overview(as_))["conditions"]
+    assert [item["name"] for item in conditions if item["kind"] == "worker_stale"] == ["4711@gone"]
 
     async def away(_plane):
         raise Unavailable("Temporal can't be reached")
 
     monkeypatch.setattr(workers, "heartbeats", away)
-    found = (await overview(as_))["conditions"]
-    assert [item["kind"] for item in found].count("temporal_away") == 1
+    conditions = (await overview(as_))["conditions"]
+    assert [item["kind"] for item in conditions].count("temporal_away") == 1
 
 
 @pytest.mark.parametrize("who", ["scoped", "blind"])
@@ -235,13 +235,13 @@ async def test_the_lists_are_the_first_rows_of_what_the_counts_cover(api: Api, a
     ]
     tool = factories.tool("aaa_tool", title="A tool", risk="destructive")
     agent, code = factories.agent("aaa_agent", tools=["aaa_tool", "aaa_mail", "aaa_reader"])
-    off = Switch(kind="tool", name="aaa_tool", version=1, disabled=True, reason="smoke", created_by="admin")
+    switch = Switch(kind="tool", name="aaa_tool", version=1, disabled=True, reason="smoke", created_by="admin")
     await factories.insert(
         api.plane.engine,
         flow,
         version,
         tool,
-        off,
+        switch,
         factories.tool("aaa_reader", risk="read"),
         factories.tool("aaa_mail", risk="destructive"),
         agent,

@@ -50,10 +50,10 @@ async def test_a_long_value_is_downloaded_whole_from_temporal_and_then_from_the_
     path = f"/api/v1/runs/{run.run_id}"
 
     async def whole() -> None:
-        given = await as_("auditor").get(f"{path}/input/download")
-        assert (given.status_code, given.json()) == (200, LONG)
-        assert given.headers["content-type"] == "application/json"
-        assert given.headers["content-disposition"] == f'attachment; filename="{run.run_id}-input.json"'
+        download = await as_("auditor").get(f"{path}/input/download")
+        assert (download.status_code, download.json()) == (200, LONG)
+        assert download.headers["content-type"] == "application/json"
+        assert download.headers["content-disposition"] == f'attachment; filename="{run.run_id}-input.json"'
         assert (await as_("operator").get(f"{path}/result/download")).json() == LONG * 2
 
     await whole()

@@ -43,10 +43,10 @@ async def test_a_rules_history_is_kept_through_put_change_withdrawal_and_put(api
         ["crm_read", "crm_update"],
         None,
     )
-    held = (await published(api)).rule_for("crm_update", Risk.WRITE)
-    assert (held.reference, held.effect, held.reason) == ("crm-move@1", Effect.DENY, "the CRM is being moved")
-    shown = (await as_("viewer").get("/api/v1/tools/crm_read")).json()["policy"]
-    assert (shown["rule"], shown["tool"]) == ("crm-move@1", "crm_*")
+    applied = (await published(api)).rule_for("crm_update", Risk.WRITE)
+    assert (applied.reference, applied.effect, applied.reason) == ("crm-move@1", Effect.DENY, "the CRM is being moved")
+    policy = (await as_("viewer").get("/api/v1/tools/crm_read")).json()["policy"]
+    assert (policy["rule"], policy["tool"]) == ("crm-move@1", "crm_*")
 
     asked = {**rule, "effect": "require_approval", "approvers": ["leads", "leads"], "expires_seconds": 60}
     changed = (await as_("admin").put(f"{PLACE}/crm-move", json=asked)).json()
@@ -96,8 +96,8 @@ async def test_equal_requests_under_one_idempotency_key_are_one_command_and_a_di
     answers = await asyncio.gather(*(as_("admin").put(f"{PLACE}/once", json=deny, headers=headers) for _ in range(5)))
     assert {(response.status_code, response.json()["version"]) for response in answers} == {(200, 1)}
     await as_("admin").put(f"{PLACE}/once", json=allow)
-    late = await as_("admin").put(f"{PLACE}/once", json=deny, headers=headers)
-    assert (late.status_code, late.json()["effect"]) == (200, "allow"), "replayed: nothing is done again"
+    replayed = await as_("admin").put(f"{PLACE}/once", json=deny, headers=headers)
+    assert (replayed.status_code, replayed.json()["effect"]) == (200, "allow"), "replayed: nothing is done again"
     other = await as_("admin").put(f"{PLACE}/once", json=allow, headers=headers)
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
 
@@ -176,8 +176,8 @@ async def test_the_rule_of_a_tool_is_withdrawn_like_any_other(api: Api, as_):
     gone = await as_("admin").delete(f"{PLACE}/tool:wipe")
     assert (gone.status_code, gone.json()["withdrawn"]) == (200, True)
     assert (await published(api)).rule_for("wipe", Risk.DESTRUCTIVE).rule_id == "default:destructive"
-    shown = (await as_("viewer").get("/api/v1/tools/wipe")).json()["policy"]
-    assert shown["rule"] == "default:destructive@1"
+    policy = (await as_("viewer").get("/api/v1/tools/wipe")).json()["policy"]
+    assert policy["rule"] == "default:destructive@1"
 
 
 async def test_rules_are_listed_in_pages_and_by_tool(api: Api, as_):

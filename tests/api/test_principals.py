@@ -66,14 +66,14 @@ async def snapshot(api: Api):
 
 
 async def test_a_principal_is_created_shown_changed_and_listed(api: Api, as_):
-    made = await put(as_, "ines", kind="human", roles=["operator"], groups=["editors"], reason="joined")
-    assert (made["kind"], made["roles"], made["groups"], made["disabled"]) == (
+    created = await put(as_, "ines", kind="human", roles=["operator"], groups=["editors"], reason="joined")
+    assert (created["kind"], created["roles"], created["groups"], created["disabled"]) == (
         "human",
         ["operator"],
         ["editors"],
         False,
     )
-    assert made["permissions"] == ["control", "edit", "read", "read_payloads", "start"]
+    assert created["permissions"] == ["control", "edit", "read", "read_payloads", "start"]
     changed = await put(as_, "ines", roles=["viewer", "viewer"])
     assert (changed["kind"], changed["roles"], changed["groups"]) == ("human", ["viewer"], [])
     assert (await as_("admin").get(f"{PLACE}/ines")).json() == changed
@@ -132,8 +132,11 @@ async def test_nobody_can_decide_under_a_disabled_approvers_name(api: Api, as_):
         await granted(as_, second, "amara", kind="human", roles=["approver"], groups=["support-leads"])
     assert "support-leads" in (await snapshot(api)).approver_entries["amara"]
     await as_("admin").post(f"{PLACE}/amara/disable")
-    held = await snapshot(api)
-    assert ("amara" in held.approver_entries, "amara" in held.revoked_principals) == (False, True)
+    published_snapshot = await snapshot(api)
+    assert ("amara" in published_snapshot.approver_entries, "amara" in published_snapshot.revoked_principals) == (
+        False,
+        True,
+    )
 
 
 async def test_the_last_administrator_can_neither_be_disabled_nor_lose_the_role(api: Api, as_):
@@ -178,11 +181,11 @@ async def test_an_issuer_of_keys_never_holds_one_that_can_decide(api: Api, as_):
     assert (refused["code"], "agentgrid key create" in refused["detail"]) == ("second_administrator_needed", True)
 
     await put(as_, "mole", kind="human", roles=["viewer"])
-    made = await key_of(as_, "mole")
+    created = await key_of(as_, "mole")
     async with second_administrator(api) as second:
         promoted = await put(as_, "mole", 409, roles=["approver"])
-        assert made["key_id"] in promoted["detail"]
-        await as_("admin").post(f"/api/v1/keys/{made['key_id']}/revoke")
+        assert created["key_id"] in promoted["detail"]
+        await as_("admin").post(f"/api/v1/keys/{created['key_id']}/revoke")
         own = await api_keys.create(api.plane.engine, SETUP, principal="mole")
         mole = await granted(as_, second, "mole", roles=["approver"])
         assert mole["permissions"] == ["decide", "read"]

@@ -61,13 +61,13 @@ async def waits(waiting: Waiting, number: int = 1) -> None:
     await eventually(all_wait)
 
 
-def asked(client: httpx.AsyncClient, run: Run, seconds: float = 30) -> asyncio.Task[httpx.Response]:
+def get_result(client: httpx.AsyncClient, run: Run, seconds: float = 30) -> asyncio.Task[httpx.Response]:
     return asyncio.create_task(client.get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds}))
 
 
 async def test_a_wait_can_also_end_when_the_run_waits_for_an_approval(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
-    patient = asked(as_("operator"), run)
+    patient = get_result(as_("operator"), run)
     params = {"wait": 30, "or_approval": True}
     hasty = asyncio.create_task(as_("operator").get(f"/api/v1/runs/{run.run_id}/result", params=params))
     await waits(waiting, 2)
@@ -86,7 +86,7 @@ async def test_a_wait_can_also_end_when_the_run_waits_for_an_approval(api: Api, 
 
 async def test_waiting_requests_return_when_the_run_ends_each_with_what_it_may_read(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
-    tasks = [asked(as_(name), run) for name in ("operator", "viewer")]
+    tasks = [get_result(as_(name), run) for name in ("operator", "viewer")]
     await waits(waiting, 2)
     begun = time.monotonic()
     values = {"result": None, "error": ERROR, "error_type": "CardDeclined", "status_reason": ERROR["message"]}
@@ -109,10 +109,10 @@ async def test_waiting_requests_return_when_the_run_ends_each_with_what_it_may_r
 async def test_an_ended_run_is_returned_at_once_and_an_open_one_after_the_wait(api: Api, as_):
     closed, still = await a_run(api, status="completed", result={"size": 2, "value": 42}), await a_run(api)
     begun = time.monotonic()
-    response = await asked(as_("operator"), closed)
+    response = await get_result(as_("operator"), closed)
     assert (response.status_code, response.json()["result"]["value"]) == (200, 42)
     for seconds in (0, 0.2):
-        response = await asked(as_("viewer"), still, seconds)
+        response = await get_result(as_("viewer"), still, seconds)
         assert (response.status_code, response.json()["open"], response.json()["status"]) == (202, True, "running")
         assert "result" not in response.json()
     assert time.monotonic() - begun < 5
@@ -127,7 +127,7 @@ async def test_a_wait_is_bounded(api: Api, as_, seconds: str):
 
 async def test_a_wait_continues_for_a_run_that_was_reset_after_its_end(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
-    task = asked(as_("operator"), run)
+    task = get_result(as_("operator"), run)
     await waits(waiting)
     await factories.publish(api.plane.engine, (run.run_id, "end", {"status": "failed"}))
     await end(api, run)
@@ -137,7 +137,7 @@ async def test_a_wait_continues_for_a_run_that_was_reset_after_its_end(api: Api,
 async def test_an_end_without_an_event_is_noticed(api: Api, as_, waiting: Waiting, monkeypatch):
     monkeypatch.setattr(run_waits, "RECHECK_SECONDS", 0.2)
     run = await a_run(api)
-    task = asked(as_("operator"), run)
+    task = get_result(as_("operator"), run)
     await waits(waiting)
     async with writing(api.plane.engine) as session:
         await session.execute(text("UPDATE runs SET status = 'terminated' WHERE run_id = :id"), {"id": run.run_id})
@@ -164,7 +164,7 @@ def holding(api: Api, key: api_keys.NewKey) -> httpx.AsyncClient:
 async def test_a_revoked_key_ends_the_wait_at_once(api: Api, waiting: Waiting, key: api_keys.NewKey):
     run = await a_run(api)
     async with holding(api, key) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(waiting)
         await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
         response = await asyncio.wait_for(task, 5)
@@ -184,7 +184,7 @@ async def test_spurious_notifications_wake_waiting_requests_at_most_once_a_secon
 
     monkeypatch.setattr(api_keys, "holder", counted)
     run = await a_run(api)
-    task = asked(as_("viewer"), run)
+    task = get_result(as_("viewer"), run)
     await waits(waiting)
     begun = time.monotonic()
     for _ in range(50):
@@ -208,7 +208,7 @@ async def test_a_lost_permission_ends_the_wait_at_once(
 ):
     run = await a_run(api)
     async with holding(api, key) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(waiting)
         await principals.put(api.plane.engine, SETUP, after)
         assert (await asyncio.wait_for(task, 5)).status_code == status
@@ -219,7 +219,7 @@ async def test_a_caller_who_lost_the_permission_to_read_payloads_gets_none(
 ):
     run = await a_run(api)
     async with holding(api, key) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(waiting)
         await principals.put(api.plane.engine, SETUP, replace(WAITER, roles=frozenset({Role.VIEWER})))
         await end(api, run)
@@ -241,14 +241,14 @@ async def test_waiting_requests_are_limited_per_principal_and_in_total(api: Api,
     monkeypatch.setattr(run_waits, "MAX_PER_PRINCIPAL", 2)
     monkeypatch.setattr(waiting, "_capacity", 3)
     run, closed = await a_run(api), await a_run(api, status="completed")
-    tasks = [asked(as_(name), run) for name in ("operator", "operator", "viewer")]
+    tasks = [get_result(as_(name), run) for name in ("operator", "operator", "viewer")]
     await waits(waiting, 3)
     for name, status in (("operator", 429), ("developer", 503)):
-        response = await asked(as_(name), run)
+        response = await get_result(as_(name), run)
         assert (response.status_code, response.headers["retry-after"]) == (status, "5")
         # Requests that don't need to wait still get a response.
-        assert (await asked(as_(name), closed)).status_code == 200
-        assert (await asked(as_(name), run, 0)).status_code == 202
+        assert (await get_result(as_(name), closed)).status_code == 200
+        assert (await get_result(as_(name), run, 0)).status_code == 202
     await end(api, run)
     assert {(await task).status_code for task in tasks} == {200}
     assert waiting.count == 0
@@ -259,7 +259,7 @@ async def test_a_client_that_disconnects_frees_its_slot(api: Api, url: str, wait
     async with httpx.AsyncClient(
         base_url=url, headers={"Authorization": f"Bearer {api.tokens['viewer']}"}, timeout=20
     ) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(waiting)
         task.cancel()
         await waits(waiting, 0)
@@ -293,7 +293,7 @@ async def test_many_waiting_requests_cost_no_queries_until_their_runs_end(api: A
         tasks: list[asyncio.Task[httpx.Response]] = []
         for first in range(0, WAITERS, 50):
             # Authenticating all callers at once is not what is measured.
-            tasks += [asked(client, run, 60) for run in waited[first : first + 50]]
+            tasks += [get_result(client, run, 60) for run in waited[first : first + 50]]
             await waits(waiting, first + 50)
 
         async def all_looked() -> bool:
@@ -331,7 +331,7 @@ async def test_a_shutdown_answers_every_waiting_request_at_once(api: Api):
     async with httpx.AsyncClient(
         base_url=base, headers={"Authorization": f"Bearer {api.tokens['viewer']}"}, timeout=20
     ) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(app.state.waiting)
         begun = time.monotonic()
         server.should_exit = True

@@ -49,8 +49,8 @@ async def test_cancel_requests_cancellation_and_records_the_command_id(api: Api,
     command = response.json()["command"]
     assert (command["kind"], command["status"], command["reason"]) == ("run.cancel", "delivered", "wrong customer")
     (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
-    asked = event.workflow_execution_cancel_requested_event_attributes
-    assert (asked.identity, asked.cause) == (f"{SENDER_PREFIX}{command['command_id']}", "wrong customer")
+    attributes = event.workflow_execution_cancel_requested_event_attributes
+    assert (attributes.identity, attributes.cause) == (f"{SENDER_PREFIX}{command['command_id']}", "wrong customer")
 
 
 async def test_terminate_ends_the_run_at_once(api: Api, as_):
@@ -99,8 +99,8 @@ async def test_a_refused_pause_mentions_the_plugin_only_once_a_worker_has_taken_
     refused = await act(as_("operator"), run, "pause")
     assert refused.status_code == 409
     assert why in refused.json()["detail"]
-    shown = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()["actions"]
-    assert [why in item["reason"] for item in shown if item["verb"] == "pause"] == [True]
+    actions = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()["actions"]
+    assert [why in item["reason"] for item in actions if item["verb"] == "pause"] == [True]
 
 
 async def test_a_queued_run_cannot_be_paused_because_it_is_queued(api: Api, as_):

@@ -37,12 +37,12 @@ async def test_every_kind_is_found_with_its_link_within_the_limit(api: Api, as_)
         factories.execution(runs[0]),
         approval,
     )
-    found = await hits(as_("operator"), "zebra", limit=2)
-    assert [item["kind"] for item in found] == ["run", "run", "approval", "workflow", "tool", "agent"]
-    assert [item["id"] for item in found[:2]] == [runs[2].run_id, runs[1].run_id]
-    assert (found[0]["title"], found[0]["detail"], found[0]["status"]) == ("Zebra flow", "zebra-2", "running")
-    assert (found[4]["id"], found[4]["detail"]) == ("zebra_tool", "destructive")
-    for item in found:
+    results = await hits(as_("operator"), "zebra", limit=2)
+    assert [item["kind"] for item in results] == ["run", "run", "approval", "workflow", "tool", "agent"]
+    assert [item["id"] for item in results[:2]] == [runs[2].run_id, runs[1].run_id]
+    assert (results[0]["title"], results[0]["detail"], results[0]["status"]) == ("Zebra flow", "zebra-2", "running")
+    assert (results[4]["id"], results[4]["detail"]) == ("zebra_tool", "destructive")
+    for item in results:
         assert (await as_("operator").get(item["href"])).status_code == 200, item
     people = await hits(as_("admin"), "viewer")
     assert ("principal", "viewer") in {(item["kind"], item["id"]) for item in people}

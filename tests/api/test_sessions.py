@@ -122,9 +122,9 @@ async def test_a_code_of_an_ended_key_is_refused(api: Api, browser: Browser, key
 
 
 async def test_unused_codes_of_a_key_are_limited(api: Api, browser: Browser, key: api_keys.NewKey):
-    made = [await code_of(api, key.secret) for _ in range(12)]
-    assert (await browser.sign_in(code=made[0])).status_code == 401
-    assert (await browser.sign_in(code=made[-10])).status_code == 200
+    codes = [await code_of(api, key.secret) for _ in range(12)]
+    assert (await browser.sign_in(code=codes[0])).status_code == 401
+    assert (await browser.sign_in(code=codes[-10])).status_code == 200
 
 
 async def test_only_a_persons_key_creates_codes_and_only_people_open_sessions(
@@ -239,7 +239,7 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
             rest = asyncio.create_task(stream.aread())
             others = aiter(kept.aiter_raw())
             assert b"event: hello" in await anext(others)
-            held = asyncio.create_task(anext(others))
+            next_event = asyncio.create_task(anext(others))
             await eventually(lambda: _are(api.app.state.feed.streams >= 2))
             started = asyncio.get_running_loop().time()
             match ending:
@@ -248,9 +248,9 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
                     assert (await mine.http.delete("/api/v1/session", headers=headers)).status_code == 204
                 case "end of the session":
                     listed = (await other.get("/api/v1/sessions", headers=_bearer(api.tokens["admin"]))).json()["items"]
-                    (found,) = [item for item in listed if item["principal"] == name]
+                    (session,) = [item for item in listed if item["principal"] == name]
                     ended = await other.post(
-                        f"/api/v1/sessions/{found['session_id']}/end", headers=_bearer(api.tokens["admin"])
+                        f"/api/v1/sessions/{session['session_id']}/end", headers=_bearer(api.tokens["admin"])
                     )
                     assert ended.json()["ended_at"] is not None
                 case "revoked key":
@@ -260,8 +260,8 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
             await asyncio.wait_for(rest, 5)
             assert asyncio.get_running_loop().time() - started < 2
             assert (await mine.http.get("/api/v1/me")).status_code == 401
-            assert not held.done()
-            held.cancel()
+            assert not next_event.done()
+            next_event.cancel()
 
 
 async def _are(value: object) -> object:
@@ -281,19 +281,19 @@ async def signed_in(browser: Browser, url: str, key: str) -> httpx.Response:
 async def test_people_see_and_end_their_own_sessions_and_administrators_all(
     api: Api, browser: Browser, key: api_keys.NewKey, as_
 ):
-    mine = (await browser.sign_in(key=key.secret)).json()["session"]["session_id"]
+    session_id = (await browser.sign_in(key=key.secret)).json()["session"]["session_id"]
     async with browser_of(api) as second:
         theirs = (await second.sign_in(key=api.tokens["viewer"])).json()["session"]["session_id"]
         listed = (await browser.get("/sessions")).json()["items"]
         assert {item["principal"] for item in listed} == {"operator"}
         (current,) = [item for item in listed if item["current"]]
-        assert (current["session_id"], current["address"], current["key_id"]) == (mine, "127.0.0.1", key.key_id)
+        assert (current["session_id"], current["address"], current["key_id"]) == (session_id, "127.0.0.1", key.key_id)
         assert current["user_agent"].startswith("python-httpx")
         assert (await browser.get("/sessions", params={"principal": "viewer"})).status_code == 403
         assert (await browser.post(f"/sessions/{theirs}/end")).status_code == 404
         assert (await second.get("/me")).status_code == 200
         everybodys = (await as_("admin").get("/api/v1/sessions", params={"limit": 200})).json()["items"]
-        assert {mine, theirs} <= {item["session_id"] for item in everybodys}
+        assert {session_id, theirs} <= {item["session_id"] for item in everybodys}
         first = (await as_("admin").get("/api/v1/sessions", params={"limit": 1})).json()
         onward = (
             await as_("admin").get("/api/v1/sessions", params={"limit": 1, "cursor": first["next_cursor"]})
@@ -302,7 +302,7 @@ async def test_people_see_and_end_their_own_sessions_and_administrators_all(
         ended = await as_("admin").post(f"/api/v1/sessions/{theirs}/end", json={"reason": "lost laptop"})
         assert ended.status_code == 200
         assert (await second.get("/me")).status_code == 401
-    assert (await browser.post(f"/sessions/{mine}/end")).status_code == 200
+    assert (await browser.post(f"/sessions/{session_id}/end")).status_code == 200
     assert (await browser.get("/me")).status_code == 401
 
 
@@ -327,11 +327,11 @@ async def test_me_has_the_facts_of_the_installation(api: Api, as_):
     await eventually(known)
     me = (await as_("viewer").get("/api/v1/me")).json()
     assert me["session"] is None
-    found = me["installation"]
-    assert (found["name"], found["namespace"]) == ("127.0.0.1:8700", api.settings.temporal_namespace)
-    assert found["temporal_ui_url"] == "http://127.0.0.1:8233"
-    assert found["retention_seconds"] >= 24 * 3600
-    assert found["version"] == (await as_(None).get("/healthz")).json()["version"]
+    installation = me["installation"]
+    assert (installation["name"], installation["namespace"]) == ("127.0.0.1:8700", api.settings.temporal_namespace)
+    assert installation["temporal_ui_url"] == "http://127.0.0.1:8233"
+    assert installation["retention_seconds"] >= 24 * 3600
+    assert installation["version"] == (await as_(None).get("/healthz")).json()["version"]
 
 
 async def test_the_sign_in_methods_are_public(as_):

@@ -84,15 +84,15 @@ async def test_a_key_is_rotated_and_can_be_retired_only_once_no_api_signs_with_i
         for approval, names in zip(approvals, ([old], [old], [old, new]), strict=True):
             approval.terms = {**approval.terms, "keys": dict.fromkeys(names, "k")}
         # Workers write the terms, which must not be able to hide a key.
-        odd = factories.approval(run)
-        odd.terms = {**odd.terms, "title": "\ud800", "keys": {"\x00\udfff": "k"}}
-        await factories.insert(second.plane.engine, run, factories.execution(run), *approvals, odd)
+        hostile = factories.approval(run)
+        hostile.terms = {**hostile.terms, "title": "\ud800", "keys": {"\x00\udfff": "k"}}
+        await factories.insert(second.plane.engine, run, factories.execution(run), *approvals, hostile)
 
         retired = await end(second, "retire", old)
 
         assert (retired["status"], retired["approvals_pending"]) == ("retired", 2)
-        held = await snapshot(second)
-        assert (set(held.keys_in_force), set(held.keys_that_count)) == ({new}, {new, old})
+        published_snapshot = await snapshot(second)
+        assert (set(published_snapshot.keys_in_force), set(published_snapshot.keys_that_count)) == ({new}, {new, old})
         assert (await end(second, "retire", old))["retired_at"] == retired["retired_at"]
         async with second.client("auditor") as client:
             audit = (await client.get("/api/v1/commands", params={"kind": "signing_key.retire"})).json()["items"]
@@ -123,8 +123,12 @@ async def test_a_key_can_be_revoked_while_an_api_signs_with_it_and_never_counts_
         await in_use(api, key_id)
         revoked = await end(api, "revoke", key_id)
         assert (revoked["status"], revoked["in_use"]) == ("revoked", True)
-        held = await snapshot(api)
-        assert (held.revoked_keys, held.keys_in_force, held.keys_that_count) == ({key_id}, {}, {})
+        published_snapshot = await snapshot(api)
+        assert (
+            published_snapshot.revoked_keys,
+            published_snapshot.keys_in_force,
+            published_snapshot.keys_that_count,
+        ) == ({key_id}, {}, {})
         assert (await end(api, "retire", key_id))["status"] == "revoked"
         version = (await snapshot(api)).version
         assert (await end(api, "revoke", key_id))["revoked_at"] == revoked["revoked_at"]

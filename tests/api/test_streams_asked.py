@@ -98,15 +98,15 @@ async def test_events_contain_what_lists_contain(api: Api, as_: Any, url: str) -
         await factories.publish(api.plane.engine, (run.run_id, "approval", {}), subject=approval.approval_id)
         await factories.publish(api.plane.engine, (run.run_id, "run", {}))
         await received.until(lambda received: received.of("run"))
-        found = {event["kind"]: event["data"] for event in received.of("run", "step", "approval")}
+        data = {event["kind"]: event["data"] for event in received.of("run", "step", "approval")}
     (listed,) = (await as_("operator").get(f"{V1}/runs", params={"reference": "R-1"})).json()["items"]
-    assert found["run"] == {name: listed[name] for name in found["run"]}
+    assert data["run"] == {name: listed[name] for name in data["run"]}
     (listed,) = (await as_("operator").get(f"{V1}/runs/{run.run_id}/steps")).json()["items"]
-    assert found["step"] == {
+    assert data["step"] == {
         name: value for name, value in listed.items() if name not in ("input", "original_input", "output")
     }
     (listed,) = (await as_("operator").get(f"{V1}/runs/{run.run_id}/approvals")).json()["items"]
-    assert found["approval"] == {name: listed[name] for name in found["approval"]}
+    assert data["approval"] == {name: listed[name] for name in data["approval"]}
 
 
 async def test_the_changed_part_of_a_replayed_event_is_as_it_was_then(api: Api, url: str) -> None:
@@ -145,8 +145,8 @@ async def test_an_event_is_rendered_once_for_all_streams_and_not_at_all_if_no_st
         assert not set(read) & set(unwanted)
         assert len(batches) <= 4
         # A later client that requests them gets them, although no stream needed them when they arrived.
-        async with stream(api, url, "viewer", last=unwanted[0], run=other.run_id) as late:
-            await late.until(lambda late: len(late.of("step")) == 49)
+        async with stream(api, url, "viewer", last=unwanted[0], run=other.run_id) as log_id:
+            await log_id.until(lambda log_id: len(log_id.of("step")) == 49)
 
 
 async def test_a_malformed_event_or_one_without_a_subject_does_not_block_others(api: Api, url: str) -> None:
@@ -247,10 +247,10 @@ async def test_a_line_that_commits_late_or_whose_run_is_projected_late_is_counte
     await factories.insert(api.plane.engine, run, factories.execution(run))
     assert await look() == [1]
     async with writing(api.plane.engine) as session:
-        late = (await session.execute(text("SELECT nextval('logs_log_id_seq')"))).scalar_one()
+        log_id = (await session.execute(text("SELECT nextval('logs_log_id_seq')"))).scalar_one()
     await log(api, run, "early")
     assert await look() == [1]
-    await log(api, run, "late", log_id=late)
+    await log(api, run, "late", log_id=log_id)
     assert await look() == [1]
     assert await look() == []
 

@@ -27,12 +27,12 @@ async def test_a_tool_is_disabled_and_enabled_and_its_rule_is_unaffected_r36(api
     await as_("admin").put(f"{path}/policy", json=rule)
     before = (await as_("viewer").get(path)).json()["policy"]
 
-    off = await as_("admin").post(f"{path}/disable", json={"reason": "wrong account"})
+    disabled = await as_("admin").post(f"{path}/disable", json={"reason": "wrong account"})
 
-    assert off.status_code == 200, off.text
-    switch = off.json()["switch"]
+    assert disabled.status_code == 200, disabled.text
+    switch = disabled.json()["switch"]
     assert (switch["disabled"], switch["reason"], switch["created_by"]) == (True, "wrong account", "admin")
-    assert off.json()["policy"] == before
+    assert disabled.json()["policy"] == before
     assert "wire" in (await published(api)).disabled_tools
     command = await last_command(as_, "tool.disable")
     assert (command["status"], command["target"], command["reason"]) == ("applied", "wire", "wrong account")
@@ -44,8 +44,8 @@ async def test_a_tool_is_disabled_and_enabled_and_its_rule_is_unaffected_r36(api
     assert (on.json()["switch"]["disabled"], on.json()["policy"]) == (False, before)
     snapshot = await published(api)
     assert "wire" not in snapshot.disabled_tools
-    held = snapshot.rule_for("wire", Risk.DESTRUCTIVE)
-    assert (held.reference, held.effect, held.approvers) == (
+    applied = snapshot.rule_for("wire", Risk.DESTRUCTIVE)
+    assert (applied.reference, applied.effect, applied.approvers) == (
         "tool:wire@1",
         Effect.REQUIRE_APPROVAL,
         ("support-leads",),
@@ -86,8 +86,8 @@ async def test_a_disabled_workflow_refuses_starts_with_its_reason_until_enabled(
     assert (audit["status"], audit["target"]) == ("refused", "halted")
     replayed = await as_("operator").post(f"{path}/runs", json={"input": 1}, headers={"Idempotency-Key": "early"})
     assert (replayed.status_code, replayed.json()["run_id"]) == (200, early.json()["run_id"])
-    shown = (await as_("operator").get(path)).json()
-    start = next(action for action in shown["actions"] if action["verb"] == "start")
+    detail = (await as_("operator").get(path)).json()
+    start = next(action for action in detail["actions"] if action["verb"] == "start")
     assert (start["allowed"], "it floods the CRM" in start["reason"]) == (False, True)
     (listed,) = (await as_("viewer").get("/api/v1/workflows", params={"q": "halted"})).json()["items"]
     assert listed["switch"]["reason"] == "it floods the CRM"

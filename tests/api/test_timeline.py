@@ -168,9 +168,9 @@ async def test_a_timeline_has_every_step_with_its_attempts_approval_and_label(ap
     assert SECRET not in str({**found, "steps": []})
     # 2 s of the last attempt and 1 s of each of the two before; the approvals were open for a minute and from second 80 on.
     assert found["working_seconds"] == 4
-    whole = (datetime.fromisoformat(found["at"]) - BEGUN).total_seconds()
-    assert abs(found["waiting_seconds"] - (whole - 4)) < 0.1
-    assert abs(found["people_seconds"] - (60 + whole - 80)) < 0.1
+    total_seconds = (datetime.fromisoformat(found["at"]) - BEGUN).total_seconds()
+    assert abs(found["waiting_seconds"] - (total_seconds - 4)) < 0.1
+    assert abs(found["people_seconds"] - (60 + total_seconds - 80)) < 0.1
 
 
 async def test_a_viewers_timeline_has_no_labels_messages_or_approval_titles(api: Api, as_: Any) -> None:
@@ -214,8 +214,8 @@ async def test_a_fan_out_beyond_the_limit_is_shown_as_one_group(api: Api, as_: A
         factories.step(run, 101, name="report", scheduled_at=at(60), closed_at=at(61)),
     )
 
-    whole = await timeline(as_("viewer"), run)
-    assert (len(whole["steps"]), whole["groups"]) == (53, [])
+    unfolded = await timeline(as_("viewer"), run)
+    assert (len(unfolded["steps"]), unfolded["groups"]) == (53, [])
 
     folded = await timeline(as_("viewer"), run, limit=20)
     assert [step["name"] for step in folded["steps"]] == ["plan", "report"]

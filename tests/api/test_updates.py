@@ -144,8 +144,8 @@ async def test_a_pending_update_is_not_sent_if_its_principal_was_disabled_meanwh
 ) -> None:
     leaver = Principal(name="leaver", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
     await principals.put(talk.plane.engine, SETUP, leaver)
-    made = await api_keys.create(talk.plane.engine, SETUP, principal="leaver", lifetime=timedelta(days=1))
-    talk.tokens["leaver"] = made.secret
+    key = await api_keys.create(talk.plane.engine, SETUP, principal="leaver", lifetime=timedelta(days=1))
+    talk.tokens["leaver"] = key.secret
     run, handle = await opened(talk, client, queue)
     command = await recorded(talk, run, leaver)
     async with writing(talk.plane.engine) as session:
@@ -173,8 +173,8 @@ async def test_only_an_unaccepted_update_follows_its_run_through_continue_as_new
     talk: Api, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
-    taken = await recorded(talk, run, PRINCIPALS["operator"])
-    assert (await deliver_now(talk, taken.command_id)).status == "delivered"
+    accepted = await recorded(talk, run, PRINCIPALS["operator"])
+    assert (await deliver_now(talk, accepted.command_id)).status == "delivered"
     fresh = await recorded(talk, run, PRINCIPALS["operator"])
     await handle.signal("renew")
     current = client.get_workflow_handle(run.workflow_id)
@@ -185,7 +185,7 @@ async def test_only_an_unaccepted_update_follows_its_run_through_continue_as_new
     await eventually(renewed)
     moved = await deliver_now(talk, fresh.command_id)
     assert (moved.status, moved.execution_id) == ("delivered", (await current.describe()).run_id)
-    again = await deliver_now(talk, taken.command_id, status="pending")
+    again = await deliver_now(talk, accepted.command_id, status="pending")
     assert (again.status, again.execution_id) == ("delivered", run.execution_id)
     assert await current.query("total") == 1, "only the one that the first execution had not accepted"
 

@@ -40,8 +40,8 @@ async def test_a_shared_view_is_visible_to_all_and_changed_by_those_who_may_edit
     assert (await as_("viewer").delete(f"{VIEWS}/ours?shared=true")).status_code == 403
     second = await as_("developer").put(f"{VIEWS}/ours", json=shared | {"title": "All", "expected_version": 1})
     assert (second.json()["version"], second.json()["changed_by"]) == (2, "developer")
-    late = await as_("operator").put(f"{VIEWS}/ours", json=shared | {"expected_version": 1})
-    assert (late.status_code, late.json()["current_status"]) == (409, "2")
+    response = await as_("operator").put(f"{VIEWS}/ours", json=shared | {"expected_version": 1})
+    assert (response.status_code, response.json()["current_status"]) == (409, "2")
     assert (await as_("operator").delete(f"{VIEWS}/ours?shared=true&expected_version=1")).status_code == 409
     assert (await as_("operator").delete(f"{VIEWS}/ours?shared=true")).status_code == 204
     assert (await as_("viewer").get(f"{VIEWS}/ours?shared=true")).status_code == 404
@@ -80,5 +80,5 @@ async def test_the_number_of_views_is_limited(api: Api, as_, monkeypatch):
 
 async def test_a_view_can_hold_every_filter_of_the_list_and_nothing_else(api: Api):
     parameters = api.app.openapi()["paths"]["/api/v1/runs"]["get"]["parameters"]
-    taken = {item["name"] for item in parameters if item["in"] == "query"}
-    assert taken - {"limit", "cursor", "ids"} == domain_views.FILTERS
+    parameter_names = {item["name"] for item in parameters if item["in"] == "query"}
+    assert parameter_names - {"limit", "cursor", "ids"} == domain_views.FILTERS

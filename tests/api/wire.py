@@ -100,7 +100,7 @@ async def exchange(url: str, token: str | None, method: str, target: str, *heade
 
 async def state(engine: AsyncEngine) -> dict[str, tuple[int, str | None]]:
     """The number of rows of each table and a digest of their contents, excluding the request records."""
-    found = {}
+    rows = {}
     async with reading(engine) as session:
         for table in sorted(set(SQLModel.metadata.tables) - LOGS):
             row = f"to_jsonb(t) - '{{{LEFT_OUT.get(table, '')}}}'::text[]"
@@ -109,8 +109,8 @@ async def state(engine: AsyncEngine) -> dict[str, tuple[int, str | None]]:
                     text(f"SELECT count(*), md5(string_agg(({row})::text, '|' ORDER BY ({row})::text)) FROM {table} t")
                 )
             ).one()
-            found[table] = (count, digest)
-    return found
+            rows[table] = (count, digest)
+    return rows
 
 
 async def asked(engine: AsyncEngine) -> dict[str, int]:
