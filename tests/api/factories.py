@@ -176,10 +176,10 @@ def approval(of: Run, **over: Any) -> Approval:
     return Approval(**columns)
 
 
-def under(signer: Signer, gate: Approval) -> Approval:
+def under(signer: Signer, approval_row: Approval) -> Approval:
     """The approval as opened under this signing key, so that it can be decided."""
-    gate.terms = {**gate.terms, "keys": {signer.key_id: signer.public_key}}
-    return gate
+    approval_row.terms = {**approval_row.terms, "keys": {signer.key_id: signer.public_key}}
+    return approval_row
 
 
 def decision(of: Approval, event_id: int, **over: Any) -> DecisionRow:

@@ -51,7 +51,12 @@ async def test_a_rule_can_name_an_agent_a_tool_and_conditions(api: Api, as_):
     def snapshot_rule(agent: str | None, cents: Any) -> str:
         return snapshot.rule_for("payout", Risk.DESTRUCTIVE, agent=agent, arguments=lambda: {"cents": cents}).rule_id
 
-    assert [snapshot_rule("payer", 1000), snapshot_rule("payer", 1001), snapshot_rule("payer", "1"), snapshot_rule(None, 1)] == [
+    assert [
+        snapshot_rule("payer", 1000),
+        snapshot_rule("payer", 1001),
+        snapshot_rule("payer", "1"),
+        snapshot_rule(None, 1),
+    ] == [
         "small-payouts",
         *["default:destructive"] * 3,
     ]

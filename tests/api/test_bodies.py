@@ -27,7 +27,7 @@ ROUTES = {
     "start": ("operator", "POST", "/workflows/known/runs"),
     "verb": ("operator", "POST", "/runs/{run}/cancel"),
     "signal": ("operator", "POST", "/runs/{run}/signal"),
-    "decision": ("reviewer", "POST", "/approvals/{gate}/decisions"),
+    "decision": ("reviewer", "POST", "/approvals/{approval}/decisions"),
     "rule": ("admin", "PUT", "/policies/known"),
     "rule of a tool": ("admin", "PUT", "/tools/known/policy"),
     "kill switch": ("admin", "POST", "/workflows/known/disable"),
@@ -62,7 +62,7 @@ async def things(api: Api) -> dict[str, str]:
     await principals.put(api.plane.engine, SETUP, spare)
     return {
         "run": run.run_id,
-        "gate": approval.approval_id,
+        "approval": approval.approval_id,
         "key": api.tokens["second"].split("_")[1],
         "signer": signer.key_id,
     }

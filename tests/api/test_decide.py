@@ -26,7 +26,7 @@ from tests.api.conftest import Api
 
 async def waiting(api: Api, *, run_over=None, keys=None, terms=None, **over):
     """A run that waits in Temporal, and its open approval."""
-    workflow_id = f"gate-{uuid.uuid4()}"
+    workflow_id = f"approval-{uuid.uuid4()}"
     handle = await api.plane.temporal.start_workflow("Waits", id=workflow_id, task_queue=f"nobody-{workflow_id}")
     run = factories.run(
         workflow_id=workflow_id,
@@ -216,7 +216,7 @@ REFUSALS = {
         "too old for changed arguments",
     ),
     "a comment of a megabyte": ("reviewer", {}, {}, {"comment": "x" * 1_000_000}, 422, ""),
-    "an expired gate": ("reviewer", {"expires_at": PAST}, {}, {}, 409, "expired"),
+    "an expired approval": ("reviewer", {"expires_at": PAST}, {}, {}, 409, "expired"),
     "an approval not open yet": ("reviewer", {"decidable": False}, {}, {}, 409, "not open for decisions yet"),
     "approved before": ("reviewer", {"status": "approved", "decidable": False}, {}, {}, 409, "is approved"),
     "rejected before": ("reviewer", {"status": "rejected"}, {}, {}, 409, "is rejected"),

@@ -48,7 +48,7 @@ CASES: dict[str, dict] = {
 
 
 @pytest.fixture(scope="module")
-async def gates(api: Api) -> dict[str, Approval]:
+async def approvals_by_name(api: Api) -> dict[str, Approval]:
     """An approval of each kind, and a second one that reuses the id of the first."""
     signer = api.plane.signer
     by_name = {}
@@ -97,11 +97,11 @@ async def callers(api: Api) -> dict[str, tuple[Caller, str]]:
     return by_name
 
 
-async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[str]:
+async def judged(api: Api, caller: Caller, approvals_by_name: dict[str, Approval]) -> set[str]:
     """The approvals on which a decision would be accepted."""
     able = set()
     async with direct(api.plane.pool) as connection:
-        for name, approval in gates.items():
+        for name, approval in approvals_by_name.items():
             facts = await approvals.get(connection, approval.approval_id, scope=caller.principal.workflows)
             if (
                 facts is not None
@@ -111,11 +111,11 @@ async def judged(api: Api, caller: Caller, gates: dict[str, Approval]) -> set[st
     return able
 
 
-async def test_the_inbox_lists_exactly_the_decidable_approvals(api: Api, gates, callers):
-    by_id = {approval.approval_id: name for name, approval in gates.items()}
+async def test_the_inbox_lists_exactly_the_decidable_approvals(api: Api, approvals_by_name, callers):
+    by_id = {approval.approval_id: name for name, approval in approvals_by_name.items()}
     expected: dict[str, set[str]] = {}
     for who, (caller, token) in callers.items():
-        expected[who] = await judged(api, caller, gates)
+        expected[who] = await judged(api, caller, approvals_by_name)
         async with Api(api.app, api.settings, {who: token}).client(who) as client:
             seen, cursor = [], None
             while True:
@@ -142,11 +142,11 @@ async def test_the_inbox_lists_exactly_the_decidable_approvals(api: Api, gates, 
     assert len(expected["reviewer"]) == 7
 
 
-async def test_disabling_a_workflow_affects_neither_the_inbox_nor_decisions(api: Api, as_, gates, callers):
+async def test_disabling_a_workflow_affects_neither_the_inbox_nor_decisions(api: Api, as_, approvals_by_name, callers):
     await factories.insert(api.plane.engine, *factories.workflow("made"), factories.tool("inbox"))
     caller, _ = callers["reviewer"]
-    before = await judged(api, caller, gates)
+    before = await judged(api, caller, approvals_by_name)
     for path in ("/api/v1/workflows/made/disable", "/api/v1/tools/inbox/disable"):
         assert (await as_("admin").post(path)).status_code == 200
     page = await as_("reviewer").get("/api/v1/approvals", params={"decidable_by": "me", "tool": "inbox"})
-    assert len(page.json()["items"]) == len(before) == len(await judged(api, caller, gates))
+    assert len(page.json()["items"]) == len(before) == len(await judged(api, caller, approvals_by_name))
