@@ -88,12 +88,12 @@ async def test_keys_are_listed_newest_first_in_pages_and_by_principal(as_):
 
 REFUSED = {
     "nobody": ({}, 422, "/principal"),
-    "for somebody unknown": ({"principal": "nobody-known"}, 404, None),
+    "for an unknown principal": ({"principal": "nobody-known"}, 404, None),
     "for an approver": ({"principal": "reviewer"}, 403, None),
-    "of no life": ({"principal": "viewer", "lifetime_seconds": 0}, 422, "/lifetime_seconds"),
-    "of too long a life": ({"principal": "viewer", "lifetime_seconds": 366 * 86_400}, 422, "/lifetime_seconds"),
+    "zero lifetime": ({"principal": "viewer", "lifetime_seconds": 0}, 422, "/lifetime_seconds"),
+    "too long a lifetime": ({"principal": "viewer", "lifetime_seconds": 366 * 86_400}, 422, "/lifetime_seconds"),
     "with its own secret": ({"principal": "viewer", "key": "ag_x"}, 422, "/key"),
-    "with a novel": ({"principal": "viewer", "note": "x" * 5000}, 422, "/note"),
+    "too long a note": ({"principal": "viewer", "note": "x" * 5000}, 422, "/note"),
 }
 
 

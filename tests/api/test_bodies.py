@@ -129,12 +129,12 @@ async def test_a_body_of_another_type_has_no_effect_on_any_route(
 
 
 ODD = {
-    "minus nought": (b"-0", 0),
-    "minus nought with a fraction": (b"-0.0", 0.0),
-    "a number that rounds to nothing": (b"1e-400", 0.0),
+    "minus zero": (b"-0", 0),
+    "minus zero with a fraction": (b"-0.0", 0.0),
+    "a number that rounds to zero": (b"1e-400", 0.0),
     "the largest integer": (b"9223372036854775807", 2**63 - 1),
     "the smallest integer": (b"-9223372036854775807", 1 - 2**63),
-    "a number as a word": (b'"NaN"', "NaN"),
+    "a number as a string": (b'"NaN"', "NaN"),
     "names that JavaScript knows": (
         b'{"__proto__": {"a": 1}, "constructor": 2}',
         {"__proto__": {"a": 1}, "constructor": 2},

@@ -67,7 +67,7 @@ REFUSALS = {
     "missing field": ({"arguments": {"body": "x"}}, TAKES, 422, "/arguments"),
     "wrong type": ({"arguments": {**GIVEN, "body": 7}}, TAKES, 422, "/arguments/body"),
     "not an object": ({"arguments": [1]}, TAKES, 422, "/arguments"),
-    "no exact number": ({"arguments": {**GIVEN, "n": 2**60}}, TAKES, 422, "/arguments"),
+    "an inexact number": ({"arguments": {**GIVEN, "n": 2**60}}, TAKES, 422, "/arguments"),
     "unchanged": ({"arguments": {"body": "hello", "ticket_id": "T-1"}}, TAKES, 422, "/arguments"),
     "too long to be sent": ({"arguments": {**GIVEN, "body": "x" * 9_000}}, TAKES, 422, "/arguments"),
     "a rejection": ({"arguments": GIVEN, "verdict": "rejected"}, TAKES, 422, "/arguments"),
@@ -85,11 +85,11 @@ REFUSALS = {
         409,
         "only the arguments of a tool",
     ),
-    "another version": (
+    "a different version": (
         {"arguments": GIVEN},
         {**TAKES, "tool_version": "v0", "digest": digest(["post_reply", "v0", ASKED])},
         409,
-        "another version",
+        "a different version",
     ),
 }
 

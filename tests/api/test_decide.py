@@ -204,7 +204,7 @@ REFUSALS = {
     "an operator": ("operator", {}, {"initiator": "somebody"}, {}, 403, "role approver"),
     "an administrator": ("admin", {}, {}, {}, 403, "role approver"),
     "a service": ("robot", {}, {}, {}, 403, "only people"),
-    "another digest": ("reviewer", {}, {}, {"digest": "0" * 64}, 409, "digest"),
+    "a different digest": ("reviewer", {}, {}, {"digest": "0" * 64}, 409, "digest"),
     "no digest": ("reviewer", {}, {}, {"digest": None}, 422, ""),
     "an unknown verdict": ("reviewer", {}, {}, {"verdict": "maybe"}, 422, ""),
     "other arguments, to an older worker": (
@@ -218,8 +218,8 @@ REFUSALS = {
     "a comment of a megabyte": ("reviewer", {}, {}, {"comment": "x" * 1_000_000}, 422, ""),
     "an expired approval": ("reviewer", {"expires_at": PAST}, {}, {}, 409, "expired"),
     "an approval not open yet": ("reviewer", {"decidable": False}, {}, {}, 409, "not open for decisions yet"),
-    "approved before": ("reviewer", {"status": "approved", "decidable": False}, {}, {}, 409, "is approved"),
-    "rejected before": ("reviewer", {"status": "rejected"}, {}, {}, 409, "is rejected"),
+    "already approved": ("reviewer", {"status": "approved", "decidable": False}, {}, {}, 409, "is approved"),
+    "already rejected": ("reviewer", {"status": "rejected"}, {}, {}, 409, "is rejected"),
     "cancelled": ("reviewer", {"status": "cancelled"}, {}, {}, 409, "is cancelled"),
 }
 

@@ -117,7 +117,7 @@ async def approvals_agree(client):
 
 @pytest.mark.parametrize("who", ["viewer", "scoped"])
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(ROW, min_size=1, max_size=12), wanted=FILTER)
+@given(rows=st.lists(ROW, min_size=1, max_size=12), filters=FILTER)
 async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, rows, filters):
     async with narrow.plane.engine.begin() as connection:
         for table in ("approvals", "executions", "runs"):

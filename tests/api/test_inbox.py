@@ -28,21 +28,21 @@ CASES: dict[str, dict] = {
     "for nobody": {"approvers": ["nobody-at-all"]},
     "of the reviewer's own run": {"initiator": "reviewer", "run": {"initiator": "reviewer"}},
     "of a run under a key that the reviewer issued": {"run": {"issuers": ["reviewer"]}},
-    "of a run under a key that the reviewer issued, as the terms tell alone": {"terms": {"issuers": ["reviewer"]}},
+    "of a run under a key that the reviewer issued, according to the terms alone": {"terms": {"issuers": ["reviewer"]}},
     "of a run whose terms name another initiator": {"initiator": "somebody"},
     "of a run that names no initiator": {"initiator": None, "run": {"initiator": "unknown"}},
     "decided": {"status": "approved"},
-    "expired, and not yet seen so": {"expires_at": LONG_AGO},
+    "expired but not yet noticed": {"expires_at": LONG_AGO},
     "without an expiry": {"expires_at": None},
     "not open yet": {"decidable": False},
     "copied by a reset": {"inherited": True},
     "under a key of another installation": {"keys": {OTHER.key_id: OTHER.public_key}},
-    "under a key of the same id that is another": {"keys": "wrong"},
+    "under a different key with the same id": {"keys": "wrong"},
     "under no key": {"keys": {}},
     "with a text that PostgreSQL can't hold": {"terms": {"title": "a\x00b", "issuers": ["\x00", "reviewer"]}},
-    "with such a text, and otherwise in order": {"terms": {"title": "a\\u0000\x00b"}},
+    "with such a text but otherwise valid": {"terms": {"title": "a\\u0000\x00b"}},
     "with a lone surrogate": {"terms": {"title": "\\ud800\ud800😀", "issuers": ["\udfff", "reviewer"]}},
-    "with such a surrogate, and otherwise in order": {"terms": {"title": "\udc00\ud800x"}},
+    "with such a surrogate but otherwise valid": {"terms": {"title": "\udc00\ud800x"}},
     "of another workflow": {"run": {"workflow": "elsewhere"}},
 }
 
@@ -138,7 +138,7 @@ async def test_the_inbox_lists_exactly_the_decidable_approvals(api: Api, approva
     assert "for a group" in expected["reviewer"] - expected["second"]
     assert "of the reviewer's own run" in expected["second"] - expected["reviewer"]
     assert "of the reviewer's own run" not in expected["second, by a key of the reviewer"]
-    assert "with such a text, and otherwise in order" in expected["reviewer"]
+    assert "with such a text but otherwise valid" in expected["reviewer"]
     assert len(expected["reviewer"]) == 7
 
 

@@ -50,13 +50,13 @@ CASES: dict[str, tuple[list[str], dict[str, Any] | None, str, list[str]]] = {
     "a killed worker in a run that ended": (["running"], {"status": "abandoned"}, "terminated", ["lost"]),
     "a killed worker whose call ran into its timeout": (["running"], {"status": "timed_out"}, "running", ["lost"]),
     "a killed worker of a call that history never names": (["running"], None, "completed", ["lost"]),
-    "a completion by somebody else": (
+    "a completion by another process": (
         ["failed", "running"],
         {"status": "completed"},
         "running",
         ["failed", "completed"],
     ),
-    "a failure by somebody else": (["running"], FAILED, "running", ["failed"]),
+    "a failure by another process": (["running"], FAILED, "running", ["failed"]),
     "a result that could not be stored": (["completed", "completed"], FAILED, "failed", ["failed", "failed"]),
     "a result that was stored": (
         ["failed", "completed"],
@@ -82,7 +82,7 @@ async def test_f17_a_jobs_status_is_corrected_by_history(api: Api, as_: Any, nam
     assert [item["status"] for item in jobs] == expected
     if name == "a result that could not be stored":
         assert [item["error"]["type"] for item in jobs] == ["ResultNotStored", "TypeError"]
-    if name == "a completion by somebody else":
+    if name == "a completion by another process":
         assert datetime.fromisoformat(jobs[1]["finished_at"]) == ENDED
     if "lost" in expected:
         assert jobs[0]["finished_at"] is None

@@ -94,7 +94,7 @@ FILTERS = {
         {"state": ["failed", "approval"]},
     ),
     "sleeping": ({"status": "waiting", "waiting_on": "timer"}, {"state": "sleeping"}),
-    "another wait": ({"status": "waiting", "waiting_on": None}, {"state": "waiting"}),
+    "some other wait": ({"status": "waiting", "waiting_on": None}, {"state": "waiting"}),
     "closed after": (
         {"status": "completed", "closed_at": datetime(2090, 1, 1, tzinfo=UTC)},
         {"closed_after": "2089-01-01T00:00:00Z"},

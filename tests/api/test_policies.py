@@ -209,10 +209,10 @@ REFUSED = {
     "a long id": ("PUT", "r" * 128, {"tool": "x", "effect": "deny"}, 422, "rule_id"),
     "no name": ("PUT", "bad", {"tool": "", "effect": "deny"}, 422, "/tool"),
     "blanks": ("PUT", "bad", {"tool": " x", "effect": "deny"}, 422, "/tool"),
-    "a line end": ("PUT", "bad", {"tool": "x\ny", "effect": "deny"}, 422, "/tool"),
+    "a line break": ("PUT", "bad", {"tool": "x\ny", "effect": "deny"}, 422, "/tool"),
     "a long name": ("PUT", "bad", {"tool": "x" * 256, "effect": "deny"}, 422, "/tool"),
     "no effect": ("PUT", "bad", {"tool": "x"}, 422, "/effect"),
-    "another effect": ("PUT", "bad", {"tool": "x", "effect": "ask"}, 422, "/effect"),
+    "an unknown effect": ("PUT", "bad", {"tool": "x", "effect": "ask"}, 422, "/effect"),
     "nobody to approve": (
         "PUT",
         "bad",
@@ -220,21 +220,21 @@ REFUSED = {
         422,
         "/approvers",
     ),
-    "an expiry of nothing": (
+    "a zero expiry": (
         "PUT",
         "bad",
         {"tool": "x", "effect": "deny", "expires_seconds": 0},
         422,
         "/expires_seconds",
     ),
-    "an expiry that rounds to nothing": (
+    "an expiry that rounds to zero": (
         "PUT",
         "bad",
         {"tool": "x", "effect": "deny", "expires_seconds": 5e-324},
         422,
         "/expires_seconds",
     ),
-    "an expiry in words": (
+    "an expiry as a string": (
         "PUT",
         "bad",
         {"tool": "x", "effect": "deny", "expires_seconds": "60"},
@@ -244,7 +244,7 @@ REFUSED = {
     "a kill switch": ("PUT", "bad", {"tool": "x", "effect": "deny", "disabled": True}, 422, "/disabled"),
     "a built-in rule": ("DELETE", "default:destructive", None, 409, None),
     "an unknown rule": ("DELETE", "nobody-put-it", None, 404, None),
-    "a reason that is no text": ("DELETE", "nobody-put-it", {"reason": 1}, 422, "/reason"),
+    "a reason that is not text": ("DELETE", "nobody-put-it", {"reason": 1}, 422, "/reason"),
 }
 
 

@@ -195,8 +195,8 @@ async def test_an_issuer_of_keys_never_holds_one_that_can_decide(api: Api, as_):
 
 
 REFUSED = {
-    "a new one of no kind": ("fresh", {"roles": []}, 422, "/kind"),
-    "of the system's kind": ("fresh", {"kind": "system", "roles": []}, 422, "/kind"),
+    "a new principal without a kind": ("fresh", {"roles": []}, 422, "/kind"),
+    "the kind system": ("fresh", {"kind": "system", "roles": []}, 422, "/kind"),
     "no roles": ("fresh", {"kind": "human"}, 422, "/roles"),
     "an unknown role": ("fresh", {"kind": "human", "roles": ["god"]}, 422, "/roles/0"),
     "a program that decides": ("fresh", {"kind": "service", "roles": ["approver"]}, 422, "/roles"),
@@ -205,7 +205,7 @@ REFUSED = {
     "a reserved name": ("system", {"kind": "human", "roles": []}, 422, "/name"),
     "another reserved name": ("unknown", {"kind": "human", "roles": []}, 422, "/name"),
     "the name of all approvers": ("role:approver", {"kind": "human", "roles": []}, 422, "/name"),
-    "a group of blanks": ("fresh", {"kind": "human", "roles": [], "groups": ["a b"]}, 422, "/groups"),
+    "a group with a space": ("fresh", {"kind": "human", "roles": [], "groups": ["a b"]}, 422, "/groups"),
     "the group of all approvers": (
         "fresh",
         {"kind": "human", "roles": [], "groups": ["role:approver"]},
@@ -213,8 +213,8 @@ REFUSED = {
         "/groups",
     ),
     "101 groups": ("fresh", {"kind": "human", "roles": [], "groups": ["g"] * 101}, 422, "/groups"),
-    "to be disabled": ("fresh", {"kind": "human", "roles": [], "disabled": True}, 422, "/disabled"),
-    "another kind": ("operator", {"kind": "service", "roles": []}, 409, None),
+    "with a disabled flag": ("fresh", {"kind": "human", "roles": [], "disabled": True}, 422, "/disabled"),
+    "a different kind": ("operator", {"kind": "service", "roles": []}, 409, None),
 }
 
 

@@ -41,7 +41,7 @@ async def events(handle, kind):
     return [event for event in (await handle.fetch_history()).events if event.event_type == kind]
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["started by AgentGrid", "from outside"])
+@pytest.mark.parametrize("own", [True, False], ids=["started by AgentGrid", "started outside AgentGrid"])
 async def test_cancel_requests_cancellation_and_records_the_command_id(api: Api, as_, own: bool):
     run, handle = await open_run(api, own=own)
     response = await act(as_("operator"), run, "cancel", reason="wrong customer")
@@ -156,11 +156,11 @@ async def test_an_interruption_does_not_reach_child_runs_and_the_refusal_says_ho
 
 
 IMPOSSIBLE = {
-    "cancel what has ended": ("cancel", {"status": "completed"}, "completed"),
-    "pause what is queued": ("pause", {"status": "queued"}, "queued"),
-    "pause what no plugin governs": ("pause", {"governed": False}, "running"),
-    "resume what is not paused": ("resume", {}, "running"),
-    "interrupt what has no agent at work": ("interrupt", {}, "running"),
+    "cancel an ended run": ("cancel", {"status": "completed"}, "completed"),
+    "pause a queued run": ("pause", {"status": "queued"}, "queued"),
+    "pause an ungoverned run": ("pause", {"governed": False}, "running"),
+    "resume a run that is not paused": ("resume", {}, "running"),
+    "interrupt a run without a running agent": ("interrupt", {}, "running"),
     "cancel twice": ("cancel", {"status": "cancelling"}, "cancelling"),
 }
 

@@ -120,15 +120,15 @@ async def test_expect_100_continue_is_answered_only_if_the_body_would_be_read(ap
 BROKEN = {
     "two lengths": ["Content-Length: 2", "Content-Length: 3"],
     "a negative length": ["Content-Length: -1"],
-    "a length in words": ["Content-Length: two"],
+    "a length as a word": ["Content-Length: two"],
     "a length that overflows": ["Content-Length: " + "9" * 30],
-    "a transfer encoding that is none": ["Transfer-Encoding: identity"],
-    "a chunked body that is packed": ["Transfer-Encoding: gzip, chunked"],
+    "an invalid transfer encoding": ["Transfer-Encoding: identity"],
+    "a compressed chunked body": ["Transfer-Encoding: gzip, chunked"],
     "a header of 64 KB": ["Content-Length: 2", "X-Long: " + "x" * 65_536],
     "a thousand headers": ["Content-Length: 2", *(f"X-{n}: {'x' * 100}" for n in range(1_000))],
     "a NUL in a header": ["Content-Length: 2", "X-Nul: a\x00b"],
     "a header without a name": ["Content-Length: 2", ": x"],
-    "a blank before the colon": ["Content-Length : 2"],
+    "a space before the colon": ["Content-Length : 2"],
     "a folded header": ["Content-Length: 2", "X-Folded: a", " b\x00"],
 }
 
