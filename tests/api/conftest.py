@@ -119,18 +119,18 @@ async def api(
     """An API on a database shared by the tests of one module."""
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("api"))
     async with running(settings, dict(peopled.tokens)) as api:
-        await until_its_key_is_known(api)
+        await until_key_is_registered(api)
         yield api
 
 
-async def until_its_key_is_known(api: Api) -> None:
+async def until_key_is_registered(api: Api) -> None:
     """Wait until the API has registered its signing key: that happens concurrently with the first requests and publishes a policy."""
 
-    async def known() -> object:
+    async def registered() -> object:
         async with reading(api.plane.engine) as session:
             return await signing_keys.get(session, api.plane.signer.key_id)
 
-    await eventually(known)
+    await eventually(registered)
 
 
 @pytest.fixture

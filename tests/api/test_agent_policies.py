@@ -257,12 +257,18 @@ async def test_a_policy_test_agrees_with_what_a_worker_does(api: Api):
                 request = PolicyTest.model_construct(tool=name, kind=kind, agent=agent, arguments=arguments)
                 response = await policy_tests.tested(ReadSession(session), request)
                 by = agent if kind is not StepKind.MODEL else name
-                did = governor.judge(made(kind, name, by, arguments))
-                assert describes(response, did), (number, request, response, did, snapshot.rules)
+                decision_of_worker = governor.judge(attempt_of(kind, name, by, arguments))
+                assert describes(response, decision_of_worker), (
+                    number,
+                    request,
+                    response,
+                    decision_of_worker,
+                    snapshot.rules,
+                )
         await transaction.rollback()
 
 
-def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAttempt:
+def attempt_of(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAttempt:
     """The call as received by a worker."""
 
     def given() -> Any:
@@ -282,8 +288,8 @@ def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAt
     )
 
 
-def describes(answer: PolicyTested, did: Answer) -> bool:
-    match did:
+def describes(answer: PolicyTested, decision_of_worker: Answer) -> bool:
+    match decision_of_worker:
         case Deny(reason=reason):
             if answer.disabled is not None:
                 return reason == answer.disabled

@@ -14,7 +14,7 @@ from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, listening
 from tests.api.test_bad_input import BODIES
-from tests.api.wire import asked, exchange, state, wire
+from tests.api.wire import command_counts, exchange, state, wire
 
 JSON = "Content-Type: application/json"
 OF_A_START = {
@@ -90,7 +90,7 @@ async def test_an_invalid_body_has_no_effect_on_any_route(
 ) -> None:
     who, method, path = ROUTES[kind]
     engine, place = api.plane.engine, "/api/v1" + path.format(**things)
-    before, commands = await state(engine), await asked(engine)
+    before, commands = await state(engine), await command_counts(engine)
     async with wire(url) as line:  # all over one connection: none of them breaks it for the next one
         for name in names_for(kind):
             body = BODIES[name]
@@ -101,7 +101,7 @@ async def test_an_invalid_body_has_no_effect_on_any_route(
             assert reply.json()["faults"] or name == "empty", name
     assert await state(engine) == before
     refused = commands.get("refused", 0) + len(names_for(kind))
-    assert await asked(engine) == commands | {"refused": refused}
+    assert await command_counts(engine) == commands | {"refused": refused}
 
 
 @pytest.mark.parametrize("kind", ROUTES)

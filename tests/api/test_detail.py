@@ -94,7 +94,7 @@ async def test_history_comes_from_temporal_or_from_the_archive_once_archived(api
     await factories.insert(api.plane.engine, run, factories.execution(run))
     path = f"/api/v1/runs/{run.run_id}/history"
 
-    async def whole():
+    async def all_pages():
         events, sources, cursor = [], set(), None
         while True:
             params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
@@ -105,7 +105,7 @@ async def test_history_comes_from_temporal_or_from_the_archive_once_archived(api
             if cursor is None:
                 return events, sources
 
-    live, source = await whole()
+    live, source = await all_pages()
     assert source == {"temporal"}
     assert [event["eventId"] for event in live] == [str(n + 1) for n in range(len(live))]
     assert live[-1]["eventType"] == "EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED"
@@ -125,7 +125,7 @@ async def test_history_comes_from_temporal_or_from_the_archive_once_archived(api
             events=packed,
         ),
     )
-    assert await whole() == (live, {"archive"})
+    assert await all_pages() == (live, {"archive"})
     assert (await as_("auditor").get(path, params={"execution": "another"})).status_code == 404
 
 

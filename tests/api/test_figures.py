@@ -56,7 +56,7 @@ FILTER = st.fixed_dictionaries(
 )
 
 
-def made(rows, signer):
+def rows_for(rows, signer):
     """Rows as written by the projector: only a waiting run has `waiting_on`, and only an open run's task fails."""
     now = datetime.now(UTC)
     for row in rows:
@@ -129,7 +129,7 @@ async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, row
         await factories.insert(narrow.plane.engine, *factories.workflow(name))
     for row in rows:
         row["workflow"] = row["workflow"].replace("f_b", "in_f_b")
-    await factories.insert(narrow.plane.engine, *made(rows, narrow.plane.signer))
+    await factories.insert(narrow.plane.engine, *rows_for(rows, narrow.plane.signer))
     filters = {
         **filters,
         **(

@@ -49,14 +49,14 @@ async def test_a_long_value_is_downloaded_whole_from_temporal_and_then_from_the_
     await factories.insert(api.plane.engine, run, execution)
     path = f"/api/v1/runs/{run.run_id}"
 
-    async def whole() -> None:
+    async def check_download() -> None:
         download = await as_("auditor").get(f"{path}/input/download")
         assert (download.status_code, download.json()) == (200, LONG)
         assert download.headers["content-type"] == "application/json"
         assert download.headers["content-disposition"] == f'attachment; filename="{run.run_id}-input.json"'
         assert (await as_("operator").get(f"{path}/result/download")).json() == LONG * 2
 
-    await whole()
+    await check_download()
     packed = zstandard.ZstdCompressor().compress(Proto(events=history.events).SerializeToString())
     await factories.insert(
         api.plane.engine,
@@ -70,7 +70,7 @@ async def test_a_long_value_is_downloaded_whole_from_temporal_and_then_from_the_
         ),
     )
     await client.workflow_service.delete_workflow_execution(_deletion(handle))
-    await whole()
+    await check_download()
 
 
 def _deletion(handle: Any) -> Any:

@@ -13,7 +13,7 @@ from agentgrid.api.access import ACCESS
 from tests.api import factories
 from tests.api.conftest import Api, eventually, listening
 from tests.api.paths import filled
-from tests.api.wire import asked, exchange, state
+from tests.api.wire import command_counts, exchange, state
 from tests.conftest import Temporal
 
 EVERY_PERMISSION = ("operator", "reviewer", "auditor", "admin")
@@ -91,7 +91,13 @@ async def nothing_changes(api: Api, client: Client, things: dict[str, str]) -> A
         described = await client.get_workflow_handle(things["workflow_id"]).describe()
         count = await client.count_workflows(f"WorkflowId = '{things['workflow_id']}'")
         engine = api.plane.engine
-        return [await state(engine), await asked(engine), described.history_length, described.status, count.count]
+        return [
+            await state(engine),
+            await command_counts(engine),
+            described.history_length,
+            described.status,
+            count.count,
+        ]
 
     before = await everything()
     yield

@@ -193,10 +193,10 @@ async def test_spurious_notifications_wake_waiting_requests_at_most_once_a_secon
             await connection.execute(f"NOTIFY {channels.ACCESS}")
     seen = api.app.state.feed
 
-    async def heard() -> bool:
+    async def notified() -> bool:
         return seen.access_changes >= 50
 
-    await eventually(heard)
+    await eventually(notified)
     await end(api, run)
     assert (await task).status_code == 200
     assert woken <= 3 + (time.monotonic() - begun)

@@ -321,10 +321,10 @@ async def test_a_change_from_a_page_that_shows_a_different_principal_is_refused(
 
 
 async def test_me_has_the_facts_of_the_installation(api: Api, as_):
-    async def known() -> object:
+    async def retention() -> object:
         return (await as_("viewer").get("/api/v1/me")).json()["installation"]["retention_seconds"]
 
-    await eventually(known)
+    await eventually(retention)
     me = (await as_("viewer").get("/api/v1/me")).json()
     assert me["session"] is None
     installation = me["installation"]

@@ -14,7 +14,7 @@ import pytest
 from agentgrid.api import body
 from tests.api import factories
 from tests.api.conftest import Api, eventually, listening
-from tests.api.wire import asked, exchange, state, wire
+from tests.api.wire import command_counts, exchange, state, wire
 
 JSON = "Content-Type: application/json"
 START = "/api/v1/workflows/known/runs"
@@ -31,10 +31,10 @@ async def url(api: Api) -> AsyncIterator[str]:
 @pytest.fixture
 async def untouched(api: Api) -> AsyncIterator[None]:
     """Checks that the test changed nothing, and that every command was refused."""
-    before, commands = await state(api.plane.engine), await asked(api.plane.engine)
+    before, commands = await state(api.plane.engine), await command_counts(api.plane.engine)
     yield
     assert await state(api.plane.engine) == before
-    now = await asked(api.plane.engine)
+    now = await command_counts(api.plane.engine)
     assert {status for status in now if now[status] != commands.get(status, 0)} <= {"refused"}
 
 
@@ -67,13 +67,13 @@ async def test_a_body_that_arrives_too_slowly_times_out(api: Api, url: str) -> N
 
 @pytest.mark.usefixtures("untouched")
 async def test_a_client_that_disconnects_before_its_body_is_complete_starts_nothing(api: Api, url: str) -> None:
-    refused = (await asked(api.plane.engine)).get("refused", 0)
+    refused = (await command_counts(api.plane.engine)).get("refused", 0)
     async with wire(url) as line:
         await line.send(line.request("POST", START, JSON, "Content-Length: 12", token=api.tokens["operator"]) + b"{")
         await line.hang_up()
 
     async def written_down() -> bool:
-        return (await asked(api.plane.engine)).get("refused", 0) > refused
+        return (await command_counts(api.plane.engine)).get("refused", 0) > refused
 
     await eventually(written_down)
 

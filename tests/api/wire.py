@@ -113,7 +113,7 @@ async def state(engine: AsyncEngine) -> dict[str, tuple[int, str | None]]:
     return rows
 
 
-async def asked(engine: AsyncEngine) -> dict[str, int]:
+async def command_counts(engine: AsyncEngine) -> dict[str, int]:
     """The number of commands in each status."""
     async with reading(engine) as session:
         rows = await session.execute(text("SELECT status, count(*) FROM commands GROUP BY status"))
