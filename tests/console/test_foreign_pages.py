@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from agentgrid.api.cookies import name_of
 from tests.api.conftest import listening
-from tests.api.wire import asked
+from tests.api.wire import command_counts
 from tests.console.conftest import LOST, Pages, status
 from tests.console.stack import Exchange, Stack
 
@@ -93,7 +93,7 @@ async def test_no_page_of_another_origin_changes_or_reads_anything(page_of: Page
     own = await page_of("operator", "/settings")
     stranger = await own.context.new_page()
     page_of.expect(SEEN_BY_THE_PAGE, LOST, status(401, 403))
-    before = await asked(stack.loop.api.plane.engine)
+    before = await command_counts(stack.loop.api.plane.engine)
     target = [stack.url(), run_id, approval["approval_id"], approval["digest"], stack.loop.api.tokens["viewer"]]
     cookies = 0
     for name, address in PAGES.items():
@@ -106,12 +106,12 @@ async def test_no_page_of_another_origin_changes_or_reads_anything(page_of: Page
             refused(each)
         cookies += sum(name_of(stack.url()) in each.headers.get("cookie", "") for each in strangers)
     assert cookies >= REQUESTS - 5  # ports are nothing to cookies: from another port all but preflights come with ours
-    assert await asked(stack.loop.api.plane.engine) == before
+    assert await command_counts(stack.loop.api.plane.engine) == before
     assert (await stack.loop.run(run_id))["status"] == "waiting"
 
     assert await own.evaluate(OWN, [run_id]) == 202
     await stack.loop.until(run_id, "cancelled")
-    assert await asked(stack.loop.api.plane.engine) != before
+    assert await command_counts(stack.loop.api.plane.engine) != before
 
 
 def refused(exchange: Exchange) -> None:
