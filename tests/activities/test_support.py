@@ -181,7 +181,7 @@ async def test_concurrent_refunds_never_exceed_the_charge() -> None:
 
 @pytest.mark.usefixtures("backoffice")
 async def test_a_ticket_without_a_charge_has_nothing_to_refund() -> None:
-    with pytest.raises(ag.ToolError, match="T-1003 is about no charge"):
+    with pytest.raises(ag.ToolError, match="T-1003 has no charge"):
         await refund_ticket("T-1003", 100, "kindness")
 
 
