@@ -104,7 +104,7 @@ async def test_the_second_of_two_edits_of_the_same_version_is_refused(api: Api, 
     [
         ({"tools": ["get_order", "delete_customer"]}, "/tools/1", "the code has no tool"),
         ({"models": ["anthropic:claude-opus"]}, "/models/0", "is not allowed here"),
-        ({"models": ["evil:x"]}, "/models/0", "is unknown"),
+        ({"models": ["evil:x"]}, "/models/0", "is not a known model"),
         ({"limits": {"usd": 2.0}}, "/limits/usd", "must be at most 1"),
         ({"limits": {"requests": 10**13}}, "/limits/requests", ""),
         ({"limits": {"usd": "0.5"}}, "/limits/usd", ""),
