@@ -75,7 +75,7 @@ class _Drawing:
         self._now: datetime = now
         self._until: datetime = rows.run["closed_at"] or now
         self._gates: dict[StepKey, Row] = {}
-        for gate in rows.gates:  # the newest first
+        for gate in rows.approvals:  # the newest first
             self._gates.setdefault((gate["execution_id"], gate["step_event_id"]), gate)
         self._jobs = _by_step(rows.steps, rows.jobs)
 
@@ -217,7 +217,7 @@ class _Drawing:
                 yield group.first_at, self._until if group.open else group.last_at
 
     def _people(self) -> Iterator[Span]:
-        for gate in self._rows.gates:
+        for gate in self._rows.approvals:
             yield gate["opened_at"], gate["closed_at"] or self._until
 
     def _usual(self, earlier: Sequence[Sequence[Usual]]) -> UsualNext | None:

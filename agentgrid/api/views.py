@@ -172,7 +172,7 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Det
     settings, principal = plane.settings, caller.principal
     run, last = found.run, found.last_control
     own = not principal.only_own_approvals or run.initiator == principal.name
-    gates = found.gates if own else ()
+    gates = found.approvals if own else ()
     asked = [letters.summary(gate, run, shown) for gate in gates]
     verbs = actions.of_run(principal, run, taken=found.taken, at_work=found.at_work)
     place = f"{V1}/runs/{quote(run.run_id, safe='')}"
