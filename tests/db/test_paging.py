@@ -154,6 +154,7 @@ async def test_a_page_is_the_same_whether_it_is_scanned_or_collected(
         if case.route in ("/runs", "/approvals", "/commands")
         and "duration_over" not in case.target  # open runs start to match as they age
     ]
+    lists = lists[::2]  # the benchmark's cases, each filter in several combinations
     shown = 0
     for case in lists:  # compares all methods for one case at a time: many filters depend on the time
         with monkeypatch.context() as scanning:

@@ -8,9 +8,9 @@ import json
 import asyncpg
 import pytest
 
-from agentgrid.cli.servers.child import free_port
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.pool import CONNECTIONS, TURNS, Turns, direct, open_pool
+from agentgrid.servers.child import free_port
 
 
 async def test_a_closed_connection_is_replaced_before_use(postgres_dsn: str) -> None:
