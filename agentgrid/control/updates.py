@@ -233,7 +233,7 @@ async def outcome(plane: ControlPlane, caller: Caller, command: Command, *, wait
     if command.status in (CommandStatus.REFUSED, CommandStatus.SUPERSEDED) or (
         command.status == CommandStatus.FAILED and "event_id" not in recorded
     ):
-        # An update that update its run ended was also refused, with the code `conflict`.
+        # An update whose run had ended was also refused, with the code `conflict`.
         stage = SETTLED[CommandStatus(command.status)] if recorded.get("code") != "conflict" else UpdateStage.ABANDONED
         return UpdateState(command=command, stage=stage, error=_refusal(recorded))
     execution_id = recorded.get("execution_id") or command.execution_id or ""
