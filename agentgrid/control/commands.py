@@ -130,7 +130,9 @@ async def first_of_identical(session: WriteSession, caller: Caller) -> Command:
     """The command of the identical request that claimed the idempotency key first. Raises IdempotencyConflict, Unavailable."""
     earlier = await replayed(session, caller)
     if earlier is None:
-        raise Unavailable("another request with the same Idempotency-Key is in progress", retry_after_seconds=1)
+        raise Unavailable(
+            "another request with the same Idempotency-Key is in progress; try again in a moment", retry_after_seconds=1
+        )
     return earlier
 
 

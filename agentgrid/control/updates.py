@@ -105,7 +105,9 @@ async def deliver_late_update(plane: ControlPlane, command: Command) -> dict[str
     update = await _poll(plane, run, command.execution_id or "", command.command_id)
     if update is None or update.stage < rpc.ACCEPTED:
         if now - command.created_at > RESEND_FOR:
-            raise UpdateExpired(f"no worker accepted the update within {RESEND_FOR.seconds // 60} minutes")
+            raise UpdateExpired(
+                f"no worker accepted the update within {RESEND_FOR.seconds // 60} minutes; send it again"
+            )
         caller = await commands.current_caller(plane, command)
         if not caller.principal.may(Permission.CONTROL) or not caller.principal.sees(run.workflow):
             raise Forbidden(f"{command.principal} may no longer update runs of {run.workflow}")
@@ -142,7 +144,7 @@ async def _send(plane: ControlPlane, command: Command, run: Run, *, seconds: flo
                 seconds=seconds,
             )
         except NotFound:
-            raise Conflict("Temporal no longer knows this run", status=run.status) from None
+            raise Conflict("Temporal no longer has this run", status=run.status) from None
         except Conflict as error:
             command = await _retarget(plane, command, run, error)
             continue
