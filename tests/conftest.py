@@ -22,7 +22,7 @@ import hypothesis
 import pytest
 import structlog
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
+from agentgrid.servers import PostgresServer, TemporalServer
 
 if TYPE_CHECKING:
     from tests.faults.stage import Stage

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-import temporalio.client
-import temporalio.worker
-from temporalio.client import ClientConfig, WorkflowHistory
-from temporalio.service import ConnectConfig, ServiceClient
+from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
-    Replayer,
     ReplayerConfig,
     Worker,
     WorkerConfig,
-    WorkflowReplayResult,
 )
 
 from agentgrid.domain.agents import OFFLINE
@@ -50,7 +44,7 @@ FIRST_POLICY_SECONDS = 3.0
 """How long a worker that has never seen a policy waits for the first one before it polls anyway."""
 
 
-class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
+class AgentGridPlugin(SimplePlugin):
     """Governance and visibility for a Temporal worker, on a client, a worker or a replayer.
 
     grid: its workflows and tools are registered on the worker; without a grid, the worker's own workflows are governed.
@@ -71,26 +65,13 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         models: Models | None = None,
         secret_providers: Iterable[SecretProvider] = (),
     ) -> None:
+        super().__init__("agentgrid.AgentGridPlugin")
         self._grid = grid
         self._models = models
         self._default_model = OFFLINE
         self._secret_providers = tuple(secret_providers)
         self._settings = settings
         self._policy = policy
-
-    def name(self) -> str:
-        """The plugin's name in Temporal."""
-        return "agentgrid.AgentGridPlugin"
-
-    def configure_client(self, config: ClientConfig) -> ClientConfig:
-        """Nothing about the client changes."""
-        return config
-
-    async def connect_service_client(
-        self, config: ConnectConfig, next: Callable[[ConnectConfig], Awaitable[ServiceClient]]
-    ) -> ServiceClient:
-        """Connect as configured."""
-        return await next(config)
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
         """Add the interceptors, the hook, the grid and the local activities of approvals."""
@@ -182,20 +163,20 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         if self._grid is not None and (names := self._grid.secrets):
             required = (self._settings or Settings.load()).secrets_required
             await check_secrets(current_store.get() or governed.secrets, names, required=required)
-        await policy.start()
-        await telemetry.start(worker.task_queue)
         watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
-        watchdog.start()
-        for agent in self._grid.agents if self._grid is not None and self._models is None else ():
-            for model in agent.models or [self._default_model]:
-                await load(model)
         reporting: list[asyncio.Task[None]] = []
         toolsets = self._grid.toolsets if self._grid is not None else ()
-        if self._grid is not None and telemetry.dsn is not None:
-            syncing = catalog.sync(telemetry.dsn, self._grid, worker.task_queue)
-            reporting.append(in_background(syncing, "agentgrid-catalog"))
         guard_logs()
         try:
+            await policy.start()
+            await telemetry.start(worker.task_queue)
+            watchdog.start()
+            for agent in self._grid.agents if self._grid is not None and self._models is None else ():
+                for model in agent.models or [self._default_model]:
+                    await load(model)
+            if self._grid is not None and telemetry.dsn is not None:
+                syncing = catalog.sync(telemetry.dsn, self._grid, worker.task_queue)
+                reporting.append(in_background(syncing, "agentgrid-catalog"))
             if toolsets:
                 reporting += await self._start(toolsets, governed.secrets, telemetry.dsn, worker.task_queue)
             if policy.snapshot is None:
@@ -245,17 +226,6 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         if (runner := config.get("unsandboxed_workflow_runner")) is not None:
             config["unsandboxed_workflow_runner"] = replaying(runner)
         return config
-
-    def run_replayer(
-        self,
-        replayer: Replayer,
-        histories: AsyncIterator[WorkflowHistory],
-        next: Callable[
-            [Replayer, AsyncIterator[WorkflowHistory]], AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]
-        ],
-    ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
-        """Replay as configured."""
-        return next(replayer, histories)
 
 
 def _missing(grid: Grid, workflows: list[type]) -> list[type]:

@@ -15,9 +15,8 @@ from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
 from agentgrid.errors import NotFound
 from tests.api.conftest import PRINCIPALS, Api
+from tests.api.paths import filled
 
-IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id", "version")
-FILL = {**dict.fromkeys(IDS, "no-such-thing"), "event_id": "7", "side": "input"}
 BODIES = {"POST": {}, "PUT": {}}
 SIGNING_IN = ("/api/v1/session", "/api/v1/session/codes")
 """Routes for people only, with one kind of credential: `test_sessions.py` tells whom they let in."""
@@ -32,7 +31,7 @@ async def call(client, route: CheckedRoute):
     # An unacceptable cursor ends the endless stream before it begins, but after the gate.
     headers = {"Last-Event-ID": "x"} if route.path.endswith("/events") else {}
     body = {"json": BODIES[method]} if method in BODIES else {}
-    return await client.request(method, route.path.format(**FILL), headers=headers, **body)
+    return await client.request(method, filled(route.path), headers=headers, **body)
 
 
 def test_every_route_of_the_application_is_behind_the_gate_and_declared(api: Api):

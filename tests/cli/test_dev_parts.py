@@ -24,7 +24,7 @@ from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes, code_folders
 from agentgrid.cli.dev.terminal import Terminal, relay_file
 from agentgrid.cli.exits import CommandFailed
-from agentgrid.cli.servers.child import ServerError, free_port
+from agentgrid.servers.child import ServerError, free_port
 
 NOTHING_GIVEN: dict[str, int | None] = dict.fromkeys(USUAL)
 

@@ -154,6 +154,7 @@ async def test_a_page_is_the_same_whether_it_is_walked_or_collected(
         if case.route in ("/runs", "/approvals", "/commands")
         and "duration_over" not in case.target  # open runs come in as they age
     ]
+    lists = lists[::2]  # the benchmark's cases, each filter in several combinations
     shown = 0
     for case in lists:  # its three pages at one moment: many filters depend on the time
         with monkeypatch.context() as walking:

@@ -8,9 +8,9 @@ import json
 import asyncpg
 import pytest
 
-from agentgrid.cli.servers.child import free_port
 from agentgrid.db.away import DATABASE_FAULTS
 from agentgrid.db.pool import CONNECTIONS, TURNS, Turns, direct, open_pool
+from agentgrid.servers.child import free_port
 
 
 async def test_a_connection_that_has_ended_meanwhile_is_replaced_before_it_is_used(postgres_dsn: str) -> None:

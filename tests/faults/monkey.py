@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agentgrid.cli.servers import EmbeddedServer
+from agentgrid.servers import EmbeddedServer
 from tests.faults.processes import Program, freeze, is_frozen, kill_server, restart, thaw
 from tests.faults.stage import Stage
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from agentgrid.cli.servers import EmbeddedServer
-from agentgrid.cli.servers.child import HOST, Child, ended_within, make_private_folder
+from agentgrid.servers import EmbeddedServer
+from agentgrid.servers.child import HOST, Child, ended_within, make_private_folder
 from tests.forks import Forks
 
 END_SECONDS = 15.0

@@ -16,10 +16,10 @@ import asyncpg
 import httpx
 from temporalio.client import Client
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
-from agentgrid.cli.servers.child import HOST, clean_environment
 from agentgrid.control import signing
 from agentgrid.db import migrate
+from agentgrid.servers import PostgresServer, TemporalServer
+from agentgrid.servers.child import HOST, clean_environment
 from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from tests.api.conftest import make_tokens

@@ -10,7 +10,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from agentgrid.cli.servers import TemporalServer
+from agentgrid.servers import TemporalServer
 from tests.replay.golden import record
 from tests.worker.plain import CANCELLATIONS, SHAPES, Cancellations, Child, Shapes, beat, echo
 

@@ -14,10 +14,10 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
-from agentgrid.cli.servers import TemporalServer
 from agentgrid.domain.conditions import Condition
 from agentgrid.domain.effects import Effect
 from agentgrid.domain.policies import Rule
+from agentgrid.servers import TemporalServer
 from agentgrid.testing import Call, Fault, Governance, Turn, scripted
 from agentgrid.testing.turns import Conversation
 from tests.agents.conftest import GRID, Desk, final, look

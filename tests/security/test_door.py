@@ -15,6 +15,7 @@ from agentgrid.cli import serving
 from agentgrid.control import api_keys
 from agentgrid.settings import Settings
 from tests.api.conftest import Api, listening
+from tests.api.paths import filled
 from tests.api.wire import Wire, asked, exchange, state, wire
 from tests.security.door import api, url
 
@@ -22,8 +23,6 @@ __all__ = ["api", "url"]
 
 JSON = "Content-Type: application/json"
 ME = "/api/v1/me"
-NAMES = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id", "version")
-FILL = dict.fromkeys(NAMES, "known") | {"event_id": "5", "side": "input"}
 BEHIND = sorted(route for route, access in ACCESS.items() if not access.public)
 A_KEY = "ag_0123456789abcdef_" + "A" * 43
 
@@ -101,7 +100,7 @@ async def test_r32_each_route_answers_401_without_a_valid_credential(api: Api, u
     before = await state(api.plane.engine)
     for route in BEHIND:
         method, path = route.split(" ", 1)
-        reply = await line.ask(method, path.format(**FILL), *CREDENTIALS[credential])
+        reply = await line.ask(method, filled(path, other="known"), *CREDENTIALS[credential])
         reply.is_problem(401, "unauthenticated")
         assert reply.headers["www-authenticate"].startswith("bearer")
     await line.close()
@@ -118,7 +117,7 @@ async def test_r32_no_spelling_or_method_of_a_route_bypasses_authentication(
     seen: set[int] = set()
     for route in BEHIND:
         own, path = route.split(" ", 1)
-        place = path.format(**FILL)
+        place = filled(path, other="known")
         for method, target in [
             *((own, target) for target in spellings(place)),
             *(

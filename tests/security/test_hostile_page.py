@@ -18,9 +18,10 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from agentgrid.api.access import ACCESS
-from agentgrid.cli.servers import TemporalServer
+from agentgrid.servers import TemporalServer
 from tests.api import factories
 from tests.api.conftest import Api, listening, running, settings_for, until_its_key_is_known
+from tests.api.paths import filled
 from tests.api.wire import Reply, asked, exchange, state, wire
 from tests.conftest import Peopled, Temporal
 
@@ -72,7 +73,7 @@ async def places(api: Api) -> list[tuple[str, str]]:
     ids |= dict.fromkeys(("command_id", "rule_id", "key_id", "session_id", "version"), "known")
     ids |= {"execution_id": approval["execution_id"], "event_id": "5", "side": "input"}
     routes = (route.split(" ", 1) for route in ACCESS)
-    return [(method, path.format(**ids)) for method, path in routes]
+    return [(method, filled(path, ids, other="known")) for method, path in routes]
 
 
 def lets_a_page_read(reply: Reply) -> bool:

@@ -8,7 +8,7 @@ import stat
 import sys
 from pathlib import Path
 
-from agentgrid.cli.servers.child import Child, make_home, open_private_log
+from agentgrid.servers.child import Child, make_home, open_private_log
 from agentgrid.worker.policy import PolicySource, _Moment
 
 

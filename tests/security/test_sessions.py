@@ -18,6 +18,7 @@ from agentgrid.db.session import reading
 from tests.api import factories
 from tests.api.browsing import PAGE, SAME, browser_of, code_of
 from tests.api.conftest import SETUP, Api, listening, running, settings_for, until_its_key_is_known
+from tests.api.paths import filled
 from tests.api.wire import Reply, asked, exchange, state
 from tests.conftest import Peopled, Temporal
 
@@ -98,7 +99,7 @@ async def test_no_change_can_be_made_from_a_page_of(
         method, path = route.split(" ", 1)
         if method == "GET":
             continue
-        place = path.format(**known)
+        place = filled(path, known)
         refused(await exchange(url, None, method, place, *sent, *WITH_A_CORS_FETCH, JSON, body=body))
         if method != "POST" or access.asks:
             continue

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from agentgrid.cli.dev.terminal import Terminal, relay_file
-from agentgrid.cli.servers.child import Child, end_process, make_private_folder
-from agentgrid.cli.servers.lease import Lease
 from agentgrid.domain.backoff import backoff
+from agentgrid.servers.child import Child, end_process, make_private_folder
+from agentgrid.servers.lease import Lease
 
 POLL_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 1.0

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 
 from agentgrid.cli.program import command
-from agentgrid.cli.servers.child import FOR_MODELS
 from agentgrid.domain.agents import OFFLINE
+from agentgrid.servers.child import FOR_MODELS
 
 MODEL = "AGENTGRID_MODEL"
 KEYS = {"openai": "OPENAI_API_KEY", "openai-chat": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agentgrid.cli.servers.child import ServerError, free_port, require_free_port
+from agentgrid.servers.child import ServerError, free_port, require_free_port
 
 USUAL = {"api": 8700, "temporal": 7233, "postgres": 5499}
 

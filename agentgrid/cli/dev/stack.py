@@ -23,11 +23,11 @@ from agentgrid.cli.dev.prepare import Prepared, prepare
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.project import PROJECT_FILE, Example, Project, load_project
-from agentgrid.cli.servers import EmbeddedServer, PostgresServer, TemporalServer
-from agentgrid.cli.servers.child import HOST, Child, ServerError, clean_environment, ended_within, make_home
-from agentgrid.cli.servers.lease import Lease
 from agentgrid.control.private import write_private
 from agentgrid.errors import SettingsError
+from agentgrid.servers import EmbeddedServer, PostgresServer, TemporalServer
+from agentgrid.servers.child import HOST, Child, ServerError, clean_environment, ended_within, make_home
+from agentgrid.servers.lease import Lease
 
 API_READY_SECONDS = 45.0
 API_MAX_CRASHES = 3

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from agentgrid.cli.servers.child import free_port
+from agentgrid.servers.child import free_port
 
 PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
 READY = "is ready"

@@ -14,8 +14,8 @@ from pathlib import Path
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
-from agentgrid.cli.servers.base import READY_SECONDS, EmbeddedServer
-from agentgrid.cli.servers.child import HOST, Child, ServerError, clean_environment, free_port, require_free_port
+from agentgrid.servers.base import READY_SECONDS, EmbeddedServer
+from agentgrid.servers.child import HOST, Child, ServerError, clean_environment, free_port, require_free_port
 
 NAMESPACE = "default"
 

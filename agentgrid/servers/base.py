@@ -14,8 +14,8 @@ from typing import ClassVar, Self
 import psutil
 import structlog
 
-from agentgrid.cli.servers.child import POLL_SECONDS, Child, ServerError, end_process, killed_on_error, make_home
-from agentgrid.cli.servers.lease import Lease
+from agentgrid.servers.child import POLL_SECONDS, Child, ServerError, end_process, killed_on_error, make_home
+from agentgrid.servers.lease import Lease
 
 READY_SECONDS = 60.0
 RETRY_SECONDS = 0.2

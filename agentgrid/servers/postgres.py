@@ -23,9 +23,9 @@ import asyncpg
 import psutil
 import structlog
 
-from agentgrid.cli.servers.accounts import private_folder, reachable, reachable_programs, server_account
-from agentgrid.cli.servers.base import READY_SECONDS, EmbeddedServer
-from agentgrid.cli.servers.child import (
+from agentgrid.servers.accounts import private_folder, reachable, reachable_programs, server_account
+from agentgrid.servers.base import READY_SECONDS, EmbeddedServer
+from agentgrid.servers.child import (
     HOST,
     Account,
     Child,

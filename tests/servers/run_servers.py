@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer, child
+from agentgrid.servers import PostgresServer, TemporalServer, child
 
 
 async def main(home: Path) -> None:

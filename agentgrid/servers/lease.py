@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from agentgrid.cli.servers.child import Child, ServerError
+from agentgrid.servers.child import Child, ServerError
 
 
 @dataclass(frozen=True, kw_only=True)

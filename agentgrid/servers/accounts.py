@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from agentgrid.cli.servers.child import Account, ServerError
+from agentgrid.servers.child import Account, ServerError
 
 ACCOUNT = "agentgrid"
 SHARED = Path("/var/lib/agentgrid")

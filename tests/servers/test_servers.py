@@ -22,8 +22,8 @@ import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from agentgrid.cli.servers import PostgresServer, ServerError, TemporalServer, accounts, postgres
-from agentgrid.cli.servers.child import ended_within, free_port
+from agentgrid.servers import PostgresServer, ServerError, TemporalServer, accounts, postgres
+from agentgrid.servers.child import ended_within, free_port
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as somebody else")
 
@@ -278,7 +278,7 @@ async def test_a_home_in_use_is_refused_to_a_second_owner(home: Path) -> None:
 async def killed_owner(home: Path, *arguments: str):
     """The numbers of the two servers of a process that is killed, with no chance to stop them, when the block begins."""
     owner = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.cli.run_servers", str(home), *arguments), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "tests.servers.run_servers", str(home), *arguments), stdout=asyncio.subprocess.PIPE
     )
     assert owner.stdout is not None
     pids = [int(word) for word in (await asyncio.wait_for(owner.stdout.readline(), 60)).split()]
