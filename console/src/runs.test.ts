@@ -14,7 +14,7 @@ const run = {
 } as unknown as Run;
 
 describe("the filter of runs", () => {
-  it("comes back from the address as it was, with commas and signs in its values", () => {
+  it("round-trips through the URL, with commas and percent signs in its values", () => {
     const all = {
       state: ["approval", "failed"],
       workflow: ["a,b", "100%", "%2C"],
@@ -25,7 +25,7 @@ describe("the filter of runs", () => {
     expect(valuesOf(urlOf(all))).toEqual(all);
     expect(filterOf(all)).toEqual({ ...all, q: "a,b", stuck: "true" });
   });
-  it("drops from the address what it no longer has, and takes no state that there is not", () => {
+  it("removes absent filters from the URL, and ignores unknown states", () => {
     expect(urlOf({})).toHaveProperty("status", undefined);
     expect(valuesOf({ status: "nonsense,constructor,failed", view: "x" })).toEqual({ state: ["failed"] });
   });
@@ -34,23 +34,23 @@ describe("the filter of runs", () => {
     expect(flipped({ tag: ["a"] }, "tag", "a")).toEqual({});
     expect(flipped({ agent: ["a"] }, "agent", "b")).toEqual({ agent: ["b"] });
   });
-  it("is the same in any order", () => {
+  it("compares equal in any order", () => {
     expect(sameFilter({ tag: ["a", "b"], q: ["x"] }, { q: ["x"], tag: ["b", "a"], state: [] })).toBe(true);
     expect(sameFilter({ tag: ["a"] }, { tag: ["a", "b"] })).toBe(false);
   });
-  it("knows of a new run what its row tells, and no more", () => {
+  it("matches a new run only by what its row has", () => {
     expect(fits(run, {})).toBe(true);
     expect(fits(run, { state: ["approval"], workflow: ["refund", "other"], tag: ["b"] })).toBe(true);
     expect(fits(run, { state: ["failed"], q: ["x"] })).toBe(false);
     expect(fits(run, { tag: ["a", "c"] })).toBe(false);
     expect(fits(run, { tool: ["pay"] })).toBeUndefined();
   });
-  it("is said in words", () => {
+  it("is described in words", () => {
     expect(says("state", "approval", String)).toBe("Needs approval");
     expect(says("duration_over", "90", String)).toBe("longer than 1 m 30 s");
     expect(says("initiator", "ada", String)).toBe("by ada");
   });
-  it("names a view after its title, and tells a shared one from a private one", () => {
+  it("names a view after its title, and distinguishes shared from private ones", () => {
     expect(viewName("Failed today!")).toBe("failed-today");
     expect(viewName("失敗")).toBe("view");
     expect(viewKey({ name: "a", shared: true })).not.toBe(viewKey({ name: "a", shared: false }));

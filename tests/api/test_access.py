@@ -8,7 +8,7 @@ import pytest
 
 from agentgrid.api.access import ACCESS, NEW, Access
 from agentgrid.api.app import create_app
-from agentgrid.api.routing import WRITES, CheckedRoute, make_router
+from agentgrid.api.routing import UNSAFE_METHODS, CheckedRoute, make_router
 from agentgrid.db import commands
 from agentgrid.db.session import reading
 from agentgrid.domain.commands import CommandKind
@@ -50,7 +50,7 @@ def test_every_change_is_a_command_and_declares_its_target(api: Api):
     for route in routes(api):
         (method,) = route.methods
         command, target = route.access.command, route.access.target
-        assert (command is not None) == (method in WRITES and not route.access.asks), route.path
+        assert (command is not None) == (method in UNSAFE_METHODS and not route.access.asks), route.path
         if command is not None:
             assert target in route.param_convertors or (target == NEW and not route.param_convertors), route.path
     asking = {path for path, access in ACCESS.items() if access.asks}
@@ -62,7 +62,7 @@ def test_every_change_is_a_command_and_declares_its_target(api: Api):
 def test_a_change_without_a_declared_target_cannot_be_made(monkeypatch: pytest.MonkeyPatch, target: str | None):
     access = Access(command=CommandKind.TOOL_DISABLE, target=target)
     monkeypatch.setitem(ACCESS, "POST /api/v1/gadgets/{gadget}/stop", access)
-    with pytest.raises(RuntimeError, match="must name the path parameter of its target"):
+    with pytest.raises(RuntimeError, match="must set `target` to a path parameter"):
         make_router(tags=["gadgets"]).post("/api/v1/gadgets/{gadget}/stop")(lambda: None)
 
 

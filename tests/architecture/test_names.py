@@ -30,7 +30,9 @@ def test_no_two_classes_share_a_name(modules: dict[Path, ast.Module]):
     assert [name for name, count in names.items() if count > 1] == []
 
 
-def test_a_module_is_imported_under_its_own_name_or_prefixed_with_its_package(modules: dict[Path, ast.Module]):
+def test_a_module_is_imported_under_its_own_name_or_prefixed_with_its_package(
+    modules: dict[Path, ast.Module],
+):
     names = {dotted(path) for path in modules}
     renamed = [
         f"{path}: {alias.name} as {alias.asname}"

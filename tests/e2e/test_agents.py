@@ -121,7 +121,7 @@ async def test_an_interrupted_agent_pauses_its_run_and_continues_with_the_messag
     run = await agents.until(run_id, "paused")
     assert (run["hold"], run["status_reason"]) == ("interrupted", "a person interrupted the agent desk in turn 2")
     assert (
-        run["next"]["summary"] == "paused by itself: a person interrupted its agent; resume it to let its agent go on"
+        run["next"]["summary"] == "paused itself: a person interrupted its agent; resume it to let its agent continue"
     )
     assert (run["last_control"]["action"], run["last_control"]["principal"]) == ("interrupt", "operator")
     command = await agents.call("operator", "GET", f"/commands/{command['command_id']}")

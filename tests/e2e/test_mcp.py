@@ -80,7 +80,7 @@ async def test_a_call_that_needs_approval_is_working_until_a_person_approves_it(
         async with asyncio.timeout(server.WAIT_SECONDS - 5):  # it does not wait for people
             result = await client.call_tool("refund", call)
         assert (content(result)["status"], result.is_error) == ("working", False)
-        assert "approval by a person" in result.content[0].text
+        assert "waiting for a person's approval" in result.content[0].text
         run_id = content(result)["run_id"]
         approval = await loop.approval(run_id)
         assert (approval["payload"]["value"], approval["initiator"]) == (call, "agent")

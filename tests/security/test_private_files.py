@@ -1,4 +1,4 @@
-"""R44: what a development stack writes is for its owner alone."""
+"""R44: only the owner can read what a development stack writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does in the background."""
+"""A worker's background tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agentgrid.worker.watchdog import Watchdog
 from tests.worker import gated
 
 
-async def test_what_broke_is_logged_at_once_and_keeps_nothing_else_from_stopping(
+async def test_a_failed_task_is_logged_at_once_and_does_not_prevent_stopping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PolicySource, "_follow", AsyncMock(side_effect=KeyError("policy")))
@@ -34,7 +34,7 @@ async def test_what_broke_is_logged_at_once_and_keeps_nothing_else_from_stopping
             await asyncio.sleep(0)
     await telemetry.stop()
     await policy.stop()
-    failed = {each["task"]: each["exc_info"].args for each in logged if each["event"] == "worker_task_failed"}
+    failed = {line["task"]: line["exc_info"].args for line in logged if line["event"] == "worker_task_failed"}
     assert failed == {"agentgrid-policy": ("policy",), "agentgrid-telemetry": ("telemetry",)}
 
 

@@ -10,7 +10,7 @@ beforeAll(() => {
 afterEach(cleanup);
 afterAll(() => void vi.unstubAllGlobals());
 
-test("the same reason has the same key, another reason another: after a refusal it is another request", async () => {
+test("the same reason reuses the idempotency key, a different reason gets a new one", async () => {
   const sent: { reason: string | null; key: string }[] = [];
   const refuse = (reason: string | null, key: string) => {
     sent.push({ reason, key });

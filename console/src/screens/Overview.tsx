@@ -14,7 +14,7 @@ import { Failed, useAway } from "../components/States";
 import { clock, dayTitle, zoneName } from "../format";
 import { useNow } from "../live/now";
 
-const FEW = 6; // runs under the box of approvals
+const FEW = 6; // runs shown below the approvals box
 
 function Today() {
   const now = useNow();
@@ -24,7 +24,7 @@ function Today() {
     </span>
   );
 }
-/** Left what one must do, if there is any, and what runs; right what comes and what broke; then what there is. */
+/** Left: approvals to decide, if any, and current runs. Right: what happens next and recent failures. Below: the catalogs. */
 function Lists({ overview, lists }: { overview: Figures; lists: NonNullable<Figures["lists"]> }) {
   const mine = lists.approvals.length > 0;
   return (
@@ -44,7 +44,7 @@ function Lists({ overview, lists }: { overview: Figures; lists: NonNullable<Figu
   );
 }
 
-/** What runs, what waits for a person, what failed, what comes next, and what there is. */
+/** Current runs, pending approvals, failures, what happens next, and the catalogs. */
 export default function Overview() {
   const away = useAway();
   const { data: overview, error, refetch } = useOverview();

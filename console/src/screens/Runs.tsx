@@ -27,7 +27,7 @@ const TWO_LINES = 54;
 const PHONE = "(max-width: 820px)";
 const NARROW = "(max-width: 1100px)";
 
-/** All runs under a filter, newest first. Rows never move under the reader: new runs wait behind a button. */
+/** The runs that match a filter, newest first. Rows never move while they are being read: new runs wait behind a button. */
 export default function Runs() {
   const filter = useFilter();
   const { values } = filter;
@@ -90,7 +90,7 @@ export default function Runs() {
             <div className={facets.facets} data-sheet>
               <Facets filter={filter} />
               <Button look="ink" onClick={() => setSheet(false)}>
-                {counts ? `Show ${total} ${counts.total === 1 ? "run" : "runs"}` : "Show the runs"}
+                {counts ? `Show ${total} ${counts.total === 1 ? "run" : "runs"}` : "Show runs"}
               </Button>
             </div>
           </Side>

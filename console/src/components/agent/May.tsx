@@ -44,17 +44,17 @@ function Group({
     </section>
   );
 }
-/** The three answers to what it can do: without asking, on asking, not at all, and why. */
+/** What the agent can do without approval, with approval, or never, and why. */
 export function May({ tools }: { tools: Entry[] }) {
   const of = (use: Entry["use"]) => tools.filter((t) => t.use === use);
   return (
     <div className={classes.may}>
-      <Group word="Unasked" Icon={Check} items={of("unasked")} none="Nothing." />
+      <Group word="Without approval" Icon={Check} items={of("unasked")} none="Nothing." />
       <Group
-        word="On asking"
+        word="With approval"
         Icon={Hand}
         items={of("asking")}
-        none="Nothing asks."
+        none="Nothing."
         says={(e) => (
           <>
             asks{" "}
@@ -77,7 +77,7 @@ export function May({ tools }: { tools: Entry[] }) {
         word="Never"
         Icon={Ban}
         items={of("never")}
-        none="Nothing of what its code lists."
+        none="None of the tools in its code."
         says={(e) => <Text>{sentence(e.reason)}</Text>}
       />
     </div>

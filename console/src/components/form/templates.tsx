@@ -17,12 +17,12 @@ import { Add, Drawn, faultId, Head, saysId, useDrawn, type FormState } from "./p
 import { initial, isFixed, isMoney, label as inWords, resolve, type Schema } from "./schema";
 import { isPicked } from "./widgets";
 
-const FEW = 2; // that many optional fields of a nested object need no fold
+const FEW = 2; // up to this many optional fields of a nested object aren't collapsed
 
 const isControl = (schema: Schema) =>
   ["string", "number", "integer", undefined].includes(schema.type as string) && !isPicked(schema);
 
-/** A field: its label, the control, what is wrong with it or what it is for. */
+/** A field: its label, the control, and its errors or description. */
 function Field(props: FieldTemplateProps) {
   const { id, label, required, errors, rawErrors, rawDescription, children, hidden, schema, fieldPathId } = props;
   const drawn = useDrawn(id);
@@ -58,12 +58,12 @@ function Field(props: FieldTemplateProps) {
   );
   return entry ? <Entry {...props}>{body}</Entry> : body;
 }
-/** "Must be at most 5000" as 50.00, as it is typed. */
+/** "Must be at most 5000" with 50.00, as the user types it. */
 const inMoney = (fault: string) => fault.replace(/^(Must be .*?)(-?\d+)$/, (_, says, n) => says + moneyText(Number(n)));
 const isWide = (s: Schema) =>
   s.type === "object" || s.type === "array" || !!s.anyOf || !!s.oneOf || (s.maxLength ?? 0) > 80;
 
-/** One entry of a map: its name beside its value. */
+/** One entry of a map: its name and its value. */
 function Entry({
   id,
   label,
@@ -89,7 +89,7 @@ function Entry({
   );
 }
 
-/** Fields of an object: what is required first, what is optional folded under it. */
+/** The fields of an object: required ones first, optional ones collapsed below. */
 function Fields(props: ObjectFieldTemplateProps) {
   const { properties, schema, formData, errorSchema, fieldPathId, registry, disabled } = props;
   const { root } = registry.formContext as FormState;
@@ -126,13 +126,13 @@ function Fields(props: ObjectFieldTemplateProps) {
       )}
       {unfolded && may.length > 0 && <div className={classes.pair}>{may.map((p) => p.content)}</div>}
       {canExpand(schema, props.uiSchema, formData) && (
-        <Add word="Add an entry" onClick={props.onAddProperty} disabled={disabled} />
+        <Add word="Add entry" onClick={props.onAddProperty} disabled={disabled} />
       )}
     </div>
   );
 }
 
-/** A list whose parts are objects, lists or kinds of their own: each is a card. */
+/** A list of objects, lists or unions: one card each. */
 function Cards({
   items,
   schema,
@@ -152,7 +152,7 @@ function Cards({
   return (
     <div className={classes.cards} id={fieldPathId.$id} tabIndex={-1}>
       {items}
-      {canAdd && <Add word={items.length ? "Another" : "Add one"} onClick={add} disabled={disabled} />}
+      {canAdd && <Add word={items.length ? "Add another" : "Add one"} onClick={add} disabled={disabled} />}
     </div>
   );
 }
@@ -183,7 +183,7 @@ function Card({ children, index, buttonsProps: b, schema }: ArrayFieldItemTempla
     </div>
   );
 }
-/** One of several kinds: which one, then its own fields under the same label. */
+/** A union: the choice of its kind, then that kind's fields under the same label. */
 function Kinds({ selector, optionSchemaField }: MultiSchemaFieldTemplateProps) {
   const id = (optionSchemaField as { props?: { fieldPathId?: { $id: string } } } | null)?.props?.fieldPathId?.$id;
   const above = useContext(Drawn);

@@ -1,5 +1,5 @@
-/** RJSF's own validator compiles schemas with `new Function`, which the content policy forbids. The form asks this one only which kind of a
-    union a value is; faults come from `check` and from the server. */
+/** RJSF's own validator compiles schemas with `new Function`, which the content security policy forbids. The form only asks this one
+ which kind of a union a value is; faults come from `check` and from the server. */
 import type { RJSFSchema, ValidationData, ValidatorType } from "@rjsf/utils";
 import { fits } from "./faults";
 

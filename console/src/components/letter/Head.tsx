@@ -8,13 +8,13 @@ import { approversOf } from "../rules";
 import { Text } from "../Text";
 import classes from "./Letter.module.css";
 
-/** Who asks whom for what, at which risk, until when. */
+/** Who asks whom for what, at what risk, and until when. */
 export function Head({
   approval,
   focus,
 }: {
   approval: ApprovalDetail;
-  /** It follows another letter: what reads the screen aloud goes on here. */
+  /** It replaces another letter: a screen reader continues here. */
   focus?: boolean;
 }) {
   const title = useRef<HTMLHeadingElement>(null);

@@ -12,13 +12,13 @@ const ROWS = 6;
 const DAY = 86_400_000;
 const ICON = { approval_expires: Hourglass, retry: RotateCw, timer: Clock, start: Play } as const;
 
-/** What happens by itself, and when. */
+/** Scheduled events, and when they happen. */
 export function HappensNext({ overview }: { overview: Overview }) {
   const now = useNow();
   const today = (t: string) => Date.parse(t) - now < DAY;
   const rows = foldedNext(overview.next).slice(0, ROWS);
   return (
-    <Section title="Happens next">
+    <Section title="Coming up">
       {rows.length ? (
         <ol>
           {rows.map(({ key, kind, at, title, about, approval_id, run_id }) => {

@@ -12,7 +12,7 @@ const SYSTEMS: [RegExp, string][] = [
   [/Mac OS X/, "macOS"],
   [/Linux/, "Linux"],
 ];
-/** A browser's description of itself, in two words. It is unverified. */
+/** The browser and its system, from the unverified User-Agent. */
 export function browserOf(agent: string | null): string {
   const of = (known: [RegExp, string][]) => known.find(([sign]) => sign.test(agent ?? ""))?.[1];
   const [browser, system] = [of(BROWSERS), of(SYSTEMS)];

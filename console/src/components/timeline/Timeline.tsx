@@ -21,7 +21,7 @@ interface Props {
   selected?: string;
   onSelect(key: string): void;
   onRows(n: number): void;
-  /** A fan-out that the server has folded is opened: its steps are wanted. */
+  /** A fan-out folded by the server was expanded: its steps are needed. */
   onUnfold?(key: string): void;
 }
 
@@ -109,7 +109,7 @@ const flipped = (set: ReadonlySet<string>, key: string) => {
   return next;
 };
 
-/** A tree grid: HTML rows, only those in sight. One axis for all; what a step spent is beside it in figures. */
+/** A virtualised tree grid of HTML rows with one time axis; a step's usage is beside it in figures. */
 export function Timeline(p: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
@@ -139,7 +139,7 @@ export function Timeline(p: Props) {
     }
   }, [p.selected]);
   const [focused, setFocused] = useState<number>();
-  const wanted = useRef<number>(undefined);
+  const toFocus = useRef<number>(undefined);
   const current = Math.min(rows.length - 1, focused ?? at);
   const toggle = (row: Row) => {
     if (row.type === "step") return setClosed((c) => flipped(c, row.key));
@@ -150,16 +150,16 @@ export function Timeline(p: Props) {
   const folds = (row: Row) => (row.type === "step" ? row.kids : row.type !== "usual");
   const focus = (to: number) => {
     const next = Math.min(rows.length - 1, Math.max(0, to));
-    wanted.current = next;
+    toFocus.current = next;
     setFocused(next);
     list.scrollToIndex(next);
   };
-  // A row that was out of sight is there only after the list has scrolled.
+  // A row that was off screen exists only after the list has scrolled.
   useEffect(() => {
     const row =
-      wanted.current !== undefined && box.current?.querySelector<HTMLElement>(`[data-index="${wanted.current}"]`);
+      toFocus.current !== undefined && box.current?.querySelector<HTMLElement>(`[data-index="${toFocus.current}"]`);
     if (!row) return;
-    wanted.current = undefined;
+    toFocus.current = undefined;
     row.focus();
   });
   function onKeyDown(e: KeyboardEvent) {

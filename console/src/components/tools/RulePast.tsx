@@ -11,7 +11,7 @@ import { Text } from "../Text";
 import { Why } from "../Why";
 
 const SHOWN = 8;
-const MOST = 50; // that the API gives
+const MOST = 50; // the maximum that the API returns
 
 /** The earlier versions of a rule. */
 export function RulePast({ rule, current }: { rule: string; current: string }) {
