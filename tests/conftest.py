@@ -50,23 +50,36 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-FIRST = ("tests/db/test_paging.py", "tests/api/test_document.py", "tests/api/test_figures.py")
-"""Modules with the slowest shared fixtures or the slowest tests."""
+SLOW: tuple[tuple[str, ...], ...] = (
+    ("tests/db/test_paging.py", "tests/api/test_document.py", "tests/api/test_figures.py"),
+    ("tests/console/",),
+    ("tests/e2e/", "tests/cli/dev/", "tests/servers/"),
+)
+"""Tests that share what takes longest to create, or take longest themselves: each group is for one process."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slowest modules at the start of a process's share, where xdist doesn't move them, so that their fixtures are created only once.
+    """Put each group of slow tests at the start of one process's share, so that its fixtures are created once and no slow test is left for the end.
 
     xdist gives each process a part of the list, in order, and later moves tests from the ends of the longest parts. Tests that kill or freeze a
-    whole installation go to the first process, so that one installation is enough.
+    whole installation are a group of their own, for the first process: one installation is enough.
     """
-    items.sort(key=lambda item: "stage" not in getattr(item, "fixturenames", ()))
+    groups: list[list[pytest.Item]] = [[] for _ in range(len(SLOW) + 2)]
+    for item in items:
+        if "stage" in getattr(item, "fixturenames", ()):
+            groups[0].append(item)
+        else:
+            slow = (number for number, prefixes in enumerate(SLOW, start=1) if item.nodeid.startswith(prefixes))
+            groups[next(slow, -1)].append(item)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    share = len(items) // processes + 1
-    for process, module in enumerate(FIRST[: processes - 1], start=1):
-        slow = [item for item in items if item.nodeid.startswith(module)]
-        items[:] = [item for item in items if not item.nodeid.startswith(module)]
-        items[process * share : process * share] = slow
+    rest = [item for group in groups[processes:] for item in group]
+    ordered: list[pytest.Item] = []
+    for process, group in enumerate(groups[: min(processes, len(groups) - 1)]):
+        share = (len(items) - len(ordered)) // (processes - process)
+        fill = max(share - len(group), 0)
+        ordered += group + rest[:fill]
+        rest = rest[fill:]
+    items[:] = ordered + rest
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
