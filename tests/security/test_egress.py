@@ -95,7 +95,7 @@ async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
         ("http:///path", "no host"),
         ("http://user:secret@example.com/", "contains a user name"),
         ("http://127.0.0.1\\@example.com/", "contains a user name"),
-        ("http://example.com:99999/", "no valid"),
+        ("http://example.com:99999/", "invalid port"),
         ("http://１２７.0.0.1/", "not a valid URL"),
     ],
 )
