@@ -246,7 +246,7 @@ async def test_connections_are_bounded_and_further_requests_wait_within_their_ti
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sources_egress, "MAX_CONNECTIONS", 3)
-    monkeypatch.setattr(sources_egress, "KEPT_CONNECTIONS", 1)
+    monkeypatch.setattr(sources_egress, "MAX_IDLE_CONNECTIONS", 1)
     three, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
