@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { AgentDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { ago, sentence } from "../../format";
+import { ago } from "../../format";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";

@@ -32,7 +32,7 @@ function Says({ tool }: { tool: ToolDetail }) {
       Each call needs approval from{" "}
       <b>
         <Text>{approversOf(approvers)}</Text>
-      </b>
+      </b>{" "}
       and waits at most <b>{timeOf(expires_seconds)}</b>.
       {changes === "second_person" && " Changed arguments need two approvers."}
     </>
