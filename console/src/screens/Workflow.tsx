@@ -110,7 +110,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
       {w.switch.disabled && <Off workflow={w} />}
       <Lead
         title={w.title}
-        says={
+        text={
           <>
             <Text>{w.description}</Text> <b>{openNow(w)}</b>
           </>
@@ -211,7 +211,7 @@ function KillSwitch({ workflow: w }: { workflow: WorkflowDetail }) {
           verb={word}
           danger={dialog === "disable"}
           needsReason={dialog === "disable"}
-          says={
+          text={
             dialog === "disable"
               ? "It can no longer be started, and within seconds every tool call of its runs fails, including runs in progress."
               : "It can be started again. Runs that failed in the meantime stay failed."

@@ -68,7 +68,7 @@ export function Versions({ agent }: { agent: AgentDetail }) {
       {asking && (
         <Confirm
           title={`Use version ${short(open.version)}?`}
-          says="New calls use it within seconds. Open calls keep their version."
+          text="New calls use it within seconds. Open calls keep their version."
           verb="Use it"
           onClose={() => setAsking(false)}
           onConfirm={async (reason, key) => {

@@ -160,7 +160,7 @@ export function Rule({ tool }: { tool: ToolDetail }) {
       {withdrawing && (
         <Confirm
           title={`Withdraw the rule for ${tool.title}?`}
-          says="Another matching rule then applies, or the built-in one. If it is less strict, a second administrator must confirm this."
+          text="Another matching rule then applies, or the built-in one. If it is less strict, a second administrator must confirm this."
           verb="Withdraw"
           onClose={() => setWithdrawing(false)}
           onConfirm={async (reason, key) => {
