@@ -126,7 +126,7 @@ function Open({ agent: a }: { agent: AgentDetail }) {
       <Section title="What it may do" note={disabled ? "once it is enabled" : undefined}>
         <May tools={a.tools} />
       </Section>
-      <Section title="Limits and use" note="runs you can see, last 14 days">
+      <Section title="Limits and usage" note="runs you can see, last 14 days">
         <Use agent={a} />
       </Section>
       <Section title="Versions" note={a.versions.length}>

@@ -40,7 +40,7 @@ function Why({ a }: { a: ApprovalDetail }) {
           <>
             {" · "}
             <Link to="/tools/$name" params={{ name: a.tool }} className="link">
-              The rule
+              View rule
             </Link>
           </>
         )}

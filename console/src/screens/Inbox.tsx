@@ -35,7 +35,7 @@ function Pane({ id, place, follows, onDecided }: PaneProps) {
         <span className="num">{place}</span>
         {data && (
           <Link to="/runs/$id" params={{ id: data.run_id }}>
-            The run
+            View run
           </Link>
         )}
         <Link to="/approvals/$id" params={{ id }} aria-label="Open on its own page">
