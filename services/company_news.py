@@ -1,6 +1,6 @@
-"""An outside system for the example: an MCP server over stdio that knows what was published about companies.
+"""An external system for the example: an MCP server over stdio with published news about companies.
 
-It needs nothing but Python, and no network. Run: `python3 services/company_news.py`.
+It needs only Python, and no network. Run: `python3 services/company_news.py`.
 """
 
 from __future__ import annotations

@@ -37,17 +37,17 @@ def _requests(usage: Mapping[str, Any]) -> str:
 
 
 def used(usage: Mapping[str, Any] | None) -> str | None:
-    """A sum: money, requests, tokens. None without any."""
+    """A total: money, requests, tokens. None without requests."""
     if not usage or not usage["requests"]:
         return None
     return "  ".join(filter(None, (money(usage["usd"], usage["unpriced"]), _requests(usage), tokens(usage))))
 
 
 def of_step(step: Mapping[str, Any]) -> list[Text]:
-    """The notes on an agent's step, with its sums so far, and on a model turn."""
+    """Notes on an agent's step, with its totals so far, or on a model turn."""
     usage = step.get("usage")
     if step["kind"] == "agent":
-        # In this order, because a narrow terminal cuts the end.
+        # Most important first: a narrow terminal cuts the end.
         version = [Text(f"version {safe(step['version'])}", style="dim")] if step.get("version") else []
         if not usage or not usage["requests"]:
             return version

@@ -1,4 +1,4 @@
-"""Everything that the detail of a run shows, in a single query."""
+"""Everything that a run's detail shows, in a single query."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ MAX_GATES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """A run with everything that belongs to it. The defaults are those of a run that was just recorded."""
+    """A run with everything that belongs to it. The defaults fit a run that was just recorded."""
 
     run: Run
     workflow_title: str | None = None
-    """Of the workflow as it is registered now."""
+    """The current title of the registered workflow."""
     taken: bool = False
-    """Whether a worker has completed a workflow task of its current execution, according to the fold."""
+    """Whether a worker has completed a workflow task of the run's current execution, according to the fold."""
     at_work: bool = False
-    """Whether a call of an agent is open in its current execution."""
+    """Whether an agent's call is open in the run's current execution."""
     open_steps: Sequence[Step] = ()
-    """The steps of the newest execution of each segment that run or wait, oldest first, without inputs and outputs."""
+    """The running or waiting steps of each segment's newest execution, oldest first, without inputs and outputs."""
     executions: Sequence[ExecutionRow] = ()
-    """Its executions, oldest first, without results, errors and the fold's state."""
+    """The run's executions, oldest first, without results, errors and the fold's state."""
     children: Sequence[Run] = ()
-    """The runs in the scope that it started, newest first, with only their id, workflow, status and times."""
+    """The child runs in the scope, newest first, with only their id, workflow, status and times."""
     gates: Sequence[Approval] = ()
     """The pending approvals, oldest first, without payloads."""
     revoked_keys: frozenset[str] = frozenset()
-    """The signing keys of which nothing counts any more."""
+    """The ids of the revoked signing keys."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """By the database's clock."""
+    """The time on the database's clock."""
     refused_signals: int = 0
     """The number of decision signals without effect: unsigned, forged or for something else."""
     unattributed_signals: int = 0
-    """The number of unattributed acts: decisions that counted, pauses, resumes and interruptions."""
+    """The number of unattributed decisions that counted, pauses, resumes and interruptions."""
     last_control: Control | None = field(default=None)
-    """The signal that last paused, resumed or interrupted its current execution."""
+    """The last signal that paused, resumed or interrupted the run's current execution."""
 
 
 _GET = """
@@ -92,7 +92,7 @@ _GET = (
 
 
 async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> Details | None:
-    """One run with everything that belongs to it; None also if it is not in the scope."""
+    """One run with everything that belongs to it; None if it doesn't exist or is outside the scope."""
     row = await connection.fetchrow(
         _GET,
         run_id,
@@ -113,9 +113,9 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
         now=values.pop("now"),
         revoked_keys=frozenset(values.pop("revoked_keys")),
         at_work=values.pop("at_work"),
-        open_steps=[loaded_json(Step, each) for each in values.pop("open_steps") or ()],
-        executions=[loaded_json(ExecutionRow, each) for each in values.pop("executions") or ()],
-        children=[loaded_json(Run, each) for each in values.pop("children") or ()],
+        open_steps=[loaded_json(Step, step) for step in values.pop("open_steps") or ()],
+        executions=[loaded_json(ExecutionRow, execution) for execution in values.pop("executions") or ()],
+        children=[loaded_json(Run, child) for child in values.pop("children") or ()],
         gates=[loaded_json(Approval, each) for each in values.pop("gates") or ()],
         refused_signals=values.pop("refused_signals"),
         unattributed_signals=values.pop("unattributed_signals"),

@@ -1,1 +1,1 @@
-"""Tools from elsewhere: what reaches their services, and what makes tools of their descriptions. Runs in activities and at registration."""
+"""Tools from elsewhere: reaching their services, and turning service descriptions into tools. Runs in activities and at registration."""

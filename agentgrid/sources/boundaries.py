@@ -1,4 +1,4 @@
-"""What an operation of an OpenAPI document takes and returns, as JSON Schemas and as parts of a request."""
+"""An OpenAPI operation's inputs and outputs, as JSON Schemas and as parts of a request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFUSED_HEADERS = frozenset(
 
 
 class Inputs:
-    """What a call takes: the parameters and the body of an operation. Raises Unusable."""
+    """The arguments of a call: the operation's parameters and body. Raises Unusable."""
 
     def __init__(self, document: OpenApiDocument, operation: Operation) -> None:
         self._document = document
@@ -28,13 +28,13 @@ class Inputs:
         self._properties: dict[str, Any] = {}
         self._required: list[str] = []
         for spec in operation.parameters:
-            self._take(spec)
-        in_path = {each.name for each in self.parameters if each.where == "path"}
+            self._add_parameter(spec)
+        in_path = {parameter.name for parameter in self.parameters if parameter.where == "path"}
         if in_path != set(TEMPLATE.findall(operation.path)):
-            raise Unusable("its path and its path parameters do not name the same ones")
-        self._take_body(operation)
+            raise Unusable("its path and its path parameters have different names")
+        self._add_body(operation)
 
-    def _take(self, spec: Mapping[str, Any]) -> None:
+    def _add_parameter(self, spec: Mapping[str, Any]) -> None:
         name, where = str(spec.get("name") or ""), str(spec.get("in") or "")
         if not name or where not in ("path", "query", "header", "cookie"):
             raise Unusable(f"its parameter {name!r} is in {where!r}")
@@ -45,7 +45,7 @@ class Inputs:
                 raise Unusable(f"its parameter {name!r} is a cookie, which is not supported")
             return
         if where == "header" and name.lower() in REFUSED_HEADERS:
-            raise Unusable(f"its parameter {name!r} is a header that no tool may set")
+            raise Unusable(f"its parameter {name!r} is a header that tools may not set")
         argument = name if name not in self._properties and name != "body" else f"{name}_{where}"
         content = spec.get("content")
         schema = spec.get("schema", {})
@@ -74,19 +74,17 @@ class Inputs:
             )
         )
 
-    def _take_body(self, operation: Operation) -> None:
+    def _add_body(self, operation: Operation) -> None:
         body = self._document.resolved(operation.spec.get("requestBody"))
         if not isinstance(body, Mapping):
             return
         content = body.get("content")
-        media = (
-            next((str(each) for each in content if is_json(str(each))), None) if isinstance(content, Mapping) else None
-        )
+        media = next((str(key) for key in content if is_json(str(key))), None) if isinstance(content, Mapping) else None
         if media is None:
             if not body.get("required"):
                 return
             raise Unusable(
-                f"its body is not JSON but {', '.join(map(str, content or ())) or 'nothing'}: leave it out with include=[...]"
+                f"its body is {', '.join(map(str, content or ())) or 'untyped'}, not JSON: select other operations with include=[...]"
             )
         described = content[media] if isinstance(content, Mapping) else {}
         self.body = "application/json" if "*" in media else media
@@ -105,18 +103,18 @@ class Inputs:
 def output_schema(document: OpenApiDocument, operation: Operation) -> dict[str, Any] | None:
     """The schema of a successful result, or None if the document has none. A response without a body is null."""
     responses = operation.spec.get("responses")
-    found: dict[str, Any] = (
-        {str(code): each for code, each in responses.items()} if isinstance(responses, Mapping) else {}
+    by_status: dict[str, Any] = (
+        {str(code): response for code, response in responses.items()} if isinstance(responses, Mapping) else {}
     )
-    good = [code for code in found if code.startswith("2")] or [code for code in found if code == "default"]
+    good = [code for code in by_status if code.startswith("2")] or [code for code in by_status if code == "default"]
     schemas = Schemas(document, hidden="writeOnly")
     made: list[Any] = []
     for code in good:
-        content = (document.resolved(found[code]) or {}).get("content")
+        content = (document.resolved(by_status[code]) or {}).get("content")
         if not isinstance(content, Mapping) or not content or operation.method == "HEAD":
             made.append({"type": "null"})
             continue
-        media = next((each for each in content if is_json(str(each))), None)
+        media = next((key for key in content if is_json(str(key))), None)
         if media is None or not isinstance(content[media], Mapping) or "schema" not in content[media]:
             return None
         made.append(schemas.of(content[media]["schema"]))

@@ -1,4 +1,4 @@
-"""The connections of one toolset, for as long as workers with it run."""
+"""The connections of one toolset, shared by the workers that run it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class Connections:
-    """An egress that is made when it is first needed, and closed when the last worker stops.
+    """An egress that is created on first use and closed when the last worker stops.
 
-    allowed: private hosts that may be reached, beside those of the workers' settings; a script uses the settings of its environment.
+    allowed: private hosts that may be reached, in addition to those in the workers' settings. A script uses its environment's settings.
     """
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
@@ -32,22 +32,22 @@ class Connections:
         return (*self._own, *Settings.load().allowed_hosts)
 
     def start(self, allowed: Sequence[str]) -> None:
-        """A worker starts, whose settings allow these hosts."""
+        """Count a worker in. Its settings allow these hosts."""
         self._workers += 1
         self._allowed = tuple(allowed)
 
     async def stop(self) -> None:
-        """A worker has stopped."""
+        """Count a worker out."""
         self._workers -= 1
         if self._workers <= 0 and self._made is not None:
             made, self._made = self._made, None
             await made[1].aclose()
 
     def egress(self) -> Egress:
-        """The egress of the running event loop."""
+        """The egress for the running event loop."""
         loop = asyncio.get_running_loop()
         if self._made is None or self._made[0] is not loop:
-            # Imported here, because workflow code imports the modules that declare toolsets.
+            # Imported here because workflow code imports the modules that declare toolsets.
             from agentgrid.sources.egress import Egress
 
             self._made = (loop, Egress(self.allowed))

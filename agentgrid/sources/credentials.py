@@ -1,4 +1,4 @@
-"""Credentials of tools from elsewhere: the project's code holds the name of a secret, the value is read in the activity."""
+"""Credentials of tools from elsewhere: the project's code holds the secret's name, and the value is read in the activity."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Credential = str | Secret | Callable[[], str | Awaitable[str]]
 
 
 def shown_name(credential: Credential) -> str:
-    """What to call it in a version and in messages: never its value."""
+    """How versions and messages name it. Never contains its value."""
     if isinstance(credential, str):
         return credential
     return credential.name if isinstance(credential, Secret) else getattr(credential, "__qualname__", "a function")
 
 
 def name_fault(credential: Credential) -> str | None:
-    """Why it can't be the name of a secret, or None."""
+    """Why it can't be a secret's name, or None."""
     try:
         if isinstance(credential, str):
             secret(credential)
@@ -30,12 +30,12 @@ def name_fault(credential: Credential) -> str | None:
 
 
 async def value_of(credential: Credential) -> str:
-    """The value, read now, and redacted from then on. Raises what `Secret.value` raises."""
+    """Read the value, and redact it from now on. Raises what `Secret.value` raises."""
     if isinstance(credential, str):
         credential = secret(credential)
     if isinstance(credential, Secret):
         return await credential.value()
-    found = credential()
-    value = await found if inspect.isawaitable(found) else found
+    result = credential()
+    value = await result if inspect.isawaitable(result) else result
     known.learn(getattr(credential, "__name__", "function"), value)
     return value

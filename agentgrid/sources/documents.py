@@ -1,4 +1,4 @@
-"""OpenAPI documents: reading one, following its local references, and its schemas as JSON Schemas that stand alone."""
+"""Reads OpenAPI documents, resolves their local references, and converts their schemas to self-contained JSON Schemas."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agentgrid.domain import pointers
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_REFERENCES = 20
-"""Maximum number of references that lead to one another."""
+"""Maximum length of a chain of references."""
 MAX_DEPTH = 100
 VERSIONS = re.compile(r"3\.[01]\.\d+\S*")
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
@@ -25,16 +25,16 @@ ONE = (
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
 NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 DROPPED = frozenset({"discriminator", "xml", "externalDocs", "example", "nullable", "$schema", "$id", "$anchor"})
-"""Keywords that mean nothing to a JSON Schema, or whose meaning is converted."""
+"""Keywords that JSON Schema doesn't have, or that are converted to others."""
 
 
 class Unusable(Exception):
-    """Why a part of a document can't be used."""
+    """Why part of a document can't be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One operation, with its references to parameters, bodies and responses resolved."""
+    """An operation, with its references to parameters, bodies and responses resolved."""
 
     method: str
     path: str
@@ -45,12 +45,12 @@ class Operation:
 
     @property
     def id(self) -> str:
-        """Its operationId; empty without one."""
+        """Its operationId, or an empty string."""
         return str(self.spec.get("operationId") or "")
 
     @property
     def place(self) -> str:
-        """What messages call it."""
+        """How messages name it."""
         return f"{self.method} {self.path}" + (f" ({self.id})" if self.id else "")
 
 
@@ -68,10 +68,10 @@ class OpenApiDocument:
         self.is_3_0 = version.startswith("3.0")
 
     def operations(self) -> Iterator[Operation | Unusable]:
-        """Every operation, or why it can't be read."""
-        for path, found in _mapping(self.root.get("paths")).items():
+        """Every operation; for an unreadable one, why."""
+        for path, entry in _mapping(self.root.get("paths")).items():
             try:
-                item = _mapping(self.resolved(found))
+                item = _mapping(self.resolved(entry))
             except Unusable as error:
                 yield Unusable(f"{path}: {error}")
                 continue
@@ -85,8 +85,8 @@ class OpenApiDocument:
     def _operation(self, method: str, path: str, item: Mapping[str, Any], spec: Mapping[str, Any]) -> Operation:
         parameters: dict[tuple[str, str], Mapping[str, Any]] = {}
         for listed in (item.get("parameters"), spec.get("parameters")):
-            for each in listed if isinstance(listed, list) else ():
-                parameter = _mapping(self.resolved(each))
+            for parameter_or_reference in listed if isinstance(listed, list) else ():
+                parameter = _mapping(self.resolved(parameter_or_reference))
                 parameters[str(parameter.get("name")), str(parameter.get("in"))] = parameter
         servers = spec.get("servers") or item.get("servers") or self.root.get("servers") or ()
         security = spec["security"] if "security" in spec else self.root.get("security") or ()
@@ -100,40 +100,40 @@ class OpenApiDocument:
         )
 
     def resolved(self, value: Any) -> Any:
-        """The value, or what its reference means. Raises Unusable."""
+        """The value, with references followed. Raises Unusable."""
         for _ in range(MAX_REFERENCES):
             if not (isinstance(value, Mapping) and isinstance(value.get("$ref"), str)):
                 return value
             value = self.at(value["$ref"])
-        raise Unusable("its references lead to one another without an end")
+        raise Unusable(f"its references are circular, or form a chain of over {MAX_REFERENCES}")
 
     def at(self, reference: str) -> Any:
-        """What a local reference points to. Raises Unusable."""
+        """The target of a local reference. Raises Unusable."""
         if not reference.startswith("#/"):
-            raise Unusable(f"the reference {reference[:200]!r} leaves the document: copy its target into it")
+            raise Unusable(f"the reference {reference[:200]!r} leaves the document: copy its target into the document")
         try:
             return pointers.referenced(self.root, reference)
         except LookupError:
-            raise Unusable(f"the reference {reference[:200]!r} points to nothing") from None
+            raise Unusable(f"the reference {reference[:200]!r} has no target") from None
 
 
 def parsed(data: bytes) -> OpenApiDocument:
-    """The document in these bytes. Raises Unusable."""
+    """Parse the document. Raises Unusable."""
     if len(data) > MAX_BYTES:
         raise Unusable(f"the document is over {MAX_BYTES // 1024 // 1024} MiB")
     try:
         root = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Unusable(f"the document is not JSON: {str(error)[:200]}; convert one in YAML first") from None
+        raise Unusable(f"the document is not JSON: {str(error)[:200]}. Convert YAML to JSON first") from None
     if not isinstance(root, dict):
         raise Unusable("the document is not a JSON object")
     return OpenApiDocument(root)
 
 
 class Schemas:
-    """Schemas of a document as JSON Schemas that stand alone: what they refer to is in `defs`.
+    """Converts a document's schemas to self-contained JSON Schemas, with the targets of references in `defs`.
 
-    hidden: `readOnly` for what is sent, `writeOnly` for what comes back: such properties are left out.
+    hidden: `readOnly` for requests, `writeOnly` for responses; properties with this keyword are left out.
     """
 
     def __init__(self, document: OpenApiDocument, *, hidden: str) -> None:
@@ -142,29 +142,29 @@ class Schemas:
         self._names: dict[str, str] = {}
         self.defs: dict[str, Any] = {}
 
-    def of(self, given: Any) -> Any:
+    def of(self, schema: Any) -> Any:
         """The schema, converted to JSON Schema 2020-12. Raises Unusable."""
-        return self._schema(given, 0)
+        return self._schema(schema, 0)
 
     def with_defs(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """The schema with everything that it refers to."""
+        """The schema, with every definition it refers to."""
         return {**schema, "$defs": self.defs} if self.defs else schema
 
-    def _schema(self, given: Any, depth: int) -> Any:
-        if isinstance(given, bool):
-            return given
-        if not isinstance(given, Mapping):
-            raise Unusable("a schema in it is neither an object nor a boolean")
+    def _schema(self, source: Any, depth: int) -> Any:
+        if isinstance(source, bool):
+            return source
+        if not isinstance(source, Mapping):
+            raise Unusable("one of its schemas is neither an object nor a boolean")
         if depth > MAX_DEPTH:
             raise Unusable(f"a schema is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(reference := given.get("$ref"), str):
-            named = {"$ref": f"#/$defs/{self._named(reference, depth)}"}
+        if isinstance(reference := source.get("$ref"), str):
+            named = {"$ref": f"#/$defs/{self._reference_name(reference, depth)}"}
             if self._document.is_3_0:
                 return named
-            return named | self._keywords({key: value for key, value in given.items() if key != "$ref"}, depth)
-        return self._keywords(given, depth)
+            return named | self._keywords({key: value for key, value in source.items() if key != "$ref"}, depth)
+        return self._keywords(source, depth)
 
-    def _named(self, reference: str, depth: int) -> str:
+    def _reference_name(self, reference: str, depth: int) -> str:
         if reference not in self._names:
             name = re.sub(r"[^A-Za-z0-9_.-]", "_", reference.rsplit("/", 1)[-1])
             while name in self.defs:
@@ -174,43 +174,43 @@ class Schemas:
             self.defs[name] = self._schema(self._document.at(reference), depth + 1)
         return self._names[reference]
 
-    def _keywords(self, given: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    def _keywords(self, source: Mapping[str, Any], depth: int) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        for key, value in given.items():
+        for key, value in source.items():
             if key in DROPPED or key.startswith("x-"):
                 continue
             if key in ONE and isinstance(value, (Mapping, bool)):
                 made[key] = self._schema(value, depth + 1)
             elif key in MANY and isinstance(value, list):
-                made[key] = [self._schema(each, depth + 1) for each in value]
+                made[key] = [self._schema(part, depth + 1) for part in value]
             elif key in NAMED and isinstance(value, Mapping):
-                made[key] = {str(name): self._schema(each, depth + 1) for name, each in value.items()}
+                made[key] = {str(name): self._schema(part, depth + 1) for name, part in value.items()}
             else:
                 made[key] = value
         self._hide(made)
-        return _modern(given, made) if self._document.is_3_0 else made
+        return _modern(source, made) if self._document.is_3_0 else made
 
     def _hide(self, made: dict[str, Any]) -> None:
         properties, required = made.get("properties"), made.get("required")
         if not isinstance(properties, dict):
             return
         hidden = {
-            name for name, each in properties.items() if isinstance(each, dict) and each.get(self._hidden) is True
+            name for name, part in properties.items() if isinstance(part, dict) and part.get(self._hidden) is True
         }
         if hidden:
-            made["properties"] = {name: each for name, each in properties.items() if name not in hidden}
+            made["properties"] = {name: part for name, part in properties.items() if name not in hidden}
             if isinstance(required, list):
                 made["required"] = [name for name in required if name not in hidden]
 
 
-def _modern(given: Mapping[str, Any], made: dict[str, Any]) -> dict[str, Any]:
-    """Replace version 3.0's own spellings."""
+def _modern(source: Mapping[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+    """Replace keywords that only version 3.0 has."""
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(flag := made.get(exclusive), bool):
             del made[exclusive]
             if flag and limit in made:
                 made[exclusive] = made.pop(limit)
-    if given.get("nullable") is not True:
+    if source.get("nullable") is not True:
         return made
     if isinstance(kind := made.get("type"), str):
         made["type"] = [kind, "null"]
@@ -224,5 +224,5 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise Unusable("a part of it is not a JSON object where one is expected")
+        raise Unusable("part of it is not a JSON object where one is expected")
     return value

@@ -1,4 +1,4 @@
-"""The one way out for HTTP requests of tools from elsewhere: every address, redirect, byte and second is bounded and checked."""
+"""The only exit for HTTP requests of tools from elsewhere: checks and bounds every address, redirect, byte and second."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from agentgrid.sources.guard import EgressRefused, Guard, GuardedBackend, Resolv
 SCHEMES = {"http": 80, "https": 443}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 FOLLOWED = frozenset({"GET", "HEAD"})
-"""Methods whose redirects are followed. Any other request would be repeated elsewhere."""
+"""Methods whose redirects are followed. Following others would repeat the request elsewhere."""
 MAX_SHOWN = 200
 MAX_CONNECTIONS = 100
-"""Of one toolset at a time. More requests wait, within their own time."""
+"""Per toolset. Further requests wait, within their own time limit."""
 KEPT_CONNECTIONS = 20
 
 
 class Egress:
-    """Sends requests. It keeps connections, but no cookies; it uses no proxy and no credentials of the environment."""
+    """Sends requests. Keeps connections but no cookies, and uses no proxies or credentials from the environment."""
 
     def __init__(self, allowed: Iterable[str] = (), *, resolve: Resolve = system_addresses) -> None:
         self._pool = httpcore.AsyncConnectionPool(
@@ -41,78 +41,82 @@ class Egress:
         """Close its connections."""
         await self._pool.aclose()
 
-    async def send(self, ask: HttpRequest, limits: RequestLimits = RequestLimits()) -> HttpResponse:
-        """The answer, after redirects. Raises EgressRefused for what may not be reached; ToolError, retryable, if the host can't be reached in time."""
+    async def send(self, request: HttpRequest, limits: RequestLimits = RequestLimits()) -> HttpResponse:
+        """Send a request and follow its redirects. Raises EgressRefused for forbidden targets, and a retryable ToolError if the host can't be reached
+        in time.
+        """
         try:
             async with asyncio.timeout(limits.total_seconds):
-                return await self._followed(ask, limits)
+                return await self._followed(request, limits)
         except TimeoutError:
             raise ToolError(
-                f"{_shown(ask.url)} did not answer in time: a request has {limits.total_seconds:g} s", retryable=True
+                f"{_shown(request.url)} did not answer in time: the limit is {limits.total_seconds:g} s", retryable=True
             ) from None
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException) as error:
             raise ToolError(
-                f"{_shown(ask.url)} can't be reached: {known.beginning(str(error), MAX_SHOWN) or type(error).__name__}",
+                f"{_shown(request.url)} can't be reached: {known.beginning(str(error), MAX_SHOWN) or type(error).__name__}",
                 retryable=True,
             ) from None
         except (httpcore.LocalProtocolError, UnicodeEncodeError) as error:
             raise ToolError(
-                f"the request to {_shown(ask.url)} is not valid: {known.beginning(str(error), MAX_SHOWN)}"
+                f"the request to {_shown(request.url)} is not valid: {known.beginning(str(error), MAX_SHOWN)}"
             ) from None
         except httpcore.ProtocolError as error:
             raise ToolError(
-                f"{_shown(ask.url)} sent an invalid HTTP response: {known.beginning(str(error), MAX_SHOWN)}",
+                f"{_shown(request.url)} sent an invalid HTTP response: {known.beginning(str(error), MAX_SHOWN)}",
                 retryable=True,
             ) from None
 
-    async def _followed(self, ask: HttpRequest, limits: RequestLimits) -> HttpResponse:
-        url = _checked(ask.url)
-        own: Mapping[str, str] = ask.own
+    async def _followed(self, request: HttpRequest, limits: RequestLimits) -> HttpResponse:
+        url = _checked(request.url)
+        own: Mapping[str, str] = request.own
         for _ in range(limits.max_redirects + 1):
-            answer, location = await self._once(ask, url, own, limits)
+            answer, location = await self._once(request, url, own, limits)
             if location is None:
                 return answer
             target = _checked(str(_joined(url, location)))
-            if ask.method not in FOLLOWED:
+            if request.method not in FOLLOWED:
                 raise EgressRefused(
-                    f"{_shown(str(url))} redirects a {ask.method} to {_shown(str(target))}: not followed"
+                    f"{_shown(str(url))} redirects a {request.method} to {_shown(str(target))}; only GET and HEAD follow redirects"
                 )
             if url.scheme == "https" and target.scheme == "http":
-                raise EgressRefused(f"{_shown(str(url))} redirects to {_shown(str(target))}, without encryption")
+                raise EgressRefused(f"{_shown(str(url))} redirects to {_shown(str(target))}, which is not encrypted")
             own = own if _origin(url) == _origin(target) else {}
             url = target
-        raise EgressRefused(f"{_shown(ask.url)} redirects more than {limits.max_redirects} times")
+        raise EgressRefused(f"{_shown(request.url)} redirects more than {limits.max_redirects} times")
 
     async def _once(
-        self, ask: HttpRequest, url: httpx.URL, own: Mapping[str, str], limits: RequestLimits
+        self, request: HttpRequest, url: httpx.URL, own: Mapping[str, str], limits: RequestLimits
     ) -> tuple[HttpResponse, str | None]:
-        given = {"user-agent": "agentgrid", "accept": "*/*"} | _lowered(ask.headers) | _lowered(own)
-        headers = given | {"host": url.netloc.decode("ascii"), "accept-encoding": "gzip"}
-        if ask.content is not None or ask.method not in FOLLOWED:
-            headers["content-length"] = str(len(ask.content or b""))
-        request = httpcore.Request(
-            ask.method,
+        sent = {"user-agent": "agentgrid", "accept": "*/*"} | _lowered(request.headers) | _lowered(own)
+        headers = sent | {"host": url.netloc.decode("ascii"), "accept-encoding": "gzip"}
+        if request.content is not None or request.method not in FOLLOWED:
+            headers["content-length"] = str(len(request.content or b""))
+        outgoing = httpcore.Request(
+            request.method,
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()],
-            content=ask.content,
-            # Reads, and the wait for a connection of the pool, are bounded by the total alone.
+            content=request.content,
+            # Reads, and the wait for a pooled connection, are bounded only by the total.
             extensions={"timeout": {"connect": limits.connect_seconds}},
         )
-        response = await self._pool.handle_async_request(request)
+        response = await self._pool.handle_async_request(outgoing)
         try:
-            found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-            if response.status in REDIRECTS and (location := found.get("location")):
-                return HttpResponse(status=response.status, headers=found, body=b"", url=str(url)), location
-            body, whole = await _read(response, found.get("content-encoding", ""), limits.max_bytes)
+            received = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            if response.status in REDIRECTS and (location := received.get("location")):
+                return HttpResponse(status=response.status, headers=received, body=b"", url=str(url)), location
+            body, whole = await _read(response, received.get("content-encoding", ""), limits.max_bytes)
         finally:
             await response.aclose()
         if not whole and response.status < 400:
-            raise ToolError(f"{_shown(str(url))} answers with more than {limits.max_bytes:,} bytes")
-        return HttpResponse(status=response.status, headers=found, body=body, url=str(url), truncated=not whole), None
+            raise ToolError(f"{_shown(str(url))} sent more than {limits.max_bytes:,} bytes")
+        return HttpResponse(
+            status=response.status, headers=received, body=body, url=str(url), truncated=not whole
+        ), None
 
 
 async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> tuple[bytes, bool]:
-    """The decoded body up to this length, and whether that is all. Never more is decompressed."""
+    """The decoded body, up to this length, and whether it is complete. Never decompresses more."""
     read = bytearray()
     unpack: Any = None
     if encoding.strip().lower() in ("gzip", "x-gzip", "deflate"):
@@ -135,7 +139,7 @@ async def _read(response: httpcore.Response, encoding: str, max_bytes: int) -> t
 
 
 def _checked(text: str) -> httpx.URL:
-    """The URL, if requests to it may be made at all."""
+    """Parse the URL and check that requests to it may be made at all."""
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
@@ -147,7 +151,7 @@ def _checked(text: str) -> httpx.URL:
     if not url.host:
         raise EgressRefused(f"{_shown(text)} has no host")
     if not 0 < (url.port or SCHEMES[url.scheme]) < 65536:
-        raise EgressRefused(f"{_shown(text)} has no valid port")
+        raise EgressRefused(f"{_shown(text)} has an invalid port")
     return url
 
 
@@ -169,7 +173,7 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _shown(text: str) -> str:
-    """A URL in a message: without user name, query and fragment, which may be secret."""
+    """A URL as messages show it: without user name, query and fragment, which may be secret."""
     shown = text.partition("?")[0].partition("#")[0]
     scheme, mark, rest = shown.partition("://")
     if mark:

@@ -1,4 +1,4 @@
-"""A request of a tool from elsewhere, its bounds, and its answer."""
+"""A request of a tool from elsewhere, its limits, and the response."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class RequestLimits:
-    """The bounds of one request, with its redirects."""
+    """The limits of one request, including its redirects."""
 
     connect_seconds: float = 10.0
     total_seconds: float = 30.0
     max_bytes: int = 2 * 1024 * 1024
-    """Of the body, decompressed."""
+    """Of the decompressed body."""
     max_redirects: int = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpResponse:
-    """A response, read whole."""
+    """A response, read completely."""
 
     status: int
     headers: Mapping[str, str]
-    """By their names in lower case."""
+    """By lower-case name."""
     body: bytes
     url: str
     truncated: bool = False
-    """Whether the body of an error was longer than what was read."""
+    """Whether an error's body was longer than the part that was read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpRequest:
-    """A request. own: headers for its first host alone, such as credentials: no redirect carries them to another."""
+    """A request. own: headers only for its first host, such as credentials; redirects to other hosts don't carry them."""
 
     method: str
     url: str

@@ -1,4 +1,4 @@
-"""Connections of tools from elsewhere: to the very address that was checked, even if the name resolves to another one a moment later."""
+"""Connects tools from elsewhere to exactly the address that was checked, even if the host name resolves differently a moment later."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from agentgrid.domain.addresses import is_allowed, refusal
 from agentgrid.errors import ToolError
 
 MAX_ADDRESSES = 4
-"""This many addresses of one host are tried."""
+"""How many addresses of a host are tried."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a host, as text. Raises OSError."""
+"""Resolves a host to its addresses, as text. Raises OSError."""
 
 
 class EgressRefused(ToolError):
-    """The request may not be made."""
+    """The request is not allowed."""
 
     code = "egress_refused"
 
 
 async def system_addresses(host: str, port: int) -> list[str]:
-    """The addresses that the system's resolver gives for a name, or for an address in any of its spellings."""
+    """The system resolver's addresses for a name, or for an address in any notation."""
     name = host.rstrip(".")
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class Guard:
     """Decides which addresses may be reached.
 
-    allowed: hosts that may be private, with a port or without. An allowed name still reaches no link-local, multicast or metadata address:
+    allowed: hosts that may be private, with or without a port. An allowed name still can't reach link-local, multicast or metadata addresses:
     those must be allowed as addresses.
     """
 
@@ -44,13 +44,13 @@ class Guard:
         self._resolve = resolve
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """The host's addresses, all of them checked. Raises EgressRefused if one of them may not be reached, OSError if there is none."""
-        found = [address.partition("%")[0] for address in await self._resolve(host, port)]
-        for address in found:
+        """Resolve the host and check all its addresses. Raises EgressRefused if any is forbidden, OSError if there are none."""
+        addresses = [address.partition("%")[0] for address in await self._resolve(host, port)]
+        for address in addresses:
             self._check(host, port, address)
-        if not found:
+        if not addresses:
             raise OSError(f"{host} has no address")
-        return found[:MAX_ADDRESSES]
+        return addresses[:MAX_ADDRESSES]
 
     def _check(self, host: str, port: int, address: str) -> None:
         refused = refusal(address)
@@ -64,7 +64,7 @@ class Guard:
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """A network of checked addresses. It also serves libraries that have their own copy of httpcore."""
+    """A network backend that only connects to checked addresses. Also works for libraries with their own copy of httpcore."""
 
     def __init__(self, guard: Guard, inner: Any = None) -> None:
         self._guard = guard
@@ -78,23 +78,23 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> Any:
-        """Resolve once, check, connect. Raises EgressRefused, or what the inner network raises."""
+        """Resolve once, check, then connect. Raises EgressRefused, and what the inner backend raises."""
         async with asyncio.timeout(timeout):
             addresses = await self._guard.addresses(host, port)
-            for left, address in zip(reversed(range(len(addresses))), addresses, strict=True):
+            for remaining, address in zip(reversed(range(len(addresses))), addresses, strict=True):
                 try:
                     return await self._inner.connect_tcp(
                         address, port, local_address=local_address, socket_options=socket_options
                     )
                 except Exception:
-                    if not left:
+                    if not remaining:
                         raise
         raise OSError(f"{host} has no address")
 
     async def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> Any:
-        """Refused: no host is behind it."""
-        raise EgressRefused("a Unix socket is not reached")
+        """Raise EgressRefused: a Unix socket has no host to check."""
+        raise EgressRefused("Unix sockets are not allowed")
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep between the pool's own retries."""
+        """Sleep between the connection pool's retries."""
         await asyncio.sleep(seconds)

@@ -1,8 +1,8 @@
-"""Runs another program with no other environment than the named variables, and lets it end with its parent. Run as a script, isolated.
+"""Runs another program with only the named environment variables, and ties its life to its parent's. Run as a script, isolated.
 
     python -I -S leash.py PARENT_PID NAME,NAME -- command argument...
 
-It imports nothing of AgentGrid: it starts in a few milliseconds, and then is the other program.
+It imports nothing from AgentGrid, so it starts in a few milliseconds, and then becomes the other program.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Become the command."""
+    """Replace this process with the command."""
     parent, names, _, *command = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

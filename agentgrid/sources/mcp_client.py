@@ -1,7 +1,7 @@
-"""One MCP server, as a client: its process or connection, its listing, its calls. Beside the API, the only importer of the package `mcp`.
+"""An MCP client for one server: its process or connection, listing and calls. Besides the API, the only importer of the package `mcp`.
 
-A session lives in a task of its own, which opens and closes it; calls from other tasks share it, in parallel. When it breaks, the next call
-opens another.
+A session lives in its own task, which opens and closes it; calls from other tasks share it in parallel. When it breaks, the next call opens
+a new one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from agentgrid.sources.guard import Guard, GuardedBackend
 from agentgrid.sources.pins import MAX_TOOLS, Server
 
 CONNECT_SECONDS = 60.0
-"""How long a server may take to start, be asked for its version, and list its tools: `uvx` may have to install it first."""
+"""How long a server may take to start, negotiate a version, and list its tools: `uvx` may have to install it first."""
 STOP_SECONDS = 10.0
 MAX_PAGES = 50
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
@@ -47,16 +47,16 @@ Message = Any
 
 @dataclass(frozen=True, kw_only=True)
 class Open:
-    """An open session and what its server lists."""
+    """An open session and its server's listing."""
 
     client: Client
     tools: tuple[Mapping[str, Any], ...]
 
 
 class McpSession:
-    """A session that is opened when it is first needed.
+    """A session that is opened on first use.
 
-    secrets: the credential for each environment variable, and for `auth`, where it isn't the secret of that name.
+    secrets: the credentials for environment variables, and for `auth`, that aren't simply the secret of the same name.
     """
 
     def __init__(
@@ -75,36 +75,36 @@ class McpSession:
         self._on_change = on_change
         self._stop = asyncio.Event()
         self._ready: asyncio.Future[Open] = asyncio.get_running_loop().create_future()
-        # Of the call that opens the session, only where its secrets are: its run must not get the log lines of later calls.
+        # From the opening call, keep only the secret store: that call's run must not receive the log lines of later calls.
         context = contextvars.Context()
         context.run(current_store.set, current_store.get())
         self._task = asyncio.create_task(self._run(), name=f"mcp: {server.name}", context=context)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the session is over, so that another must be opened."""
+        """Whether the session is over, so that a new one is needed."""
         return self._stop.is_set() or self._task.done()
 
     async def opened(self) -> Open:
-        """The open session. Raises ToolError, retryable, if the server can't be reached."""
+        """The open session. Raises a retryable ToolError if the server can't be reached."""
         return await asyncio.shield(self._ready)
 
     async def listed(self) -> tuple[Mapping[str, Any], ...]:
-        """What the server lists now. Raises ToolError."""
+        """Request the server's current listing. Raises ToolError."""
         opened = await self.opened()
         with self._translated():
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await _listing(opened.client)
 
     async def call(self, name: str, arguments: dict[str, Any], seconds: float) -> Any:
-        """The tool's result as JSON. Raises ToolError: final if the tool failed, retryable if the session broke."""
+        """The tool's result as JSON. Raises ToolError: not retryable if the tool failed, retryable if the session broke."""
         opened = await self.opened()
         with self._translated():
             result = await opened.client.session.call_tool(name, arguments, read_timeout_seconds=seconds)
             return _json_of(result)
 
     async def close(self) -> None:
-        """End the session; its process ends too."""
+        """End the session, and the server's process."""
         self._stop.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([self._task], timeout=STOP_SECONDS)
@@ -125,7 +125,7 @@ class McpSession:
         except BaseException as error:
             if not self._ready.done():
                 self._ready.set_exception(self._unreachable(error))
-                self._ready.exception()  # the first call raises it, if there is one
+                self._ready.exception()  # the first call raises it, if any
             if isinstance(error, asyncio.CancelledError):
                 raise
 
@@ -141,11 +141,11 @@ class McpSession:
             args=["-I", "-S", str(Path(leash.__file__)), str(os.getpid()), names, "--", *self._server.command],
             env=secrets,
         )
-        return stdio_client(parameters, errlog=self._errors or stack.enter_context(_nowhere()))
+        return stdio_client(parameters, errlog=self._errors or stack.enter_context(_discarded_log()))
 
     async def _over_http(self, stack: contextlib.AsyncExitStack) -> Any:
         url = httpx2.URL(self._server.url)
-        # For a clear message: the connection is checked again when it is made.
+        # Only for a clear message: the address is checked again on connecting.
         await self._guard.addresses(url.host, url.port or (443 if url.scheme == "https" else 80))
         headers = {"accept-encoding": "identity", "user-agent": "agentgrid"}
         if self._auth is not None:
@@ -165,7 +165,7 @@ class McpSession:
 
     @contextlib.contextmanager
     def _translated(self) -> Any:
-        """Turns what breaks a session into a ToolError."""
+        """Turn failures that end a session into ToolError."""
         try:
             yield
         except MCPError as error:
@@ -175,13 +175,13 @@ class McpSession:
             if error.code == mcp_types.REQUEST_TIMEOUT:
                 raise ToolError(f"the MCP server {self._server.name} did not answer in time", retryable=True) from None
             if self._server.url and error.code == mcp_types.INVALID_REQUEST:
-                # Most often a server that was restarted and no longer knows the session: the call did not begin.
+                # Usually a server that was restarted and no longer knows the session: the call did not begin.
                 self._stop.set()
                 raise self._unreachable(error) from None
             why = known.beginning(str(error), MAX_ERROR_CHARACTERS)
             raise ToolError(f"the MCP server {self._server.name} refused the request: {why}") from None
         except (ValidationError, RuntimeError) as error:
-            # Their messages may quote what the server sent.
+            # These errors may quote what the server sent.
             raise ToolError(
                 f"the MCP server {self._server.name} sent an invalid response: {type(error).__name__}"
             ) from None
@@ -198,33 +198,33 @@ class McpSession:
         return ToolError(f"the MCP server {self._server.name} can't be reached: {why}", retryable=True)
 
 
-def _nowhere() -> TextIO:
-    """Where a server's own log goes: it could write anything into the worker's."""
+def _discarded_log() -> TextIO:
+    """Discards a server's own log, because it could write anything into the worker's."""
     return open(os.devnull, "w")
 
 
 async def _unchecked(name: str, result: Any) -> None:
-    """In place of the library's check of a result: it has no bound on its cost, and quotes the result. A tool's own check has neither fault."""
+    """Replaces the library's check of results, which has unbounded cost and quotes the result. A tool's own check does neither."""
 
 
 async def _listing(client: Client) -> tuple[Mapping[str, Any], ...]:
-    """Every tool that the server lists, as JSON, by name."""
-    found: dict[str, Mapping[str, Any]] = {}
+    """Every tool that the server lists, as JSON, sorted by name."""
+    listed: dict[str, Mapping[str, Any]] = {}
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         page = await client.list_tools(cursor=cursor, cache_mode="bypass")
         for tool in page.tools:
-            if tool.name in found or len(found) >= MAX_TOOLS:
+            if tool.name in listed or len(listed) >= MAX_TOOLS:
                 raise ToolError(f"the MCP server lists {tool.name[:100]!r} twice, or over {MAX_TOOLS} tools")
-            found[tool.name] = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+            listed[tool.name] = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
         cursor = page.next_cursor
         if not cursor:
-            return tuple(found[name] for name in sorted(found))
+            return tuple(listed[name] for name in sorted(listed))
     raise ToolError(f"the MCP server's listing has over {MAX_PAGES} pages")
 
 
 def _json_of(result: mcp_types.CallToolResult) -> Any:
-    """The structured result; else the text, if that is all; else the blocks."""
+    """The structured result; otherwise the text, if there is nothing else; otherwise the blocks."""
     texts = [block.text for block in result.content if isinstance(block, mcp_types.TextContent)]
     if result.is_error:
         raise ToolError(known.beginning("\n".join(texts), MAX_ERROR_CHARACTERS) or "the tool failed, without a message")
@@ -236,25 +236,25 @@ def _json_of(result: mcp_types.CallToolResult) -> Any:
 
 
 class _Transport(httpx2.AsyncHTTPTransport):
-    """HTTP to checked addresses, with bounded answers."""
+    """HTTP to checked addresses only, with bounded responses."""
 
     def __init__(self, guard: Guard) -> None:
         super().__init__(trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpx2.create_ssl_context(),
             network_backend=GuardedBackend(guard, httpcore2.AnyIOBackend()),  # type: ignore[arg-type]
-            # Each call has one for as long as it takes, and the session another.
+            # A call holds one as long as it runs, and the session holds another.
             max_connections=None,
             max_keepalive_connections=KEPT_CONNECTIONS,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send it. An encoded answer is refused: it could be any size."""
+        """Send the request. An encoded response is rejected: it could decompress to any size."""
         response = await super().handle_async_request(request)
         if response.headers.get("content-encoding", "identity") != "identity":
             await response.aclose()
             raise httpx2.ReadError("the response's encoding was not requested")
-        # The server's own events come on one answer for as long as the session lasts; each event is bounded elsewhere.
+        # The server's own events arrive in one response that lasts as long as the session; each event is bounded elsewhere.
         if request.method != "GET":
             response.stream = _Bounded(response.stream)  # type: ignore[arg-type]
         return response
@@ -265,11 +265,11 @@ class _Bounded(httpx2.AsyncByteStream):
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = MAX_RESPONSE_BYTES
+        remaining = MAX_RESPONSE_BYTES
         async for chunk in self._stream:
-            left -= len(chunk)
-            if left < 0:
-                raise httpx2.ReadError(f"the answer has over {MAX_RESPONSE_BYTES:,} bytes")
+            remaining -= len(chunk)
+            if remaining < 0:
+                raise httpx2.ReadError(f"the response has over {MAX_RESPONSE_BYTES:,} bytes")
             yield chunk
 
     async def aclose(self) -> None:
@@ -279,7 +279,7 @@ class _Bounded(httpx2.AsyncByteStream):
 async def list_once(
     server: Server, *, allowed: tuple[str, ...], errors: TextIO | None
 ) -> tuple[Mapping[str, Any], ...]:
-    """What a server lists now. Raises ToolError."""
+    """Open a session only to get the server's current listing. Raises ToolError."""
     session = McpSession(server, allowed=allowed, errors=errors)
     try:
         return (await session.opened()).tools

@@ -1,7 +1,7 @@
-"""`ag.mcp`: an MCP server as a source of tools, as it was reviewed.
+"""`ag.mcp`: an MCP server as a source of reviewed tools.
 
-A worker compares what the server lists with its pin: when it first uses the server, when the server reports that its tools have changed, and
-every minute. A server that lists anything else is held: its tools fail until somebody has reviewed the new listing.
+A worker compares the server's listing with its pin on first use, when the server reports that its tools have changed, and every minute. If
+the listing differs, the server is held: its tools fail until the new listing has been reviewed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agentgrid.sources.mcp_client import McpSession
 
 CHECKED_SECONDS = 60.0
-"""How old a comparison with the pin may be."""
+"""Maximum age of a comparison with the pin."""
 CLIENT = "agentgrid.sources.mcp_client"
 MAX_DESCRIPTION = 4_000
 MAX_SHOWN = 5
@@ -56,14 +56,14 @@ class McpToolset(Toolset):
         self._first: asyncio.Task[None] | None = None
 
     async def start(self, allowed_hosts: Sequence[str]) -> None:
-        """Compare the server with its pin in the background, so that a worker's log shows what is wrong before a call fails."""
+        """Compare the server with its pin in the background, so that a worker's log shows problems before a call fails."""
         self._workers += 1
         self._allowed = tuple(allowed_hosts)
         if self._first is None and len(self):
-            self._first = asyncio.create_task(self._look(), name=f"mcp: {self.name}, first look")
+            self._first = asyncio.create_task(self._look(), name=f"mcp: {self.name}, first comparison")
 
     async def stop(self) -> None:
-        """End the session, and the server's process with it."""
+        """End the session, and the server's process."""
         self._workers -= 1
         if self._workers > 0:
             return
@@ -77,18 +77,18 @@ class McpToolset(Toolset):
         self._session = None
 
     async def called(self, name: str, arguments: dict[str, Any], seconds: float) -> Any:
-        """The result of a tool, if the server is as it was reviewed. Raises ToolError."""
+        """Call a tool, if the server matches its pin. Raises ToolError."""
         session = await self._reviewed()
         return await session.call(name, arguments, seconds)
 
     async def look(self) -> SourceReport | None:
-        """What it is now. A server that could not be reached is tried again after a minute."""
+        """The server's current state. An unreachable server is tried again after a minute."""
         if not len(self):
             return None
         if self._failed is not None and time.monotonic() - self._failed[0] < CHECKED_SECONDS:
             return self._failed[1]
         self._failed = None
-        found = SourceReport(
+        report = SourceReport(
             name=self.name,
             reached_by=self.pin.server.program,
             tools=tuple(tool.name for tool in self.tools),
@@ -99,19 +99,19 @@ class McpToolset(Toolset):
         except ToolError as error:
             if self._held is not None and error.message == self._held:
                 return replace(
-                    found, state="held", reason=error.message, changes=pins.changed(self.pin.tools, self._listed)
+                    report, state="held", reason=error.message, changes=pins.changed(self.pin.tools, self._listed)
                 )
-            return self._unreachable(found, error.message)
+            return self._unreachable(report, error.message)
         except Exception as error:
             _warn(self.name, error)
-            # Its text may hold anything. The log, which only those who run the worker read, has it.
-            return self._unreachable(found, f"the comparison failed: {type(error).__name__}; see the worker's log")
-        return found
+            # The error may contain anything, so its text goes only to the log, which only the worker's operators read.
+            return self._unreachable(report, f"the comparison failed: {type(error).__name__}; see the worker's log")
+        return report
 
-    def _unreachable(self, found: SourceReport, reason: str) -> SourceReport:
-        found = replace(found, state="unreachable", reason=reason)
-        self._failed = (time.monotonic(), found)
-        return found
+    def _unreachable(self, report: SourceReport, reason: str) -> SourceReport:
+        report = replace(report, state="unreachable", reason=reason)
+        self._failed = (time.monotonic(), report)
+        return report
 
     async def _look(self) -> None:
         try:
@@ -120,7 +120,7 @@ class McpToolset(Toolset):
             _warn(self.name, error)
 
     async def _reviewed(self) -> McpSession:
-        """The session, after a comparison with the pin that is young enough. Raises ToolError."""
+        """The session, once a recent comparison with the pin has passed. Raises ToolError."""
         loop = asyncio.get_running_loop()
         if self._session is None or self._session[0] is not loop:
             self._session = (loop, asyncio.Lock(), None)
@@ -130,7 +130,7 @@ class McpToolset(Toolset):
             if session is None or session.has_ended:
                 session = await self._opened()
                 self._session = (loop, lock, session)
-                # A call that is cancelled while it waits leaves a session that nobody has compared.
+                # A call that is cancelled while waiting leaves a session that was never compared.
                 self._forget()
                 self._compare((await session.opened()).tools)
             elif time.monotonic() - self._checked_at > CHECKED_SECONDS:
@@ -141,7 +141,7 @@ class McpToolset(Toolset):
 
     async def _opened(self) -> McpSession:
         try:
-            # In a thread: the package takes a second, in which the worker's event loop must turn.
+            # In a thread: the import takes a second, and the worker's event loop must keep running.
             client = await asyncio.to_thread(importlib.import_module, CLIENT)
         except ModuleNotFoundError:
             raise ToolError(EXTRA) from None
@@ -156,7 +156,7 @@ class McpToolset(Toolset):
         return made
 
     def _forget(self) -> None:
-        """The next call compares again."""
+        """Make the next call compare again."""
         self._checked_at = float("-inf")
 
     def _compare(self, tools: Sequence[Mapping[str, Any]]) -> None:
@@ -170,7 +170,7 @@ class McpToolset(Toolset):
             )
             more = f" and {len(changed) - MAX_SHOWN} more" if len(changed) > MAX_SHOWN else ""
             self._held = (
-                f"the MCP server {self.name} is held: it lists other tools than were reviewed ({shown}{more}). "
+                f"the MCP server {self.name} is held: its listing differs from the reviewed one ({shown}{more}). "
                 f"See `agentgrid mcp diff {self.name}`; `agentgrid mcp accept {self.name}` pins the new listing"
             )
 
@@ -193,14 +193,13 @@ def mcp(
     retries: int = 0,
     allow: Sequence[str] = (),
 ) -> Toolset:
-    """Tools `<name>_<tool>` of an MCP server, as reviewed in `mcp/<name>.json`. Assign the result to a module's variable.
+    """Tools `<name>_<tool>` from an MCP server, as reviewed in `mcp/<name>.json`. Assign the result to a module-level variable.
 
-    `agentgrid mcp add` makes that file. command, url: how the server is reached; they must be the file's, which has them too. include: the tools
-    to use; by default all. risk: by the tool's name there, in place of the file's; a tool with neither is destructive. auth: the secret for a
-    server with a URL, in place of the file's. timeout: maximum duration of a call. retries: attempts after the first. allow: private hosts
-    that may be reached.
+    `agentgrid mcp add` creates that file. command, url: how to reach the server; must be the same as in the file. include: the tools to use; all by
+    default. risk: by the server's name for the tool, overriding the file; a tool with neither is destructive. auth: the secret for a server with
+    a URL, overriding the file. timeout: maximum duration of a call. retries: attempts after the first. allow: private hosts that may be reached.
 
-    A call takes the tool's arguments as one object; its result is the structured one, or the text.
+    A call takes the tool's arguments as one object, and returns the structured result, or the text.
     """
     declared = Declared.at(sys._getframe(1))
     pin, faults = _read(declared, name)
@@ -209,18 +208,18 @@ def mcp(
         return McpToolset(empty, allow=(), auth=None, tools={}, faults=faults, declared=declared)
     if (command is not None and tuple(command) != pin.server.command) or (url is not None and url != pin.server.url):
         faults.append(
-            f"its pin was made with {pin.server.shown!r}: run `agentgrid mcp add {name}` again with what the code names"
+            f"its pin was made with {pin.server.shown!r}: run `agentgrid mcp add {name}` again with the command or URL in code"
         )
     if auth is not None and (wrong := name_fault(auth)) is not None:
         faults.append(wrong)
     listed = {str(tool["name"]): tool for tool in pin.tools}
     for option, names in {"include": include or (), "risk": risk or ()}.items():
-        faults += [f"{option} names {each!r}, which the server does not list" for each in names if each not in listed]
+        faults += [f"{option} names {tool!r}, which the server does not list" for tool in names if tool not in listed]
     toolset = McpToolset(pin, allow=allow, auth=auth, tools={}, faults=faults, declared=declared)
-    for each, tool in listed.items():
-        if include is None or each in include:
-            given = (risk or {}).get(each) or pin.risks.get(each, Risk.DESTRUCTIVE)
-            toolset.add(each, _tool(toolset, tool, risk=given, timeout=timeout, retries=retries))
+    for listed_name, tool in listed.items():
+        if include is None or listed_name in include:
+            tool_risk = (risk or {}).get(listed_name) or pin.risks.get(listed_name, Risk.DESTRUCTIVE)
+            toolset.add(listed_name, _tool(toolset, tool, risk=tool_risk, timeout=timeout, retries=retries))
     return toolset
 
 
@@ -230,11 +229,11 @@ def _read(declared: Declared, name: str) -> tuple[Pin | None, list[str]]:
         pin = pins.read(path)
     except FileNotFoundError:
         how = f"agentgrid mcp add {name} -- COMMAND..."
-        return None, [f"there is no reviewed listing at {path}: run `{how}`, or with --url in place of the command"]
+        return None, [f"there is no reviewed listing at {path}: run `{how}`, or with --url instead of the command"]
     except (PinUnusable, OSError) as error:
         return None, [str(error)]
     if pin.server.name != name:
-        return None, [f"{path} is the pin of the server {pin.server.name!r}"]
+        return None, [f"{path} is the pin of another server, {pin.server.name!r}"]
     return pin, [] if importlib.util.find_spec("mcp") is not None else [EXTRA]
 
 
@@ -242,7 +241,7 @@ def _tool(
     toolset: McpToolset, listed: Mapping[str, Any], *, risk: Risk | RiskName, timeout: timedelta, retries: int
 ) -> JsonTool:
     name, server = str(listed["name"]), toolset.pin.server
-    # A second less than the attempt, so that the message names what was waited for.
+    # One second less than the attempt's timeout, so that the error names the server.
     seconds = max(1.0, timeout.total_seconds() - 1.0)
 
     async def handle(arguments: dict[str, Any]) -> Any:

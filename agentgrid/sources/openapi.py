@@ -1,6 +1,6 @@
 """`ag.openapi`: an OpenAPI document as a source of typed tools.
 
-The document is read once, when the project's code is imported: a worker never fetches it. A tool's version is a digest of its operation.
+The document is read once, when the project's code is imported; workers never fetch it. A tool's version is a digest of its operation.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from agentgrid.sources.exchange import RequestLimits
 from agentgrid.sources.operations import TEMPLATE, Auth, OperationCall
 
 KEPT_FOLDER = "openapi"
-"""Where `agentgrid openapi add` keeps a document that it fetched."""
+"""Where `agentgrid openapi add` stores documents that it fetched."""
 MAX_OPERATIONS = 500
 DEFAULT_MAX_BYTES = 1024 * 1024
 RISKS = {"GET": Risk.READ, "HEAD": Risk.READ, "DELETE": Risk.DESTRUCTIVE}
 UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
-"""What reading a document raises where it has other types than OpenAPI requires."""
+"""What reading a document raises if its values have types that OpenAPI doesn't allow."""
 Risks = RiskName | Risk | Mapping[str, RiskName | Risk]
 
 
@@ -41,7 +41,7 @@ class OpenApiToolset(Toolset):
         self._connections = connections
 
     async def start(self, allowed_hosts: Sequence[str]) -> None:
-        """Let its tools reach these private hosts too."""
+        """Also let its tools reach these private hosts."""
         self._connections.start(allowed_hosts)
 
     async def stop(self) -> None:
@@ -63,16 +63,16 @@ def openapi(
     max_bytes: int = DEFAULT_MAX_BYTES,
     check_results: bool = True,
 ) -> Toolset:
-    """Tools `<name>_<operationId>` from an OpenAPI document of version 3.0 or 3.1, in JSON. Assign the result to a module's variable.
+    """Tools `<name>_<operationId>` from an OpenAPI document (version 3.0 or 3.1, JSON). Assign the result to a module-level variable.
 
-    document: a file in the project, or the URL of which `agentgrid openapi add` keeps a copy. include: the operationIds to use; by default
-    all. risk: one for all tools, or by operationId; by default GET and HEAD read, DELETE is destructive, others write. server: the base URL
-    in place of the document's first. auth: the name of the secret for the API, or one for each of the document's security schemes.
-    timeout, retries: as for `ag.tool`. allow: private hosts that may be reached. max_bytes: maximum size of a response. check_results:
-    whether a response must fit the document's schema.
+    document: a file in the project, or a URL of which `agentgrid openapi add` has stored a copy. include: the operationIds to use; all by default.
+    risk: one for all tools, or by operationId; by default GET and HEAD are read, DELETE is destructive, the rest are write. server: the base
+    URL, overriding the document's first server. auth: the name of the API's secret, or one for each of the document's security schemes. timeout,
+    retries: as for `ag.tool`. allow: private hosts that may be reached. max_bytes: maximum response size. check_results: whether to validate
+    responses against the document's schema.
 
-    A call takes one object: the operation's parameters by name, and `body`. Its result is the response's JSON. A status of 4xx is a ToolError
-    that is not retried; 408, 425, 429 and 5xx are retried, after the service's `Retry-After` if it has one.
+    A call takes one object: the operation's parameters by name, and `body`. It returns the response's JSON. A 4xx status raises a ToolError that is
+    not retried; 408, 425, 429 and 5xx are retried, after the service's `Retry-After` if it sends one.
     """
     declared = Declared.at(sys._getframe(1))
     source = _Source(
@@ -109,7 +109,7 @@ def openapi(
 
 
 def kept_at(name: str) -> str:
-    """Where in a project the copy of a fetched document is."""
+    """Where a project stores its copy of a fetched document."""
     return f"{KEPT_FOLDER}/{name}.json"
 
 
@@ -121,7 +121,7 @@ def _read(declared: Declared, name: str, document: str) -> OpenApiDocument:
     except FileNotFoundError:
         if is_url:
             raise Unusable(
-                f"there is no copy of {document} at {path}: run `agentgrid openapi add {name} {document}`, which keeps one"
+                f"there is no copy of {document} at {path}: run `agentgrid openapi add {name} {document}` to store one"
             ) from None
         raise Unusable(f"there is no document at {path}") from None
     except OSError as error:
@@ -133,33 +133,37 @@ def _chosen(
     document: OpenApiDocument, include: Sequence[str] | None, risk: Risks | None, faults: list[str]
 ) -> Iterator[Operation]:
     """The operations to use, in the document's order."""
-    wanted = None if include is None else set(include)
+    selected = None if include is None else set(include)
     seen: dict[str, str] = {}
-    for found in document.operations():
-        if isinstance(found, Unusable):
-            faults += [] if wanted is not None else [str(found)]
+    for operation in document.operations():
+        if isinstance(operation, Unusable):
+            faults += [] if selected is not None else [str(operation)]
             continue
-        if wanted is not None and found.id not in wanted:
+        if selected is not None and operation.id not in selected:
             continue
-        if not found.id:
-            faults.append(f"{found.place}: it has no operationId; name those to use with include=[...]")
-        elif found.id in seen:
-            faults.append(f"{found.place}: {seen[found.id]} has the same operationId")
+        if not operation.id:
+            faults.append(
+                f"{operation.place}: it has no operationId; use include=[...] to select the operations to use"
+            )
+        elif operation.id in seen:
+            faults.append(f"{operation.place}: {seen[operation.id]} has the same operationId")
         else:
-            seen[found.id] = found.place
-            yield found
+            seen[operation.id] = operation.place
+            yield operation
         if len(seen) > MAX_OPERATIONS:
-            raise Unusable(f"it has over {MAX_OPERATIONS} operations; name those to use with include=[...]")
-    named = {"include": wanted or (), "risk": risk if isinstance(risk, Mapping) else ()}
+            raise Unusable(
+                f"it has over {MAX_OPERATIONS} operations; use include=[...] to select the operations to use"
+            )
+    named = {"include": selected or (), "risk": risk if isinstance(risk, Mapping) else ()}
     for option, ids in named.items():
         faults += [
-            f"{option} names {missing!r}, which is not an operation that it uses"
+            f"{option} names {missing!r}, which is not one of the operations in use"
             for missing in sorted(set(ids) - set(seen))
         ]
 
 
 class _Source:
-    """The options of `openapi`, and the tool that they make of an operation."""
+    """The options of `openapi`, and how they turn an operation into a tool."""
 
     def __init__(self, **options: Any) -> None:
         self.name: str = options["name"]
@@ -205,27 +209,27 @@ class _Source:
         )
 
     def _handler(self, call: OperationCall) -> Any:
-        # A second less than the attempt, so that the message names what was waited for.
+        # One second less than the attempt's timeout, so that the error names the operation.
         limits = RequestLimits(total_seconds=max(1.0, self.timeout.total_seconds() - 1.0), max_bytes=self.max_bytes)
         connections = self.connections
 
         async def handle(arguments: dict[str, Any]) -> Any:
-            ask = await call.ask(arguments, idempotency_key())
-            return call.result(await connections.egress().send(ask, limits))
+            request = await call.request(arguments, idempotency_key())
+            return call.result(await connections.egress().send(request, limits))
 
         return handle
 
     def _risk(self, operation: Operation) -> Risk | RiskName:
-        given = self.risk.get(operation.id) if isinstance(self.risk, Mapping) else self.risk
-        return given or RISKS.get(operation.method, Risk.WRITE)
+        chosen = self.risk.get(operation.id) if isinstance(self.risk, Mapping) else self.risk
+        return chosen or RISKS.get(operation.method, Risk.WRITE)
 
     def _server(self, operation: Operation) -> str:
         url = self.server
         if url is None:
             first = operation.servers[0] if operation.servers else {}
-            given = first if isinstance(first, Mapping) else {}
-            variables = given.get("variables")
-            url = TEMPLATE.sub(lambda found: _default(variables, found[1]), str(given.get("url") or ""))
+            server = first if isinstance(first, Mapping) else {}
+            variables = server.get("variables")
+            url = TEMPLATE.sub(lambda match: _default(variables, match[1]), str(server.get("url") or ""))
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise Unusable(f"its server {url[:200]!r} is not an http or https URL: pass server=")
@@ -234,15 +238,15 @@ class _Source:
         return url
 
     def _auth(self, document: OpenApiDocument, operation: Operation) -> Iterator[Auth]:
-        if not operation.security or any(not each for each in operation.security):
+        if not operation.security or any(not names for names in operation.security):
             if self.auth is not None and not isinstance(self.auth, Mapping) and not operation.security:
-                # The document has nothing about it.
+                # The document doesn't mention it.
                 yield _auth_of("bearer", {"type": "oauth2"}, self.auth)
             return
         schemes = document.resolved((document.root.get("components") or {}).get("securitySchemes") or {})
-        wanted = [dict(each) for each in operation.security if isinstance(each, Mapping)]
+        alternatives = [dict(names) for names in operation.security if isinstance(names, Mapping)]
         named = self.auth if isinstance(self.auth, Mapping) else None
-        for names in wanted:
+        for names in alternatives:
             if named is not None and not set(names) <= set(named):
                 continue
             if self.auth is None or (named is None and len(names) != 1):
@@ -251,8 +255,8 @@ class _Source:
                 credential = self.auth if named is None else named[scheme]
                 yield _auth_of(scheme, document.resolved(schemes.get(scheme)), credential)
             return
-        shown = " or ".join(" with ".join(sorted(names)) for names in wanted)
-        raise Unusable(f"it needs {shown}: pass auth= with the name of the secret, or of one for each")
+        shown = " or ".join(" with ".join(sorted(names)) for names in alternatives)
+        raise Unusable(f"it needs {shown}: pass auth= with the secret's name, or with one for each scheme")
 
 
 def _auth_of(name: str, scheme: Any, credential: Credential) -> Auth:
@@ -271,5 +275,5 @@ def _auth_of(name: str, scheme: Any, credential: Credential) -> Auth:
 
 
 def _default(variables: Any, name: str) -> str:
-    given = variables.get(name) if isinstance(variables, Mapping) else None
-    return str(given.get("default", "")) if isinstance(given, Mapping) else ""
+    variable = variables.get(name) if isinstance(variables, Mapping) else None
+    return str(variable.get("default", "")) if isinstance(variable, Mapping) else ""

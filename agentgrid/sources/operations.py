@@ -1,4 +1,4 @@
-"""How one operation of an OpenAPI document is called: arguments to a request, response to a result."""
+"""Calls an OpenAPI operation: turns arguments into a request, and the response into a result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEMPLATE = re.compile(r"\{([^{}]+)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A parameter: its name among the arguments, its own name, and how its value is written."""
+    """A parameter: its name among the arguments, its own name, and how its value is serialised."""
 
     argument: str
     name: str
@@ -39,7 +39,7 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Auth:
-    """A credential, and where it goes: `bearer`, `basic`, `header` or `query`."""
+    """A credential, and where to send it: `bearer`, `basic`, `header` or `query`."""
 
     kind: str
     name: str = ""
@@ -48,18 +48,18 @@ class Auth:
 
 @dataclass(frozen=True, kw_only=True)
 class OperationCall:
-    """An operation, ready to be called."""
+    """An operation, ready to call."""
 
     method: str
     server: str
     path: str
     parameters: tuple[Parameter, ...]
     body: str | None = None
-    """The media type of its body."""
+    """The media type of the body."""
     auth: tuple[Auth, ...] = ()
 
-    async def ask(self, arguments: Mapping[str, Any], key: str) -> HttpRequest:
-        """The request for these arguments. Raises ToolError if they can't be written."""
+    async def request(self, arguments: Mapping[str, Any], key: str) -> HttpRequest:
+        """The request for these arguments. Raises ToolError if they can't be serialised."""
         query: list[tuple[str, str]] = []
         path: dict[str, str] = {}
         headers = {"accept": "application/json, text/*;q=0.5"}
@@ -81,12 +81,12 @@ class OperationCall:
         if self.body is not None and "body" in arguments:
             content = json.dumps(arguments["body"], ensure_ascii=False, allow_nan=False).encode()
             headers["content-type"] = self.body
-        filled = TEMPLATE.sub(lambda found: path[found[1]], self.path)
+        filled = TEMPLATE.sub(lambda match: path[match[1]], self.path)
         url = f"{self.server.rstrip('/')}{filled}" + (f"?{urlencode(query)}" if query else "")
         return HttpRequest(method=self.method, url=url, headers=headers, own=own, content=content)
 
     def result(self, answer: HttpResponse) -> Any:
-        """The JSON value of a successful response, or its text. Raises ToolError for any other."""
+        """A successful response's JSON value, or its text. Raises ToolError for any other response."""
         if not 200 <= answer.status < 300:
             raise self._failure(answer)
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -108,13 +108,13 @@ class OperationCall:
     def _segment(self, parameter: Parameter, value: Any) -> str:
         text = _plain(parameter, value)
         if text in ("", ".", ".."):
-            # It would be another path.
+            # It would change the path.
             raise ToolError(f"{self._shown}: {parameter.argument} can't be {text!r}")
         return quote(text, safe="")
 
     def _failure(self, answer: HttpResponse) -> ToolError:
         retryable = answer.status in RETRYABLE or answer.status >= 500
-        # A service may repeat the request, with its credentials.
+        # The service may echo the request, including its credentials.
         text = " ".join(known.text(answer.body.decode(errors="replace")).split())
         more = "…" if answer.truncated or len(text) > MAX_ERROR_CHARACTERS else ""
         message = f"{self._shown} answers {answer.status}: {text[:MAX_ERROR_CHARACTERS]}{more}"
@@ -141,23 +141,23 @@ def _query(parameter: Parameter, value: Any) -> Iterator[tuple[str, str]]:
     if parameter.as_json:
         yield parameter.name, sorted_json(value).decode()
     elif isinstance(value, dict) and parameter.deep:
-        yield from ((f"{parameter.name}[{name}]", _scalar(parameter, each)) for name, each in value.items())
+        yield from ((f"{parameter.name}[{name}]", _scalar(parameter, item)) for name, item in value.items())
     elif isinstance(value, dict) and parameter.explode:
-        yield from ((name, _scalar(parameter, each)) for name, each in value.items())
+        yield from ((name, _scalar(parameter, item)) for name, item in value.items())
     elif isinstance(value, list) and parameter.explode:
-        yield from ((parameter.name, _scalar(parameter, each)) for each in value)
+        yield from ((parameter.name, _scalar(parameter, item)) for item in value)
     else:
         yield parameter.name, _plain(parameter, value)
 
 
 def _plain(parameter: Parameter, value: Any) -> str:
-    """The style `simple`: values separated by commas."""
+    """Serialise in the style `simple`: values separated by commas."""
     if parameter.as_json:
         return sorted_json(value).decode()
     if isinstance(value, list):
-        return ",".join(_scalar(parameter, each) for each in value)
+        return ",".join(_scalar(parameter, item) for item in value)
     if isinstance(value, dict):
-        return ",".join(f"{name},{_scalar(parameter, each)}" for name, each in value.items())
+        return ",".join(f"{name},{_scalar(parameter, item)}" for name, item in value.items())
     return _scalar(parameter, value)
 
 
@@ -165,23 +165,23 @@ def _scalar(parameter: Parameter, value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (dict, list)):
-        raise ToolError(f"{parameter.argument}: a value nested this deeply can't be sent in a {parameter.where}")
+        raise ToolError(f"{parameter.argument}: the value is nested too deeply for a {parameter.where} parameter")
     return json.dumps(value)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """The delay that the service asks for, in seconds and within bounds."""
-    given = headers.get("retry-after", "").strip()
+    """The delay that the service requests, in seconds and within limits."""
+    value = headers.get("retry-after", "").strip()
     try:
-        seconds = float(given) if given[:1].isdecimal() else _until(given, headers.get("date", ""))
+        seconds = float(value) if value[:1].isdecimal() else _until(value, headers.get("date", ""))
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 1.0), MAX_RETRY_AFTER_SECONDS)
 
 
-def _until(given: str, now: str) -> float:
-    """Seconds between two dates of the service's own clock."""
-    return (parsedate_to_datetime(given) - parsedate_to_datetime(now)).total_seconds()
+def _until(date: str, now: str) -> float:
+    """Seconds between two dates from the service's own clock."""
+    return (parsedate_to_datetime(date) - parsedate_to_datetime(now)).total_seconds()
 
 
 def _no_constant(name: str) -> Any:

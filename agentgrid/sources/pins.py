@@ -1,7 +1,7 @@
-"""Pins of MCP servers: what a server listed when somebody reviewed it, in a file of the project, `mcp/<server>.json`.
+"""Pins of MCP servers: a server's listing as reviewed, in the project's file `mcp/<server>.json`.
 
-Names, descriptions, schemas and annotations come from the server, and none of them is trusted: a tool is destructive until its risk is set
-in the file. The digest is over the whole listing, so that a changed, added, removed or renamed tool holds the server.
+Names, descriptions, schemas and annotations come from the server and are never trusted: a tool is destructive until its risk is set in the
+file. The digest covers the whole listing, so a changed, added, removed or renamed tool holds the server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ What = Literal["added", "removed", "changed"]
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 REFUSED_VARIABLES = re.compile(r"LD_.*|DYLD_.*|PYTHON.*|NODE_OPTIONS|PATH|HOME|BASH_ENV|ENV", re.IGNORECASE)
-"""Variables that would change what is run."""
+"""Variables that could change which code runs."""
 
 
 class PinUnusable(Exception):
@@ -40,24 +40,24 @@ class PinUnusable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """How a server is reached: a command for stdio, or the URL of streamable HTTP."""
+    """How to reach a server: a command for stdio, or the URL for streamable HTTP."""
 
     name: str
     command: tuple[str, ...] = ()
     url: str = ""
     environment: tuple[str, ...] = ()
-    """Names of the secrets that its process gets as environment variables."""
+    """Names of the secrets that its process receives as environment variables."""
     auth: str | None = None
-    """The name of the secret that is sent as a bearer token."""
+    """Name of the secret sent as a bearer token."""
 
     @property
     def shown(self) -> str:
-        """What is run or asked, on one line."""
+        """The command or URL, on one line."""
         return self.url or " ".join(self.command)
 
     @property
     def program(self) -> str:
-        """How it is reached, without arguments or paths that may hold secrets: the program's name, or the URL's origin."""
+        """The program's name or the URL's origin, without arguments and paths, which may contain secrets."""
         if not self.url:
             return self.command[0].rsplit("/", 1)[-1]
         url = urlsplit(self.url)
@@ -66,7 +66,7 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """A server, its listing as reviewed, and the risks that were set."""
+    """A server, its reviewed listing, and the risks set for its tools."""
 
     server: Server
     tools: tuple[Mapping[str, Any], ...]
@@ -78,7 +78,7 @@ class Pin:
         return digest_of(self.tools)
 
     def accepting(self, tools: Sequence[Mapping[str, Any]]) -> Pin:
-        """With another listing. Only a tool that is the same keeps its risk."""
+        """This pin with a new listing. Only unchanged tools keep their risk."""
         before = {tool["name"]: tool for tool in self.tools}
         same = {tool["name"] for tool in tools if before.get(tool["name"]) == tool}
         return replace(
@@ -86,7 +86,7 @@ class Pin:
         )
 
     def text(self) -> str:
-        """The file."""
+        """The file's content."""
         server = self.server
         reached = {"url": server.url, "auth": server.auth} if server.url else {"command": list(server.command)}
         value = {
@@ -98,11 +98,11 @@ class Pin:
             "untrusted_listing": list(self.tools),
         }
         text = json.dumps(value, indent=2, ensure_ascii=False)
-        # Where the file is shown, a terminal must not act on the server's words, nor hide some of them.
-        return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text) + "\n"
+        # The server's text must not control the terminal that shows the file, nor hide part of itself.
+        return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text) + "\n"
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")
         partial.write_text(self.text(), encoding="utf-8")
@@ -110,17 +110,17 @@ class Pin:
 
 
 def path_of(name: str) -> str:
-    """Where in a project the pin of a server is."""
+    """Where a project keeps a server's pin."""
     return f"{FOLDER}/{name}.json"
 
 
 def digest_of(tools: Sequence[Mapping[str, Any]]) -> str:
-    """The digest of a listing, in any order."""
+    """A listing's digest, whatever its order."""
     return hashlib.sha256(sorted_json(sorted(tools, key=lambda tool: str(tool["name"])))).hexdigest()
 
 
 def read(path: Path, *, edited: bool = False) -> Pin:
-    """The pin in a file. edited: whether its listing may have been edited. Raises PinUnusable, FileNotFoundError."""
+    """Read the pin in a file. edited: whether its listing may have been edited. Raises PinUnusable, FileNotFoundError."""
     if path.stat().st_size > MAX_BYTES:
         raise PinUnusable(f"{path} is over {MAX_BYTES // 1024 // 1024} MiB")
     try:
@@ -130,7 +130,7 @@ def read(path: Path, *, edited: bool = False) -> Pin:
         raise PinUnusable(f"{path} can't be read: {type(error).__name__}: {str(error)[:200]}") from None
     if not edited and value.get("digest") != pin.digest:
         raise PinUnusable(
-            f"the listing in {path} was edited: its digest does not fit; run `agentgrid mcp accept {pin.server.name}`"
+            f"the listing in {path} was edited: its digest does not match; run `agentgrid mcp accept {pin.server.name}`"
         )
     return pin
 
@@ -139,7 +139,7 @@ def _pin(value: Any) -> Pin:
     tools = tuple(value["untrusted_listing"])
     risks = {str(name): Risk(risk) for name, risk in dict(value.get("risk") or {}).items() if risk != "unreviewed"}
     if missing := sorted(set(risks) - {str(tool["name"]) for tool in tools}):
-        raise ValueError(f"it has a risk for {missing[0]!r}, which is not in the listing")
+        raise ValueError(f"it sets a risk for {missing[0]!r}, which is not in the listing")
     server = Server(
         name=str(value["server"]),
         command=tuple(map(str, value.get("command") or ())),
@@ -153,7 +153,7 @@ def _pin(value: Any) -> Pin:
 
 
 def fault_of(server: Server) -> str | None:
-    """What is wrong with how a server is reached, or None."""
+    """What is wrong with how to reach a server, or None."""
     if NAME.fullmatch(server.name) is None:
         return f"a server's name must match {NAME.pattern}"
     if bool(server.command) == bool(server.url):
@@ -161,7 +161,7 @@ def fault_of(server: Server) -> str | None:
     if server.url and not server.url.startswith(("https://", "http://")):
         return "its URL must begin with https:// or http://"
     if server.url and "@" in server.url.split("/")[2]:
-        return "its URL must not have a user name: use auth"
+        return "its URL must not contain a user name: use auth"
     for name in server.environment:
         if VARIABLE.fullmatch(name) is None or REFUSED_VARIABLES.fullmatch(name):
             return f"{name!r} can't be an environment variable of a server"
@@ -169,26 +169,26 @@ def fault_of(server: Server) -> str | None:
 
 
 def changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, What]:
-    """What has become of each tool that isn't the same in both listings: `added`, `removed` or `changed`."""
+    """What happened to each tool that differs between the listings: `added`, `removed` or `changed`."""
     old, new = ({str(tool["name"]): tool for tool in tools} for tools in (before, after))
-    found: dict[str, What] = {name: "added" for name in new.keys() - old.keys()}
-    found |= {name: "removed" for name in old.keys() - new.keys()}
-    found |= {name: "changed" for name in old.keys() & new.keys() if old[name] != new[name]}
-    return dict(sorted(found.items()))
+    states: dict[str, What] = {name: "added" for name in new.keys() - old.keys()}
+    states |= {name: "removed" for name in old.keys() - new.keys()}
+    states |= {name: "changed" for name in old.keys() & new.keys() if old[name] != new[name]}
+    return dict(sorted(states.items()))
 
 
 def changed(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> tuple[Changed, ...]:
-    """The tools that aren't the same in both listings, with what was listed: the first `MAX_CHANGED`, each cut to `MAX_ENTRY` characters.
+    """The tools that differ between the listings, with both versions: the first `MAX_CHANGED`, each cut to `MAX_ENTRY` characters.
 
-    A server may list the secrets that it was given: they are redacted.
+    A server may list secrets that it was given, so they are redacted.
     """
     old, new = ({str(tool["name"]): tool for tool in tools} for tools in (before, after))
-    found = list(changes(before, after).items())[:MAX_CHANGED]
+    different = list(changes(before, after).items())[:MAX_CHANGED]
     return tuple(
         Changed(
             tool=plain(known.beginning(name, 100)), what=what, before=_entry(old.get(name)), after=_entry(new.get(name))
         )
-        for name, what in found
+        for name, what in different
     )
 
 
@@ -200,5 +200,5 @@ def _entry(tool: Mapping[str, Any] | None) -> str | None:
 
 
 def plain(text: str) -> str:
-    """Text that a database can store: without NUL and lone surrogates."""
+    """The text without NUL and lone surrogates, which the database can't store."""
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

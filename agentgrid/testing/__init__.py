@@ -1,7 +1,7 @@
 """Helpers for developers' own tests.
 
-`Governance` is a policy in memory and an approver who decides a workflow's approvals. `agentgrid.testing.provider` is a model provider on this
-machine, with real protocols; import it by its own name, because it loads a web server. `scripted` answers model turns without any provider.
+`Governance` is an in-memory policy with an approver who decides a workflow's approvals. `agentgrid.testing.provider` is a local model provider
+that speaks the real protocols; import it explicitly, because it loads a web server. `scripted` answers model turns without a provider.
 `secrets` gives tools their secrets.
 """
 

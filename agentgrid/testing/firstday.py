@@ -1,4 +1,4 @@
-"""The script of a provider that is started by hand: it calls the first tools that it is offered, and then answers."""
+"""The default script of a provider started by hand: it calls the first tools it is offered, then answers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import json
 from agentgrid.testing.samples import sample
 from agentgrid.testing.turns import Call, Conversation, OfferedTool, Turn
 
-FIRST = 2
-"""How many tools are called at once."""
-ANSWERS = "final_"
-"""The prefix of the names of tools that take the answer."""
+CALLED_AT_ONCE = 2
+"""How many tools it calls at once."""
+ANSWER_PREFIX = "final_"
+"""The prefix of tools that take the final answer."""
 SHOWN_CHARACTERS = 200
 
 
 def first_tools(conversation: Conversation) -> Turn:
-    """Calls the first two tools with the simplest arguments that fit, then answers with what they returned."""
-    answers = [tool for tool in conversation.tools if tool.name.startswith(ANSWERS)]
+    """Call the first two tools with the simplest valid arguments, then answer with their results."""
+    answers = [tool for tool in conversation.tools if tool.name.startswith(ANSWER_PREFIX)]
     tools = [tool for tool in conversation.tools if tool not in answers]
     forced = next((tool for tool in conversation.tools if tool.name == conversation.must_call), None)
     if forced is not None:
         return Turn(calls=[_call(forced)])
     if tools and not conversation.results:
-        return Turn(calls=[_call(tool) for tool in tools[:FIRST]])
+        return Turn(calls=[_call(tool) for tool in tools[:CALLED_AT_ONCE]])
     if answers or (conversation.must_call and tools):
         return Turn(calls=[_call((answers or tools)[-1])])
     if conversation.output_schema is not None:

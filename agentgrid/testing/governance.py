@@ -1,4 +1,4 @@
-"""An in-memory policy, and an approver who decides a workflow's approvals.
+"""An in-memory policy, with an approver who decides a workflow's approvals.
 
     governance = Governance(rules=[ag.Rule(rule_id="r", tool="post_reply", effect=ag.Effect.REQUIRE_APPROVAL)])
     async with Worker(client, task_queue="test", plugins=[governance.plugin(grid)]):
@@ -6,7 +6,7 @@
         await governance.approve(handle)
         assert await handle.result() == ...
 
-They need Temporal's dev server or test environment, but no control plane and no database.
+Needs Temporal's dev server or test environment, but no control plane and no database.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ OPEN = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTI
 class Governance:
     """An in-memory policy with one signing key and one approver.
 
-    rules: the rules in force; without any, destructive tools require approval. approver: the name of the person who decides. groups: the
-    approver's groups. expires: lets every approval expire after this time at the latest, even if its rule or `ag.approval` allows longer, to test
-    what a workflow does then.
+    rules: the rules in force; with none, destructive tools require approval. approver: the name of the person who decides. groups: the
+    approver's groups. expires: an upper limit for the expiry of every approval, even if its rule or `ag.approval` allows longer, to test what
+    a workflow does when one expires.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Governance:
         self.key = Ed25519PrivateKey.generate()
         self.approver = approver
         self._answered: set[str] = set()
-        """The approvals that `approve` and `reject` have decided. Each stays open until the workflow has received the decision."""
+        """The approvals that `approve` and `reject` have decided. Each stays open until the workflow receives its decision."""
         public = base64.b64encode(self.key.public_key().public_bytes_raw()).decode()
         self.policy = FixedPolicy(
             Snapshot(
@@ -78,23 +78,24 @@ class Governance:
     def snapshot(self) -> Snapshot:
         """The policy in force."""
         if self.policy.snapshot is None:
-            raise RuntimeError("the fixed policy has no snapshot")
+            raise RuntimeError("the fixed policy has no snapshot: set `policy.snapshot`")
         return self.policy.snapshot
 
     def change(self, **fields: Any) -> None:
-        """Change the policy: any field of `Snapshot`, from the next call on."""
-        kept = {name: getattr(self.snapshot, name) for name in Snapshot.model_fields}
-        self.policy.snapshot = Snapshot.model_validate({**kept, "version": self.snapshot.version + 1, **fields})
+        """Change the policy, from the next call on. Takes any field of `Snapshot`."""
+        current = {name: getattr(self.snapshot, name) for name in Snapshot.model_fields}
+        self.policy.snapshot = Snapshot.model_validate({**current, "version": self.snapshot.version + 1, **fields})
 
     def plugin(
         self, grid: Grid | None = None, *, settings: Settings | None = None, models: Models | None = None
     ) -> AgentGridPlugin:
-        """A plugin under this policy. models: what answers in place of providers, such as `scripted(…)`."""
+        """A plugin under this policy. models: replaces the providers, such as `scripted(...)`."""
         return AgentGridPlugin(grid, settings=settings or Settings(), policy=self.policy, models=models)
 
     def decide(self, terms: Terms, verdict: Verdict = Verdict.APPROVED, **changed: Any) -> SignedDecision:
-        """A signed decision under these terms, with changed `arguments` if they are given. Other fields in `changed` make it invalid; `key` signs
-        with another key."""
+        """A signed decision under these terms, with changed `arguments` if given. Other fields in `changed` make it invalid; `key` signs with a
+        different key.
+        """
         key = changed.pop("key", self.key)
         entries = self.snapshot.approver_entries.get(self.approver, frozenset())
         fields: dict[str, Any] = {
@@ -119,15 +120,15 @@ class Governance:
     async def pending(
         self, handle: WorkflowHandle[Any, Any], *, at_least: int = 1, timeout_seconds: float = 20.0
     ) -> list[Terms]:
-        """The terms of the workflow's pending approvals, oldest first, once there are this many.
+        """The terms of the workflow's pending approvals, oldest first, once there are at least this many.
 
-        Raises the workflow's failure (`WorkflowFailureError`) if it fails before, Conflict if it ends otherwise, and TimeoutError if it goes on
-        without asking.
+        Raises WorkflowFailureError if the workflow fails first, Conflict if it ends in another way, and TimeoutError if it goes on without
+        requesting approval.
         """
         return await self._pending(handle, at_least, timeout_seconds, answered=frozenset())
 
     async def send(self, handle: WorkflowHandle[Any, Any], decision: SignedDecision) -> None:
-        """Signal the decision as the API does."""
+        """Send the decision as a signal, as the API does."""
         await handle.signal(SIGNAL_DECIDE, RawValue(to_payload(decision)))
 
     async def approve(
@@ -138,9 +139,9 @@ class Governance:
         comment: str | None = None,
         arguments: dict[str, Any] | None = None,
     ) -> Terms:
-        """Approve the workflow's oldest undecided approval, waiting for one if necessary; with `arguments`, a tool's call with these instead.
+        """Approve the workflow's oldest undecided approval, waiting for one if necessary. `arguments` replace those of a tool's call.
 
-        Raises Forbidden, with the reason, if the approver may not decide it, and what `pending` raises if there is none.
+        Raises Forbidden, with the reason, if the approver may not decide it, and whatever `pending` raises if there is none.
         """
         return await self._answer(handle, Verdict.APPROVED, timeout_seconds, comment=comment, arguments=arguments)
 
@@ -149,7 +150,7 @@ class Governance:
     ) -> Terms:
         """Reject the workflow's oldest undecided approval, waiting for one if necessary.
 
-        Raises Forbidden, with the reason, if the approver may not decide it, and what `pending` raises if there is none.
+        Raises Forbidden, with the reason, if the approver may not decide it, and whatever `pending` raises if there is none.
         """
         return await self._answer(handle, Verdict.REJECTED, timeout_seconds, comment=comment)
 
@@ -158,14 +159,14 @@ class Governance:
     ) -> Terms:
         terms = (await self._pending(handle, 1, timeout_seconds, answered=self._answered))[0]
         signed = self.decide(terms, verdict, **options)
-        if (why := self._refusal(terms, signed)) is not None:
-            raise Forbidden(f"{self.approver} can't decide {terms.title!r}: {why}")
+        if (refusal := self._refusal(terms, signed)) is not None:
+            raise Forbidden(f"{self.approver} can't decide {terms.title!r}: {refusal}")
         await self.send(handle, signed)
         self._answered.add(terms.approval_id)
         return terms
 
     def _refusal(self, terms: Terms, signed: SignedDecision) -> str | None:
-        """Why the decision would have no effect. The workflow ignores such a decision, and goes on waiting."""
+        """Why the decision would have no effect: the workflow would ignore it and go on waiting. None if it counts."""
         entries = self.snapshot.approver_entries.get(self.approver, frozenset())
         if entries.isdisjoint(terms.approvers):
             return (
@@ -184,12 +185,12 @@ class Governance:
             async with asyncio.timeout(timeout_seconds):
                 while True:
                     described = await handle.describe()
-                    found = [terms for terms in await open_approvals(handle) if terms.approval_id not in answered]
-                    if len(found) >= at_least:
-                        return found
+                    undecided = [terms for terms in await open_approvals(handle) if terms.approval_id not in answered]
+                    if len(undecided) >= at_least:
+                        return undecided
                     if described.status not in OPEN:
-                        await handle.result()  # raises the failure, if it failed
-                        raise Conflict(f"the workflow {handle.id} completed: no approval is pending in it")
+                        await handle.result()  # raises the failure if the workflow failed
+                        raise Conflict(f"the workflow {handle.id} completed without a pending approval")
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             described = await handle.describe()
@@ -199,20 +200,20 @@ class Governance:
 
 
 def _obstacle(described: WorkflowExecutionDescription) -> str:
-    """What keeps the workflow from going on, if Temporal knows."""
+    """What blocks the workflow, if Temporal knows."""
     raw = described.raw_description
     for pending in raw.pending_activities:
         if pending.HasField("last_failure"):
             return f"; its activity {pending.activity_type.name} fails: {pending.last_failure.message}"
     if raw.HasField("pending_workflow_task"):
-        return "; its workflow task is not done: no worker runs, or the workflow's code fails (see the worker's log)"
+        return "; its workflow task hasn't completed: no worker is running, or the workflow's code fails (see the worker's log)"
     return ""
 
 
 async def open_approvals(handle: WorkflowHandle[Any, Any]) -> list[Terms]:
-    """The approvals whose expiry timers are running, from the workflow's history, oldest first."""
+    """The workflow's approvals whose expiry timers are running, from its history, oldest first."""
     converter = handle._client.data_converter
-    found: dict[str, Terms] = {}
+    opened: dict[str, Terms] = {}
     waiting: dict[int, str] = {}
     async for event in handle.fetch_history_events():
         for value in await _candidates(event, converter.decode):
@@ -220,7 +221,7 @@ async def open_approvals(handle: WorkflowHandle[Any, Any]) -> list[Terms]:
                 terms = Terms.model_validate(value)
             except ValidationError:
                 continue
-            found[terms.approval_id] = terms
+            opened[terms.approval_id] = terms
         if event.HasField("timer_started_event_attributes"):
             summary = (
                 await converter.decode([event.user_metadata.summary])
@@ -233,11 +234,11 @@ async def open_approvals(handle: WorkflowHandle[Any, Any]) -> list[Terms]:
             waiting.pop(event.timer_fired_event_attributes.started_event_id, None)
         elif event.HasField("timer_canceled_event_attributes"):
             waiting.pop(event.timer_canceled_event_attributes.started_event_id, None)
-    return [found[approval_id] for approval_id in waiting.values() if approval_id in found]
+    return [opened[approval_id] for approval_id in waiting.values() if approval_id in opened]
 
 
 async def _candidates(event: HistoryEvent, decode: Any) -> list[Any]:
-    """The possible terms in this event: the details of a refusal, or the result of a local activity."""
+    """Possible terms in this event: the details of a refusal, or the result of a local activity."""
     payloads: list[Payloads] = []
     if event.HasField("activity_task_failed_event_attributes"):
         failure = event.activity_task_failed_event_attributes.failure

@@ -1,7 +1,7 @@
 """The provider's own record of its requests: what it received, what it billed, and how each request ended.
 
-In the file each request has several lines, one for each change of its state. A line is written and flushed before the bytes that it is about
-are sent, so what a client has received is always on record, also when either process is killed. `read_log` joins the lines of each request.
+The file has several lines per request, one for each state change. A line is flushed before the bytes that it is about are sent, so everything
+that a client has received is on record, even if either process is killed. `read_log` merges the lines of each request.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from agentgrid.testing.turns import Message, TokenCounts
 
 
 class RequestState(StrEnum):
-    """Where a request is, and how it ended."""
+    """Where a request is, or how it ended."""
 
     RECEIVED = "received"
     """The script is working on it."""
     ANSWERING = "answering"
-    """The answer is known and billed; its last byte hasn't been sent."""
+    """The answer is known and billed, but its last byte hasn't been sent."""
     ANSWERED = "answered"
-    """Handed to the network whole. A client that is killed at that moment may not have read it."""
+    """Passed to the network completely. A client that is killed at that moment may not have read it."""
     REFUSED = "refused"
-    """Ended with an error status. Nothing was billed."""
+    """Ended with an error status. Nothing is billed."""
     CUT = "cut"
     """The provider dropped the connection."""
     ABANDONED = "abandoned"
-    """The client went away first."""
+    """The client disconnected first."""
 
 
 ENDED = frozenset({RequestState.ANSWERED, RequestState.REFUSED, RequestState.CUT, RequestState.ABANDONED})
@@ -42,30 +42,30 @@ ENDED = frozenset({RequestState.ANSWERED, RequestState.REFUSED, RequestState.CUT
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One request."""
+    """One request to the provider."""
 
     number: int
-    """From 1, in the order of arrival."""
+    """Counts from 1, in order of arrival."""
     at: datetime
     protocol: str
     """`chat`, `responses` or `messages`."""
     model: str
     stream: bool
     key_given: bool
-    """Whether the request had an API key. The key itself is never recorded."""
+    """Whether the request carried an API key. The key itself is never recorded."""
     client_retry: int
-    """How often the client's library reports that it has sent this request before."""
+    """How many earlier attempts the client's library reports for this request."""
     messages: tuple[Message, ...]
     tools: tuple[str, ...]
     turn: int
-    """The number of the assistant's messages in the conversation."""
+    """The number of assistant messages in the conversation."""
     attempt: int
-    """How often the provider has received this conversation, this time included."""
+    """How often the provider has received this conversation, including this time."""
     state: RequestState = RequestState.RECEIVED
     status: int | None = None
-    """The HTTP status, once it is decided."""
+    """The HTTP status, once decided."""
     billed: TokenCounts | None = None
-    """None until there is an answer. It stays when the answer doesn't reach the client."""
+    """None until there is an answer. Remains if the answer doesn't reach the client."""
     error: str | None = None
 
     @property
@@ -78,7 +78,7 @@ _CHANGING = ("number", "state", "status", "billed", "error")
 
 
 class Ledger:
-    """The records, in memory and, given a path, in a file of JSON lines. An existing file is continued.
+    """The records, in memory and, with a path, in a JSON Lines file. An existing file is appended to.
 
     changed: called after each change.
     """
@@ -92,7 +92,7 @@ class Ledger:
             self._before = max((record.number for record in read_log(path)), default=0) if path.exists() else 0
             self._file = path.open("a", encoding="utf-8")
             if path.stat().st_size:
-                self._file.write("\n")  # ends a line that a killed process left unfinished
+                self._file.write("\n")  # ends the partial line of a killed process
 
     def add(self, **fields: Any) -> Record:
         record = Record(number=self._before + len(self.records) + 1, at=datetime.now(UTC), **fields)
@@ -122,18 +122,18 @@ class Ledger:
 
 
 def read_log(path: Path) -> list[Record]:
-    """The requests in a provider's file, each in its last state. A line that a killed process left unfinished is left out."""
-    found: dict[int, dict[str, Any]] = {}
+    """The requests in a provider's file, each in its last state. Skips a partial line left by a killed process."""
+    by_number: dict[int, dict[str, Any]] = {}
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             try:
                 values = json.loads(line)
             except ValueError:
                 continue
-            found.setdefault(values["number"], {}).update(values)
-    return [_RECORD.validate_python(values) for values in found.values()]
+            by_number.setdefault(values["number"], {}).update(values)
+    return [_RECORD.validate_python(values) for values in by_number.values()]
 
 
 def billed(records: Sequence[Record]) -> TokenCounts:
-    """The sum of what was billed."""
+    """The sum of all billed tokens."""
     return sum((record.billed for record in records if record.billed), TokenCounts(input_tokens=0, output_tokens=0))

@@ -1,10 +1,10 @@
-"""A model that follows a script, in the worker itself: for tests of workflows with agents, without a provider or its library.
+"""A scripted model inside the worker, for testing workflows with agents without a provider or its library.
 
     script = [Turn(calls=[Call("get_order", {"order_id": "A1"})]), Turn(text="It was shipped.")]
     async with Worker(client, task_queue="test", plugins=[governance.plugin(grid, models=scripted(script))]):
         ...
 
-An agent with an output type answers by a call of `final_answer`. For real protocols use `agentgrid.testing.provider`.
+An agent with an output type answers by calling `final_answer`. To test real protocols, use `agentgrid.testing.provider`.
 """
 
 from __future__ import annotations
@@ -24,28 +24,30 @@ from agentgrid.testing.turns import OfferedTool as Tool
 from agentgrid.worker.agents import Models
 from agentgrid.worker.model_requests import ModelAnswer, ModelTool, RawCall, plain_message
 
-_ANSWERED_AGAIN = frozenset({408, 409, 429})
+_RETRYABLE_STATUS = frozenset({408, 409, 429})
 
 
 def scripted(
     script: Script, *, usd_per_token: float | None = 1e-6, requests: list[Conversation] | None = None
 ) -> Models:
-    """A script in place of every model. usd_per_token: the price; None for a model whose price is unknown. requests: collects each request."""
-    asked = requests if requests is not None else []
+    """Replaces every model with a script. usd_per_token: the price, or None for an unknown price. requests: collects each request."""
+    conversations = requests if requests is not None else []
 
     def find(name: str) -> _Scripted:
-        return _Scripted(name, script, usd_per_token, asked)
+        return _Scripted(name, script, usd_per_token, conversations)
 
     return find
 
 
 class _Scripted:
-    def __init__(self, name: str, script: Script, usd_per_token: float | None, asked: list[Conversation]) -> None:
-        self._name, self._script, self._price, self._asked = name, script, usd_per_token, asked
+    def __init__(
+        self, name: str, script: Script, usd_per_token: float | None, conversations: list[Conversation]
+    ) -> None:
+        self._name, self._script, self._price, self._conversations = name, script, usd_per_token, conversations
 
     async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
         conversation = self._conversation(call, [*offers, *([final] if final is not None else [])])
-        self._asked.append(conversation)
+        self._conversations.append(conversation)
         turn = await next_turn(self._script, conversation)
         await asyncio.sleep(turn.delay_seconds)
         if turn.fault is not None:
@@ -54,20 +56,24 @@ class _Scripted:
 
     def _conversation(self, call: ModelCall, offers: list[ModelTool]) -> Conversation:
         messages = tuple([Message(role="system", text=call.instructions), *map(_message, call.messages)])
-        tools = tuple(Tool(name=each.name, description=each.description, schema=each.input_schema) for each in offers)
+        tools = tuple(
+            Tool(name=offer.name, description=offer.description, schema=offer.input_schema) for offer in offers
+        )
         conversation = Conversation(protocol="scripted", model=self._name, messages=messages, tools=tools)
-        before = sum(other.digest == conversation.digest for other in self._asked)
+        before = sum(other.digest == conversation.digest for other in self._conversations)
         return Conversation(protocol="scripted", model=self._name, messages=messages, tools=tools, attempt=before + 1)
 
     def _answer(self, turn: Turn, conversation: Conversation) -> ModelAnswer:
         used = counted(turn, conversation)
         calls = [
             RawCall(
-                id=each.id or f"call-{conversation.turn + 1}-{number}",
-                name=each.name,
-                arguments=dict(each.arguments) if isinstance(each.arguments, Mapping) else each.arguments,
+                id=requested.id or f"call-{conversation.turn + 1}-{number}",
+                name=requested.name,
+                arguments=dict(requested.arguments)
+                if isinstance(requested.arguments, Mapping)
+                else requested.arguments,
             )
-            for number, each in enumerate(turn.calls, start=1)
+            for number, requested in enumerate(turn.calls, start=1)
         ]
         usd = None if self._price is None else (used.input_tokens + used.output_tokens) * self._price
         return ModelAnswer(
@@ -97,7 +103,7 @@ def _message(message: dict[str, Any]) -> Message:
             failed = "fault" in message
             shown = message["fault"] if failed else message.get("result")
             if "approval" in message:
-                # As a provider's model sees it.
+                # The text that a provider's model would get.
                 shown = {"result": shown, "approval": message["approval"]}
             text = shown if isinstance(shown, str) and failed else json.dumps(shown)
             return Message(role="tool", text=text, call_id=message["id"], failed=failed)
@@ -112,10 +118,10 @@ def _message(message: dict[str, Any]) -> Message:
 
 
 def _failure(turn: Turn) -> ApplicationError:
-    """The error of a provider that answers so."""
+    """The error that a provider's model would raise for this fault."""
     fault = turn.fault
     assert fault is not None
-    again = fault.status is None or fault.status >= 500 or fault.status in _ANSWERED_AGAIN
+    again = fault.status is None or fault.status >= 500 or fault.status in _RETRYABLE_STATUS
     return ApplicationError(
         f"status {fault.status}: {fault.message}",
         type=ErrorType.MODEL_ERROR,

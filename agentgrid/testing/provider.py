@@ -1,4 +1,4 @@
-"""A model provider on this machine: OpenAI's chat completions and Responses, and Anthropic's messages, answered by a script.
+"""A local model provider, answered by a script: OpenAI's chat completions and Responses, and Anthropic's messages.
 
     async with Provider([Turn(calls=[Call("get_order", {"order_id": "A1"})]), Turn(text="It was shipped.")]) as provider:
         client = AsyncOpenAI(base_url=provider.base_url, api_key="test", max_retries=0)
@@ -6,9 +6,9 @@
         assert [request.answered for request in provider.requests] == [True, True]
 
 Scripts and faults: `agentgrid.testing.turns`. What was received and billed: `agentgrid.testing.ledger`.
-By hand, as if it were OpenAI: `python -m agentgrid.testing.provider --port 8399`.
+To run it by hand, in place of OpenAI: `python -m agentgrid.testing.provider --port 8399`.
 
-It listens on 127.0.0.1 alone, takes any API key, and records none.
+It listens only on 127.0.0.1, accepts any API key, and records none.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ MAX_CONNECTIONS = 1000
 WAIT_SECONDS = 20.0
 API_KEY = "not-a-secret"
 MODELS = ("gpt-4.1-mini", "claude-sonnet-4-5")
-"""Listed where the models aren't given."""
+"""The models listed by default."""
 
 
 class Provider:
-    """A server in the event loop of the test, from `async with` to its end.
+    """A server in the test's event loop, running while its `async with` block does.
 
-    script: the turns, or a function that makes them. log: a file for the record, which is continued if it exists. models: the models that
-    exist; without it every model does. port: 0 takes a free one.
+    script: the turns, or a function that returns them. log: a file for the records; an existing one is appended to. models: the models that
+    exist; by default any model does. port: 0 picks a free port.
 
-    At the end, requests in flight are dropped, and the first exception that a script raised is raised.
+    On exit, requests in flight are dropped, and the first exception raised by the script is re-raised.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class Provider:
 
     @property
     def url(self) -> str:
-        """The server's address. What Anthropic's clients take as their base URL."""
+        """The server's address: the base URL for Anthropic's clients."""
         return f"http://{HOST}:{self._port}"
 
     @property
     def base_url(self) -> str:
-        """What OpenAI's clients take as their base URL: the address with `/v1`."""
+        """The base URL for OpenAI's clients: the address with `/v1`."""
         return f"{self.url}/v1"
 
     @property
@@ -122,18 +122,18 @@ class Provider:
 
     @property
     def requests(self) -> Sequence[Record]:
-        """What was received, in the order of arrival, each in its present state."""
+        """The requests received, in order of arrival, each in its current state."""
         return tuple(self._ledger.records)
 
     @property
     def billed(self) -> TokenCounts:
-        """The sum of what was billed, also for answers that never reached their client."""
+        """The sum of all billed tokens, including answers that never reached their client."""
         return billed(self._ledger.records)
 
     async def wait(
         self, condition: Callable[[Sequence[Record]], bool], *, timeout_seconds: float = WAIT_SECONDS
     ) -> Sequence[Record]:
-        """The requests, once the condition holds for them. Raises TimeoutError."""
+        """The requests, once they satisfy the condition. Raises TimeoutError."""
         async with asyncio.timeout(timeout_seconds):
             while not condition(self.requests):
                 self._changed.clear()
@@ -141,7 +141,7 @@ class Provider:
         return self.requests
 
     async def serve(self) -> None:
-        """Waits until the server ends."""
+        """Wait until the server ends."""
         if self._serving is not None:
             await asyncio.shield(self._serving)
 
@@ -149,7 +149,7 @@ class Provider:
         self._changed.set()
 
     def _drop(self, client: Any) -> None:
-        """Close the connection of this client, after what was sent."""
+        """Close this client's connection after what has been sent."""
         connections = self._server.server_state.connections if self._server is not None else ()
         for connection in connections:
             if getattr(connection, "client", None) == client:
@@ -157,26 +157,26 @@ class Provider:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn inside a process whose signal handlers stay as they are."""
+    """uvicorn without its signal handlers: the surrounding process keeps its own."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
 
-def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m agentgrid.testing.provider",
-        description="A model provider on this machine, answered by a script: OpenAI's and Anthropic's protocols.",
+        description="A local model provider, answered by a script. Speaks OpenAI's and Anthropic's protocols.",
     )
-    parser.add_argument("--port", type=int, default=8399, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--log", type=Path, help="a file that records each request as lines of JSON")
+    parser.add_argument("--port", type=int, default=8399, help="0 picks a free port (default: %(default)s)")
+    parser.add_argument("--log", type=Path, help="record every request in this JSON Lines file")
     parser.add_argument(
         "--script",
         metavar="MODULE:NAME",
-        help="a list of turns, or a function; by default the first tools are called and then an answer is given",
+        help="module:name of a list of turns or a function; by default the first tools are called, then an answer is argv",
     )
-    return parser.parse_args(given)
+    return parser.parse_args(argv)
 
 
 def _script(name: str | None) -> Script:
@@ -187,7 +187,7 @@ def _script(name: str | None) -> Script:
     try:
         script: Script = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise SystemExit(f"--script {name}: {error}; write it as module:name") from error
+        raise SystemExit(f"--script {name}: {error}. Use module:name") from error
     return script
 
 
@@ -199,9 +199,9 @@ async def _run(arguments: argparse.Namespace) -> None:
         await provider.serve()
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     with suppress(KeyboardInterrupt):
-        asyncio.run(_run(_arguments(given)))
+        asyncio.run(_run(_arguments(argv)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Values that fit a JSON Schema, always the same for the same schema."""
+"""Generates sample values for a JSON Schema, always the same for the same schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 MAX_DEPTH = 12
 DEEP = 3
-"""From this depth on, what may be null is null: a type may contain itself."""
+"""Below this depth, anything nullable is null: a type may contain itself."""
 FORMATS = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T00:00:00Z",
@@ -38,7 +38,7 @@ CATEGORIES = {
 
 
 def sample(schema: Any) -> Any:
-    """The simplest value that fits: required properties alone, the first choice, the smallest number. It may miss a pattern that looks ahead."""
+    """The simplest value that fits: only required properties, the first choice, the smallest number. May not match a pattern with lookahead."""
     return _sample(schema, schema, 0)
 
 
@@ -55,16 +55,16 @@ def _sample(schema: Any, root: Any, depth: int) -> Any:
         return schema["default"]
     for options in ("anyOf", "oneOf"):
         if schema.get(options):
-            if depth > DEEP and any(one.get("type") == "null" for one in schema[options]):
+            if depth > DEEP and any(choice.get("type") == "null" for choice in schema[options]):
                 return None
             rest = {name: value for name, value in schema.items() if name != options}
-            option = next((one for one in schema[options] if one.get("type") != "null"), schema[options][0])
+            option = next((choice for choice in schema[options] if choice.get("type") != "null"), schema[options][0])
             return _sample(_merged(rest, option), root, depth + 1)
     return _of_type(schema, root, depth)
 
 
 def _resolved(schema: Mapping[str, Any], root: Any) -> Mapping[str, Any]:
-    """The schema with its reference and its `allOf` merged in."""
+    """The schema with its reference and `allOf` merged in."""
     for _ in range(MAX_DEPTH):
         parts: list[Any] = list(schema.get("allOf", ()))
         if isinstance(ref := schema.get("$ref"), str):
@@ -92,12 +92,12 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 def _of_type(schema: Mapping[str, Any], root: Any, depth: int) -> Any:
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
+        kind = next((name for name in kind if name != "null"), "null")
     match kind:
         case "object":
-            known = schema.get("properties", {})
+            properties = schema.get("properties", {})
             required = dict.fromkeys(schema.get("required", ()))
-            return {name: _sample(known.get(name, {"type": "string"}), root, depth + 1) for name in required}
+            return {name: _sample(properties.get(name, {"type": "string"}), root, depth + 1) for name in required}
         case "array":
             first = [_sample(item, root, depth + 1) for item in schema.get("prefixItems", ())]
             more = max(0, schema.get("minItems", 0) - len(first))
@@ -127,7 +127,7 @@ def _number(schema: Mapping[str, Any], *, whole: bool) -> int | float:
         if math.isfinite(least) and math.isfinite(most):
             yield (least + most) / 2
 
-    fitting = (one for one in candidates() if least <= one <= most and above < one < below)
+    fitting = (number for number in candidates() if least <= number <= most and above < number < below)
     value = next(fitting, step)
     return int(value) if whole else value
 
@@ -147,7 +147,7 @@ def _text(schema: Mapping[str, Any]) -> str:
 
 
 def _matching(parsed: Any, repeats: int) -> str:
-    """A text that matches the parsed pattern. repeats: of what may be repeated, where the pattern allows it."""
+    """A text that matches the parsed pattern. repeats: how often to repeat, where the pattern allows it."""
     return "".join(_piece(str(kind), value, repeats) for kind, value in parsed)
 
 
@@ -168,12 +168,12 @@ def _piece(kind: str, value: Any, repeats: int) -> str:
             times: int = max(least, min(repeats, int(most)))
             return _matching(repeated, 1) * times
         case "IN":
-            return next((one for one in CANDIDATES if re.match(_class(value), one)), "")
-    raise ValueError(f"a pattern with {kind} isn't supported")
+            return next((char for char in CANDIDATES if re.match(_class(value), char)), "")
+    raise ValueError(f"patterns with {kind} are not supported")
 
 
 def _class(parts: Any) -> str:
-    """The parsed class of characters as a pattern again."""
+    """Turn the parsed character class back into a pattern."""
     written = ""
     for kind, value in parts:
         match str(kind):

@@ -1,4 +1,4 @@
-"""The provider's HTTP service: takes a request, asks the script, and sends the answer or fails as the script demands."""
+"""The provider's HTTP service: takes a request, runs the script, and sends the answer, or fails as scripted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from agentgrid.testing.wire.base import Event, Refused, Wire, WireAnswer, WireRe
 
 WIRES = (chat.WIRE, responses.WIRE, messages.WIRE)
 ANSWER_SECONDS = 900.0
-"""The longest time that one request may take, script and delays included."""
+"""Maximum duration of a request, including script and delays."""
 STOP_SECONDS = 10.0
 MAX_ERRORS_SHOWN = 3
 BEARER = "bearer "
@@ -35,18 +35,18 @@ BEARER = "bearer "
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderLimits:
-    """Bounds of one provider."""
+    """Limits of one provider."""
 
     max_body_bytes: int = 8 * 2**20
-    """A larger request is refused with 413."""
+    """Larger requests are refused with 413."""
     max_requests: int = 20_000
-    """Each later request is refused with 503, unrecorded."""
+    """When this many requests are recorded, further ones are refused with 503 and not recorded."""
 
 
 class Service:
-    """The application `app` over one script and one ledger.
+    """The application `app` for one script and one ledger.
 
-    drop: closes the connection of a client.
+    drop: closes a client's connection.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Service:
         ]
         self.app = Starlette(
             routes=[*routes, Route("/v1/models", self._list_models)],
-            # A web page that resolves its own name to this address must not reach it.
+            # Otherwise a web page could reach it by resolving its own name to this address.
             middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         )
 
@@ -91,16 +91,16 @@ class Service:
         self._exchanges[task] = exchange
         task.add_done_callback(self._exchanges.pop)
 
-    def record(self, asked: WireRequest, request: Request) -> tuple[Record, WireRequest]:
-        """The request's record, and the request with its attempt."""
-        digest = asked.conversation.digest
+    def record(self, wire_request: WireRequest, request: Request) -> tuple[Record, WireRequest]:
+        """Record the request; returns the record, and the request with its attempt number."""
+        digest = wire_request.conversation.digest
         self._attempts[digest] += 1
-        conversation = replace(asked.conversation, attempt=self._attempts[digest])
+        conversation = replace(wire_request.conversation, attempt=self._attempts[digest])
         retries = request.headers.get("x-stainless-retry-count", "0")
         record = self.ledger.add(
             protocol=conversation.protocol,
             model=conversation.model[:200],
-            stream=asked.stream,
+            stream=wire_request.stream,
             key_given=_has_key(request),
             client_retry=int(retries) if retries.isdecimal() and len(retries) < 9 else 0,
             messages=conversation.messages,
@@ -108,29 +108,29 @@ class Service:
             turn=conversation.turn,
             attempt=conversation.attempt,
         )
-        return record, replace(asked, conversation=conversation)
+        return record, replace(wire_request, conversation=conversation)
 
-    def check(self, asked: WireRequest, record: Record) -> None:
-        """Raises Refused for what every provider refuses."""
+    def check(self, wire_request: WireRequest, record: Record) -> None:
+        """Raise Refused for what any provider would refuse."""
         if not record.key_given:
             raise Refused("no API key was given", status=401, code="invalid_api_key")
-        if not self._any_model and asked.conversation.model not in self._models:
+        if not self._any_model and wire_request.conversation.model not in self._models:
             raise Refused(f"the model {record.model!r} doesn't exist", status=404, code="model_not_found")
 
-    async def turn(self, asked: WireRequest) -> Turn:
-        """What the script answers; an exception in it becomes a refusal, and is kept."""
+    async def turn(self, wire_request: WireRequest) -> Turn:
+        """The script's answer. An exception in the script is kept, and becomes a refusal."""
         try:
-            return await next_turn(self._script, asked.conversation)
+            return await next_turn(self._script, wire_request.conversation)
         except ScriptExhausted as error:
             raise Refused(str(error), code="script_exhausted") from error
         except Exception as error:
             self.script_error = self.script_error or error
             raise Refused(f"the script raised {type(error).__name__}: {error}", code="script_error") from error
 
-    def answer(self, turn: Turn, asked: WireRequest, record: Record) -> WireAnswer:
-        usage = counted(turn, asked.conversation)
+    def answer(self, turn: Turn, wire_request: WireRequest, record: Record) -> WireAnswer:
+        usage = counted(turn, wire_request.conversation)
         identity = f"{self._session}{record.number:06d}"
-        return answer(turn, asked.conversation, usage, response_id=identity, created=int(time.time()))
+        return answer(turn, wire_request.conversation, usage, response_id=identity, created=int(time.time()))
 
     async def _list_models(self, request: Request) -> Response:
         if "anthropic-version" in request.headers:
@@ -157,29 +157,29 @@ class _Endpoint:
         try:
             if service.stopping or len(service.ledger.records) >= service.limits.max_requests:
                 raise Refused("this provider has stopped accepting requests", status=503)
-            asked = self._wire.read(await _body(request, service.limits.max_body_bytes))
+            wire_request = self._wire.read(await _body(request, service.limits.max_body_bytes))
         except ClientDisconnect:
             return
         except (Refused, ValidationError) as error:
             fault = error.fault if isinstance(error, Refused) else Fault.bad_request(_explained(error))
             await error_response(self._wire, fault)(scope, receive, send)
             return
-        record, asked = service.record(asked, request)
-        exchange = _Exchange(service, self._wire, asked, record, scope, send)
+        record, wire_request = service.record(wire_request, request)
+        exchange = _Exchange(service, self._wire, wire_request, record, scope, send)
         running = asyncio.create_task(exchange.run(receive))
         service.begin(exchange, running)
         await running
 
 
 class _Exchange:
-    """One recorded request, from its receipt to its end."""
+    """A recorded request, from arrival to end."""
 
     def __init__(
-        self, service: Service, wire: Wire, asked: WireRequest, record: Record, scope: Scope, send: Send
+        self, service: Service, wire: Wire, wire_request: WireRequest, record: Record, scope: Scope, send: Send
     ) -> None:
         self._service = service
         self._wire = wire
-        self._asked = asked
+        self._wire_request = wire_request
         self._record = record
         self._scope = scope
         self._send = send
@@ -188,7 +188,7 @@ class _Exchange:
         self._working: asyncio.Task[None] | None = None
 
     async def run(self, receive: Receive) -> None:
-        """Work until the request has ended, the client has gone, or the provider stops."""
+        """Run until the request has ended, the client disconnects, or the provider stops."""
         work = self._working = asyncio.create_task(self._work())
         watch = asyncio.create_task(self._watch(receive))
         if self._stopped:
@@ -224,8 +224,8 @@ class _Exchange:
     async def _work(self) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
             try:
-                self._service.check(self._asked, self._record)
-                turn = await self._service.turn(self._asked)
+                self._service.check(self._wire_request, self._record)
+                turn = await self._service.turn(self._wire_request)
             except Refused as error:
                 await self._refuse(error.fault)
                 return
@@ -241,7 +241,7 @@ class _Exchange:
         await self._part(bytes(response.body), True, _start(response))
 
     async def _answer(self, turn: Turn) -> None:
-        answer = self._service.answer(turn, self._asked, self._record)
+        answer = self._service.answer(turn, self._wire_request, self._record)
         self._change(state=RequestState.ANSWERING, status=200, billed=answer.usage)
         await asyncio.sleep(turn.delay_seconds)
         parts, start = self._parts(answer)
@@ -254,9 +254,9 @@ class _Exchange:
             await self._part(part, index == len(parts) - 1, start if index == 0 else None)
 
     def _parts(self, answer: WireAnswer) -> tuple[list[bytes], Message]:
-        """What is sent one after the other, and the head."""
-        if self._asked.stream:
-            parts = [_encoded(event) for event in self._wire.events(answer, self._asked)]
+        """The response's head, and the parts to send in sequence."""
+        if self._wire_request.stream:
+            parts = [_encoded(event) for event in self._wire.events(answer, self._wire_request)]
             return parts, _start(
                 Response(media_type="text/event-stream", headers={"cache-control": "no-cache"}), length=False
             )
@@ -264,10 +264,10 @@ class _Exchange:
         return [bytes(response.body)], _start(response)
 
     async def _cut(self, turn: Turn, parts: list[bytes], start: Message) -> None:
-        """Send a share of the answer. `run` drops the connection."""
+        """Send part of the answer; `run` then drops the connection."""
         fault = turn.fault or Fault.cut()
         share = min(max(fault.cut_after, 0.0), 1.0)
-        if self._asked.stream:
+        if self._wire_request.stream:
             parts = parts[: min(int(len(parts) * share), len(parts) - 1)]
         else:
             parts = [parts[0][: min(int(len(parts[0]) * share), len(parts[0]) - 1)]]
@@ -278,7 +278,7 @@ class _Exchange:
         self._change(state=RequestState.CUT, error=fault.message)
 
     async def _part(self, part: bytes, last: bool, start: Message | None) -> None:
-        await asyncio.sleep(0)  # where the watch ends this if the client has gone
+        await asyncio.sleep(0)  # lets the watcher cancel this if the client has disconnected
         if last and self._record.state is RequestState.ANSWERING:
             self._change(state=RequestState.ANSWERED)
         if start is not None:
@@ -303,7 +303,7 @@ def _encoded(event: Event) -> bytes:
 
 
 async def _body(request: Request, most: int) -> dict[str, Any]:
-    """The JSON object of the request. Raises Refused and ClientDisconnect."""
+    """The request's JSON object. Raises Refused and ClientDisconnect."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise Refused("the content type must be application/json", status=415)
     body = bytearray()
@@ -327,10 +327,10 @@ def _has_key(request: Request) -> bool:
 
 
 def _explained(error: ValidationError) -> str:
-    """The first faults, without the values."""
+    """The first faults, without values."""
 
-    def each() -> Iterator[str]:
+    def messages() -> Iterator[str]:
         for fault in error.errors(include_url=False, include_input=False)[:MAX_ERRORS_SHOWN]:
             yield f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"
 
-    return "; ".join(each())
+    return "; ".join(messages())

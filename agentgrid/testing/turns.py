@@ -1,12 +1,12 @@
-"""What a scripted model does, in one form for every protocol. This module loads no server.
+"""What a scripted model does, in one form for all protocols. Loads no server.
 
 A script answers a conversation with a turn. It is a list of turns, or a function from `Conversation` to `Turn`:
 
     script = [Turn(calls=[Call("get_order", {"order_id": "A1"})]), Turn(text="It was shipped.")]
 
-A list is read by position: a conversation that holds n messages of the assistant is answered by the (n + 1)th turn. So the answer depends on
-the conversation alone, and a client that was killed and asks again gets the same one. A turn with a fault is consumed by the attempt that it
-fails: `[Turn(fault=Fault.rate_limited()), Turn(text="Hello")]` refuses the first request, and answers when the same conversation comes again.
+A list is read by position: a conversation with n assistant messages is answered by turn n + 1. So the answer depends only on the
+conversation, and a client that was killed and retries gets the same answer. A turn with a fault is used up by the attempt that it fails:
+`[Turn(fault=Fault.rate_limited()), Turn(text="Hello")]` refuses the first request, and answers the retry.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 CHARACTERS_PER_TOKEN = 4
-"""For turns without a usage of their own."""
+"""Used for turns without an explicit usage."""
 MAX_DELAY_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenCounts:
-    """Tokens of one answer. `input_tokens` counts all input, whether it was read from the cache, written to it, or neither."""
+    """Tokens of one answer. `input_tokens` counts all input, whether read from the cache, written to it, or neither."""
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
-    """Input that was read from the cache."""
+    """Input read from the cache."""
     cache_write_tokens: int = 0
-    """Input that was written to the cache."""
+    """Input written to the cache."""
 
     def __post_init__(self) -> None:
         if min(self.input_tokens, self.output_tokens, self.cached_tokens, self.cache_write_tokens) < 0:
-            raise ValueError("a number of tokens can't be negative")
+            raise ValueError("token counts can't be negative")
         if self.cached_tokens + self.cache_write_tokens > self.input_tokens:
             raise ValueError(
-                "input_tokens counts all input: it can't be less than cached_tokens and cache_write_tokens together"
+                "input_tokens counts all input, so it can't be less than cached_tokens plus cache_write_tokens"
             )
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
@@ -49,31 +49,31 @@ class TokenCounts:
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a tool by the model. Arguments given as a string are sent as they are, also if they aren't JSON."""
+    """A tool call by the model. Arguments given as a string are sent unchanged, even if they aren't JSON."""
 
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
     id: str | None = None
-    """None: the provider makes one, which is the same for the same conversation."""
+    """None: the provider generates one, always the same for the same conversation."""
 
     @property
     def text(self) -> str:
-        """The arguments as they are sent."""
+        """The arguments as sent."""
         return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A failure in place of an answer: an error status, or a connection that is dropped in the middle."""
+    """A failure instead of an answer: an error status, or a connection dropped midway."""
 
     status: int | None = None
     """The HTTP status; None for a dropped connection."""
     message: str = "a scripted fault"
     code: str | None = None
     retry_after: float | None = None
-    """Seconds, sent as the header Retry-After."""
+    """In seconds; sent as the Retry-After header."""
     cut_after: float = 0.5
-    """The share of the response that is sent before the connection is dropped, from 0 (nothing at all) to 1 (all but the last byte or event)."""
+    """The share of the response sent before the connection is dropped, from 0 (nothing) to 1 (all but the last byte or event)."""
 
     @classmethod
     def rate_limited(cls, retry_after: float | None = None) -> Fault:
@@ -103,10 +103,10 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What the model answers: text, calls of tools, or both; or a fault.
+    """The model's answer: text, tool calls, or both; or a fault.
 
-    usage: what the provider bills; None counts characters. delay_seconds: before the first byte. pause_seconds: before each later event of a
-    stream. truncated: the answer ended at the limit of tokens.
+    usage: what the provider bills; None counts characters. delay_seconds: the wait before the first byte. pause_seconds: the wait before each later
+    event of a stream. truncated: the answer hit the token limit.
     """
 
     text: str | None = None
@@ -130,16 +130,16 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message that the client sent. The result of a tool is a message of the role `tool`."""
+    """A message sent by the client. A tool's result is a message with the role `tool`."""
 
     role: Role
     text: str = ""
     calls: tuple[Call, ...] = ()
-    """Of the assistant."""
+    """For assistant messages."""
     call_id: str | None = None
-    """Of a result: the call that it answers."""
+    """For results: the call that this answers."""
     failed: bool = False
-    """Of a result: whether it is marked as an error (Anthropic only)."""
+    """For results: whether it is marked as an error (Anthropic only)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ class OfferedTool:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a called tool returned."""
+    """The result of a tool call."""
 
     name: str
     call_id: str
@@ -163,7 +163,7 @@ class Result:
 
     @property
     def value(self) -> Any:
-        """The text read as JSON, or the text itself."""
+        """The text parsed as JSON, or the text itself."""
         try:
             return json.loads(self.text)
         except ValueError:
@@ -172,27 +172,27 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """What one request contains."""
+    """The content of one request."""
 
     protocol: str
     model: str
     messages: tuple[Message, ...]
     tools: tuple[OfferedTool, ...] = ()
     must_call: str | None = None
-    """A tool that the model must call, `*` for any, None if it may answer by text."""
+    """The tool that the model must call; `*` for any tool, None if it may answer with text."""
     output_schema: Mapping[str, Any] | None = None
-    """The JSON Schema that an answer by text must fit."""
+    """The JSON Schema for an answer in text."""
     attempt: int = 1
-    """How often this provider has received these messages, this time included."""
+    """How often this provider has received these messages, including this time."""
 
     @property
     def turn(self) -> int:
-        """The number of the assistant's messages so far."""
+        """The number of assistant messages so far."""
         return sum(message.role == "assistant" for message in self.messages)
 
     @property
     def prompt(self) -> str:
-        """The text of the last message of the user."""
+        """The text of the last user message."""
         return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
 
     @property
@@ -201,12 +201,12 @@ class Conversation:
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """The results of all tools so far, oldest first."""
+        """All tool results so far, oldest first."""
         return tuple(self._results())
 
     @property
     def digest(self) -> str:
-        """Of the messages alone: retries and fallback models ask the same."""
+        """Covers only the messages, so that retries and fallback models get the same answer."""
         text = json.dumps([asdict(message) for message in self.messages], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -227,7 +227,7 @@ class ScriptExhausted(Exception):
 
 
 async def next_turn(script: Script, conversation: Conversation) -> Turn:
-    """The turn with which the script answers. Raises ScriptExhausted at the end of a list, and what a function raises."""
+    """The script's answer. Raises ScriptExhausted at the end of a list, and whatever a script function raises."""
     if callable(script):
         answer = script(conversation)
         return await answer if inspect.isawaitable(answer) else answer
@@ -243,17 +243,17 @@ async def next_turn(script: Script, conversation: Conversation) -> Turn:
     if faults and done == conversation.turn:
         return faults[min(conversation.attempt, len(faults)) - 1]
     raise ScriptExhausted(
-        f"the script has answers for {done} turns, and this conversation asks for turn {conversation.turn + 1}"
+        f"the script has {done} turns, and this conversation needs turn {conversation.turn + 1}: add a turn"
     )
 
 
 def counted(turn: Turn, conversation: Conversation) -> TokenCounts:
-    """The turn's usage, or one by the number of characters."""
+    """The turn's usage, or an estimate from the number of characters."""
     if turn.usage is not None:
         return turn.usage
-    asked = [asdict(message) for message in conversation.messages], [asdict(tool) for tool in conversation.tools]
+    sent = [asdict(message) for message in conversation.messages], [asdict(tool) for tool in conversation.tools]
     answered = (turn.text or "") + "".join(call.name + call.text for call in turn.calls)
     return TokenCounts(
-        input_tokens=1 + len(json.dumps(asked)) // CHARACTERS_PER_TOKEN,
+        input_tokens=1 + len(json.dumps(sent)) // CHARACTERS_PER_TOKEN,
         output_tokens=1 + len(answered) // CHARACTERS_PER_TOKEN,
     )

@@ -48,19 +48,19 @@ from agentgrid.worker.secrets import Redacting
 from agentgrid.worker.telemetry import JobReport, Telemetry
 
 MAX_MESSAGE = 2_000
-"""Error messages of tools and jobs are truncated to this many characters: longer ones could not be reported at all."""
+"""Error messages of tools and jobs are truncated to this many characters; longer ones couldn't be reported at all."""
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 """Temporal's size limit for one result."""
 MAX_PARAMETERS = 50
 MAX_PARAMETER = 100
-"""Terms are kept small: an activity with more parameters, or longer names, is shown without them."""
+"""Keeps terms small: an activity with more parameters or longer names is shown without them."""
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_COMPLETED_ELSEWHERE = activity._CompleteAsyncError
+_COMPLETED_ASYNC = activity._CompleteAsyncError
 """Raised by `activity.raise_complete_async()`."""
 
 
 class GovernedActivities(Interceptor):
-    """Puts the activity half around every activity of a worker."""
+    """Wraps every activity of a worker in the activity half of the gate."""
 
     def __init__(
         self,
@@ -81,14 +81,14 @@ class GovernedActivities(Interceptor):
         """Initial retry delay when the policy is stale."""
         self.secrets = secrets
         self._encoded = encoded
-        """Whether a codec changes the stored bytes, so that their length isn't known here."""
+        """Whether a codec changes the stored bytes, so that their length is unknown here."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Called by the SDK once per activity task."""
         return _Governed(next, self)
 
     def unstorable(self, result: Any) -> dict[str, Any] | None:
-        """Why a plain activity's result can't be stored, which fails the attempt after its function has returned; else None."""
+        """Why a plain activity's result can't be stored, or None. Storing it fails the attempt after the function has returned."""
         if result is None or isinstance(result, (bool, int, float)):
             return None
         try:
@@ -99,7 +99,7 @@ class GovernedActivities(Interceptor):
             return None
         return {
             "type": "PayloadTooLarge",
-            "message": f"the result has {payload.ByteSize():,} bytes, over Temporal's limit of {MAX_PAYLOAD_BYTES:,}",
+            "message": f"the result has {payload.ByteSize():,} bytes; Temporal's limit is {MAX_PAYLOAD_BYTES:,}",
         }
 
 
@@ -110,30 +110,31 @@ class _Governed(ActivityInboundInterceptor):
 
     def init(self, outbound: ActivityOutboundInterceptor) -> None:
         """Called by the SDK before the attempt."""
-        self._way_out = Redacting(outbound)
-        super().init(self._way_out)
+        self._outbound = Redacting(outbound)
+        super().init(self._outbound)
 
     async def _redacted(self, input: ExecuteActivityInput) -> Any:
-        """Run the activity's code. What it returns or raises holds no value of a secret."""
-        if current_store.get() is None:  # else a test has given the secrets
+        """Run the activity's code, with secret values removed from what it returns or raises."""
+        if current_store.get() is None:  # otherwise a test has set the secrets
             current_store.set(self._owner.secrets)
         try:
-            return self._way_out.redacted(await super().execute_activity(input), "result")
+            return self._outbound.redacted(await super().execute_activity(input), "result")
         except BaseException as failure:
-            safe = self._way_out.error(failure)
+            safe = self._outbound.error(failure)
             if safe is failure:
                 raise
-        # Outside the handler: the context of an error raised in it would be the original.
+        # Outside the handler, so that the original error doesn't become this one's context.
         raise safe
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         if info.activity_type in OWN_ACTIVITIES:
             return await super().execute_activity(input)
-        # A call started by a client without a workflow belongs to no run: nothing can wait for its approval, and it is no job. The gate is the same.
+        # A call that a client starts outside a workflow belongs to no run: nothing can wait for its approval, and it is not a job. It still
+        # passes the gate.
         key = text_of(input.headers.get(HEADER_KEY)) if info.in_workflow else None
         job = self._job(info, key)
-        self._tell(job)
+        self._report(job)
         token = current_key.set(key or _derived_key(info))
         status: JobStatus | None = JobStatus.FAILED
         error = None
@@ -167,8 +168,8 @@ class _Governed(ActivityInboundInterceptor):
         except (asyncio.CancelledError, CancelledError) as failure:
             status, error = JobStatus.CANCELLED, _describe(failure)
             raise
-        except _COMPLETED_ELSEWHERE:
-            status = None  # the attempt is completed elsewhere; history records how it ends
+        except _COMPLETED_ASYNC:
+            status = None  # completed asynchronously; history records the outcome
             raise
         except BaseException as failure:
             error = _describe(failure)
@@ -176,20 +177,20 @@ class _Governed(ActivityInboundInterceptor):
         finally:
             current_key.reset(token)
             if status is not None:
-                self._tell(dataclasses.replace(job, status=status, finished_at=datetime.now(UTC), error=error))
+                self._report(dataclasses.replace(job, status=status, finished_at=datetime.now(UTC), error=error))
 
     def _check(self, input: ExecuteActivityInput, info: activity.Info) -> None:
-        """Raise ApplicationError if the arguments of a tool's call are invalid: such a call never opens an approval."""
+        """Raise ApplicationError if a tool call's arguments are invalid, so that it never opens an approval."""
         tool = self._owner.tools.get(info.activity_type)
         if tool is not None and len(input.args) == 1 and isinstance(input.args[0], ToolCall):
             tool.checked(input.args[0].args)
 
-    def _tell(self, job: JobReport) -> None:
+    def _report(self, job: JobReport) -> None:
         if job.execution_id:
             self._owner.telemetry.job(job)
 
     def _job(self, info: activity.Info, key: str | None) -> JobReport:
-        # A local activity's attempts can repeat under the same number after a crash of the workflow task.
+        # A local activity can repeat an attempt number after its workflow task crashed.
         started = datetime.now(UTC)
         suffix = f"@{int(started.timestamp() * 1000)}" if info.is_local else ""
         return JobReport(
@@ -210,7 +211,7 @@ class _Governed(ActivityInboundInterceptor):
         tool = self._owner.tools.get(info.activity_type)
         kind, name = classify(info.activity_type)
         if kind.step is StepKind.TOOL and tool is None:
-            # It is called like a tool but registered as none: nothing about it is known, and rules match its whole type.
+            # Named like a tool but not registered as one: nothing is known about it, so rules match its full type.
             kind, name = PLAIN, info.activity_type
         return CallAttempt(
             kind=kind,
@@ -241,7 +242,7 @@ class _Governed(ActivityInboundInterceptor):
 
 
 def _derived_key(info: activity.Info) -> str:
-    """The key of a call that carries none, because its run began before the plugin or has none: the same in all attempts."""
+    """A key for a call that carries none, because its run began before the plugin or without it. The same in every attempt."""
     where = (
         info.namespace,
         info.workflow_id or "",
@@ -252,19 +253,19 @@ def _derived_key(info: activity.Info) -> str:
 
 
 def _arguments(input: ExecuteActivityInput) -> Any:
-    """The arguments as JSON, exactly as a decision binds them; raises ValueError if that isn't possible."""
+    """The arguments as the JSON that a decision covers. Raises ValueError if JSON can't represent them."""
     if len(input.args) == 1 and isinstance(input.args[0], ToolCall):
         return input.args[0].args
     return [json.loads(payload.data) for payload in activity.payload_converter().to_payloads(input.args)]
 
 
 def _parameters(input: ExecuteActivityInput) -> tuple[str, ...]:
-    """The names of the positional arguments, as the activity's signature has them; empty if it has none for all of them."""
+    """The names of the positional arguments from the activity's signature; empty unless it names them all."""
     try:
         parameters = inspect.signature(input.fn).parameters.values()
     except (TypeError, ValueError):
         return ()
-    names = tuple(each.name for each in parameters if each.kind in _POSITIONAL)[: len(input.args)]
+    names = tuple(parameter.name for parameter in parameters if parameter.kind in _POSITIONAL)[: len(input.args)]
     fit = len(names) == len(input.args) <= MAX_PARAMETERS and all(len(name) <= MAX_PARAMETER for name in names)
     return names if fit else ()
 
@@ -280,7 +281,7 @@ def _run_header(input: ExecuteActivityInput) -> RunHeader | None:
 
 
 def _agent_header(input: ExecuteActivityInput) -> AgentHeader | None:
-    """The agent that makes the call. An unreadable header is that of an agent which nobody registered: the call is denied."""
+    """The agent that makes the call. An unreadable header counts as an unregistered agent, so the call is denied."""
     payload = input.headers.get(HEADER_AGENT)
     if payload is None:
         return None
@@ -296,7 +297,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
 
 def _enforce(answer: Answer, info: activity.Info) -> None:
-    """Return if the call is allowed; otherwise raise the error for the workflow half or the plain caller."""
+    """Return if the call is allowed; otherwise raise the error for the workflow half, or for a plain caller."""
     if isinstance(answer, Allow):
         return
     if isinstance(answer, ApprovalNeeded):

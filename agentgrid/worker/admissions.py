@@ -1,8 +1,8 @@
-"""The scheduled activity that each decision admitted, in this process.
+"""Remembers which scheduled activity each decision admitted, in this process.
 
-One approval allows one effect. The decision itself binds execution and call key, but workflow code, or anybody else who can write an
-execution's commands, can schedule the same call again with the same decision. So each decision admits one scheduled activity: further
-attempts of it pass, and any other activity requires a new approval.
+One approval allows one effect. The decision binds execution and call key, but workflow code, or anyone else who can write an execution's
+commands, can schedule the same call again with the same decision. So each decision admits one scheduled activity: later attempts of it
+pass, and any other activity requires a new approval.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from agentgrid.domain.approvals import Decision
 
 KEPT = 10_000
-"""Far more than the decisions people make while one is valid. An entry takes about 300 bytes."""
+"""Far more decisions than people make while one is valid. An entry takes about 300 bytes."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -25,7 +25,7 @@ class Scheduled:
 
     activity_id: str
     scheduled_at: datetime
-    """When Temporal scheduled it: an activity id can be reused after the first activity has ended."""
+    """When Temporal scheduled it. Activity ids can be reused once the first activity has ended."""
     local: bool
     attempt: int
 
@@ -42,20 +42,20 @@ class Scheduled:
 
 @dataclass(kw_only=True)
 class Admissions:
-    """A bounded LRU memory. A decision that may have been evicted counts as used."""
+    """A bounded LRU cache. A decision that may have been evicted counts as used."""
 
     kept: int = KEPT
     _admitted: OrderedDict[str, tuple[Scheduled, datetime]] = field(default_factory=OrderedDict)
     _forgotten_until: datetime = NEVER
-    """The newest date of any evicted decision. An unknown decision up to this date may be one of them."""
+    """The newest date of any evicted decision. An unknown decision up to this date may be an evicted one."""
 
     def refusal(self, decision: Decision, scheduled: Scheduled) -> str | None:
         """Why the decision does not admit this activity, or None."""
         admitted = self._admitted.get(decision.approval_id)
         if admitted is None:
             known = decision.decided_at > self._forgotten_until
-            return None if known else "it may already have let another call through"
-        return None if scheduled.continues(admitted[0]) else "it already let another call through"
+            return None if known else "it may already have admitted another call"
+        return None if scheduled.continues(admitted[0]) else "it already admitted another call"
 
     def admitted(self, decision: Decision) -> bool:
         """Whether this process has admitted an activity under the decision."""

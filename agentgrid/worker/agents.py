@@ -1,7 +1,7 @@
 """The activities of agents: a call's opening and closing, and its model turns.
 
-What a model asks for is checked here, not in workflow code: an exception there would repeat its workflow task. Nothing here needs a
-provider's library; `worker/models.py` has those, and is imported when an agent first asks one.
+Model output is checked here, not in workflow code, where an exception would make the workflow task fail and repeat. Nothing here needs a
+provider's library: `worker/models.py` imports those, and is itself imported when an agent first uses a provider.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from agentgrid.sdk.tools import Tool
 from agentgrid.worker.approvals import stale_policy
 from agentgrid.worker.deltas import DeltaSender
 from agentgrid.worker.governor import Governor
-from agentgrid.worker.model_requests import Model, ModelAnswer, ModelTool, RawCall, heard, model_fault, plain_message
+from agentgrid.worker.model_requests import Model, ModelAnswer, ModelTool, RawCall, model_fault, plain_message, streamed
 from agentgrid.worker.offline import Offline
 
 log = get_logger()
@@ -52,30 +52,33 @@ log = get_logger()
 HEARTBEAT_SECONDS = 3.0
 PROVIDERS = "agentgrid.worker.models"
 MAX_ANSWER_BYTES = 500_000
-"""A longer answer is dropped: history would hold it again in every later turn."""
+"""A longer answer is dropped: history would store it again in every later turn."""
 MAX_CALLS = 100
-"""An answer that asks for more calls at once is dropped: what they find would not fit the conversation, nor one workflow task."""
+"""An answer with more calls is dropped: their results would fit neither the conversation nor one workflow task."""
 MAX_FAULT = 1_000
-"""How many characters of a fault a model sees."""
+"""How much of a fault the model is shown, in characters."""
 
 Models = Callable[[str], Model]
-"""Finds a model by its name."""
+"""Looks up a model by name."""
 
 
 def model_named(name: str) -> Model:
-    """The offline model, or a provider's. Raises ApplicationError if the provider's library is not installed."""
+    """The offline model, or a provider's model. Raises ApplicationError if the provider's library is not installed."""
     if name == OFFLINE:
         return Offline()
     try:
-        # Not an import statement: a user's type checker would follow it into the providers' libraries, for minutes.
-        found: Model = importlib.import_module(PROVIDERS).loaded(name)
+        # Not an import statement: a user's type checker would follow it into the providers' libraries, which takes minutes.
+        model: Model = importlib.import_module(PROVIDERS).loaded(name)
     except ModuleNotFoundError as error:
-        raise model_fault(f"{name} needs the extra `agents`: {error.name} is not installed", retryable=False) from None
-    return found
+        raise model_fault(
+            f"{name} needs the extra `agents`: {error.name} is not installed. Install agentgrid[agents]",
+            retryable=False,
+        ) from None
+    return model
 
 
 async def load(model: str) -> None:
-    """Import the provider's library, in a thread: it takes seconds, in which the worker's event loop must turn."""
+    """Import the provider's library in a thread: it takes seconds, and the worker's event loop must keep running."""
     if model == OFFLINE:
         return
     with contextlib.suppress(ModuleNotFoundError):
@@ -93,7 +96,7 @@ def agent_activities(
     models: Models = model_named,
     deltas: DeltaSender | None = None,
 ) -> list[Any]:
-    """The activities and local activities that a worker registers for its agents. deltas: for those who watch a run."""
+    """The activities and local activities that a worker registers for its agents. deltas: sends answers to people watching the run."""
     registered = {agent.name: agent for agent in agents}
     known = {tool.name for tool in tools}
 
@@ -102,7 +105,7 @@ def agent_activities(
         agent = registered.get(request.agent)
         if agent is None:
             raise ApplicationError(
-                f"the agent {request.agent} is not registered on this worker: pass its package to the grid",
+                f"the agent {request.agent} is not registered on this worker: add its package to the grid",
                 type=ErrorType.AGENT_FAILED,
                 non_retryable=True,
             )
@@ -133,9 +136,9 @@ def agent_activities(
 
 
 def _version(agent: Agent[Any], snapshot: Snapshot | None) -> AgentSpec:
-    """The agent's version for a new call: the one that an operator chose, within what this code allows, or the code's.
+    """The agent's version for a new call: the one an operator chose, as far as this code allows it, or else the code's.
 
-    Raises ApplicationError if the chosen one can't be used with this code: the code's own could be what the operator wanted to replace.
+    Raises ApplicationError if the chosen version doesn't work with this code. Falling back could run the very version the operator replaced.
     """
     chosen = None if snapshot is None else snapshot.agents.get(agent.name)
     if chosen is None:
@@ -166,9 +169,9 @@ def _turn_activity(
         offers = [_offer(tool) for tool in agent.tools if tool.name in call.tools]
         listener = deltas.begin(call) if deltas is not None else None
         try:
-            async with _beating():
+            async with _heartbeating():
                 await load(call.model)
-                answer = await heard(models(call.model), call, offers, _final(call), listener)
+                answer = await streamed(models(call.model), call, offers, _final(call), listener)
         finally:
             if listener is not None:
                 listener.end()
@@ -205,9 +208,9 @@ def _is_object(schema: dict[str, Any]) -> bool:
 
 
 def _read(agent: Agent[Any], call: ModelCall, answer: ModelAnswer, known: set[str]) -> ModelTurn:
-    """What the loop must do about an answer."""
+    """Turn a model's answer into the loop's next step."""
     if (wrong := _unusable(answer)) is not None:
-        # Temporal could not store it, or no provider could be sent it again.
+        # Temporal couldn't store it, or no provider would accept it in a later turn.
         return ModelTurn(
             message=plain_message([], f"(an answer that {wrong} was dropped)"),
             fault=f"Your answer {wrong}. Answer again, briefly.",
@@ -233,12 +236,12 @@ def _read(agent: Agent[Any], call: ModelCall, answer: ModelAnswer, known: set[st
     final = next((raw for raw in answer.calls if raw.name == FINAL_ANSWER and call.output_schema is not None), None)
     if final is not None and len(answer.calls) == 1:
         try:
-            output = _answered(agent, call, _arguments(final))
+            output = _final_output(agent, call, _arguments(final))
             return dataclasses.replace(turn, final=True, output=output, answer_id=final.id)
         except ValueError as error:
             fault = f"the answer does not fit: {message_of(error)}"[:MAX_FAULT]
             return dataclasses.replace(turn, calls=[AskedCall(id=final.id, name=final.name, fault=fault)])
-    return dataclasses.replace(turn, calls=[_asked(agent, call, raw, known) for raw in answer.calls])
+    return dataclasses.replace(turn, calls=[_requested_call(agent, call, raw, known) for raw in answer.calls])
 
 
 def _unusable(answer: ModelAnswer) -> str | None:
@@ -248,52 +251,52 @@ def _unusable(answer: ModelAnswer) -> str | None:
     try:
         size = len(to_json([answer.message, answer.text], inf_nan_mode="strings"))
     except (ValueError, RecursionError):
-        return "is no valid text"
+        return "is not valid text"
     if size > MAX_ANSWER_BYTES:
         return f"has {size:,} bytes; at most {MAX_ANSWER_BYTES:,} are allowed"
     return "is nested too deeply" if nesting.is_deeper(answer.message, nesting.MAX_STORED - 10) else None
 
 
 def _arguments(raw: RawCall) -> dict[str, Any]:
-    """The arguments of a call. Raises ValueError if they are no JSON object."""
+    """A call's arguments. Raises ValueError if they aren't a JSON object."""
     value = json.loads(raw.arguments) if isinstance(raw.arguments, str) else raw.arguments
     if not isinstance(value, dict):
         raise ValueError("the arguments must be a JSON object")
     if nesting.is_deeper(value, nesting.MAX_STORED - 20):
         raise ValueError("the arguments are nested too deeply")
-    # NaN and lone surrogates are no JSON: workflow code could not send them to the tool, and would fail its task again and again.
+    # NaN and lone surrogates aren't JSON: workflow code couldn't send them to the tool, and its task would fail again and again.
     json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     return value
 
 
-def _answered(agent: Agent[Any], call: ModelCall, value: dict[str, Any]) -> Any:
-    """The answer in JSON, by the type in the code and by the version's schema. Raises ValueError."""
+def _final_output(agent: Agent[Any], call: ModelCall, value: dict[str, Any]) -> Any:
+    """The answer as JSON, validated by the type in code and the version's schema. Raises ValueError."""
     from agentgrid.domain import schemas
 
     schema = call.output_schema or {}
-    given = value if _is_object(schema) else value.get("answer")
+    answer = value if _is_object(schema) else value.get("answer")
     if schema != agent.output_schema:
-        faults = schemas.faults(schemas.compiled(schema), given)
+        faults = schemas.faults(schemas.compiled(schema), answer)
         if faults:
-            raise ValueError("; ".join(f"{'.'.join(map(str, path)) or 'the value'}: {why}" for path, why in faults))
-    return agent.adapter.dump_python(agent.adapter.validate_python(given), mode="json")
+            raise ValueError("; ".join(f"{'.'.join(map(str, path)) or 'the value'}: {fault}" for path, fault in faults))
+    return agent.adapter.dump_python(agent.adapter.validate_python(answer), mode="json")
 
 
-def _asked(agent: Agent[Any], call: ModelCall, raw: RawCall, known: set[str]) -> AskedCall:
-    asked = AskedCall(id=raw.id, name=raw.name)
+def _requested_call(agent: Agent[Any], call: ModelCall, raw: RawCall, known: set[str]) -> AskedCall:
+    requested = AskedCall(id=raw.id, name=raw.name)
     if raw.name == FINAL_ANSWER and call.output_schema is not None:
-        return dataclasses.replace(asked, fault="The other calls come first: answer when you have their results.")
+        return dataclasses.replace(requested, fault="The other calls come first: answer when you have their results.")
     tool = next((tool for tool in agent.tools if tool.name == raw.name and raw.name in call.tools), None)
     try:
         arguments = _arguments(raw)
         if tool is None:
             barred = raw.name in known
             fault = None if barred else f"there is no tool {raw.name!r}"[:MAX_FAULT]
-            return dataclasses.replace(asked, args=arguments if barred else {}, fault=fault, barred=barred)
+            return dataclasses.replace(requested, args=arguments if barred else {}, fault=fault, barred=barred)
         _check(tool, arguments)
     except (ValidationError, ValueError, RecursionError) as error:
-        return dataclasses.replace(asked, fault=f"wrong arguments: {message_of(error)}"[:MAX_FAULT])
-    return dataclasses.replace(asked, args=arguments)
+        return dataclasses.replace(requested, fault=f"wrong arguments: {message_of(error)}"[:MAX_FAULT])
+    return dataclasses.replace(requested, args=arguments)
 
 
 def _check(tool: Tool[..., Any] | Agent[Any], arguments: dict[str, Any]) -> None:
@@ -305,12 +308,12 @@ def _check(tool: Tool[..., Any] | Agent[Any], arguments: dict[str, Any]) -> None
 
 
 @contextlib.asynccontextmanager
-async def _beating() -> AsyncIterator[None]:
-    """Heartbeats, so that a worker's death is noticed long before the request's timeout."""
+async def _heartbeating() -> AsyncIterator[None]:
+    """Heartbeat, so that a worker's death is noticed long before the request times out."""
 
     async def beat() -> None:
         while True:
-            # Most turns end before the first: each heartbeat is a request to Temporal.
+            # Sleep first: each heartbeat is a request to Temporal, and most turns end before one is due.
             await asyncio.sleep(HEARTBEAT_SECONDS)
             activity.heartbeat()
 

@@ -1,6 +1,6 @@
-"""The two local activities of an explicit approval: one opens it, one checks authority again after a decision.
+"""The two local activities of an explicit approval: one opens it, the other rechecks authority after a decision.
 
-Their results are recorded in history, so a replay sees the worker's answer of that time, regardless of today's policy.
+History records their results, so a replay sees what the worker answered then, whatever the policy is now.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agentgrid.sdk.approvals import ApprovalRequest, DecidedApproval
 from agentgrid.worker.governor import Governor
 
 MAX_STALE_RETRY_SECONDS = 60.0
-"""Maximum retry delay of a caller without a key, which can't wait in its workflow; the delay doubles with each attempt."""
+"""Maximum retry delay for a caller without a call key, which can't wait in its workflow. The delay doubles with each attempt."""
 
 
 def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> list[Any]:
@@ -69,20 +69,20 @@ def approval_activities(governor: Governor, *, policy_wait_seconds: float) -> li
         stale = governor.stale(snapshot, writes=True)
         if stale is not None:
             raise stale_policy(stale.reason, terms.key, info.attempt, policy_wait_seconds)
-        assert snapshot is not None  # otherwise `stale` is set
+        assert snapshot is not None  # a missing snapshot is stale
         here = {
             "namespace": info.namespace,
             "workflow_id": info.workflow_id or "",
             "execution_id": info.workflow_run_id or "",
         }
-        why = governor.confirms(terms.model_copy(update=here), decided.decision, snapshot, datetime.now(UTC))
-        return Confirmation(approval_id=terms.approval_id, holds=why is None, reason=why)
+        refusal = governor.confirms(terms.model_copy(update=here), decided.decision, snapshot, datetime.now(UTC))
+        return Confirmation(approval_id=terms.approval_id, holds=refusal is None, reason=refusal)
 
     return [open_approval, confirm_approval]
 
 
 def stale_policy(reason: str, key: str | None, attempt: int, wait_seconds: float) -> ApplicationError:
-    """The error for a stale policy. A caller under the plugin waits and calls again, independent of the tool's retries; others can only retry."""
+    """The error for a stale policy. Callers under the plugin wait and call again without using up the tool's retries; others can only retry."""
     if key is not None:
         return ApplicationError(
             reason,

@@ -1,4 +1,4 @@
-"""What a worker does in the background."""
+"""A worker's background tasks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ log = get_logger()
 
 
 def in_background(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """Do this while the worker runs. If it raises, the log says so at once, and the worker goes on."""
+    """Run this while the worker runs. A failure is logged at once and doesn't stop the worker."""
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(_ended)
     return task
 
 
 async def stop(task: asyncio.Task[None]) -> None:
-    """Cancel the task and wait for its end. It raises nothing of the task's: the log has it."""
+    """Cancel the task and wait for it to end. The task's own errors are in the log, not raised."""
     task.cancel()
     await asyncio.wait([task])
 

@@ -1,4 +1,4 @@
-"""The build id of a governed worker: in history it shows which executions began under the plugin, without a marker.
+"""The build id of a governed worker. It shows in history which executions began under the plugin, without a marker.
 
 If the user set a build id, a deployment or worker versioning, the worker keeps it and writes the marker instead.
 """
@@ -28,12 +28,12 @@ def name_build(config: WorkerConfig, grid: Grid | None) -> None:
         version = WorkerDeploymentVersion(deployment_name=grid.name, build_id=BUILD_GATE + grid.digest)
         config["deployment_config"] = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
     elif workflows:
-        # No deployment, because there is no version to show.
+        # No deployment: there is no version to show.
         config["build_id"] = BUILD_GATE + _digest(workflows)
 
 
 def _digest(workflows: Iterable[type]) -> str:
-    """A digest of the modules that define these workflows. It changes with a deploy, so that Temporal's reset by build id works."""
+    """A digest of the modules that define these workflows. It changes with each deploy, so that Temporal's reset by build id works."""
     text = hashlib.sha256()
     for name in sorted({cls.__module__ for cls in workflows}):
         text.update(name.encode() + b"\n")
@@ -44,6 +44,6 @@ def _digest(workflows: Iterable[type]) -> str:
 
 
 async def are_kept(client: Client) -> bool:
-    """Whether the server records in history which build completed a task; simple test servers don't. Raises RPCError."""
+    """Whether the server records in history which build completed a task. Simple test servers don't. Raises RPCError."""
     answer = await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=True)
     return answer.capabilities.build_id_based_versioning

@@ -28,7 +28,7 @@ JsonSchema = dict[str, Any]
 
 
 class WorkflowEntry(TypedDict):
-    """One workflow."""
+    """A workflow in the catalog document."""
 
     name: str
     version: str
@@ -42,7 +42,7 @@ class WorkflowEntry(TypedDict):
 
 
 class ToolEntry(TypedDict):
-    """One tool."""
+    """A tool in the catalog document."""
 
     name: str
     version: str
@@ -62,7 +62,7 @@ class ToolEntry(TypedDict):
 
 
 class AgentEntry(TypedDict):
-    """One agent."""
+    """An agent in the catalog document."""
 
     name: str
     version: str
@@ -77,7 +77,7 @@ class AgentEntry(TypedDict):
 
 
 class CatalogDocument(TypedDict):
-    """The argument of `agentgrid_catalog`, in `db/sql/functions.sql`. Workers of other versions send it too: it only ever gains entries."""
+    """The argument of `agentgrid_catalog` in `db/sql/functions.sql`. Workers of other versions send it too, so fields are only ever added."""
 
     grid: str
     build: str
@@ -88,7 +88,7 @@ class CatalogDocument(TypedDict):
 
 
 def document(grid: Grid, task_queue: str) -> CatalogDocument:
-    """What the grid registers."""
+    """The catalog document for this grid."""
     return {
         "grid": grid.name,
         "build": grid.digest,
@@ -149,7 +149,7 @@ def _agent(agent: Agent[Any]) -> AgentEntry:
 
 
 async def sync(dsn: str, grid: Grid, task_queue: str) -> None:
-    """Retry the registration until it succeeds; an unreachable database delays the catalog, never the worker."""
+    """Register, retrying until it succeeds. An unreachable database delays the catalog, never the worker."""
     text = json.dumps(document(grid, task_queue))
     failures = 0
     while True:

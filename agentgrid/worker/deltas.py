@@ -1,6 +1,6 @@
-"""A model's answer as it is written, sent to those who watch the run. Nothing is done for a run that nobody watches.
+"""Streams a model's answer, while it is being written, to people watching the run. Does nothing for runs that nobody watches.
 
-Deltas never block or fail a turn: they are sent with the worker's other reports, from a bounded buffer, and any may be lost.
+Deltas never block or fail a turn: they are sent with the worker's other reports from a bounded buffer, and any of them may be lost.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from agentgrid.domain.deltas import MAX_TEXT, MAX_TOOL_NAME, MAX_TOOLS, MAX_WATC
 from agentgrid.domain.secrets import known
 
 FLUSH_SECONDS = 0.2
-"""How long text waits for more."""
+"""How long text is buffered to batch it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeltaPart:
-    """A part of an answer: the arguments of `agentgrid_delta`."""
+    """Part of an answer: the arguments of `agentgrid_delta`."""
 
     execution_id: str
     agent: str
@@ -37,13 +37,13 @@ class DeltaPart:
 
 
 class Watched:
-    """The runs that somebody watches, as announced by API processes. Anybody with a login can announce: the number is bounded."""
+    """The runs being watched, as announced by API processes. Anyone with a database login can announce, so the number is bounded."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
-    def hear(self, announced: str) -> None:
-        """Note an announcement."""
+    def note(self, announced: str) -> None:
+        """Record an announcement."""
         now = time.monotonic()
         for mark in announced.split():
             self._until.pop(mark, None)
@@ -52,18 +52,18 @@ class Watched:
             del self._until[next(iter(self._until))]
 
     def holds(self, workflow_id: str) -> bool:
-        """Whether somebody watches this run."""
+        """Whether anyone is watching this run."""
         return bool(self._until) and self._until.get(watch_mark(workflow_id), 0.0) > time.monotonic()
 
 
 class DeltaSender:
-    """Begins a turn's deltas where somebody watches. send: takes them, at once."""
+    """Starts a turn's deltas if its run is being watched. send: must not block."""
 
     def __init__(self, watched: Watched, send: Callable[[DeltaPart], None]) -> None:
         self._watched, self._send = watched, send
 
     def begin(self, call: ModelCall) -> TurnDeltas | None:
-        """Those of the running activity's model turn; None if nobody watches its run."""
+        """The deltas of the running activity's model turn, or None if nobody is watching its run."""
         info = activity.info()
         if info.workflow_id is None or info.workflow_run_id is None or not self._watched.holds(info.workflow_id):
             return None
@@ -81,23 +81,23 @@ class TurnDeltas:
         self._timer: asyncio.TimerHandle | None = None
 
     def text(self, text: str) -> None:
-        """More of the answer's text."""
+        """Append to the answer's text."""
         self._text += text
-        self._soon()
+        self._flush_soon()
 
     def tool(self, name: str) -> None:
-        """The model asks for a call of this tool."""
-        # A model may ask for anything; the names that tools can have remain as they are.
+        """Report that the model requests a call of this tool."""
+        # A model may request any name; characters that tool names can't contain are replaced.
         self._tools.append(re.sub(r"[^\w.-]", "?", known.beginning(name, MAX_TOOL_NAME), flags=re.ASCII))
-        self._soon()
+        self._flush_soon()
 
     def end(self) -> None:
-        """The request has ended: send the rest."""
+        """Send the rest; the request has ended."""
         if self._timer is not None:
             self._timer.cancel()
         self._flush(last=True)
 
-    def _soon(self) -> None:
+    def _flush_soon(self) -> None:
         if len(self._text) >= MAX_TEXT + known.longest:
             self._flush()
         if self._timer is None:
@@ -106,7 +106,7 @@ class TurnDeltas:
     def _flush(self, *, last: bool = False) -> None:
         self._timer = None
         text = known.text(self._text)
-        # The beginning of a secret's value may be at the end: it is sent when what follows is known.
+        # The end may be the start of a secret's value: hold it back until the text after it is known.
         kept = 0 if last else min(known.longest, len(text))
         ready, self._text = text[: len(text) - kept], text[len(text) - kept :]
         tools, self._tools = self._tools, []
@@ -127,5 +127,5 @@ class TurnDeltas:
 
 
 def _storable(text: str) -> str:
-    """The text as PostgreSQL can hold it."""
+    """The text without characters that PostgreSQL can't store."""
     return text.replace("\0", "\N{SYMBOL FOR NULL}").encode(errors="replace").decode()

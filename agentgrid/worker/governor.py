@@ -1,8 +1,8 @@
-"""The gate's decision in the worker: the current policy applied to one call. No I/O.
+"""The gate's decision in the worker: applies the current policy to one call. No I/O.
 
-Every attempt of every tool call passes here. The answer is allow, deny, wait (the policy is unknown, too old to allow writes, or names no
-signing key), or require approval, with its terms. A decision that the call presents counts only if it is valid for exactly this Temporal run,
-call, tool, digest and rule, its signing key and principal are still trusted, it is recent, and it let no other call through.
+Every attempt of every tool call passes through here. The answer is allow, deny, wait (the policy is unknown, too old to allow writes, or names
+no signing key), or require approval, with its terms. A decision presented by the call counts only if it is valid for exactly this Temporal run,
+call, tool, digest and rule, its signing key and principal are still trusted, it is recent, and it has admitted no other call.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ from agentgrid.worker.admissions import Admissions, Scheduled
 
 
 class SnapshotSource(Protocol):
-    """The source of the snapshot."""
+    """Where a governor gets its snapshot from."""
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The newest snapshot known."""
+        """The newest known snapshot."""
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since it was confirmed."""
+        """Seconds since the snapshot was last confirmed."""
 
-    def expiry_seconds(self, asked: float) -> float:
-        """How long an approval waits for which this expiry is asked. A test's policy may shorten it."""
+    def expiry_seconds(self, requested: float) -> float:
+        """The expiry to use for an approval that requests this one. A test's policy may shorten it."""
 
     async def caught_up(self) -> None:
-        """Return at once if the snapshot was confirmed recently; if this process was suspended, wait for a new check."""
+        """Return at once if the snapshot was confirmed recently; after the process was suspended, wait for a new check."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallAttempt:
-    """One attempt of one call, as the activity half sees it."""
+    """One attempt of one call, as seen by the activity half of the gate."""
 
     kind: ActivityKind
-    """What is called: a tool, a plain activity."""
+    """What is called: a tool or a plain activity."""
     subject: str
     """The name that rules match: a tool's name or an activity type."""
     title: str
@@ -72,9 +72,9 @@ class CallAttempt:
     risk: Risk | None
     """None for a plain activity, which declares no risk."""
     arguments: Callable[[], Any]
-    """Makes the JSON that conditions look at and a decision binds, if either is needed; raises ValueError if JSON can't represent it exactly."""
+    """Returns the JSON that conditions check and a decision covers; called only if needed. Raises ValueError if JSON can't represent it exactly."""
     parameters: Callable[[], tuple[str, ...]] = tuple
-    """Reads the names of a plain activity's positional arguments, if approval is required."""
+    """Returns the names of a plain activity's positional arguments; called only if approval is required."""
     local: bool
     """A local activity: history doesn't store its arguments, so the terms must include them."""
     namespace: str
@@ -84,42 +84,42 @@ class CallAttempt:
     scheduled: Scheduled
     key: str | None
     run: Callable[[], RunHeader | None]
-    """Reads the call's header about its run and initiator, if approval is required."""
+    """Reads the header that names the run and its initiator; called only if approval is required."""
     presented: str | None
-    """The signed decision in the header, if any."""
+    """The signed decision from the header, if any."""
     now: datetime
     agent: AgentHeader | None = None
-    """The agent that makes the call, if one does."""
+    """The agent that makes the call, if any."""
     standalone: bool = False
-    """Started by a client, not by a workflow, so it belongs to no run."""
+    """Started by a client outside any workflow, so it belongs to no run."""
 
     @property
     def things(self) -> tuple[Thing, ...]:
-        """What this call uses: the kill switch of any of them stops it."""
+        """What this call uses. A kill switch on any of these stops it."""
         own = (Thing(self.kind.switch, self.subject), Thing(SwitchKind.WORKFLOW, self.workflow))
         return own if self.agent is None else (*own, Thing(SwitchKind.AGENT, self.agent.agent))
 
     @property
     def writes(self) -> bool:
-        """Whether it is a tool that changes something; False for plain activities, which declare no risk."""
+        """Whether this is a tool that writes; False for plain activities, which declare no risk."""
         return self.risk is not None and self.risk.writes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allow:
-    """Go ahead."""
+    """The call may proceed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deny:
-    """Not allowed, without a retry."""
+    """The call is denied and must not be retried."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stale:
-    """Wait: the policy is unknown, too old to allow writes, or names no signing key."""
+    """The call must wait: the policy is unknown, too old to allow writes, or names no signing key."""
 
     reason: str
 
@@ -149,19 +149,19 @@ class Governor:
     max_age_seconds: float = 60.0
     valid_for_seconds: float = 3600.0
     policy_required: bool = True
-    """Whether reads and plain activities wait for the first policy too: a rule in it could deny them."""
+    """Whether reads and plain activities also wait for the first policy, because one of its rules could deny them."""
     admissions: Admissions = field(default_factory=Admissions)
     allowed_to: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The tools that each of the grid's agents may call, as the worker's own code has it, regardless of what a workflow's code asks."""
+    """The tools that each of the grid's agents may call, from the worker's own code, whatever workflow code requests."""
 
     def judge(self, call: CallAttempt) -> Answer:
         """Apply the current policy to this attempt."""
         if call.standalone and call.writes:
             return Deny(
-                reason=f"{call.subject} writes, and was started by a client without a workflow: such a call belongs to no run, in which "
-                "it could be seen and approved. Start a workflow that calls it"
+                reason=f"{call.subject} writes, but a client started it outside a workflow, so there is no run in which people could see "
+                "and approve the call. Start a workflow that calls it"
             )
-        if (refusal := self._barred(call)) is not None:
+        if (refusal := self._agent_refusal(call)) is not None:
             return Deny(reason=refusal)
         snapshot = self.policy.snapshot
         stale = self.stale(snapshot, writes=call.writes)
@@ -183,10 +183,10 @@ class Governor:
             )
         return self._approval(call, rule, snapshot)
 
-    def _barred(self, call: CallAttempt) -> str | None:
-        """Why an agent may not make this call, regardless of policy, or None."""
+    def _agent_refusal(self, call: CallAttempt) -> str | None:
+        """Why an agent may not make this call whatever the policy, or None."""
         if call.agent is None:
-            return "a model turn needs the agent that asks" if call.kind.step is StepKind.MODEL else None
+            return "the model turn names no agent" if call.kind.step is StepKind.MODEL else None
         tools = self.allowed_to.get(call.agent.agent)
         if tools is None:
             return f"the agent {call.agent.agent} is not registered on this worker"
@@ -198,14 +198,14 @@ class Governor:
         return None
 
     def stale(self, snapshot: Snapshot | None, *, writes: bool) -> Stale | None:
-        """Why the snapshot is missing or too old for this call, or None."""
+        """The reason to wait if the snapshot is missing or too old for this call, else None."""
         if snapshot is None:
             required = self.policy_required or writes
             return Stale(reason="no policy has reached this worker yet") if required else None
         age = self.policy.age_seconds
         if writes and age > self.max_age_seconds:
             ago = f"was last confirmed {age:.0f} s ago" if math.isfinite(age) else "was never confirmed by the database"
-            return Stale(reason=f"the policy that this worker has {ago}; the limit is {self.max_age_seconds:.0f} s")
+            return Stale(reason=f"this worker's policy {ago}; the limit is {self.max_age_seconds:.0f} s")
         return None
 
     def _approval(self, call: CallAttempt, rule: Rule, snapshot: Snapshot) -> Answer:
@@ -213,10 +213,10 @@ class Governor:
             arguments = call.arguments()
             bound = digest([call.subject, call.version, arguments])
         except ValueError as error:
-            return Unsupported(reason=f"its arguments can't be shown exactly ({error}): make the activity a tool")
+            return Unsupported(reason=f"its arguments can't be shown exactly ({error}). Make the activity a tool")
         run = call.run()
         if call.key is not None and run is None:
-            # The workflow half always sends both. Without the header, the initiator couldn't be kept from deciding.
+            # The workflow half always sends both. Without the header, the initiator couldn't be barred from deciding.
             return Unsupported(reason="the call carries no run header, so its initiator is unknown")
         terms = Terms(
             approval_id=new_id(),
@@ -239,33 +239,33 @@ class Governor:
             policy=rule.reference,
             reason=rule.reason or None,
             keys=snapshot.keys_in_force,
-            **_asking(call.agent),
-            # A tool's arguments have names and a schema; those of plain activities, and of malformed calls, don't.
+            **_agent_fields(call.agent),
+            # A tool's arguments have names and a schema. The arguments of plain activities and of malformed calls don't.
             takes=(COMMENT, ARGUMENTS, ISSUERS)
             if call.version is not None and isinstance(arguments, dict)
             else (COMMENT,),
             changes=rule.changes,
-            **(_changed_alone(call.presented, bound) if rule.changes is Changes.SECOND_PERSON else {}),
+            **(_changer_fields(call.presented, bound) if rule.changes is Changes.SECOND_PERSON else {}),
         )
         if call.presented is not None and self._admits(call, terms, snapshot):
             return Allow()
         if call.key is None:
             return Unsupported(
-                reason="its caller can't wait for one: it is not a workflow that began under the AgentGrid plugin"
+                reason="its caller can't wait for one: only workflows that began under the AgentGrid plugin can"
             )
         if not terms.keys:
-            return Stale(reason="no signing key is in force, so nobody could decide its approval")
+            return Stale(reason="no signing key is in force, so nobody could decide the approval")
         return ApprovalNeeded(terms=terms)
 
     def _admits(self, call: CallAttempt, terms: Terms, snapshot: Snapshot) -> bool:
-        """Whether the decision that the call presents admits it now, under terms made now.
+        """Whether the presented decision admits this call now, under newly built terms.
 
-        The decision's date is checked whenever this process admits an activity under it for the first time, regardless of the attempt number:
-        attempts admitted by another process, or allowed by policy without using the decision, are unknown here.
+        The decision's date is checked the first time this process admits an activity under it, whatever the attempt number: this process doesn't
+        know about attempts that another process admitted, or that policy allowed without the decision.
         """
-        found = judge(_as_trusted(terms, snapshot, call.presented or ""), (call.presented or "").encode())
-        decision = found.decision
-        if found.verdict is not Verdict.APPROVED or decision is None or decision.digest != terms.digest:
+        judged = judge(_as_trusted(terms, snapshot, call.presented or ""), (call.presented or "").encode())
+        decision = judged.decision
+        if judged.verdict is not Verdict.APPROVED or decision is None or decision.digest != terms.digest:
             return False
         if distrust(decision, snapshot) is not None or distrust_proposer(decision, terms, snapshot) is not None:
             return False
@@ -277,26 +277,26 @@ class Governor:
         return True
 
     def confirms(self, terms: Terms, presented: str, snapshot: Snapshot, now: datetime) -> str | None:
-        """Why a decision on an explicit approval no longer holds under these terms, or None.
+        """Why a decision on an explicit approval no longer holds under these terms, or None if it does.
 
-        terms: those of the approval, with the current execution: after a reset the decision belongs to another execution.
+        terms: the approval's terms with the current execution. After a reset, the decision belongs to a different execution.
         """
         trusted = terms.model_copy(update={"keys": snapshot.keys_that_count})
-        found = judge(trusted, presented.encode())
-        if found.decision is None or found.verdict is not Verdict.APPROVED:
-            return found.reason or "the verdict is not an approval"
-        return distrust(found.decision, snapshot) or out_of_date(found.decision, now, self.valid_for_seconds)
+        judged = judge(trusted, presented.encode())
+        if judged.decision is None or judged.verdict is not Verdict.APPROVED:
+            return judged.reason or "the verdict is not an approval"
+        return distrust(judged.decision, snapshot) or out_of_date(judged.decision, now, self.valid_for_seconds)
 
 
-def _asking(agent: AgentHeader | None) -> dict[str, Any]:
-    """The fields of the terms that name the agent that asks."""
+def _agent_fields(agent: AgentHeader | None) -> dict[str, Any]:
+    """The terms' fields for the agent that makes the call."""
     return {} if agent is None else {"agent": agent.agent, "agent_version": agent.version, "turn": agent.turn or None}
 
 
-def _changed_alone(presented: str | None, bound: str) -> dict[str, Any]:
-    """The fields of the terms that name who changed the arguments that the call sends without a second person, by the decision that it presents.
+def _changer_fields(presented: str | None, bound: str) -> dict[str, Any]:
+    """The terms' fields for the person whose presented decision changed the arguments without a second person.
 
-    The signature is not verified: a false one could only keep somebody from deciding.
+    The signature is not verified: a forged decision could only bar somebody from deciding.
     """
     signed = None if presented is None else read_signal(presented.encode())
     if signed is None or signed.decision.arguments is None or signed.decision.digest != bound:
@@ -307,7 +307,7 @@ def _changed_alone(presented: str | None, bound: str) -> dict[str, Any]:
 
 
 def distrust(decision: Decision, snapshot: Snapshot) -> str | None:
-    """Why the principal no longer has the authority for this decision, or None."""
+    """Why the principal's authority for this decision is gone, or None."""
     if decision.principal in snapshot.revoked_principals:
         return f"{decision.principal} is disabled"
     if decision.nonce in snapshot.revoked_decisions:
@@ -318,7 +318,7 @@ def distrust(decision: Decision, snapshot: Snapshot) -> str | None:
 
 
 def distrust_proposer(decision: Decision, terms: Terms, snapshot: Snapshot) -> str | None:
-    """Why the person who proposed the decision's changed arguments no longer counts as an approver, or None."""
+    """Why the person who proposed the changed arguments no longer counts as an approver, or None."""
     proposer = decision.proposer
     if proposer is None:
         return None
@@ -332,13 +332,13 @@ def distrust_proposer(decision: Decision, terms: Terms, snapshot: Snapshot) -> s
 
 
 def _as_trusted(terms: Terms, snapshot: Snapshot, presented: str) -> Terms:
-    """Terms made now, with the presented decision's approval id and every key that still counts.
+    """The new terms, with the presented decision's approval id and every key that still counts.
 
-    If the decision changes the arguments, the digest is that of the original call, which is not known here: the caller compares the changed
-    one with what the call sends.
+    If the decision changes the arguments, its digest is that of the original call, which isn't known here; the caller compares the changed
+    digest with the arguments sent.
 
-    Retired keys count here, although new terms don't name them, because the approval may have opened while they were in force. The workflow
-    half, which has the original terms, has checked that they name the key.
+    Retired keys count here even though new terms don't name them: the approval may have opened while they were in force. The workflow half,
+    which has the original terms, has checked that they name the key.
     """
     update: dict[str, Any] = {"keys": snapshot.keys_that_count}
     try:

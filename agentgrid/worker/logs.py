@@ -1,11 +1,11 @@
-"""Captures the log lines of runs from Python's logging without changing its output.
+"""Captures log lines of runs from Python's logging without changing what it outputs.
 
 A filter reads Temporal's loggers and passes exactly the lines that would have passed without it. A handler would change behaviour: once any
-handler exists, Python no longer writes unhandled lines to standard error, and `logging.basicConfig` does nothing. To capture INFO lines, the
-levels of the workflow and activity loggers are lowered while a worker runs; lines that pass only because of that go nowhere else.
+handler exists, Python stops writing unhandled lines to standard error, and `logging.basicConfig` does nothing. To capture INFO lines, the
+levels of the workflow and activity loggers are lowered while a worker runs; lines that pass only because of that are not output.
 
-Lines of other loggers, written inside an activity, are read by a handler on the root logger, added only if there already is one: a process
-that hadn't configured logging when its worker started doesn't capture them.
+A handler on the root logger captures what other loggers write inside an activity. It is added only if the root logger already has one, so a
+process that hadn't configured logging when its worker started doesn't capture these lines.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def attach(sink: Sink) -> None:
             for tap in _taps:
                 tap.install()
         if logging.getLogger().handlers:
-            logging.getLogger().addHandler(_handler)  # no effect if it is already installed
+            logging.getLogger().addHandler(_handler)  # no-op if already installed
         _sinks.append(sink)
 
 
 def detach(sink: Sink) -> None:
-    """Stop capturing for this worker; after the last one, restore logging."""
+    """Stop capturing for this worker; restore logging after the last one."""
     with _lock:
         if sink not in _sinks:
             return
@@ -72,7 +72,7 @@ def detach(sink: Sink) -> None:
 
 
 class _Tap(logging.Filter):
-    """Captures one logger's lines, and passes those that would have passed without it."""
+    """A filter that captures one logger's lines and passes those that would have passed without it."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -95,11 +95,11 @@ class _Tap(logging.Filter):
 
     @property
     def _still_lowered(self) -> bool:
-        """Whether the level set here is still in place."""
+        """Whether the logger still has the level set here."""
         return self._lowered and self._logger.level == logging.INFO
 
     def filter(self, record: logging.LogRecord) -> bool:
-        _take(record)
+        _capture(record)
         parent = self._logger.parent
         return not self._still_lowered or parent is None or record.levelno >= parent.getEffectiveLevel()
 
@@ -109,20 +109,20 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name not in LOGGERS:
-            _take(record)
+            _capture(record)
 
 
 _taps = [_Tap(name) for name in LOGGERS]
 _handler = _Handler(logging.INFO)
 
 
-def _take(record: logging.LogRecord) -> None:
+def _capture(record: logging.LogRecord) -> None:
     if record.levelno < logging.INFO:
         return
     sink: Sink | None = None
-    # Logging must never break the code that logs.
+    # A failure here must never break the code that logs.
     try:
-        if (place := _place(record)) is None:
+        if (place := _origin(record)) is None:
             return
         namespace, queue, context = place
         for sink in tuple(_sinks):
@@ -134,8 +134,8 @@ def _take(record: logging.LogRecord) -> None:
             sink.dropped += 1
 
 
-def _place(record: logging.LogRecord) -> tuple[str, str, dict[str, Any]] | None:
-    """The namespace, queue and run of a line, from Temporal's log context or from the activity it was written in."""
+def _origin(record: logging.LogRecord) -> tuple[str, str, dict[str, Any]] | None:
+    """A line's namespace, task queue and run, from Temporal's log context or the activity that wrote it."""
     workflow = getattr(record, "temporal_workflow", None)
     if workflow is not None:
         queue = workflow["task_queue"]
@@ -168,7 +168,7 @@ def _line(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _message(record: logging.LogRecord) -> str:
-    # Temporal's adapters append their context to the message; the run's log stores it separately.
+    # Temporal's adapters append their context to the message. The run's log stores it separately.
     message = record.getMessage()
     for attribute in ("temporal_workflow", "temporal_activity"):
         context = getattr(record, attribute, None)

@@ -22,13 +22,13 @@ from agentgrid.worker.plugin import AgentGridPlugin
 log = logging.get_logger()
 
 GRACE = timedelta(seconds=10)
-"""How long running activities may take to finish after a stop was requested; then they are cancelled."""
+"""How long running activities have to finish after a stop is requested, before they are cancelled."""
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 10.0
 
 
 async def run(grid: Grid, settings: Settings, *, task_queue: str | None = None) -> None:
-    """Run until cancelled, then finish running activities. The task queue defaults to the grid's name.
+    """Run until cancelled, then let running activities finish. The task queue defaults to the grid's name.
 
     Waits until Temporal is reachable. Raises RegistrationErrors and SettingsError at once.
     """

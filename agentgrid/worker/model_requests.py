@@ -1,4 +1,4 @@
-"""A request to a model, independent of its provider: what a turn offers, and what came back."""
+"""A request to a model, independent of the provider: what a turn offers, and what the model answers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from agentgrid.protocol import ErrorType
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTool:
-    """A tool as a model sees it."""
+    """A tool as offered to a model."""
 
     name: str
     description: str
     input_schema: dict[str, Any]
     risk: str = Risk.READ
-    """What the tool can do. An agent counts as reading: its own tools have risks of their own."""
+    """What the tool can do. An agent counts as a read: the tools it calls have their own risks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawCall:
-    """A call that a model asks for, as it wrote it."""
+    """A tool call as the model wrote it."""
 
     id: str
     name: str
@@ -35,7 +35,7 @@ class RawCall:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelAnswer:
-    """A model's answer. message: the parts that the provider must be sent again in the next turn."""
+    """A model's answer. message: the parts to send back to the provider in the next turn."""
 
     message: dict[str, Any]
     calls: list[RawCall] = field(default_factory=list)
@@ -48,7 +48,7 @@ class ModelAnswer:
 
 
 def plain_message(calls: Sequence[RawCall], text: str | None) -> dict[str, Any]:
-    """The parts of an answer that no provider gave, in the form in which those of providers are kept."""
+    """The parts of an answer that came from no provider, in the format used for providers' answers."""
     parts: list[dict[str, Any]] = [
         {"part_kind": "tool-call", "tool_name": call.name, "args": call.arguments, "tool_call_id": call.id}
         for call in calls
@@ -59,47 +59,47 @@ def plain_message(calls: Sequence[RawCall], text: str | None) -> dict[str, Any]:
 
 
 class Model(Protocol):
-    """Something that answers a conversation."""
+    """Answers a conversation."""
 
     async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
-        """The answer to the conversation. final: the tool by which the answer is given, if it has a schema. Raises ApplicationError."""
+        """Answer the conversation. final: the tool that takes the answer, if the answer has a schema. Raises ApplicationError."""
 
 
 class AnswerListener(Protocol):
-    """Hears an answer while it is given."""
+    """Receives an answer while it is being written."""
 
     def text(self, text: str) -> None:
-        """More of its text."""
+        """More of the answer's text."""
 
     def tool(self, name: str) -> None:
-        """It asks for a call of this tool."""
+        """The model requests a call of this tool."""
 
 
 @runtime_checkable
 class Streaming(Protocol):
-    """A model that can be heard."""
+    """A model that can stream its answer."""
 
     async def stream(
         self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None, listener: AnswerListener
     ) -> ModelAnswer:
-        """The same answer as that of `answer`; the listener receives it as it arrives."""
+        """Answer like `answer`, passing the answer to the listener as it arrives."""
 
 
-async def heard(
+async def streamed(
     model: Model, call: ModelCall, offers: list[ModelTool], final: ModelTool | None, listener: AnswerListener | None
 ) -> ModelAnswer:
-    """The model's answer, streamed only if there is a listener. Other models' answers come whole."""
+    """The model's answer, streamed only if there is a listener. Models that can't stream pass it to the listener as a whole."""
     if listener is None:
         return await model.answer(call, offers, final)
     if isinstance(model, Streaming):
         return await model.stream(call, offers, final, listener)
     answer = await model.answer(call, offers, final)
     listener.text(answer.text or "")
-    for asked in answer.calls:
-        listener.tool(asked.name)
+    for raw in answer.calls:
+        listener.tool(raw.name)
     return answer
 
 
 def model_fault(message: str, *, retryable: bool) -> ApplicationError:
-    """The error of a request that a model did not answer."""
+    """The error for a request that a model did not answer."""
     return ApplicationError(message, type=ErrorType.MODEL_ERROR, non_retryable=not retryable)

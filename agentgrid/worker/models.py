@@ -1,9 +1,9 @@
-"""Providers' models: the one module that knows pydantic-ai. Loaded when an agent first asks a provider.
+"""Providers' models: the only module that imports pydantic-ai. Loaded when an agent first uses a provider.
 
-Each provider's own library is loaded with the first model of that provider: it takes up to two seconds and 60 MB.
+A provider's own library is loaded with its first model, which takes up to two seconds and 60 MB.
 
-A provider's own retries are off: Temporal's are bounded and visible. The price is computed here, with the installed price table, so that
-the cost is in history and a later table can't change a replay.
+The providers' own retries are off, because Temporal's are bounded and visible. The price is computed here from the installed price table, so
+that the cost is in history and a later table can't change a replay.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from agentgrid.worker.model_requests import AnswerListener, ModelAnswer, ModelTo
 
 _ANSWER: TypeAdapter[Any] = TypeAdapter(parts.ModelResponse)
 _KEPT = ("parts", "kind", "provider_name", "canonical_system", "provider_response_id")
-"""What a provider needs of its own answer in the next turn. Usage, price and times are in the turn itself."""
-_FINAL_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
-"""The same request would be refused again."""
+"""What a provider needs from its own answer in the next turn. Usage, price and times are stored in the turn itself."""
+_PERMANENT_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
+"""Statuses for which a retry of the same request would fail again."""
 _KEYS = {"openai": "OPENAI", "openai-chat": "OPENAI", "anthropic": "ANTHROPIC"}
-"""Prefix of the secret `…_API_KEY` and the environment variable `…_BASE_URL`, by provider."""
+"""By provider, the prefix of the secret `…_API_KEY` and the environment variable `…_BASE_URL`."""
 _OPENAI = ("openai", "pydantic_ai.models.openai", "pydantic_ai.providers.openai")
 _ANTHROPIC = ("anthropic", "pydantic_ai.models.anthropic", "pydantic_ai.providers.anthropic")
 _MODULES = {"openai": _OPENAI, "openai-chat": _OPENAI, "anthropic": _ANTHROPIC}
@@ -55,13 +55,13 @@ MAX_MESSAGE = 1_000
 
 
 class ProviderBacked:
-    """A provider's model, by its name: `provider:model`."""
+    """A provider's model, named `provider:model`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
-        """Ask the provider once."""
+        """Call the provider once."""
         with self._faults():
             answer = await model_request(
                 await self._model(), _conversation(call), model_request_parameters=_parameters(offers, final)
@@ -71,25 +71,25 @@ class ProviderBacked:
     async def stream(
         self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None, listener: AnswerListener
     ) -> ModelAnswer:
-        """Ask the provider once, and pass the answer to the listener as it comes."""
+        """Call the provider once, and pass the answer to the listener as it arrives."""
         with self._faults():
             async with model_request_stream(
                 await self._model(), _conversation(call), model_request_parameters=_parameters(offers, final)
             ) as stream:
                 async for event in stream:
-                    _tell(event, listener)
+                    _forward(event, listener)
                 answer = stream.get()
         return _read(answer, self.name)
 
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:
-        """A provider's errors as those of a model."""
+        """Raise a provider's errors as model faults."""
         try:
             yield
         except ModelAPIError as error:
-            raise _refused(error) from None
+            raise _provider_error(error) from None
         except (UserError, UnexpectedModelBehavior) as error:
-            # A malformed answer may be a valid one the next time; a wrong request is wrong each time.
+            # A malformed answer may be valid on retry; an invalid request never is.
             retryable = isinstance(error, UnexpectedModelBehavior)
             raise model_fault(known.beginning(f"{self.name}: {error}", MAX_MESSAGE), retryable=retryable) from None
 
@@ -98,11 +98,14 @@ class ProviderBacked:
         prefix = _KEYS.get(provider)
         if prefix is None or not model:
             names = ", ".join(_KEYS)
-            raise model_fault(f"{self.name!r} is not a model: it must be provider:model, with {names}", retryable=False)
+            raise model_fault(
+                f"{self.name!r} is not a model: use provider:model, where the provider is one of {names}",
+                retryable=False,
+            )
         key, url = await find(f"{prefix}_API_KEY"), os.environ.get(f"{prefix}_BASE_URL")
         if not key:
             raise model_fault(
-                f"{self.name} needs the secret {prefix}_API_KEY in the worker, for example as a variable of its environment",
+                f"{self.name} needs the secret {prefix}_API_KEY in the worker, for example as an environment variable",
                 retryable=False,
             )
         await load_library(self.name)
@@ -110,9 +113,9 @@ class ProviderBacked:
 
 
 async def load_library(name: str) -> None:
-    """Import what the provider of this model needs, in a thread: meanwhile heartbeats must be sent."""
+    """Import what this model's provider needs, in a thread, so that heartbeats continue meanwhile."""
     modules = _MODULES.get(name.partition(":")[0], ())
-    # Also where they are in sys.modules: another turn may be importing them now, and to wait for it would block the event loop.
+    # Even if they are in sys.modules: another turn may be importing them, and waiting for its import lock would block the event loop.
     await asyncio.to_thread(lambda: [importlib.import_module(module) for module in modules])
 
 
@@ -146,8 +149,8 @@ def _parameters(offers: list[ModelTool], final: ModelTool | None) -> ModelReques
     )
 
 
-def _tell(event: Any, listener: AnswerListener) -> None:
-    """Text and names of tools; what a model thinks, and arguments, are for the record alone."""
+def _forward(event: Any, listener: AnswerListener) -> None:
+    """Pass on text and tool names. A model's thinking and its arguments only go into the record."""
     if isinstance(event, parts.PartStartEvent):
         if isinstance(event.part, parts.TextPart):
             listener.text(event.part.content)
@@ -165,7 +168,7 @@ def _definition(offer: ModelTool, *, kind: Any = "function") -> ToolDefinition:
 
 def _conversation(call: ModelCall) -> list[parts.ModelMessage]:
     """The conversation as the provider's messages."""
-    found: list[parts.ModelMessage] = []
+    messages: list[parts.ModelMessage] = []
     pending: list[Any] = []
     for message in call.messages:
         match message["role"]:
@@ -174,18 +177,18 @@ def _conversation(call: ModelCall) -> list[parts.ModelMessage]:
             case "tool":
                 content = message["result"] if "result" in message else f"Failed: {message['fault']}"
                 if "approval" in message:
-                    # A person approved the call, perhaps with other arguments than the model's.
+                    # A person approved the call, possibly with different arguments than the model's.
                     content = {"result": content, "approval": message["approval"]}
                 pending.append(parts.ToolReturnPart(message["name"], content, tool_call_id=message["id"]))
             case "model":
-                found.append(parts.ModelRequest(pending, instructions=call.instructions))
-                found.append(_ANSWER.validate_python(message["answer"]))
+                messages.append(parts.ModelRequest(pending, instructions=call.instructions))
+                messages.append(_ANSWER.validate_python(message["answer"]))
                 pending = []
-    found.append(parts.ModelRequest(pending, instructions=call.instructions))
-    return found
+    messages.append(parts.ModelRequest(pending, instructions=call.instructions))
+    return messages
 
 
-def _read(answer: parts.ModelResponse, asked: str) -> ModelAnswer:
+def _read(answer: parts.ModelResponse, requested: str) -> ModelAnswer:
     # Not `exclude_defaults`: that would drop the kinds of the parts.
     dumped = _ANSWER.dump_python(answer, mode="json", exclude_none=True)
     usage = answer.usage
@@ -204,7 +207,7 @@ def _read(answer: parts.ModelResponse, asked: str) -> ModelAnswer:
             usd=usd,
             unpriced=int(usd is None),
         ),
-        model=answer.model_name or asked,
+        model=answer.model_name or requested,
         provider=answer.provider_name or "",
         price=price,
         finish=answer.finish_reason,
@@ -212,16 +215,16 @@ def _read(answer: parts.ModelResponse, asked: str) -> ModelAnswer:
 
 
 def _price(answer: parts.ModelResponse) -> tuple[float | None, str]:
-    """The price in US dollars and its source. The table knows no price for some models, and none without usage."""
+    """The price in US dollars and its source. None for models that the table doesn't list, and for answers without usage."""
     try:
         return float(answer.cost().total_price), _PRICES
     except (LookupError, ValueError, AssertionError):
         return None, "unpriced"
 
 
-def _refused(error: ModelAPIError) -> ApplicationError:
+def _provider_error(error: ModelAPIError) -> ApplicationError:
     status = error.status_code if isinstance(error, ModelHTTPError) else None
-    final = status in _FINAL_STATUS or isinstance(error, (ModelQuotaExceededError, ModelRequestRejectedError))
+    final = status in _PERMANENT_STATUS or isinstance(error, (ModelQuotaExceededError, ModelRequestRejectedError))
     wait = error.retry_after
     return ApplicationError(
         known.beginning(str(error), MAX_MESSAGE),

@@ -1,4 +1,4 @@
-"""What the offline model reads in a conversation: named values, ids, amounts, texts and lists. It understands none of it."""
+"""What the offline model extracts from a conversation: named values, ids, amounts, texts and lists. It understands none of it."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _EMPTY = re.compile(
     "never|only|other|over|same|some|such|than|that|their|them|then|there|these|they|this|those|until|what|when|where|"
     "which|while|will|with|without|would|your"
 )
-"""Words that give no hint of a text's subject."""
+"""Words that say nothing about a text's subject."""
 
 _DEPTH = 12
 MAX_SEEN = 6
-"""Values of one result that a report repeats..."""
+"""How many values of one result a report repeats."""
 MAX_SEEN_TEXT = 40
-"""...and how long each may be."""
+"""The longest value that a report repeats, in characters."""
 MAX_TEXT = 20_000
-"""Characters of the texts that are compared."""
+"""How much of each text is compared, in characters."""
 
 
 def stems(text: str) -> set[str]:
-    """The words of a text that may show its subject, without their endings."""
+    """The words that may show a text's subject, without their endings."""
     words = re.findall(r"[a-z]{4,}", text[:MAX_TEXT].lower().replace("_", " "))
     return {
         _ENDING.sub("", word) if len(word) > 5 else word.rstrip("s") for word in words if not _EMPTY.fullmatch(word)
@@ -47,56 +47,56 @@ def stems(text: str) -> set[str]:
 
 def amount_in(text: str) -> float | None:
     """The first amount of money in a text."""
-    found = _MONEY.search(text)
-    return float(re.sub(r"[$,\s]", "", found[0])) if found else None
+    match = _MONEY.search(text)
+    return float(re.sub(r"[$,\s]", "", match[0])) if match else None
 
 
 @dataclass
 class ConversationContent:
-    """What a conversation holds."""
+    """What a conversation contains."""
 
     prompt: str = ""
     given: dict[str, Any] = field(default_factory=dict)
-    """What the prompt names."""
+    """The values named in the prompt."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the prompt and the results name. The first value of a name counts."""
+    """The values named in the prompt and in results. The first value of a name wins."""
     texts: list[str] = field(default_factory=list)
-    """What somebody wrote: the prompt, and longer texts in results, but not those of lists that were looked up."""
+    """What people wrote: the prompt, and longer texts in results, except in lists that were looked up."""
     items: list[dict[str, Any]] = field(default_factory=list)
-    """The objects of the lists that were looked up."""
+    """The objects in lists that were looked up."""
     seen: dict[str, Any] = field(default_factory=dict)
-    """A few short values of the objects that were looked up, for a report."""
+    """A few short values of the objects that were looked up, for reports."""
     used: list[str] = field(default_factory=list)
-    """The tools that were called, in order."""
+    """The tools called, in order."""
     done: list[str] = field(default_factory=list)
-    """Those of them that returned a result."""
+    """The called tools that returned a result."""
     notes: list[str] = field(default_factory=list)
-    """What failed, and what approvers wrote."""
+    """Failures, and what approvers wrote."""
     refused: bool = False
     """Whether a call was denied or rejected."""
 
     @property
-    def asked(self) -> set[str]:
-        """The stems of all that was written."""
+    def subject_words(self) -> set[str]:
+        """The stems of all texts."""
         return stems("\n".join(self.texts))
 
     @property
     def item(self) -> dict[str, Any] | None:
-        """The looked-up object that fits what was written, or None."""
-        asked = self.asked
-        ranked = [(len(asked & stems(_words_of(item))), -number) for number, item in enumerate(self.items)]
+        """The looked-up object that best matches the texts, or None."""
+        words = self.subject_words
+        ranked = [(len(words & stems(_words_of(item))), -number) for number, item in enumerate(self.items)]
         best = max(ranked, default=(0, 0))
         return self.items[-best[1]] if best[0] >= 2 else None
 
     def sentence(self, words: Set[str], *, with_amount: bool = False) -> str | None:
-        """The sentence that has most of these words."""
-        sentences = [each for text in self.texts for each in _SENTENCE.split(text[:MAX_TEXT]) if each.strip()]
-        ranked = [each for each in sentences if not with_amount or amount_in(each) is not None]
-        return max(ranked, key=lambda each: len(words & stems(each)), default=None)
+        """The sentence with the most of these words."""
+        sentences = [part for text in self.texts for part in _SENTENCE.split(text[:MAX_TEXT]) if part.strip()]
+        ranked = [sentence for sentence in sentences if not with_amount or amount_in(sentence) is not None]
+        return max(ranked, key=lambda sentence: len(words & stems(sentence)), default=None)
 
 
 def read(call: ModelCall, offers: list[ModelTool]) -> ConversationContent:
-    """Read the whole conversation. What was called counts since the last answer of a session's earlier calls."""
+    """Read the whole conversation. In a session, only calls since the last answer count as made."""
     reading = ConversationContent()
     risks = {offer.name: offer.risk for offer in offers}
     for before, message in zip([None, *call.messages], call.messages, strict=False):
@@ -120,8 +120,8 @@ def _read_prompt(reading: ConversationContent, text: str) -> None:
     reading.texts.append(text)
     named = {name.strip().lower().replace(" ", "_"): _scalar(value) for name, value in _LINE.findall(text)}
     named |= {name.lower(): _scalar(value) for name, value in _INLINE.findall(text) if name.lower() not in named}
-    for noun, found in _ID.findall(text):
-        named.setdefault(f"{noun.lower()}_id" if noun else "id", found)
+    for noun, match in _ID.findall(text):
+        named.setdefault(f"{noun.lower()}_id" if noun else "id", match)
     if points := _POINT.findall(text):
         named["points"] = points
     reading.given = named | reading.given
@@ -139,9 +139,9 @@ def _read_result(reading: ConversationContent, message: dict[str, Any], *, reads
     if isinstance(approval := message.get("approval"), dict):
         reading.notes.append(f"{name} was approved with changes or a comment: {json.dumps(approval, sort_keys=True)}")
     if "fault" in message:
-        kind, _, why = str(message["fault"]).partition(": ")
+        kind, _, reason = str(message["fault"]).partition(": ")
         reading.refused |= kind in REFUSALS
-        reading.notes.append(f"{name} {'was refused' if kind in REFUSALS else 'failed'}: {why or kind}")
+        reading.notes.append(f"{name} {'was refused' if kind in REFUSALS else 'failed'}: {reason or kind}")
         return
     reading.done.append(name)
     result = message.get("result")
@@ -152,13 +152,13 @@ def _read_result(reading: ConversationContent, message: dict[str, Any], *, reads
     noun = name.rsplit("_", 1)[-1].removesuffix("s")
     _name(reading, result, noun)
     if reads:
-        short = {key: each for key, each in result.items() if _is_short(each)} if isinstance(result, dict) else {}
+        short = {key: value for key, value in result.items() if _is_short(value)} if isinstance(result, dict) else {}
         reading.seen |= dict(islice(short.items(), MAX_SEEN))
         reading.texts += [text for text in _texts(result) if len(text.split()) >= 3]
 
 
 def _name(reading: ConversationContent, value: Any, noun: str, depth: int = 0) -> None:
-    """Add the named values of an object: its own names first, then those of the objects in it."""
+    """Add an object's named values: its own first, then those of the objects inside it."""
     if not isinstance(value, dict) or depth > _DEPTH:
         return
     for name, item in value.items():
@@ -179,7 +179,7 @@ def _texts(value: Any, depth: int = 0) -> list[str]:
     if depth > _DEPTH or not isinstance(value, (dict, list)):
         return []
     inner = value.values() if isinstance(value, dict) else value
-    return [text for each in inner for text in _texts(each, depth + 1)]
+    return [text for part in inner for text in _texts(part, depth + 1)]
 
 
 def _words_of(item: dict[str, Any]) -> str:

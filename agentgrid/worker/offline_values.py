@@ -1,4 +1,4 @@
-"""Values that the offline model makes for a JSON Schema, from what it has read: facts by their names, amounts, and texts that name their author."""
+"""Values that the offline model generates for a JSON Schema: facts by name, amounts, and texts that name their author."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _MONEY = {"amount", "cents", "price", "cost", "usd", "total"}
 
 
 class Maker:
-    """Makes values in one turn. writes: the tools that write, with their titles."""
+    """Generates values for one turn. writes: the tools that write, with their titles."""
 
     def __init__(self, reading: ConversationContent, writes: dict[str, str]) -> None:
         self.reading, self.writes = reading, writes
-        self.asked, self.item = reading.asked, reading.item
+        self.subject_words, self.item = reading.subject_words, reading.item
 
     def value(
         self,
@@ -43,21 +43,21 @@ class Maker:
     ) -> Any:
         """A value for this name and schema. must: make one up rather than leave it out."""
         schema = _resolved(schema, root)
-        known = self.reading.facts.get(name.lower(), MISSING)
+        fact = self.reading.facts.get(name.lower(), MISSING)
         written = (writes or must) and name.lower() not in self.reading.given and _words(name) & (_REPORT | _TEXT)
-        if known is not MISSING and not written and fits(schema, root, known):
-            return known
-        given = [each for key in ("const", "default") if key in schema for each in [schema[key]]]
-        given += sorted(schema.get("enum", ()), key=lambda each: not stems(str(each)) & self.asked)
-        if given:
-            return given[0]
+        if fact is not MISSING and not written and fits(schema, root, fact):
+            return fact
+        fixed = [schema[key] for key in ("const", "default") if key in schema]
+        fixed += sorted(schema.get("enum", ()), key=lambda value: not stems(str(value)) & self.subject_words)
+        if fixed:
+            return fixed[0]
         for several in ("anyOf", "oneOf", "allOf"):
             if schema.get(several) and depth < _DEPTH:
                 options = (
-                    self.value(name, each, root, writes=writes, must=must, words=words, depth=depth + 1)
-                    for each in schema[several]
+                    self.value(name, option, root, writes=writes, must=must, words=words, depth=depth + 1)
+                    for option in schema[several]
                 )
-                return next((each for each in options if each is not MISSING), MISSING)
+                return next((value for value in options if value is not MISSING), MISSING)
         kind = schema.get("type")
         match kind[0] if isinstance(kind, list) and kind else kind:
             case "object" if depth < _DEPTH:
@@ -84,12 +84,12 @@ class Maker:
         ]
 
     def _object(self, schema: dict[str, Any], root: dict[str, Any], *, must: bool, depth: int) -> Any:
-        required, found = schema.get("required", ()), {}
+        required, values = schema.get("required", ()), {}
         for name, inner in fields(schema).items():
             fact = self.reading.facts.get(name.lower(), MISSING)
             if name in required or (fact is not MISSING and fits(inner, root, fact)):
-                found[name] = self.value(name, inner, root, must=must, depth=depth + 1)
-        return MISSING if MISSING in found.values() else found
+                values[name] = self.value(name, inner, root, must=must, depth=depth + 1)
+        return MISSING if MISSING in values.values() else values
 
     def _number(
         self, name: str, schema: dict[str, Any], root: dict[str, Any], words: Set[str], *, whole: bool, must: bool
@@ -104,11 +104,11 @@ class Maker:
         if must:
             least = schema.get("minimum", schema.get("exclusiveMinimum", schema.get("maximum", 0)))
             options += [0, least, least + 1, schema.get("multipleOf", 1)]
-        options = [round(each) if whole and isinstance(each, float) else each for each in options]
-        return next((each for each in options if fits(schema, root, each)), 0 if must else MISSING)
+        options = [round(option) if whole and isinstance(option, float) else option for option in options]
+        return next((option for option in options if fits(schema, root, option)), 0 if must else MISSING)
 
     def _holds(self, name: str) -> bool:
-        """Whether a tool that writes and has a word of this name has been called; of people, whether a call was refused."""
+        """Whether a writing tool with a word of this name has been called; for people, whether a call was refused."""
         words = stems(name)
         if words & (HANDS_OVER | {"refus", "reject"}):
             return self.reading.refused
@@ -128,11 +128,11 @@ class Maker:
         return self.draft() if parts & _TEXT else None
 
     def _topic(self) -> str:
-        known = (self.reading.facts.get(name) for name in ("subject", "title", "topic", "question", "query"))
-        return next((each for each in known if isinstance(each, str) and each.strip()), self.reading.prompt)[:200]
+        topics = (self.reading.facts.get(name) for name in ("subject", "title", "topic", "question", "query"))
+        return next((topic for topic in topics if isinstance(topic, str) and topic.strip()), self.reading.prompt)[:200]
 
     def draft(self) -> str:
-        """A text from what was found; it names its author."""
+        """A text made from what was found. It names its author."""
         facts, points = self.reading.facts, self.reading.given.get("points", [])
         paragraphs = [point if point[-1] in ".!?" else f"{point}." for point in points]
         if not paragraphs:
@@ -149,10 +149,10 @@ class Maker:
     def report(self) -> str:
         """What was used, found and refused."""
         used = ", ".join(dict.fromkeys(self.reading.used)) or "none"
-        found = [f"Found: {_shown(self.item)}"] if self.item is not None else []
+        sentences = [f"Found: {_shown(self.item)}"] if self.item is not None else []
         if self.reading.seen:
-            found.append(f"Read: {', '.join(f'{name} {value}' for name, value in self.reading.seen.items())}.")
-        return " ".join([f"Offline model: no provider was asked. Tools used: {used}.", *found, *self.reading.notes])
+            sentences.append(f"Read: {', '.join(f'{name} {value}' for name, value in self.reading.seen.items())}.")
+        return " ".join([f"Offline model: no provider was asked. Tools used: {used}.", *sentences, *self.reading.notes])
 
 
 def _words(name: str) -> set[str]:
@@ -160,7 +160,7 @@ def _words(name: str) -> set[str]:
 
 
 def fields(schema: dict[str, Any]) -> dict[str, Any]:
-    """The properties of an object, with those that are only required."""
+    """The properties of an object, including those that are only listed as required."""
     return {**{name: {} for name in schema.get("required", ())}, **schema.get("properties", {})}
 
 
@@ -172,25 +172,27 @@ def _shown(item: dict[str, Any]) -> str:
 
 
 def _resolved(schema: Any, root: dict[str, Any]) -> dict[str, Any]:
-    """The schema behind its references; an empty one where there is none."""
+    """The schema with its references resolved; empty if there is none."""
     for _ in range(_DEPTH):
         if not isinstance(schema, dict) or not isinstance(ref := schema.get("$ref"), str):
             break
-        found: Any = root
+        target: Any = root
         for part in ref.removeprefix("#").strip("/").split("/"):
-            found = found.get(part, {}) if isinstance(found, dict) else {}
+            target = target.get(part, {}) if isinstance(target, dict) else {}
         schema = (
-            {**found, **{key: each for key, each in schema.items() if key != "$ref"}} if isinstance(found, dict) else {}
+            {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+            if isinstance(target, dict)
+            else {}
         )
     return schema if isinstance(schema, dict) else {}
 
 
 def fits(schema: Any, root: dict[str, Any], value: Any) -> bool:
-    """Whether a value is valid by a schema whose definitions are those of the root."""
+    """Whether a value is valid for a schema whose definitions are in the root."""
     if not isinstance(schema, dict):
         return schema is True
-    held = {key: root[key] for key in ("$defs", "definitions") if key in root}
-    ready = _compiled(json.dumps({**held, **schema}, sort_keys=True))
+    definitions = {key: root[key] for key in ("$defs", "definitions") if key in root}
+    ready = _compiled(json.dumps({**definitions, **schema}, sort_keys=True))
     return ready is not None and bool(ready.validator.is_valid(value))
 
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-import temporalio.client
-import temporalio.worker
-from temporalio.client import ClientConfig, WorkflowHistory
-from temporalio.service import ConnectConfig, ServiceClient
+from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
-    Replayer,
     ReplayerConfig,
     Worker,
     WorkerConfig,
-    WorkflowReplayResult,
 )
 
 from agentgrid.domain.agents import OFFLINE
@@ -44,22 +38,22 @@ from agentgrid.worker.watchdog import Watchdog
 
 log = get_logger()
 
-Ours = TypeVar("Ours", GateInterceptor, GovernedActivities)
+OwnInterceptor = TypeVar("OwnInterceptor", GateInterceptor, GovernedActivities)
 
 FIRST_POLICY_SECONDS = 3.0
-"""How long a worker that has never seen a policy waits for the first one before it polls anyway."""
+"""How long a worker that has never seen a policy waits for one before it starts polling anyway."""
 
 
-class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
-    """Governance and visibility for a Temporal worker, on a client, a worker or a replayer.
+class AgentGridPlugin(SimplePlugin):
+    """Governance and visibility for a Temporal worker. Goes on a client, a worker or a replayer.
 
-    grid: its workflows and tools are registered on the worker; without a grid, the worker's own workflows are governed.
-    settings: read from the environment by default; a worker needs `AGENTGRID_DATABASE_URL`, a replayer nothing.
-    models: finds the model of a name in place of the providers, for tests.
-    policy: a fixed policy instead of the database's, for tests; nothing is reported then, unless the settings name a database.
-    secret_providers: asked for secrets before the grid's own providers, environment variables and files.
+    grid: its workflows and tools are registered on the worker. Without a grid, the worker's own workflows are governed.
+    settings: read from the environment by default. A worker needs `AGENTGRID_DATABASE_URL`; a replayer needs none.
+    models: looks up models by name in place of the providers, for tests.
+    policy: a fixed policy to use instead of the database's, for tests. Nothing is reported then, unless the settings name a database.
+    secret_providers: searched for secrets before the grid's own providers, environment variables and files.
 
-    Raises RegistrationErrors, with all faults at once, and SettingsError when a worker is created.
+    Raises RegistrationErrors, with all faults at once, and SettingsError, when a worker is created.
     """
 
     def __init__(
@@ -71,26 +65,13 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         models: Models | None = None,
         secret_providers: Iterable[SecretProvider] = (),
     ) -> None:
+        super().__init__("agentgrid.AgentGridPlugin")
         self._grid = grid
         self._models = models
         self._default_model = OFFLINE
         self._secret_providers = tuple(secret_providers)
         self._settings = settings
         self._policy = policy
-
-    def name(self) -> str:
-        """The plugin's name in Temporal."""
-        return "agentgrid.AgentGridPlugin"
-
-    def configure_client(self, config: ClientConfig) -> ClientConfig:
-        """Nothing about the client changes."""
-        return config
-
-    async def connect_service_client(
-        self, config: ConnectConfig, next: Callable[[ConnectConfig], Awaitable[ServiceClient]]
-    ) -> ServiceClient:
-        """Connect as configured."""
-        return await next(config)
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
         """Add the interceptors, the hook, the grid and the local activities of approvals."""
@@ -116,7 +97,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             workflows += _missing(self._grid, workflows)
             modules = (*modules, *self._grid.shared_modules)
         if workflows and not activities:
-            # A workflow-only worker that polled for activities would take, and fail, other workers' tasks.
+            # A workflow-only worker that polled for activities would take other workers' tasks, and fail them.
             config["no_remote_activities"] = True
         if workflows:
             activities += approval_activities(governor, policy_wait_seconds=wait_seconds)
@@ -129,7 +110,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
                 default_model=self._default_model,
                 policy_wait_seconds=wait_seconds,
                 models=self._models or model_named,
-                # Where payloads are encrypted, nothing of them leaves the worker in clear.
+                # If payloads are encrypted, no part of them leaves the worker in clear.
                 deltas=None
                 if client.data_converter.payload_codec is not None
                 else DeltaSender(policy.watched, telemetry.delta),
@@ -146,7 +127,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             secrets=self._secrets(settings),
             encoded=client.data_converter.payload_codec is not None,
         )
-        # An eagerly dispatched activity bypasses its task queue and the queue's limits.
+        # An eagerly dispatched activity bypasses its task queue and that queue's limits.
         config["disable_eager_activity_execution"] = not settings.eager_activities
         config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
         attribute = ScheduledStarts(policy, client.data_converter.payload_converter).attribute
@@ -173,29 +154,29 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
         return source, Telemetry(dsn, namespace=namespace, worker=identity)
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
-        """Follow policy, report and register while the worker runs."""
+        """Follow policy, report, and register the grid while the worker runs."""
         governed = governed_of(worker)
         policy, telemetry = governed.governor.policy, governed.telemetry
         if not isinstance(policy, (PolicySource, FixedPolicy)):
-            raise TypeError("the governor's policy was replaced")
+            raise TypeError("the governor's policy was replaced; pass `policy` to AgentGridPlugin instead")
         _of(worker, GateInterceptor).builds_are_kept = await builds.are_kept(worker.client)
         if self._grid is not None and (names := self._grid.secrets):
             required = (self._settings or Settings.load()).secrets_required
             await check_secrets(current_store.get() or governed.secrets, names, required=required)
-        await policy.start()
-        await telemetry.start(worker.task_queue)
         watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
-        watchdog.start()
-        for agent in self._grid.agents if self._grid is not None and self._models is None else ():
-            for model in agent.models or [self._default_model]:
-                await load(model)
         reporting: list[asyncio.Task[None]] = []
         toolsets = self._grid.toolsets if self._grid is not None else ()
-        if self._grid is not None and telemetry.dsn is not None:
-            syncing = catalog.sync(telemetry.dsn, self._grid, worker.task_queue)
-            reporting.append(in_background(syncing, "agentgrid-catalog"))
         guard_logs()
         try:
+            await policy.start()
+            await telemetry.start(worker.task_queue)
+            watchdog.start()
+            for agent in self._grid.agents if self._grid is not None and self._models is None else ():
+                for model in agent.models or [self._default_model]:
+                    await load(model)
+            if self._grid is not None and telemetry.dsn is not None:
+                syncing = catalog.sync(telemetry.dsn, self._grid, worker.task_queue)
+                reporting.append(in_background(syncing, "agentgrid-catalog"))
             if toolsets:
                 reporting += await self._start(toolsets, governed.secrets, telemetry.dsn, worker.task_queue)
             if policy.snapshot is None:
@@ -217,9 +198,9 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
     async def _start(
         self, toolsets: Iterable[Toolset], secrets: SecretStore, dsn: str | None, task_queue: str
     ) -> list[asyncio.Task[None]]:
-        """Start the toolsets; what reports on them, if there is a database to report to."""
+        """Start the toolsets and, if there is a database, the tasks that report on them."""
         allowed = (self._settings or Settings.load()).allowed_hosts
-        # What they begin now reads the worker's secrets, as their calls do.
+        # Tasks that they start now read the worker's secrets, as their calls do.
         token = current_store.set(current_store.get() or secrets)
         try:
             for toolset in toolsets:
@@ -232,7 +213,7 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             current_store.reset(token)
 
     def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
-        """Only the workflow half: a replay checks no policy and reports nothing."""
+        """Add only the workflow half: a replay checks no policy and reports nothing."""
         modules: tuple[str, ...] = PASSED_THROUGH
         workflows = list(config.get("workflows") or ())
         if self._grid is not None:
@@ -246,22 +227,11 @@ class AgentGridPlugin(temporalio.client.Plugin, temporalio.worker.Plugin):
             config["unsandboxed_workflow_runner"] = replaying(runner)
         return config
 
-    def run_replayer(
-        self,
-        replayer: Replayer,
-        histories: AsyncIterator[WorkflowHistory],
-        next: Callable[
-            [Replayer, AsyncIterator[WorkflowHistory]], AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]
-        ],
-    ) -> AbstractAsyncContextManager[AsyncIterator[WorkflowReplayResult]]:
-        """Replay as configured."""
-        return next(replayer, histories)
-
 
 def _missing(grid: Grid, workflows: list[type]) -> list[type]:
-    """The grid's workflows, and those that run one of its tools each, apart from these."""
-    found = (registered.cls for registered in (*grid.workflows, *grid.tool_runs))
-    return [cls for cls in found if cls not in workflows]
+    """The grid's workflows, and the workflows that run its tools, except the given ones."""
+    classes = (registered.cls for registered in (*grid.workflows, *grid.tool_runs))
+    return [cls for cls in classes if cls not in workflows]
 
 
 def governed_of(worker: Worker) -> GovernedActivities:
@@ -269,6 +239,6 @@ def governed_of(worker: Worker) -> GovernedActivities:
     return _of(worker, GovernedActivities)
 
 
-def _of(worker: Worker, kind: type[Ours]) -> Ours:
+def _of(worker: Worker, kind: type[OwnInterceptor]) -> OwnInterceptor:
     interceptors: Any = worker.config(active_config=True).get("interceptors") or ()
     return next(interceptor for interceptor in interceptors if isinstance(interceptor, kind))

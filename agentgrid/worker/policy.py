@@ -1,8 +1,8 @@
-"""Policy in a worker: one snapshot, refreshed from the database, stored on disk, and evaluated without I/O.
+"""Policy in a worker: one snapshot, refreshed from the database, cached on disk and evaluated without I/O.
 
-The database is checked on `NOTIFY` and every few seconds, in the background; the document is read only if its version is another. While the
-database is unreachable the last snapshot stays in force. Its age is the time since it was last confirmed; above the limit, the governor makes
-tools that write wait. A worker can start without the database, from the snapshot on disk or with none, which counts as infinitely old.
+The database is checked on `NOTIFY` and every few seconds, in the background; the document is read only if its version has changed. While the
+database is unreachable, the last snapshot stays in force. Its age is the time since it was last confirmed; above the limit, the governor makes
+writing tools wait. A worker can start without the database, from the snapshot on disk or from none, which counts as infinitely old.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ NEWEST = """
 SELECT version, CASE WHEN version IS DISTINCT FROM $1 THEN document END AS document
 FROM policy_snapshots ORDER BY version DESC LIMIT 1
 """
-"""The number of the newest snapshot, and the document if it isn't the one that this connection read last."""
+"""The newest snapshot's version, and its document unless this connection has already read that version."""
 CATCH_UP_SECONDS = 2.0
-"""Maximum wait of a call for a database check after this process was suspended: several times the duration of one check."""
+"""Maximum time that a call waits for a database check after this process was suspended: several times the duration of one check."""
 DISK_INTERVAL_SECONDS = 15.0
-"""How often the confirmation time is written to disk while nothing changes."""
+"""How often the confirmation time is written to disk while the policy is unchanged."""
 
 
 class _Moment:
-    """A past moment, on two clocks: the wall clock, which advances while the machine sleeps, and the monotonic one, which can't be set back."""
+    """A past moment on two clocks: the wall clock, which advances while the machine sleeps, and the monotonic clock, which can't be set back."""
 
     def __init__(self) -> None:
         self.at = time.time()
@@ -46,7 +46,7 @@ class _Moment:
 
     @classmethod
     def at_time(cls, at: float) -> _Moment | None:
-        """The moment at this wall-clock time, or None if it is in the future or not a number: it would never age."""
+        """The moment at this wall-clock time, or None if that is in the future or not a number: such a moment would never age."""
         moment = cls()
         if not at <= moment.at:
             return None
@@ -60,7 +60,7 @@ class _Moment:
 
 
 class PolicySource:
-    """The newest policy snapshot that this process knows, and how old it is."""
+    """The newest policy snapshot that this process knows, and its age."""
 
     def __init__(self, dsn: str, cache: Path, *, refresh_seconds: float = 2.0) -> None:
         self._dsn = dsn
@@ -68,31 +68,31 @@ class PolicySource:
         self._refresh_seconds = refresh_seconds
         self._snapshot: Snapshot | None = None
         self._document = ""
-        """The snapshot as the database had it."""
+        """The snapshot exactly as the database returned it."""
         self._confirmed: _Moment | None = None
         self._written = _Moment()
         self._changed = asyncio.Event()
         self._fresh = asyncio.Event()
         self._looked = asyncio.Event()
-        """Set and replaced after each check of the database, including failed ones."""
+        """Set and replaced after each database check, including failed ones."""
         self._away = False
         self._task: asyncio.Task[None] | None = None
         self.watched = Watched()
-        """The runs that somebody watches, which the same connection hears of."""
+        """The runs being watched; the same connection receives their announcements."""
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The newest snapshot, or None if none was ever seen."""
+        """The newest snapshot, or None if none has been seen."""
         return self._snapshot
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the database last confirmed the snapshot; infinite if it never did."""
+        """Seconds since the database last confirmed the snapshot; infinite if it never has."""
         return float("inf") if self._confirmed is None else self._confirmed.age_seconds
 
-    def expiry_seconds(self, asked: float) -> float:
-        """The expiry asked for: no policy shortens it."""
-        return asked
+    def expiry_seconds(self, requested: float) -> float:
+        """The requested expiry: the database's policy never shortens it."""
+        return requested
 
     async def start(self) -> None:
         """Read the snapshot on disk, then follow the database in the background without waiting for it."""
@@ -105,7 +105,7 @@ class PolicySource:
             await background.stop(self._task)
 
     async def confirmed(self, timeout_seconds: float) -> bool:
-        """Wait, up to the timeout, until the database has confirmed a snapshot; returns whether it has."""
+        """Wait until the database has confirmed a snapshot, or until the timeout; return whether it has."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._fresh.wait()
@@ -114,10 +114,10 @@ class PolicySource:
         return True
 
     async def caught_up(self) -> None:
-        """Return at once if the database is checked on schedule or is known to be unreachable.
+        """Return at once if database checks are on schedule, or if the database is known to be unreachable.
 
-        Otherwise this process was suspended and its policy is outdated: check now, and wait briefly for the result. Two checks, because the
-        first one to finish may have started before.
+        Otherwise this process was suspended and its policy may be outdated: check now, and wait briefly for the result. It takes two checks, because
+        the first one to finish may have started before the suspension.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_SECONDS):
@@ -146,30 +146,30 @@ class PolicySource:
 
     async def _follow_connection(self, line: Line) -> None:
         await line.listen(channels.POLICY, lambda _: self._changed.set())
-        await line.listen(channels.WATCHED, self.watched.hear)
-        # Not that of the snapshot on disk: another database may have the same numbers.
+        await line.listen(channels.WATCHED, self.watched.note)
+        # Not the disk snapshot's version: a different database may use the same numbers.
         known: int | None = None
         while True:
             self._changed.clear()
-            asked = _Moment()
+            requested_at = _Moment()
             row = await line.connection.fetchrow(NEWEST, known)
             if row is not None:
-                self._take(row["document"], asked)
+                self._take(row["document"], requested_at)
                 known = row["version"]
             self._note_look(away=False)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._refresh_seconds):
                     await self._changed.wait()
 
-    def _take(self, document: str | None, asked: _Moment) -> None:
-        """The database has confirmed what this connection read last; document: what it reads now, if that is another version."""
+    def _take(self, document: str | None, requested_at: _Moment) -> None:
+        """Store that the database confirmed the snapshot. document: the new one if its version changed, else None."""
         changed = False
         if document is not None:
             snapshot = Snapshot.model_validate_json(document)
             changed = self._snapshot is None or snapshot.version != self._snapshot.version
             self._snapshot, self._document = snapshot, document
-        # Not the time of the response: this process may have been frozen while it was in transit.
-        self._confirmed = asked
+        # The time of the request, not of the response: this process may have been frozen while the response was in transit.
+        self._confirmed = requested_at
         self._fresh.set()
         if changed and self._snapshot is not None:
             log.info("policy_refreshed", version=self._snapshot.version, rules=len(self._snapshot.rules))
@@ -190,9 +190,9 @@ class PolicySource:
 
     def _load(self) -> None:
         try:
-            kept = json.loads(self._cache.read_text())
-            self._snapshot = Snapshot.model_validate_json(kept["document"])
-            self._confirmed = _Moment.at_time(float(kept["confirmed_at"]))
+            cached = json.loads(self._cache.read_text())
+            self._snapshot = Snapshot.model_validate_json(cached["document"])
+            self._confirmed = _Moment.at_time(float(cached["confirmed_at"]))
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -209,9 +209,9 @@ class FixedPolicy:
         self.most_expiry_seconds = most_expiry_seconds
         """When every approval expires at the latest, for rules and workflow code."""
 
-    def expiry_seconds(self, asked: float) -> float:
-        """The expiry asked for, up to the test's limit."""
-        return asked if self.most_expiry_seconds is None else min(asked, self.most_expiry_seconds)
+    def expiry_seconds(self, requested: float) -> float:
+        """The requested expiry, up to the test's limit."""
+        return requested if self.most_expiry_seconds is None else min(requested, self.most_expiry_seconds)
 
     async def start(self) -> None:
         """Nothing to follow."""

@@ -1,6 +1,6 @@
-"""The hook that keeps the projection prompt: each new activation of a workflow touches its run.
+"""The hook that keeps the projection up to date: each new activation of a workflow touches its run.
 
-It wraps `activate` of the user's own runner. A `SandboxedWorkflowRunner` stays one, so that other plugins that check for it
+It wraps the `activate` method of the user's own runner. A `SandboxedWorkflowRunner` stays one, so that other plugins that check for it
 still work; any other runner is delegated to.
 """
 
@@ -25,9 +25,9 @@ from agentgrid.protocol import SIGNAL_DECIDE
 from agentgrid.sdk.places import failing_at, reworded
 
 Touch = Callable[[str, str, int, bool], None]
-"""Called with execution id, workflow id, the event id to expect and whether it is urgent; from any thread."""
+"""Called with execution id, workflow id, expected event id and whether it is urgent, from any thread."""
 Attribute = Callable[[WorkflowActivation, temporalio.workflow.Info], None]
-"""Called before each activation, which it may change: `ScheduledStarts.attribute`."""
+"""Called before each activation, and may change it: `ScheduledStarts.attribute`."""
 
 RESTING = frozenset(
     {
@@ -38,24 +38,24 @@ RESTING = frozenset(
         "start_timer",
     }
 )
-"""Commands after which no further event is expected soon, so that the touch is urgent: the execution has ended, or waits on a timer, as a
-gate does."""
+"""Commands after which no further event is expected soon, so the touch is urgent: the execution has ended, or waits on a timer, as a pending
+approval does."""
 
 
 MAX_EXPLAINED = 2_000
-"""A longer message is left as it is: nobody would see its end."""
+"""A longer message gets no location added: nobody would see its end."""
 
 
-def _as_it_is(act: WorkflowActivation, info: temporalio.workflow.Info) -> None:
+def _unchanged(act: WorkflowActivation, info: temporalio.workflow.Info) -> None:
     """Leave the activation unchanged."""
 
 
 def drop_old_decisions(act: WorkflowActivation) -> None:
     """Remove decision signals from an activation that carries a reset: they belong to the execution that was reset.
 
-    Temporal copies such signals into the fork or reapplies them, and the SDK delivers them to workflow code before the new seed, so an
-    explicit approval would accept them. No new decision is lost, because no gate of the fork can be open yet. A replay builds the same
-    activation from history.
+    Temporal copies such signals into the fork or reapplies them, and the SDK delivers them to workflow code before the new seed, so an explicit
+    approval would accept them. No new decision is lost, because the fork can't have an open approval yet. A replay builds the same activation
+    from history.
     """
     if not any(job.HasField("update_random_seed") for job in act.jobs):
         return
@@ -66,7 +66,7 @@ def drop_old_decisions(act: WorkflowActivation) -> None:
 
 
 def _explain(failure: Failure) -> None:
-    """Add to a failed task's message where in the project's code it failed. Runs show only the message, and its stack is mostly the SDK's."""
+    """Add to a failed task's message where the project's code failed: runs show only the message, and its stack is mostly the SDK's."""
     failure.message = reworded(failure.message)
     place = failing_at(failure.stack_trace)
     if place is not None and len(failure.message) < MAX_EXPLAINED:
@@ -74,7 +74,7 @@ def _explain(failure: Failure) -> None:
 
 
 class TouchingInstance(WorkflowInstance):
-    """An instance that reports each activation that adds to history: not replays, queries and evictions."""
+    """Touches the run on each activation that adds to history: not on replays, queries and evictions."""
 
     def __init__(self, inner: WorkflowInstance, touch: Touch, attribute: Attribute) -> None:
         self._inner = inner
@@ -94,16 +94,16 @@ class TouchingInstance(WorkflowInstance):
             _explain(completion.failed.failure)
         adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
         if adds and not act.is_replaying:
-            # The completed task is the event after those that the activation has seen.
+            # The completed task's event follows those that the activation has seen.
             urgent = any(command.WhichOneof("variant") in RESTING for command in completion.successful.commands)
             self._touch(self._execution_id, self._workflow_id, act.history_length + 1, urgent)
         return completion
 
-    # The SDK calls these two for every payload of a command (arguments, headers and summary), and each call enters the
-    # sandbox: a seventh of a plain worker's time. The answer depends on the command and on what is pending, which only `activate` changes.
+    # The SDK calls these two methods for every payload of a command (arguments, headers and summary), and each call enters the sandbox, which
+    # took a seventh of a plain worker's time. The answer depends on the command and on what is pending, which only `activate` changes.
 
     def _forget(self, act: WorkflowActivation) -> None:
-        """Drop the answers that this activation may change: all but the workflow's own, and those about activities that go on."""
+        """Drop cached answers that this activation may change: all except the workflow's own and those about activities still running."""
         ended = {job.resolve_activity.seq for job in act.jobs if job.HasField("resolve_activity")}
         self._contexts = {
             (command, store): context
@@ -113,7 +113,7 @@ class TouchingInstance(WorkflowInstance):
         }
 
     def get_serialization_context(self, command_info: Any) -> temporalio.converter.SerializationContext | None:
-        """The inner instance's, asked once for each command."""
+        """The inner instance's answer, cached for each command."""
         key = (command_info, False)
         if key not in self._contexts:
             self._contexts[key] = self._inner.get_serialization_context(command_info)
@@ -121,7 +121,7 @@ class TouchingInstance(WorkflowInstance):
         return context
 
     def get_external_store_context(self, command_info: Any) -> Any:
-        """The inner instance's, asked once for each command; what belongs to an activity is stored with its workflow."""
+        """The inner instance's answer, cached for each command. An activity's data is stored with its workflow."""
         if command_info is not None and command_info.command_type == COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK:
             command_info = None
         key = (command_info, True)
@@ -130,7 +130,7 @@ class TouchingInstance(WorkflowInstance):
         return self._contexts[key]
 
     def get_info(self) -> temporalio.workflow.Info:
-        """The inner instance's."""
+        """Delegate to the inner instance."""
         return self._inner.get_info()
 
     def get_thread_id(self) -> int | None:
@@ -140,20 +140,20 @@ class TouchingInstance(WorkflowInstance):
 
 @dataclass(frozen=True)
 class TouchingSandboxedRunner(SandboxedWorkflowRunner):
-    """The sandboxed runner, touching."""
+    """A sandboxed runner whose instances touch."""
 
     touch: Touch | None = field(default=None, kw_only=True)
-    attribute: Attribute = field(default=_as_it_is, kw_only=True)
+    attribute: Attribute = field(default=_unchanged, kw_only=True)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        """A sandboxed instance that touches."""
+        """Create a sandboxed instance that touches."""
         instance = super().create_instance(det)
-        # While the worker starts, each workflow is built once under a made-up info, to validate it.
+        # At worker startup, each workflow is instantiated once with dummy info for validation.
         return instance if self.touch is None else TouchingInstance(instance, self.touch, self.attribute)
 
 
 class TouchingRunner(WorkflowRunner):
-    """Any other runner, touching."""
+    """Wraps any other runner, so that its instances touch."""
 
     def __init__(self, inner: WorkflowRunner, touch: Touch, attribute: Attribute) -> None:
         self._inner = inner
@@ -161,32 +161,32 @@ class TouchingRunner(WorkflowRunner):
         self._attribute = attribute
 
     def prepare_workflow(self, defn: Any) -> None:
-        """The inner runner's."""
+        """Delegate to the inner runner."""
         self._inner.prepare_workflow(defn)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        """The inner runner's instance, touching."""
+        """Create the inner runner's instance, wrapped to touch."""
         return TouchingInstance(self._inner.create_instance(det), self._touch, self._attribute)
 
     def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
-        """The inner runner's."""
+        """Delegate to the inner runner."""
         self._inner.set_worker_level_failure_exception_types(types)
 
 
 def passing_through(runner: WorkflowRunner, modules: Sequence[str]) -> WorkflowRunner:
-    """The runner with these modules shared between sandbox and worker, where it has a sandbox."""
+    """The runner with these modules shared between sandbox and worker, if it has a sandbox."""
     if not isinstance(runner, SandboxedWorkflowRunner):
         return runner
     return dataclasses.replace(runner, restrictions=runner.restrictions.with_passthrough_modules(*modules))
 
 
 def replaying(runner: WorkflowRunner) -> WorkflowRunner:
-    """A replayer's runner: like a worker's, but without touches."""
+    """The runner for a replayer: like a worker's, but without touches."""
     return touching(runner, lambda *_: None)
 
 
-def touching(runner: WorkflowRunner, touch: Touch, attribute: Attribute = _as_it_is) -> WorkflowRunner:
-    """The runner, touching."""
+def touching(runner: WorkflowRunner, touch: Touch, attribute: Attribute = _unchanged) -> WorkflowRunner:
+    """The runner, wrapped so that its instances touch."""
     if type(runner) is SandboxedWorkflowRunner:
         return TouchingSandboxedRunner(
             restrictions=runner.restrictions, runner_class=runner.runner_class, touch=touch, attribute=attribute

@@ -1,8 +1,8 @@
-"""Keeps the values of secrets inside the worker: in results, failures, heartbeats and log records they are replaced by `<secret NAME>`.
+"""Keeps secret values inside the worker: in results, failures, heartbeats and log records they are replaced by `<secret NAME>`.
 
-This is the second wall; the first is that only a tool can read a value. It sees the values that this process has read, of at least 8
-characters, whole, in the forms of `domain.secrets.forms`. It costs nothing until a value is read. Exceptions that hold a value are built
-again, as what Temporal would make of them, because their own text can't be changed reliably.
+This is the second line of defence; the first is that only tools can read a value. It recognises values that this process has read, of at
+least 8 characters, whole, in the forms of `domain.secrets.forms`. It costs nothing until a value is read. Exceptions that contain a value are
+rebuilt from what Temporal would store of them, because their own text can't be changed reliably.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from agentgrid.sdk.secrets import SecretStore
 log = get_logger()
 
 MAX_CAUSES = 50
-"""More causes of one error are left out."""
-MAX_WHY = 1_000
-"""Characters of a converter's error that are shown."""
+"""Further causes of an error are dropped."""
+MAX_REASON = 1_000
+"""How much of a converter's error is shown, in characters."""
 UNTOUCHED = (activity._CompleteAsyncError, BrokenExecutor, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Control flow, which holds no text of a tool."""
+"""Control flow: contains no text from a tool."""
 
 
 class Redacting(ActivityOutboundInterceptor):
-    """One attempt's way out: its heartbeats, and, called by the activity half, its result and its error."""
+    """One attempt's outbound interceptor. Redacts its heartbeats, and for the activity half its result and its error."""
 
     def __init__(self, next: ActivityOutboundInterceptor) -> None:
         super().__init__(next)
@@ -51,7 +51,7 @@ class Redacting(ActivityOutboundInterceptor):
         super().heartbeat(*(self.redacted(detail, "heartbeat") for detail in details) if known.active else details)
 
     def redacted(self, value: Any, where: str) -> Any:
-        """The value itself, or its JSON with the values of secrets replaced. Raises what the converter raises, not yet redacted."""
+        """The value itself, or its JSON with secret values replaced. Raises the converter's errors unredacted."""
         payload = _payload(value) if known.active else None
         if payload is None or not (names := known.names_in(payload.data)):
             return value
@@ -59,7 +59,7 @@ class Redacting(ActivityOutboundInterceptor):
         return _redacted_payload(payload)
 
     def error(self, error: BaseException) -> BaseException:
-        """The error itself, or one to raise in its place."""
+        """The error itself, or a replacement to raise."""
         safe = safe_error(error)
         if safe is not error:
             self._report(_names_in(error), "error")
@@ -73,27 +73,29 @@ class Redacting(ActivityOutboundInterceptor):
 
 
 def safe_error(error: BaseException) -> BaseException:
-    """The error itself, or one without the values of secrets: of the same type for Temporal, with the same traceback and causes."""
+    """The error itself, or one without secret values: the same type to Temporal, with the same traceback and causes."""
     if not known.active or isinstance(error, UNTOUCHED) or not _names_in(error):
         return error
-    return _built_again(error, set())
+    return _rebuilt(error, set())
 
 
 def _names_in(error: BaseException) -> set[str]:
-    return {name for each in _chain(error) for text in _texts(each) for name in known.names_in(text)}
+    return {name for error in _chain(error) for text in _texts(error) for name in known.names_in(text)}
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error, and all errors that a traceback or Temporal shows with it."""
     pending, seen = [error], set[int]()
     while pending and len(seen) < MAX_CAUSES:
-        each = pending.pop()
-        if id(each) in seen:
+        current = pending.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(each))
-        yield each
+        seen.add(id(current))
+        yield current
         pending += [
-            other for other in (_cause(each), *getattr(each, "exceptions", ())) if isinstance(other, BaseException)
+            other
+            for other in (_cause(current), *getattr(current, "exceptions", ()))
+            if isinstance(other, BaseException)
         ]
 
 
@@ -107,7 +109,7 @@ def _texts(error: BaseException) -> Iterator[str | bytes]:
     yield from map(str, getattr(error, "__notes__", ()))
     yield from (text for argument in error.args for text in texts_of(argument))
     if isinstance(error, ValidationError):
-        # Its own text cuts long inputs.
+        # Pydantic truncates long inputs in the error's text.
         yield from (str(fault["input"]) for fault in error.errors(include_url=False))
     if isinstance(error, FailureError):
         yield str(getattr(error, "type", None) or "")
@@ -121,7 +123,7 @@ def _details(error: BaseException) -> Sequence[Any]:
 
 
 def _stored_texts(detail: Any) -> Iterator[str | bytes]:
-    """What Temporal would store of one detail: its payload or, if it can't be stored, the text of the converter's error."""
+    """What Temporal would store of one detail: its payload, or if that can't be stored, the text of the converter's error."""
     try:
         payload = _payload(detail)
     except Exception as failure:
@@ -131,14 +133,14 @@ def _stored_texts(detail: Any) -> Iterator[str | bytes]:
             yield payload.data
 
 
-def _built_again(error: BaseException, seen: set[int]) -> BaseException:
+def _rebuilt(error: BaseException, seen: set[int]) -> BaseException:
     if isinstance(error, UNTOUCHED):
         return error
     seen.add(id(error))
     safe = _alike(error, known.text(_message(error)))
     cause = _cause(error)
     if cause is not None and id(cause) not in seen and len(seen) < MAX_CAUSES:
-        safe.__cause__ = _built_again(cause, seen)
+        safe.__cause__ = _rebuilt(cause, seen)
     safe.__suppress_context__ = True
     return safe.with_traceback(error.__traceback__)
 
@@ -173,9 +175,9 @@ def _alike(error: BaseException, message: str) -> BaseException:
 
 
 def _payload(value: Any) -> Payload | None:
-    """What Temporal would store; None if that holds no text, or outside an activity, where nothing is stored.
+    """The payload that Temporal would store; None if it contains no text, or outside an activity, where nothing is stored.
 
-    Raises what the worker's converter raises, which may quote the value, so callers redact it.
+    Raises the converter's errors, which may quote the value, so callers must redact them.
     """
     if isinstance(value, RawValue):
         return value.payload
@@ -188,8 +190,8 @@ def _redacted_detail(detail: Any) -> Any:
     try:
         payload = _payload(detail)
     except Exception as failure:
-        # Temporal would write the converter's error in place of the whole one.
-        why = known.beginning(f"{type(failure).__name__}: {_message(failure)}", MAX_WHY)
+        # Temporal would replace the whole error with the converter's.
+        why = known.beginning(f"{type(failure).__name__}: {_message(failure)}", MAX_REASON)
         log.warning("error_detail_not_stored", detail=type(detail).__name__, why=why)
         return f"a {type(detail).__name__} that can't be stored: {why}"
     return known.shown(detail) if payload is None else _redacted_payload(payload)
@@ -207,7 +209,7 @@ _previous: Callable[..., logging.LogRecord] = logging.getLogRecordFactory()
 
 
 def guard_logs() -> None:
-    """Redact all log records of this process from now on, until `unguard_logs` has been called as often."""
+    """Redact all log records of this process from now on, until `unguard_logs` has been called the same number of times."""
     global _workers, _previous  # Python's logging has one record factory for the process
     with _lock:
         _workers += 1
@@ -264,17 +266,19 @@ def _safe_exc_info(exc_info: Any) -> Any:
 
 
 async def check_secrets(store: SecretStore, names: Sequence[str], *, required: bool) -> None:
-    """Log which of the secrets that a grid names are missing here. Raises SettingsError if they are required."""
+    """Log which of the grid's secrets are missing here. Raises SettingsError if they are required."""
     missing: list[str] = []
     reasons: list[str] = []
-    for name, found in zip(names, await asyncio.gather(*map(store.find, names), return_exceptions=True), strict=True):
-        if isinstance(found, BaseException):
+    for name, value in zip(names, await asyncio.gather(*map(store.find, names), return_exceptions=True), strict=True):
+        if isinstance(value, BaseException):
             missing.append(name)
-            reasons.append(str(found))
-        elif found is None:
+            reasons.append(str(value))
+        elif value is None:
             missing.append(name)
             reasons.append(SecretMissing(name, [provider.where(name) for provider in store.providers]).message)
     if missing and required:
-        raise SettingsError(f"{'; '.join(reasons)}. AGENTGRID_SECRETS_REQUIRED=false starts the worker without them")
+        raise SettingsError(
+            f"{'; '.join(reasons)}. Provide them, or start without them: AGENTGRID_SECRETS_REQUIRED=false"
+        )
     if missing:
         log.warning("secrets_missing", names=missing, hint="tools that read them fail; " + "; ".join(reasons))

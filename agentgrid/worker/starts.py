@@ -1,7 +1,7 @@
-"""On whose behalf a schedule's run starts, for the worker: the initiator goes into the run's header, from the schedule's signed memo.
+"""Sets the initiator of a schedule's runs: the worker copies it from the schedule's signed memo into the run's header.
 
-The API sends the header with each run that it starts; Temporal starts a schedule's runs, so their worker makes it. This happens outside the workflow,
-because keys change and a replay must not depend on them: a header's content is part of no command that a replay compares.
+The API sends this header with the runs that it starts. Temporal starts a schedule's runs, so their worker adds it. This happens outside the
+workflow, because keys change and a replay must not depend on them; a replay compares no command that contains a header's content.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from agentgrid.worker.governor import SnapshotSource
 
 
 class ScheduledStarts:
-    """Adds the run's header to the first activation of a schedule's run."""
+    """Adds the run header to the first activation of a schedule's run."""
 
     def __init__(self, policy: SnapshotSource, converter: PayloadConverter) -> None:
         self._policy = policy
         self._converter = converter
 
     def attribute(self, act: WorkflowActivation, info: workflow.Info) -> None:
-        """Add the header to the activation, if it begins a run with a schedule's memo. Never raises.
+        """Add the header to an activation that begins a run with a schedule's memo. Never raises.
 
-        Under keys that the worker knows, only a memo that is valid for this start counts. A worker that knows no key yet uses what the memo
-        claims: an initiator in a header gives nobody a right, it only keeps that person from deciding.
+        If the worker knows any signing keys, only a memo that is valid for this start counts. A worker that knows none yet uses what the memo
+        claims: an initiator in a header grants no rights, it only bars that person from deciding.
         """
         init = next((job.initialize_workflow for job in act.jobs if job.HasField("initialize_workflow")), None)
         if init is None or MEMO not in init.memo.fields or init.HasField("parent_workflow_info"):
             return  # a child has its parent's header
         if init.continued_from_execution_run_id and HEADER_RUN in init.headers:
-            return  # it has the header of the execution before it
+            return  # it has the previous execution's header
         claimed = payloads.memo_values(init.memo, self._converter).get(MEMO)
         if not isinstance(claimed, dict) or not is_schedule_memo(claimed):
             return

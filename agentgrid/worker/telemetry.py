@@ -1,8 +1,8 @@
 """A worker's reports to the control plane: touches, jobs and logs, in batches, from bounded buffers.
 
-Reporting never blocks or fails a step. Producers (activities on the event loop, workflows and log handlers on other threads) only append under a
-short lock; one task sends. While the database is unreachable, touches are kept, coalesced by execution, and jobs and logs up to a limit; dropped
-reports are counted and logged. A touch is only a hint: the projector's sweep finds executions without one.
+Reporting never blocks or fails a step. Producers (activities on the event loop; workflows and log handlers on other threads) only append under a
+short lock; one task sends. While the database is unreachable, touches are kept, merged by execution; jobs and logs are kept up to a limit.
+Dropped reports are counted and logged. A touch is only a hint: the projector's sweep finds executions that were never touched.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ MAX_LOGS = 20_000
 MAX_DELTAS = 200
 BATCH = 1_000
 FLUSH_SECONDS = 0.02
-"""How long the first touch of a batch waits for more."""
-LONGEST_FLUSH_SECONDS = 0.2
-COMPANY_SECONDS = 0.015
-"""Additional wait per touch in the previous batch: above about 65 per second, the wait reaches its maximum."""
+"""How long a batch's first touch waits for more."""
+MAX_FLUSH_SECONDS = 0.2
+LINGER_SECONDS = 0.015
+"""Additional wait for each touch in the previous batch: above about 65 a second, the wait reaches its maximum."""
 TELEMETRY_SECONDS = 0.25
-"""Jobs and logs may wait longer, because nothing depends on them."""
+"""The delay for jobs and logs. They can wait longer, because nothing depends on them."""
 SEND_TIMEOUT_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 5.0
@@ -47,7 +47,7 @@ MAX_PAUSE_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class JobReport:
-    """One attempt on this worker; sent when it starts and again when it ends."""
+    """One attempt on this worker. Sent when it starts, and again when it ends."""
 
     job_id: str
     started_at: datetime
@@ -66,8 +66,8 @@ class JobReport:
 
 
 class Telemetry:
-    """The buffers and their sender. Without a database nothing is collected. `dropped` counts lost reports since the start, `standalones`
-    attempts that belonged to no run.
+    """The buffers and their sender; collects nothing without a database. `dropped` counts lost reports since the start, `standalones` attempts
+    that belonged to no run.
     """
 
     def __init__(self, dsn: str | None, *, namespace: str, worker: str) -> None:
@@ -75,7 +75,7 @@ class Telemetry:
         self.namespace = namespace
         self.worker = worker
         self.task_queue: str | None = None
-        """The queue whose runs' log lines are captured; all queues of the process if not set."""
+        """The queue whose runs' log lines are captured; all queues of the process if None."""
         self._lock = threading.Lock()
         self._touches: dict[str, tuple[str, int, bool]] = {}
         self._flush_seconds = FLUSH_SECONDS
@@ -94,20 +94,20 @@ class Telemetry:
     # --- producers: any thread -----------------------------------------------------------------------------------
 
     def touch(self, execution_id: str, workflow_id: str, expect: int, urgent: bool = False) -> None:
-        """Report that an execution's history will reach `expect` events. urgent: it pauses there, so there is no reason to wait for more."""
+        """Report that an execution's history will reach `expect` events. urgent: it pauses there, so there is nothing to wait for."""
         if self.dsn is None:
             return
         with self._lock:
-            known = self._touches.get(execution_id)
-            if known is None and len(self._touches) >= MAX_TOUCHES:
+            pending = self._touches.get(execution_id)
+            if pending is None and len(self._touches) >= MAX_TOUCHES:
                 self.dropped += 1
                 return
-            _, before, was_urgent = known or (workflow_id, 0, False)
+            _, before, was_urgent = pending or (workflow_id, 0, False)
             self._touches[execution_id] = (workflow_id, max(expect, before), urgent or was_urgent)
         self._notify(self._touched)
 
     def job(self, report: JobReport) -> None:
-        """Report an attempt's start or end; the end replaces a start that was not sent yet."""
+        """Report an attempt's start or end. The end replaces a start that hasn't been sent yet."""
         if self.dsn is None:
             return
         with self._lock:
@@ -118,7 +118,7 @@ class Telemetry:
         self._notify()
 
     def standalone(self, info: activity.Info, *, passed: bool) -> None:
-        """Log an activity that a client started without a workflow: it belongs to no run, so this line is its only trace."""
+        """Log an activity that a client started outside a workflow: it belongs to no run, so this line is its only trace."""
         self.standalones += 1
         log.warning(
             "standalone_activity",
@@ -142,7 +142,7 @@ class Telemetry:
         self._notify()
 
     def delta(self, delta: DeltaPart) -> None:
-        """Report a part of a model's answer. The oldest are dropped, and counted nowhere: those who watch read the answer later."""
+        """Report part of a model's answer. The oldest parts are dropped without being counted: people watching can read the full answer later."""
         if self.dsn is None:
             return
         self._deltas.append(delta)
@@ -152,7 +152,7 @@ class Telemetry:
         loop = self._loop
         for event in (self._wake, *also):
             if loop is not None and not event.is_set():
-                with contextlib.suppress(RuntimeError):  # the loop closed while a workflow thread was still running
+                with contextlib.suppress(RuntimeError):  # the loop closed while a workflow thread was running
                     loop.call_soon_threadsafe(event.set)
 
     # --- the sender ----------------------------------------------------------------------------------------------
@@ -167,12 +167,12 @@ class Telemetry:
         self._task = background.in_background(self._run(), "agentgrid-telemetry")
 
     async def stop(self) -> None:
-        """Send what is left, for at most a few seconds, and stop."""
+        """Spend at most a few seconds sending what is left, then stop."""
         if self.dsn is None:
             return
         logs.detach(self)
         if self._task is not None:
-            # A cancelled statement may have been carried out, so its reports would be sent twice.
+            # A cancelled statement may still have been carried out; its reports would then be sent twice.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SEND_TIMEOUT_SECONDS), self._sending:
                     self._task.cancel()
@@ -199,7 +199,7 @@ class Telemetry:
                 await self._wake.wait()
             self._touched.clear()
             if not self._touches:
-                # Jobs and logs may wait; a touch that arrives in the meantime may not.
+                # Jobs and logs may wait, but not a touch that arrives in the meantime.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TELEMETRY_SECONDS):
                         await self._touched.wait()
@@ -232,7 +232,7 @@ class Telemetry:
                 self.dsn,
                 timeout=SEND_TIMEOUT_SECONDS,
                 command_timeout=SEND_TIMEOUT_SECONDS,
-                # Workers with the same login wait for each other's commits, and their reports may be lost without harm.
+                # Workers with the same login wait for each other's commits, and losing these reports does no harm.
                 server_settings={"application_name": "agentgrid-worker", "synchronous_commit": "off"},
             )
         await self._send_touches(self._connection)
@@ -255,16 +255,16 @@ class Telemetry:
                 [expect for _, (_, expect, _) in rows],
                 [urgent for _, (_, _, urgent) in rows],
             )
-            self._flush_seconds = min(max(FLUSH_SECONDS, COMPANY_SECONDS * len(rows)), LONGEST_FLUSH_SECONDS)
+            self._flush_seconds = min(max(FLUSH_SECONDS, LINGER_SECONDS * len(rows)), MAX_FLUSH_SECONDS)
         except BaseException:
-            with self._lock:  # reports that arrived in the meantime are newer and stay
+            with self._lock:  # reports that arrived in the meantime are newer, so they stay
                 self._touches = batch | self._touches
             raise
 
     async def _send_deltas(self, connection: asyncpg.Connection[Any]) -> None:
         batch = [self._deltas.popleft() for _ in range(len(self._deltas))]
         if batch:
-            # In one round trip: the next touches wait for it. If one is refused all are lost, as any may be.
+            # In one round trip, because the next touches wait for it. If one is refused, all are lost, as deltas may be.
             with contextlib.suppress(asyncpg.PostgresError):
                 await connection.executemany(
                     "SELECT agentgrid_delta($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -284,7 +284,7 @@ class Telemetry:
                 _json(logs),
             )
         except asyncpg.DataError as error:
-            # A line that the database refuses must not block the following ones.
+            # A line that the database refuses must not block the next ones.
             self.dropped += len(jobs) + len(logs)
             log.warning("telemetry_refused", error=str(error))
         except BaseException:
@@ -301,5 +301,5 @@ class Telemetry:
 
 
 def _json(rows: list[dict[str, Any]]) -> str:
-    # PostgreSQL's text can't hold NUL; its symbol is stored instead.
+    # PostgreSQL text can't contain NUL; its symbol is stored instead.
     return json.dumps(rows, default=str).replace("\\u0000", "\\u2400")

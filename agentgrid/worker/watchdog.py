@@ -1,7 +1,7 @@
 """Watches a worker's event loop from a thread, and names the tool that blocks it.
 
-While an async tool blocks, nothing else runs in its worker: other tools, heartbeats, workflow tasks. Temporal then reports timeouts of
-the things that waited, which don't show the cause.
+While an async tool blocks, nothing else in its worker runs: other tools, heartbeats, workflow tasks. Temporal then reports timeouts of
+whatever had to wait, which hides the cause.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ log = logging.get_logger()
 
 BEAT_SECONDS = 0.25
 BLOCKED_SECONDS = 1.0
-"""A loop that hasn't turned for this long is blocked. Temporal gives a workflow task ten seconds by default."""
+"""A loop that hasn't run for this long is blocked. Temporal's default workflow task timeout is ten seconds."""
 
 
 class Watchdog:
-    """Reports a blocked loop once for each time that it is blocked, if a tool or activity blocks it."""
+    """Reports a blocked loop once per blockage, if a tool or activity causes it."""
 
     def __init__(
         self, tools: Iterable[Tool[..., Any]], activities: Iterable[Any], *, blocked_seconds: float = BLOCKED_SECONDS
@@ -63,22 +63,22 @@ class Watchdog:
                 looks, reported = 0, False
                 continue
             looks += 1
-            # The first look after the process was suspended sees an old beat too, but the second one a new one.
+            # After the process was suspended, the first check sees an old beat, but the second sees a new one.
             if looks >= 2 and not reported:
                 reported = self._report(blocked)
 
     def _report(self, seconds: float) -> bool:
         frame = sys._current_frames().get(self._loop_thread)
-        found = None if frame is None else _blocker(frame, self._names)
-        if found is None:
+        blocker = None if frame is None else _blocker(frame, self._names)
+        if blocker is None:
             return False
-        name, place = found
+        name, place = blocker
         log.warning(
             "tool_blocks_worker",
             tool=name,
             at=place,
             seconds=round(seconds, 1),
-            hint="nothing else runs in this worker meanwhile: await an async equivalent, or use asyncio.to_thread; a tool's check must be quick",
+            hint="nothing else runs in this worker meanwhile: await an async equivalent, or use asyncio.to_thread; keep a tool's check fast",
         )
         return True
 
@@ -87,11 +87,11 @@ def _names(tools: Iterable[Tool[..., Any]], activities: Iterable[Any]) -> dict[C
     names: dict[CodeType, str] = {}
     for activity in activities:
         code = getattr(inspect.unwrap(activity), "__code__", None)
-        # All tools are run by one function, which is not theirs.
+        # Every tool runs through one shared function that isn't its own.
         if isinstance(code, CodeType) and not str(getattr(activity, "__module__", "")).startswith("agentgrid."):
             names[code] = getattr(activity, "__name__", "an activity")
     for tool in tools:
-        # Those from elsewhere share a function of AgentGrid's.
+        # Tools from elsewhere share a function of AgentGrid's.
         if isinstance(code := getattr(tool.fn, "__code__", None), CodeType) and tool.module == tool.fn.__module__:
             names[code] = str(tool.name)
         if isinstance(code := getattr(tool.check, "__code__", None), CodeType):

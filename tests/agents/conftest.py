@@ -1,4 +1,4 @@
-"""A worker whose models follow scripts, each chosen by the prompt of its conversation."""
+"""A worker whose models follow scripts, chosen by the prompt of each conversation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GRID = Grid("desk", desk)
 
 @dataclass
 class Desk:
-    """The running worker, and what its models were asked."""
+    """The running worker, and the requests its models received."""
 
     client: Client
     governance: Governance
@@ -39,7 +39,7 @@ class Desk:
         return await next_turn(script, conversation)
 
     async def start(self, workflow: str, script: Script, *, prompt: str = "") -> WorkflowHandle[Any, Any]:
-        """A run whose agents follow this script."""
+        """Start a run whose agents follow this script."""
         case = uuid.uuid4().hex
         self.scripts[case] = script
         return await self.client.start_workflow(
@@ -50,16 +50,16 @@ class Desk:
             run_timeout=timedelta(seconds=60),
         )
 
-    def asked(self, handle: WorkflowHandle[Any, Any]) -> list[Conversation]:
-        """The requests of this run's agents, in order."""
-        return [each for each in self.requests if each.messages[1].text.split(" ")[0] == handle.id]
+    def requests_of(self, handle: WorkflowHandle[Any, Any]) -> list[Conversation]:
+        """This run's model requests, in order."""
+        return [request for request in self.requests if request.messages[1].text.split(" ")[0] == handle.id]
 
     async def resume(self, handle: WorkflowHandle[Any, Any]) -> None:
         signal = ControlSignal(action="resume", principal="operator")
         await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(signal)))
 
     async def replays(self, handle: WorkflowHandle[Any, Any]) -> None:
-        """The history fits the code."""
+        """Check that the history replays with the code."""
         plugin = self.governance.plugin(GRID)
         replayer = Replayer(workflows=[], plugins=[plugin], data_converter=pydantic_data_converter)
         await replayer.replay_workflow(await handle.fetch_history())
@@ -71,7 +71,7 @@ async def desk_client(temporal_server: Temporal) -> Client:
 
 
 UNCACHED_TOO = pytest.mark.parametrize("running", [0, 100], ids=["uncached", "cached"], indirect=True)
-"""For tests in which something changes while a run waits: without a cache each of its tasks is a replay under what holds by then."""
+"""For tests in which something changes while a run waits: without a cache, each of its tasks is a replay under the state at that time."""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ async def running(request: pytest.FixtureRequest, desk_client: Client) -> AsyncI
 
 
 def final(**answer: Any) -> Turn:
-    """An answer with a schema."""
+    """An answer with an output schema."""
     return Turn(calls=[Call("final_answer", answer)])
 
 

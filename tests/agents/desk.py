@@ -1,4 +1,4 @@
-"""A help desk whose work an agent does: what the tests of agents run."""
+"""A help desk run by an agent: the workflows, agents and tools of the agent tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from temporalio import workflow
 import agentgrid as ag
 
 REFUNDS: list[dict[str, Any]] = []
-"""The refunds that were really made, with their idempotency keys."""
+"""The refunds actually made, with their idempotency keys."""
 
 
 class Order(BaseModel):
@@ -52,7 +52,7 @@ async def delete_customer(customer_id: str) -> str:
 
 STARTED = asyncio.Event()
 SLOW = asyncio.Event()
-"""Let the tool `slow_effect` end."""
+"""Lets the tool `slow_effect` finish."""
 
 
 @ag.tool(title="Take long", risk="write", timeout=timedelta(seconds=30), retries=0)
@@ -152,7 +152,7 @@ class HelpDesk:
 
 @ag.workflow(title="Front desk")
 class FrontDesk:
-    """Leaves the work to a child run."""
+    """Delegates the work to a child run."""
 
     @workflow.run
     async def run(self, request: str) -> Verdict:
@@ -170,7 +170,7 @@ class HalfAPair:
 
 @ag.workflow(title="Conversation")
 class Conversation:
-    """Two calls in the first execution and one in each later one, until there are four."""
+    """Two calls in the first execution and one in each later one, four in total."""
 
     @workflow.run
     async def run(

@@ -1,4 +1,4 @@
-"""What an agent's loop does with what a model says: work, faults, refusals, budgets, loops."""
+"""How an agent's loop handles what a model answers: calls, faults, refusals, budgets, loops."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DONE = {"order_id": "A1", "refunded": True, "summary": "done"}
 
 
 def seen(conversation: Conversation) -> list[str]:
-    """What the model saw last: the messages after its own last one."""
+    """What the model saw last: the messages after its own last message."""
     texts: list[str] = []
     for message in reversed(conversation.messages):
         if message.role == "assistant":
@@ -42,7 +42,7 @@ async def failure(handle: WorkflowHandle[Any, Any]) -> ApplicationError:
 
 
 async def history_names(handle: WorkflowHandle[Any, Any], name: str) -> int:
-    """How many activities of this type were scheduled."""
+    """The number of scheduled activities of this type."""
     history = await handle.fetch_history()
     return sum(
         event.activity_task_scheduled_event_attributes.activity_type.name == name
@@ -52,7 +52,7 @@ async def history_names(handle: WorkflowHandle[Any, Any], name: str) -> int:
 
 
 async def last_message(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
-    """The last message of the last model request, as history has it."""
+    """The last message of the last model request in history."""
     calls = [
         json.loads(event.activity_task_scheduled_event_attributes.input.payloads[0].data)
         for event in (await handle.fetch_history()).events
@@ -63,14 +63,14 @@ async def last_message(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
 
 
 async def markers(handle: WorkflowHandle[Any, Any], name: str) -> list[dict[str, Any]]:
-    """The results of this local activity so far."""
+    """The recorded results of this local activity."""
     every = [event.marker_recorded_event_attributes.details for event in (await handle.fetch_history()).events]
-    found = [each for each in every if "data" in each and name.encode() in each["data"].payloads[0].data]
-    return [json.loads(each["result"].payloads[0].data) for each in found]
+    recorded = [details for details in every if "data" in details and name.encode() in details["data"].payloads[0].data]
+    return [json.loads(details["result"].payloads[0].data) for details in recorded]
 
 
 async def held(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
-    """The recorded reason, once the run has paused by itself."""
+    """The recorded reason, once the run has paused itself."""
     async with asyncio.timeout(60):
         while not (holds := await markers(handle, "agentgrid.hold")):
             await asyncio.sleep(0.05)
@@ -82,7 +82,7 @@ async def test_calls_of_one_turn_run_at_once_and_each_answer_reaches_the_model(r
         "chat", [Turn(calls=[look("A1"), look("B2"), look("missing")]), Turn(text="three looked up")]
     )
     assert await handle.result() == "three looked up"
-    first, second, third = seen(running.asked(handle)[-1])
+    first, second, third = seen(running.requests_of(handle)[-1])
     assert [json.loads(first)["order_id"], json.loads(second)["order_id"]] == ["A1", "B2"]
     assert third == "ToolError: there is no such order"
     await running.replays(handle)
@@ -97,39 +97,41 @@ async def test_a_model_learns_what_it_got_wrong(running: Desk):
     ]
     handle = await running.start("help_desk", script)
     assert (await handle.result())["refunded"] is True
-    asked = running.asked(handle)
-    assert seen(asked[1]) == ["Call final_answer to give the answer."]
-    wrong, unknown, broken = seen(asked[2])
+    requests = running.requests_of(handle)
+    assert seen(requests[1]) == ["Call final_answer to give the answer."]
+    wrong, unknown, broken = seen(requests[2])
     assert wrong.startswith("wrong arguments: order_id: Field required")
     assert unknown == "there is no tool 'fly_to_the_moon'"
     assert broken.startswith("wrong arguments")
-    assert seen(asked[3])[0].startswith("the answer does not fit")
+    assert seen(requests[3])[0].startswith("the answer does not fit")
     assert await history_names(handle, "tool.get_order") == 0
     await running.replays(handle)
 
 
-async def test_answers_that_cannot_be_used_end_the_agent(running: Desk):
+async def test_unusable_answers_end_the_agent(running: Desk):
     handle = await running.start("help_desk", lambda _: Turn(text="no JSON, never"))
     error = await failure(handle)
     assert (error.type, "8 answers in a row" in error.message) == ("AgentFailed", True)
-    assert len(running.asked(handle)) == 8
+    assert len(running.requests_of(handle)) == 8
 
 
-async def test_a_tool_that_is_not_the_agents_is_denied_by_the_worker_and_on_record(running: Desk):
+async def test_a_tool_outside_the_agents_list_is_denied_by_the_worker_and_recorded(running: Desk):
     script = [Turn(calls=[Call("delete_customer", {"customer_id": "C1"})]), final(**DONE)]
     handle = await running.start("help_desk", script)
     await handle.result()
-    assert seen(running.asked(handle)[1]) == ["PolicyDenied: the agent desk may not use delete_customer"]
+    assert seen(running.requests_of(handle)[1]) == ["PolicyDenied: the agent desk may not use delete_customer"]
     assert await history_names(handle, "tool.delete_customer") == 1
     await running.replays(handle)
 
 
-async def test_a_rejection_reaches_the_model_and_the_run_goes_on(running: Desk):
+async def test_a_rejection_reaches_the_model_and_the_run_continues(running: Desk):
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**{**DONE, "refunded": False})])
     comment = "no " * (MAX_COMMENT // 3) + "!"
     await running.governance.reject(handle, comment=comment)
     assert (await handle.result())["refunded"] is False
-    assert seen(running.asked(handle)[1]) == [f"ApprovalRejected: Refund an order: rejected by reviewer: {comment}"]
+    assert seen(running.requests_of(handle)[1]) == [
+        f"ApprovalRejected: Refund an order: rejected by reviewer: {comment}"
+    ]
     await running.replays(handle)
 
 
@@ -140,7 +142,7 @@ async def test_a_rejection_reaches_the_model_and_the_run_goes_on(running: Desk):
         (0, {"fault": "ToolError: there is nothing to pay back"}, "changed_to"),
     ],
 )
-async def test_the_model_sees_what_ran_in_place_of_its_call_also_if_that_failed(
+async def test_the_model_sees_the_changed_call_that_ran_even_if_it_failed(
     running: Desk, cents: int, outcome: dict[str, Any], name: str
 ):
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
@@ -162,7 +164,7 @@ async def test_an_approved_call_runs_once(running: Desk):
     await running.replays(handle)
 
 
-async def test_a_rule_on_everything_asks_for_no_model_turn(running: Desk):
+async def test_a_rule_on_everything_requires_no_approval_of_model_turns(running: Desk):
     running.governance.change(rules=(Rule(rule_id="all", tool="*", effect=Effect.REQUIRE_APPROVAL),))
     try:
         handle = await running.start("chat", [Turn(text="nobody was asked")])
@@ -171,17 +173,17 @@ async def test_a_rule_on_everything_asks_for_no_model_turn(running: Desk):
         running.governance.change(rules=())
 
 
-async def test_the_next_model_is_asked_when_the_first_refuses(running: Desk):
+async def test_the_next_model_is_tried_when_the_first_refuses(running: Desk):
     def script(conversation: Conversation) -> Turn:
         return Turn(fault=Fault.bad_request()) if conversation.model == "openai:first" else Turn(text="by the second")
 
     handle = await running.start("careful_work", script)
     assert await handle.result() == "by the second"
-    assert [each.model for each in running.asked(handle)] == ["openai:first", "openai:second"]
+    assert [request.model for request in running.requests_of(handle)] == ["openai:first", "openai:second"]
     await running.replays(handle)
 
 
-async def test_a_model_that_fails_for_a_while_is_asked_again_and_one_that_fails_for_good_ends_the_agent(running: Desk):
+async def test_temporary_model_failures_are_retried_and_permanent_ones_end_the_agent(running: Desk):
     handle = await running.start("chat", [Turn(fault=Fault.server_error()), Turn(text="better")])
     assert await handle.result() == "better"
     handle = await running.start("careful_work", lambda _: Turn(fault=Fault.unauthorized()))
@@ -190,20 +192,20 @@ async def test_a_model_that_fails_for_a_while_is_asked_again_and_one_that_fails_
 
 
 @UNCACHED_TOO
-async def test_at_its_limit_the_run_pauses_and_a_person_who_resumes_it_grants_as_much_again(running: Desk):
+async def test_a_run_pauses_at_its_limit_and_resuming_it_grants_the_same_budget_again(running: Desk):
     script = [*(Turn(calls=[look(f"A{number}")]) for number in range(3)), Turn(text="four requests")]
     handle = await running.start("careful_work", script)
     hold = await held(handle)
     assert (hold["reason"], hold["detail"]) == ("budget_exceeded", "3 of 3 model requests")
-    assert len(running.asked(handle)) == 3
+    assert len(running.requests_of(handle)) == 3
     await running.resume(handle)
     assert await handle.result() == "four requests"
-    assert len(running.asked(handle)) == 4
+    assert len(running.requests_of(handle)) == 4
     await running.replays(handle)
 
 
 @UNCACHED_TOO
-async def test_at_the_soft_limit_people_are_asked_to_raise_the_budget(running: Desk):
+async def test_at_the_soft_limit_the_run_requests_approval_to_raise_the_budget(running: Desk):
     script = [Turn(calls=[look("A1")]), Turn(calls=[look("B2")]), Turn(calls=[look("C3")]), Turn(text="raised")]
     handle = await running.start("thrifty_work", script)
     (terms,) = await running.governance.pending(handle)
@@ -213,19 +215,19 @@ async def test_at_the_soft_limit_people_are_asked_to_raise_the_budget(running: D
     assert await handle.result() == "raised"
 
 
-async def test_an_agent_whose_budget_nobody_raises_ends_also_where_it_is_asked_for_a_call(running: Desk):
+async def test_an_agent_ends_if_its_budget_is_not_raised_when_a_call_needs_it(running: Desk):
     looks = [look(f"A{number}") for number in range(27)]
     handle = await running.start("thrifty_work", [Turn(calls=looks), Turn(text="never")])
     terms = await running.governance.reject(handle)
     assert terms.shown["used"] == "25 of 50 tool calls"
     error = await failure(handle)
     assert (error.type, "Raise the budget of thrifty" in error.message) == ("ApprovalRejected", True)
-    assert len(running.asked(handle)) == 1
+    assert len(running.requests_of(handle)) == 1
     await running.replays(handle)
 
 
-async def test_an_agent_whose_budget_nobody_raises_ends_also_where_agents_that_it_calls_need_more(running: Desk):
-    """People are asked once, and the model does not see it as a failed call."""
+async def test_an_agent_ends_if_its_budget_is_not_raised_when_agents_it_calls_need_it(running: Desk):
+    """People are asked once, and the model does not see a failed call."""
 
     def script(conversation: Any) -> Turn:
         if "Let others" not in conversation.instructions:
@@ -238,13 +240,13 @@ async def test_an_agent_whose_budget_nobody_raises_ends_also_where_agents_that_i
     assert terms.shown["agent"] == "thrifty_lead"
     error = await failure(handle)
     assert (error.type, "too dear" in error.message) == ("ApprovalRejected", True)
-    assert [each.instructions for each in running.asked(handle)].count(desk.thrifty_lead.instructions) == 1
+    assert [request.instructions for request in running.requests_of(handle)].count(desk.thrifty_lead.instructions) == 1
     assert len(await markers(handle, "agentgrid.open_approval")) == 1
     await running.replays(handle)
 
 
-async def test_text_that_is_none_ends_the_agent(running: Desk):
-    """As an error of the agent: any other one would fail the workflow task again and again."""
+async def test_invalid_text_ends_the_agent(running: Desk):
+    """It must be an error of the agent: any other would fail the workflow task again and again."""
     half = "\ud800"
     states = [None, {"agent": "desk", "messages": [{"role": "user", "text": half}]}]
     for prompt, state in zip((half, "A1"), states, strict=True):
@@ -268,7 +270,7 @@ async def test_an_agent_in_a_loop_pauses_its_run(running: Desk):
     handle = await running.start("help_desk", script)
     hold = await held(handle)
     assert (hold["reason"], hold["detail"]) == ("loop", "it made the same call 6 times, with the same results")
-    assert len(running.asked(handle)) == 6
+    assert len(running.requests_of(handle)) == 6
     await running.resume(handle)
     await handle.result()
     await running.replays(handle)
@@ -280,7 +282,7 @@ async def test_a_cancelled_run_is_cancelled_and_its_agent_with_it(running: Desk,
     handle = await running.start("help_desk", [slow if where == "turn" else Turn(calls=[REFUND])])
     if where == "turn":
         async with asyncio.timeout(60):
-            while not running.asked(handle):
+            while not running.requests_of(handle):
                 await asyncio.sleep(0.05)
     else:
         await running.governance.pending(handle)
@@ -305,12 +307,12 @@ async def test_the_kill_switch_stops_an_agent_at_its_next_step(running: Desk):
         )
         handle = await running.start("help_desk", [final(**DONE)])
         assert (await failure(handle)).type == "AgentDisabled"
-        assert running.asked(handle) == []
+        assert running.requests_of(handle) == []
     finally:
         running.governance.change(disabled={})
 
 
-async def test_agents_that_run_at_once_keep_apart(running: Desk):
+async def test_concurrent_agents_do_not_affect_each_other(running: Desk):
     running.scripts["one"] = [Turn(calls=[look("A1")]), Turn(text="first")]
     running.scripts["two"] = [Turn(calls=[look("B2")]), Turn(text="second")]
     handle = await running.client.start_workflow(

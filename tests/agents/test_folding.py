@@ -1,4 +1,4 @@
-"""Agents as the projector folds them: the same rows wherever the history is cut, and an honest end however the run ends."""
+"""Agents as the projector folds them: the same rows wherever history is split, and a correct final status however the run ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def events_of(handle: WorkflowHandle[Any, Any]) -> list[DecodedEvent]:
 
 
 async def ended(handle: WorkflowHandle[Any, Any]) -> tuple[FoldState, Rows]:
-    """State and rows once the run has ended; cut after every event they are the same."""
+    """State and rows once the run has ended. They must be the same if history is split after every event."""
     with contextlib.suppress(WorkflowFailureError):
         await handle.result()
     events = await events_of(handle)
@@ -43,15 +43,15 @@ def shown(rows: Rows) -> Steps:
     return [(step["kind"], step["name"], step["status"]) for _, step in sorted(rows.steps.items())]
 
 
-async def test_only_what_is_new_of_a_conversation_is_stored(running: Desk):
+async def test_only_new_messages_of_a_conversation_are_stored(running: Desk):
     handle = await running.start("chat", [Turn(calls=[look("A1")]), Turn(calls=[look("B2")]), Turn(text="both")])
     _, rows = await ended(handle)
     inputs = [step["input"]["value"] for step in rows.steps.values() if step["kind"] == "model"]
-    assert [[message["role"] for message in each["new"]] for each in inputs] == [["user"], ["tool"], ["tool"]]
-    assert [each["messages"] for each in inputs] == [1, 3, 5]
+    assert [[message["role"] for message in payload["new"]] for payload in inputs] == [["user"], ["tool"], ["tool"]]
+    assert [payload["messages"] for payload in inputs] == [1, 3, 5]
 
 
-async def test_usage_counts_for_the_agent_those_above_it_and_the_run(running: Desk):
+async def test_usage_counts_for_the_agent_its_callers_and_the_run(running: Desk):
     def script(conversation: Any) -> Turn:
         if "Let others" in conversation.instructions and conversation.turn == 0:
             return Turn(calls=[Call("chatty", {"prompt": conversation.prompt})])
@@ -67,7 +67,7 @@ async def test_usage_counts_for_the_agent_those_above_it_and_the_run(running: De
     assert lead["usage"]["usd"] == pytest.approx(state.usage["usd"])
 
 
-async def test_an_agent_that_may_not_begin_is_a_failed_step(running: Desk):
+async def test_an_agent_that_is_denied_is_a_failed_step(running: Desk):
     running.governance.change(disabled={"agent": frozenset({"desk"})})
     try:
         _, rows = await ended(await running.start("help_desk", []))
@@ -128,7 +128,7 @@ async def test_the_steps_of_an_agent_end_with_its_run(running: Desk, how: str, w
     handle = await running.start("help_desk", script)
     if where == "turn":
         async with asyncio.timeout(60):
-            while not running.asked(handle):
+            while not running.requests_of(handle):
                 await asyncio.sleep(0.05)
     else:
         await running.governance.pending(handle)
@@ -139,8 +139,8 @@ async def test_the_steps_of_an_agent_end_with_its_run(running: Desk, how: str, w
     assert shown(rows) == [*expected, *([("tool", "refund_order", end)] if where == "approval" else [])]
 
 
-async def test_a_forged_usage_is_no_usage(running: Desk):
-    """The sums of a run are what its worker says; what can't be a number of tokens or a price is shown, and not counted."""
+async def test_forged_usage_is_not_counted(running: Desk):
+    """A run's sums are what its worker reports. Values that can't be token counts or prices are shown, but not counted."""
     handle = await running.start("chat", [Turn(text="hello")])
     await handle.result()
     history = (await handle.fetch_history()).events

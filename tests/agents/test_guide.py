@@ -1,4 +1,4 @@
-"""The examples of the guide run as they are printed."""
+"""The guide's examples run exactly as printed."""
 
 from __future__ import annotations
 

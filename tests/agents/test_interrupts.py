@@ -1,4 +1,4 @@
-"""Interrupting an agent's turn: what is in flight is cancelled, what is done is kept, the run holds, and goes on with a message."""
+"""Interrupting an agent's turn cancels what is in flight and keeps what is done; the run holds, then continues with a message."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ async def controls(handle: WorkflowHandle[Any, Any], *actions: str) -> None:
 
 
 def settled(rows: Any) -> list[tuple[str, Any]]:
-    """What became of each interruption, and why."""
-    found = [each for each in rows.settlements if each.kind == CommandKind.RUN_INTERRUPT]
-    return [(each.status, each.outcome.get("reason")) for each in found]
+    """The outcome of each interruption, with its reason."""
+    interruptions = [settlement for settlement in rows.settlements if settlement.kind == CommandKind.RUN_INTERRUPT]
+    return [(settlement.status, settlement.outcome.get("reason")) for settlement in interruptions]
 
 
 async def fold_of(handle: WorkflowHandle[Any, Any]) -> tuple[Any, Any]:
@@ -50,25 +50,25 @@ async def fold_of(handle: WorkflowHandle[Any, Any]) -> tuple[Any, Any]:
 
 
 @UNCACHED_TOO
-async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_message(running: Desk):
+async def test_a_model_request_is_cancelled_and_the_agent_continues_with_the_message(running: Desk):
     script = [Turn(text="late", delay_seconds=30)]
     handle = await running.start("chat", script)
     async with asyncio.timeout(60):
-        while not running.asked(handle):
+        while not running.requests_of(handle):
             await asyncio.sleep(0.02)
     await interrupt(handle, "Only the summary, please.")
     hold = await held(handle)
     assert (hold["reason"], hold["detail"]) == ("interrupted", "a person interrupted the agent chatty in turn 1")
     state, rows = await fold_of(handle)
     assert (state.paused, state.hold) == (True, "interrupted")
-    # At once, not when its worker hears of it, with its next heartbeat.
+    # At once, not when its worker learns of it with its next heartbeat.
     assert [row["status"] for row in rows.steps.values() if row["kind"] == "model"] == ["cancelled"]
 
     running.scripts[handle.id] = [Turn(text="the summary")]
     await running.resume(handle)
     assert await handle.result() == "the summary"
-    assert seen(running.asked(handle)[1]) == [
-        running.asked(handle)[0].instructions,
+    assert seen(running.requests_of(handle)[1]) == [
+        running.requests_of(handle)[0].instructions,
         handle.id,
         "Only the summary, please.",
     ]
@@ -78,10 +78,10 @@ async def test_a_model_request_is_cancelled_and_the_agent_goes_on_with_the_messa
     assert (first, second) == ("cancelled", "completed")
 
 
-async def test_a_request_that_was_given_up_and_answered_after_all_is_paid_for(running: Desk):
+async def test_a_cancelled_request_that_is_answered_anyway_is_paid_for(running: Desk):
     handle = await running.start("chat", [Turn(text="late", delay_seconds=1.5)])
     async with asyncio.timeout(60):
-        while not running.asked(handle):
+        while not running.requests_of(handle):
             await asyncio.sleep(0.02)
     await interrupt(handle)
     await held(handle)
@@ -99,7 +99,7 @@ async def test_a_request_that_was_given_up_and_answered_after_all_is_paid_for(ru
 
 
 @UNCACHED_TOO
-async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withdrawn(running: Desk):
+async def test_a_completed_call_keeps_its_result_and_one_awaiting_approval_is_withdrawn(running: Desk):
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[look("A1"), REFUND]), final(**DONE)])
     (terms,) = await running.governance.pending(handle)
@@ -110,7 +110,7 @@ async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withd
     assert rows.approvals[terms.approval_id]["status"] == "cancelled"
     await running.resume(handle)
     await handle.result()
-    order, refund = seen(running.asked(handle)[1])
+    order, refund = seen(running.requests_of(handle)[1])
     assert order.startswith('{"order_id": "A1"')
     assert refund == "interrupted by a person: the call was not made"
     assert len(desk.REFUNDS) == before
@@ -118,8 +118,8 @@ async def test_a_completed_call_keeps_its_result_and_one_at_an_approval_is_withd
 
 
 @UNCACHED_TOO
-async def test_a_call_that_cannot_be_stopped_is_waited_for_and_keeps_its_result(running: Desk):
-    """Whatever the outcome, it is the true one: otherwise the model would ask for the same effect again."""
+async def test_the_run_waits_for_a_call_that_cannot_be_stopped_and_keeps_its_result(running: Desk):
+    """Whatever the outcome, the model must learn the real one. Otherwise it would request the same effect again."""
     desk.SLOW.clear()
     handle = await running.start("slow_work", [Turn(calls=[Call("slow_effect", {})]), Turn(text="done")])
     await until_scheduled(handle, "tool.slow_effect")
@@ -132,7 +132,7 @@ async def test_a_call_that_cannot_be_stopped_is_waited_for_and_keeps_its_result(
     await held(handle)
     await running.resume(handle)
     assert await handle.result() == "done"
-    assert seen(running.asked(handle)[1]) == ['"it happened"', "And now stop."]
+    assert seen(running.requests_of(handle)[1]) == ['"it happened"', "And now stop."]
     assert await history_names(handle, "tool.slow_effect") == 1
     await running.replays(handle)
 
@@ -142,7 +142,7 @@ async def cancel_requests(handle: WorkflowHandle[Any, Any]) -> int:
     return sum(event.event_type == kind for event in (await handle.fetch_history()).events)
 
 
-async def test_an_agent_that_another_one_calls_is_stopped_and_its_caller_learns_of_it(running: Desk):
+async def test_an_agent_called_by_another_is_stopped_and_its_caller_is_told(running: Desk):
     def script(conversation: Any) -> Turn:
         if conversation.instructions.startswith("Answer"):
             return Turn(text="late", delay_seconds=30)
@@ -163,7 +163,7 @@ async def test_an_agent_that_another_one_calls_is_stopped_and_its_caller_learns_
     assert (await held(handle))["agent"] == "lead"
     await running.resume(handle)
     assert await handle.result() == "without it"
-    assert seen(running.asked(handle)[-1])[0].startswith("interrupted by a person")
+    assert seen(running.requests_of(handle)[-1])[0].startswith("interrupted by a person")
     await running.replays(handle)
     _, rows = await fold_of(handle)
     assert [row["status"] for row in rows.steps.values() if row["kind"] == "agent"] == ["completed", "cancelled"]
@@ -177,11 +177,11 @@ async def test_an_interruption_while_no_agent_is_at_work_changes_nothing(running
     await interrupt(handle, "ignored")
     await handle.signal("go")
     assert await handle.result() == "hi"
-    assert [len(each.messages) for each in running.requests if each.messages[1].text == "hello"][-1] == 2
+    assert [len(request.messages) for request in running.requests if request.messages[1].text == "hello"][-1] == 2
     await running.replays(handle)
 
 
-async def test_a_cancelled_run_is_cancelled_also_while_it_holds_for_an_interruption(running: Desk):
+async def test_a_run_can_be_cancelled_while_it_holds_for_an_interruption(running: Desk):
     handle = await running.start("chat", [Turn(text="late", delay_seconds=30)])
     await until_scheduled(handle, "model.chatty")
     await interrupt(handle)
@@ -193,7 +193,7 @@ async def test_a_cancelled_run_is_cancelled_also_while_it_holds_for_an_interrupt
     await running.replays(handle)
 
 
-async def test_an_approval_and_an_interruption_at_once_make_the_call_or_not_and_all_agree(running: Desk):
+async def test_when_approval_and_interruption_race_the_model_learns_whether_the_call_was_made(running: Desk):
     before = len(desk.REFUNDS)
     handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
     await running.governance.pending(handle)
@@ -202,7 +202,7 @@ async def test_an_approval_and_an_interruption_at_once_make_the_call_or_not_and_
     await running.resume(handle)
     await handle.result()
     made = len(desk.REFUNDS) - before
-    (outcome,) = seen(running.asked(handle)[1])
+    (outcome,) = seen(running.requests_of(handle)[1])
     assert outcome == ('"refunded 700"' if made else "interrupted by a person: the call was not made")
     _, rows = await fold_of(handle)
     (refund,) = (row for row in rows.steps.values() if row["name"] == "refund_order")
@@ -219,13 +219,13 @@ async def test_two_interruptions_at_once_pause_once_and_both_messages_reach_the_
     running.scripts[handle.id] = [Turn(text="short and kind")]
     await running.resume(handle)
     assert await handle.result() == "short and kind"
-    assert seen(running.asked(handle)[-1])[-2:] == ["Be brief.", "Be kind."]
+    assert seen(running.requests_of(handle)[-1])[-2:] == ["Be brief.", "Be kind."]
     _, rows = await fold_of(handle)
     assert settled(rows) == [("applied", None)] * 2
     await running.replays(handle)
 
 
-async def test_a_paused_run_is_interrupted_too_and_one_resume_lets_it_go_on(running: Desk):
+async def test_a_paused_run_can_be_interrupted_and_one_resume_continues_it(running: Desk):
     """Its next call waits for the resume, and is not made."""
     handle = await running.start("chat", [Turn(calls=[look("A1")], delay_seconds=1), Turn(text="done")])
     await until_scheduled(handle, "model.chatty")
@@ -242,13 +242,13 @@ async def test_a_paused_run_is_interrupted_too_and_one_resume_lets_it_go_on(runn
     assert (state.paused, state.hold) == (True, "interrupted")
     await running.resume(handle)
     assert await handle.result() == "done"
-    assert seen(running.asked(handle)[-1]) == ["interrupted by a person: the call was not made", "Leave it."]
+    assert seen(running.requests_of(handle)[-1]) == ["interrupted by a person: the call was not made", "Leave it."]
     state, rows = await fold_of(handle)
     assert (state.paused, settled(rows)) == (False, [("applied", None)])
     await running.replays(handle)
 
 
-async def test_a_run_that_holds_for_its_budget_takes_an_interruption_and_still_asks_for_the_budget(running: Desk):
+async def test_a_run_that_holds_for_its_budget_can_be_interrupted_and_still_needs_the_budget(running: Desk):
     handle = await running.start(
         "chat", [*(Turn(calls=[look(name)]) for name in ("A1", "B2", "C3")), Turn(text="done")]
     )
@@ -259,7 +259,7 @@ async def test_a_run_that_holds_for_its_budget_takes_an_interruption_and_still_a
     await until_holds(handle, ["budget_exceeded", "interrupted", "budget_exceeded"])
     await running.resume(handle)
     assert await handle.result() == "done"
-    assert seen(running.asked(handle)[-1])[-1] == "Come to an end."
+    assert seen(running.requests_of(handle)[-1])[-1] == "Come to an end."
     _, rows = await fold_of(handle)
     assert settled(rows) == [("applied", None)]
     await running.replays(handle)
@@ -274,7 +274,7 @@ async def until_holds(handle: WorkflowHandle[Any, Any], reasons: list[str]) -> N
             await asyncio.sleep(0.05)
 
 
-async def test_a_resume_before_the_agent_has_stopped_lets_it_go_on_without_a_pause(running: Desk):
+async def test_a_resume_before_the_agent_has_stopped_continues_it_without_a_pause(running: Desk):
     desk.SLOW.clear()
     desk.STARTED.clear()
     handle = await running.start("slow_work", [Turn(calls=[Call("slow_effect", {})]), Turn(text="done")])
@@ -288,7 +288,7 @@ async def test_a_resume_before_the_agent_has_stopped_lets_it_go_on_without_a_pau
     await running.replays(handle)
 
 
-async def test_an_interruption_of_a_run_that_is_terminated_is_superseded_by_its_end(running: Desk):
+async def test_terminating_a_run_supersedes_its_interruption(running: Desk):
     desk.SLOW.clear()
     desk.STARTED.clear()
     handle = await running.start("slow_work", [Turn(calls=[Call("slow_effect", {})])])
@@ -300,7 +300,7 @@ async def test_an_interruption_of_a_run_that_is_terminated_is_superseded_by_its_
     assert settled(rows) == [("superseded", "the execution ended before its agents stopped")]
 
 
-async def test_between_two_calls_of_a_session_an_interruption_stops_nothing(running: Desk):
+async def test_an_interruption_between_two_calls_of_a_session_stops_nothing(running: Desk):
     handle = await running.start("pauses_between_calls", [Turn(text="one"), Turn(text="two")])
     async with asyncio.timeout(60):
         while not (rows := (await fold_of(handle))[1]).steps or rows.steps[min(rows.steps)]["status"] != "completed":
@@ -308,7 +308,7 @@ async def test_between_two_calls_of_a_session_an_interruption_stops_nothing(runn
     await interrupt(handle, "unheard")
     await handle.signal("go")
     assert await handle.result() == "two"
-    assert "unheard" not in str(running.asked(handle))
+    assert "unheard" not in str(running.requests_of(handle))
     _, rows = await fold_of(handle)
-    assert settled(rows) == [("superseded", "no agent was at work")]
+    assert settled(rows) == [("superseded", "no agent was running")]
     await running.replays(handle)

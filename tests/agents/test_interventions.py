@@ -1,4 +1,4 @@
-"""Pause and reset while an agent is in a turn, in a tool, or at an approval: nothing that has ended is done again."""
+"""Pause and reset while an agent is in a turn, in a tool call, or waiting for approval: nothing that has completed is repeated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Handle = WorkflowHandle[Any, Any]
 
 
 def script(conversation: Conversation) -> Turn:
-    """A look, then a refund that asks, then the answer. The second turn takes a while."""
+    """A lookup, then a refund that requires approval, then the answer. The second turn takes a while."""
     match conversation.turn:
         case 0:
             return Turn(calls=[look("A1")])
@@ -40,7 +40,7 @@ def slow_script(conversation: Conversation) -> Turn:
 
 
 async def begun(running: Desk, where: str) -> Handle:
-    """A run that is in the second turn, in a tool, or at the approval."""
+    """Start a run and wait until it is in the second turn, in a tool call, or waiting for approval."""
     if where == "tool":
         desk.STARTED.clear()
         desk.SLOW.clear()
@@ -54,7 +54,7 @@ async def begun(running: Desk, where: str) -> Handle:
         await running.governance.pending(handle)
         return handle
     async with asyncio.timeout(60):
-        while len(running.asked(handle)) < 2:
+        while len(running.requests_of(handle)) < 2:
             await asyncio.sleep(0.02)
     return handle
 
@@ -66,8 +66,8 @@ async def ended(running: Desk, handle: Handle, where: str) -> None:
     await handle.result()
 
 
-def asked(running: Desk, handle: Handle) -> Counter[int]:
-    return Counter(each.turn for each in running.asked(handle))
+def requests_by_turn(running: Desk, handle: Handle) -> Counter[int]:
+    return Counter(request.turn for request in running.requests_of(handle))
 
 
 @UNCACHED_TOO
@@ -94,19 +94,19 @@ async def test_a_paused_run_begins_nothing_and_repeats_nothing(running: Desk, wh
             await asyncio.sleep(0.05)
     assert summarise(state).status is RunStatus.PAUSED
     assert len(desk.REFUNDS) == before
-    turns = asked(running, handle)
+    turns = requests_by_turn(running, handle)
     await running.resume(handle)
     if where == "turn":
         await running.governance.approve(handle)
     await handle.result()
-    assert turns <= asked(running, handle)
-    assert set(asked(running, handle).values()) == {1}
+    assert turns <= requests_by_turn(running, handle)
+    assert set(requests_by_turn(running, handle).values()) == {1}
     assert len(desk.REFUNDS) == before + (where != "tool")
     await running.replays(handle)
 
 
 @pytest.mark.parametrize("where", ["turn", "tool", "approval"])
-async def test_after_a_reset_what_had_ended_is_not_done_again(running: Desk, where: str):
+async def test_a_reset_does_not_repeat_completed_work(running: Desk, where: str):
     before = len(desk.REFUNDS)
     handle = await begun(running, where)
     history = await handle.fetch_history()
@@ -114,7 +114,7 @@ async def test_after_a_reset_what_had_ended_is_not_done_again(running: Desk, whe
     desk.SLOW.set()
     fork = await reset(running.client, handle, history.run_id, tasks[-1])
     await ended(running, fork, where)
-    turns = asked(running, handle)
+    turns = requests_by_turn(running, handle)
     assert turns[0] == 1, "the first turn had ended"
     assert all(count <= 2 for count in turns.values())
     assert len(desk.REFUNDS) - before == (where != "tool")

@@ -1,4 +1,4 @@
-"""The offline model: what it calls, what it leaves, and what it says of itself, with any tools."""
+"""The offline model with all kinds of tools: what it calls, what it leaves out, and what it says about itself."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PAGE = {"slug": "cold-soup", "title": "When soup arrives cold", "summary": "We p
 
 
 class Case:
-    """A conversation with the offline model, by hand."""
+    """A conversation with the offline model, driven by hand."""
 
     def __init__(self, prompt: str, offers: list[ModelTool], final: ModelTool | None = None) -> None:
         self.messages: list[dict[str, Any]] = [{"role": "user", "text": prompt}]
@@ -64,7 +64,7 @@ class Case:
         return answer
 
     async def asks(self, name: str) -> dict[str, Any]:
-        """The arguments of its next call, which is of this tool."""
+        """The arguments of its next call, which must be of this tool."""
         (call,) = (await self.next()).calls
         assert call.name == name
         assert isinstance(call.arguments, dict)
@@ -84,7 +84,7 @@ async def until_refund(text: str) -> tuple[Case, dict[str, Any]]:
     return case, await case.asks("refund_order")
 
 
-async def test_it_reads_first_and_takes_ids_amounts_and_reasons_from_what_was_written() -> None:
+async def test_it_reads_first_and_takes_ids_amounts_and_reasons_from_the_text() -> None:
     case, arguments = await until_refund("The soup was cold when it came. Please refund $12.50 of it. I paid $26.00.")
     assert arguments == {
         "order_id": "O-17",
@@ -106,7 +106,7 @@ async def test_it_stops_after_a_rejection_and_repeats_the_approvers_comment() ->
     assert (answer.calls, "ask the kitchen first" in (answer.text or "")) == ([], True)
 
 
-async def test_it_goes_on_after_a_failure_without_repeating_the_call() -> None:
+async def test_it_continues_after_a_failure_without_repeating_the_call() -> None:
     case, _ = await until_refund("Refund the cold soup, $12.50, and send me a reply.")
     case.outcome(fault="ToolError: more than was paid")
     arguments = await case.asks("send_reply")
@@ -114,7 +114,7 @@ async def test_it_goes_on_after_a_failure_without_repeating_the_call() -> None:
     assert arguments["body"].endswith("Written by AgentGrid's offline model.")
 
 
-async def test_it_hands_over_only_where_nothing_fits() -> None:
+async def test_it_hands_over_only_if_nothing_else_fits() -> None:
     case = Case("Please look after order O-17.", OFFERS)
     await case.asks("get_order")
     case.outcome(result={"id": "O-17", "subject": "Something else", "messages": [{"body": "Hmm, well, hmm."}]})
@@ -123,7 +123,7 @@ async def test_it_hands_over_only_where_nothing_fits() -> None:
     assert await case.asks("escalate_order") == {"order_id": "O-17", "team": "billing"}
 
 
-async def test_an_answer_says_what_was_done_and_what_was_refused() -> None:
+async def test_an_answer_lists_completed_and_refused_calls() -> None:
     answer = schema_of(
         {"summary": TEXT, "reply": TEXT, "refunded": {"type": "boolean"}, "needs_person": {"type": "boolean"}}
     )
@@ -134,7 +134,7 @@ async def test_an_answer_says_what_was_done_and_what_was_refused() -> None:
         given_answer = await case.asks(FINAL_ANSWER)
         assert (given_answer["refunded"], given_answer["needs_person"]) == (refunded, not refunded)
         assert ("not today" in given_answer["summary"]) is not refunded
-        assert "not today" not in given_answer["reply"], "what a customer reads has nothing of it"
+        assert "not today" not in given_answer["reply"], "the refusal is not shown to customers"
 
 
 NAMES = st.sampled_from(["id", "order_id", "amount_cents", "query", "body", "reason", "flag", "tags", "when", "größe"])
@@ -168,7 +168,7 @@ SCHEMAS = st.recursive(
     lambda inner: st.one_of(
         objects(inner),
         st.builds(lambda items, least: {"type": "array", "items": items, "minItems": least}, inner, st.integers(0, 3)),
-        st.lists(inner, min_size=1, max_size=3).map(lambda each: {"anyOf": each}),
+        st.lists(inner, min_size=1, max_size=3).map(lambda options: {"anyOf": options}),
     ),
     max_leaves=8,
 )
@@ -210,5 +210,5 @@ async def test_with_any_tools_its_arguments_are_valid_and_it_ends(
         (call,) = turn.calls
         schema = next(offer.input_schema for offer in offers if offer.name == call.name)
         assert schemas.compiled(schema).validator.is_valid(call.arguments)
-        assert number < len(offers), "each tool is called once at most"
+        assert number < len(offers), "each tool is called at most once"
         case.outcome(**outcomes[number])

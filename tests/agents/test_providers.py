@@ -1,4 +1,4 @@
-"""Agents over the providers' real protocols: what they used, and what it cost, equals the provider's own record."""
+"""Agents over the providers' real protocols: usage and cost equal the provider's own record."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DONE = {"order_id": "A1", "refunded": False, "summary": "nothing to do"}
 async def work(
     client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch, model: str, workflow: str = "help_desk"
 ) -> tuple[Any, Any]:
-    """The result of a run with this model, and its history."""
+    """The result of a run with this model, and the run's history."""
     for name, value in provider.environment.items():
         monkeypatch.setenv(name, value)
     queue = f"providers-{uuid.uuid4().hex[:8]}"
@@ -39,7 +39,7 @@ async def work(
 
 
 def used(history: Any) -> dict[str, Any]:
-    """The sums of the run, as the projector folds them."""
+    """The run's sums, as the projector folds them."""
     events = decode(history.events, pydantic_data_converter.payload_converter)
     state, _ = folded(history.run_id, [events])
     return dict(state.usage)
@@ -89,8 +89,8 @@ async def test_an_agent_works_over_each_protocol_and_its_usage_is_the_providers(
 
 
 @PROTOCOLS
-async def test_a_session_goes_on_over_each_protocol(desk_client: Client, monkeypatch: pytest.MonkeyPatch, model: str):
-    """The provider refuses a conversation in which a call, such as the one of `final_answer`, has no result."""
+async def test_a_session_continues_over_each_protocol(desk_client: Client, monkeypatch: pytest.MonkeyPatch, model: str):
+    """The provider rejects a conversation in which a call, such as the one of `final_answer`, has no result."""
     script = [final(order_id="A1", refunded=False, summary=f"answer {number}") for number in (1, 2, 3, 4)]
     async with Provider(script) as provider:
         result, _ = await work(desk_client, provider, monkeypatch, model, "conversation")
@@ -98,7 +98,7 @@ async def test_a_session_goes_on_over_each_protocol(desk_client: Client, monkeyp
     assert [request.state for request in provider.requests] == ["answered"] * 4
 
 
-async def test_a_model_without_a_known_price_is_unpriced_and_not_free(
+async def test_a_model_without_a_known_price_counts_as_unpriced_not_free(
     desk_client: Client, monkeypatch: pytest.MonkeyPatch
 ):
     async with Provider([Turn(text="hello")]) as provider:
@@ -106,8 +106,8 @@ async def test_a_model_without_a_known_price_is_unpriced_and_not_free(
     assert (used(history).get("usd"), used(history)["unpriced"]) == (None, 1)
 
 
-def test_an_error_in_which_a_provider_repeats_a_key_is_redacted_before_it_is_cut() -> None:
-    # Imported here: other tests of this file need not wait for the provider's library.
+def test_a_key_repeated_in_a_providers_error_is_redacted_before_truncation() -> None:
+    # Imported here, so that other tests of this file don't wait for the provider's library.
     from pydantic_ai.exceptions import ModelHTTPError
 
     from agentgrid.worker import models

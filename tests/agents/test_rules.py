@@ -1,4 +1,4 @@
-"""Rules about agents and arguments, where an agent's calls meet them."""
+"""How rules about agents and arguments apply to agents' calls."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def rules(running: Desk) -> Iterator[None]:
 
 
 def results(running: Desk, handle: WorkflowHandle[Any, Any]) -> list[str]:
-    """What the model of an agent sees of its calls in the second turn."""
-    return [each.text for each in running.asked(handle)[1].messages if each.role == "tool"]
+    """The results of the agent's calls, as its model sees them in the second turn."""
+    return [message.text for message in running.requests_of(handle)[1].messages if message.role == "tool"]
 
 
 def refund(cents: int) -> Turn:
@@ -49,19 +49,19 @@ DONE = final(order_id="R", refunded=True, summary="done")
 
 
 @pytest.mark.usefixtures("rules")
-async def test_a_small_refund_passes_and_a_large_one_asks_in_the_agents_name(running: Desk):
+async def test_a_small_refund_passes_and_a_large_one_requires_approval_naming_the_agent(running: Desk):
     handle = await running.start("help_desk", [refund(1000), refund(1001), DONE])
     (terms,) = await running.governance.pending(handle)
     assert (terms.agent, terms.agent_version, terms.turn) == ("desk", desk.desk.version, 2)
     assert terms.policy == "default:destructive@1"
     await running.governance.approve(handle)
     await handle.result()
-    assert [each["cents"] for each in desk.REFUNDS if each["order_id"] in ("R1000", "R1001")][-2:] == [1000, 1001]
+    assert [made["cents"] for made in desk.REFUNDS if made["order_id"] in ("R1000", "R1001")][-2:] == [1000, 1001]
     await running.replays(handle)
 
 
 @pytest.mark.usefixtures("rules")
-async def test_a_rule_about_one_agent_is_not_about_another(running: Desk):
+async def test_a_rule_about_one_agent_does_not_apply_to_another(running: Desk):
     denied = await running.start("chat", [Turn(calls=[look()]), Turn(text="I may not")])
     assert await denied.result() == "I may not"
     (seen,) = results(running, denied)
@@ -71,8 +71,8 @@ async def test_a_rule_about_one_agent_is_not_about_another(running: Desk):
 
 
 @pytest.mark.usefixtures("rules")
-async def test_changed_arguments_are_judged_like_any_others(running: Desk):
-    """What an approver gives in place of the agent's arguments is under the same rules."""
+async def test_changed_arguments_are_subject_to_the_same_rules(running: Desk):
+    """The arguments that an approver gives instead of the agent's are subject to the same rules."""
     large = Rule(
         rule_id="large",
         tool="refund_order",
@@ -86,12 +86,12 @@ async def test_changed_arguments_are_judged_like_any_others(running: Desk):
     (seen,) = results(running, handle)
     assert "PolicyDenied: refund_order is denied by the rule large@1" in json.loads(seen)["result"]
     assert json.loads(seen)["approval"] == {"changed_to": {"order_id": "changed", "amount_cents": 9000}}
-    assert [each for each in desk.REFUNDS if each["order_id"] == "changed"] == []
+    assert [made for made in desk.REFUNDS if made["order_id"] == "changed"] == []
     await running.replays(handle)
 
 
 def asking(group: str, op: str) -> Rule:
-    """Refunds up to 50, or above it, need this group's approval."""
+    """A rule that refunds up to 50, or above it, need this group's approval."""
     return Rule(
         rule_id=group,
         tool="refund_order",
@@ -102,7 +102,7 @@ def asking(group: str, op: str) -> Rule:
 
 
 @pytest.mark.usefixtures("rules")
-async def test_a_change_that_another_rule_is_about_asks_its_approvers_and_the_model_sees_what_ran(running: Desk):
+async def test_a_change_under_another_rule_needs_its_approvers_and_the_model_sees_what_ran(running: Desk):
     governance = running.governance
     of_both = {"reviewer": frozenset({"leads", "finance"})}
     governance.change(rules=(asking("leads", "<="), asking("finance", ">")), approver_entries=of_both)
@@ -110,13 +110,13 @@ async def test_a_change_that_another_rule_is_about_asks_its_approvers_and_the_mo
     raised = {"order_id": "raised", "amount_cents": 9000}
     first = await governance.approve(handle, arguments=raised, comment="pay for the trouble")
     second = await governance.approve(handle, comment="agreed")
-    assert [(each.policy, each.approvers) for each in (first, second)] == [
+    assert [(terms.policy, terms.approvers) for terms in (first, second)] == [
         ("leads@1", ("leads",)),
         ("finance@1", ("finance",)),
     ]
     assert second.key == first.key
     await handle.result()
-    assert [each["cents"] for each in desk.REFUNDS if each["order_id"] == "raised" and each["key"] == first.key] == [
+    assert [made["cents"] for made in desk.REFUNDS if made["order_id"] == "raised" and made["key"] == first.key] == [
         9000
     ]
     (seen,) = results(running, handle)
@@ -128,25 +128,25 @@ async def test_a_change_that_another_rule_is_about_asks_its_approvers_and_the_mo
 async def test_an_approver_changes_the_call_of_an_agent_in_a_child_run(running: Desk):
     handle = await running.start("front_desk", [refund(1250), DONE])
     child = running.client.get_workflow_handle(f"{handle.id}-child")
-    while not running.asked(handle):
+    while not running.requests_of(handle):
         await asyncio.sleep(0.02)
     (terms,) = await running.governance.pending(child)
     assert (terms.workflow_id, terms.agent) == (child.id, "desk")
-    given = {"order_id": "in the child", "amount_cents": 4000}
-    decision = running.governance.decide(terms, arguments=given)
-    await running.governance.send(handle, decision)  # the parent is another run
+    changed = {"order_id": "in the child", "amount_cents": 4000}
+    decision = running.governance.decide(terms, arguments=changed)
+    await running.governance.send(handle, decision)  # not to the parent, which is another run
     await running.governance.send(child, decision)
     await handle.result()
-    ran = [each for each in desk.REFUNDS if each["key"] == terms.key]
+    ran = [made for made in desk.REFUNDS if made["key"] == terms.key]
     assert ran == [{"order_id": "in the child", "cents": 4000, "key": terms.key}]
     (seen,) = results(running, handle)
-    assert json.loads(seen)["approval"] == {"ran_with": given}
+    assert json.loads(seen)["approval"] == {"ran_with": changed}
     await running.replays(handle)
     await running.replays(child)
 
 
 @pytest.mark.usefixtures("rules")
-async def test_a_rule_is_about_the_agent_that_makes_the_call_not_about_one_that_called_it(running: Desk):
+async def test_a_rule_applies_to_the_agent_that_makes_the_call_not_to_its_caller(running: Desk):
     def script(conversation: Conversation) -> Turn:
         if conversation.turn > 0:
             return Turn(text="done")
@@ -158,7 +158,11 @@ async def test_a_rule_is_about_the_agent_that_makes_the_call_not_about_one_that_
         running.governance.change(rules=(rule,))
         handle = await running.start("delegation", script)
         await handle.result()
-        (chatting,) = [each for each in running.asked(handle) if "sentence" in each.instructions and each.turn == 1]
+        (chatting,) = [
+            request
+            for request in running.requests_of(handle)
+            if "sentence" in request.instructions and request.turn == 1
+        ]
         (result,) = [message.text for message in chatting.messages if message.role == "tool"]
         return result
 

@@ -1,4 +1,4 @@
-"""Sessions: one conversation in several calls of an agent, across continue-as-new."""
+"""Sessions: one conversation over several calls of an agent, across continue-as-new."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.projector.folding import folded
 
 
 def numbered(conversation: Conversation) -> Turn:
-    """Looks up an order in the second call, and answers with how many prompts it has seen."""
+    """Looks up an order in the second call, and answers with the number of prompts it has seen."""
     prompts = [message.text for message in conversation.messages if message.role == "user"]
     if len(prompts) == 2 and seen(conversation)[-1] == "prompt 2":
         return Turn(calls=[look("A1")])
@@ -26,20 +26,20 @@ def numbered(conversation: Conversation) -> Turn:
 
 
 @UNCACHED_TOO
-async def test_a_session_goes_on_across_continue_as_new_within_its_budget(running: Desk):
+async def test_a_session_continues_across_continue_as_new_within_its_budget(running: Desk):
     handle = await running.start("conversation", numbered)
     assert await handle.result() == ["answer 1", "answer 2", "answer 3", "answer 4"]
 
-    asked = running.asked(handle)
-    assert [seen(each)[-1] for each in asked] == [
+    requests = running.requests_of(handle)
+    assert [seen(request)[-1] for request in requests] == [
         handle.id,
         "prompt 2",
         '{"order_id": "A1", "amount_cents": 1250}',
         "prompt 3",
         "prompt 4",
     ]
-    # The call of `final_answer` has a result before the next prompt: providers demand it.
-    assert seen(asked[3]) == ['"accepted"', "prompt 3"]
+    # The call of `final_answer` has a result before the next prompt, as providers require.
+    assert seen(requests[3]) == ['"accepted"', "prompt 3"]
 
     first = running.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     await running.replays(first)
@@ -71,7 +71,7 @@ async def test_the_budget_of_a_session_counts_all_its_calls(running: Desk):
     handle = await running.start("conversation", greedy)
     hold = await held(running.client.get_workflow_handle(handle.id))
     assert (hold["reason"], hold["detail"]) == ("budget_exceeded", "5 of 5 model requests of the session")
-    assert len(running.asked(handle)) == 5
+    assert len(running.requests_of(handle)) == 5
     await handle.terminate()
 
 
@@ -84,16 +84,16 @@ async def test_the_budget_of_a_session_counts_all_its_calls(running: Desk):
         {"messages": 7},
     ],
 )
-def test_what_is_no_state_of_the_agent_is_refused_and_fails_the_run(state: object):
+def test_an_invalid_agent_state_is_refused_and_fails_the_run(state: object):
     with pytest.raises(ApplicationError) as raised:
         desk.desk.session(state)  # type: ignore[arg-type]
     assert (raised.value.type, raised.value.non_retryable) == ("AgentFailed", True)
 
 
-def test_a_state_that_would_not_fit_the_next_execution_is_refused_with_its_size():
+def test_a_state_too_large_for_the_next_execution_is_refused_with_its_size():
     session = desk.chatty.session()
     session.messages = [{"role": "user", "text": "ä" * (MAX_STATE_BYTES // 2)}]
-    with pytest.raises(ApplicationError, match=r"at most 1,048,576 are allowed\. Begin a new session"):
+    with pytest.raises(ApplicationError, match=r"at most 1,048,576 are allowed\. Start a new session"):
         session.state()
 
 

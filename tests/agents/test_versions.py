@@ -1,4 +1,4 @@
-"""What a worker makes of the version of an agent that an operator chose."""
+"""How a worker applies the version of an agent that an operator chose."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODE = desk.desk.spec()
 
 @contextmanager
 def chosen(running: Desk, **fields: Any) -> Iterator[None]:
-    """An operator's version of the agent `desk`, as it reaches workers."""
+    """An operator's version of the agent `desk`, as workers receive it."""
     version = {
         "version": "edit-1",
         "made_for": CODE.version,
@@ -35,7 +35,7 @@ def chosen(running: Desk, **fields: Any) -> Iterator[None]:
 
 
 @UNCACHED_TOO
-async def test_a_new_call_has_the_operators_version_and_an_open_one_keeps_its_own(running: Desk):
+async def test_a_new_call_uses_the_operators_version_and_an_open_one_keeps_its_own(running: Desk):
     opened = await running.start("help_desk", [look_and_refund(), final(**DONE)])
     await running.governance.pending(opened)
     with chosen(running):
@@ -43,12 +43,12 @@ async def test_a_new_call_has_the_operators_version_and_an_open_one_keeps_its_ow
         await later.result()
         await running.governance.approve(opened)
         await opened.result()
-        # A replay under the edit: history has the version that each call is pinned to.
+        # A replay under the edit: history records the version that each call is pinned to.
         await running.replays(opened)
-    for request in running.asked(opened):
+    for request in running.requests_of(opened):
         assert request.messages[0].text == CODE.instructions
         assert {"get_order", "refund_order"} < {tool.name for tool in request.tools}
-    for request in running.asked(later):
+    for request in running.requests_of(later):
         assert (request.messages[0].text, request.model) == ("Refund nobody.", "openai:other")
         assert {tool.name for tool in request.tools} == {"get_order", "final_answer"}
     await running.replays(later)
@@ -58,37 +58,37 @@ def look_and_refund() -> Turn:
     return Turn(calls=[look(), REFUND])
 
 
-async def test_a_tool_that_the_version_leaves_out_is_denied_although_the_code_has_it(running: Desk):
+async def test_a_tool_missing_from_the_version_is_denied_although_the_code_has_it(running: Desk):
     refunds = len(desk.REFUNDS)
     with chosen(running):
         handle = await running.start("help_desk", [Turn(calls=[REFUND]), final(**DONE)])
         await handle.result()
-    assert seen(running.asked(handle)[1]) == [
+    assert seen(running.requests_of(handle)[1]) == [
         "PolicyDenied: the version edit-1 of the agent desk may not use refund_order"
     ]
     assert (await history_names(handle, "tool.refund_order"), len(desk.REFUNDS)) == (1, refunds)
 
 
-async def test_a_narrower_output_is_asked_for_and_the_model_learns_what_does_not_fit_it(running: Desk):
+async def test_a_narrower_output_is_enforced_and_the_model_is_told_the_mismatch(running: Desk):
     schema = copy.deepcopy(CODE.output_schema)
     assert schema is not None
     schema["properties"]["refunded"] = {"const": False}
     with chosen(running, output_schema=schema):
         handle = await running.start("help_desk", [final(**DONE), final(**{**DONE, "refunded": False})])
         assert (await handle.result())["refunded"] is False
-    assert seen(running.asked(handle)[1])[0].startswith("the answer does not fit: refunded:")
+    assert seen(running.requests_of(handle)[1])[0].startswith("the answer does not fit: refunded:")
 
 
 async def test_a_version_never_gives_more_than_this_workers_code(running: Desk):
-    """The snapshot may be for newer code, or the database may have been tampered with."""
+    """The snapshot may be meant for newer code, or the database may have been tampered with."""
     with chosen(running, tools=["get_order", "delete_customer"], limits={"requests": 10_000, "usd": None}):
         handle = await running.start("help_desk", [final(**DONE)])
         await handle.result()
-        (request,) = running.asked(handle)
+        (request,) = running.requests_of(handle)
         assert {tool.name for tool in request.tools} == {"get_order", "final_answer"}
 
 
-async def test_a_version_that_this_workers_code_can_not_use_fails_the_call_and_asks_no_model(running: Desk):
+async def test_a_version_unusable_with_this_workers_code_fails_the_call_before_any_model_request(running: Desk):
     for fields in ({"output_schema": {"type": "object"}}, {"limits": "unlimited"}):
         with chosen(running, **fields):
             handle = await running.start("help_desk", [final(**DONE)])
@@ -96,4 +96,4 @@ async def test_a_version_that_this_workers_code_can_not_use_fails_the_call_and_a
         assert error.type == "AgentFailed"
         assert "the version edit-1 of the agent desk can't be used with this worker's code" in error.message
         assert "agentgrid agent use desk code" in error.message
-        assert running.asked(handle) == []
+        assert running.requests_of(handle) == []

@@ -112,14 +112,21 @@ class Search:
             looked = looked or answered < 400
 
     def _is_known(self, case: Case) -> bool:
-        """Whether enough was asked at this edge. Most parameters of addresses are those of a dozen operations, declared once."""
+        """Whether enough was asked at this edge.
+
+        Most parameters of addresses are those of a dozen operations, declared once. Methods and media types are refused before any operation is
+        reached, by the same few lines for all.
+        """
         edge = case.meta.phase.data if case.meta else None
         if LONGER or case.meta is None or not isinstance(edge, CoveragePhaseData):
             return False
-        shared = edge.parameter and edge.parameter_location in (ParameterLocation.QUERY, ParameterLocation.PATH)
-        place = edge.parameter if shared else (case.operation.label, edge.parameter)
+        place, most = (case.operation.label, edge.parameter), 1
+        if edge.parameter_location in (ParameterLocation.QUERY, ParameterLocation.PATH):
+            place = ("", edge.parameter)
+        elif edge.parameter_location in (ParameterLocation.HEADER, None):
+            place, most = ("", edge.parameter), 10
         self._edges[key := (case.meta.generation.mode, edge.parameter_location, place, edge.description)] += 1
-        return self._edges[key] > 1
+        return self._edges[key] > most
 
     def random(self, operation: APIOperation, everybody: list[str | None]) -> None:
         """A few requests that fit the document, and a few that don't, sent by each; the same ones every time."""

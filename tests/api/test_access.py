@@ -8,16 +8,15 @@ import pytest
 
 from agentgrid.api.access import ACCESS, NEW, Access
 from agentgrid.api.app import create_app
-from agentgrid.api.routing import WRITES, CheckedRoute, make_router
+from agentgrid.api.routing import UNSAFE_METHODS, CheckedRoute, make_router
 from agentgrid.db import commands
 from agentgrid.db.session import reading
 from agentgrid.domain.commands import CommandKind
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
 from agentgrid.errors import NotFound
 from tests.api.conftest import PRINCIPALS, Api
+from tests.api.paths import filled
 
-IDS = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id", "version")
-FILL = {**dict.fromkeys(IDS, "no-such-thing"), "event_id": "7", "side": "input"}
 BODIES = {"POST": {}, "PUT": {}}
 SIGNING_IN = ("/api/v1/session", "/api/v1/session/codes")
 """Routes for people only, with one kind of credential: `test_sessions.py` tells whom they let in."""
@@ -32,7 +31,7 @@ async def call(client, route: CheckedRoute):
     # An unacceptable cursor ends the endless stream before it begins, but after the gate.
     headers = {"Last-Event-ID": "x"} if route.path.endswith("/events") else {}
     body = {"json": BODIES[method]} if method in BODIES else {}
-    return await client.request(method, route.path.format(**FILL), headers=headers, **body)
+    return await client.request(method, filled(route.path), headers=headers, **body)
 
 
 def test_every_route_of_the_application_is_behind_the_gate_and_declared(api: Api):
@@ -51,7 +50,7 @@ def test_every_change_is_a_command_and_declares_its_target(api: Api):
     for route in routes(api):
         (method,) = route.methods
         command, target = route.access.command, route.access.target
-        assert (command is not None) == (method in WRITES and not route.access.asks), route.path
+        assert (command is not None) == (method in UNSAFE_METHODS and not route.access.asks), route.path
         if command is not None:
             assert target in route.param_convertors or (target == NEW and not route.param_convertors), route.path
     asking = {path for path, access in ACCESS.items() if access.asks}
@@ -63,7 +62,7 @@ def test_every_change_is_a_command_and_declares_its_target(api: Api):
 def test_a_change_without_a_declared_target_cannot_be_made(monkeypatch: pytest.MonkeyPatch, target: str | None):
     access = Access(command=CommandKind.TOOL_DISABLE, target=target)
     monkeypatch.setitem(ACCESS, "POST /api/v1/gadgets/{gadget}/stop", access)
-    with pytest.raises(RuntimeError, match="must name the path parameter of its target"):
+    with pytest.raises(RuntimeError, match="must set `target` to a path parameter"):
         make_router(tags=["gadgets"]).post("/api/v1/gadgets/{gadget}/stop")(lambda: None)
 
 

@@ -163,7 +163,7 @@ async def test_which_rule_would_apply_and_why(api: Api, as_):
         unknown = await tried(agent="caller")
         assert (unknown[0], unknown[2]["small-recalls@1"]) == (
             "recalls@1",
-            "its conditions can't be judged, and it allows",
+            "its conditions can't be evaluated, and a rule that allows then doesn't apply",
         )
         assert (await tried(arguments={"cents": 5}))[2] == {"recalls@1": "it applies"}
         await admin.post("/api/v1/agents/caller/disable", json={"reason": "stop"})

@@ -99,7 +99,7 @@ async def test_of_two_edits_of_one_version_the_second_is_refused(api: Api, as_):
 @pytest.mark.parametrize(
     ("edit", "pointer", "why"),
     [
-        ({"tools": ["get_order", "delete_customer"]}, "/tools/1", "the code gives it no tool"),
+        ({"tools": ["get_order", "delete_customer"]}, "/tools/1", "the code has no tool"),
         ({"models": ["anthropic:claude-opus"]}, "/models/0", "is not allowed here"),
         ({"models": ["evil:x"]}, "/models/0", "is unknown"),
         ({"limits": {"usd": 2.0}}, "/limits/usd", "must be at most 1"),

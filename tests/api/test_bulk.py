@@ -112,11 +112,11 @@ async def test_what_was_started_is_reported_whatever_becomes_of_the_rest(api: Ap
         if calls == 4:
             raise ConnectionRefusedError("no database")
         if calls == 6:
-            clock.now += bulk.SECONDS + 1
+            clock.now += bulk.START_SECONDS + 1
         return await record(*given)
 
     monkeypatch.setattr(runs, "_record", failing)
-    monkeypatch.setattr(bulk, "AT_ONCE", 1)
+    monkeypatch.setattr(bulk, "CONCURRENCY", 1)
     monkeypatch.setattr(bulk, "time", SimpleNamespace(monotonic=lambda: clock.now))
     answer = await as_("operator").post(PLACE, json={"items": [item("bulk_faults", n) for n in range(12)]})
     assert answer.status_code == 200, answer.text

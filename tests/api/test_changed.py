@@ -76,7 +76,7 @@ REFUSALS = {
         {"comment": "\N{GRINNING FACE}" * 2_000},
         TAKES,
         422,
-        "bytes too long: a decision with its comment",
+        "bytes too long: the maximum for a decision with its comment",
     ),
     "an older worker": ({"arguments": GIVEN}, {"takes": ["comment"]}, 409, "update it"),
     "an explicit approval": (
@@ -222,7 +222,7 @@ async def test_r22_an_unchanged_approval_takes_one_person_also_where_changes_tak
     ("proposers", "approvers", "words"),
     [
         (None, [], "was revoked"),
-        (["reviewer"], [], "could be both of you"),
+        (["reviewer"], [], "could be the same person"),
         (["both"], ["both"], "both issued your key or the proposer's"),
         (["robot"], [], "issued by a program (robot)"),
         (

@@ -207,10 +207,17 @@ REFUSALS = {
     "another digest": ("reviewer", {}, {}, {"digest": "0" * 64}, 409, "digest"),
     "no digest": ("reviewer", {}, {}, {"digest": None}, 422, ""),
     "an unknown verdict": ("reviewer", {}, {}, {"verdict": "maybe"}, 422, ""),
-    "other arguments, to an older worker": ("reviewer", {}, {}, {"arguments": {}}, 409, "can't take changed arguments"),
+    "other arguments, to an older worker": (
+        "reviewer",
+        {},
+        {},
+        {"arguments": {}},
+        409,
+        "too old for changed arguments",
+    ),
     "a comment of a megabyte": ("reviewer", {}, {}, {"comment": "x" * 1_000_000}, 422, ""),
     "an expired gate": ("reviewer", {"expires_at": PAST}, {}, {}, 409, "expired"),
-    "a gate not open yet": ("reviewer", {"decidable": False}, {}, {}, 409, "not open yet"),
+    "a gate not open yet": ("reviewer", {"decidable": False}, {}, {}, 409, "not open for decisions yet"),
     "approved before": ("reviewer", {"status": "approved", "decidable": False}, {}, {}, 409, "is approved"),
     "rejected before": ("reviewer", {"status": "rejected"}, {}, {}, 409, "is rejected"),
     "cancelled": ("reviewer", {"status": "cancelled"}, {}, {}, 409, "is cancelled"),
@@ -279,7 +286,7 @@ async def test_an_approval_shows_the_arguments_the_digest_and_what_this_caller_m
     assert (mine["digest"], mine["run_id"]) == (gate.digest, run.run_id)
     assert [action["allowed"] for action in mine["actions"]] == [True, True]
     assert {action["reason"] for action in theirs["actions"]} == {
-        "operator started the run, and so can't decide its approvals"
+        "operator started the run, so they can't decide its approvals"
     }
     assert [(each["judged"], each["reason"]) for each in mine["decisions"]] == [("refused", "for another run")]
 

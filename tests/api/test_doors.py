@@ -18,6 +18,7 @@ from agentgrid.control.plane import Caller
 from agentgrid.db.session import writing
 from tests.api import factories
 from tests.api.conftest import PRINCIPALS, Api, listening
+from tests.api.paths import filled
 from tests.api.wire import exchange, state
 
 JSON = "Content-Type: application/json"
@@ -91,8 +92,7 @@ async def test_no_spelling_of_a_change_goes_round_the_check(api: Api, url: str, 
         if access.command is None:
             continue
         method, path = route.split(" ", 1)
-        ids = {"run_id": "r", "approval_id": "a", "rule_id": "r", "key_id": "k", "command_id": "c", "session_id": "s"}
-        place = path.format(name="known", **ids)
+        place = filled(path, other="known")
         # Anybody may make a sign-in code for themselves; only the console's own page may use one.
         mine = (201,) if place.endswith("/session/codes") and trick == "?" else ()
         for who, allowed in (

@@ -232,7 +232,7 @@ async def test_an_agent_lists_what_it_does_without_approval_with_approval_and_ne
         "denied": ("never", "the rule tool:denied@1"),
         "stopped": ("never", "its kill switch is on: smoke"),
         "unknown": ("never", "no worker has registered it"),
-        "left_out": ("never", "the version in use doesn't have it"),
+        "left_out": ("never", "the version in use doesn't include it"),
     }
     calls = found["stats"]["calls"]
     assert (calls["p50_usd"], calls["p95_usd"]) == (0.2, 0.29)

@@ -302,7 +302,7 @@ async def test_an_approval_reads_like_a_letter(as_, asked):
         "operator": "started the run",
         "key-maker": "issued the key that started the run",
     }
-    assert who["text"].startswith("Anybody with the role approver may decide; one answer is enough.")
+    assert who["text"].startswith("Anyone with the role approver may decide; one decision is enough.")
 
 
 async def test_of_many_people_the_letter_names_those_who_started_the_run_and_says_how_many_more_may_decide(

@@ -148,7 +148,7 @@ async def test_a_download_of_logs_ends_at_its_limit_and_says_so(
     as_: Any, logged: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agentgrid.api.routes.logs.BATCH", 2)
-    monkeypatch.setattr("agentgrid.api.routes.logs.MOST_LINES", 4)
+    monkeypatch.setattr("agentgrid.api.routes.logs.MAX_LINES", 4)
     answer = await as_("operator").get(f"/api/v1/runs/{logged.run_id}/logs/download", params={"format": "ndjson"})
     *lines, last = [json.loads(each) for each in answer.text.splitlines()]
     assert (len(lines), last["truncated"]) == (4, True)

@@ -67,7 +67,7 @@ async def test_why_somebody_cant_decide_is_what_they_can_do_something_about(api:
     async def why(who: str, run: Run) -> str:
         return str((await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["you"]["reason"])
 
-    assert await why("operator", run) == "operator started the run, and so can't decide its approvals"
-    assert await why("reviewer", mine) == "reviewer started the run, and so can't decide its approvals"
-    assert await why("operator", mine) == "deciding requires the role approver"
-    assert await why("reviewer", run) == "the gate is not open yet; try again in a moment"
+    assert await why("operator", run) == "operator started the run, so they can't decide its approvals"
+    assert await why("reviewer", mine) == "reviewer started the run, so they can't decide its approvals"
+    assert await why("operator", mine) == "deciding an approval requires the role approver"
+    assert await why("reviewer", run) == "the approval is not open for decisions yet; try again in a moment"

@@ -154,7 +154,7 @@ async def test_a_rule_names_what_it_is_about(api: Api, as_):
     unknown = await as_("admin").put(f"{PLACE}/models", json=body | {"kind": "timer"})
     (fault,) = unknown.json()["faults"]
     assert (unknown.status_code, fault["pointer"]) == (422, "/kind")
-    assert fault["message"] == "rules can be about: activity, model, tool"
+    assert fault["message"] == "must be one of: activity, model, tool"
 
 
 async def test_a_new_kind_of_calls_can_be_ruled_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):

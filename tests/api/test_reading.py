@@ -12,6 +12,7 @@ from temporalio.client import Client
 from agentgrid.api.access import ACCESS
 from tests.api import factories
 from tests.api.conftest import Api, eventually, listening
+from tests.api.paths import filled
 from tests.api.wire import asked, exchange, state
 from tests.conftest import Temporal
 
@@ -100,7 +101,7 @@ async def nothing_changes(api: Api, client: Client, things: dict[str, str]) -> A
 def places(things: dict[str, str]) -> Iterator[str]:
     """Every path that a link could name: those of all routes, and those of their verbs."""
     for route in sorted({route.split(" ", 1)[1] for route in ACCESS}):
-        yield route.format(**things)
+        yield filled(route, things)
     for verb in VERBS:
         yield f"/api/v1/runs/{things['run_id']}/{verb}?verdict=approved&reason=x&confirm=true"
         yield f"/api/v1/approvals/{things['approval_id']}/{verb}?verdict=approved&method=POST&_method=POST"
@@ -140,7 +141,7 @@ async def test_a_page_of_another_site_changes_nothing_even_with_a_key(
                 url,
                 token,
                 method,
-                path.format(**things),
+                filled(path, things),
                 f"Origin: {origin}",
                 "Content-Type: application/json",
                 body=b"{}",

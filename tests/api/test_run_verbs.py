@@ -85,7 +85,7 @@ async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api:
 
 @pytest.mark.parametrize(
     ("taken", "why"),
-    [(False, "no worker has taken the run yet"), (True, "without it")],
+    [(False, "no worker has completed the run's first task"), (True, "without the AgentGrid plugin")],
     ids=["not taken", "taken without the plugin"],
 )
 async def test_a_refused_pause_names_the_plugin_only_once_a_worker_has_taken_the_run(
@@ -150,7 +150,7 @@ async def test_an_interruption_reaches_no_child_run_and_the_refusal_says_how_it_
     await factories.insert(api.plane.engine, parent, factories.execution(parent), at_work)
     refused = await act(as_("operator"), parent, "interrupt")
     assert refused.status_code == 409
-    assert "An agent in a child run is interrupted by the child's id" in refused.json()["detail"]
+    assert "To interrupt an agent in a child run, use the child's id" in refused.json()["detail"]
     assert (await act(as_("operator"), child, "interrupt")).status_code == 202
     assert len(await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)) == 1
 

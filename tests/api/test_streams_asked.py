@@ -213,7 +213,7 @@ async def test_new_log_lines_are_counted_once_a_second_without_their_text(
         await heard.until(lambda heard: sum(event["data"]["count"] for event in heard.of("log")) >= 30)
         hints_heard, seconds = heard.of("log"), asyncio.get_running_loop().time() - begun
         assert sum(event["data"]["count"] for event in hints_heard) == 30
-        assert len(hints_heard) <= seconds / hints.LOOK_SECONDS + 1
+        assert len(hints_heard) <= seconds / hints.POLL_SECONDS + 1
         async with reading(api.plane.engine) as session:
             newest = (
                 await session.execute(

@@ -15,8 +15,8 @@ import psutil
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
+from agentgrid.servers import PostgresServer, TemporalServer
 from tests.bench.meters import BENCH
 from tests.bench.stand import Api, api, child, configuration
 

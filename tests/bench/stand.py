@@ -16,11 +16,11 @@ from pathlib import Path
 import httpx
 import psutil
 
-from agentgrid.cli.servers.child import free_port
 from agentgrid.control import api_keys, principals, signing
 from agentgrid.control.plane import Caller
 from agentgrid.db.session import make_engine
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
+from agentgrid.servers.child import free_port
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 20

@@ -20,12 +20,12 @@ import psutil
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from agentgrid.cli.servers import PostgresServer, TemporalServer
 from agentgrid.db import migrate
 from agentgrid.projector.decode import decode
 from agentgrid.projector.fold import fold
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.rebuild import rebuild_projection
+from agentgrid.servers import PostgresServer, TemporalServer
 from agentgrid.settings import Settings
 from agentgrid.temporal.archive import unpack
 from tests.bench.meters import BENCH, backends, calls, cpu
@@ -256,7 +256,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
                 lags = [lag for one in taken[mode] for lag in one.step_lags]
                 figures.append(
                     (
-                        f"{label}, the same of each step, p50 / p99 (ms)",
+                        f"{label}, the same for each step, p50 / p99 (ms)",
                         f"{at(lags, 0.5):.0f} / {at(lags, 0.99):.0f}",
                     )
                 )

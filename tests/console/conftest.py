@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from agentgrid.cli.servers.child import free_port
+from agentgrid.servers.child import free_port
 from agentgrid.sdk.grid import Grid
 from tests.activities.conftest import seeded_template
 from tests.api.conftest import settings_for

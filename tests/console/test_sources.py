@@ -46,6 +46,7 @@ def test_a_source_distribution_becomes_a_wheel_with_the_console_and_without_node
             "pyproject.toml",
             "README.md",
             "CHANGELOG.md",
+            "LICENSE",
             "PKG-INFO",
             ".gitignore",
         )

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 from playwright.async_api import expect
 
-from agentgrid.cli.servers.child import free_port
+from agentgrid.servers.child import free_port
 from tests.api.browsing import code_of
 from tests.api.conftest import Api, eventually, listening, running
 from tests.console.conftest import LOADS, LOST, Pages, live, shown, status

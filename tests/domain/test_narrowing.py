@@ -81,7 +81,7 @@ def test_a_tighter_schema_is_narrower(path: str, value: Any):
     ("path", "value", "why"),
     [
         ("properties/verdict/enum", ["refund", "pay"], "'pay' is not admitted"),
-        ("properties/verdict/enum", None, "must be among"),
+        ("properties/verdict/enum", None, "must be one of"),
         ("properties/verdict", None, "admits any value"),
         ("properties/note/anyOf/0/maxLength", 201, "must be at most 200"),
         ("properties/note/anyOf/0/maxLength", None, "must be at most 200"),
@@ -96,7 +96,7 @@ def test_a_tighter_schema_is_narrower(path: str, value: Any):
         # Keywords that can't be compared, among them such as can hide a wider one.
         ("patternProperties", {"^verdict$": True}, "patternProperties can't be compared"),
         ("$schema", "http://json-schema.org/draft-04/schema#", "can't be compared"),
-        ("properties/score/$ref", "#/$defs/Cat", "a reference beside other keywords"),
+        ("properties/score/$ref", "#/$defs/Cat", "a reference next to other keywords"),
         ("properties/score", {"$ref": "https://example.com/x"}, "one of the schema's own $defs"),
         ("properties/score", {"$ref": "#/$defs/Loop"}, "one of the schema's own $defs"),
     ],

@@ -40,9 +40,9 @@ class Desk:
 
     async def hold(self, why: Hold) -> None:
         self.holds.append(why.detail)
-        self.state.ask("pause")
+        self.state.apply("pause")
         self.now += self.away
-        self.state.ask("resume")
+        self.state.apply("resume")
 
     async def approval(self, title: str, *, show: dict[str, Any], **_: Any) -> None:
         self.asked.append(show["used"])
@@ -67,7 +67,7 @@ async def test_a_request_without_a_known_price_holds_also_after_another_limit_wa
     meter = desk.meter(usd=10.0, requests=2)
     for usage in (PRICED, PRICED, UNPRICED, PRICED):
         await request(meter, usage)
-    unpriced = "1 request has no known price, so the limit of 10 US dollars can't be kept"
+    unpriced = "1 request has no known price, so the limit of 10 US dollars can't be enforced"
     assert desk.holds == ["2 of 2 model requests", unpriced]
     assert meter.granted == 2, "letting it go on without a price raises no other limit"
     await request(meter)

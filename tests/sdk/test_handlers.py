@@ -104,10 +104,10 @@ def test_a_document_of_another_form_counts_as_none(document: Any) -> None:
 def test_the_nearest_name_is_suggested_and_long_names_are_not_compared() -> None:
     assert (
         unknown(HandlerKind.SIGNAL, "hodl", ["hold", "go"])
-        == "the workflow has no signal of this name; did you mean 'hold'?"
+        == "the workflow has no signal with this name; did you mean 'hold'?"
     )
-    assert unknown(HandlerKind.QUERY, "x", ["hold"]) == "the workflow has no query of this name; it has hold"
-    assert unknown(HandlerKind.QUERY, "x", []) == "the workflow takes no queries"
+    assert unknown(HandlerKind.QUERY, "x", ["hold"]) == "the workflow has no query with this name; it has hold"
+    assert unknown(HandlerKind.QUERY, "x", []) == "the workflow has no queries"
     assert "did you mean" not in unknown(HandlerKind.SIGNAL, "h" * 200, ["h" * 199])
 
 

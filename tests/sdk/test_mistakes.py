@@ -93,7 +93,7 @@ MISTAKES = {
         + workflow(options=", subject='{n.real}'", signature="(self, x: Input) -> int"),
         "subject: {n.real} is not a name",
     ),
-    "a subject of the wrong type": (workflow(options=", subject=5"), "subject is 5; it must be a text"),
+    "a subject of the wrong type": (workflow(options=", subject=5"), "subject is 5; it must be a string"),
     "a workflow without a run": ("\n@ag.workflow(title='W')\nclass W:\n    pass\n", "@workflow.run"),
     "a workflow that is not async": (
         "\n@ag.workflow(title='W')\nclass W:\n    @workflow.run\n    def run(self) -> int:\n        return 1\n",

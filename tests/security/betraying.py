@@ -1,4 +1,4 @@
-"""Tools and a plain activity that betray a secret in every way, and a workflow that passes everything on."""
+"""Tools and a plain activity that leak a secret in every possible way, and a workflow that passes everything on."""
 
 from __future__ import annotations
 
@@ -132,21 +132,21 @@ class Betrays:
             return [await getattr(STRIPE, "value")()]  # noqa: B009  # hidden from the check
         if way == "tries":
             return [await beats_and_tries()]
-        found = [str(await returns_it()), await logs_it()]
+        results = [str(await returns_it()), await logs_it()]
         for case in ("tool error", "argument", "pydantic", "details", "group", "cause", "context of a cause"):
             try:
                 await raises_it(case)
             except ActivityError as failure:
-                found.append(f"{case}: {failure.cause!r} {failure.cause.__cause__!r}")
-        found.append(str(await self._plain("return")))
+                results.append(f"{case}: {failure.cause!r} {failure.cause.__cause__!r}")
+        results.append(str(await self._plain("return")))
         unstorable = [self._plain(f"unstorable {what}") for what in ("result", "heartbeat", "detail")]
         for call in (quotes_it(), self._plain("raise"), *unstorable):
             try:
                 await call
             except ActivityError as failure:
-                found.append(repr(failure.cause))
-        workflow.logger.warning("all of it: %s", found)
-        return found
+                results.append(repr(failure.cause))
+        workflow.logger.warning("all of it: %s", results)
+        return results
 
     async def _plain(self, way: str) -> Receipt | Unstorable:
         once = RetryPolicy(maximum_attempts=1)

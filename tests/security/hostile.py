@@ -1,4 +1,4 @@
-"""A workflow author who tries to get several effects from one approval by presenting its decision on every call that could use it."""
+"""A workflow author who tries to get several effects from one approval, by presenting its decision on every call that could use it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REFUND = {"tool": "refund", "args": {"order": "order", "cents": 900}}
 
 
 class Outbound(WorkflowOutboundInterceptor):
-    """Sets the headers that the workflow chooses."""
+    """Sets headers that the workflow chooses."""
 
     def start_activity(self, input: StartActivityInput) -> Any:
         headers = {**input.headers, **getattr(workflow.instance(), "headers", {})}
@@ -45,7 +45,7 @@ class Inbound(WorkflowInboundInterceptor):
 
 
 class Headers(Interceptor):
-    """The author's own interceptor, which any Temporal worker accepts."""
+    """The author's own interceptor. Any Temporal worker accepts one."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
         return Inbound
@@ -53,7 +53,7 @@ class Headers(Interceptor):
 
 @workflow.defn(name="hostile")
 class Hostile:
-    """Gets one approval, then presents the decision on four concurrent calls and on four sequential ones."""
+    """Gets one approval, then presents the decision on four concurrent and four sequential calls."""
 
     def __init__(self) -> None:
         self.headers: dict[str, Payload] = {}
@@ -76,7 +76,7 @@ class Hostile:
             ended += await asyncio.gather(self.refund(activity_id="the-same"), return_exceptions=True)
         self.headers[HEADER_KEY] = to_payload("an-equal-call")
         ended += await asyncio.gather(self.refund(), return_exceptions=True)
-        return [_word(each) for each in ended]
+        return [_word(outcome) for outcome in ended]
 
     async def refund(self, **more: Any) -> str:
         outcome = await workflow.execute_activity(
@@ -94,13 +94,13 @@ class Hostile:
         self.decision = decision
 
     @workflow.query
-    def asked(self) -> dict[str, Any] | None:
+    def requested_terms(self) -> dict[str, Any] | None:
         return self.terms
 
 
 @workflow.defn(name="swapper")
 class Swapper:
-    """Gets one approval, then presents the decision on the call that its author would rather make, and then on the decided one."""
+    """Gets one approval, then presents the decision on the call that the author prefers, and after that on the approved call."""
 
     def __init__(self) -> None:
         self.headers: dict[str, Payload] = {}
@@ -108,10 +108,10 @@ class Swapper:
         self.decision: str | None = None
 
     @workflow.run
-    async def run(self, queue: str, version: str, asked: int, sent: list[int]) -> list[str]:
+    async def run(self, queue: str, version: str, original: int, sent: list[int]) -> list[str]:
         self.queue, self.version = queue, version
         self.headers = {HEADER_RUN: RUN, HEADER_KEY: to_payload("my-own-key")}
-        (refused,) = await asyncio.gather(self.refund(asked), return_exceptions=True)
+        (refused,) = await asyncio.gather(self.refund(original), return_exceptions=True)
         self.terms = getattr(getattr(refused, "cause", None), "details", (None,))[0]
         await workflow.wait_condition(lambda: self.decision is not None)
         assert self.decision is not None
@@ -132,7 +132,7 @@ class Swapper:
         self.decision = decision
 
     @workflow.query
-    def asked(self) -> dict[str, Any] | None:
+    def requested_terms(self) -> dict[str, Any] | None:
         return self.terms
 
 
@@ -143,7 +143,7 @@ def _word(ended: Any) -> str:
 
 @workflow.defn(name="thief")
 class Thief:
-    """Under the plugin: gets one call approved, then sets that decision and its key as headers of identical calls."""
+    """Runs under the plugin: gets one call approved, then sets that decision and its key as headers of identical calls."""
 
     def __init__(self) -> None:
         self.headers: dict[str, Payload] = {}
@@ -159,9 +159,9 @@ class Thief:
         calls = [workflow.start_activity("tool.refund", call, **options) for _ in range(3)]
         calls.append(workflow.start_local_activity("tool.refund", call, **options))
         done, _ = await workflow.wait(calls, timeout=2)
-        for each in calls:
-            each.cancel()
-        return [first["result"], *(each.result()["result"] for each in done)]
+        for call in calls:
+            call.cancel()
+        return [first["result"], *(call.result()["result"] for call in done)]
 
     @workflow.signal(name="steal")
     def steal(self, headers: dict[str, str]) -> None:

@@ -24,7 +24,7 @@ async def complain(secret: str) -> str:
 
 
 @ag.tool(title="Try forever", risk="read", timeout=timedelta(seconds=5), retries=100)
-async def try_for_ever(secret: str) -> str:
+async def try_forever(secret: str) -> str:
     raise RuntimeError(f"{secret}-attempt")
 
 
@@ -74,7 +74,7 @@ class LeaksAndReturns:
 class LeaksWhileItTries:
     @workflow.run
     async def run(self, secret: str) -> str:
-        return await try_for_ever(secret)
+        return await try_forever(secret)
 
 
 class About(BaseModel):

@@ -1,4 +1,4 @@
-"""What the tests of a hostile worker's login share: its reports and registrations, and two sessions."""
+"""Shared by the tests of a hostile worker's login: its reports and registrations, and two database sessions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ THEIRS = "theirs"
 
 @pytest.fixture
 async def admin(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A superuser's connection, to see the outcome."""
+    """A superuser's connection, for checking the outcome."""
     connection = await asyncpg.connect(postgres_dsn)
     yield connection
     await connection.close()
@@ -42,16 +42,16 @@ async def admin(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def hostile(postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A session of a login bound to one grid and one queue."""
+    """A session with a login bound to one grid and one queue."""
     connection = await asyncpg.connect(await worker_login(postgres_dsn, grid=MINE, queues=(MINE,), rate=1_000))
     yield connection
     connection.terminate()
 
 
 async def refused_of(admin: asyncpg.Connection) -> dict[str, int]:
-    """The refused reports of all logins so far."""
-    (found,) = [dict(row) for row in await admin.fetch("SELECT dropped, bad, unattributed FROM worker_budgets")]
-    return found
+    """All logins' refused reports so far."""
+    (budget,) = [dict(row) for row in await admin.fetch("SELECT dropped, bad, unattributed FROM worker_budgets")]
+    return budget
 
 
 def document(grid: str = MINE, task_queue: str = MINE, **over: Any) -> str:

@@ -1,4 +1,4 @@
-"""Principals with a scope, and runs in it and out of it."""
+"""Principals with a scope, and runs inside and outside of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NARROW = {
 
 @pytest.fixture(scope="module")
 async def narrow(api: Api) -> Api:
-    """Principals with a scope: workflows that begin with `in_`, or none."""
+    """Principals whose scope is workflows that begin with `in_`, or nothing."""
     engine = api.plane.engine
     for name, roles in NARROW.items():
         globs = frozenset() if name == "blind" else frozenset({"in_*"})
@@ -37,8 +37,8 @@ async def narrow(api: Api) -> Api:
 
 @pytest.fixture(scope="module")
 async def sides(narrow: Api) -> dict[str, Any]:
-    """A run in the scope and one out of it, each with all related rows."""
-    found: dict[str, Any] = {}
+    """A run in scope and one out of scope, each with all related rows."""
+    rows: dict[str, Any] = {}
     for side in ("in", "out"):
         run = factories.run(
             workflow=f"{side}_flow",
@@ -59,5 +59,5 @@ async def sides(narrow: Api) -> dict[str, Any]:
             factories.step(run, 5),
             gate,
         )
-        found |= {f"{side}_run": run, f"{side}_gate": gate, f"{side}_parent": parent, f"{side}_child": child}
-    return found
+        rows |= {f"{side}_run": run, f"{side}_gate": gate, f"{side}_parent": parent, f"{side}_child": child}
+    return rows

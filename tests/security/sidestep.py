@@ -1,4 +1,4 @@
-"""Code of a hostile or careless author of workflows and activities that tries to bypass the gate."""
+"""Code by a hostile or careless author of workflows and activities that tries to bypass the gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import agentgrid as ag
 
 SECONDS = timedelta(seconds=20)
 EFFECTS: list[str] = []
-"""Effects that really happened."""
+"""Effects that actually happened."""
 CALLS = 5
 
 
@@ -30,7 +30,7 @@ async def look(invoice: str) -> str:
 
 
 async def pays_for_others(invoice: str) -> str:
-    """A helper that workflow code may use but an activity may not."""
+    """A helper that workflow code may use, but an activity may not."""
     return await pay(invoice)
 
 

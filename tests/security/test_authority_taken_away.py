@@ -1,4 +1,4 @@
-"""Revoked authority, and authority created by one person, against running workflows: real workers, real signals."""
+"""Authority that was revoked, or that one person created, against running workflows: real workers, real signals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ASK = {"effect": "require_approval", "expires_seconds": 600}
 
 
 async def person(loop: Loop, name: str, *roles: Role, groups: frozenset[str] = frozenset()) -> None:
-    """Create or change a principal on the database's side, with a key the first time."""
+    """Create or change a principal directly in the database, with a key the first time."""
     made = Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset(roles), groups=groups)
     await principals.put(loop.api.plane.engine, SETUP, made)
     if name not in loop.api.tokens:
@@ -41,13 +41,13 @@ async def test_r36_a_role_or_group_removed_between_decision_and_effect_stops_the
 
         again = await loop.approval(run_id, after=approval["approval_id"])
         execution_id = (await loop.run(run_id))["executions"][0]["execution_id"]
-        assert execution_id not in [each[2] for each in gated.EXECUTED], case
+        assert execution_id not in [execution for _, _, execution in gated.EXECUTED], case
         await loop.decide(again)
         assert (await loop.until(run_id))["status"] == "completed"
 
 
 async def test_r36_revoking_an_approvers_key_between_decision_and_effect_stops_the_effect(loop: Loop) -> None:
-    """The owner of a stolen key is still an approver; a call that the thief approved is not made."""
+    """The owner of a stolen key is still an approver, but a call that the thief approved is not made."""
     await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
     for case in ("once", "explicit"):
         await person(loop, "robbed", Role.APPROVER)
@@ -64,7 +64,7 @@ async def test_r36_revoking_an_approvers_key_between_decision_and_effect_stops_t
 
         again = await loop.approval(run_id, after=approval["approval_id"])
         execution_id = (await loop.run(run_id))["executions"][0]["execution_id"]
-        assert execution_id not in [each[2] for each in gated.EXECUTED], case
+        assert execution_id not in [execution for _, _, execution in gated.EXECUTED], case
         await loop.decide(again, who="robbed")
         assert (await loop.until(run_id))["status"] == "completed"
 
@@ -82,8 +82,8 @@ async def test_r36_a_newly_promoted_approvers_decision_counts_at_once(loop: Loop
         await person(loop, "anna", Role.VIEWER)
     await loop.decide(approval, who="novice")
     assert (await loop.until(run_id))["status"] == "completed"
-    found = await loop.call("reviewer", "GET", f"/approvals?run={run_id}")
-    assert [each["approval_id"] for each in found["items"]] == [approval["approval_id"]], (
+    page = await loop.call("reviewer", "GET", f"/approvals?run={run_id}")
+    assert [item["approval_id"] for item in page["items"]] == [approval["approval_id"]], (
         "no second approval was requested"
     )
 
@@ -91,7 +91,7 @@ async def test_r36_a_newly_promoted_approvers_decision_counts_at_once(loop: Loop
 async def test_r22_a_starting_keys_issuers_are_in_the_runs_memo_header_and_terms(
     loop: Loop,
 ) -> None:
-    """The signed memo carries them to the projection, and the header to both kinds of approvals and to children."""
+    """The signed memo carries them to the projection; the header carries them to both kinds of approvals, and to children."""
     await loop.call("admin", "PUT", "/tools/refund/policy", json=ASK)
     made = await loop.call("admin", "POST", "/keys", 201, json={"principal": "operator"})
     loop.api.tokens["operator-of-admin"] = made["key"]
@@ -108,8 +108,8 @@ async def test_r22_a_starting_keys_issuers_are_in_the_runs_memo_header_and_terms
             await person(loop, "admin", Role.ADMIN)
         async with reading(loop.api.plane.engine) as session:
             terms = "SELECT terms FROM approvals WHERE approval_id = :id"
-            found = (await session.execute(text(terms), {"id": approval["approval_id"]})).scalar_one()
-        assert (found["initiator"], found["issuers"]) == ("operator", ["admin"])
+            terms_of_call = (await session.execute(text(terms), {"id": approval["approval_id"]})).scalar_one()
+        assert (terms_of_call["initiator"], terms_of_call["issuers"]) == ("operator", ["admin"])
         await loop.decide(approval)
         assert (await loop.until(run_id))["status"] == "completed"
     parent = await loop.call(
@@ -122,7 +122,7 @@ async def test_r22_a_starting_keys_issuers_are_in_the_runs_memo_header_and_terms
 
 
 async def _rebuilt(loop: Loop, run_ids: list[str]) -> None:
-    """The projection takes issuers from history: after a rebuild they are the same."""
+    """The projection takes issuers from history, so a rebuild gives the same ones."""
     async with writing(loop.api.plane.engine) as session:
         await session.execute(text("UPDATE runs SET issuers = '{}' WHERE run_id = ANY(:ids)"), {"ids": run_ids})
     await rebuild_projection(loop.settings, run_ids=run_ids)

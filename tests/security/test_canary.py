@@ -21,31 +21,31 @@ __all__ = ["loop", "namespace", "seeded_template"]
 
 CANARY = f"canary{uuid.uuid4().hex}"
 ASKS = f"Tell the world {CANARY}-asks"
-"""What the run that asks asks."""
+"""The text of the approval that the asking run requests."""
 BLIND = ("viewer", "admin")
-"""Principals without the permission to read payloads."""
+"""Principals without permission to read payloads."""
 GETS = sorted(route.split(" ", 1)[1] for route in ACCESS if route.startswith("GET "))
 STREAMS = [path for path in GETS if path.endswith("/events")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """The runs that hold the canary, with an approval and commands on them."""
+    """The runs that contain the canary, with an approval and commands on them."""
 
     failed: str
     returned: str
     trying: str
     stuck: str
     asking: str
-    """It waits for an approval of a tool whose template names an argument."""
+    """Waits for approval of a tool whose template names an argument."""
     approval_id: str
     asked_id: str
-    """Of the run that asks."""
+    """The approval of the asking run."""
     commands: list[str]
     update: str
-    """The command of an update of the run that failed."""
+    """The command of an update on the run that failed."""
     steps: list[tuple[str, str, int]]
-    """Run, execution and event of every step."""
+    """Run, execution and event id of every step."""
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -64,14 +64,14 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         trying = await loop.start("leaks_while_it_tries", CANARY)
         stuck = await loop.start("leaks_and_is_stuck", CANARY)
         asking = await loop.start("leaks_while_it_asks", {"secret": CANARY, "whom": f"{CANARY}-whom"})
-        # Only a run that the projection shows as running can be signalled.
+        # A run can be signalled only once the projection shows it as running.
         await loop.until(failed, "running", "waiting")
         body = {"name": "tell", "arguments": [f"{CANARY}-signal"]}
         await loop.call("operator", "POST", f"/runs/{failed}/signal", 202, json=body)
         place = f"/runs/{failed}/updates/confide"
         update = await loop.call("operator", "POST", place, json={"arguments": [f"{CANARY}-update"]})
         assert f"{CANARY}-update-failed" in str(update["error"])
-        # A refusal that quotes the input, and one whose request body holds it.
+        # One refusal that quotes the input, and one whose request body contains it.
         wrong = {"input": {"of": f"{CANARY}-refused"}}
         await loop.call("operator", "POST", "/workflows/leaks_and_returns/runs", 422, json=wrong)
         await loop.call("viewer", "POST", "/workflows/leaks_and_returns/runs", 403, json={"input": f"{CANARY}-viewer"})
@@ -111,7 +111,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
 
 
 async def _shown(loop: Loop, run_id: str, words: str, where: str) -> None:
-    """Wait until the operator sees these words in that part of the run."""
+    """Wait until the operator sees these words in this part of the run."""
     async with asyncio.timeout(60):
         while True:
             run = await loop.run(run_id)
@@ -121,33 +121,33 @@ async def _shown(loop: Loop, run_id: str, words: str, where: str) -> None:
 
 
 def places(leak: Leak) -> list[str]:
-    """Every GET route except streams, with every id and filter for the canary's runs."""
-    found = []
+    """Every GET route except streams, with every id and filter that concerns the canary's runs."""
+    paths = []
     for path in GETS:
         if path in STREAMS:
             continue
         if "{event_id}" in path:
             names = ("run_id", "execution_id", "event_id")
-            found += [
+            paths += [
                 path.format(**dict(zip(names, step, strict=True)), side=side)
                 for step in leak.steps
                 for side in ("input", "output")
             ]
         elif "{run_id}" in path:
-            found += [path.format(run_id=run_id, command_id=leak.update) for run_id in leak.runs]
+            paths += [path.format(run_id=run_id, command_id=leak.update) for run_id in leak.runs]
         elif "{approval_id}" in path:
-            found += [path.format(approval_id=each) for each in (leak.approval_id, leak.asked_id)]
+            paths += [path.format(approval_id=approval_id) for approval_id in (leak.approval_id, leak.asked_id)]
         elif "{command_id}" in path:
-            found += [path.format(command_id=command_id) for command_id in leak.commands]
+            paths += [path.format(command_id=command_id) for command_id in leak.commands]
         elif "{name}" in path:
-            found.append(path.format(name="leaks_and_fails", version="none"))
+            paths.append(path.format(name="leaks_and_fails", version="none"))
         elif "{rule_id}" in path:
-            found.append(path.format(rule_id="none"))
+            paths.append(path.format(rule_id="none"))
         elif path == f"{V1}/search":
-            found += [f"{path}?q={words}" for words in ("leaks", "approval", CANARY)]
+            paths += [f"{path}?q={words}" for words in ("leaks", "approval", CANARY)]
         else:
-            found.append(path)
-    found += [
+            paths.append(path)
+    paths += [
         f"{V1}/runs?q={CANARY}",
         f"{V1}/search?q={CANARY}",
         f"{V1}/runs/facets?q={CANARY}",
@@ -156,7 +156,7 @@ def places(leak: Leak) -> list[str]:
         f"{V1}/overview?lists=true",
         f"{V1}/commands?limit=200",
     ]
-    return found
+    return paths
 
 
 async def fetched(loop: Loop, who: str, path: str) -> httpx.Response:
@@ -172,14 +172,14 @@ async def test_r44_no_route_shows_the_canary_without_the_permission_to_read_payl
     for path in places(leak):
         answer = await fetched(loop, who, path)
         assert answer.status_code in (200, 202, 403, 404), (path, answer.text)
-        # The path is the caller's own.
+        # The path comes from the caller.
         assert CANARY not in answer.text.replace(f"q={CANARY}", ""), (who, path, answer.text)
         answers[path] = answer.status_code
     for run_id in leak.runs:
         assert answers[f"{V1}/runs/{run_id}"] == 200
         assert {answers[f"{V1}/runs/{run_id}/{part}"] for part in ("logs/download", "history")} == {403}
         assert answers[f"{V1}/runs/{run_id}/result"] in (200, 202)
-    # What isn't shown isn't found either: each guess would be a question about it.
+    # What isn't shown can't be searched for either: otherwise each guess would reveal something.
     for path in ("/search", "/runs", "/approvals"):
         assert (await fetched(loop, who, f"{V1}{path}?q={CANARY}")).json()["items"] == [], path
 
@@ -196,7 +196,7 @@ async def test_r44_no_stream_shows_the_canary(loop: Loop, leak: Leak, who: str) 
     assert lines > 10
     async with loop.api.plane.pool.acquire() as connection:
         events = await connection.fetch("SELECT subject, data::text FROM events")
-    # Everything that any stream can carry: titles of approvals, which the API leaves out, and nothing else that was written.
+    # All that any stream can carry: approval titles, which the API leaves out, and nothing else that was written.
     assert len(events) > 10
     titles = (f"{CANARY}-title", ASKS)
     assert not [event for event in events if CANARY in _without(titles, str(dict(event)))]
@@ -260,15 +260,15 @@ async def test_r44_every_caller_sees_the_class_of_an_error(loop: Loop, leak: Lea
 async def test_r41_approvers_see_the_approvals_they_may_decide_and_no_other_payloads(loop: Loop, leak: Leak) -> None:
     seen = await fetched(loop, "reviewer", f"{V1}/approvals/{leak.approval_id}")
     assert f"{CANARY}-shown" in seen.text
-    # An approver that the approval does not name.
+    # An approver whom the approval does not name.
     other = await fetched(loop, "second", f"{V1}/approvals/{leak.approval_id}")
     assert (other.status_code, other.json()["payload"], other.json()["payloads_visible"]) == (200, None, False)
-    # Both may decide what the run asks, so lists of approvals show them that.
+    # Both may decide what the run requests, so lists of approvals show it to them.
     ones = (leak.approval_id, *(run_id for run_id in leak.runs if run_id != leak.asking))
     titles = {"reviewer": (f"Go on {CANARY}-title", ASKS), "second": (ASKS,)}
     for who, shown in titles.items():
         for path in places(leak):
-            about_one = any(each in path for each in ones)
+            about_one = any(place in path for place in ones)
             if "lists=true" in path or ("/approvals" in path and not (who == "second" and about_one)):
                 continue
             text = (await fetched(loop, who, path)).text.replace(f"q={CANARY}", "")

@@ -1,4 +1,4 @@
-"""Parts of models' answers on their way to who watches: only from the run's own workers, only to those who may read payloads, never too many."""
+"""Parts of models' answers on their way to watchers: only from the run's own workers, only to callers who may read payloads, and bounded."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def run_of(api: Api, task_queue: str) -> Run:  # noqa: F811
 
 
 class Stream:
-    """A run's events as they come."""
+    """A run's events as they arrive."""
 
     def __init__(self, api: Api, url: str, run: Run, who: str = "operator") -> None:  # noqa: F811
         self.events: list[ServerSentEvent] = []
@@ -114,7 +114,7 @@ class Stream:
         await eventually(came)
 
 
-async def test_a_worker_speaks_only_of_runs_on_its_own_queues(api: Api, url: str, module_postgres_dsn: str):  # noqa: F811
+async def test_a_worker_can_send_deltas_only_for_runs_on_its_own_queues(api: Api, url: str, module_postgres_dsn: str):  # noqa: F811
     own, foreign = await run_of(api, MINE), await run_of(api, "theirs")
     hostile = await login(module_postgres_dsn)
     admin = await asyncpg.connect(module_postgres_dsn)
@@ -124,7 +124,7 @@ async def test_a_worker_speaks_only_of_runs_on_its_own_queues(api: Api, url: str
         await mine.until("true")
         (event,) = [event for event in mine.events if event.event == "delta"]
         assert (event.id, event.json()["data"]["tools"]) == ("", ["get_order"])
-        # It can't name the channel, and so neither speak there past the function nor listen to what others say.
+        # It can't name the channel, so it can neither send to it directly nor listen to others.
         for name in ("agentgrid_deltas", "agentgrid_events"):
             forged = json.dumps({"run_id": foreign.run_id, "execution_id": foreign.execution_id, "text": "forged"})
             await hostile.execute("SELECT pg_notify($1, $2)", name, forged)
@@ -139,7 +139,7 @@ async def test_a_worker_speaks_only_of_runs_on_its_own_queues(api: Api, url: str
     await admin.close()
 
 
-async def test_a_worker_that_serves_only_a_tool_of_a_run_does_not_speak_as_its_agent(
+async def test_a_worker_that_only_serves_a_runs_tool_cannot_send_its_agents_deltas(
     api: Api,  # noqa: F811
     module_postgres_dsn: str,
 ):
@@ -152,7 +152,7 @@ async def test_a_worker_that_serves_only_a_tool_of_a_run_does_not_speak_as_its_a
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "界", "🎫", "\x01", '"', "\\"])
-async def test_a_delta_of_the_greatest_size_fits_a_notification_in_any_script(
+async def test_the_largest_delta_fits_a_notification_in_any_script(
     api: Api,  # noqa: F811
     url: str,
     module_postgres_dsn: str,
@@ -177,7 +177,7 @@ async def test_a_delta_of_the_greatest_size_fits_a_notification_in_any_script(
 
 
 @pytest.mark.parametrize("lost", ["the key", "the role", "the scope"])
-async def test_a_watcher_that_loses_its_right_hears_nothing_more(
+async def test_a_watcher_that_loses_permission_receives_no_more_deltas(
     api: Api,  # noqa: F811
     url: str,
     module_postgres_dsn: str,
@@ -201,7 +201,7 @@ async def test_a_watcher_that_loses_its_right_hears_nothing_more(
         assert await worker.fetchval(DELTA, run.execution_id, 2, "after", [])
         await other.until("after")
         if lost == "the role":
-            # Its stream goes on without what models say.
+            # The stream continues, without what models write.
             await factories.publish(engine, (run.run_id, "run", {"status": "running"}))
             await eventually(stream.has_events)
         else:
@@ -217,7 +217,7 @@ async def test_without_the_permission_to_read_payloads_there_are_no_deltas(api: 
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
-async def test_a_flood_is_bounded_by_the_logins_rate_and_by_what_a_stream_keeps(
+async def test_a_flood_is_bounded_by_the_logins_rate_and_the_streams_buffer(
     api: Api,  # noqa: F811
     url: str,
     module_postgres_dsn: str,
@@ -234,16 +234,16 @@ async def test_a_flood_is_bounded_by_the_logins_rate_and_by_what_a_stream_keeps(
     with deltas.watch(run) as watch:
         delta = {"execution_id": "e", "agent": "a", "call": "c", "turn": 1, "attempt": 1, "text": "x", "tools": []}
         for number in range(10 * MAX_WAITING):
-            deltas.hear(json.dumps({"run_id": run.run_id, "sequence": number, **delta}))
+            deltas.receive(json.dumps({"run_id": run.run_id, "sequence": number, **delta}))
         for bad in ("", "[]", "{}", "null", json.dumps({"run_id": [], **delta}), json.dumps({"run_id": run.run_id})):
-            deltas.hear(bad)
+            deltas.receive(bad)
         assert len(watch.waiting) == MAX_WAITING
-    deltas.hear(json.dumps({"run_id": run.run_id, "sequence": 1, **delta}))
+    deltas.receive(json.dumps({"run_id": run.run_id, "sequence": 1, **delta}))
     reader = Principal(name="any", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
     assert watch.take(reader).count(b"event: delta") == MAX_WAITING
 
 
-async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcements_are_bounded(
+async def test_watched_runs_are_announced_only_by_marks_and_forged_announcements_are_bounded(
     api: Api,  # noqa: F811
     url: str,
     module_postgres_dsn: str,
@@ -256,7 +256,7 @@ async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcemen
     async with Stream(api, url, run):
 
         async def announced() -> bool:
-            return any(watch_mark(run.workflow_id) in each.split() for each in heard)
+            return any(watch_mark(run.workflow_id) in marks.split() for marks in heard)
 
         await eventually(announced)
     assert run.workflow_id not in "".join(heard)
@@ -264,18 +264,18 @@ async def test_what_is_watched_is_announced_only_by_marks_and_forged_announcemen
 
     watched = Watched()
     for number in range(3 * MAX_WATCHED):
-        watched.hear(f"{number} {'x' * 5}")
+        watched.note(f"{number} {'x' * 5}")
     assert len(watched._until) <= MAX_WATCHED
     assert not watched.holds(run.workflow_id)
-    watched.hear(watch_mark(run.workflow_id))
+    watched.note(watch_mark(run.workflow_id))
     assert watched.holds(run.workflow_id)
-    # An API process that was killed announces no end.
+    # An API process that was killed never announces the end.
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + WATCHED_SECONDS + 1)
     assert not watched.holds(run.workflow_id)
 
 
-async def test_a_thousand_streams_of_a_thousand_runs_are_announced_a_few_times():
+async def test_a_thousand_watched_runs_need_only_a_few_announcements():
     deltas, lost, sent = WatchedRuns(), asyncio.Event(), []
 
     class Connection:
@@ -297,6 +297,6 @@ async def test_a_thousand_streams_of_a_thousand_runs_are_announced_a_few_times()
         await eventually(complete)
         assert len(sent) < 20
         lost.set()
-        deltas.wake()
+        deltas.announce_now()
         await announcing
     assert deltas._watches == {}

@@ -1,4 +1,4 @@
-"""The API's door, attacked over raw sockets: spellings, malformed heads, slow senders, floods."""
+"""Attacks on the API's front door over raw sockets: spellings, malformed heads, slow senders, floods."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from agentgrid.cli import serving
 from agentgrid.control import api_keys
 from agentgrid.settings import Settings
 from tests.api.conftest import Api, listening
+from tests.api.paths import filled
 from tests.api.wire import Wire, asked, exchange, state, wire
 from tests.security.door import api, url
 
@@ -22,14 +23,12 @@ __all__ = ["api", "url"]
 
 JSON = "Content-Type: application/json"
 ME = "/api/v1/me"
-NAMES = ("name", "run_id", "approval_id", "command_id", "rule_id", "key_id", "session_id", "execution_id", "version")
-FILL = dict.fromkeys(NAMES, "known") | {"event_id": "5", "side": "input"}
 BEHIND = sorted(route for route, access in ACCESS.items() if not access.public)
 A_KEY = "ag_0123456789abcdef_" + "A" * 43
 
 
 def spellings(path: str) -> list[str]:
-    """Spellings of the path that could bypass a check."""
+    """Spellings of the path that might bypass a check."""
     head, _, last = path.rpartition("/")
     return [
         f"{path}/",
@@ -57,7 +56,7 @@ def spellings(path: str) -> list[str]:
 
 
 class Line:
-    """A connection that reconnects when the server closes it."""
+    """A connection that reconnects if the server closes it."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -101,7 +100,7 @@ async def test_r32_each_route_answers_401_without_a_valid_credential(api: Api, u
     before = await state(api.plane.engine)
     for route in BEHIND:
         method, path = route.split(" ", 1)
-        reply = await line.ask(method, path.format(**FILL), *CREDENTIALS[credential])
+        reply = await line.ask(method, filled(path, other="known"), *CREDENTIALS[credential])
         reply.is_problem(401, "unauthenticated")
         assert reply.headers["www-authenticate"].startswith("bearer")
     await line.close()
@@ -112,13 +111,13 @@ async def test_r32_each_route_answers_401_without_a_valid_credential(api: Api, u
 async def test_r32_no_spelling_or_method_of_a_route_bypasses_authentication(
     api: Api, url: str, credential: str
 ) -> None:
-    """Kestra CVE-2026-53576 (a suffix passed the check), Langflow CVE-2026-21445 (routes that forgot it)."""
+    """Kestra CVE-2026-53576 (a suffix passed the check), Langflow CVE-2026-21445 (routes without a check)."""
     line = Line(url)
     before, commands = await state(api.plane.engine), await asked(api.plane.engine)
     seen: set[int] = set()
     for route in BEHIND:
         own, path = route.split(" ", 1)
-        place = path.format(**FILL)
+        place = filled(path, other="known")
         for method, target in [
             *((own, target) for target in spellings(place)),
             *(
@@ -194,7 +193,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ended(line: Wire, *, seconds: float = 10) -> bytes:
-    """Everything received until the server closed the connection."""
+    """Everything received until the server closes the connection."""
     try:
         async with asyncio.timeout(seconds):
             return await line._reader.read()
@@ -227,7 +226,7 @@ async def test_an_incomplete_second_head_times_out_too(api: Api, url: str) -> No
         for _ in range(5):
             await line.send(line.request("GET", ME, token=api.tokens["viewer"]))
             assert (await line.reply()).status == 200
-            await asyncio.sleep(0.15)  # together longer than one head may take
+            await asyncio.sleep(0.15)  # in total longer than one head may take
         await line.send(b"GET /api/v1/me HT")
         dripper = asyncio.create_task(drip(line))
         assert await ended(line) == b""
@@ -237,13 +236,13 @@ async def test_an_incomplete_second_head_times_out_too(api: Api, url: str) -> No
 
 @pytest.mark.usefixtures("hasty")
 async def test_an_idle_connection_outlives_those_of_clients_and_proxies(api: Api, url: str) -> None:
-    """If the server closed first, it could do so just as the client sends a POST. nginx keeps connections longest, for 60 s."""
+    """If the server closed first, it could do so just as the client sends a POST. nginx keeps connections longest: 60 s."""
     assert serving.options(max_connections=1)["timeout_keep_alive"] > 60
     async with wire(url) as line:
         for _ in range(2):
             await line.send(line.request("GET", ME, token=api.tokens["viewer"]))
             assert (await line.reply()).status == 200
-            await asyncio.sleep(1)  # longer than the hasty time for a head
+            await asyncio.sleep(1)  # longer than the shortened time for a head
 
 
 @pytest.mark.usefixtures("hasty")
@@ -291,7 +290,7 @@ async def until_end(line: Wire) -> None:
         pass
 
 
-async def test_excess_connections_get_503_and_the_others_go_on(api: Api) -> None:
+async def test_excess_connections_get_503_and_the_others_continue(api: Api) -> None:
     async with listening(api.app, max_connections=3) as url, wire(url) as first:
         async with wire(url), wire(url):
             await first.send(first.request("GET", ME, token=api.tokens["viewer"]))
@@ -344,7 +343,7 @@ async def test_guessing_keys_ends_in_429_before_any_lookup(api: Api, url: str, m
 
 
 @pytest.mark.usefixtures("limited")
-async def test_a_flooding_principal_is_limited_alone_and_leaves_no_record(api: Api, url: str) -> None:
+async def test_only_the_flooding_principal_is_limited_and_no_record_is_left(api: Api, url: str) -> None:
     before = await asked(api.plane.engine)
     for _ in range(5):
         assert (await exchange(url, api.tokens["operator"], "GET", ME)).status == 200

@@ -1,4 +1,4 @@
-"""A hostile document, model or server can't turn a tool from elsewhere against the private network, or exhaust its worker."""
+"""A hostile document, model or server can't use a tool from elsewhere against the private network, or exhaust its worker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def resolving(names: dict[str, Sequence[str]]) -> Any:
 
 @asynccontextmanager
 async def egress(*allowed: str, **names: Sequence[str]) -> AsyncIterator[Egress]:
-    """An egress with these names under `.test`, or the system's resolver if there are none."""
+    """An egress that knows these names under `.test`; uses the system's resolver if there are none."""
     resolve = {"resolve": resolving({f"{name}.test": found for name, found in names.items()})} if names else {}
     made = Egress(allowed, **resolve)
     try:
@@ -99,21 +99,21 @@ async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
         ("http://１２７.0.0.1/", "not a valid URL"),
     ],
 )
-async def test_what_is_no_plain_web_address_is_refused(url: str, why: str) -> None:
+async def test_only_plain_web_addresses_are_accepted(url: str, why: str) -> None:
     async with egress() as out:
         with pytest.raises(EgressRefused, match=why) as caught:
             await out.send(get(url))
         assert "secret" not in caught.value.message
 
 
-async def test_a_name_for_a_private_address_is_refused_even_beside_a_public_one() -> None:
+async def test_a_name_with_a_private_address_is_refused_even_if_it_also_has_a_public_one() -> None:
     async with egress(inner=["10.0.0.7"], mixed=["93.184.216.34", "10.0.0.7"]) as out:
         for name in ("inner", "mixed"):
-            with pytest.raises(EgressRefused, match=r"10\.0\.0\.7 is not an address of the internet"):
+            with pytest.raises(EgressRefused, match=r"10\.0\.0\.7 is not a public internet address"):
                 await out.send(get(f"https://{name}.test/"))
 
 
-async def test_what_was_checked_is_what_is_connected_to_however_the_name_changes() -> None:
+async def test_connections_go_to_the_checked_address_however_the_name_changes() -> None:
     answers = itertools.cycle([["93.184.216.34"], ["127.0.0.1"]])
     connected: list[str] = []
 
@@ -133,7 +133,7 @@ async def test_what_was_checked_is_what_is_connected_to_however_the_name_changes
     assert connected == ["93.184.216.34"]
 
 
-async def test_an_allowed_name_reaches_a_private_address_but_never_credentials_of_the_cloud() -> None:
+async def test_an_allowed_name_reaches_a_private_address_but_never_the_clouds_metadata_service() -> None:
     async with serving(text(body=b"in")) as server:
         async with egress(f"inner.test:{server.port}", inner=["127.0.0.1"], outer=["127.0.0.1"]) as out:
             assert (await out.send(get(f"http://inner.test:{server.port}/a"))).body == b"in"
@@ -159,7 +159,7 @@ async def test_an_allowed_name_reaches_a_private_address_but_never_credentials_o
         *("http://other.test/", "http://:1/", "/again"),
     ],
 )
-async def test_each_redirect_is_checked_like_the_first_request_and_they_are_bounded(location: str) -> None:
+async def test_redirects_are_bounded_and_each_is_checked_like_the_first_request(location: str) -> None:
     async with serving(text(302, headers={"location": location})) as server:
         async with egress(f"127.0.0.1:{server.port}") as out:
             with pytest.raises((EgressRefused, ToolError)) as caught:
@@ -189,14 +189,14 @@ async def test_a_redirect_carries_credentials_to_no_other_host_and_repeats_no_wr
     assert third.method == "POST"
 
 
-async def test_a_redirect_never_gives_up_encryption(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_redirect_to_an_unencrypted_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with egress(plain=["93.184.216.34"]) as out:
 
         async def answering(request: httpcore.Request) -> httpcore.Response:
             return httpcore.Response(302, headers=[(b"location", b"http://plain.test/")])
 
         monkeypatch.setattr(out._pool, "handle_async_request", answering)
-        with pytest.raises(EgressRefused, match="without encryption"):
+        with pytest.raises(EgressRefused, match="is not encrypted"):
             await out.send(get("https://plain.test/"))
 
 
@@ -242,7 +242,7 @@ async def test_bytes_and_seconds_are_bounded(reply: Any, why: str) -> None:
         assert asyncio.get_running_loop().time() - started < 3
 
 
-async def test_connections_are_bounded_and_more_requests_wait_within_their_time(
+async def test_connections_are_bounded_and_further_requests_wait_within_their_time_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sources_egress, "MAX_CONNECTIONS", 3)
@@ -255,7 +255,7 @@ async def test_connections_are_bounded_and_more_requests_wait_within_their_time(
         await text(body=b"ok")(request, writer)
 
     async with serving(reply) as server, egress("127.0.0.1") as out, asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        # A wait for a connection is no wait for the network: only the total bounds it.
+        # Waiting for a connection doesn't count as waiting for the network: only the total bounds it.
         slow = RequestLimits(connect_seconds=0.2, total_seconds=8)
         answers = [tasks.create_task(out.send(get(server.url), slow)) for _ in range(7)]
         for _ in range(3):
@@ -265,12 +265,12 @@ async def test_connections_are_bounded_and_more_requests_wait_within_their_time(
         assert caught.value.retryable
         go_on.set()
         assert [(await answer).body for answer in answers] == [b"ok"] * 7
-        while server.connections > 1:  # those that are not kept are closed
+        while server.connections > 1:  # connections over the pool's limit are closed
             await asyncio.sleep(0.01)
     assert (len(server.requests), server.most_connections) == (7, 3)
 
 
-async def test_the_body_of_an_error_is_cut_and_a_header_is_never_two() -> None:
+async def test_an_errors_body_is_truncated_and_a_header_cannot_smuggle_in_another() -> None:
     async with serving(text(400, body=b"y" * 500)) as server, egress("127.0.0.1") as out:
         answer = await out.send(get(server.url), RequestLimits(max_bytes=100))
         assert (answer.status, answer.body, answer.truncated) == (400, b"y" * 100, True)

@@ -1,4 +1,4 @@
-"""What the header that names an agent is worth to somebody who writes it: a workflow's author, or a client of Temporal."""
+"""What a workflow's author, or a client of Temporal, gains by forging the header that names an agent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANSWERED = "done"
 
 @workflow.defn(name="forger")
 class Forger:
-    """Makes one call as the agent that it names, on a governed worker's queue."""
+    """Makes one call in the name of any agent, on a governed worker's queue."""
 
     def __init__(self) -> None:
         self.headers: dict[str, Payload] = {}
@@ -72,7 +72,7 @@ RULES = [
 
 @pytest.fixture
 async def governed(client: Client, queue: str) -> AsyncIterator[str]:
-    """The queue of the forger's own worker; the governed worker has the agents and tools."""
+    """The queue of the forger's own worker. The governed worker has the agents and tools."""
     theirs = f"{queue}-theirs"
     async with (
         Worker(client, task_queue=queue, plugins=[Governance(rules=RULES).plugin(Grid("desk", desk))]),
@@ -101,18 +101,18 @@ async def test_a_forged_agent_gets_no_more_than_that_agents_own_calls(
         )
         return await started
 
-    # The worker's own list of each agent's tools decides, whatever rule allows.
+    # The worker's own list of each agent's tools decides, whatever a rule allows.
     assert await call("desk", "delete_customer", {"customer_id": "C1"}) == (
         "PolicyDenied: the agent desk may not use delete_customer"
     )
     assert "is not registered on this worker" in await call("stranger", *LOOK)
     assert "is not registered on this worker" in await call("unreadable", *LOOK)
-    # Naming no agent escapes the rules about agents, but gains none of what they allow.
+    # Naming no agent escapes the rules about agents, but gains nothing that they allow.
     assert (await call(None, *REFUND)).startswith("ApprovalUnsupported")
     assert (await call("chatty", *LOOK)).startswith("PolicyDenied: get_order is denied by the rule agent:chatty")
     assert await call(None, *LOOK) == ANSWERED
-    # Arguments that hide what a denial looks at are denied.
+    # Arguments that hide the value a denial checks are denied.
     assert "denied by the rule odd" in await call(None, "get_order", {"order_id": 5})
     assert "denied by the rule odd" in await call(None, "get_order", {})
-    # What remains, as docs/security.md has it: workflow code that names an agent gets what a rule allows that agent.
+    # What remains possible, as docs/security.md says: workflow code that names an agent gets whatever a rule allows that agent.
     assert await call("desk", *REFUND) == ANSWERED

@@ -1,6 +1,6 @@
-"""A hostile worker and a hostile Temporal client against the record (R30, R31): nothing that they send or write is attributed to a person.
+"""A hostile worker and a hostile Temporal client against the record (R30, R31): nothing they send or write is attributed to a person.
 
-Their signals have effects: anybody who runs a worker can do what its workflows can. But no name is shown unless facts outside history confirm it.
+Their signals have effects: anyone who runs a worker can do what its workflows can. But no name is shown unless facts outside history confirm it.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ RULE = {"effect": "require_approval", "approvers": ["role:approver"], "expires_s
 FORGER = Ed25519PrivateKey.generate()
 """The hostile worker's own key."""
 KEY_IDS: list[str] = []
-"""The ids under which it presents its key, one per call."""
+"""The ids under which it presents its key, one for each call."""
 ASKED: set[str] = set()
 
 
 @activity.defn
 async def pay_the_forger() -> str:
-    """Requests an approval under terms that it made itself."""
+    """Requests an approval under terms of its own making."""
     info = activity.info()
     execution_id = info.workflow_run_id or ""
     if execution_id in ASKED:
@@ -105,7 +105,7 @@ def unique(prefix: str) -> str:
 
 
 async def send(loop: Loop, handle: Handle, name: str, payload: Payload, *, request_id: str = "") -> None:
-    """Send a signal as anybody with access to Temporal can."""
+    """Send a signal, as anyone with access to Temporal can."""
     await loop.client.workflow_service.signal_workflow_execution(
         service.SignalWorkflowExecutionRequest(
             namespace=loop.client.namespace,
@@ -120,23 +120,23 @@ async def send(loop: Loop, handle: Handle, name: str, payload: Payload, *, reque
 
 async def pending(handle: Handle) -> Terms:
     async with asyncio.timeout(30):
-        while not (found := await open_approvals(handle)):
+        while not (opened := await open_approvals(handle)):
             await asyncio.sleep(0.05)
-    return found[-1]
+    return opened[-1]
 
 
 async def shown(loop: Loop, approval_id: str, status: str) -> dict[str, Any]:
     """The approval as the API shows it, once it has this status."""
-    found: dict[str, Any] = {}
+    approval: dict[str, Any] = {}
     try:
         async with asyncio.timeout(30):
-            while found.get("status") != status:
+            while approval.get("status") != status:
                 async with loop.api.client("auditor") as http:
-                    found = (await http.get(f"/api/v1/approvals/{approval_id}")).json()
+                    approval = (await http.get(f"/api/v1/approvals/{approval_id}")).json()
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise AssertionError(f"{approval_id} never was {status}: {found}") from None
-    return found
+        raise AssertionError(f"{approval_id} never became {status}: {approval}") from None
+    return approval
 
 
 def printed(renderable: Any) -> str:
@@ -159,7 +159,7 @@ async def metric(loop: Loop) -> float:
 
 
 def signed(loop: Loop, terms: Terms, **changed: Any) -> SignedDecision:
-    """A decision signed with the API's key, as somebody who stole it could make."""
+    """A decision signed with the API's key, as somebody who stole that key could make it."""
     signer = loop.api.plane.signer
     person = {"key": signer.private_key, "key_id": signer.key_id, "principal": "reviewer", "approver": "role:approver"}
     return Governance().decide(terms, Verdict.APPROVED, **(person | changed))
@@ -183,7 +183,7 @@ async def test_r30_an_approval_that_an_activity_grants_itself_is_unattributed(lo
     approval = await shown(loop, terms.approval_id, "approved")
     why = "it is signed with a key that is not registered here"
     assert (approval["decided_by"], approval["attributed"], approval["unattributed_because"]) == (None, False, why)
-    # Nor is the run's initiator the one that the worker names.
+    # The run's initiator isn't the one that the worker names either.
     assert (approval["initiator"], approval["claimed_initiator"]) == ("unknown", "alice")
     (signal,) = approval["decisions"]
     assert (signal["judged"], signal["principal"], signal["claimed_principal"]) == ("counted", None, "cfo")
@@ -192,7 +192,7 @@ async def test_r30_an_approval_that_an_activity_grants_itself_is_unattributed(lo
     run = await loop.run(approval["run_id"])
     assert (run["initiator"], run["unattributed_signals"]) == ("unknown", 1)
     listed = (await loop.call("auditor", "GET", f"/approvals?run={run['run_id']}"))["items"]
-    assert [(each["decided_by"], each["attributed"]) for each in listed] == [(None, False)]
+    assert [(item["decided_by"], item["attributed"]) for item in listed] == [(None, False)]
     steps = (await loop.call("operator", "GET", f"/runs/{run['run_id']}/steps"))["items"]
     assert "cfo" not in str(steps)
 
@@ -246,7 +246,7 @@ async def test_r31_decisions_and_starts_through_the_api_are_attributed(loop: Loo
 
 
 async def test_r31_a_stolen_signing_key_attributes_nothing(loop: Loop) -> None:
-    """Its signatures are valid, and the gate opens; but there is no command, or a different one."""
+    """Its signatures are valid, so the approval takes effect. But there is no matching command."""
     run_id = await loop.start("gated", "once")
     refused = await loop.approval(run_id)
     await loop.decide(refused, who="operator", expect=403)
@@ -275,7 +275,7 @@ async def test_r31_a_stolen_signing_key_attributes_nothing(loop: Loop) -> None:
 
 
 async def test_r31_a_signal_with_another_commands_id_settles_nothing(loop: Loop) -> None:
-    """Somebody who reads the audit signals another run with the id of a command that waits for delivery."""
+    """Somebody who reads the audit signals another run with the id of a command that awaits delivery."""
     run_id = await loop.start("gated", "forever")
     await loop.until(run_id, "waiting")
     other = await loop.start("gated", "forever")
@@ -299,8 +299,8 @@ async def test_r31_a_signal_with_another_commands_id_settles_nothing(loop: Loop)
     finally:
         await admin.execute("UPDATE commands SET status = 'failed' WHERE command_id = $1", command_id)
         await admin.close()
-    for each in (run_id, other):
-        await loop.call("operator", "POST", f"/runs/{each}/terminate", 202)
+    for open_run in (run_id, other):
+        await loop.call("operator", "POST", f"/runs/{open_run}/terminate", 202)
 
 
 async def test_r30_a_pause_without_a_command_is_unattributed(loop: Loop) -> None:
@@ -326,8 +326,8 @@ async def test_r30_a_pause_without_a_command_is_unattributed(loop: Loop) -> None
     await loop.call("operator", "POST", f"/runs/{run_id}/terminate", 202)
 
 
-async def test_r31_a_run_is_not_shown_as_governed_just_because_its_worker_says_so(loop: Loop) -> None:
-    """The worker has no plugin but a governed worker's build id, digest included; its first call refutes the claim."""
+async def test_r31_a_run_is_not_shown_as_governed_just_because_its_worker_claims_it(loop: Loop) -> None:
+    """The worker has no plugin, but uses a governed worker's build id, digest included. Its first call refutes the claim."""
     queue = unique("pretenders")
     version = WorkerDeploymentVersion(deployment_name="gated", build_id=f"{BUILD_GATE}{Grid('gated', gated).digest}")
     config = WorkerDeploymentConfig(version=version, use_worker_versioning=False)
@@ -347,7 +347,7 @@ async def test_r31_a_run_is_not_shown_as_governed_just_because_its_worker_says_s
 
 
 async def test_r6_a_rebuild_gives_the_same_attributions(loop: Loop) -> None:
-    """Covers everything that the tests above have done, and a key revoked since: revocation does not change attribution."""
+    """Covers everything done by the tests above, and a key revoked since: revocation does not change attribution."""
     run_id = await loop.start("gated", "once")
     await loop.decide(await loop.approval(run_id))
     await loop.until(run_id)

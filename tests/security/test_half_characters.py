@@ -1,4 +1,4 @@
-"""Half of a surrogate pair, which a worker can put into anything it stores as JSON: no response and no stream fails by it."""
+"""Half of a surrogate pair, which a worker can put into anything stored as JSON, breaks no response and no stream."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCHEMA = {"type": "object", "title": HALF, "properties": {HALF: {"const": HALF}}
 
 @pytest.fixture(scope="module")
 async def places(api: Api) -> list[str]:
-    """Every page about a run that holds it wherever a column is JSON."""
+    """Every page about a run that has half a pair in every JSON column."""
     run = factories.run(status="waiting", waiting_on="approval", input=HELD, result=HELD, error=ERROR)
     gate = factories.approval(
         run, step_event_id=7, arguments={HALF: HALF}, payload=HELD, changed=HELD, agent="a", turn=1
@@ -78,15 +78,15 @@ async def places(api: Api) -> list[str]:
 
 
 @pytest.mark.parametrize("who", ["operator", "viewer", "reviewer"])
-async def test_half_a_character_breaks_no_response(
+async def test_half_a_surrogate_pair_breaks_no_response(
     as_: Callable[[str], httpx.AsyncClient], places: list[str], who: str
 ) -> None:
-    found = {path: await as_(who).get(f"/api/v1/{path}") for path in places}
-    assert {path: answer.status_code for path, answer in found.items() if answer.status_code not in (200, 403)} == {}
+    answers = {path: await as_(who).get(f"/api/v1/{path}") for path in places}
+    assert {path: answer.status_code for path, answer in answers.items() if answer.status_code not in (200, 403)} == {}
     assert all(
-        answer.status_code == 200 for path, answer in found.items() if "download" not in path and "/input" not in path
+        answer.status_code == 200 for path, answer in answers.items() if "download" not in path and "/input" not in path
     )
-    readable = [path for path, answer in found.items() if "torn ?" in answer.text]
+    readable = [path for path, answer in answers.items() if "torn ?" in answer.text]
     if who == "operator":
         for part in ("", "/steps", "/timeline", "/jobs", "/logs", "/approvals"):
             assert f"{places[0]}{part}" in readable, part

@@ -1,6 +1,6 @@
 """A hostile administrator: every way for one person to gain the power to decide, or to keep it after it was revoked.
 
-Uses the real API with real keys. `anna` and `berta` are administrators whose keys were created on the database's side; `robot` is a program
+Uses the real API with real keys. `anna` and `berta` are administrators whose keys were created directly in the database; `robot` is a program
 with the role admin.
 """
 
@@ -62,7 +62,7 @@ async def test_r22_granting_the_power_to_decide_takes_two_administrators(
     assert (await town.snapshot()).version == before.version, "nothing has changed"
     assert len((await town.call("anna", "GET", "/keys?principal=reviewer"))["items"]) == 1
     listed = (await town.call("berta", "GET", "/commands?status=proposed"))["items"]
-    assert [each["command_id"] for each in listed] == [proposed["command_id"]]
+    assert [command["command_id"] for command in listed] == [proposed["command_id"]]
     assert (await town.call("berta", "GET", f"/commands/{proposed['command_id']}"))["outcome"] == proposed["outcome"]
     assert (await town.call("viewer", "GET", "/commands?status=proposed"))["items"] == []
     refused = await town.confirm("anna", proposed["command_id"], 403)
@@ -77,12 +77,12 @@ async def test_r22_granting_the_power_to_decide_takes_two_administrators(
         town.api.tokens["given"] = done["key"]
         key = await town.call("given", "GET", "/me")
         assert key["name"] == "reviewer"
-        (found,) = [
-            each
-            for each in (await town.call("anna", "GET", "/keys?principal=reviewer"))["items"]
-            if each["key_id"] == key["key_id"]
+        (listed_key,) = [
+            item
+            for item in (await town.call("anna", "GET", "/keys?principal=reviewer"))["items"]
+            if item["key_id"] == key["key_id"]
         ]
-        assert (found["issuers"], found["created_by"]) == (["anna", "berta"], "anna")
+        assert (listed_key["issuers"], listed_key["created_by"]) == (["anna", "berta"], "anna")
         assert (await town.confirm("berta", proposed["command_id"]))["key"] is None, "shown once"
     else:
         assert after.approver_entries != before.approver_entries
@@ -94,7 +94,7 @@ async def test_r22_granting_the_power_to_decide_takes_two_administrators(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), GRANTS.values(), ids=GRANTS.keys())
-async def test_r22_a_sole_administrator_grants_nothing_and_learns_what_to_do(
+async def test_r22_a_sole_administrator_cannot_grant_and_is_told_what_to_do(
     town: Town, method: str, path: str, body: dict[str, Any]
 ) -> None:
     await _gone(town)
@@ -110,7 +110,7 @@ async def test_r22_a_sole_administrator_grants_nothing_and_learns_what_to_do(
 
 
 async def test_r22_a_second_administrator_created_by_the_first_can_not_confirm(town: Town) -> None:
-    """Not with a key that the first one created, nor with a key created with that key, nor through a program, nor as a program."""
+    """Not with a key created by the first, nor with a key created with that key, nor through a program, nor as a program."""
     await town.call("anna", "PUT", "/principals/sock", json={"kind": "human", "roles": ["admin"]})
     await town.key_by("anna", "sock", "sock")
     again = await town.key_by("sock", "sock", "sock-again")
@@ -137,13 +137,13 @@ async def test_r22_nobody_can_make_themselves_an_approver_under_any_name(town: T
     refused = await town.confirm("berta", proposal, 403)
     assert "themselves" in refused["detail"]
     await town.call("anna", "POST", f"/commands/{proposal}/withdraw")
-    # A key of berta's that anna created counts as anna too.
+    # A key of berta's that anna created also counts as anna's.
     await town.key_by("anna", "berta", "berta-of-anna")
     await town.call("berta-of-anna", "PUT", "/principals/anna", 403, json={"roles": ["approver"]})
 
 
 async def test_r28_a_key_still_belongs_to_the_issuer_of_the_key_that_created_it(town: Town) -> None:
-    """One administrator tries to become an approver: a colleague that they created creates a second key, and the first key is revoked."""
+    """An administrator tries to become an approver: a colleague they created creates a second key, then the first key is revoked."""
     await town.call("anna", "PUT", "/principals/sock", json={"kind": "human", "roles": ["admin"]})
     first = await town.key_by("anna", "sock", "sock")
     second = await town.key_by("sock", "sock", "sock-again")
@@ -171,10 +171,12 @@ async def test_r22_either_administrator_can_withdraw_a_proposal_once(town: Town)
     await town.confirm("berta", started["command_id"], 404)
 
 
-async def test_r22_of_concurrent_confirm_and_withdraw_one_wins_and_equal_requests_are_one(town: Town) -> None:
+async def test_r22_of_concurrent_confirm_and_withdraw_one_wins_and_identical_requests_make_one_proposal(
+    town: Town,
+) -> None:
     headers = {"Idempotency-Key": "once"}
     proposed = [await town.call("anna", "PUT", "/principals/mole", 202, json=GRANT, headers=headers) for _ in range(2)]
-    assert len({each["command_id"] for each in proposed}) == 1
+    assert len({command["command_id"] for command in proposed}) == 1
     place = f"{V1}/commands/{proposed[0]['command_id']}"
     async with town.api.client("berta") as berta, town.api.client("anna") as anna:
         answers = await asyncio.gather(
@@ -227,7 +229,7 @@ async def test_r22_a_proposal_expires_by_the_database_clock_and_is_never_deliver
 
 
 async def test_r36_a_removed_role_or_group_is_missing_from_the_policy_published_with_the_change(town: Town) -> None:
-    """One administrator is enough, and the snapshot of that transaction has the new rights, not those read before the change."""
+    """One administrator is enough. The snapshot of that transaction has the new rights, not those read before the change."""
     await principals.put(
         town.plane.engine,
         SETUP,
@@ -243,12 +245,12 @@ async def test_r36_a_removed_role_or_group_is_missing_from_the_policy_published_
     promoted = await town.propose("anna", "reviewer", roles=["approver"])
     await town.confirm("berta", promoted)
     assert await town.may_decide("reviewer"), (
-        "it must apply at once, or a new approver's decisions would be refused over and over"
+        "it must apply at once, or a new approver's decisions would be refused repeatedly"
     )
 
 
 async def test_r22_the_issuer_of_the_starting_key_can_not_decide_the_runs_approvals(town: Town) -> None:
-    """The issuer counts as an initiator. A decision with a key issued by an initiator is refused too."""
+    """The issuer counts as an initiator. A decision with a key issued by an initiator is also refused."""
     await factories.insert(town.plane.engine, *factories.workflow("made", {}))
     await town.key_by("anna", "operator", "operator-of-anna")
     run = await town.call("operator-of-anna", "POST", "/workflows/made/runs", 201, json={"input": 1})
@@ -263,7 +265,7 @@ async def test_r22_the_issuer_of_the_starting_key_can_not_decide_the_runs_approv
     await factories.insert(
         town.plane.engine, gate, factories.execution(gate), waiting, free, factories.execution(free), other
     )
-    # anna becomes an approver on the database's side, and creates a key for the reviewer together with berta.
+    # anna becomes an approver directly in the database, and creates a key for the reviewer together with berta.
     await principals.put(
         town.plane.engine,
         SETUP,
@@ -274,10 +276,10 @@ async def test_r22_the_issuer_of_the_starting_key_can_not_decide_the_runs_approv
         inbox = inboxes[who] = (await town.call(who, "GET", "/approvals?decidable_by=me"))["items"]
         shown = await town.call(who, "GET", f"/approvals/{waiting.approval_id}")
         answers[who] = (
-            waiting.approval_id in [each["approval_id"] for each in inbox],
-            {each["allowed"] for each in shown["actions"]},
+            waiting.approval_id in [item["approval_id"] for item in inbox],
+            {action["allowed"] for action in shown["actions"]},
         )
-        assert other.approval_id in [each["approval_id"] for each in inbox]
+        assert other.approval_id in [item["approval_id"] for item in inbox]
     assert answers["anna"] == (False, {False})
     assert answers["reviewer"][0] is True
     body = {"verdict": "approved", "digest": waiting.digest}
@@ -301,8 +303,10 @@ async def test_r28_nobody_decides_their_own_run_with_somebody_elses_key(town: To
         refused = await town.call("reviewer-of-both", "POST", f"{place}/decisions", 403, json=body)
         assert "took part in starting" in refused["detail"]
         inbox = (await town.call("reviewer-of-both", "GET", "/approvals?assigned_to=me&status=pending"))["items"]
-        assert waiting.approval_id not in [each["approval_id"] for each in inbox]
-        assert {each["allowed"] for each in (await town.call("reviewer-of-both", "GET", place))["actions"]} == {False}
+        assert waiting.approval_id not in [item["approval_id"] for item in inbox]
+        assert {action["allowed"] for action in (await town.call("reviewer-of-both", "GET", place))["actions"]} == {
+            False
+        }
 
 
 @pytest.mark.parametrize("initiator", [None, "somebody-else"])
@@ -333,7 +337,7 @@ async def test_a_proposed_key_does_not_exist_before_confirmation_and_its_lifetim
     done = await town.confirm("berta", proposed["command_id"])
     town.api.tokens["given"] = done["key"]
     assert (await town.call("given", "GET", "/me"))["name"] == "reviewer"
-    (made,) = [each for each in (await town.call("anna", "GET", "/keys"))["items"] if each["note"] == "a laptop"]
+    (made,) = [item for item in (await town.call("anna", "GET", "/keys"))["items"] if item["note"] == "a laptop"]
     assert made["key_id"] == proposed["target"]
     shown = await town.call("anna", "POST", "/keys", 200, json=body, headers=headers)
     assert (shown["key_id"], shown["key"]) == (made["key_id"], None)

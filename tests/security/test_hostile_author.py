@@ -41,9 +41,9 @@ def governance() -> Governance:
     return Governance(rules=[ASK])
 
 
-async def asked(handle: WorkflowHandle[Any, Any]) -> Terms:
+async def requested_terms(handle: WorkflowHandle[Any, Any]) -> Terms:
     async with asyncio.timeout(60):
-        while (terms := await handle.query(Hostile.asked)) is None:
+        while (terms := await handle.query(Hostile.requested_terms)) is None:
             await asyncio.sleep(0.05)
     return Terms.model_validate(terms)
 
@@ -51,7 +51,7 @@ async def asked(handle: WorkflowHandle[Any, Any]) -> Terms:
 async def test_r37_a_temporal_client_scheduling_the_approved_call_four_times_gets_one_effect(
     client: Client, queue: str, governance: Governance
 ) -> None:
-    """The author's own worker runs the workflow without the plugin; the governed worker runs only the activities."""
+    """The author's own worker runs the workflow without the plugin. The governed worker runs only the activities."""
     theirs = f"{queue}-theirs"
     async with (
         Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]),
@@ -66,7 +66,7 @@ async def test_r37_a_temporal_client_scheduling_the_approved_call_four_times_get
         handle = await client.start_workflow(
             Hostile.run, args=[queue, refund.version], id=f"hostile-{queue}", task_queue=theirs
         )
-        decision = governance.decide(await asked(handle))
+        decision = governance.decide(await requested_terms(handle))
         assert decision.decision.key == "my-own-key"
         await handle.signal(Hostile.take, decision.model_dump_json())
         ended = await handle.result()
@@ -108,7 +108,7 @@ async def test_r37_setting_the_gates_headers_in_workflow_code_still_requires_app
 async def test_r37_a_decision_admits_exactly_the_arguments_that_the_approver_gave(
     client: Client, queue: str, governance: Governance, given: int | None, sent: list[int], ended: list[str]
 ) -> None:
-    """The author's own worker ignores the approver's change, makes one of its own, or uses the right call twice."""
+    """The author's own worker ignores the approver's change, makes its own, or uses the right call twice."""
     theirs = f"{queue}-theirs"
     async with (
         Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]),
@@ -124,16 +124,16 @@ async def test_r37_a_decision_admits_exactly_the_arguments_that_the_approver_gav
             Swapper.run, args=[queue, refund.version, 900, sent], id=f"swapper-{queue}", task_queue=theirs
         )
         arguments = None if given is None else {"order": "order", "cents": given}
-        decision = governance.decide(await asked(handle), arguments=arguments)
+        decision = governance.decide(await requested_terms(handle), arguments=arguments)
         await handle.signal(Swapper.take, decision.model_dump_json())
         assert await handle.result() == ended
     assert len(EXECUTED) == 1
 
 
-async def test_r37_a_change_by_one_person_admits_nothing_where_the_rule_wants_two(
+async def test_r37_a_change_by_one_person_admits_nothing_if_the_rule_requires_two(
     client: Client, queue: str, governance: Governance
 ) -> None:
-    """The rule of this moment counts, also if the terms that the author's worker shows are from before."""
+    """The current rule counts, even if the terms shown by the author's worker are older."""
     theirs = f"{queue}-theirs"
     async with (
         Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]),
@@ -154,7 +154,7 @@ async def test_r37_a_change_by_one_person_admits_nothing_where_the_rule_wants_tw
             handle = await client.start_workflow(
                 Swapper.run, args=[queue, refund.version, 900, [500]], id=f"two-{uuid.uuid4()}", task_queue=theirs
             )
-            terms = await asked(handle)
+            terms = await requested_terms(handle)
             arguments = {"order": "order", "cents": 500}
             decision = governance.decide(terms, arguments=arguments, proposer=proposer, proposal=proposer and "c")
             two = ASK.model_copy(update={"changes": Changes.SECOND_PERSON})
@@ -167,7 +167,7 @@ async def test_r37_a_change_by_one_person_admits_nothing_where_the_rule_wants_tw
 
 
 class Presenting(Interceptor):
-    """A client that sets these headers on the activities that it starts."""
+    """A client that sets these headers on the activities it starts."""
 
     def __init__(self, headers: dict[str, str]) -> None:
         self.headers = {name: to_payload(value) for name, value in headers.items()}
@@ -206,10 +206,10 @@ async def test_r37_a_decision_presented_on_a_clients_own_activity_admits_nothing
     assert EXECUTED == []
 
 
-async def test_r24_a_decision_for_one_call_does_not_open_the_gate_of_an_identical_call(
+async def test_r24_a_decision_for_one_call_does_not_let_an_identical_call_through(
     client: Client, queue: str, governance: Governance
 ) -> None:
-    """Both gates are open in one execution for the same arguments; they differ only in approval id and key."""
+    """Both approvals are open in one execution for the same arguments. They differ only in approval id and call key."""
     async with Worker(client, task_queue=queue, plugins=[governance.plugin(Grid("gated", gated))]):
         handle = await client.start_workflow("gated", "equal", id=f"equal-{queue}", task_queue=queue)
         one, other = await governance.pending(handle, at_least=2)

@@ -1,7 +1,7 @@
-"""A web page in somebody's browser, on the machine where AgentGrid runs: every request that such a page can send.
+"""A web page in a browser on the machine where AgentGrid runs: every request that such a page can send.
 
-It can send GET, HEAD and POST with form content types to any address (anything else needs a preflight), open streams and
-sockets, and, with its own host name resolving to 127.0.0.1 (DNS rebinding), send anything as a page of that name. It has no key.
+It can send GET, HEAD and POST with form content types to any address (anything else needs a preflight), open streams and sockets and, if
+its own host name resolves to 127.0.0.1 (DNS rebinding), send anything as a page of that name. It has no key.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from agentgrid.api.access import ACCESS
-from agentgrid.cli.servers import TemporalServer
+from agentgrid.servers import TemporalServer
 from tests.api import factories
 from tests.api.conftest import Api, listening, running, settings_for, until_its_key_is_known
+from tests.api.paths import filled
 from tests.api.wire import Reply, asked, exchange, state, wire
 from tests.conftest import Peopled, Temporal
 
@@ -72,7 +73,7 @@ async def places(api: Api) -> list[tuple[str, str]]:
     ids |= dict.fromkeys(("command_id", "rule_id", "key_id", "session_id", "version"), "known")
     ids |= {"execution_id": approval["execution_id"], "event_id": "5", "side": "input"}
     routes = (route.split(" ", 1) for route in ACCESS)
-    return [(method, path.format(**ids)) for method, path in routes]
+    return [(method, filled(path, ids, other="known")) for method, path in routes]
 
 
 def lets_a_page_read(reply: Reply) -> bool:
@@ -120,7 +121,7 @@ async def test_r29_a_form_changes_nothing_even_if_the_browser_adds_a_key(api: Ap
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("who", ["reviewer", "operator", "admin"])
 async def test_r29_following_a_link_to_any_route_changes_nothing(api: Api, url: str, method: str, who: str) -> None:
-    """Link scanners and prefetching fetch every address they see, with the browser's credentials."""
+    """Link scanners and prefetching request every address they see, with the browser's credentials."""
     for own, place in await places(api):
         if place.endswith("/events"):
             continue
@@ -146,7 +147,7 @@ async def test_r29_following_a_link_to_any_route_changes_nothing(api: Api, url: 
     ],
 )
 async def test_r32_a_rebound_name_reaches_nothing(api: Api, url: str, host: str) -> None:
-    """DNS rebinding of a local console: the page has that name, so its origin and its host agree."""
+    """DNS rebinding against a local console: the page has that name, so its origin and host match."""
     name = host.format(port=url.rsplit(":", 1)[1])
     for method, place in [*(await places(api)), ("GET", "/api/openapi.json")]:
         if place in ("/healthz", "/readyz"):
@@ -179,7 +180,7 @@ def home() -> Iterator[Path]:
 
 
 async def test_a_rebound_name_neither_reads_nor_ends_a_run_on_any_port_of_temporal(home: Path) -> None:
-    """Temporal's UI and its API answered under every host name, whatever the path; so a page could terminate runs."""
+    """Temporal's UI and API answered under any host name, whatever the path, so a page could terminate runs."""
     async with TemporalServer(home, in_memory=True) as server:
         client = await Client.connect(server.address)
         handle = await client.start_workflow(
@@ -196,14 +197,14 @@ async def test_a_rebound_name_neither_reads_nor_ends_a_run_on_any_port_of_tempor
         assert len(ports) > 1, "its HTTP API always listens"
         answers = [await asked_of(port) for port in ports]
         assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
-    replies = "\n".join(answer for each in answers for answer in each)
+    replies = "\n".join(reply for answer in answers for reply in answer)
     assert "Host not allowed" in replies, "the port of the HTTP API was found"
     assert "canary-of" not in replies
     assert "<html" not in replies
 
 
 async def asked_of(port: int) -> list[str]:
-    """The port's answers to a page with a foreign name, and to one that claims this machine's name."""
+    """The port's replies to a page with a foreign name, and to one that claims this machine's name."""
     runs = "/api/v1/namespaces/default/workflows"
     asking = [("GET", path) for path in ("/", runs, f"{runs}/canary-of-the-id", f"{runs}/canary-of-the-id/history")]
     asking += [("GET", path.removeprefix("/api/v1")) for _, path in asking[1:]]

@@ -1,4 +1,4 @@
-"""What a hostile worker's login reports and registers (R35): only about its own queues and names, never too much, and it holds nobody up."""
+"""Reports and registrations by a hostile worker's login (R35): only about its own queues and names, bounded, and delaying nobody."""
 
 from __future__ import annotations
 
@@ -56,17 +56,19 @@ __all__ = ["admin", "api", "as_", "client", "hostile", "queue", "settings", "sto
 async def test_r35_a_grid_registers_only_its_own_names_on_its_own_queues(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
-    """Seen: another grid's login moved `support_triage` to its queue, dropped its schema, and set the risk of `refund_ticket` to read."""
+    """Regression: another grid's login moved `support_triage` to its queue, dropped its schema, and set the risk of `refund_ticket` to read."""
     await admin.execute(CATALOG, document(THEIRS, THEIRS, build="b1"))
     catalog = ("workflows", "tools", "agents", "agent_versions")
     before = [dict(row) for name in catalog for row in await admin.fetch(f"SELECT * FROM {name}")]
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="registers the grid 'mine', not 'theirs'"):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="may register the grid 'mine', not 'theirs'"):
         await hostile.execute(CATALOG, document(THEIRS, MINE))
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="does not serve the task queue 'theirs'"):
         await hostile.execute(CATALOG, document(MINE, THEIRS))
-    with pytest.raises(asyncpg.UniqueViolationError, match="names that another one has: workflow 'support_triage'"):
+    with pytest.raises(
+        asyncpg.UniqueViolationError, match="names that belong to another grid: workflow 'support_triage'"
+    ):
         await hostile.execute(CATALOG, document())
-    with pytest.raises(asyncpg.UniqueViolationError, match="names that another one has: agent 'triager'"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="names that belong to another grid: agent 'triager'"):
         await hostile.execute(CATALOG, document(workflows=[], tools=[]))
     assert [dict(row) for name in catalog for row in await admin.fetch(f"SELECT * FROM {name}")] == before
     assert await admin.fetchval("SELECT count(*) FROM workflow_builds WHERE build = 'b9'") == 0
@@ -75,10 +77,10 @@ async def test_r35_a_grid_registers_only_its_own_names_on_its_own_queues(
     assert await admin.fetchval("SELECT version FROM workflows") == "v9"
 
 
-async def test_r35_a_worker_changes_no_version_of_an_agent_and_makes_none_that_looks_like_an_operators(
+async def test_r35_a_worker_cannot_change_an_agents_version_or_make_one_that_looks_like_an_operators(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
-    """An operator's version is chosen by its name: a worker that could write one would give instructions in the operator's name."""
+    """An operator's version is chosen by name, so a worker that could write one could give instructions in the operator's name."""
     await hostile.execute(CATALOG, document())
     await hostile.execute(CATALOG, document(agents=[{**AGENT, "instructions": "disobey"}]))
     assert await admin.fetchval("SELECT instructions FROM agent_versions") == "obey"
@@ -115,9 +117,9 @@ async def test_r35_reports_about_other_queues_are_counted_and_not_shown(
     await honest.execute(TELEMETRY, json.dumps([other]), "[]")
     place = f"/api/v1/runs/{run.run_id}"
     jobs = (await as_("operator").get(f"{place}/jobs")).json()["items"]
-    assert [(each["worker"], each["status"]) for each in jobs] == [("honest", "running"), ("honest", "completed")]
+    assert [(row["worker"], row["status"]) for row in jobs] == [("honest", "running"), ("honest", "completed")]
     logs = (await as_("operator").get(f"{place}/logs")).json()["items"]
-    assert [each["message"] for each in logs] == ["honest"]
+    assert [entry["message"] for entry in logs] == ["honest"]
     metrics = (await as_("operator").get("/metrics")).text
     assert 'why="unattributed"} 2.0' in metrics
     await hostile.close()
@@ -131,7 +133,7 @@ async def test_r35_a_flood_of_bad_touches_is_dropped_and_counted_and_delays_nobo
     tables: Tables,
     store: Store,
 ) -> None:
-    """Seen: 20,000 touches of nonexistent executions, each retried forever, kept a real run queued for 25 s."""
+    """Regression: 20,000 touches of nonexistent executions, each retried forever, kept a real run queued for 25 s."""
     dsn = settings.require_database()
     hostile = await asyncpg.connect(await worker_login(dsn, grid=MINE, queues=(MINE,), rate=400))
     admin = await asyncpg.connect(dsn)
@@ -177,7 +179,7 @@ async def test_r35_a_workers_open_transaction_blocks_no_projector_start_or_switc
     as_: Callable[[str], httpx.AsyncClient],
     module_postgres_dsn: str,
 ) -> None:
-    """It locks advisory locks, the tables that it may read, and every row that its functions write; nobody else needs these locks."""
+    """It takes advisory locks and locks the tables it may read and every row its functions write. Nobody else needs these locks."""
     await factories.insert(api.plane.engine, factories.tool("held"), *factories.workflow("held_flow"))
     run = factories.run(task_queue=MINE)
     await factories.insert(api.plane.engine, run, factories.execution(run))
@@ -193,7 +195,7 @@ async def test_r35_a_workers_open_transaction_blocks_no_projector_start_or_switc
     await hostile.execute(TELEMETRY, json.dumps([job(execution, MINE, status="failed")]), "[]")
     await hostile.execute(CATALOG, document(workflows=[], tools=[]))
     admin = as_("admin")
-    async with asyncio.timeout(4):  # under the database's own lock timeout, after which a request would fail
+    async with asyncio.timeout(4):  # less than the database's lock timeout, after which a request would fail
         put = {"effect": "require_approval", "approvers": ["role:approver"]}
         assert (await admin.put("/api/v1/tools/held/policy", json=put)).status_code == 200
         started = await as_("operator").post("/api/v1/workflows/held_flow/runs", json={"input": {}})
@@ -256,7 +258,7 @@ async def test_r35_a_flood_of_registrations_spends_the_budget_and_a_days_new_ver
 ) -> None:
     await admin.execute("UPDATE worker_logins SET rate = 1 WHERE grid = $1", MINE)
     long = document(tools=[], agents=[], more="x" * 1_000_000)
-    await hostile.execute(CATALOG, long)  # a full budget is enough, whatever the length
+    await hostile.execute(CATALOG, long)  # a full budget is always enough, whatever the length
     with pytest.raises(asyncpg.ProgramLimitExceededError, match="too many reports and registrations"):
         await hostile.execute(CATALOG, long)
     await admin.execute("UPDATE worker_logins SET rate = 1000 WHERE grid = $1", MINE)
@@ -264,7 +266,7 @@ async def test_r35_a_flood_of_registrations_spends_the_budget_and_a_days_new_ver
 
     def named(number: int) -> str:
         (made,) = json.loads(document())["workflows"]
-        return document(tools=[], agents=[], workflows=[made | {"name": f"w{each}"} for each in range(number)])
+        return document(tools=[], agents=[], workflows=[made | {"name": f"w{index}"} for index in range(number)])
 
     counts = "SELECT (SELECT count(*) FROM workflow_versions), (SELECT count(*) FROM workflow_builds)"
     before = await admin.fetchrow(counts)
@@ -273,7 +275,7 @@ async def test_r35_a_flood_of_registrations_spends_the_budget_and_a_days_new_ver
     with pytest.raises(asyncpg.ProgramLimitExceededError, match="64 MiB of new versions"):
         await hostile.execute(CATALOG, document(build="b" * 2_000))
     assert await admin.fetchrow(counts) == before
-    await hostile.execute(CATALOG, document(tools=[], agents=[]))  # nothing of it is new
+    await hostile.execute(CATALOG, document(tools=[], agents=[]))  # nothing in it is new
     await admin.execute("UPDATE worker_budgets SET registered_at = now() - interval '1 hour'")
     await hostile.execute(CATALOG, named(9))
     assert await admin.fetchval("SELECT count(*) FROM workflow_versions WHERE build = 'b9'") == 10
@@ -322,7 +324,7 @@ async def test_r35_a_worker_reports_only_its_own_grids_mcp_servers_and_never_too
 async def test_r35_a_worker_neither_changes_nor_removes_another_queues_mcp_servers(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
-    """It could hide that a server is held by a report that all is as reviewed."""
+    """Otherwise it could hide that a server is held, by reporting that everything matches the pin."""
     theirs = "SELECT * FROM mcp_servers WHERE task_queue = $1"
     await admin.execute(MCP_SERVERS, report(MINE, THEIRS))
     before = [dict(row) for row in await admin.fetch(theirs, THEIRS)]
@@ -333,21 +335,21 @@ async def test_r35_a_worker_neither_changes_nor_removes_another_queues_mcp_serve
     assert await admin.fetchval("SELECT count(*) FROM mcp_servers") == 1
 
 
-async def test_r35_a_flood_of_mcp_servers_keeps_no_more_than_the_last_report_and_spends_the_budget(
+async def test_r35_a_flood_of_mcp_reports_stores_only_the_last_one_and_spends_the_budget(
     hostile: asyncpg.Connection, admin: asyncpg.Connection, postgres_dsn: str
 ) -> None:
     names = [NEWS | {"name": str(number), "tools": ["t" * 1_000] * 600} for number in range(2)]
-    for each in names:
-        await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [each]}))
-    (kept,) = await admin.fetch("SELECT name, tools FROM mcp_servers")
-    assert (kept["name"], len(kept["tools"]), len(kept["tools"][0])) == ("1", 500, 255)
+    for server in names:
+        await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [server]}))
+    (stored,) = await admin.fetch("SELECT name, tools FROM mcp_servers")
+    assert (stored["name"], len(stored["tools"]), len(stored["tools"][0])) == ("1", 500, 255)
     for size, expected in ((200_000, 1), (300_000, 0)):
         changed = NEWS | {"name": "1", "changes": ["x" * size]}
         await hostile.execute(MCP_SERVERS, json.dumps({"grid": MINE, "task_queue": MINE, "servers": [changed]}))
         assert await admin.fetchval("SELECT json_array_length(changes) FROM mcp_servers") == expected
     await admin.execute("UPDATE worker_logins SET rate = 1 WHERE grid = $1", MINE)
     long = json.dumps({"grid": MINE, "task_queue": MINE, "servers": [NEWS | {"name": "2", "reason": "x" * 900_000}]})
-    await hostile.execute(MCP_SERVERS, long)  # a full budget is enough, whatever the length
+    await hostile.execute(MCP_SERVERS, long)  # a full budget is always enough, whatever the length
     assert await admin.fetchval("SELECT min(name) FROM mcp_servers") == "2"
     await hostile.execute(MCP_SERVERS, report())
     assert (await refused_of(admin))["dropped"] > 0

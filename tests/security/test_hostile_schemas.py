@@ -1,4 +1,4 @@
-"""Schemas and inputs made to hang or crash the API: a pattern, a depth, a document that is no schema."""
+"""Schemas and inputs designed to hang or crash the API: a pattern, a depth, a document that isn't a schema."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ME = "/api/v1/me"
 
 
 def nested(levels: int) -> str:
-    """A schema of so many levels."""
+    """A schema nested this deeply."""
     return '{"items": ' * levels + "{}" + "}" * levels
 
 
 async def test_a_hanging_pattern_does_not_block_the_api(api: Api, url: str) -> None:
-    """Regex denial of service in a schema: `^(a+)+$` froze the API for a minute."""
+    """Regular expression denial of service in a schema: `^(a+)+$` froze the API for a minute."""
     await factories.insert(api.plane.engine, *factories.workflow("hanging", {"type": "string", "pattern": "^(a+)+$"}))
     began = time.monotonic()
     start = "/api/v1/workflows/hanging/runs"
@@ -70,7 +70,7 @@ async def test_an_unusable_schema_refuses_the_start_without_a_500(api: Api, url:
 async def test_an_invalid_schema_hides_neither_its_catalog_entry_nor_its_kill_switch(
     api: Api, url: str, schema: str
 ) -> None:
-    """A hostile worker registers it. Nobody could otherwise list the tools, or disable the one."""
+    """A hostile worker registers it. Otherwise nobody could list the tools, or disable this one."""
     name = f"odd_{time.monotonic_ns()}"
     await factories.insert(api.plane.engine, *factories.workflow(name, {}), factories.tool(name))
 

@@ -1,4 +1,4 @@
-"""A hostile worker's login (R35): it can report about its own queues and do nothing else.
+"""A hostile worker's login (R35) can report on its own queues, and nothing else.
 
 Each attack uses a real login over a real connection, like a process that runs a project's code.
 """
@@ -46,13 +46,13 @@ SHADOWS = (
 
 
 async def test_r35_a_temporary_table_can_not_shadow_one_of_ours(empty_database: str, postgres_dsn: str) -> None:
-    """Seen: a trigger on a temporary `run_changes` ran as the schema's owner, and made an approver (CVE-2018-1058)."""
+    """Regression: a trigger on a temporary `run_changes` ran as the schema's owner, and created an approver (CVE-2018-1058)."""
     await migrate.upgrade(empty_database)
     strict = await asyncpg.connect(await worker_login(empty_database))
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await strict.execute("CREATE TEMPORARY TABLE run_changes (execution_id text)")
     await strict.close()
-    # A copied database lacks this revocation, and an owner may have undone it: the functions must be safe by themselves.
+    # A copied database lacks this revocation, and an owner may have undone it: the functions must be safe on their own.
     admin = await asyncpg.connect(postgres_dsn)
     login = await worker_login(postgres_dsn)
     await admin.execute(f"GRANT TEMPORARY ON DATABASE {await admin.fetchval('SELECT current_database()')} TO PUBLIC")
@@ -86,16 +86,16 @@ async def test_r35_a_temporary_table_can_not_shadow_one_of_ours(empty_database: 
 async def test_r35_a_workers_login_reads_only_the_policy_and_calls_five_functions(
     hostile: asyncpg.Connection, admin: asyncpg.Connection
 ) -> None:
-    found = await admin.fetch(
+    relations = await admin.fetch(
         "SELECT c.oid::regclass::text AS name, relkind = 'S' AS sequence FROM pg_class AS c "
         "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'S', 'v')"
     )
-    assert len(found) > 30
-    for name, sequence in found:
+    assert len(relations) > 30
+    for name, sequence in relations:
         kind = "sequence" if sequence else "table"
         for privilege in SEQUENCE_PRIVILEGES if sequence else TABLE_PRIVILEGES:
-            held = await hostile.fetchval(f"SELECT has_{kind}_privilege($1, $2)", name, privilege)
-            assert held == ((name, privilege) == ("policy_snapshots", "SELECT")), (name, privilege)
+            granted = await hostile.fetchval(f"SELECT has_{kind}_privilege($1, $2)", name, privilege)
+            assert granted == ((name, privilege) == ("policy_snapshots", "SELECT")), (name, privilege)
     callable_now = await hostile.fetch(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef "
         "AND has_function_privilege(oid, 'EXECUTE') ORDER BY 1"
@@ -126,31 +126,33 @@ async def test_r35_a_workers_login_reads_only_the_policy_and_calls_five_function
 
 
 async def test_r35_every_security_definer_function_sets_its_search_path(admin: asyncpg.Connection) -> None:
-    found = await admin.fetch(
+    functions = await admin.fetch(
         "SELECT proname, proconfig, prosecdef, proowner::regrole::text AS owner FROM pg_proc "
         "WHERE pronamespace = 'public'::regnamespace AND (prosecdef OR prorettype = 'trigger'::regtype)"
     )
-    assert len(found) >= 9
-    for function in found:
+    assert len(functions) >= 9
+    for function in functions:
         paths = [setting for setting in function["proconfig"] or () if setting.startswith("search_path=")]
         assert paths == ["search_path=pg_catalog, public, pg_temp"], function["proname"]
     reachable = {
         f"agentgrid_{name}" for name in ("touch", "telemetry", "catalog", "mcp_servers", "delta", "login", "spend")
     }
-    assert {function["owner"] for function in found if function["proname"] in reachable} == {"agentgrid_reports"}
+    assert {function["owner"] for function in functions if function["proname"] in reachable} == {"agentgrid_reports"}
     rights = await admin.fetchrow(
         "SELECT rolsuper, rolcanlogin, rolcreaterole FROM pg_roles WHERE rolname = 'agentgrid_reports'"
     )
     assert not any(rights.values())
 
 
-async def test_r35_an_unbound_login_is_refused_with_what_to_do(admin: asyncpg.Connection, postgres_dsn: str) -> None:
+async def test_r35_an_unbound_login_is_refused_and_the_error_says_what_to_do(
+    admin: asyncpg.Connection, postgres_dsn: str
+) -> None:
     name = f"loose_{uuid.uuid4().hex[:12]}"
     await logins.put_role(admin, name, password="for-this-test")
     await admin.execute(f"GRANT agentgrid_worker TO {name}")
     loose = await asyncpg.connect(f"postgresql://{name}:for-this-test@{postgres_dsn.rsplit('@', 1)[1]}")
     with pytest.raises(
-        asyncpg.InsufficientPrivilegeError, match="bound to no grid; bind it with `agentgrid db worker-login`"
+        asyncpg.InsufficientPrivilegeError, match="not bound to a grid; bind it with `agentgrid db worker-login`"
     ):
         await loose.execute(TOUCH, [str(uuid.uuid4())], ["w"], [1])
     await loose.close()
@@ -169,7 +171,7 @@ async def test_r35_a_closed_login_loses_its_sessions_and_can_not_connect(
 
 
 async def test_r35_the_control_planes_login_owns_nothing_and_can_not_bind_logins(postgres_dsn: str) -> None:
-    """An attacker in the API can write rows, but can't change the schema, its functions, or the workers' logins."""
+    """An attacker in the API can write rows, but can't change the schema, its functions or the workers' logins."""
     control = await asyncpg.connect(await control_login(postgres_dsn))
     for attempt in (
         "CREATE TABLE mine (x integer)",

@@ -1,4 +1,4 @@
-"""AgentGrid's and the SDK's own signals, queries and updates can't be reached through the API, nor can a catalog entry do harm there."""
+"""AgentGrid's and the SDK's own signals, queries and updates can't be reached through the API, nor can a catalog entry abuse them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SDKS = ("__enhanced_stack_trace", "__temporal_x", "__anything")
 
 @pytest.fixture(scope="module")
 async def listener(api: Api, temporal_server: Temporal) -> AsyncIterator[Any]:
-    """A run whose code takes any name, governed, with a worker; and a handle of it."""
+    """A governed run whose code accepts any name, with its worker; yields a handle."""
     client = await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
     name = f"listens-{uuid.uuid4().hex[:8]}"
     async with Worker(client, task_queue=name, plugins=[Governance().plugin(Grid("talking", talking))]):
@@ -48,7 +48,7 @@ async def listener(api: Api, temporal_server: Temporal) -> AsyncIterator[Any]:
 
 
 async def reached(listener: Any) -> tuple[list[str], int]:
-    """The names that handlers were called with, and how many signals and updates history has."""
+    """The names that handlers were called with, and the number of signals and updates in history."""
     kinds = [event.event_type for event in (await listener.fetch_history()).events]
     sent = (
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
@@ -68,16 +68,16 @@ async def test_internal_names_are_refused_on_every_route_and_nothing_is_sent(
             await as_(who).post(f"{place}/signal", json={"name": name}),
             await as_(who).post(f"{place}/queries/{name}", json={}),
             await as_(who).post(f"{place}/updates/{name}", json={}),
-            # The same name in another spelling of the path.
+            # The same name, spelled differently in the path.
             await as_(who).post(f"{place}/updates/%{ord(name[0]):x}{name[1:]}", json={}),
         ]
-        assert [(each.status_code, each.json()["faults"][0]["message"]) for each in refused] == [
+        assert [(answer.status_code, answer.json()["faults"][0]["message"]) for answer in refused] == [
             (422, "is reserved")
         ] * 4
     assert await reached(listener) == before
 
 
-async def test_a_name_that_is_almost_ours_reaches_the_authors_handler_only(as_: Any, listener: Any) -> None:
+async def test_a_name_similar_to_ours_reaches_only_the_authors_handler(as_: Any, listener: Any) -> None:
     place = f"/api/v1/runs/{listener.id}"
     for name in ("Agentgrid.decide", " agentgrid.decide", "agentgrid"):
         assert (await as_("operator").post(f"{place}/signal", json={"name": name})).status_code == 202

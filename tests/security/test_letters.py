@@ -1,4 +1,4 @@
-"""Letters to those who may not read them, and letters that somebody hostile wrote."""
+"""Letters shown to callers who may not read payloads, and letters with hostile content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 async def hostile(api: Api) -> dict[str, Any]:
-    """An agent's call whose arguments, prose and earlier calls are hostile, and an explicit approval with a telling title."""
+    """An agent's call with hostile arguments, prose and earlier calls, and an explicit approval with a revealing title."""
     from agentgrid.domain.shapes import small
 
     engine = api.plane.engine
@@ -72,36 +72,36 @@ async def hostile(api: Api) -> dict[str, Any]:
 
 
 def places(hostile: dict[str, Any]) -> list[str]:
-    found = [f"/api/v1/approvals/{hostile[name].approval_id}" for name in ("gate", "explicit")]
-    found += [f"/api/v1/runs/{run_id}{part}" for run_id in hostile["runs"] for part in ("", "/approvals")]
+    paths = [f"/api/v1/approvals/{hostile[name].approval_id}" for name in ("gate", "explicit")]
+    paths += [f"/api/v1/runs/{run_id}{part}" for run_id in hostile["runs"] for part in ("", "/approvals")]
     lists = ("", "&sort=urgency", "&q=pay", "&status=pending")
-    return found + [f"/api/v1/approvals?workflow=hostile{part}" for part in lists] + ["/api/v1/approvals/counts"]
+    return paths + [f"/api/v1/approvals?workflow=hostile{part}" for part in lists] + ["/api/v1/approvals/counts"]
 
 
 @pytest.mark.parametrize("who", ["viewer", "second", "admin"])
-async def test_who_may_not_read_payloads_sees_no_argument_prose_label_or_value_in_a_title(
+async def test_without_permission_to_read_payloads_no_argument_prose_label_or_title_value_is_shown(
     as_: Callable[[str], httpx.AsyncClient], hostile: dict[str, Any], who: str
 ):
     for path in places(hostile):
         answer = await as_(who).get(path)
         assert answer.status_code == 200, (path, answer.text)
         assert CANARY not in json.dumps(answer.json(), ensure_ascii=False), (who, path)
-    # Nor by asking for it.
+    # Searching for it doesn't reveal it either.
     for words in (f"{CANARY}-title", "canary"):
-        found = await as_(who).get("/api/v1/approvals", params={"workflow": "hostile", "q": words})
-        assert found.json()["items"] == [], (who, words)
+        page = await as_(who).get("/api/v1/approvals", params={"workflow": "hostile", "q": words})
+        assert page.json()["items"] == [], (who, words)
 
 
 async def test_a_hostile_letter_is_bounded_data(as_: Callable[[str], httpx.AsyncClient], hostile: dict[str, Any]):
     letter = (await as_("reviewer").get(f"/api/v1/approvals/{hostile['gate'].approval_id}")).json()
-    # A template that asks for more than names is not used.
+    # A template that contains more than plain names is not used.
     assert letter["title"] == "Post reply"
     assert len(letter["reach"]) == 6
     assert max(map(len, letter["reach"])) <= 60
     assert "\u202e" not in "".join(letter["reach"])
     assert set(letter["arguments"]) == {f"{CANARY}\u202e", "__class__", "", "lone"}
     assert letter["prose"]["text"] == f"{CANARY}-prose"
-    assert [each["label"] for each in letter["looked_at"]] == [f"{CANARY}-label"]
+    assert [item["label"] for item in letter["looked_at"]] == [f"{CANARY}-label"]
     assert letter["rule"]["title"] == "The rule not-a-rule"
     assert letter["payload"]["value"]["lone"] == f"{CANARY}?"
     tool = (await as_("viewer").get("/api/v1/tools/pay")).json()

@@ -144,7 +144,7 @@ async def test_a_page_of_another_origin_reaches_nothing(api: Api, as_, origin: s
     assert (answer.status_code, answer.json()["code"]) == (403, "foreign_origin")
     rebound = await as_("agent").post("/mcp", json=call, headers=JSON | {"Host": "evil.example"})
     assert (rebound.status_code, rebound.json()["code"]) == (400, "unknown_host")
-    # What a page may send without a preflight.
+    # Requests that a page can send without a preflight.
     plain = await as_("agent").post("/mcp", content=json.dumps(call), headers=JSON | {"Content-Type": "text/plain"})
     preflight = await as_("agent").options("/mcp", headers={"Access-Control-Request-Method": "POST"})
     assert (plain.status_code, preflight.status_code) == (415, 405)
@@ -159,7 +159,7 @@ async def test_a_workflow_that_another_grid_names_after_a_tool_gets_none_of_its_
 
     honest = catalog.document(Grid("gated", gated), "nobody-polls")
     alone = {**honest, "grid": "tools-alone", "workflows": [], "tools": [{**honest["tools"][0], "name": "pay"}]}
-    catcher = next(each for each in honest["workflows"] if each["name"] == "tool.refund") | {"name": "tool.pay"}
+    catcher = next(entry for entry in honest["workflows"] if entry["name"] == "tool.refund") | {"name": "tool.pay"}
     evil = {**honest, "grid": "evil", "task_queue": "evil", "tools": [], "workflows": [catcher]}
     for grid, queue, document in (("tools-alone", "nobody-polls", alone), ("evil", "evil", evil)):
         dsn = await worker_login(module_postgres_dsn, grid=grid, queues=(queue,))

@@ -1,4 +1,4 @@
-"""A hostile or careless MCP server gets nothing into a worker, a record or a terminal that it should not."""
+"""A hostile or careless MCP server can put nothing harmful into a worker, a record or a terminal."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def named(*names: str, **fields: Any) -> list[dict[str, Any]]:
 
 
 async def as_activity(tool: Any, **arguments: Any) -> Any:
-    """A call as a worker makes it, whose result must fit and be stored."""
+    """Make the call as a worker does, so that its result must be valid and storable."""
     return await ActivityEnvironment().run(tool.as_activity(), ToolCall(tool=tool.name, version="v", args=arguments))
 
 
 def command(code: str, tools: list[dict[str, Any]] | None = None) -> tuple[str, ...]:
-    """The example's server, whose `call` is this code's, with these tools or its own."""
-    given = "" if tools is None else f"server.TOOLS = json.loads({json.dumps(tools)!r})\n"
-    code = f"import json, os\nimport company_news as server\n{code}\nserver.call = call\n{given}server.main()"
+    """The example's server with `call` replaced by this code's, and with these tools or its own."""
+    tools_line = "" if tools is None else f"server.TOOLS = json.loads({json.dumps(tools)!r})\n"
+    code = f"import json, os\nimport company_news as server\n{code}\nserver.call = call\n{tools_line}server.main()"
     return ("env", f"PYTHONPATH={ROOT}/services", sys.executable, "-c", code)
 
 
 def saying(line: str) -> tuple[str, ...]:
-    """A server that writes this line before each result, and then lists one tool less."""
+    """A server that writes this line before each result, and then lists one tool fewer."""
     return command(
         f"def call(*_):\n    server.TOOLS.pop()\n    print({line!r}, flush=True)\n    return {{'content': []}}"
     )
@@ -73,7 +73,7 @@ def call(name, arguments):
 """
 
 
-async def test_an_endless_listing_and_a_huge_or_wrong_result_are_errors_and_the_session_goes_on(make: Make) -> None:
+async def test_an_endless_listing_and_a_huge_or_wrong_result_are_errors_and_the_session_continues(make: Make) -> None:
     tools = [*named("big", "echo"), {**SUM, "name": "misfit"}]
     toolset = await make(listed=tools, command=command(WRONG, tools))
     with pytest.raises(ApplicationError, match=r"test_big: its result has 10,000,002 bytes") as huge:
@@ -92,7 +92,7 @@ async def test_an_endless_listing_and_a_huge_or_wrong_result_are_errors_and_the_
     assert not caught.value.retryable
 
 
-async def test_a_server_that_says_that_it_has_changed_is_held_at_once(make: Make) -> None:
+async def test_a_server_that_reports_a_change_is_held_at_once(make: Make) -> None:
     notice = json.dumps({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
     toolset = await make(listed=company_news.TOOLS, command=saying(notice))
     await toolset["company_news"]({"domain": "a.example"})
@@ -116,7 +116,7 @@ async def test_a_session_whose_opening_call_was_cancelled_is_compared_before_it_
         await toolset["echo"]({"text": "hi"})
 
 
-async def test_a_secret_in_an_error_is_hidden_even_where_the_error_is_cut(make: Make) -> None:
+async def test_a_secret_in_an_error_is_hidden_even_where_the_error_is_truncated(make: Make) -> None:
     with secrets({"SERVER_TOKEN": TOKEN}):
         tools = named("repeat")
         toolset = await make(listed=tools, command=command(REPEATING, tools), environment=("SERVER_TOKEN",))
@@ -125,8 +125,8 @@ async def test_a_secret_in_an_error_is_hidden_even_where_the_error_is_cut(make: 
     assert caught.value.message == "." * 990 + "<secret SE"
 
 
-async def test_what_a_server_makes_the_client_log_is_in_no_runs_log(make: Make) -> None:
-    """A session serves many runs: the one that opened it must not get the lines of all others."""
+async def test_log_lines_that_a_server_causes_are_in_no_runs_log(make: Make) -> None:
+    """A session serves many runs: the run that opened it must not receive the log lines of the others."""
     toolset = await make(listed=company_news.TOOLS, command=saying("no message"))
     within: list[bool] = []
 
@@ -145,31 +145,31 @@ async def test_what_a_server_makes_the_client_log_is_in_no_runs_log(make: Make) 
     assert within == [False]
 
 
-async def test_a_server_that_has_forgotten_the_session_gets_another(make: Make) -> None:
+async def test_a_new_session_is_opened_if_the_server_has_forgotten_the_old_one(make: Make) -> None:
     sessions: set[str] = set()
     opened: list[str] = []
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
-        asked = json.loads(request.body or b"{}")
-        method, more = asked.get("method"), {"content-type": "application/json"}
-        found: dict[str, Any] = {}
+        message = json.loads(request.body or b"{}")
+        method, more = message.get("method"), {"content-type": "application/json"}
+        result: dict[str, Any] = {}
         if method == "initialize":
             more["mcp-session-id"] = f"s{len(opened)}"
             sessions.add(more["mcp-session-id"])
             opened.append(more["mcp-session-id"])
-            found = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}
-            found["serverInfo"] = {"name": "old", "version": "1"}
+            result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}
+            result["serverInfo"] = {"name": "old", "version": "1"}
         elif request.headers.get("mcp-session-id") not in sessions:
             await text(404, b"{}" if method is None else b"")(request, writer)
             return
         elif method == "tools/list":
-            found = {"tools": named("echo")}
+            result = {"tools": named("echo")}
         elif method == "tools/call":
-            found = {"content": [{"type": "text", "text": "hi"}]}
-        if "id" not in asked:
+            result = {"content": [{"type": "text", "text": "hi"}]}
+        if "id" not in message:
             await text(202 if request.method == "POST" else 405)(request, writer)
             return
-        body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": found}).encode()
+        body = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
         await text(200, body, more)(request, writer)
 
     async with serving(reply) as server:
@@ -195,21 +195,21 @@ def test_names_that_collide_are_faults_before_any_worker_starts(folder: Path) ->
     async def ours() -> None: ...
 
     doubled = tuple(toolset("test", "getItem", "get-item", "refund", "日本", "x" * 120))
-    found = [str(fault.message) for fault in tool_faults((ours, *doubled), {})]
+    faults = [str(fault.message) for fault in tool_faults((ours, *doubled), {})]
     for name in ("test_get_item", "test_refund"):
-        assert any(f"tool {name!r} is already registered" in fault for fault in found), found
+        assert any(f"tool {name!r} is already registered" in fault for fault in faults), faults
     posing = tuple(toolset("final", "answer"))
     agent = ag.agent("poser", model="offline", instructions="x", tools=posing, budget=ag.Budget(requests=1))
     assert any("is reserved for its answer" in str(fault.message) for fault in agent_faults([agent], posing))
 
 
 @pytest.mark.parametrize("words", [("show", "test"), ("show", "test", "-o", "json"), ("diff", "test"), ("list",)])
-def test_a_terminal_acts_on_nothing_that_a_server_says(folder: Path, words: tuple[str, ...]) -> None:
+def test_a_servers_text_cannot_control_a_terminal(folder: Path, words: tuple[str, ...]) -> None:
     hostile = named("echo", description=ACTING, title=ACTING, annotations={"title": ACTING})
     pin = Pin(server=Server(name="test", command=("false",)), tools=tuple(hostile))
     pin.write(folder / pins.path_of("test"))
     shown = CliRunner().invoke(app, ["mcp", *words]).output
-    kept = (folder / pins.path_of("test")).read_text()
-    for text_ in (shown, kept):
-        assert [each for each in text_ if not each.isprintable() and each != "\n"] == []
+    stored = (folder / pins.path_of("test")).read_text()
+    for text_ in (shown, stored):
+        assert [char for char in text_ if not char.isprintable() and char != "\n"] == []
     assert pins.read(folder / pins.path_of("test")).tools == tuple(hostile)

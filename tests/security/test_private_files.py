@@ -1,4 +1,4 @@
-"""R44: what a development stack writes is for its owner alone."""
+"""R44: only the owner can read what a development stack writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 import sys
 from pathlib import Path
 
-from agentgrid.cli.servers.child import Child, make_home, open_private_log
+from agentgrid.servers.child import Child, make_home, open_private_log
 from agentgrid.worker.policy import PolicySource, _Moment
 
 

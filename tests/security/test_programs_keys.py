@@ -1,4 +1,4 @@
-"""The keys of programs: a model may read an agent's key, and a service's key is stored on a disk (R23)."""
+"""API keys of programs: a model may read an agent's key, and a service's key is stored on disk (R23)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def test_r23_a_programs_key_never_decides_regardless_of_its_roles(
     as_: Callable[[str], httpx.AsyncClient],  # noqa: F811
     who: str,
 ) -> None:
-    """The agent is an operator, the service an administrator too."""
+    """Although the agent is an operator, and the service an administrator."""
     run = factories.run(initiator="operator")
     gate = factories.approval(run, approvers=["role:approver", "agent", "robot"])
     await factories.insert(api.plane.engine, run, factories.execution(run), gate)
@@ -43,8 +43,8 @@ async def test_r23_an_agents_key_sees_only_the_approvals_of_its_own_runs(
     async def ids(path: str, *, who: str = "agent") -> set[str]:
         answer = await as_(who).get(path)
         assert answer.status_code == 200, answer.text
-        found = answer.json()
-        return {each["approval_id"] for each in found.get("items", found.get("approvals", ()))}
+        page = answer.json()
+        return {item["approval_id"] for item in page.get("items", page.get("approvals", ()))}
 
     listed = await ids("/api/v1/approvals?limit=200")
     assert mine in listed

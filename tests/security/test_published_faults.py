@@ -1,4 +1,4 @@
-"""Published vulnerabilities of similar products, each shown to be absent. `docs/security.md` lists them all, with their tests."""
+"""Published vulnerabilities of similar products, each shown to be absent. `docs/security.md` lists them all with their tests."""
 
 from __future__ import annotations
 
@@ -31,36 +31,38 @@ INJECTIONS = (
 
 
 async def test_no_query_parameter_becomes_sql(api: Api, as_: Callable[[str], httpx.AsyncClient]) -> None:  # noqa: F811
-    """SQL injection through a GET parameter (CVE-2026-38428): every text parameter of every route, including cursors."""
+    """SQL injection through a GET parameter (CVE-2026-38428): tries every text parameter of every route, including cursors."""
     document = api.app.openapi()
-    asked = 0
+    requests = 0
     seen: set[str] = set()
     in_turn = itertools.cycle(INJECTIONS)
     for path, operations in document["paths"].items():
-        parameters = [each for each in operations.get("get", {}).get("parameters", ()) if each["in"] == "query"]
+        parameters = [
+            parameter for parameter in operations.get("get", {}).get("parameters", ()) if parameter["in"] == "query"
+        ]
         place = re.sub(r"\{[^}]*\}", "some-id", path)
         if place.endswith("/events"):
             continue  # a stream, whose only parameter is a number
         for parameter in parameters:
-            # Most names are declared once for several routes: the first route gets every injection, the others get one each, in turn.
+            # Most names are declared once for several routes: the first route gets every injection, the others one each, in turn.
             injections = INJECTIONS if parameter["name"] not in seen else (next(in_turn),)
             seen.add(parameter["name"])
             for injection in injections:
                 answer = await as_("auditor").get(place, params={parameter["name"]: injection})
-                asked += 1
+                requests += 1
                 assert answer.status_code in (200, 400, 403, 404, 422), (place, parameter["name"], injection)
-                exported = not answer.headers["content-type"].startswith("application/")  # as CSV: a head, and rows
+                exported = not answer.headers["content-type"].startswith("application/")  # CSV with a header and rows
                 if exported or "ndjson" in answer.headers["content-type"]:
                     continue
                 if answer.status_code == 200 and "items" in answer.json():
                     assert answer.json()["items"] == [], (place, parameter["name"], injection)
-    assert asked > 300
+    assert requests > 300
     async with api.plane.pool.acquire() as connection:
         assert await connection.fetchval("SELECT count(*) FROM principals") > 5
 
 
 async def test_there_is_no_socket_beside_the_http_api(api: Api) -> None:  # noqa: F811
-    """An ingest socket without authentication (Prefect CVE-2026-7723): there is no socket. Workers report with their own database login."""
+    """An ingest socket without authentication (Prefect CVE-2026-7723). Here there is no socket: workers report with their own database login."""
     assert not [route for route in api.app.routes if isinstance(route, WebSocketRoute)]
     async with api.client(None) as client:
         for place in ("/api/v1/events", "/ws", "/api/v1/runs/x/events"):
@@ -69,7 +71,7 @@ async def test_there_is_no_socket_beside_the_http_api(api: Api) -> None:  # noqa
 
 
 async def test_public_routes_reveal_only_whether_the_service_works(api: Api) -> None:  # noqa: F811
-    """Monitoring routes (Langflow CVE-2026-21445), code in a public route (CVE-2026-33017): few are public, and of them only signing in takes input."""
+    """Monitoring routes (Langflow CVE-2026-21445), code in a public route (CVE-2026-33017). Few routes are public, and only signing in takes input."""
     public = sorted(route for route, access in ACCESS.items() if access.public)
     assert public == ["GET /api/v1/session/methods", "GET /healthz", "GET /readyz", "POST /api/v1/session"]
     async with api.client(None) as client:

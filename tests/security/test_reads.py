@@ -25,12 +25,12 @@ __all__ = ["api", "as_", "narrow", "sides"]
 As = Callable[[str | None], httpx.AsyncClient]
 
 
-async def recorded(api: Api, as_: As, **wanted: Any) -> list[dict[str, Any]]:
+async def recorded(api: Api, as_: As, **filters: Any) -> list[dict[str, Any]]:
     await api.app.state.reads.flush()
-    found: list[dict[str, Any]] = (await as_("auditor").get(f"{V1}/reads", params={"limit": 200, **wanted})).json()[
+    items: list[dict[str, Any]] = (await as_("auditor").get(f"{V1}/reads", params={"limit": 200, **filters})).json()[
         "items"
     ]
-    return found
+    return items
 
 
 async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_: As, sides: dict[str, Any]) -> None:
@@ -55,17 +55,17 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
     await as_("reviewer").get(f"{V1}/approvals/{gate.approval_id}")
     await as_("second").get(place)
     of_run = await recorded(api, as_, subject=run.run_id)
-    rows = {(each["principal"], each["route"], each["outcome"]): each for each in of_run}
+    rows = {(row["principal"], row["route"], row["outcome"]): row for row in of_run}
     assert set(rows) == {
         ("operator", f"GET {V1}/runs/{{run_id}}", "read"),
         ("operator", f"GET {V1}/runs/{{run_id}}/steps", "read"),
         ("operator", f"GET {V1}/runs/{{run_id}}/result", "read"),
         ("viewer", f"GET {V1}/runs/{{run_id}}/history", "refused"),
     }
-    one = rows["operator", f"GET {V1}/runs/{{run_id}}", "read"]
-    assert (one["key_id"], one["address"], one["count"]) == (api.tokens["operator"].split("_")[1], "127.0.0.1", 1)
+    row = rows["operator", f"GET {V1}/runs/{{run_id}}", "read"]
+    assert (row["key_id"], row["address"], row["count"]) == (api.tokens["operator"].split("_")[1], "127.0.0.1", 1)
     of_gate = await recorded(api, as_, subject=gate.approval_id)
-    assert sorted(each["principal"] for each in of_gate) == ["operator", "reviewer"]
+    assert sorted(row["principal"] for row in of_gate) == ["operator", "reviewer"]
 
 
 async def test_r41_payloads_in_lists_and_in_responses_to_writes_are_recorded_as_reads(api: Api, as_: As) -> None:
@@ -86,8 +86,8 @@ async def test_r41_payloads_in_lists_and_in_responses_to_writes_are_recorded_as_
     await as_("developer").get(f"{V1}/commands")
 
     assert of_first == [], "the caller has just sent this input"
-    found = await recorded(api, as_, outcome="read", principal="developer")
-    assert {(each["route"], each["subject"]) for each in found} == {
+    rows = await recorded(api, as_, outcome="read", principal="developer")
+    assert {(row["route"], row["subject"]) for row in rows} == {
         (f"GET {V1}/runs", None),
         (f"POST {V1}/workflows/{{name}}/runs", run_id),
         (f"POST {V1}/runs/{{run_id}}/cancel", run_id),
@@ -116,11 +116,11 @@ async def test_r41_refused_reads_and_wrong_keys_are_recorded_without_their_conte
     for path in (f"/runs/{strange}", "/me"):
         assert (await as_(None).get(V1 + path, headers=wrong)).status_code == 401
     refused = await recorded(api, as_, principal="viewer", outcome="refused")
-    assert strange.replace("%00", "\N{REPLACEMENT CHARACTER}") in [each["subject"] for each in refused]
-    assert f"GET {V1}/reads" in [each["route"] for each in refused]
+    assert strange.replace("%00", "\N{REPLACEMENT CHARACTER}") in [row["subject"] for row in refused]
+    assert f"GET {V1}/reads" in [row["route"] for row in refused]
     unknown = await recorded(api, as_, outcome="unauthenticated")
-    assert {(each["principal"], each["key_id"], each["subject"]) for each in unknown} == {(None, None, None)}
-    assert {each["address"] for each in unknown} == {"127.0.0.1"}
+    assert {(row["principal"], row["key_id"], row["subject"]) for row in unknown} == {(None, None, None)}
+    assert {row["address"] for row in unknown} == {"127.0.0.1"}
     assert "AAAA" not in json.dumps(unknown)
 
 
@@ -139,12 +139,12 @@ async def test_the_record_is_paged_and_filtered_and_only_for_auditors(api: Api, 
     assert pages == everything
     newest = everything[0]["at"]
     later = await recorded(api, as_, principal="viewer", since=newest)
-    assert [each["at"] for each in later] == [newest]
+    assert [row["at"] for row in later] == [newest]
     for who in ("viewer", "operator", "reviewer", "admin"):
         assert (await as_(who).get(f"{V1}/reads")).status_code == 403
 
 
-async def test_a_read_survives_a_record_that_cannot_be_written(
+async def test_a_read_succeeds_even_if_its_record_cannot_be_written(
     api: Api, as_: As, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder: Recorder = api.app.state.reads
@@ -160,7 +160,7 @@ async def test_a_read_survives_a_record_that_cannot_be_written(
     assert recorder.failures == before + 1
     assert f"agentgrid_reads_write_failures {recorder.failures}.0" in (await as_("operator").get("/metrics")).text
     # Nothing is lost.
-    assert [each["count"] for each in await recorded(api, as_, subject=run.run_id)] == [1]
+    assert [row["count"] for row in await recorded(api, as_, subject=run.run_id)] == [1]
     await broken.dispose()
 
 
@@ -176,22 +176,22 @@ async def test_the_recorder_writes_periodically_and_on_shutdown(api: Api, as_: A
 
 
 def test_nobody_can_fill_the_memory_or_hide_other_principals_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Recorder(None)  # type: ignore[arg-type]  # nothing is written here
+    recorder = Recorder(None)  # type: ignore[arg-type]  # never writes in this test
     refused, unknown = ReadOutcome.REFUSED, ReadOutcome.UNAUTHENTICATED
     for number in range(20_000):
         recorder.note(ReadIdentity(route="GET /x", outcome=refused, principal="mallory", subject=str(number)))
         recorder.note(ReadIdentity(route="GET /x", outcome=unknown, address=f"10.0.{number % 256}.{number // 256}"))
-    held = recorder._entries
-    assert len(held) <= reads.MAX_PER_PRINCIPAL + reads.MAX_WITHOUT_KEY + 2
+    entries = recorder._entries
+    assert len(entries) <= reads.MAX_PER_PRINCIPAL + reads.MAX_WITHOUT_KEY + 2
     # Merged reads are still counted.
     assert (
-        held[ReadIdentity(route="GET /x", outcome=refused, principal="mallory")].count
+        entries[ReadIdentity(route="GET /x", outcome=refused, principal="mallory")].count
         == 20_000 - reads.MAX_PER_PRINCIPAL
     )
-    assert held[ReadIdentity(route="GET /x", outcome=unknown)].count == 20_000 - reads.MAX_WITHOUT_KEY
+    assert entries[ReadIdentity(route="GET /x", outcome=unknown)].count == 20_000 - reads.MAX_WITHOUT_KEY
     assert recorder.dropped == 0
     recorder.note(ReadIdentity(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1"))
-    assert held[ReadIdentity(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1")].count == 1
+    assert entries[ReadIdentity(route="GET /x", outcome=ReadOutcome.READ, principal="alice", subject="r1")].count == 1
     monkeypatch.setattr(reads, "MAX_ENTRIES", 0)
     recorder.note(ReadIdentity(route="GET /x", outcome=ReadOutcome.READ, principal="bob", subject="r1"))
     assert recorder.dropped == 1

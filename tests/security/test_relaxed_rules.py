@@ -1,4 +1,4 @@
-"""A hostile administrator who relaxes the rules about approvals: it takes the second one, wherever there is one."""
+"""A hostile administrator who relaxes approval rules: this takes a second administrator, if there is one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_a_change_that_relaxes_nothing_takes_one_administrator(
     assert "lifts" not in newest["outcome"]
 
 
-async def test_a_sole_administrator_relaxes_a_rule_and_the_audit_records_alone(town: Town) -> None:
+async def test_a_sole_administrator_can_relax_a_rule_and_the_audit_records_that_they_were_alone(town: Town) -> None:
     await _ruled(town)
     await principals.set_disabled(town.plane.engine, SETUP, "berta", True)
     await town.call("anna", "DELETE", "/policies/money")

@@ -108,15 +108,17 @@ async def test_lists_searches_and_counts_leave_out_everything_out_of_scope(
     }
     assert {who: numbers[who]["running"]["count"] for who in listed} == {who: len(runs) for who, runs in listed.items()}
     assert {run["workflow"] for run in listed["scoped"]} < {run["workflow"] for run in listed["operator"]}
-    assert {each["count"] for each in numbers["blind"].values() if isinstance(each, dict) and "count" in each} == {0}
+    assert {
+        number["count"] for number in numbers["blind"].values() if isinstance(number, dict) and "count" in number
+    } == {0}
     mine = (await as_("scoped-approver").get(f"{V1}/overview")).json()["approvals_for_me"]["count"]
     assert mine == 1
     stats = {who: (await as_(who).get(f"{V1}/workflows/out_flow")).json() for who in ("operator", "scoped")}
     assert stats["operator"]["stats"]["open"] == {"running": 1}
     assert (stats["scoped"]["stats"]["open"], stats["scoped"]["last_run"]) == ({}, None)
-    assert {each["verb"]: each["allowed"] for each in stats["scoped"]["actions"]}["start"] is False
+    assert {action["verb"]: action["allowed"] for action in stats["scoped"]["actions"]}["start"] is False
     queues = {
-        each["name"]: each["open_runs"] for each in (await as_("scoped").get(f"{V1}/task-queues")).json()["items"]
+        queue["name"]: queue["open_runs"] for queue in (await as_("scoped").get(f"{V1}/task-queues")).json()["items"]
     }
     assert (queues["in-queue"], queues["out-queue"]) == (1, 0)
     assert (await as_("scoped").get("/metrics")).status_code == 403
@@ -202,7 +204,7 @@ async def test_a_scoped_auditor_sees_only_commands_in_scope(narrow: Api, as_: As
     assert (await as_("scoped").get(f"{V1}/reads")).status_code == 403
 
 
-async def test_a_scope_is_put_kept_and_checked(narrow: Api, as_: As) -> None:
+async def test_a_scope_is_set_kept_and_validated(narrow: Api, as_: As) -> None:
     place, body = f"{V1}/principals/newcomer", {"kind": "human", "roles": ["viewer"]}
     assert (await as_("admin").put(place, json=body)).json()["workflows"] == ["*"]
     put = await as_("admin").put(place, json=body | {"workflows": ["support_*", "crm"]})
@@ -224,8 +226,8 @@ async def test_python_and_sql_agree_about_every_glob(postgres_dsn: str) -> None:
     async with reading(engine) as session:
         for glob in globs:
             patterns = db_scopes.patterns([glob]) or ["%"]
-            found = set((await session.execute(statement, {"names": names, "patterns": patterns})).scalars())
-            assert found == {name for name in names if scopes.admits([glob], name)}, glob
+            matched = set((await session.execute(statement, {"names": names, "patterns": patterns})).scalars())
+            assert matched == {name for name in names if scopes.admits([glob], name)}, glob
     await engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""R44: the value of a secret leaves no worker, however its tools misbehave: every store, log, stream and answer is scanned."""
+"""R44: a secret's value never leaves a worker, however its tools misbehave: every store, log, stream and answer is scanned."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNIQUE = uuid.uuid4().hex + uuid.uuid4().hex
 VALUE = f'sk/{UNIQUE}+"é\\'
 MARK = f"<secret {NAME}>"
 TRACES = [UNIQUE, UNIQUE[:16], UNIQUE[-16:], *(form for form in forms(VALUE) if len(form) > 12)]
-"""No store may hold one of these: the value in any form, and its parts, because errors cut what they quote."""
+"""No store may contain any of these: the value in any form, and its parts, because errors truncate what they quote."""
 ROUTES = ("", "/steps", "/jobs", "/logs", "/history", "/result", "/events")
 
 
@@ -52,7 +52,7 @@ def holds(text: str | bytes) -> list[str]:
 
 @contextlib.contextmanager
 def written() -> Iterator[io.StringIO]:
-    """What all processes of the loop write to their logs: with AgentGrid's handler, and with one of the user's."""
+    """What all processes of the loop log, with AgentGrid's handler and with one of the user's."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     config = structlog.get_config() if structlog.is_configured() else None
@@ -85,7 +85,7 @@ class Betrayal:
 
 
 async def repeats(request: Request, writer: asyncio.StreamWriter) -> None:
-    """A service that answers with the headers of the request, its credentials among them."""
+    """A service that answers with the request's headers, including credentials."""
     status = 401 if request.target.endswith("refused") else 200
     kind = {"content-type": "application/json", "www-authenticate": "Repeat"}
     await text(status, json.dumps(request.headers).encode(), kind)(request, writer)
@@ -93,7 +93,7 @@ async def repeats(request: Request, writer: asyncio.StreamWriter) -> None:
 
 @contextlib.asynccontextmanager
 async def calling_out(loop: Loop, folder: Path) -> AsyncIterator[tuple[str, str]]:
-    """Two runs that have sent the secret in a header of an OpenAPI source, which repeats it in a result and in an error."""
+    """Two runs that sent the secret in a header to an OpenAPI service, which repeated it in a result and in an error."""
     async with serving(repeats) as server:
         crm_tools = ag.openapi(
             "crm",
@@ -119,7 +119,7 @@ async def calling_out(loop: Loop, folder: Path) -> AsyncIterator[tuple[str, str]
 
 @pytest.fixture(scope="module")
 async def betrayal(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Betrayal]:
-    """A run through all betrayals, one that heartbeats, fails and tries again, one whose workflow reads the secret, and two that send it."""
+    """A run with every leak, one that heartbeats, fails and retries, one whose workflow reads the secret, and two that send it."""
     with pytest.MonkeyPatch.context() as patch, written() as log:
         patch.setenv(NAME, VALUE)
         worker = loop.worker("betraying", Grid("betraying", betraying), activities=[betraying.plain_betrayal])
@@ -148,12 +148,12 @@ async def test_r44_temporals_history_holds_no_value(loop: Loop, betrayal: Betray
         handle = loop.client.get_workflow_handle(run_id)
         events += [event async for event in handle.fetch_history_events()]
         assert not holds((await handle.describe()).raw_description.SerializeToString())
-    found = {
+    leaks = {
         EventType.Name(event.event_type): holds(raw) for event in events if holds(raw := event.SerializeToString())
     }
-    assert found == {}
+    assert leaks == {}
     texts = b"".join(event.SerializeToString() for event in events)
-    # All betrayals took place: each left the mark.
+    # Every leak was attempted: each left the mark.
     assert texts.count(MARK.encode()) > 20
     pending = (await loop.client.get_workflow_handle(betrayal.trying).describe()).raw_description.pending_activities[0]
     assert [payload.data.count(MARK.encode()) for payload in pending.heartbeat_details.payloads] == [1, 1, 1]
@@ -208,21 +208,21 @@ async def test_r44_no_log_holds_a_value(betrayal: Betrayal) -> None:
     for expected in ("called with ", "sent ", "wrongly formatted", "it failed", "Completing activity as failed"):
         assert expected in betrayal.log
     assert f"refused {MARK}" in betrayal.log
-    # Operators learn which tool betrays which secret.
+    # Operators learn which tool leaks which secret.
     assert betrayal.log.count("secret_redacted") > 10
-    # What could not be stored is in the log, with its cause.
+    # What couldn't be stored is in the log, with its cause.
     lost = [line for line in betrayal.log.splitlines() if "error_detail_not_stored" in line]
     assert lost
     assert all(f"can't store {MARK}" in line for line in lost)
 
 
-async def test_workflow_code_reads_no_secret_and_names_may_be_shown(loop: Loop, betrayal: Betrayal) -> None:
+async def test_workflow_code_cannot_read_secrets_and_their_names_may_be_shown(loop: Loop, betrayal: Betrayal) -> None:
     read = await loop.run(betrayal.read)
     assert read["error"]["type"] == "SecretInWorkflow"
     assert "read it inside a tool" in read["error"]["message"]
     passed = await loop.client.get_workflow_handle(betrayal.passed).result()
     assert passed[1] == f"the {MARK} is {MARK}"
-    assert f"'basic': '{base64.b64encode(b'me:').decode()[:3]}" in passed[0], "what is not the value is kept"
+    assert f"'basic': '{base64.b64encode(b'me:').decode()[:3]}" in passed[0], "text other than the value is kept"
     assert "KeyError" in passed[3], "and so is the class of an error"
     result, heartbeat, detail = passed[-3:]
     assert f"can't store {MARK}" in result
@@ -230,10 +230,8 @@ async def test_workflow_code_reads_no_secret_and_names_may_be_shown(loop: Loop, 
     assert "refused" in detail, "an error with a detail that can't be stored keeps its message"
 
 
-async def test_a_service_that_repeats_the_header_of_an_openapi_source_gets_it_into_nothing(
-    loop: Loop, betrayal: Betrayal
-) -> None:
-    """That no store holds it is searched above, in these runs as in all others."""
+async def test_a_secret_header_that_an_openapi_service_repeats_is_redacted(loop: Loop, betrayal: Betrayal) -> None:
+    """The tests above also search every store for these runs' values."""
     result = await loop.client.get_workflow_handle(betrayal.sent).result()
     assert f"'x-api-key': '{MARK}'" in result
     refused = await loop.client.get_workflow_handle(betrayal.refused).result()

@@ -1,4 +1,4 @@
-"""The cookie of a browser session, attacked as a page of another port or host can: with the headers that browsers send."""
+"""Attacks on the cookie of a browser session by pages of another port or host, with the headers that browsers send."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from agentgrid.db.session import reading
 from tests.api import factories
 from tests.api.browsing import PAGE, SAME, browser_of, code_of
 from tests.api.conftest import SETUP, Api, listening, running, settings_for, until_its_key_is_known
+from tests.api.paths import filled
 from tests.api.wire import Reply, asked, exchange, state
 from tests.conftest import Peopled, Temporal
 
@@ -27,7 +28,7 @@ WITH_A_CORS_FETCH = ("Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty")
 WITH_A_BLIND_FETCH = ("Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
 BY_NAVIGATION = ("Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-User: ?1")
 PAGES = {
-    # To a browser's cookies ports are nothing: it sends ours along from there.
+    # Browsers ignore the port for cookies, so from there they send ours too.
     "another port": ("http://127.0.0.1:8888", "same-site"),
     "another host": ("https://evil.example", "cross-site"),
     "the machine's other name": ("http://localhost:8888", "cross-site"),
@@ -47,7 +48,7 @@ async def api(
 
 @pytest.fixture(scope="module")
 async def known(api: Api) -> dict[str, str]:
-    """Things to attack, for each name in a path."""
+    """Existing targets, for each name in a path."""
     run = factories.run()
     gate = factories.approval(run)
     await factories.insert(
@@ -88,7 +89,7 @@ def refused(reply: Reply, status: int = 403, code: str = "foreign_origin") -> No
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("page", PAGES)
-async def test_no_change_can_be_made_from_a_page_of(
+async def test_no_change_can_be_made_from_a_foreign_page(
     api: Api, url: str, cookie: str, known: dict[str, str], page: str
 ) -> None:
     origin, site = PAGES[page]
@@ -98,7 +99,7 @@ async def test_no_change_can_be_made_from_a_page_of(
         method, path = route.split(" ", 1)
         if method == "GET":
             continue
-        place = path.format(**known)
+        place = filled(path, known)
         refused(await exchange(url, None, method, place, *sent, *WITH_A_CORS_FETCH, JSON, body=body))
         if method != "POST" or access.asks:
             continue
@@ -122,7 +123,7 @@ async def test_no_change_can_be_made_from_a_page_of(
     ],
     ids=["fetch with CORS", "fetch without", "image", "script", "EventSource", "frame", "navigation"],
 )
-async def test_nothing_can_be_read_from_a_page_of(
+async def test_nothing_can_be_read_from_a_foreign_page(
     url: str, cookie: str, known: dict[str, str], page: str, way: tuple[str, ...], has_origin: bool
 ) -> None:
     origin, site = PAGES[page]
@@ -133,7 +134,7 @@ async def test_nothing_can_be_read_from_a_page_of(
 
 @pytest.mark.usefixtures("untouched")
 async def test_a_change_without_an_origin_or_against_its_fetch_site_is_refused(url: str, cookie: str) -> None:
-    """Browsers send `Origin` with every change: a request without it is not from a page of the console."""
+    """Browsers send `Origin` with every change, so a request without it is not from a page of the console."""
     for sent in (
         [],
         ["Sec-Fetch-Site: same-origin"],
@@ -146,7 +147,7 @@ async def test_a_change_without_an_origin_or_against_its_fetch_site_is_refused(u
         refused(await exchange(url, None, "POST", "/api/v1/workflows/known/disable", cookie, JSON, *sent, body=b"{}"))
 
 
-async def test_the_same_cookie_is_good_for_pages_of_the_console_and_a_key_needs_no_origin(
+async def test_the_same_cookie_works_for_console_pages_and_a_key_needs_no_origin(
     api: Api, url: str, cookie: str
 ) -> None:
     own = (f"Origin: {url}", "Sec-Fetch-Site: same-origin")
@@ -159,8 +160,8 @@ async def test_the_same_cookie_is_good_for_pages_of_the_console_and_a_key_needs_
 
 @pytest.mark.usefixtures("untouched")
 @pytest.mark.parametrize("page", PAGES)
-async def test_nobody_is_signed_in_or_out_from_a_page_of(api: Api, url: str, cookie: str, page: str) -> None:
-    """Signed in as the attacker, one would tell them what one types."""
+async def test_nobody_is_signed_in_or_out_from_a_foreign_page(api: Api, url: str, cookie: str, page: str) -> None:
+    """Somebody signed in as the attacker would reveal to them whatever they type."""
     origin, site = PAGES[page]
     body = json.dumps({"key": api.tokens["viewer"]}).encode()
     for had in ((), (cookie,)):
@@ -174,7 +175,7 @@ async def test_nobody_is_signed_in_or_out_from_a_page_of(api: Api, url: str, coo
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_cookie_reaches_no_mcp(url: str, cookie: str) -> None:
+async def test_a_cookie_is_not_accepted_by_the_mcp_endpoint(url: str, cookie: str) -> None:
     own = (f"Origin: {url}", "Sec-Fetch-Site: same-origin", JSON)
     call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
     reply = await exchange(url, None, "POST", "/mcp", cookie, *own, "Accept: application/json", body=call)
@@ -182,8 +183,8 @@ async def test_a_cookie_reaches_no_mcp(url: str, cookie: str) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_cookie_that_another_port_adds_is_never_taken_for_ours(api: Api, url: str, cookie: str) -> None:
-    """A server on another port of this host can set cookies for the host, also one with a narrower path, which browsers send first."""
+async def test_a_cookie_set_by_another_port_is_never_taken_for_ours(api: Api, url: str, cookie: str) -> None:
+    """A server on another port of this host can set cookies for the host, even with a narrower path, which browsers send first."""
     name = name_of(api.settings.api_url)
     for planted in (f"{cookie}; {name}=planted", f"{cookie.replace(': ', f': {name}=planted; ')}"):
         refused(await exchange(url, None, "GET", "/api/v1/me", planted), 400, "bad_request")
@@ -197,7 +198,7 @@ async def test_two_installations_on_two_ports_keep_each_others_sessions(api: Api
     async with running(other, api.tokens) as second, browser_of(api) as browser:
         await browser.sign_in(key=api.tokens["viewer"])
         async with second.client(None) as tab:
-            tab.cookies = browser.http.cookies  # one jar, as in a browser
+            tab.cookies = browser.http.cookies  # one cookie jar, as in a browser
             tab.base_url = other.api_url
             page = {"Origin": other.api_url, **SAME}
             signed = await tab.post("/api/v1/session", json={"key": api.tokens["operator"]}, headers=page)
@@ -209,7 +210,7 @@ async def test_two_installations_on_two_ports_keep_each_others_sessions(api: Api
             assert (await browser.get("/me")).json()["name"] == "viewer"
 
 
-async def test_behind_https_the_cookie_is_secure_and_of_this_host_alone(api: Api) -> None:
+async def test_behind_https_the_cookie_is_secure_and_limited_to_this_host(api: Api) -> None:
     public = api.settings.model_copy(update={"api_url": "https://grid.example"})
     async with running(public, api.tokens) as behind_tls, behind_tls.client(None) as client:
         page = {"Host": "grid.example", "Origin": "https://grid.example", **SAME}
@@ -231,24 +232,26 @@ async def test_no_key_code_or_cookie_is_stored_or_logged(api: Api, capfd: pytest
         code, wrong = await code_of(api, made.secret), secrets.token_urlsafe(32)
         for credential in ({"code": wrong}, {"code": code}, {"code": code}, {"key": robot}, {"key": made.secret}):
             await browser.sign_in(**credential)
-        # Where neither belongs.
+        # In places where neither belongs.
         await browser.sign_in(key=made.secret, code=code)
         await browser.sign_in(**{code: made.secret})
         await browser.http.post("/api/v1/session", json=[made.secret], headers=PAGE)
         token = browser.token
         await browser.sign_out()
     await api.app.state.reads.flush()
-    kept = "".join(capfd.readouterr())
+    stored = "".join(capfd.readouterr())
     async with reading(api.plane.engine) as session:
         for table in sorted(SQLModel.metadata.tables):
-            kept += str((await session.execute(text(f"SELECT json_agg(to_json(t)) FROM {table} t"))).scalar())
-    assert "session.open" in kept
-    assert "'route': 'POST /api/v1/session'" in kept, "failures are in the record of reads"
+            stored += str((await session.execute(text(f"SELECT json_agg(to_json(t)) FROM {table} t"))).scalar())
+    assert "session.open" in stored
+    assert "'route': 'POST /api/v1/session'" in stored, "failures are in the record of reads"
     for secret in (made.secret, code, wrong, token, robot):
-        assert secret not in kept
+        assert secret not in stored
 
 
-async def test_a_session_reads_what_its_key_reads_and_a_viewers_no_payload(api: Api, known: dict[str, str]) -> None:
+async def test_a_session_reads_the_same_as_its_key_and_a_viewers_reads_no_payload(
+    api: Api, known: dict[str, str]
+) -> None:
     async with browser_of(api) as browser, api.client("viewer") as by_key:
         await browser.sign_in(key=api.tokens["viewer"])
         for path in ("", "/steps", "/jobs", "/logs", "/history", "/approvals"):

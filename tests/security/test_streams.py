@@ -1,4 +1,4 @@
-"""R44, R22: what an event stream carries beside the bare facts is for those who may read it elsewhere."""
+"""R44, R22: apart from bare facts, event streams carry only what their readers may also read elsewhere."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ async def url(api: Api) -> AsyncIterator[str]:  # noqa: F811
 
 
 async def person(api: Api, name: str, *roles: Role, scope: str = "*") -> str:  # noqa: F811
-    """The key of somebody new."""
+    """The key of a new principal."""
     made = Principal(name=name, kind=PrincipalKind.HUMAN, roles=frozenset(roles), workflows=frozenset({scope}))
     await principals.put(api.plane.engine, SETUP, made)
     return (await api_keys.create(api.plane.engine, SETUP, principal=name, lifetime=timedelta(days=1))).secret
 
 
 async def telling(api: Api, workflow: str) -> Run:  # noqa: F811
-    """A run that quotes a payload wherever a summary has a text, with an event of each kind."""
+    """A run that quotes a payload in every text of its summaries, with one event of each kind."""
     run = factories.run(
         workflow=workflow,
         status="waiting",
@@ -59,7 +59,7 @@ async def telling(api: Api, workflow: str) -> Run:  # noqa: F811
 
 
 async def asking(api: Api) -> Run:  # noqa: F811
-    """A run that waits for an approval of a tool's call, whose title quotes an argument; with an event of each kind about that."""
+    """A run that waits for approval of a tool call whose title quotes an argument, with one event of each kind about it."""
     waits = {"current_step": "Refund ticket", "current_kind": "tool", "asked": f"Refund {SECRET}"}
     run = factories.run(status="waiting", waiting_on="approval", **waits)
     gate = factories.approval(run, title="Refund ticket", asked=f"Refund {SECRET}")
@@ -74,7 +74,7 @@ async def asking(api: Api) -> Run:  # noqa: F811
 
 
 async def written(api: Api, run: Run) -> None:  # noqa: F811
-    """Two log lines."""
+    """Write two log lines."""
     about = {"execution_id": run.execution_id, "workflow_id": run.workflow_id, "level": "info", "logger": "x"}
     lines = [
         Log(message=SECRET, worker="w", task_queue=run.task_queue, logged_at=datetime.now(UTC), **about)
@@ -100,34 +100,34 @@ async def test_r44_summaries_quote_payloads_only_to_those_who_may_read_them(
                 await heard.until(complete)
         await blind.until(lambda heard: heard.of("approval") and heard.of("run"))
         own = f"{V1}/runs/{run.run_id}/events"
-        async with stream(api, url, who, own) as one:
-            await one.until(complete)
-    leaks = [event.data for heard in (blind, plain, one) for event in heard.events if SECRET in event.data]
+        async with stream(api, url, who, own) as third:
+            await third.until(complete)
+    leaks = [event.data for heard in (blind, plain, third) for event in heard.events if SECRET in event.data]
     assert not leaks
     assert set(blind.events[0].json()["data"]["kinds"]) == set(EventKind) - {EventKind.LOG, EventKind.DELTA}
-    # Else this would be about nothing.
+    # Otherwise this test would prove nothing.
     quoted = [event.event for event in reader.events if SECRET in event.data]
     assert sorted(quoted) == ["approval", "run", "step", "step"]
     assert [heard.of("approval")[0]["data"]["title"] for heard in (reader, plain)] == [SECRET, "An approval"]
     assert [event["data"]["error"]["type"] for event in plain.of("step") if event["data"]["error"]] == ["ValueError"]
-    # Even to those who may read payloads, a stream is no way to whole ones.
+    # Even readers of payloads can't get whole ones from a stream.
     whole = {name for event in reader.of("step") for name in event["data"]}
     assert not whole & {"input", "output", "original_input"}
     assert not any((event["data"]["error"] or {}).get("stack") for event in reader.of("step"))
 
 
 @pytest.mark.parametrize("who", ["viewer", "admin", "reviewer"])
-async def test_r44_what_a_tools_approval_asks_is_streamed_only_to_those_who_may_read_payloads(
+async def test_r44_the_text_of_a_tools_approval_is_streamed_only_to_those_who_may_read_payloads(
     api: Api,  # noqa: F811
     url: str,
     who: str,
 ) -> None:
     async with stream(api, url, who) as plain, stream(api, url, "operator") as reader:
         run = await asking(api)
-        async with stream(api, url, who, f"{V1}/runs/{run.run_id}/events") as one:
-            for heard in (plain, reader, one):
+        async with stream(api, url, who, f"{V1}/runs/{run.run_id}/events") as third:
+            for heard in (plain, reader, third):
                 await heard.until(lambda heard: len(heard.of("run")) == 2)
-    assert not [event.data for heard in (plain, one) for event in heard.events if SECRET in event.data]
+    assert not [event.data for heard in (plain, third) for event in heard.events if SECRET in event.data]
     assert [event["data"]["current_step"] for event in plain.of("run")] == ["Refund ticket"] * 2
     assert [event["data"]["current_step"] for event in reader.of("run")] == [f"Refund {SECRET}"] * 2
     assert [heard.of("approval")[0]["data"]["title"] for heard in (reader, plain)] == [
@@ -143,11 +143,11 @@ async def test_r41_a_stream_that_may_quote_payloads_is_recorded_as_a_read(api: A
         await api.app.state.reads.flush()
     for who, count in (("developer", 1), ("viewer", 0)):
         answer = await as_("auditor").get(f"{V1}/reads", params={"principal": who})
-        found = [each for each in answer.json()["items"] if each["route"] == f"GET {V1}/events"]
-        assert sum(each["count"] for each in found) == count, who
+        reads = [item for item in answer.json()["items"] if item["route"] == f"GET {V1}/events"]
+        assert sum(item["count"] for item in reads) == count, who
 
 
-async def test_r22_nothing_of_a_run_out_of_scope_is_heard(api: Api, as_: Any, url: str) -> None:  # noqa: F811
+async def test_r22_nothing_of_a_run_out_of_scope_is_streamed(api: Api, as_: Any, url: str) -> None:  # noqa: F811
     key = await person(api, "inside", Role.OPERATOR, Role.AUDITOR, scope="in_*")
     out = await telling(api, "out_of_it")
     within = await telling(api, "in_it")
@@ -164,7 +164,7 @@ async def test_r22_nothing_of_a_run_out_of_scope_is_heard(api: Api, as_: Any, ur
         about = {event["run_id"] or event["data"]["target"] for event in heard.of("command", "log", "run")}
         assert about == {within.run_id, "in_it"}
         assert out.run_id not in "".join(event.data for event in heard.events)
-    # A stream in progress follows its caller's scope.
+    # An open stream follows changes of its caller's scope.
     async with stream(api, url, key, kinds=["run", "log", "command"]) as heard:
         gone = Principal(
             name="inside", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}), workflows=frozenset({"none"})
@@ -176,7 +176,7 @@ async def test_r22_nothing_of_a_run_out_of_scope_is_heard(api: Api, as_: Any, ur
         assert len(heard.events) == 1
 
 
-async def test_r22_commands_are_heard_by_those_who_may_list_them(api: Api, as_: Any, url: str) -> None:  # noqa: F811
+async def test_r22_commands_are_streamed_only_to_those_who_may_list_them(api: Api, as_: Any, url: str) -> None:  # noqa: F811
     run = await telling(api, "commanded")
     await person(api, "chief", Role.ADMIN)
     names = ("operator", "viewer", "developer", "auditor", "admin")
@@ -191,33 +191,33 @@ async def test_r22_commands_are_heard_by_those_who_may_list_them(api: Api, as_: 
         stream(api, url, "viewer", kinds="command") as streams["viewer"],
         stream(api, url, "developer", kinds="command") as streams["developer"],
         stream(api, url, "admin", kinds="command") as streams["admin"],
-        # The last one that is woken.
+        # The last one to be woken.
         stream(api, url, "auditor", kinds="command") as streams["auditor"],
     ):
         assert set(streams) == set(names)
         refused = await as_("operator").post(f"{V1}/runs/{run.run_id}/signal", json={"name": f"__{SECRET}"})
         command_id = refused.json()["command_id"]
         assert await hearers(command_id) == {"operator", "auditor"}
-        # A proposal is for administrators.
-        asked = await as_("admin").put(
+        # Proposals are for administrators.
+        proposed = await as_("admin").put(
             f"{V1}/principals/proposed", json={"kind": "human", "roles": ["approver"], "groups": [], "workflows": ["*"]}
         )
-        assert asked.status_code == 202, asked.text
-        assert await hearers(asked.json()["command_id"]) == {"admin", "auditor"}
+        assert proposed.status_code == 202, proposed.text
+        assert await hearers(proposed.json()["command_id"]) == {"admin", "auditor"}
 
 
 def _commands(heard: Heard) -> set[str]:
     return {event["subject"] for event in heard.of("command")}
 
 
-async def test_r22_an_agent_that_may_audit_hears_of_no_ones_approvals(api: Api, url: str) -> None:  # noqa: F811
+async def test_r22_an_agent_that_may_audit_is_streamed_no_approvals_of_others(api: Api, url: str) -> None:  # noqa: F811
     async with stream(api, url, "agent", kinds=["approval", "run"]) as heard:
         await telling(api, "of_others")
         await heard.until(lambda heard: heard.of("run"))
         assert heard.of("approval") == []
 
 
-async def test_r44_what_a_run_is_about_is_streamed_only_to_those_who_may_read_payloads(
+async def test_r44_a_runs_subject_is_streamed_only_to_those_who_may_read_payloads(
     api: Api,  # noqa: F811
     url: str,
 ) -> None:
@@ -230,7 +230,7 @@ async def test_r44_what_a_run_is_about_is_streamed_only_to_those_who_may_read_pa
     assert [heard.of("run")[0]["data"]["subject"] for heard in (plain, reader)] == [None, SECRET]
 
 
-async def test_a_command_is_heard_only_if_it_was_committed_and_no_worker_can_hold_the_lock(
+async def test_a_command_is_streamed_only_once_committed_and_no_worker_can_hold_the_lock(
     api: Api,  # noqa: F811
     module_postgres_dsn: str,
 ) -> None:
@@ -242,7 +242,7 @@ async def test_a_command_is_heard_only_if_it_was_committed_and_no_worker_can_hol
         await admin.execute("UPDATE commands SET status = 'failed'")
         await taken_back.rollback()
         assert await admin.fetchval("SELECT count(*) FROM events WHERE event_id > $1", before) == 0
-        # Who writes a table with such a trigger can hold the lock that every start waits for.
+        # Whoever writes a table with such a trigger can hold the lock that every start waits for.
         triggered = await admin.fetch(
             "SELECT tgrelid::regclass::text AS name FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid "
             "WHERE p.proname = 'agentgrid_tell'"

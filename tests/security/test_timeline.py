@@ -1,4 +1,4 @@
-"""Timelines, steps, downloads and logs: nothing of another scope, nothing quoted to those who may not read it, no tricks by path."""
+"""Timelines, steps, downloads and logs show nothing out of scope, quote nothing to callers who may not read it, and resist path tricks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def tails(execution: str) -> list[str]:
     ]
 
 
-async def test_a_run_out_of_scope_is_as_if_it_did_not_exist(api: Api, as_: Any, sides: dict[str, Any]) -> None:
+async def test_a_run_out_of_scope_looks_as_if_it_did_not_exist(api: Api, as_: Any, sides: dict[str, Any]) -> None:
     inside, outside = sides["in_run"], sides["out_run"]
     for tail in tails(outside.execution_id):
         for who in ("scoped", "blind"):
             answer = await as_(who).get(f"/api/v1/runs/{outside.run_id}{tail}")
             assert answer.status_code == 404, (who, tail)
             assert "secret" not in answer.text
-    # Nor by way of a run that the caller may see.
+    # Not even through a run that the caller may see.
     for tail in (
         f"/timeline?execution={outside.execution_id}",
         f"/steps/{outside.execution_id}/5",
@@ -48,7 +48,7 @@ async def test_a_run_out_of_scope_is_as_if_it_did_not_exist(api: Api, as_: Any, 
         assert listed.json()["items"] == []
 
 
-async def test_a_tools_schema_that_cannot_be_read_costs_a_label_its_unit_and_nothing_else(api: Api, as_: Any) -> None:
+async def test_an_unreadable_tool_schema_only_costs_a_label_its_unit(api: Api, as_: Any) -> None:
     run = factories.run()
     step = factories.step(run, 5, name="pay", input={"value": {"cents": 1200}})
     await factories.insert(api.plane.engine, run, factories.execution(run), step, factories.tool("pay"))
@@ -59,7 +59,7 @@ async def test_a_tools_schema_that_cannot_be_read_costs_a_label_its_unit_and_not
                 {"schema": schema},
             )
         answer = await as_("operator").get(f"/api/v1/runs/{run.run_id}/timeline")
-        assert [each["label"] for each in answer.json()["steps"]] == ["1200"], schema[:40]
+        assert [step["label"] for step in answer.json()["steps"]] == ["1200"], schema[:40]
 
 
 async def test_a_viewer_downloads_nothing(api: Api, as_: Any, sides: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ async def test_a_viewer_downloads_nothing(api: Api, as_: Any, sides: dict[str, A
 @pytest.mark.parametrize(
     "execution", ["..", "%2e%2e%2f", "*", "%25", "a%00b", "%ff", "x" * 400, "'; DROP TABLE steps; --"]
 )
-async def test_a_step_is_named_by_nothing_but_its_own_execution(
+async def test_a_step_can_only_be_addressed_by_its_own_execution(
     api: Api, as_: Any, sides: dict[str, Any], execution: str
 ) -> None:
     place = f"/api/v1/runs/{sides['in_run'].run_id}/steps/{execution}/5"
@@ -125,21 +125,21 @@ async def test_the_title_stays_hidden_while_the_run_is_paused_retries_or_works(
         assert title in (await as_("operator").get(path)).text, path
 
 
-async def test_the_name_of_a_tool_that_waits_for_approval_is_no_payload(api: Api, as_: Any) -> None:
+async def test_the_name_of_a_tool_that_waits_for_approval_is_not_a_payload(api: Api, as_: Any) -> None:
     run = factories.run(status="waiting", waiting_on="approval", current_step="Refund an order", current_kind="tool")
     await factories.insert(api.plane.engine, run, factories.execution(run))
     seen = (await as_("viewer").get(f"/api/v1/runs/{run.run_id}")).json()
     assert seen["current_step"] == "Refund an order"
 
 
-async def test_a_run_says_whether_the_caller_can_do_what_it_waits_for(api: Api, as_: Any) -> None:
+async def test_a_run_says_whether_the_caller_can_act_on_what_it_waits_for(api: Api, as_: Any) -> None:
     run = factories.run(status="waiting", waiting_on="approval")
     gate = factories.under(api.plane.signer, factories.approval(run))
     await factories.insert(api.plane.engine, run, factories.execution(run), gate)
 
     async def you(who: str) -> dict[str, Any]:
-        found: dict[str, Any] = (await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["you"]
-        return found
+        you: dict[str, Any] = (await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["you"]
+        return you
 
     assert await you("reviewer") == {
         "may_act": True,
@@ -153,7 +153,7 @@ async def test_a_run_says_whether_the_caller_can_do_what_it_waits_for(api: Api, 
     assert "only people decide approvals" in robot["reason"]
     paused = factories.run(status="paused")
     await factories.insert(api.plane.engine, paused, factories.execution(paused))
-    found = (await as_("operator").get(f"/api/v1/runs/{paused.run_id}")).json()["next"]["you"]
-    assert (found["may_act"], found["verbs"]) == (True, ["resume"])
-    found = (await as_("viewer").get(f"/api/v1/runs/{paused.run_id}")).json()["next"]["you"]
-    assert (found["may_act"], "role operator or developer" in found["reason"]) == (False, True)
+    next_step = (await as_("operator").get(f"/api/v1/runs/{paused.run_id}")).json()["next"]["you"]
+    assert (next_step["may_act"], next_step["verbs"]) == (True, ["resume"])
+    next_step = (await as_("viewer").get(f"/api/v1/runs/{paused.run_id}")).json()["next"]["you"]
+    assert (next_step["may_act"], "role operator or developer" in next_step["reason"]) == (False, True)

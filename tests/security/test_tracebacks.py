@@ -1,4 +1,4 @@
-"""A traceback in a log shows the code that failed, not the values it held: those are payloads, keys and passwords."""
+"""A traceback in a log shows the code that failed, but not its values: those can be payloads, keys and passwords."""
 
 from __future__ import annotations
 

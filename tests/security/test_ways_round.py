@@ -1,4 +1,4 @@
-"""Attempts to bypass the gate: each is blocked, in a real worker, without any effect."""
+"""Attempts to bypass the gate. Each is blocked in a real worker, without any effect."""
 
 from __future__ import annotations
 
@@ -98,15 +98,15 @@ def test_r37_check_finds_a_tool_called_inside_an_activity_with_file_and_line() -
     with pytest.raises(RegistrationErrors) as caught:
         Grid("sidestep", sidestep).check()
     lines = Path(sidestep.__file__).read_text().splitlines()
-    found = {(Path(fault.file).name, lines[fault.line - 1].strip()) for fault in caught.value.faults}
-    assert found == {
+    faults = {(Path(fault.file).name, lines[fault.line - 1].strip()) for fault in caught.value.faults}
+    assert faults == {
         ("sidestep.py", "return await pay(invoice)"),
         ("sidestep.py", "return (await asyncio.gather(pay(invoice)))[0]"),
     }
 
 
 async def policy_waits(handle: WorkflowHandle[Any, Any]) -> None:
-    """Return once the run waits for a policy."""
+    """Wait until the run waits for a policy."""
     async with asyncio.timeout(30):
         while True:
             async for event in handle.fetch_history_events():
@@ -183,9 +183,9 @@ async def test_r37_a_clients_own_activity_may_not_write_and_its_reads_are_counte
 async def approval_of(handle: WorkflowHandle[Any, Any]) -> str:
     """The tool that the run requests approval for."""
     async with asyncio.timeout(30):
-        while not (found := await open_approvals(handle)):
+        while not (opened := await open_approvals(handle)):
             await asyncio.sleep(0.05)
-    return str(found[0].tool)
+    return str(opened[0].tool)
 
 
 async def until_workers_know(plugged: Worker, disabled: bool) -> None:
@@ -241,7 +241,7 @@ async def test_r36_a_longer_glob_that_allows_does_not_override_a_shorter_one_tha
 async def test_activities_pass_through_their_queue_and_its_limits_unless_configured_otherwise(
     client: Client, queue: str, threads: ThreadPoolExecutor, eager: bool
 ) -> None:
-    """An activity dispatched eagerly with the response to a workflow task bypasses its queue."""
+    """An activity dispatched eagerly, with the response to a workflow task, bypasses its queue."""
     await client.workflow_service.update_task_queue_config(
         UpdateTaskQueueConfigRequest(
             namespace=client.namespace,

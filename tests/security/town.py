@@ -1,4 +1,4 @@
-"""An installation with two administrators whose keys were created on the database's side: `anna` and `berta`. `robot` is a program with the role admin."""
+"""An installation with two administrators whose keys were created directly in the database: `anna` and `berta`. `robot` is a program with the role admin."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class Town:
         return self.api.plane
 
     async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> dict[str, Any]:
-        """Send one request with the key named `who`."""
+        """Send a request with the key named `who`."""
         async with self.api.client(who) as http:
             answer: httpx.Response = await http.request(method, f"{V1}{path}", **options)
         assert answer.status_code == expect, f"{who}: {method} {path}: {answer.status_code} {answer.text[:500]}"
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
     async def person(self, name: str, *roles: Role, kind: PrincipalKind = PrincipalKind.HUMAN) -> None:
-        """Create a principal and its key on the database's side."""
+        """Create a principal and its key directly in the database."""
         await principals.put(self.plane.engine, SETUP, Principal(name=name, kind=kind, roles=frozenset(roles)))
         self.api.tokens[name] = (await api_keys.create(self.plane.engine, SETUP, principal=name)).secret
 
     async def key_by(self, who: str, principal: str, token: str) -> dict[str, Any]:
-        """Create a key for the principal over the API, as `who`; it is available as `token` from then on."""
+        """Create a key for the principal through the API, as `who`, and store it as `token`."""
         made = await self.call(who, "POST", "/keys", 201, json={"principal": principal})
         self.api.tokens[token] = made["key"]
         return made
@@ -59,14 +59,14 @@ class Town:
         return await self.call(who, "POST", f"/commands/{command_id}/confirm", expect)
 
     async def may_decide(self, name: str) -> bool:
-        """Whether workers accept decisions of this principal."""
+        """Whether workers accept this principal's decisions."""
         return name in (await self.snapshot()).approver_entries
 
     async def snapshot(self) -> Snapshot:
         async with reading(self.plane.engine) as session:
-            found = await policies.newest_snapshot(session)
-        assert found is not None
-        return found
+            newest = await policies.newest_snapshot(session)
+        assert newest is not None
+        return newest
 
     async def command(self, command_id: str) -> dict[str, Any]:
         return await self.call("auditor", "GET", f"/commands/{command_id}")

@@ -1,4 +1,4 @@
-"""A workflow that calls a tool of a document. It runs without a sandbox, which would import this module again, without the test's toolset."""
+"""A workflow that calls a tool of an OpenAPI document. Runs without a sandbox, which would import this module again without the test's toolset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from temporalio.exceptions import ActivityError
 import agentgrid as ag
 
 crm = ag.openapi("crm", "nothing.json")
-"""A test puts another in its place."""
+"""Tests replace it."""
 
 
 @ag.workflow(title="Calls the CRM")

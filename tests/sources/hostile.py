@@ -1,4 +1,4 @@
-"""An HTTP server that answers as a test says, byte by byte, and remembers what it was asked."""
+"""An HTTP server that answers exactly as a test dictates, byte by byte, and records the requests it receives."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Server:
     port: int = 0
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
-    """Open now."""
+    """Connections open now."""
     most_connections: int = 0
-    """That were open at once."""
+    """The most connections that were open at once."""
 
     @property
     def url(self) -> str:
@@ -35,7 +35,7 @@ class Server:
 def text(
     status: int = 200, body: bytes = b"", headers: dict[str, str] | None = None
 ) -> Callable[[Request, asyncio.StreamWriter], Awaitable[None]]:
-    """A plain answer."""
+    """A plain response."""
 
     async def reply(_: Request, writer: asyncio.StreamWriter) -> None:
         lines = {"content-length": str(len(body))} | (headers or {})
@@ -47,7 +47,7 @@ def text(
 
 @asynccontextmanager
 async def serving(reply: Reply) -> AsyncIterator[Server]:
-    """The server on a free port of the loopback."""
+    """Run the server on a free port of the loopback address."""
     recorded = Server()
     open_: set[asyncio.StreamWriter] = set()
 

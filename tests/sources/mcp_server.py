@@ -1,7 +1,7 @@
 """A small MCP server for tests, over stdio or HTTP: `python -m tests.sources.mcp_server FOLDER [sdk | PORT]`.
 
-Over stdio it needs nothing but Python, so that a start of it costs little. With `sdk`, and over HTTP, it is the server of the package `mcp`.
-It reads its listing from FOLDER/tools.json at each request, so that a test can change it while the server runs.
+Over stdio it needs only Python, so that starting it is cheap. With `sdk`, and over HTTP, it is the server of the package `mcp`. It reads its
+listing from FOLDER/tools.json on each request, so that a test can change it while the server runs.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def listing(folder: Path, tools: list[dict[str, Any]]) -> None:
 
 
 def listed() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((FOLDER / "tools.json").read_text())
-    return found
+    tools: list[dict[str, Any]] = json.loads((FOLDER / "tools.json").read_text())
+    return tools
 
 
 def call_tool(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The result of a tool, as the protocol has it."""
+    """A tool's result, in the protocol's form."""
     if name == "die":
         os._exit(3)
     if name == "fail":
         return {"content": [{"type": "text", "text": "no such thing"}], "isError": True}
     if name == "slow-add":
-        # Each waits for the other: they pass only in parallel.
+        # Each call waits for the other: they pass only in parallel.
         (FOLDER / f"adding-{arguments['a']}").touch()
         while not (FOLDER / f"adding-{arguments['b']}").exists():
             time.sleep(0.01)
@@ -73,7 +73,7 @@ def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def plain() -> None:
-    """One request a line until standard input ends; requests are answered in parallel."""
+    """Read one request per line until standard input ends, and answer requests in parallel."""
     writing = threading.Lock()
 
     def serve(request: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ def plain() -> None:
 
 
 def sdk(port: int | None) -> None:
-    """The server of the package `mcp`: over HTTP, or over stdio where there is no port."""
+    """The server of the package `mcp`: over HTTP, or over stdio if there is no port."""
     import anyio
     import anyio.to_thread
     import mcp_types as types

@@ -1,4 +1,4 @@
-"""An MCP server's tools are used as they were reviewed, and in no other form; its process gets and leaves behind nothing."""
+"""An MCP server's tools are used only as they were reviewed. Its process receives only what it needs, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def command(folder: Path, *more: str) -> tuple[str, ...]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project that is the current directory, and the server's listing in it."""
+    """A project in the current directory, with the server's listing."""
     monkeypatch.chdir(tmp_path)
     mcp_server.listing(tmp_path, mcp_server.LISTED)
     return tmp_path
@@ -51,7 +51,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 async def make(folder: Path) -> AsyncIterator[Make]:
-    """Pins the server as it is and makes a toolset that a worker has started."""
+    """Pins the server's current listing, and makes a toolset that a worker has started."""
     started: list[Any] = []
 
     async def made(*, allowed: tuple[str, ...] = (), listed: Any = None, **fields: Any) -> Any:
@@ -73,14 +73,16 @@ async def make(folder: Path) -> AsyncIterator[Make]:
         await toolset.stop()
 
 
-def test_a_server_is_listed_for_review_pinned_whole_and_destructive_until_its_risk_is_set(folder: Path) -> None:
+def test_a_server_is_shown_for_review_and_pinned_with_every_tool_destructive_until_its_risk_is_set(
+    folder: Path,
+) -> None:
     shown, error = run("add", "test", "--", *command(folder))
     assert error is None
     assert "echo   destructive (unreviewed)" in shown
-    assert 'annotations, untrusted: {"title": "Harmless", "readOnlyHint": true}' in shown
-    kept = json.loads((folder / "mcp" / "test.json").read_text())
-    assert [tool["name"] for tool in kept["untrusted_listing"]] == ["die", "echo", "environment", "fail", "slow-add"]
-    assert set(kept["risk"].values()) == {"unreviewed"}
+    assert 'annotations (untrusted): {"title": "Harmless", "readOnlyHint": true}' in shown
+    pin = json.loads((folder / "mcp" / "test.json").read_text())
+    assert [tool["name"] for tool in pin["untrusted_listing"]] == ["die", "echo", "environment", "fail", "slow-add"]
+    assert set(pin["risk"].values()) == {"unreviewed"}
 
     assert run("risk", "test", "echo", "read")[1] is None
     assert isinstance(run("risk", "test", "nothing", "read")[1], CommandFailed)
@@ -89,7 +91,7 @@ def test_a_server_is_listed_for_review_pinned_whole_and_destructive_until_its_ri
         "test_echo": "read",
         **dict.fromkeys(("test_die", "test_environment", "test_fail", "test_slow_add"), "destructive"),
     }
-    # What approvers read is ours, not the server's.
+    # The text that approvers read is ours, not the server's.
     assert (tools["test_echo"].title, tools["test_echo"].description) == ("test: echo", "Say it again.")
     assert tools["test_slow_add"].signature.output_schema["required"] == ["sum"]
 
@@ -125,7 +127,7 @@ async def test_parallel_calls_share_one_session(make: Make) -> None:
         assert await asyncio.gather(*calls) == [{"sum": 3}, {"sum": 3}, {"sum": 7}, {"sum": 7}]
 
 
-async def test_a_server_that_died_is_started_again_by_the_next_call(make: Make) -> None:
+async def test_a_dead_server_is_restarted_by_the_next_call(make: Make) -> None:
     toolset = await make()
     first = json.loads(await toolset["environment"]())["pid"]
     with pytest.raises(ToolError, match="can't be reached") as caught:
@@ -134,17 +136,17 @@ async def test_a_server_that_died_is_started_again_by_the_next_call(make: Make) 
     assert json.loads(await toolset["environment"]())["pid"] != first
 
 
-async def test_a_servers_process_gets_named_secrets_alone_and_ends_with_the_worker(
+async def test_a_servers_process_gets_only_named_secrets_and_ends_with_the_worker(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENTGRID_DATABASE_URL", "postgresql://canary")
     monkeypatch.setenv("SERVER_TOKEN", "for the server")
     toolset = await make(environment=("SERVER_TOKEN",))
-    found = json.loads(await toolset["environment"]())
-    assert found["SERVER_TOKEN"] == "for the server"
-    assert set(found) - {"LC_CTYPE", "pid"} == {"PATH", "HOME", "SERVER_TOKEN", "PYTHONPATH"}
+    environment = json.loads(await toolset["environment"]())
+    assert environment["SERVER_TOKEN"] == "for the server"
+    assert set(environment) - {"LC_CTYPE", "pid"} == {"PATH", "HOME", "SERVER_TOKEN", "PYTHONPATH"}
     await toolset.stop()
-    assert not alive(found["pid"])
+    assert not alive(environment["pid"])
 
 
 def alive(pid: int) -> bool:
@@ -184,7 +186,7 @@ def test_a_killed_worker_leaves_no_server_behind(folder: Path) -> None:
     assert not alive(pid)
 
 
-async def test_a_changed_listing_is_held_before_and_while_it_is_used(
+async def test_a_changed_listing_holds_the_server_before_and_during_use(
     make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toolset = await make()
@@ -223,13 +225,13 @@ def over_http(folder: Path) -> Iterator[str]:
         process.wait()
 
 
-async def test_streamable_http_goes_through_the_rules_of_egress(make: Make, folder: Path) -> None:
+async def test_streamable_http_obeys_the_egress_rules(make: Make, folder: Path) -> None:
     with over_http(folder) as url:
         refused = await make(url=url, command=())
         with pytest.raises(ToolError, match="is a loopback address"):
             await refused["echo"]({"text": "hi"})
         allowed = await make(url=url, command=(), allowed=("127.0.0.1",))
-        # All wait for the last one: more than a pool of connections has by default.
+        # All wait for the last one, and they are more than a connection pool holds by default.
         calls = [allowed["slow-add"]({"a": number, "b": 11}) for number in range(12)]
         async with asyncio.timeout(60):
             assert len(await asyncio.gather(*calls)) == 12
@@ -238,11 +240,11 @@ async def test_streamable_http_goes_through_the_rules_of_egress(make: Make, fold
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"digest": "0" * 64}, "was edited: its digest does not fit"),
+        ({"digest": "0" * 64}, "was edited: its digest does not match"),
         ({"risk": {"nothing": "read"}}, "a risk for 'nothing'"),
         ({"risk": {"echo": "mild"}}, "can't be read"),
         ({"environment": ["LD_PRELOAD"]}, "can't be an environment variable"),
-        ({"server": "other"}, "is the pin of the server 'other'"),
+        ({"server": "other"}, "is the pin of another server, 'other'"),
         ({"command": []}, "either a command or a URL"),
         ({"untrusted_listing": 7}, "can't be read"),
     ],
@@ -261,9 +263,9 @@ def test_code_and_pin_must_agree(folder: Path) -> None:
     (missing,) = ag.mcp("test").faults
     assert "agentgrid mcp add test -- COMMAND..." in missing.message
     Pin(server=Server(name="test", command=("x",)), tools=(mcp_server.ECHO,)).write(folder / "mcp" / "test.json")
-    found = ag.mcp("test", command=["y"], include=["nothing"], risk={"neither": "read"})
-    assert [fault.message.rpartition("toolset")[2] for fault in found.faults] == [
-        " 'test': its pin was made with 'x': run `agentgrid mcp add test` again with what the code names",
+    toolset = ag.mcp("test", command=["y"], include=["nothing"], risk={"neither": "read"})
+    assert [fault.message.rpartition("toolset")[2] for fault in toolset.faults] == [
+        " 'test': its pin was made with 'x': run `agentgrid mcp add test` again with the command or URL in code",
         " 'test': include names 'nothing', which the server does not list",
         " 'test': risk names 'neither', which the server does not list",
     ]
@@ -277,7 +279,7 @@ def test_a_renamed_tool_changes_the_digest() -> None:
     assert pins.changes([mcp_server.ECHO], renamed) == {"echo": "removed", "other": "added"}
 
 
-def test_the_package_mcp_is_loaded_only_where_a_server_is_used() -> None:
+def test_the_package_mcp_is_loaded_only_when_a_server_is_used() -> None:
     code = (
         "import sys, agentgrid as ag; ag.mcp, ag.openapi, ag.AgentGridPlugin, ag.Grid\n"
         "import agentgrid.cli.main, agentgrid.cli.mcp, agentgrid.projector.main, agentgrid.worker.plugin\n"

@@ -1,4 +1,4 @@
-"""An OpenAPI document becomes typed, governed tools; what it can't say is a fault with its operation and path."""
+"""An OpenAPI document becomes typed, governed tools. What can't be converted is reported with its operation and path."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tools_of(folder: Path, document: Any = None, **options: Any) -> ag.Toolset:
-    given = crm.document() if document is None else document
-    return ag.openapi("crm", crm.written(folder, given), **({"auth": "CRM_TOKEN"} | options))
+    value = crm.document() if document is None else document
+    return ag.openapi("crm", crm.written(folder, value), **({"auth": "CRM_TOKEN"} | options))
 
 
 def messages(toolset: ag.Toolset) -> list[str]:
@@ -65,7 +65,7 @@ def test_each_operation_is_a_tool_with_its_schemas_and_a_risk(tmp_path: Path, ve
         _ = only["deleteCustomer"]
 
 
-def test_a_version_follows_its_operation_alone(tmp_path: Path) -> None:
+def test_a_tools_version_depends_only_on_its_operation(tmp_path: Path) -> None:
     before = {tool.name: tool.version for tool in tools_of(tmp_path)}
     changed = crm.document()
     changed["paths"]["/customers/{id}"]["get"]["parameters"][0]["explode"] = False
@@ -125,7 +125,7 @@ async def test_arguments_become_a_request_and_the_response_is_the_result(tmp_pat
         (text(200, b" " * 5000), (False, None, "more than 4,000 bytes")),
     ],
 )
-async def test_a_failure_is_final_or_waits_as_long_as_the_service_asks(
+async def test_a_failure_is_final_or_retried_after_the_delay_the_service_requests(
     tmp_path: Path, reply: Any, expected: Any
 ) -> None:
     retryable, after, words = expected
@@ -141,7 +141,7 @@ async def test_a_failure_is_final_or_waits_as_long_as_the_service_asks(
 
 
 @pytest.mark.parametrize("value", ["sk/live-7f3b51c6e29a", "first line of a key\nsecond line of a key\n"])
-async def test_an_error_that_repeats_the_credential_is_redacted_even_where_it_is_cut(
+async def test_a_credential_repeated_in_an_error_is_redacted_even_where_the_text_is_truncated(
     tmp_path: Path, value: str
 ) -> None:
     body = json.dumps({"a": "x" * 980, "key": value}, indent=2).replace("/", "\\/").encode()
@@ -155,7 +155,7 @@ async def test_an_error_that_repeats_the_credential_is_redacted_even_where_it_is
     assert value[:4] not in caught.value.message
 
 
-async def test_a_credential_that_no_header_can_hold_is_not_in_the_error(tmp_path: Path) -> None:
+async def test_a_credential_invalid_in_a_header_is_not_in_the_error(tmp_path: Path) -> None:
     with secrets({"CRM_TOKEN": "first line of a key\nsecond line of a key"}):
         async with serving(text()) as server:
             toolset = tools_of(tmp_path, server=server.url, allow=["127.0.0.1"], include=["getCustomer"])
@@ -166,7 +166,7 @@ async def test_a_credential_that_no_header_can_hold_is_not_in_the_error(tmp_path
     assert "line" not in caught.value.message
 
 
-async def test_a_credential_of_a_function_is_redacted_like_a_secret(tmp_path: Path) -> None:
+async def test_a_credential_from_a_function_is_redacted_like_a_secret(tmp_path: Path) -> None:
     async def token() -> str:
         return "token-of-a-function-4f1c"
 
@@ -183,11 +183,11 @@ async def test_a_credential_of_a_function_is_redacted_like_a_secret(tmp_path: Pa
 
 
 async def key_of() -> str:
-    """The secret, as a header can hold it."""
+    """The secret, made valid for a header."""
     return (await ag.secret("CRM_TOKEN").value()).replace("\n", " ")
 
 
-async def test_more_calls_than_a_pool_has_connections_by_default_are_all_in_flight(tmp_path: Path) -> None:
+async def test_more_calls_than_a_default_connection_pool_allows_are_all_in_flight(tmp_path: Path) -> None:
     all_asked = asyncio.Barrier(12)
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -213,7 +213,7 @@ async def test_retry_after_may_be_a_date_of_the_services_own_clock(tmp_path: Pat
     assert caught.value.retry_after_seconds == 90
 
 
-async def test_a_result_that_does_not_fit_is_an_error_unless_the_developer_trusts_no_schema(tmp_path: Path) -> None:
+async def test_an_invalid_result_is_an_error_unless_result_checks_are_off(tmp_path: Path) -> None:
     async with serving(text(200, b'{"id": "seven"}', {"content-type": "application/json"})) as server:
         options: dict[str, Any] = {"server": server.url, "allow": ["127.0.0.1"]}
         with pytest.raises(ApplicationError, match="does not fit its annotation"):
@@ -246,22 +246,22 @@ POST = "paths./customers.post"
         (
             broken(f"{GET}.parameters.0", {"$ref": "#/nowhere"}),
             {},
-            "GET /customers/{id}: the reference '#/nowhere' points",
+            "GET /customers/{id}: the reference '#/nowhere' has no target",
         ),
         (broken(f"{GET}.parameters.0", {"$ref": "https://x.test/p"}), {}, "leaves the document"),
         (
             broken(f"{GET}.parameters.0", {"$ref": f"#/{GET.replace('/', '~1').replace('.', '/')}/parameters/0"}),
             {},
-            "without an end",
+            "its references are circular",
         ),
         (broken(f"{GET}.parameters.0.in", "cookie"), {}, None),
-        (broken(f"{GET}.parameters.2.name", "Transfer-Encoding"), {}, "a header that no tool may set"),
+        (broken(f"{GET}.parameters.2.name", "Transfer-Encoding"), {}, "a header that tools may not set"),
         (broken(f"{GET}.parameters.0.style", "pipeDelimited"), {}, "has the style pipeDelimited"),
-        (broken("components.parameters.id.name", "number"), {}, "do not name the same ones"),
+        (broken("components.parameters.id.name", "number"), {}, "have different names"),
         (
             broken(f"{POST}.requestBody.content", {"multipart/form-data": {}}),
             {},
-            "POST /customers (createCustomer): its body is not JSON but multipart",
+            "POST /customers (createCustomer): its body is multipart",
         ),
         (broken("servers", []), {}, "pass server="),
         (broken("servers.0.url", "https://user:canary@x.test"), {}, "neither a user name"),
@@ -274,16 +274,16 @@ POST = "paths./customers.post"
 def test_a_fault_names_the_operation_and_the_place_of_the_declaration(
     tmp_path: Path, document: Any, options: Any, expected: str | None
 ) -> None:
-    found = messages(tools_of(tmp_path, document, **options))
+    faults = messages(tools_of(tmp_path, document, **options))
     if expected is None:
-        assert found == []
+        assert faults == []
     else:
-        assert any(expected in message for message in found), found
-        assert all("test_openapi.py:" in message for message in found)
-        assert "canary" not in str(found)
+        assert any(expected in message for message in faults), faults
+        assert all("test_openapi.py:" in message for message in faults)
+        assert "canary" not in str(faults)
 
 
-def test_a_missing_document_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_document_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "there is no document at" in messages(ag.openapi("crm", "nothing.json"))[0]
     url = "https://crm.test/openapi.json"
@@ -297,12 +297,12 @@ def places(value: Any, path: str = "") -> Iterator[str]:
     if path:
         yield path[1:]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in items:
+    for key, inner in items:
         if "." not in str(key):
-            yield from places(each, f"{path}.{key}")
+            yield from places(inner, f"{path}.{key}")
 
 
-def test_no_document_of_other_types_keeps_a_module_from_being_imported(tmp_path: Path) -> None:
+def test_a_document_with_wrong_types_does_not_prevent_importing_the_module(tmp_path: Path) -> None:
     for path in places(crm.document()):
         for junk in (None, 7, "text", [], [1], {}, {"x": 1}):
             toolset = tools_of(tmp_path, broken(path, junk))
@@ -323,7 +323,7 @@ async def test_a_schema_that_cannot_be_checked_is_found_by_the_check(
     )
 
 
-async def test_a_worker_calls_it_under_the_operators_settings_and_waits_as_asked(
+async def test_a_worker_calls_the_service_under_the_operators_settings_and_waits_as_requested(
     client: Client,  # noqa: F811
     queue: str,  # noqa: F811
     tmp_path: Path,

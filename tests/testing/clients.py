@@ -1,6 +1,6 @@
-"""The installed clients, led to a provider, with their own retries off.
+"""The installed clients, pointed at a provider, with their own retries off.
 
-They are imported where they are used: that takes three seconds, and every test process reads the files of all tests.
+Imported only when used, because that takes three seconds and every test process reads all test files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEY = "sk-canary-0123456789"
 
 
 def errors(protocol: str) -> Any:
-    """The module with the errors of the protocol's client."""
+    """The module with the protocol's client errors."""
     import anthropic
     import openai
 
@@ -36,7 +36,7 @@ def errors(protocol: str) -> Any:
 def openai(provider: Provider, **options: Any) -> AsyncOpenAI:
     import openai as clients
 
-    # Reading the certificates would take longer than the test.
+    # Loading the certificates would take longer than the test.
     plain = clients.DefaultAsyncHttpxClient(verify=False)
     return clients.AsyncOpenAI(base_url=provider.base_url, api_key=KEY, max_retries=0, http_client=plain, **options)
 
@@ -49,7 +49,7 @@ def anthropic(provider: Provider, **options: Any) -> AsyncAnthropic:
 
 
 def model(provider: Provider, protocol: str) -> Model:
-    """pydantic-ai's model for the protocol."""
+    """pydantic-ai's model for this protocol."""
     from pydantic_ai.models import infer_model
     from pydantic_ai.providers.anthropic import AnthropicProvider
     from pydantic_ai.providers.openai import OpenAIProvider
@@ -83,26 +83,26 @@ def tools() -> ModelRequestParameters:
 
 
 def prompt(text: str, *, instructions: str | None = None) -> ModelRequest:
-    """What opens a conversation."""
+    """The message that opens a conversation."""
     from pydantic_ai import ModelRequest, UserPromptPart
 
     return ModelRequest(parts=[UserPromptPart(text)], instructions=instructions)
 
 
-async def ask(asked: Model, messages: list[ModelMessage], *, stream: bool) -> ModelResponse:
-    """The model's response, received at once or as a stream."""
+async def ask(llm: Model, messages: list[ModelMessage], *, stream: bool) -> ModelResponse:
+    """The model's response, received whole or as a stream."""
     from pydantic_ai.direct import model_request, model_request_stream
 
     if not stream:
-        return await model_request(asked, messages, model_request_parameters=tools())
-    async with model_request_stream(asked, messages, model_request_parameters=tools()) as events:
+        return await model_request(llm, messages, model_request_parameters=tools())
+    async with model_request_stream(llm, messages, model_request_parameters=tools()) as events:
         async for _ in events:
             pass
         return events.get()
 
 
 def results(response: ModelResponse, contents: dict[str, Any]) -> ModelRequest:
-    """The results of the response's calls, by the tools' names."""
+    """Results for the response's calls, by tool name."""
     from pydantic_ai import ModelRequest, ToolReturnPart
 
     return ModelRequest(

@@ -1,4 +1,4 @@
-"""The provider as a process, its built-in script, and what importing it costs."""
+"""The provider as a process, its built-in script, and the cost of importing it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_turns_and_the_package_load_no_server() -> None:
     assert in_fresh_process(code) == []
 
 
-async def test_a_process_answers_by_hand_and_its_log_survives_its_kill(tmp_path: Path) -> None:
+async def test_a_provider_started_by_hand_answers_and_its_log_survives_a_kill(tmp_path: Path) -> None:
     from openai import AsyncOpenAI
 
     log = tmp_path / "log.jsonl"

@@ -1,4 +1,4 @@
-"""What goes wrong at a provider, as the clients see it and as the provider records it."""
+"""Provider failures, as clients see them and as the provider records them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = "one two three four five six seven eight nine ten"
 
 
 async def send(provider: Provider, protocol: str, *, stream: bool = False, **options: Any) -> Any:
-    """One request by the protocol's own client. Of a stream, what was received of it."""
+    """Send a request with the protocol's own client. For a stream, returns what was received."""
     if protocol == "messages":
         answer = await anthropic(provider, **options).messages.create(
             model="m", max_tokens=9, messages=HELLO, stream=stream
@@ -50,7 +50,7 @@ async def receive(provider: Provider, protocol: str, received: list[Any], *, str
     ],
     ids=["429", "400", "401", "500"],
 )
-async def test_a_refusal_is_the_clients_own_error_and_is_not_billed(
+async def test_a_refusal_raises_the_clients_own_error_and_is_not_billed(
     protocol: str, fault: Fault, error: str, status: int
 ) -> None:
     async with Provider([Turn(fault=fault)]) as provider:
@@ -72,7 +72,9 @@ async def test_a_slow_answer_times_out_and_is_recorded_as_abandoned(protocol: st
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("protocol", MODELS)
-async def test_a_connection_cut_in_the_middle_is_an_error_after_a_part(protocol: str, stream: bool) -> None:
+async def test_a_connection_dropped_midway_raises_an_error_after_part_of_the_answer(
+    protocol: str, stream: bool
+) -> None:
     from pydantic_ai.exceptions import ModelAPIError
 
     cut = Turn(text=LONG, fault=Fault.cut(), usage=USAGE)
@@ -92,17 +94,17 @@ async def test_a_connection_cut_in_the_middle_is_an_error_after_a_part(protocol:
             RequestState.CUT,
             RequestState.ANSWERED,
         ]
-        assert provider.billed == USAGE + USAGE + USAGE, "what was cut is billed too"
+        assert provider.billed == USAGE + USAGE + USAGE, "cut answers are billed too"
 
 
-async def test_a_connection_may_be_cut_before_the_first_byte() -> None:
+async def test_a_connection_can_be_dropped_before_the_first_byte() -> None:
     async with Provider([Turn(fault=Fault.cut(after=0))]) as provider:
         with pytest.raises(errors("chat").APIConnectionError) as raised:
             await send(provider, "chat")
         assert "without sending a response" in repr(raised.value.__cause__)
 
 
-async def test_the_end_of_the_provider_drops_what_is_in_flight() -> None:
+async def test_stopping_the_provider_drops_requests_in_flight() -> None:
     async with Provider([Turn(text="late", delay_seconds=60)]) as provider:
         waiting = asyncio.create_task(send(provider, "responses"))
         await provider.wait(lambda requests: len(requests) == 1)
@@ -143,29 +145,33 @@ async def test_the_log_is_complete_when_the_client_is_killed_in_the_middle_of_a_
         await provider.wait(lambda requests: requests[1].state is RequestState.ABANDONED)
         assert read_log(log) == list(provider.requests)
 
-    # A killed provider may leave a line unfinished; the next one continues the file.
+    # A killed provider may leave a partial line; the next one appends to the file.
     log.write_text(log.read_text() + '{"number": 2, "sta')
     async with Provider([Turn(text="next", usage=USAGE)], log=log) as provider:
         await send(provider, "messages")
-    kept = read_log(log)
-    assert [(r.number, r.state) for r in kept] == [
+    records = read_log(log)
+    assert [(r.number, r.state) for r in records] == [
         (1, RequestState.ANSWERED),
         (2, RequestState.ABANDONED),
         (3, RequestState.ANSWERED),
     ]
-    assert billed(kept) == USAGE + USAGE + USAGE
-    assert all(request.key_given for request in kept)
+    assert billed(records) == USAGE + USAGE + USAGE
+    assert all(request.key_given for request in records)
     assert KEY not in log.read_text()
 
 
 @pytest.mark.parametrize(
     ("path", "body", "why"),
     [
-        ("chat/completions", {"messages": [*HELLO, {"role": "tool", "tool_call_id": "x", "content": ""}]}, "waits for"),
+        (
+            "chat/completions",
+            {"messages": [*HELLO, {"role": "tool", "tool_call_id": "x", "content": ""}]},
+            "matches no pending tool call",
+        ),
         (
             "responses",
             {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]},
-            "no result for the calls c",
+            "lacks results for the calls c",
         ),
         (
             "messages",
@@ -177,10 +183,10 @@ async def test_the_log_is_complete_when_the_client_is_killed_in_the_middle_of_a_
                     *HELLO,
                 ],
             },
-            "no result for the calls t",
+            "lacks results for the calls t",
         ),
         ("messages", {"messages": HELLO}, "max_tokens: Field required"),
-        ("responses", {"input": "hello", "previous_response_id": "resp_1"}, "keeps no responses"),
+        ("responses", {"input": "hello", "previous_response_id": "resp_1"}, "stores no responses"),
         (
             "chat/completions",
             {"messages": HELLO, "tools": [{"type": "function", "function": {"name": "get.order"}}]},
@@ -190,7 +196,7 @@ async def test_the_log_is_complete_when_the_client_is_killed_in_the_middle_of_a_
     ],
     ids=["lone result", "lost result", "late result", "no limit", "stateful", "name", "size"],
 )
-async def test_what_real_providers_refuse_is_refused(path: str, body: dict[str, Any], why: str) -> None:
+async def test_requests_that_real_providers_refuse_are_refused(path: str, body: dict[str, Any], why: str) -> None:
     async with (
         Provider([Turn(text="hello")], limits=ProviderLimits(max_body_bytes=4096)) as provider,
         httpx.AsyncClient(base_url=provider.base_url, headers={"x-api-key": "k"}) as client,
@@ -201,7 +207,7 @@ async def test_what_real_providers_refuse_is_refused(path: str, body: dict[str, 
         assert provider.requests == ()
 
 
-async def test_only_this_machine_may_ask_with_a_key_and_within_the_limit() -> None:
+async def test_requests_need_a_local_client_a_key_and_an_acceptable_size() -> None:
     async with (
         Provider([Turn(text="hello")], limits=ProviderLimits(max_requests=1)) as provider,
         httpx.AsyncClient(base_url=provider.base_url) as client,

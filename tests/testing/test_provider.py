@@ -1,4 +1,4 @@
-"""The provider for tests, driven by the clients that are installed: conversations, usage, streams."""
+"""The provider for tests, used through the installed clients: conversations, usage, streams."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ HELLO: list[Any] = [{"role": "user", "content": "hello"}]
 
 
 def from_results(conversation: Conversation) -> Turn:
-    """Looks, then answers through a tool from what it found, then says goodbye."""
+    """Makes two calls, then answers through a tool with their results, then says goodbye."""
     match conversation.turn:
         case 0:
             return TWO_CALLS
         case 1:
-            order, found = conversation.results
+            order, search = conversation.results
             answer = (
-                f"{order.value['state']}, {found.value['rule']}, {conversation.prompt}, {conversation.instructions}"
+                f"{order.value['state']}, {search.value['rule']}, {conversation.prompt}, {conversation.instructions}"
             )
             return Turn(calls=[Call("final_result", {"answer": answer})])
     return Turn(text=f"Goodbye: {conversation.results[-1].text}")
@@ -42,21 +42,21 @@ def from_results(conversation: Conversation) -> Turn:
 @pytest.mark.parametrize("protocol", MODELS)
 async def test_a_conversation_with_parallel_calls_and_a_structured_answer(protocol: str, stream: bool) -> None:
     async with Provider(from_results) as provider:
-        asked = model(provider, protocol)
+        llm = model(provider, protocol)
         messages: list[ModelMessage] = [prompt("where?", instructions="Be brief.")]
 
-        first = await ask(asked, messages, stream=stream)
+        first = await ask(llm, messages, stream=stream)
         assert first.text == "Let me look."
         assert [(call.tool_name, call.args_as_dict()) for call in first.tool_calls] == [
             (call.name, call.arguments) for call in TWO_CALLS.calls
         ]
         messages += [first, results(first, {"get_order": {"state": "shipped"}, "search": {"rule": "a rule"}})]
-        second = await ask(asked, messages, stream=stream)
+        second = await ask(llm, messages, stream=stream)
         assert [(call.tool_name, call.args_as_dict()) for call in second.tool_calls] == [
             ("final_result", {"answer": "shipped, a rule, where?, Be brief."})
         ]
         messages += [second, results(second, {"final_result": "noted"})]
-        third = await ask(asked, messages, stream=stream)
+        third = await ask(llm, messages, stream=stream)
         assert (third.text, third.tool_calls) == ("Goodbye: noted", [])
 
         seen = [(r.protocol, r.stream, r.turn, r.attempt, r.answered, r.client_retry) for r in provider.requests]
@@ -88,10 +88,10 @@ async def test_each_protocol_reports_usage_in_its_own_way() -> None:
         chat, claude = openai(provider), anthropic(provider)
         bare = await chat.chat.completions.create(model="m", messages=HELLO, stream=True)
         assert [chunk.usage async for chunk in bare if chunk.usage] == []
-        asked = await chat.chat.completions.create(
+        counted = await chat.chat.completions.create(
             model="m", messages=HELLO, stream=True, stream_options={"include_usage": True}
         )
-        *others, last = [chunk async for chunk in asked]
+        *others, last = [chunk async for chunk in counted]
         assert not any(chunk.usage for chunk in others)
         assert (last.choices, last.usage and last.usage.total_tokens) == ([], 1050)
 
@@ -122,8 +122,8 @@ async def test_each_protocol_reports_usage_in_its_own_way() -> None:
 
 async def test_the_models_are_listed_and_others_are_refused() -> None:
     async with Provider([Turn(text="hello")], models=["small"]) as provider:
-        assert [one.id async for one in await _listed(openai(provider))] == ["small"]
-        assert [one.id async for one in await _listed(anthropic(provider))] == ["small"]
+        assert [model.id async for model in await _listed(openai(provider))] == ["small"]
+        assert [model.id async for model in await _listed(anthropic(provider))] == ["small"]
         with pytest.raises(Exception, match="doesn't exist") as refused:
             await openai(provider).responses.create(model="large", input="hello")
         assert (refused.value.status_code, refused.value.code) == (404, "model_not_found")  # type: ignore[attr-defined]
@@ -133,7 +133,7 @@ async def _listed(client: Any) -> Any:
     return await client.models.list()
 
 
-async def test_an_answer_at_the_limit_says_so() -> None:
+async def test_an_answer_at_the_token_limit_is_marked_as_truncated() -> None:
     async with Provider([Turn(text="Hel", truncated=True)]) as provider:
         chat = await openai(provider).chat.completions.create(model="m", messages=HELLO)
         response = await openai(provider).responses.create(model="m", input="hello")
@@ -146,7 +146,7 @@ async def test_an_answer_at_the_limit_says_so() -> None:
     assert message.stop_reason == "max_tokens"
 
 
-async def test_a_list_answers_by_the_conversation_and_its_faults_are_used_up_by_attempts() -> None:
+async def test_a_list_answers_by_position_in_the_conversation_and_attempts_use_up_its_faults() -> None:
     script = [
         Turn(fault=Fault.rate_limited()),
         Turn(fault=Fault.server_error()),
@@ -173,9 +173,7 @@ async def test_a_list_answers_by_the_conversation_and_its_faults_are_used_up_by_
         end = [called, found, {"role": "assistant", "content": "done"}, {"role": "user", "content": "more"}]
         assert [await status(*end), await status(*end)] == [401, 401]
         assert await status(*end, {"role": "assistant", "content": "x"}) == 400
-        assert (
-            provider.requests[-1].error == "the script has answers for 2 turns, and this conversation asks for turn 4"
-        )
+        assert provider.requests[-1].error == "the script has 2 turns, and this conversation needs turn 4: add a turn"
         assert [request.attempt for request in provider.requests] == [1, 2, 3, 4, 1, 1, 2, 1]
 
 

@@ -1,4 +1,4 @@
-"""Helpers about the beginning of a run: what history shows about it, and a worker without an SDK."""
+"""Helpers for tests about a run's beginning: what history shows of it, and a worker without an SDK."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOVERNED_BUILD = f"{BUILD_GATE}by-hand"
 
 
 def begun_governed(history: WorkflowHistory) -> bool:
-    """Whether the projector shows the execution as governed; the same for every cut of its history."""
+    """Whether the projector shows the execution as governed, checked for every prefix of its history."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
     whole, _ = fold(FoldState(execution_id="e"), decoded)
     piecewise = FoldState(execution_id="e")
@@ -31,29 +31,29 @@ def begun_governed(history: WorkflowHistory) -> bool:
 
 
 def marked(history: WorkflowHistory) -> bool:
-    """Whether it has the plugin's marker."""
+    """Whether history has the plugin's marker."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
     return any(isinstance(event, history_events.Patched) and event.patch == PATCH_GATE for event in decoded)
 
 
 def headed(history: WorkflowHistory, activity_type: str) -> list[bool]:
-    """For each call of this activity, whether it has the plugin's header."""
+    """For each call of this activity, whether it carries the plugin's header."""
     decoded = decode(history.events, pydantic_data_converter.payload_converter)
     calls = [event for event in decoded if isinstance(event, history_events.ActivityScheduled)]
     return [call.headed for call in calls if call.activity_type == activity_type]
 
 
 def without_builds(history: WorkflowHistory) -> WorkflowHistory:
-    """The history as a server that keeps no builds would write it."""
+    """The history as a server that records no builds would write it."""
     for event in history.events:
         if event.HasField("workflow_task_completed_event_attributes"):
             for name in ("worker_version", "deployment_version", "worker_deployment_name", "worker_deployment_version"):
-                event.workflow_task_completed_event_attributes.ClearField(name)  # type: ignore[arg-type]  # each is one
+                event.workflow_task_completed_event_attributes.ClearField(name)  # type: ignore[arg-type]  # each is a field name
     return history
 
 
 class ByHand:
-    """A worker without an SDK: it takes one workflow task, under the given build id."""
+    """A worker without an SDK. It takes one workflow task, under the given build id."""
 
     def __init__(self, client: Client, queue: str, build: str) -> None:
         self.client = client
@@ -61,7 +61,7 @@ class ByHand:
         self.stamp = WorkerVersionStamp(build_id=build)
 
     async def takes(self) -> service.PollWorkflowTaskQueueResponse:
-        """Take the next task; it times out unless it is completed."""
+        """Take the next task. It times out unless it is completed."""
         return await self.client.workflow_service.poll_workflow_task_queue(
             service.PollWorkflowTaskQueueRequest(
                 namespace=self.client.namespace, task_queue=TaskQueue(name=self.queue), identity="by hand"
@@ -70,7 +70,7 @@ class ByHand:
         )
 
     async def completes_empty(self) -> None:
-        """Take a task and complete it without commands, requesting the next one at once."""
+        """Take a task and complete it without commands, requesting the next one immediately."""
         task = await self.takes()
         await self.client.workflow_service.respond_workflow_task_completed(
             service.RespondWorkflowTaskCompletedRequest(

@@ -17,13 +17,13 @@ async def free() -> str:
 
 @activity.defn
 async def asked() -> str:
-    """The activity that needs an approval under the tests' rule."""
+    """The activity for which the tests' rule requires approval."""
     return "asked"
 
 
 @workflow.defn(name="Begins")
 class Begins:
-    """Its first task depends on the shape; then it waits for a signal or an update."""
+    """Its first task depends on `shape`; then it waits for a signal or an update."""
 
     def __init__(self) -> None:
         self.gone = False
@@ -69,4 +69,4 @@ class Broken:
 
 
 CONFIG: dict[str, Any] = {"activities": [free, asked], "max_cached_workflows": 0}
-"""Of a worker that caches no workflow between tasks."""
+"""For a worker that caches no workflows between tasks."""

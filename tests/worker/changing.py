@@ -1,4 +1,4 @@
-"""A workflow whose calls an approver may change: a tool with a check of its own, remote and local."""
+"""A workflow whose calls an approver may change: a tool with its own check, remote and local."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from temporalio import activity, workflow
 import agentgrid as ag
 
 EXECUTED: list[tuple[str, int, str]] = []
-"""What really ran: tool, cents, idempotency key."""
+"""What actually ran: tool, cents, idempotency key."""
 
 
 LIMITS = {True: "up"}
-"""Without an entry for negative amounts: the check has a bug."""
+"""Deliberately lacks an entry for negative amounts: a bug in the check."""
 
 
 def affordable(order: str, cents: int) -> None:

@@ -1,4 +1,4 @@
-"""What the worker's tests share."""
+"""Shared fixtures and helpers of the worker's tests."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def queue() -> str:
 
 
 def kinds(events: Any) -> list[str]:
-    """The names of events, without their common prefix."""
+    """The event type names, without their common prefix."""
     return [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in events]
 
 
 async def recorded(handle: WorkflowHandle[Any, Any], kind: str, times: int = 1, *, after: int = 0) -> None:
-    """Wait until the history has so many events of this kind with ids above `after`. Raises TimeoutError, AssertionError if the run ends before."""
+    """Wait until history has this many events of this kind with ids above `after`. Raises TimeoutError, AssertionError if the run ends first."""
     seen = 0
     async with asyncio.timeout(40):
         async for event in handle.fetch_history_events(wait_new_event=True):
@@ -43,7 +43,7 @@ async def recorded(handle: WorkflowHandle[Any, Any], kind: str, times: int = 1, 
 async def reset(
     client: Client, handle: WorkflowHandle[Any, Any], run_id: str, event_id: int
 ) -> WorkflowHandle[Any, Any]:
-    """Reset the execution to just before this completed workflow task; a handle of the fork."""
+    """Reset the execution to just before this completed workflow task; returns a handle of the fork."""
     answer = await client.workflow_service.reset_workflow_execution(
         service.ResetWorkflowExecutionRequest(
             namespace=client.namespace,

@@ -1,4 +1,4 @@
-"""A toolset that a test declares by hand, a Python tool, and a workflow that calls both with JSON."""
+"""A toolset declared by hand, a Python tool, and a workflow that calls both with JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentgrid.sdk.toolsets import Toolset
 
 DECLARED = Declared.at(sys._getframe(0))
 SEEN: list[tuple[str, Any]] = []
-"""Key and arguments of each call."""
+"""Idempotency key and arguments of each call."""
 
 TRANSFER = {
     "type": "object",

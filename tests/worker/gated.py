@@ -1,4 +1,4 @@
-"""Workflows whose calls policy may gate: a tool, a local tool, a plain activity, an explicit approval."""
+"""Workflows whose calls may need approval: a tool, a local tool, a plain activity, an explicit approval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from temporalio.common import RawValue
 import agentgrid as ag
 
 EXECUTED: list[tuple[str, str, str]] = []
-"""What really ran: tool, order, Temporal run id."""
+"""What actually ran: tool, order, Temporal run id."""
 
 
 @ag.tool(title="Refund an order", risk="write", timeout=timedelta(seconds=5), retries=1)
@@ -24,7 +24,7 @@ async def refund(order: str, cents: int) -> str:
 
 
 STARTED = asyncio.Semaphore(0)
-"""Released when a slow refund has begun."""
+"""Released when a slow refund has started."""
 
 
 @ag.tool(title="Refund slowly", risk="write", timeout=timedelta(seconds=10), retries=1)
@@ -36,7 +36,7 @@ async def slow_refund(order: str, cents: int) -> str:
 
 
 HEALED = asyncio.Event()
-"""Set when the flaky tool may succeed."""
+"""Set when the flaky tool should succeed."""
 
 
 @ag.tool(title="Fail for a while", risk="read", timeout=timedelta(seconds=5), retries=20)
@@ -77,7 +77,7 @@ async def plain(order: str) -> str:
 
 
 async def long(which: str, size: int) -> Any:
-    """A value so long, on one of its ways."""
+    """Passes a value of this size along one of its paths."""
     if which == "output":
         return len(await write_long(size))
     if which == "error":

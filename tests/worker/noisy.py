@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 
 NAMES = ("", "temporalio", "temporalio.workflow", "temporalio.activity", "temporalio.worker._workflow_instance", "mine")
 FAILED: list[str] = []
-"""Not empty once a workflow task has failed."""
+"""Filled once a workflow task has failed."""
 
 
 @activity.defn

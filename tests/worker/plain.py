@@ -1,4 +1,4 @@
-"""Plain Temporal workflows and activities, written without AgentGrid: what the plugin must not harm."""
+"""Plain Temporal workflows and activities, written without AgentGrid, which the plugin must not break."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType as Cancellation
 
 SECONDS = timedelta(seconds=20)
-# A cancellation is heard of with a heartbeat, and those are sent at four fifths of their timeout: well before `beat` ends by itself.
+# A cancellation arrives with a heartbeat response, and heartbeats are sent at four fifths of their timeout: well before `beat` ends by itself.
 BEAT = {"start_to_close_timeout": SECONDS, "heartbeat_timeout": timedelta(seconds=5)}
 
 
@@ -22,7 +22,7 @@ async def echo(value: str) -> str:
 
 @activity.defn
 async def beat(value: str) -> str:
-    """Notices its cancellation by its heartbeats; `swallow` ends well all the same."""
+    """Notices its cancellation through heartbeats; `swallow` then returns normally."""
     try:
         for number in range(150):
             activity.heartbeat(number)
@@ -43,7 +43,7 @@ class Child:
 
 @workflow.defn
 class Shapes:
-    """One shape of ordinary workflow code per case."""
+    """Each case is one shape of ordinary workflow code."""
 
     @workflow.run
     async def run(self, case: str) -> str:
@@ -103,7 +103,7 @@ def describe(error: BaseException) -> str:
 
 @workflow.defn
 class Cancellations:
-    """One way of cancelling an activity per case; returns what user code sees."""
+    """Each case is one way to cancel an activity; returns what user code sees."""
 
     @workflow.run
     async def run(self, case: str) -> str:
@@ -192,7 +192,7 @@ CANCELLATIONS = (
 
 @workflow.defn
 class Elsewhere:
-    """Calls an activity of another worker's queue."""
+    """Calls an activity on another worker's queue."""
 
     @workflow.run
     async def run(self, queue: str) -> str:
@@ -203,7 +203,7 @@ class Elsewhere:
 
 @workflow.defn
 class Counting:
-    """Calls once, waits for a signal, calls again."""
+    """Makes one call, waits for a signal, makes another call."""
 
     def __init__(self) -> None:
         self.gone = False

@@ -1,4 +1,4 @@
-"""Tools and workflows whose results don't fit their annotations, and activities whose results can't be stored."""
+"""Tools and workflows whose results don't match their annotations, and activities whose results can't be stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import agentgrid as ag
 
 SECONDS = timedelta(seconds=20)
 TOKENS: asyncio.Queue[bytes] = asyncio.Queue()
-"""The task tokens of activities that somebody else completes."""
+"""The task tokens of activities that are completed asynchronously."""
 
 
 class Receipt(BaseModel):

@@ -1,4 +1,4 @@
-"""Workflows that change a call's arguments while the call waits, and activities that report what they received."""
+"""Workflows that change a call's arguments while the call waits, and activities that report the arguments they received."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Payee:
 
 @workflow.defn
 class Changing:
-    """Calls with an order of 1, then changes it to 1000 at once."""
+    """Makes a call with an order of 1, then immediately changes it to 1000."""
 
     @workflow.run
     async def run(self, case: str) -> Any:
@@ -71,7 +71,7 @@ class Changing:
         return await call
 
     async def shared(self, order: Order) -> list[int]:
-        """Makes two concurrent calls that share an argument."""
+        """Make two concurrent calls that share an argument."""
         first = workflow.start_activity(pay, order, start_to_close_timeout=SECONDS)
         order.name, order.amount = "two", 2
         second = workflow.start_activity(pay, order, start_to_close_timeout=SECONDS)
@@ -80,4 +80,4 @@ class Changing:
 
     @workflow.signal(dynamic=True)
     async def anything(self, name: str, args: Sequence[RawValue]) -> None:
-        """Handles the signal that wakes it."""
+        """Handle the signal that wakes it."""

@@ -1,19 +1,27 @@
-"""What a worker does in the background."""
+"""A worker's background tasks."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
+from temporalio.client import Client
+from temporalio.worker import Worker
 
+from agentgrid.sdk.grid import Grid
+from agentgrid.settings import Settings
+from agentgrid.worker.plugin import AgentGridPlugin
 from agentgrid.worker.policy import PolicySource
 from agentgrid.worker.telemetry import Telemetry
+from agentgrid.worker.watchdog import Watchdog
+from tests.worker import gated
 
 
-async def test_what_broke_is_logged_at_once_and_keeps_nothing_else_from_stopping(
+async def test_a_failed_task_is_logged_at_once_and_does_not_prevent_stopping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PolicySource, "_follow", AsyncMock(side_effect=KeyError("policy")))
@@ -26,5 +34,16 @@ async def test_what_broke_is_logged_at_once_and_keeps_nothing_else_from_stopping
             await asyncio.sleep(0)
     await telemetry.stop()
     await policy.stop()
-    failed = {each["task"]: each["exc_info"].args for each in logged if each["event"] == "worker_task_failed"}
+    failed = {line["task"]: line["exc_info"].args for line in logged if line["event"] == "worker_task_failed"}
     assert failed == {"agentgrid-policy": ("policy",), "agentgrid-telemetry": ("telemetry",)}
+
+
+async def test_a_worker_that_fails_to_start_leaves_nothing_running(
+    client: Client, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watchdog, "start", Mock(side_effect=RuntimeError("no thread")))
+    nowhere = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
+    plugin = AgentGridPlugin(Grid("begins", gated), settings=Settings(database_url=nowhere, home=tmp_path))
+    with pytest.raises(RuntimeError, match="no thread"):
+        await Worker(client, task_queue=queue, plugins=[plugin]).run()
+    assert [name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("agentgrid-")] == []

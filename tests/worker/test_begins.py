@@ -1,7 +1,7 @@
-"""Whether a run began under the plugin: determined by the worker of its first workflow task, on whichever worker it continues.
+"""Whether a run began under the plugin: the worker of its first workflow task determines this, whichever worker continues the run.
 
 Each run makes its first and last calls on different workers, and the last call needs an approval. A governed run opens the approval, others
-can't; so a worker or a replay that confuses them doesn't fit the history.
+can't; so a worker or replay that confuses the two doesn't match history.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ from tests.worker.conftest import kinds, reset
 KINDS = ("plain", "plugin", "grid", "own build", "versioned")
 MARKS = ("own build", "versioned")
 """The workers whose user set the build id."""
+PAIRS = [
+    (first, second)
+    for first, second in itertools.product(KINDS, repeat=2)
+    if {first, second} & {"plain", "plugin"} or (first, second) in (("grid", "versioned"), ("own build", "grid"))
+]
+"""Each kind before and after a plain worker and one with the plugin: what differs between the other kinds is how they mark a run."""
 GRID = Grid("begins", gated)
 SHORT = timedelta(seconds=1)
 
@@ -73,7 +79,7 @@ async def serving(
 
 
 async def route(client: Client, deployment: str, build: str) -> None:
-    """Route tasks to the workers of this version (without a build id: to unversioned workers), once the server knows it."""
+    """Route tasks to workers of this version, once the server knows it. Without a build id: to unversioned workers."""
     async with asyncio.timeout(30):
         while True:
             try:
@@ -94,14 +100,14 @@ async def happened(handle: Handle, kind: str, times: int = 1) -> list[Any]:
     """Wait for this many events of this kind, and return them."""
     async with asyncio.timeout(40):
         while True:
-            found = [event for event in (await handle.fetch_history()).events if kinds([event]) == [kind]]
-            if len(found) >= times:
-                return found
+            events = [event for event in (await handle.fetch_history()).events if kinds([event]) == [kind]]
+            if len(events) >= times:
+                return events
             await asyncio.sleep(0.05)
 
 
 async def ends(handle: Handle, governance: Governance, kind: str, *, governed: bool) -> WorkflowHistory:
-    """Complete the run on the current worker, and check how it ended and that it replays."""
+    """Complete the run on the current worker; check how it ended, and that it replays."""
     await handle.signal("go")
     if kind != "plain" and governed:
         await governance.approve(handle)
@@ -120,7 +126,7 @@ async def ends(handle: Handle, governance: Governance, kind: str, *, governed: b
 
 
 async def replays(history: WorkflowHistory, governance: Governance, *, plain: bool = False) -> None:
-    """Replay with the plugin, and (`plain`) without it too."""
+    """Replay with the plugin and, if `plain`, also without it."""
     for plugins in [[governance.plugin()], []] if plain else [[governance.plugin()]]:
         replayer = Replayer(workflows=[Begins], plugins=plugins, data_converter=pydantic_data_converter)
         await replayer.replay_workflow(history)
@@ -130,7 +136,7 @@ async def begin(client: Client, queue: str, shape: str = "calls", **more: Any) -
     return await client.start_workflow("Begins", shape, id=queue, task_queue=queue, result_type=str, **more)
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.product(KINDS, repeat=2)))
+@pytest.mark.parametrize(("first", "second"), PAIRS)
 async def test_the_worker_of_the_first_task_determines_whether_a_run_is_governed(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
@@ -226,10 +232,10 @@ async def test_a_first_task_that_timed_out_does_not_count(
 @pytest.mark.parametrize(
     ("first", "second"), [("by hand", "plugin"), (GOVERNED_BUILD, "plain"), (GOVERNED_BUILD, "plugin")]
 )
-async def test_an_empty_first_task_and_the_one_that_directly_follows_are_one(
+async def test_an_empty_first_task_counts_as_one_with_the_task_directly_after_it(
     client: Client, queue: str, governance: Governance, first: str, second: str
 ) -> None:
-    """A worker completes such tasks during a long local activity; here it is gone before that activity has ended."""
+    """A worker completes such tasks during a long local activity; here the worker is gone before that activity ends."""
     handle = await begin(client, queue)
     await ByHand(client, queue, first).completes_empty()
     async with serving(client, queue, second, governance):
@@ -254,7 +260,7 @@ async def test_an_empty_first_task_and_the_one_that_directly_follows_are_one(
 async def test_an_update_directly_after_an_empty_first_task(
     client: Client, queue: str, governance: Governance, first: str, second: str, governed: bool, marks: bool
 ) -> None:
-    """The worker that accepts the update sees one task, a replay sees two: only a marker makes them agree."""
+    """The worker that accepts the update sees one task, but a replay sees two: only a marker makes them agree."""
     async with serving(client, queue, first, governance):
         handle = await begin(client, queue, "waits")
         await happened(handle, "WORKFLOW_TASK_COMPLETED")
@@ -283,7 +289,7 @@ async def test_a_run_open_before_the_plugin_is_governed_if_it_has_made_no_call_y
 async def test_a_run_started_with_a_signal_gets_the_marker(
     client: Client, queue: str, governance: Governance, signal: str
 ) -> None:
-    """Its handler makes a call before the workflow's main code runs."""
+    """The signal's handler makes a call before the workflow's main code runs."""
     async with serving(client, queue, "plugin", governance):
         handle = await begin(client, queue, start_signal=signal)
         await happened(handle, "ACTIVITY_TASK_COMPLETED", 2 if signal == "early" else 1)
@@ -296,12 +302,12 @@ async def test_a_run_started_with_a_signal_gets_the_marker(
 async def test_runs_keep_their_beginning_while_workers_are_replaced_one_by_one(
     temporal_server: Any, client: Client, queue: str, governance: Governance, cache: int
 ) -> None:
-    """From plain to governed workers and back, two at a time, while runs begin, wait and end."""
+    """Workers change from plain to governed and back, two at a time, while runs begin, wait and end."""
     config = CONFIG | {"task_queue": queue, "workflows": [Begins], "max_cached_workflows": cache}
     handles: list[Handle] = []
 
     async def worker(kind: str) -> Worker:
-        # The SDK allows one worker of a kind per connection and queue.
+        # The SDK allows one worker of each kind per connection and queue.
         own = await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
         plugins = [] if kind == "plain" else [governance.plugin(GRID if kind == "grid" else None)]
         return Worker(own, **config, plugins=plugins)
@@ -330,7 +336,7 @@ async def test_runs_keep_their_beginning_while_workers_are_replaced_one_by_one(
     await serving_now.shutdown()
     await running
     governed = [begun_governed(history) for history in histories]
-    assert 0 < sum(governed) < len(handles), "some began under each"
+    assert 0 < sum(governed) < len(handles), "some runs began under each kind"
     for history, began in zip(histories, governed, strict=True):
         assert "WORKFLOW_TASK_FAILED" not in kinds(history.events)
         await replays(history, governance, plain=True)
@@ -341,7 +347,7 @@ async def test_runs_keep_their_beginning_while_workers_are_replaced_one_by_one(
 async def test_the_first_call_of_a_plain_worker_refutes_its_forged_build(
     client: Client, queue: str, governance: Governance
 ) -> None:
-    """A governed worker that takes over its runs still requires approval."""
+    """A governed worker that takes over the plain worker's runs still requires approval."""
     async with Worker(client, task_queue=queue, workflows=[Begins], **CONFIG, build_id=GOVERNED_BUILD):
         handle = await begin(client, queue)
         await happened(handle, "WORKFLOW_TASK_COMPLETED", 2)
@@ -356,7 +362,7 @@ async def test_the_first_call_of_a_plain_worker_refutes_its_forged_build(
 async def test_every_run_gets_the_marker_if_the_server_keeps_no_builds(
     client: Client, queue: str, governance: Governance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Simple test servers keep none."""
+    """Simple test servers don't record builds."""
 
     async def not_kept(_: Client) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""A call sends its original arguments, however long it waits and whatever happens to the objects in the meantime (R20)."""
+"""A call sends its original arguments, however long it waits and whatever happens to the objects meanwhile (R20)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.worker.serialised import GOT, Changing, Payee, fail_once, pay
 
 ASK = Rule(rule_id="ask", tool="*", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
 CASES = ["activity", "local", "backoff", "child", "shared"]
-WANTED: dict[str, Any] = {"child": [1, 1], "shared": [1, 2]}
+EXPECTED: dict[str, Any] = {"child": [1, 1], "shared": [1, 2]}
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def workers(client: Client, queue: str, governance: Governance, cached: int = 10
 
 
 async def ends(handle: WorkflowHandle[Any, Any], governance: Governance, case: str) -> None:
-    assert await handle.result() == WANTED.get(case, 1)
+    assert await handle.result() == EXPECTED.get(case, 1)
     assert set(GOT) <= {("one", 1), ("two", 2)}
     assert len(set(GOT)) == len(GOT) or case == "backoff"
     replayer = Replayer(
@@ -91,13 +91,13 @@ async def test_r20_an_approved_call_sends_the_approved_arguments_and_needs_one_a
     governance.change(rules=(ASK,))
     async with workers(client, queue, governance, cached):
         handle = await client.start_workflow(Changing.run, case, id=f"{case}-{queue}", task_queue=queue)
-        asked = await governance.pending(handle, at_least=2 if case == "shared" else 1)
-        assert len({terms.key for terms in asked}) == len({terms.digest for terms in asked}) == len(asked)
-        for terms in asked:
+        pending = await governance.pending(handle, at_least=2 if case == "shared" else 1)
+        assert len({terms.key for terms in pending}) == len({terms.digest for terms in pending}) == len(pending)
+        for terms in pending:
             await governance.send(handle, governance.decide(terms))
         await ends(handle, governance, case)
         events = (await handle.fetch_history()).events
-    assert kinds(events).count("TIMER_STARTED") == len(asked)
+    assert kinds(events).count("TIMER_STARTED") == len(pending)
 
 
 @pytest.mark.parametrize("cached", [0, 100], ids=["uncached", "cached"])
@@ -105,7 +105,7 @@ async def test_r20_an_approved_call_sends_the_approved_arguments_and_needs_one_a
 async def test_r20_a_wait_for_policy_does_not_change_a_calls_arguments(
     client: Client, queue: str, governance: Governance, case: str, cached: int
 ) -> None:
-    """The rule requires approval but no signing key is in force: each call waits by a timer, and is made again."""
+    """The rule requires approval, but no signing key is in force: each call waits on a timer, then is made again."""
     keys = governance.snapshot.public_keys
     governance.change(rules=(ASK,), public_keys={})
     async with workers(client, queue, governance, cached):
@@ -127,7 +127,7 @@ async def test_r20_a_call_without_a_wait_sends_its_original_arguments(
 
 
 class Naming(JSONPlainPayloadConverter, WithSerializationContext):
-    """JSON that records the context in which it was made."""
+    """JSON that records the context it was serialised in."""
 
     def __init__(self, context: SerializationContext | None = None) -> None:
         super().__init__()
@@ -147,18 +147,20 @@ class Naming(JSONPlainPayloadConverter, WithSerializationContext):
 
 class NamingConverter(CompositePayloadConverter):
     def __init__(self) -> None:
-        kept = DefaultPayloadConverter.default_encoding_payload_converters
-        super().__init__(*(Naming() if each.encoding == "json/plain" else each for each in kept))
+        defaults = DefaultPayloadConverter.default_encoding_payload_converters
+        super().__init__(*(Naming() if payload.encoding == "json/plain" else payload for payload in defaults))
 
 
 class Reversing(PayloadCodec):
-    """A codec whose output is clearly not JSON."""
+    """A codec whose output obviously isn't JSON."""
 
     async def encode(self, payloads: Any) -> list[Payload]:
-        return [Payload(metadata={**each.metadata, "reversed": b"1"}, data=each.data[::-1]) for each in payloads]
+        return [
+            Payload(metadata={**payload.metadata, "reversed": b"1"}, data=payload.data[::-1]) for payload in payloads
+        ]
 
     async def decode(self, payloads: Any) -> list[Payload]:
-        return [Payload(metadata=each.metadata, data=each.data[::-1]) for each in payloads]
+        return [Payload(metadata=payload.metadata, data=payload.data[::-1]) for payload in payloads]
 
 
 @pytest.mark.parametrize("case", ["activity", "child"])
@@ -176,7 +178,7 @@ async def test_payloads_are_the_same_as_without_the_plugin_under_any_converter_a
             handle = await client.start_workflow(
                 Changing.run, case, id=f"{case}-{name}", task_queue=name, run_timeout=timedelta(seconds=30)
             )
-            assert await handle.result() == WANTED.get(case, 1)
+            assert await handle.result() == EXPECTED.get(case, 1)
             sent.append([_sent(event) for event in (await handle.fetch_history()).events if _sent(event)])
     assert sent[0] == sent[1]
     assert b"reversed" in sent[0][0][0].SerializeToString()

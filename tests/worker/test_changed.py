@@ -1,4 +1,4 @@
-"""Approvers who comment, and who change the arguments of a call: what runs, what is refused, and what history shows of it."""
+"""Approvers who comment, and approvers who change a call's arguments: what runs, what is refused, and what history shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.projector.folding import Rows, folded
 from tests.worker import changing
 from tests.worker.changing import EXECUTED
 from tests.worker.conftest import kinds, reset
-from tests.worker.test_gate import next_gate
+from tests.worker.test_gate import next_approval
 
 ASK = Rule(rule_id="ask", tool="*", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
 GRID = Grid("changing", changing)
@@ -50,16 +50,16 @@ async def start(client: Client, queue: str, case: str, cents: int = 900) -> Work
 
 
 async def rows(handle: WorkflowHandle[Any, Any], governance: Governance) -> Rows:
-    """What the fold makes of the history, which replays, in one pass and event by event."""
+    """The fold's rows for the history, which must replay: folded in one pass, and event by event."""
     history = await handle.fetch_history()
     await Replayer(workflows=[], plugins=[governance.plugin(GRID)]).replay_workflow(history)
-    # A reset leaves one of its own.
+    # A reset leaves a task of its own.
     assert kinds(history.events).count("WORKFLOW_TASK_FAILED") == (handle.run_id is not None)
     events = decode(history.events, pydantic_data_converter.payload_converter)
     execution_id = handle.run_id or handle.result_run_id or ""
-    _, found = folded(execution_id, [events])
-    assert folded(execution_id, [[event] for event in events])[1].plain() == found.plain()
-    return found
+    _, folded_rows = folded(execution_id, [events])
+    assert folded(execution_id, [[event] for event in events])[1].plain() == folded_rows.plain()
+    return folded_rows
 
 
 @pytest.mark.parametrize("case", ["order", "flaky", "local"])
@@ -72,11 +72,11 @@ async def test_the_changed_call_runs_under_the_key_of_the_original(
     assert "500" in await handle.result()
     assert {(cents, key) for _, cents, key in EXECUTED} == {(500, terms.key)}
     assert len(EXECUTED) == (2 if case == "flaky" else 1)
-    found = await rows(handle, governance)
-    (approval,) = found.approvals.values()
+    folded_rows = await rows(handle, governance)
+    (approval,) = folded_rows.approvals.values()
     assert approval["changed"]["value"] == {"order": order, "cents": 500}
     assert approval["changed_digest"] not in (None, approval["digest"])
-    (step,) = found.steps.values()
+    (step,) = folded_rows.steps.values()
     assert (step["status"], step["changed_input"]["value"]) == ("completed", {"order": order, "cents": 500})
     original = approval["payload"] if case == "local" else step["input"]
     assert original["value"] == {"order": order, "cents": 900}
@@ -90,21 +90,21 @@ async def test_the_changed_call_runs_under_the_key_of_the_original(
         ("order", -1, "pay_back: KeyError: False"),
     ],
 )
-async def test_a_change_that_the_tools_check_refuses_reopens_the_gate_of_the_original(
+async def test_a_change_refused_by_the_tools_check_opens_a_new_approval_of_the_original(
     case: str, cents: int, why: str, worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     handle = await start(client, queue, case)
     first = await governance.approve(handle, arguments={"order": "order", "cents": cents})
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert (second.digest, second.key) == (first.digest, first.key)
     assert EXECUTED == []
     await governance.send(handle, governance.decide(second))
     assert "900" in await handle.result()
     assert [cents for _, cents, _ in EXECUTED] == [900]
-    found = await rows(handle, governance)
-    assert found.approvals[first.approval_id]["status"] == "approved"
-    assert why in found.approvals[second.approval_id]["change_refused"]
-    (step,) = found.steps.values()
+    folded_rows = await rows(handle, governance)
+    assert folded_rows.approvals[first.approval_id]["status"] == "approved"
+    assert why in folded_rows.approvals[second.approval_id]["change_refused"]
+    (step,) = folded_rows.steps.values()
     assert (step["status"], step["changed_input"], step["attempts"]) == ("completed", None, 1)
 
 
@@ -122,7 +122,7 @@ async def test_invalid_arguments_open_no_approval(
     assert EXECUTED == []
 
 
-async def test_when_policy_asks_again_it_asks_about_the_changed_call(
+async def test_when_policy_requires_another_approval_it_is_about_the_changed_call(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     handle = await start(client, queue, "order")
@@ -130,15 +130,15 @@ async def test_when_policy_asks_again_it_asks_about_the_changed_call(
     decision = governance.decide(first, arguments={"order": "order", "cents": 500})
     governance.change(rules=(ASK.model_copy(update={"version": 2}),))
     await governance.send(handle, decision)
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert second.digest == decision.decision.digest
     await governance.send(handle, governance.decide(second))
     assert await handle.result() == "paid back 500"
-    found = await rows(handle, governance)
-    assert found.approvals[second.approval_id]["payload"]["value"] == {"order": "order", "cents": 500}
+    folded_rows = await rows(handle, governance)
+    assert folded_rows.approvals[second.approval_id]["payload"]["value"] == {"order": "order", "cents": 500}
 
 
-async def test_r22_nobody_changes_a_call_alone_into_one_for_which_the_rule_wants_a_second_person(
+async def test_r22_nobody_alone_can_change_a_call_into_one_whose_rule_requires_a_second_person(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     rules = [
@@ -153,22 +153,22 @@ async def test_r22_nobody_changes_a_call_alone_into_one_for_which_the_rule_wants
     first = (await governance.pending(handle))[0]
     change = governance.decide(first, arguments={"order": "order", "cents": 900}, issuers=("boss",))
     await governance.send(handle, change)
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert (first.changers, second.policy, second.changers) == (frozenset(), "large@1", {"reviewer", "boss"})
 
-    # Nor after a reset, which leaves only the record of the first decision.
+    # Not even after a reset, which leaves only the record of the first decision.
     events = (await handle.fetch_history()).events
     point = max(event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes"))
     fork = await reset(client, handle, handle.first_execution_run_id or "", point)
-    third = await next_gate(governance, fork, second)
+    third = await next_approval(governance, fork, second)
     assert (third.policy, third.changers) == ("large@1", {"reviewer", "boss"})
     with pytest.raises(Forbidden, match="the person who changed the arguments"):
         await governance.approve(fork)
     await governance.send(fork, governance.decide(third))
     await governance.send(fork, governance.decide(third, principal="second", approver="role:approver"))
     assert await fork.result() == "paid back 900"
-    found = await rows(fork, governance)
-    judged = [(each["principal"], each["judged"]) for each in found.decisions.values()]
+    folded_rows = await rows(fork, governance)
+    judged = [(decision["principal"], decision["judged"]) for decision in folded_rows.decisions.values()]
     assert judged[-2:] == [("reviewer", "refused"), ("second", "counted")]
 
 
@@ -187,9 +187,9 @@ async def test_a_kill_switch_that_is_turned_on_meanwhile_stops_the_changed_call(
         "pay_back is disabled by its kill switch",
     )
     assert EXECUTED == []
-    found = await rows(handle, governance)
-    assert found.approvals[terms.approval_id]["status"] == "approved"
-    (step,) = found.steps.values()
+    folded_rows = await rows(handle, governance)
+    assert folded_rows.approvals[terms.approval_id]["status"] == "approved"
+    (step,) = folded_rows.steps.values()
     assert (step["status"], step["changed_input"]["value"]["cents"]) == ("failed", 500)
 
 
@@ -207,7 +207,7 @@ async def test_r24_a_reset_drops_a_change_whose_decision_it_voids(
         if event.HasField("workflow_task_completed_event_attributes") and event.event_id > decided
     )
     fork = await reset(client, handle, handle.first_execution_run_id or "", point)
-    again = await next_gate(governance, fork, first)
+    again = await next_approval(governance, fork, first)
     assert again.digest == first.digest
     await governance.send(fork, governance.decide(again))
     assert await fork.result() == "paid back 900"

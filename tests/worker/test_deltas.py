@@ -1,4 +1,4 @@
-"""Streaming a model's answer to who watches: the same answer, and nothing done where nobody does."""
+"""Streaming a model's answer to people watching: the answer stays the same, and nothing happens if nobody watches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALL = ModelCall(
 OFFER = ModelTool(name="get_order", description="Find it.", input_schema={"type": "object", "properties": {}})
 
 
-class Heard:
+class Listener:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.tools: list[str] = []
@@ -51,7 +51,7 @@ async def test_a_streamed_answer_is_the_same_with_the_same_usage_and_price(monke
         calls=[Call("get_order", {"order_id": "A1"}, id="call_1"), Call("get_order", {"order_id": "B2"}, id="call_2")],
         usage=TokenCounts(input_tokens=1_000, output_tokens=50, cached_tokens=400),
     )
-    heard = Heard()
+    heard = Listener()
     async with Provider(lambda _: turn) as provider:
         for name, value in provider.environment.items():
             monkeypatch.setenv(name, value)
@@ -59,7 +59,7 @@ async def test_a_streamed_answer_is_the_same_with_the_same_usage_and_price(monke
         streamed = await models.loaded(model).stream(CALL, [OFFER], None, heard)
         billed = [request.billed for request in provider.requests]
     for answer in (whole, streamed):
-        # The provider makes a new id for each response.
+        # The provider generates a new id for each response.
         assert answer.message.pop("provider_response_id")
         for part in answer.message["parts"]:
             part.pop("id", None)
@@ -72,7 +72,7 @@ async def test_a_streamed_answer_is_the_same_with_the_same_usage_and_price(monke
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_a_stream_that_breaks_off_is_a_failed_request_and_no_half_answer(
+async def test_a_broken_stream_is_a_failed_request_without_a_partial_answer(
     monkeypatch: pytest.MonkeyPatch, model: str
 ):
     turn = Turn(text="This sentence never ends because the line is cut.", fault=Fault.cut(after=0.5))
@@ -80,7 +80,7 @@ async def test_a_stream_that_breaks_off_is_a_failed_request_and_no_half_answer(
         for name, value in provider.environment.items():
             monkeypatch.setenv(name, value)
         with pytest.raises(ApplicationError) as raised:
-            await models.loaded(model).stream(CALL, [OFFER], None, Heard())
+            await models.loaded(model).stream(CALL, [OFFER], None, Listener())
     assert (raised.value.type, raised.value.non_retryable) == ("ModelError", False)
 
 

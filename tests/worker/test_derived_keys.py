@@ -1,4 +1,4 @@
-"""The idempotency key of a call that carries none, because nothing governs its run."""
+"""The idempotency key of a call that carries no call key, because its run isn't governed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ async def keyed_echo(value: str) -> str:
     return value
 
 
-async def test_all_attempts_of_an_ungoverned_call_have_one_key_and_each_call_its_own(
+async def test_an_ungoverned_call_has_one_key_for_all_attempts_and_no_other_call_shares_it(
     client: Client, queue: str
 ) -> None:
-    """It begins under a plain worker and makes its first call there, so that it stays ungoverned."""
+    """The run begins, and makes its first call, under a plain worker, so that it stays ungoverned."""
     KEYS.clear()
     async with Worker(client, task_queue=queue, workflows=[Shapes], max_cached_workflows=0):
         handle = await client.start_workflow(Shapes.run, "sequence", id=queue, task_queue=queue)

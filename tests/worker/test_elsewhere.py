@@ -1,4 +1,4 @@
-"""Tools that are no Python functions go through the same gate, activity and catalog as all others."""
+"""Tools that aren't Python functions pass the same gate and are in the same catalog as all others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ async def started(client: Client, queue: str, *args: Any) -> Any:
     return await client.start_workflow("calls_with_json", args=args, id=f"json-{queue}", task_queue=queue)
 
 
-async def test_a_destructive_one_waits_for_approval_and_runs_on_what_was_approved(client: Client, queue: str) -> None:
+async def test_a_destructive_tool_waits_for_approval_and_runs_with_the_approved_arguments(
+    client: Client, queue: str
+) -> None:
     governance = Governance()
     elsewhere.SEEN.clear()
     async with Worker(client, task_queue=queue, plugins=[governance.plugin(GRID)]):
@@ -42,15 +44,17 @@ async def test_a_destructive_one_waits_for_approval_and_runs_on_what_was_approve
     await replayer.replay_workflow(await handle.fetch_history())
 
 
-async def test_a_toolset_that_fails_to_stop_is_in_the_workers_log(
+async def test_the_workers_log_names_a_toolset_that_fails_to_stop(
     client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elsewhere.bank, "stop", AsyncMock(side_effect=OSError("stuck")))
     with capture_logs() as logged:
         async with Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)]):
             pass
-    found = [(each["toolset"], str(each["exc_info"])) for each in logged if each["event"] == "toolset_not_stopped"]
-    assert found == [("bank", "stuck")]
+    failures = [
+        (entry["toolset"], str(entry["exc_info"])) for entry in logged if entry["event"] == "toolset_not_stopped"
+    ]
+    assert failures == [("bank", "stuck")]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ async def test_a_toolset_that_fails_to_stop_is_in_the_workers_log(
         ("transfer", "object", "ToolInputInvalid", "can't be represented in JSON"),
         ("transfer", "surrogate", "ToolInputInvalid", "can't be represented in JSON"),
         ("transfer", "nan", "ToolInputInvalid", "can't be represented in JSON"),
-        ("transfer", "list", "ToolInputInvalid", "one JSON object"),
+        ("transfer", "list", "ToolInputInvalid", "a JSON object"),
         ("double", {"number": "many"}, "ToolInputInvalid", "number: Input should be a valid integer"),
     ],
 )
@@ -72,7 +76,7 @@ async def test_wrong_json_fails_the_call_at_once_and_never_wedges_the_run(
     async with Worker(client, task_queue=queue, plugins=[governance.plugin(GRID)]):
         handle = await started(client, queue, tool, arguments)
         if kind == "ToolOutputInvalid":
-            # Arguments that do not fit never open an approval.
+            # Invalid arguments never open an approval.
             await governance.approve(handle)
         with pytest.raises(WorkflowFailureError) as caught:
             await handle.result()
@@ -82,7 +86,7 @@ async def test_wrong_json_fails_the_call_at_once_and_never_wedges_the_run(
     assert message in cause.message
 
 
-async def test_a_python_tool_is_called_with_json_as_well_and_never_locally(client: Client, queue: str) -> None:
+async def test_a_python_tool_can_be_called_with_json_and_never_runs_locally(client: Client, queue: str) -> None:
     async with Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)]):
         handle = await started(client, queue, "double", {"number": 4})
         assert await handle.result() == {"doubled": 8}
@@ -92,7 +96,7 @@ async def test_a_python_tool_is_called_with_json_as_well_and_never_locally(clien
 
 
 def test_the_catalog_shows_its_schemas_and_its_version_follows_what_it_calls() -> None:
-    entry = next(each for each in catalog.document(GRID, "queue")["tools"] if each["name"] == "bank_transfer")
+    entry = next(entry for entry in catalog.document(GRID, "queue")["tools"] if entry["name"] == "bank_transfer")
     assert (entry["input_schema"], entry["risk"], entry["description"]) == (
         elsewhere.TRANSFER,
         "destructive",
@@ -107,7 +111,9 @@ def test_the_catalog_shows_its_schemas_and_its_version_follows_what_it_calls() -
     assert entry["version"] in versions
 
 
-async def test_its_faults_are_found_with_the_place_of_its_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_toolsets_faults_are_reported_with_the_place_of_its_declaration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     broken = Toolset(
         "bank",
         tools={"transfer": elsewhere.bank_tool(title=" ", input_schema={"$ref": "#/$defs/missing"})},
@@ -129,11 +135,11 @@ async def test_its_faults_are_found_with_the_place_of_its_declaration(monkeypatc
     ("name", "expected"),
     [("getCustomer", "crm_get_customer"), ("list-v2.Things", "crm_list_v2_things"), ("HTTPGet", "crm_http_get")],
 )
-def test_names_have_the_form_of_tools_names(name: str, expected: str) -> None:
+def test_generated_names_are_valid_tool_names(name: str, expected: str) -> None:
     assert tool_name("crm", name) == expected
 
 
-async def test_called_directly_it_checks_its_arguments_too() -> None:
+async def test_a_direct_call_checks_the_arguments_too() -> None:
     assert await elsewhere.bank["transfer"](MONEY) == {"sent": 250}
     with pytest.raises(ApplicationError, match='"to" is a required property'):
         await elsewhere.bank["transfer"]({"cents": 1})

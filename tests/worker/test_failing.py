@@ -33,7 +33,7 @@ def line(mark: str) -> int:
 
 
 async def failed_task(client: Client, queue: str, case: str) -> str:
-    """The message with which the workflow's first task fails."""
+    """The error message of the workflow's failed first task."""
     async with Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)]):
         handle = await client.start_workflow("failing", case, id=f"{case}-{queue}", task_queue=queue)
         async with asyncio.timeout(60):
@@ -50,7 +50,7 @@ async def test_a_failed_workflow_task_names_file_and_line_of_the_projects_code(c
     assert message == f"'missing' (at tests/worker/failing.py:{line('key')} in run)"
 
 
-async def test_a_clock_that_check_did_not_see_is_refused_in_checks_own_words(client: Client, queue: str) -> None:
+async def test_a_clock_that_check_missed_is_refused_with_the_message_of_check(client: Client, queue: str) -> None:
     message = await failed_task(client, queue, "clock")
     assert message.startswith(
         "workflow code can't use datetime.datetime.now: it must be deterministic; use workflow.now()"
@@ -58,18 +58,18 @@ async def test_a_clock_that_check_did_not_see_is_refused_in_checks_own_words(cli
     assert message.endswith(f"(at tests/worker/failing.py:{line('clock')} in run)")
 
 
-async def test_an_approval_that_is_never_open_is_refused_with_what_was_given(client: Client, queue: str) -> None:
+async def test_an_approval_that_expires_at_once_is_refused_and_the_error_shows_the_value(
+    client: Client, queue: str
+) -> None:
     async with Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)]):
         with pytest.raises(WorkflowFailureError) as caught:
             await client.execute_workflow("failing", "expires", id=f"expires-{queue}", task_queue=queue)
-    assert str(caught.value.cause).endswith(
-        "expires is 0:00:00: an approval must be open for some time, at most 365 days"
-    )
+    assert str(caught.value.cause).endswith("expires is 0:00:00; it must be positive, and at most 365 days")
 
 
 @contextlib.contextmanager
 def writing() -> Iterator[io.StringIO]:
-    """What a worker process writes to its log, as JSON."""
+    """A worker process's log, as JSON."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     config = structlog.get_config() if structlog.is_configured() else None
@@ -96,9 +96,9 @@ async def test_a_tool_that_blocks_the_event_loop_is_named_with_its_line(client: 
         async with worker:
             handle = await client.start_workflow("failing", "block", id=f"block-{queue}", task_queue=queue)
             assert await handle.result() == "done"
-    (found,) = [record for record in records(written) if record["event"] == "tool_blocks_worker"]
-    assert (found["tool"], found["at"]) == ("block", f"tests/worker/failing.py:{line('blocks')}")
-    assert "asyncio.to_thread" in found["hint"]
+    (blocked,) = [record for record in records(written) if record["event"] == "tool_blocks_worker"]
+    assert (blocked["tool"], blocked["at"]) == ("block", f"tests/worker/failing.py:{line('blocks')}")
+    assert "asyncio.to_thread" in blocked["hint"]
 
 
 async def test_a_tools_check_that_blocks_the_event_loop_is_named() -> None:
@@ -107,8 +107,8 @@ async def test_a_tools_check_that_blocks_the_event_loop_is_named() -> None:
         watchdog.start()
         failing.block_in_check.checked({"seconds": 1.0})
         watchdog.stop()
-    (found,) = records(written)
-    assert (found["tool"], found["at"]) == (
+    (blocked,) = records(written)
+    assert (blocked["tool"], blocked["at"]) == (
         "the check of block_in_check",
         f"tests/worker/failing.py:{line('blocks')}",
     )

@@ -1,4 +1,4 @@
-"""The gate, attacked: a tool runs at most once on one decision, and only on a decision made for exactly this call."""
+"""Attacks on the gate: a tool runs at most once per decision, and only on a decision made for exactly this call."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ async def replays(handle: WorkflowHandle[Any, Any], governance: Governance) -> N
     await Replayer(workflows=[], plugins=[governance.plugin(GRID)]).replay_workflow(await handle.fetch_history())
 
 
-async def next_gate(governance: Governance, handle: WorkflowHandle[Any, Any], before: Terms) -> Terms:
-    """The first gate that is open and isn't the one before."""
+async def next_approval(governance: Governance, handle: WorkflowHandle[Any, Any], before: Terms) -> Terms:
+    """The first pending approval other than the one before."""
     while True:
         for terms in await governance.pending(handle):
             if terms.approval_id != before.approval_id:
@@ -76,29 +76,29 @@ async def failure(handle: WorkflowHandle[Any, Any]) -> BaseException:
     return caught.value.cause
 
 
-async def test_eight_gates_ignore_every_forgery_and_open_in_any_order(
+async def test_eight_approvals_ignore_every_forgery_and_can_be_decided_in_any_order(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     handle = await start(client, queue, "many")
     terms = await governance.pending(handle, at_least=8)
-    assert {one.tool for one in terms} == {"refund"}
-    for one in terms[:3]:
+    assert {approval.tool for approval in terms} == {"refund"}
+    for approval in terms[:3]:
         for wrong in (
-            governance.decide(one, key=Ed25519PrivateKey.generate()),
-            governance.decide(one, execution_id="another-run"),
-            governance.decide(one, workflow_id="another-workflow"),
-            governance.decide(one, namespace="another-namespace"),
-            governance.decide(one, digest="0" * 64),
-            governance.decide(one, approval_id="another-approval"),
-            governance.decide(one, policy="ask@2"),
-            governance.decide(one, approver="nobody"),
-            governance.decide(one, key_id="unknown"),
+            governance.decide(approval, key=Ed25519PrivateKey.generate()),
+            governance.decide(approval, execution_id="another-run"),
+            governance.decide(approval, workflow_id="another-workflow"),
+            governance.decide(approval, namespace="another-namespace"),
+            governance.decide(approval, digest="0" * 64),
+            governance.decide(approval, approval_id="another-approval"),
+            governance.decide(approval, policy="ask@2"),
+            governance.decide(approval, approver="nobody"),
+            governance.decide(approval, key_id="unknown"),
         ):
             await governance.send(handle, wrong)
     assert len(await governance.pending(handle, at_least=8)) == 8
     assert EXECUTED == []
-    for one in reversed(terms):
-        await governance.send(handle, governance.decide(one))
+    for approval in reversed(terms):
+        await governance.send(handle, governance.decide(approval))
     assert await handle.result() == ["refunded 900"] * 8
     assert sorted(order for _, order, _ in EXECUTED) == [f"order-{number}" for number in range(8)]
     await replays(handle, governance)
@@ -131,10 +131,10 @@ async def test_signals_of_any_shape_never_fail_a_workflow_task(
     await replays(handle, governance)
 
 
-async def test_no_workflow_task_judges_more_than_it_has_time_for(
+async def test_a_workflow_task_judges_no_more_decisions_than_it_has_time_for(
     client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else forged decisions, as many as Temporal takes, would fail each attempt of the task that sees them, and the run would never move."""
+    """Otherwise forged decisions, as many as Temporal accepts, would fail every attempt of the task that sees them, and the run would be stuck."""
     monkeypatch.setattr(state, "JUDGED_AT_ONCE", 2)
     EXECUTED.clear()
     governance = Governance(rules=[ASK.model_copy(update={"expires_seconds": 3})])
@@ -146,7 +146,7 @@ async def test_no_workflow_task_judges_more_than_it_has_time_for(
     for decision in (*[forged] * 9, governance.decide(terms), governance.decide(terms, Verdict.REJECTED)):
         await governance.send(handle, decision)
     async with Worker(client, **worker):
-        assert await handle.result() == "refunded 900"  # though it was judged after the approval would have expired
+        assert await handle.result() == "refunded 900"  # though judged after the approval would have expired
     history = await handle.fetch_history()
     pauses = [event for event in history.events if b"agentgrid.judging" in event.user_metadata.summary.data]
     assert len(pauses) == 4
@@ -166,14 +166,14 @@ async def test_duplicate_and_late_decisions_run_the_tool_once(
     terms = (await governance.pending(handle))[0]
     for _ in range(5):
         await governance.send(handle, governance.decide(terms))
-    second = await next_gate(governance, handle, terms)
+    second = await next_approval(governance, handle, terms)
     await governance.send(handle, governance.decide(terms, Verdict.REJECTED))
     await governance.send(handle, governance.decide(second))
     assert await handle.result() == ["refunded 1", "refunded 2"]
     assert [order for _, order, _ in EXECUTED] == ["first", "second"]
 
 
-async def test_r26_an_expired_gate_never_approves(
+async def test_r26_an_expired_approval_lets_no_call_through(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     governance.change(rules=(ASK.model_copy(update={"expires_seconds": 1}),))
@@ -209,7 +209,7 @@ async def test_the_initiator_never_decides(worker: Any, client: Client, queue: s
     await handle.terminate()
 
 
-async def test_a_cancelled_branch_closes_its_gate(
+async def test_a_cancelled_branch_closes_its_approval(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     handle = await start(client, queue, "branch")
@@ -244,14 +244,14 @@ async def test_every_kind_of_call_can_be_gated(
     await replays(handle, governance)
 
 
-async def test_changed_arguments_are_asked_about_again(
+async def test_changed_arguments_need_a_new_approval(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
-    """A decision for another call of the same run, presented by a tampered workflow, opens a new gate instead."""
+    """A decision for another call of the same run, presented by a tampered workflow, opens a new approval instead."""
     handle = await start(client, queue, "twice")
     first = (await governance.pending(handle))[0]
     await governance.send(handle, governance.decide(first, digest=first.digest[::-1]))
-    assert [one.approval_id for one in await governance.pending(handle)] == [first.approval_id]
+    assert [approval.approval_id for approval in await governance.pending(handle)] == [first.approval_id]
     await handle.terminate()
     assert EXECUTED == []
 
@@ -275,7 +275,7 @@ async def test_authority_lost_between_decision_and_effect_stops_the_effect(
     governance.change(**change)
     await governance.send(handle, decision)
 
-    await next_gate(governance, handle, first)
+    await next_approval(governance, handle, first)
     assert EXECUTED == []
     await handle.terminate()
 
@@ -300,7 +300,7 @@ async def test_r36_an_explicit_approval_is_checked_again_before_it_returns(
     governance.change(**change)
     await governance.send(handle, decision)
 
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert (second.key, second.digest) == (first.key, first.digest)
     governance.policy.snapshot = before
     await governance.send(handle, governance.decide(first))
@@ -320,7 +320,7 @@ async def test_r37_a_decision_with_a_wrong_date_needs_a_new_approval(
     handle = await start(client, queue, case)
     first = (await governance.pending(handle))[0]
     await governance.send(handle, governance.decide(first, decided_at=datetime.now(UTC) + timedelta(hours=hours)))
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     assert EXECUTED == []
     await governance.send(handle, governance.decide(second))
     await handle.result()
@@ -338,7 +338,7 @@ async def test_r27_a_paused_run_confirms_an_explicit_approval_on_resume(
     await recorded(handle, "TIMER_CANCELED")
     governance.change(revoked_principals=frozenset({"reviewer"}))
     await handle.signal(SIGNAL_CONTROL, RawValue(to_payload(ControlSignal(action="resume"))))
-    second = await next_gate(governance, handle, first)
+    second = await next_approval(governance, handle, first)
     governance.policy.snapshot = before
     await governance.send(handle, governance.decide(second))
     assert await handle.result() == "reviewer"

@@ -1,4 +1,4 @@
-"""Resets of gated runs: every gate is asked again, and no old decision lets anything through."""
+"""Resets of gated runs: every approval is requested again, and no old decision lets a call through."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from agentgrid.testing import Governance
 from tests.worker import gated
 from tests.worker.conftest import kinds, recorded, reset
 from tests.worker.gated import EXECUTED
-from tests.worker.test_gate import ASK, governance, next_gate, replays, start, worker
+from tests.worker.test_gate import ASK, governance, next_approval, replays, start, worker
 
 __all__ = ["governance", "worker"]
 
 
-async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
+async def test_resets_reopen_the_approval_and_never_act_on_the_old_decision(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     handle = await start(client, queue, "ticking")
@@ -39,7 +39,7 @@ async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
     for label, point in points.items():
         ran = len(EXECUTED)
         fork = await reset(client, handle, base, point)
-        reopened = await next_gate(governance, fork, first)
+        reopened = await next_approval(governance, fork, first)
         assert reopened.execution_id != base, label
         assert len(EXECUTED) == ran, label
         await governance.send(fork, governance.decide(first))
@@ -50,7 +50,7 @@ async def test_resets_reopen_the_gate_and_never_act_on_the_old_decision(
 
 
 async def _woken(handle: WorkflowHandle[Any, Any]) -> None:
-    """Make the workflow complete one task that does nothing."""
+    """Make the workflow complete a task that does nothing."""
     before = kinds((await handle.fetch_history()).events).count("WORKFLOW_TASK_COMPLETED")
     await handle.signal("wake")
     async with asyncio.timeout(10):
@@ -61,7 +61,7 @@ async def _woken(handle: WorkflowHandle[Any, Any]) -> None:
 async def test_r24_resets_reopen_an_explicit_approval_and_drop_the_old_decision(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
-    """The workflow must not accept the old decision, nor an old rejection, which no later check would catch."""
+    """The workflow must accept neither the old decision nor an old rejection, which no later check would catch."""
     handle = await start(client, queue, "explicit")
     first = (await governance.pending(handle))[0]
     await _woken(handle)
@@ -78,7 +78,7 @@ async def test_r24_resets_reopen_an_explicit_approval_and_drop_the_old_decision(
     for label, point in points.items():
         fork = await reset(client, handle, base, point)
         async with asyncio.timeout(10):
-            reopened = await next_gate(governance, fork, first)
+            reopened = await next_approval(governance, fork, first)
         assert reopened.execution_id != base, label
         await governance.send(fork, governance.decide(first))
         await governance.send(fork, governance.decide(reopened))
@@ -90,7 +90,7 @@ async def test_r24_resets_reopen_an_explicit_approval_and_drop_the_old_decision(
 async def test_r24_a_reset_alone_requests_the_approval_again(
     worker: Any, client: Client, queue: str, governance: Governance, case: str
 ) -> None:
-    """The SDK checks wait conditions only after something has run: a new seed alone must wake the gate's waiter."""
+    """The SDK checks wait conditions only after something has run, so the new seed itself must wake the gate's waiter."""
     governance.change(rules=(ASK.model_copy(update={"tool": "plain"}),))
     handle = await start(client, queue, case)
     first = (await governance.pending(handle))[0]
@@ -99,7 +99,7 @@ async def test_r24_a_reset_alone_requests_the_approval_again(
     last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
     fork = await reset(client, handle, handle.first_execution_run_id or "", last)
     async with asyncio.timeout(10):
-        reopened = await next_gate(governance, fork, first)
+        reopened = await next_approval(governance, fork, first)
     await governance.send(fork, governance.decide(reopened))
     await fork.result()
     await replays(fork, governance)
@@ -119,10 +119,10 @@ async def test_a_reset_after_the_approved_call_keeps_its_result(
     await replays(fork, governance)
 
 
-async def test_a_reset_with_the_approved_call_in_flight_asks_again(
+async def test_a_reset_with_the_approved_call_in_flight_requests_approval_again(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
-    """In the fork Temporal schedules the open call a second time, with the old decision: the call must not run under it."""
+    """In the fork, Temporal schedules the open call a second time with the old decision. The call must not run under it."""
     governance.change(rules=(ASK.model_copy(update={"tool": "slow_refund"}),))
     handle = await start(client, queue, "slow")
     first = await governance.approve(handle)
@@ -133,7 +133,7 @@ async def test_a_reset_with_the_approved_call_in_flight_asks_again(
     events = (await handle.fetch_history()).events
     last = [event.event_id for event in events if event.HasField("workflow_task_completed_event_attributes")][-1]
     fork = await reset(client, handle, handle.first_execution_run_id or "", last)
-    reopened = await next_gate(governance, fork, first)
+    reopened = await next_approval(governance, fork, first)
     assert len(EXECUTED) == 1
     await governance.send(fork, governance.decide(reopened))
     assert await fork.result() == "refunded 900"

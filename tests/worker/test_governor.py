@@ -1,4 +1,4 @@
-"""What the governor says of a call under a policy, and which calls a decision admits."""
+"""The governor's answers under a policy, and which calls a decision admits."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, version
         (Aged(policy(rules=(DENY_GLOB,)).snapshot, 61), call(risk=Risk.READ), Deny),
     ],
 )
-def test_what_policy_says(source: FixedPolicy, made: CallAttempt, expected: type) -> None:
+def test_each_policy_gives_the_expected_answer(source: FixedPolicy, made: CallAttempt, expected: type) -> None:
     assert isinstance(Governor(policy=source).judge(made), expected)
 
 
@@ -101,17 +101,17 @@ def ask(governance: Governance, **changed: Any) -> Terms:
     return answer.terms
 
 
-def test_the_terms_carry_the_reason_of_the_rule_which_binds_nothing() -> None:
-    def asked(reason: str) -> Terms:
+def test_the_terms_carry_the_rules_reason_without_binding_the_decision_to_it() -> None:
+    def terms_with(reason: str) -> Terms:
         rule = ASK.model_copy(update={"reason": reason})
         answer = Governor(policy=policy(rules=(rule,))).judge(call())
         assert isinstance(answer, ApprovalNeeded)
         return answer.terms
 
-    reasoned = asked("over the limit since March")
+    reasoned = terms_with("over the limit since March")
     assert reasoned.wire()["reason"] == "over the limit since March"
-    assert "reason" not in asked("").wire()
-    assert reasoned.digest == asked("").digest
+    assert "reason" not in terms_with("").wire()
+    assert reasoned.digest == terms_with("").digest
     decision = Governance().decide(reasoned).decision
     assert "over the limit" not in decision.signed_bytes().decode()
 
@@ -191,8 +191,8 @@ def test_r37_an_evicted_decision_counts_as_used() -> None:
     governor = Governor(policy=governance.policy, admissions=Admissions(kept=2))
     terms = [ask(governance, key=str(number)) for number in range(4)]
     presented = [
-        governance.decide(each, decided_at=NOW + timedelta(seconds=number)).model_dump_json()
-        for number, each in enumerate(terms)
+        governance.decide(approval, decided_at=NOW + timedelta(seconds=number)).model_dump_json()
+        for number, approval in enumerate(terms)
     ]
 
     def judged(number: int, activity_id: str) -> Any:
@@ -202,7 +202,7 @@ def test_r37_an_evicted_decision_counts_as_used() -> None:
 
     for number in range(3):
         assert isinstance(judged(number, "1"), Allow)
-    assert isinstance(judged(0, "2"), ApprovalNeeded), "the first was evicted"
+    assert isinstance(judged(0, "2"), ApprovalNeeded), "the first decision was evicted"
     assert isinstance(judged(3, "1"), Allow)
 
 
@@ -235,7 +235,7 @@ def test_attempts_of_an_admitted_activity_pass_after_the_decision_is_too_old() -
 
 
 def test_r37_an_attempt_allowed_by_policy_does_not_use_the_decision() -> None:
-    """Policy allowed attempt 1 without using the decision: its date is checked when it is first needed."""
+    """Policy allowed attempt 1 without using the decision, so its date is checked when it is first needed."""
     governance, governor, presented = governed()
     governance.change(rules=())
     assert isinstance(governor.judge(call(presented=presented)), Allow)

@@ -1,4 +1,4 @@
-"""In a user's process run logs are captured, and Python's logging otherwise behaves as without the plugin."""
+"""In a user's process, run logs are captured, and Python's logging otherwise works as without the plugin."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from agentgrid.worker import logs
 from tests.conftest import Temporal
 
 OWN = re.compile(r"\[(info|warning) +\] (telemetry|policy)_")
-"""AgentGrid's own lines, as structlog writes them."""
+"""AgentGrid's own lines, as structlog formats them."""
 
 
 async def lines(temporal: Temporal, queue: str, plugged: str, configured: str) -> tuple[dict[str, Any], list[str]]:
-    """The process's standard output, and its sorted standard error lines without frames, ids and numbers."""
+    """The process's standard output, and its standard error lines, sorted and without frames, ids and numbers."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -37,7 +37,7 @@ async def lines(temporal: Temporal, queue: str, plugged: str, configured: str) -
     async with asyncio.timeout(60):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
-    found = [
+    shown = [
         re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+", "ID", line).replace(f"{queue}-{plugged}", "QUEUE")
         for line in err.decode().splitlines()
         if line and not line.startswith(" ")
@@ -46,7 +46,7 @@ async def lines(temporal: Temporal, queue: str, plugged: str, configured: str) -
     assert not any(OWN.search(line) for line in core), (
         "only the process itself and Temporal's core write to standard output"
     )
-    return json.loads(ours), sorted(found)
+    return json.loads(ours), sorted(shown)
 
 
 @pytest.mark.parametrize("configured", ["none", "WARNING", "INFO"])
@@ -117,11 +117,11 @@ def test_each_line_goes_to_its_own_worker_and_stopping_one_leaves_the_others(
 def test_lines_captured_only_for_the_plugin_reach_no_other_handler(quiet_root: logging.Logger) -> None:
     passed: list[str] = []
 
-    class Kept(logging.Handler):
+    class Recording(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             passed.append(record.getMessage())
 
-    quiet_root.addHandler(Kept())
+    quiet_root.addHandler(Recording())
     sink = Sink(None)
     logs.attach(sink)
     say("info", "q")

@@ -1,4 +1,4 @@
-"""A value that Temporal can't carry fails its step or its run, once and in words; it never hangs in a task that is retried endlessly."""
+"""A value too large for Temporal fails its step or run once, with a clear message, instead of a task that is retried endlessly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def worker(client: Client, queue: str) -> Any:
 
 
 @pytest.mark.parametrize("which", ["input", "output", "result"])
-async def test_what_fits_is_carried(worker: Any, client: Client, queue: str, which: str) -> None:
+async def test_values_within_the_limit_are_accepted(worker: Any, client: Client, queue: str, which: str) -> None:
     case = f"long-{which}-{MAX_JSON_BYTES - 100}"
     result = await client.execute_workflow("gated", case, id=f"{case}-{queue}", task_queue=queue)
     assert (len(result) if which == "result" else result) == MAX_JSON_BYTES - 100
@@ -41,7 +41,7 @@ async def test_what_fits_is_carried(worker: Any, client: Client, queue: str, whi
     ],
 )
 @pytest.mark.parametrize("size", [2_200_000, 5_000_000])
-async def test_what_does_not_fit_fails_at_once_and_says_its_size(
+async def test_a_value_over_the_limit_fails_at_once_and_the_error_gives_its_size(
     worker: Any, client: Client, queue: str, which: str, expected: str, size: int
 ) -> None:
     case = f"long-{which}-{size}"

@@ -1,4 +1,4 @@
-"""An existing worker becomes governed by the plugin alone, and none of its workflows is harmed."""
+"""The plugin alone makes an existing worker governed, and breaks none of its workflows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORKFLOWS = [Shapes, Child, Cancellations]
 
 
 async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> tuple[str, list[str], str]:
-    """What user code saw, the activity events in history, and whether it replays."""
+    """What user code saw, the activity events in history, and whether the run replays."""
     handle = await client.start_workflow(
         Cancellations.run, case, id=f"{case}-{queue}", task_queue=queue, execution_timeout=timedelta(seconds=40)
     )
@@ -43,7 +43,7 @@ async def outcome(client: Client, queue: str, case: str, plugins: list[Any]) -> 
 
 
 async def _beaten(handle: WorkflowHandle[Any, Any]) -> None:
-    """Wait until the activity has beaten once, so that it can notice a cancellation."""
+    """Wait for the activity's first heartbeat, after which it can notice a cancellation."""
     async with asyncio.timeout(60):
         while not any(
             activity.HasField("last_heartbeat_time")
@@ -103,8 +103,8 @@ async def test_unmodified_workflows_run_and_replay_under_the_plugin(client: Clie
         await asyncio.gather(*[one(case) for case in SHAPES])
 
 
-async def test_runs_open_before_the_plugin_go_on_untouched(client: Client, queue: str) -> None:
-    """A worker without the plugin begins the runs, one with it ends them: no marker, no header, no new command."""
+async def test_runs_open_before_the_plugin_continue_unchanged(client: Client, queue: str) -> None:
+    """A worker without the plugin begins the runs, and one with it completes them: no marker, no header, no new command."""
     ends = {}
     async with Worker(client, task_queue=queue, workflows=[Counting], activities=[echo], max_cached_workflows=0):
         handles = [
@@ -153,7 +153,7 @@ async def test_a_run_open_before_the_plugin_cannot_wait_for_an_approval(client: 
 async def test_a_workflow_only_and_an_activity_only_worker_share_a_queue_and_lose_nothing(
     client: Client, queue: str
 ) -> None:
-    """One local activity added to a workflow-only worker must not make it take the tasks of the other."""
+    """The local activity added to a workflow-only worker must not make it take the other worker's tasks."""
 
     async def ended(handle: WorkflowHandle[Any, Any]) -> list[str]:
         await handle.result()

@@ -1,4 +1,4 @@
-"""Policy reaches a worker as one document; a database that is away never stops a worker, and stops writes only after a while."""
+"""Policy reaches a worker as one document. A database outage never stops a worker, and stops writes only after a while."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from agentgrid.worker.policy import PolicySource, _Moment
 from tests.worker.calls import NOW, call
 
 
-def test_kill_switches_reach_workers_of_either_age() -> None:
-    """An older worker reads two fields; a newer one reads snapshots, in the database or on disk, that have only those."""
+def test_kill_switches_reach_older_and_newer_workers() -> None:
+    """An older worker reads two fields. A newer one can read snapshots, in the database or on disk, that have only those."""
     older = {"version": 1, "made_at": NOW.isoformat(), "disabled_tools": ["refund"], "disabled_workflows": ["gated"]}
     read = Snapshot.model_validate_json(json.dumps(older))
     assert read.disabled == {"tool": {"refund"}, "workflow": {"gated"}}
@@ -66,7 +66,7 @@ async def test_a_change_reaches_the_worker_at_once_by_notification(postgres_dsn:
         await source.stop()
 
 
-async def test_a_lost_connection_is_made_again_and_misses_nothing(postgres_dsn: str, tmp_path: Path) -> None:
+async def test_a_lost_connection_is_reopened_and_no_change_is_missed(postgres_dsn: str, tmp_path: Path) -> None:
     await publish(postgres_dsn)
     source = PolicySource(postgres_dsn, tmp_path / "policy.json", refresh_seconds=0.2)
     await source.start()
@@ -84,10 +84,10 @@ async def test_a_lost_connection_is_made_again_and_misses_nothing(postgres_dsn: 
         await source.stop()
 
 
-async def test_an_error_of_the_driver_itself_does_not_end_the_following(
+async def test_a_driver_error_does_not_stop_policy_refreshes(
     postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else writes would wait without end, a minute later, in a worker that seems to be well."""
+    """Otherwise, a minute later, writes would wait forever in a worker that appears healthy."""
     await publish(postgres_dsn)
     real, confused = PolicySource._follow_connection, [asyncpg.InternalClientError("confused")]
 
@@ -125,7 +125,7 @@ async def test_a_worker_starts_without_the_database_from_the_snapshot_on_disk(
         await away.stop()
 
 
-async def test_an_unreadable_snapshot_on_disk_is_no_snapshot(tmp_path: Path) -> None:
+async def test_an_unreadable_snapshot_on_disk_is_ignored(tmp_path: Path) -> None:
     cache = tmp_path / "policy.json"
     cache.write_text("{")
     source = PolicySource("postgresql://nobody@127.0.0.1:1/nowhere", cache)
@@ -153,14 +153,14 @@ async def test_r36_only_the_worker_can_read_the_snapshot_on_disk(postgres_dsn: s
 
 @pytest.mark.parametrize("ahead", [3600.0, 1e18, float("inf"), float("nan")])
 async def test_r36_a_snapshot_confirmed_in_the_future_counts_as_never_confirmed(tmp_path: Path, ahead: float) -> None:
-    """Otherwise writes would be allowed under it until that time, whatever was forbidden since."""
+    """Otherwise writes would be allowed under it until that time, whatever has been forbidden since."""
     cache = tmp_path / "policy.json"
-    kept = Snapshot(version=1, made_at=NOW, public_keys={"k": "a"})
-    cache.write_text(json.dumps({"confirmed_at": time.time() + ahead, "document": kept.model_dump_json()}))
+    snapshot = Snapshot(version=1, made_at=NOW, public_keys={"k": "a"})
+    cache.write_text(json.dumps({"confirmed_at": time.time() + ahead, "document": snapshot.model_dump_json()}))
     source = PolicySource(AWAY, cache)
     await source.start()
     try:
-        assert source.snapshot == kept
+        assert source.snapshot == snapshot
         assert source.age_seconds == float("inf")
         assert isinstance(Governor(policy=source).judge(call()), Stale)
         assert isinstance(Governor(policy=source).judge(call(risk=Risk.READ)), Allow)
@@ -186,7 +186,7 @@ async def test_r36_setting_the_clock_back_does_not_make_a_policy_younger(
 
 
 async def test_r36_an_overdue_policy_is_checked_before_a_call_is_judged(postgres_dsn: str, tmp_path: Path) -> None:
-    """A process that was frozen briefly has an old policy. Here no notification and no refresh arrives in time either."""
+    """A process that was frozen briefly has an old policy. Here neither a notification nor a refresh arrives in time."""
     await publish(postgres_dsn)
     source = PolicySource(postgres_dsn, tmp_path / "policy.json", refresh_seconds=1000)
     await source.start()
@@ -220,21 +220,21 @@ async def test_calls_do_not_wait_for_a_database_known_to_be_unreachable(tmp_path
         await source.stop()
 
 
-async def test_a_snapshot_that_did_not_change_is_confirmed_without_being_read_again(
+async def test_an_unchanged_snapshot_is_confirmed_without_being_read_again(
     postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With agents' instructions in it a snapshot is no longer small, and every worker asks every two seconds."""
+    """With agents' instructions a snapshot is no longer small, and every worker checks every two seconds."""
     read: list[str | None] = []
     take = PolicySource._take
 
-    def taken(source: PolicySource, document: str | None, asked: Any) -> None:
+    def taken(source: PolicySource, document: str | None, requested_at: Any) -> None:
         read.append(document)
-        take(source, document, asked)
+        take(source, document, requested_at)
 
     monkeypatch.setattr(PolicySource, "_take", taken)
     agents = {"desk": {"version": "edit-1", "instructions": "x" * 50_000}}
     await publish(postgres_dsn, agents=agents)
-    # The file on disk is another database's, whose snapshot has the same number.
+    # The file on disk comes from another database, whose snapshot has the same version.
     cache = tmp_path / "policy.json"
     old = Snapshot(version=1, made_at=datetime.now(UTC), agents={"desk": {"version": "edit-9"}})
     cache.write_text(json.dumps({"confirmed_at": time.time(), "document": old.model_dump_json()}))

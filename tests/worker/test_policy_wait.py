@@ -1,4 +1,4 @@
-"""A call that comes under a policy that is too old waits, durably, whatever retries its tool has."""
+"""A call under a stale policy waits durably, whatever its tool's retries."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ async def start(client: Client, queue: str, case: str) -> WorkflowHandle[Any, An
 
 
 async def pauses(handle: WorkflowHandle[Any, Any], at_least: int) -> list[float]:
-    """The lengths of the timers that wait for policy, once there are so many."""
+    """The durations of the timers that wait for policy, once there are at least this many."""
     async with asyncio.timeout(60):
         while True:
-            found = [
+            timers = [
                 event.timer_started_event_attributes.start_to_fire_timeout.ToMilliseconds() / 1000
                 async for event in handle.fetch_history_events()
                 if event.HasField("timer_started_event_attributes")
                 and TIMER_POLICY.encode() in event.user_metadata.summary.data
             ]
-            if len(found) >= at_least:
-                return found
+            if len(timers) >= at_least:
+                return timers
             await asyncio.sleep(0.05)
 
 
@@ -106,7 +106,7 @@ async def test_a_local_tool_that_writes_waits_as_one_step(
     assert await steps(handle) == [("tool", "note", "completed", 1)]
 
 
-async def test_a_call_that_has_waited_long_enough_fails_and_so_does_its_step(
+async def test_a_call_and_its_step_fail_after_the_maximum_wait(
     worker: Any, client: Client, queue: str, governance: Governance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(approvals, "PolicyWait", partial(PolicyWait, give_up_seconds=0.3))
@@ -125,7 +125,7 @@ async def test_a_call_that_has_waited_long_enough_fails_and_so_does_its_step(
 async def test_a_caller_that_cannot_wait_is_retried_by_temporal(
     client: Client, queue: str, governance: Governance
 ) -> None:
-    """A worker without the plugin runs the workflow: no key comes with the call."""
+    """A worker without the plugin runs the workflow, so the call carries no key."""
     EXECUTED.clear()
     governance.policy.age_seconds = NEVER
     plugin = governance.plugin(GRID, settings=Settings(policy_refresh_seconds=0.1))
@@ -137,7 +137,9 @@ async def test_a_caller_that_cannot_wait_is_retried_by_temporal(
         handle = await client.start_workflow(CallsTool.run, queue, id=f"ungoverned-{queue}", task_queue=other)
         async with asyncio.timeout(60):
             while not [
-                each for each in (await handle.describe()).raw_description.pending_activities if each.attempt > 2
+                pending
+                for pending in (await handle.describe()).raw_description.pending_activities
+                if pending.attempt > 2
             ]:
                 await asyncio.sleep(0.05)
         assert EXECUTED == []
@@ -146,7 +148,7 @@ async def test_a_caller_that_cannot_wait_is_retried_by_temporal(
     assert len(EXECUTED) == 1
 
 
-async def test_an_approval_is_opened_once_a_policy_with_keys_has_come(
+async def test_an_approval_is_opened_once_a_policy_with_keys_arrives(
     worker: Any, client: Client, queue: str, governance: Governance
 ) -> None:
     keys = governance.snapshot.public_keys
@@ -158,9 +160,7 @@ async def test_an_approval_is_opened_once_a_policy_with_keys_has_come(
     assert await handle.result() == "reviewer"
 
 
-async def test_a_cancelled_run_does_not_wait_on(
-    worker: Any, client: Client, queue: str, governance: Governance
-) -> None:
+async def test_a_cancelled_run_stops_waiting(worker: Any, client: Client, queue: str, governance: Governance) -> None:
     governance.policy.age_seconds = NEVER
     handle = await start(client, queue, "order")
     await pauses(handle, 1)
@@ -170,7 +170,7 @@ async def test_a_cancelled_run_does_not_wait_on(
     assert EXECUTED == []
 
 
-def test_the_wait_ends_and_grows_up_to_its_most() -> None:
+def test_waits_grow_to_a_maximum_and_then_end() -> None:
     wait = PolicyWait(key="k", first_seconds=1, most_seconds=4, give_up_seconds=11)
     assert [wait.pause_seconds(tries) for tries in range(5)] == [1, 2, 4, 4, 4]
     assert [wait.over(tries) for tries in range(5)] == [False, False, False, False, True]
@@ -192,7 +192,7 @@ async def test_a_reset_makes_the_same_calls_under_the_same_keys(
 
 
 async def steps(handle: WorkflowHandle[Any, Any]) -> list[tuple[Any, ...]]:
-    """What the projector makes of the history: kind, name, status and attempts of each step."""
+    """The projector's steps for the history: kind, name, status and attempts of each."""
     events = [event async for event in handle.fetch_history_events()]
     _, changes = fold(FoldState(execution_id="e"), decode(events, pydantic_data_converter.payload_converter))
     return [

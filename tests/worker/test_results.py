@@ -1,4 +1,4 @@
-"""Results of tools and workflows are checked against their annotations, without retries; and a job ends like its attempt."""
+"""Results of tools and workflows are checked against their annotations, without retries. A job ends like its attempt."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def worker(client: Client, queue: str) -> Any:
 
 
 async def outcome(client: Client, queue: str, workflow: str, *args: str) -> Any:
-    """The result of a run, or the application error that ended it."""
+    """A run's result, or the application error that ended it."""
     handle = await client.start_workflow(workflow, args=args, id=f"{workflow}-{queue}", task_queue=queue)
     try:
         async with asyncio.timeout(60):
@@ -87,10 +87,8 @@ async def test_a_result_that_decodes_as_the_annotation_passes(
     assert await outcome(client, queue, "calls", tool, value) == expected
 
 
-async def test_a_result_made_by_another_worker_for_another_annotation_fails_the_call_too(
-    client: Client, queue: str
-) -> None:
-    """During a deploy, or from another SDK: a plain error in workflow code would retry its task forever."""
+async def test_a_result_from_a_worker_with_another_annotation_fails_the_call_too(client: Client, queue: str) -> None:
+    """This happens during a deploy, or with another SDK. A plain error in workflow code would retry its task forever."""
 
     @activity.defn(name="tool.text")
     async def older(call: ToolCall) -> ToolOutcome:
@@ -165,7 +163,7 @@ async def test_the_job_of_an_attempt_with_an_unstorable_result_has_failed(
     assert (jobs[-1].status, jobs[-1].error) == (JobStatus.COMPLETED, None)
 
 
-async def test_an_attempt_completed_by_somebody_else_is_no_failed_job(
+async def test_an_attempt_completed_asynchronously_is_not_a_failed_job(
     worker: Any, client: Client, queue: str, jobs: list[JobReport]
 ) -> None:
     handle = await client.start_workflow("CallsPlain", "handed_over", id=f"handed-{queue}", task_queue=queue)

@@ -1,4 +1,4 @@
-"""What a worker tells of a run while it executes: one touch for each workflow task, and which of them are urgent; and what it need not ask twice."""
+"""A worker's touches while a run executes: one for each workflow task, which of them are urgent, and what the sandbox is asked only once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Resting:
 
 
 @pytest.mark.parametrize("runner", [SandboxedWorkflowRunner(), UnsandboxedWorkflowRunner()], ids=["sandbox", "none"])
-async def test_each_task_touches_and_is_urgent_where_the_run_comes_to_rest(
+async def test_each_task_touches_and_the_touch_is_urgent_when_the_run_pauses(
     client: Client, queue: str, runner: WorkflowRunner
 ) -> None:
     touches: list[tuple[str, str, int, bool]] = []
@@ -41,7 +41,7 @@ async def test_each_task_touches_and_is_urgent_where_the_run_comes_to_rest(
         assert await handle.query(Resting.here)
     mine = [(expect, urgent) for execution, _, expect, urgent in touches if execution == handle.result_run_id]
     assert {workflow_id for _, workflow_id, _, _ in touches} == {queue}
-    # The activity is scheduled; the timer is started; the run ends. A query tells nothing.
+    # The activity is scheduled; the timer is started; the run ends. A query doesn't touch.
     assert mine == [(4, False), (10, True), (15, True)]
 
 
@@ -56,10 +56,10 @@ class Several:
         return [*results, await workflow.execute_activity(echo, "d", start_to_close_timeout=wait)]
 
 
-async def test_what_the_sandbox_was_asked_is_remembered_and_is_what_it_would_answer_now(
+async def test_cached_answers_of_the_sandbox_equal_fresh_ones(
     client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, Any]] = []
+    questions: list[tuple[str, Any]] = []
     differing: list[Any] = []
 
     def compared(name: str) -> Any:
@@ -71,7 +71,7 @@ async def test_what_the_sandbox_was_asked_is_remembered_and_is_what_it_would_ans
 
             class Counted:
                 def __getattr__(self, attribute: str) -> Any:
-                    asked.append((name, command))
+                    questions.append((name, command))
                     return getattr(inner, attribute)
 
             self._inner = Counted()  # type: ignore[assignment]
@@ -91,4 +91,4 @@ async def test_what_the_sandbox_was_asked_is_remembered_and_is_what_it_would_ans
     async with Worker(client, task_queue=queue, workflows=[Several], activities=[echo], workflow_runner=runner):
         assert await client.execute_workflow(Several.run, id=queue, task_queue=queue) == ["a", "b", "c", "d"]
     assert differing == []
-    assert len(asked) == 8, "once for each of the four activities, and twice for the workflow and for its end"
+    assert len(questions) == 8, "once for each of the four activities, and twice for the workflow and for its end"

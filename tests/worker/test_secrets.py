@@ -1,4 +1,4 @@
-"""Secrets in a worker: what is missing is named at the start and at the call, providers are asked in order, and nothing is paid before a value is read."""
+"""Secrets in a worker: missing ones are named at startup and on the call, providers are searched in order, and unused secrets cost nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Vault:
 
 
 async def result(client: Client, queue: str, grid: Grid = GRID, **settings: Any) -> str:
-    """What the workflow returns on a worker of its own."""
+    """What the workflow returns on its own worker."""
     plugin = Governance().plugin(grid, settings=Settings(**settings))
     async with Worker(client, task_queue=queue, plugins=[plugin]):
         return str(await client.execute_workflow("wants_a_key", id=f"wants-{queue}", task_queue=queue))
@@ -77,7 +77,7 @@ async def test_a_worker_started_in_a_test_has_the_secrets_given_to_it(client: Cl
         assert await result(client, queue, secrets_required=True) == "used a key of 17 characters"
 
 
-def test_without_a_known_value_errors_and_records_are_untouched_and_logging_is_restored(
+def test_without_a_known_secret_errors_and_records_are_unchanged_and_logging_is_restored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(known, "_forms", ())

@@ -1,4 +1,4 @@
-"""Retired, a signing key opens nothing more, but what it opened is decided with it; revoked, no effect happens on its word."""
+"""A retired signing key opens no new approvals, but still decides those it opened; decisions signed with a revoked key have no effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agentgrid.testing import Governance
 from agentgrid.testing.governance import KEY_ID
 from tests.worker import gated
 from tests.worker.gated import EXECUTED, plain
-from tests.worker.test_gate import next_gate, start
+from tests.worker.test_gate import next_approval, start
 
 ASK = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, expires_seconds=60)
 GRID = Grid("gated", gated)
@@ -52,11 +52,11 @@ async def worker(request: pytest.FixtureRequest, client: Client, queue: str, gov
 
 
 def rotate(governance: Governance, new_key: Ed25519PrivateKey, **more: Any) -> None:
-    """Put the new key in force, and retire the one that was."""
+    """Put the new key in force, and retire the previous one."""
     governance.change(public_keys={NEW: public(new_key)}, retired_keys=governance.snapshot.public_keys, **more)
 
 
-async def test_a_retired_key_decides_what_opened_under_it_and_nothing_that_opens_afterwards(
+async def test_a_retired_key_decides_only_approvals_that_opened_under_it(
     worker: Any, client: Client, queue: str, governance: Governance, new_key: Ed25519PrivateKey
 ) -> None:
     handle = await start(client, queue, "twice")
@@ -66,18 +66,18 @@ async def test_a_retired_key_decides_what_opened_under_it_and_nothing_that_opens
 
     await governance.send(handle, governance.decide(first))
 
-    second = await next_gate(governance, handle, first)
-    assert [order for _, order, _ in EXECUTED] == ["first"], "on the word of the retired key, without being asked again"
+    second = await next_approval(governance, handle, first)
+    assert [order for _, order, _ in EXECUTED] == ["first"], "on the retired key's decision, without a new approval"
     assert second.keys == {NEW: public(new_key)}
     await governance.send(handle, governance.decide(second))
-    assert [each.approval_id for each in await governance.pending(handle)] == [second.approval_id]
+    assert [terms.approval_id for terms in await governance.pending(handle)] == [second.approval_id]
     await governance.send(handle, governance.decide(second, key=new_key, key_id=NEW))
     assert await handle.result() == ["refunded 1", "refunded 2"]
     assert [order for _, order, _ in EXECUTED] == ["first", "second"]
     await Replayer(workflows=[], plugins=[governance.plugin(GRID)]).replay_workflow(await handle.fetch_history())
 
 
-async def test_no_effect_happens_on_the_word_of_a_revoked_key_also_if_it_was_retired_before(
+async def test_decisions_signed_with_a_revoked_key_have_no_effect_even_if_it_was_retired_before(
     worker: Any, client: Client, queue: str, governance: Governance, new_key: Ed25519PrivateKey
 ) -> None:
     handle = await start(client, queue, "once")
@@ -86,7 +86,7 @@ async def test_no_effect_happens_on_the_word_of_a_revoked_key_also_if_it_was_ret
 
     await governance.send(handle, governance.decide(first))
 
-    again = await next_gate(governance, handle, first)
+    again = await next_approval(governance, handle, first)
     assert EXECUTED == []
     assert set(again.keys) == {NEW}
     await governance.send(handle, governance.decide(again, key=new_key, key_id=NEW))
@@ -94,7 +94,7 @@ async def test_no_effect_happens_on_the_word_of_a_revoked_key_also_if_it_was_ret
     assert len(EXECUTED) == 1
 
 
-async def test_while_no_key_is_in_force_a_call_waits_for_one_instead_of_asking_what_nobody_could_answer(
+async def test_while_no_key_is_in_force_a_call_waits_instead_of_opening_an_approval_nobody_could_decide(
     worker: Any, client: Client, queue: str, governance: Governance, new_key: Ed25519PrivateKey
 ) -> None:
     governance.change(revoked_keys=frozenset({KEY_ID}))

@@ -1,4 +1,4 @@
-"""What workers report arrives once, under a role that may do nothing else; while the database is away nothing waits for it."""
+"""Workers' reports arrive once, under a role that may do nothing else. Nothing waits for reports during a database outage."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_touches_jobs_and_logs_arrive_once_in_any_order(postgres_dsn: str)
     await telemetry.stop()
     again = Telemetry(postgres_dsn, namespace="default", worker="me")
     await again.start()
-    again.job(JOB)  # a beginning that comes after the end changes nothing
+    again.job(JOB)  # a start that arrives after the end changes nothing
     await again.stop()
     changes = await rows(
         postgres_dsn,
@@ -107,7 +107,7 @@ async def test_reports_made_while_the_database_was_away_are_sent_when_it_is_back
     await telemetry.start()
     telemetry.touch("e", "w", 5)
     telemetry.job(JOB)
-    await asyncio.sleep(0.1)  # let it try and fail at least once
+    await asyncio.sleep(0.1)  # long enough to fail at least once
     telemetry.dsn = postgres_dsn
     async with asyncio.timeout(10):
         while not (
@@ -117,7 +117,7 @@ async def test_reports_made_while_the_database_was_away_are_sent_when_it_is_back
     await telemetry.stop()
 
 
-async def test_a_report_whose_answer_is_under_way_when_the_worker_stops_is_not_sent_again(
+async def test_a_report_in_flight_when_the_worker_stops_is_not_sent_again(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     telemetry = Telemetry(postgres_dsn, namespace="default", worker="me")
@@ -186,7 +186,7 @@ async def test_a_running_worker_registers_reports_and_logs(
         tool.name for tool in grid.tools
     }
     workflow, *alone = await rows(postgres_dsn, "SELECT name, version, task_queue, grid FROM workflows ORDER BY name")
-    assert [each["name"] for each in alone] == [f"tool.{tool.name}" for tool in grid.tools]
+    assert [run["name"] for run in alone] == [f"tool.{tool.name}" for tool in grid.tools]
     assert workflow == {"name": "gated", "version": grid.workflows[0].version, "task_queue": queue, "grid": "gated"}
     (job,) = await rows(postgres_dsn, "SELECT execution_id, activity_type, attempt, status, call_key FROM jobs")
     assert job["execution_id"] == handle.first_execution_run_id
@@ -204,7 +204,7 @@ async def test_a_running_worker_registers_reports_and_logs(
     assert lines[1]["activity_id"] is not None
 
 
-def test_the_database_reads_exactly_what_the_catalog_document_has() -> None:
+def test_the_database_reads_exactly_the_fields_of_the_catalog_document() -> None:
     functions = (migrate.SQL / "functions.sql").read_text()
     body = functions.partition("FUNCTION agentgrid_catalog(")[2].partition("$$;")[0]
     entries = (catalog.WorkflowEntry, catalog.ToolEntry, catalog.AgentEntry)
@@ -223,9 +223,7 @@ def test_the_run_logger_works_outside_a_run(caplog: pytest.LogCaptureFixture) ->
     assert caplog.messages == ["seeded"]
 
 
-async def test_an_error_of_the_driver_itself_costs_no_report(
-    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_driver_error_loses_no_report(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real, confused = Telemetry._send_touches, [asyncpg.InternalClientError("confused")] * 2
 
     async def send(telemetry: Telemetry, connection: asyncpg.Connection[Any]) -> None:

@@ -1,4 +1,4 @@
-"""What developers' own tests are given: the approver in memory."""
+"""The in-memory approver that developers use in their own tests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.worker import gated
 GRID = Grid("gated", gated)
 
 
-async def test_an_answered_approval_is_never_answered_again(client: Client, queue: str) -> None:
+async def test_a_decided_approval_is_never_decided_again(client: Client, queue: str) -> None:
     governance = Governance(rules=[Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL)])
     handle = await client.start_workflow("gated", "twice", id=f"twice-{queue}", task_queue=queue)
     async with Worker(client, task_queue=queue, plugins=[governance.plugin(GRID)]):
         await governance.pending(handle)
 
-    # No worker runs now: the first answer is not taken, and its approval stays open.
+    # No worker is running: the first decision is not received, so its approval stays open.
     first = await governance.approve(handle)
     assert [terms.approval_id for terms in await governance.pending(handle)] == [first.approval_id]
     with pytest.raises(TimeoutError):
@@ -46,7 +46,7 @@ FINANCE = Rule(rule_id="ask", tool="refund", effect=Effect.REQUIRE_APPROVAL, app
 async def running(
     client: Client, queue: str, case: str, governance: Governance
 ) -> AsyncIterator[WorkflowHandle[Any, Any]]:
-    """The workflow `gated`, with a worker under this policy."""
+    """The workflow `gated` on a worker under this policy."""
     async with Worker(client, task_queue=queue, plugins=[governance.plugin(GRID)]):
         yield await client.start_workflow("gated", case, id=f"{case}-{queue}", task_queue=queue)
 
@@ -81,14 +81,14 @@ async def test_a_workflow_that_fails_raises_its_failure_at_once(client: Client, 
     assert "denied by the rule no" in str(caught.value.cause.cause)  # type: ignore[union-attr]
 
 
-async def test_a_workflow_that_completes_without_asking_says_so_at_once(client: Client, queue: str) -> None:
+async def test_a_workflow_that_completes_without_an_approval_raises_at_once(client: Client, queue: str) -> None:
     governance = Governance()
     async with running(client, queue, "completing", governance) as handle:
-        with pytest.raises(Conflict, match="completed: no approval is pending"):
+        with pytest.raises(Conflict, match="completed without a pending approval"):
             await governance.approve(handle)
 
 
-async def test_a_timeout_names_what_keeps_the_workflow_from_asking(client: Client, queue: str) -> None:
+async def test_a_timeout_names_what_blocks_the_workflow(client: Client, queue: str) -> None:
     governance = Governance()
     gated.HEALED.clear()
     async with running(client, queue, "flaky", governance) as handle:

@@ -1,1 +1,1 @@
-"""The protocols of model providers on the wire: requests read into a `Conversation`, turns written as responses and as streams."""
+"""The wire protocols of model providers: read requests into a `Conversation`, and write turns as responses and streams."""

@@ -1,4 +1,4 @@
-"""What the protocols share: a request that was read, an answer to be written, and the checks that every provider makes."""
+"""What the protocols share: a parsed request, an answer to write, and the checks that every provider makes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from agentgrid.testing.turns import Call, Conversation, Fault, Message, TokenCounts, Turn
 
 MAX_FRAGMENTS = 64
-"""Into how many pieces a stream cuts a text at most."""
+"""The maximum number of pieces that a stream splits a text into."""
 
 ToolName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Event: TypeAlias = tuple[str | None, dict[str, Any] | str]
-"""The name and the data of a server-sent event. The name None is not sent."""
+"""Name and data of a server-sent event. The name is omitted if None."""
 
 
 class TurnRequest(BaseModel):
@@ -36,17 +36,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class WireRequest:
-    """A request that was read."""
+    """A parsed request."""
 
     conversation: Conversation
     stream: bool
     stream_usage: bool = True
-    """Whether a stream ends with the usage. Only chat completions ask for it."""
+    """Whether the stream ends with the usage. Only chat completions have this option."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WireAnswer:
-    """A turn as it is sent, with its ids."""
+    """A turn to send, with its ids."""
 
     response_id: str
     model: str
@@ -59,19 +59,19 @@ class WireAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """One protocol."""
+    """One provider protocol."""
 
     name: str
     path: str
     read: Callable[[dict[str, Any]], WireRequest]
-    """Raises Refused or pydantic's ValidationError."""
+    """Raises Refused, or pydantic's ValidationError."""
     whole: Callable[[WireAnswer], dict[str, Any]]
     events: Callable[[WireAnswer, WireRequest], Iterator[Event]]
     refusal: Callable[[Fault], dict[str, Any]]
 
 
 def answer(turn: Turn, conversation: Conversation, usage: TokenCounts, *, response_id: str, created: int) -> WireAnswer:
-    """The turn with its ids. A call's id depends on the conversation alone."""
+    """The turn with its ids. A call's id depends only on the conversation."""
     digest = conversation.digest[:20]
     calls = tuple(
         Call(call.name, call.arguments, call.id or f"call_{digest}_{index}") for index, call in enumerate(turn.calls)
@@ -88,7 +88,7 @@ def answer(turn: Turn, conversation: Conversation, usage: TokenCounts, *, respon
 
 
 def fragments(text: str) -> Iterator[str]:
-    """The text in pieces: words, or longer pieces of a long text. They join to the text."""
+    """Split the text into words, or longer pieces if it is long. Joined, they are the text."""
     words = re.findall(r"\s*\S+\s*$|\s*\S+|\s+", text)
     size = -(-len(words) // MAX_FRAGMENTS) or 1
     for start in range(0, len(words), size):
@@ -96,13 +96,13 @@ def fragments(text: str) -> Iterator[str]:
 
 
 def halves(arguments: str) -> Iterator[str]:
-    """A call's arguments in two pieces, so that a client has to join them."""
+    """A call's arguments in two pieces, so that clients must join them."""
     middle = (len(arguments) + 1) // 2
     yield from (piece for piece in (arguments[:middle], arguments[middle:]) if piece)
 
 
 def text_of(content: Any) -> str:
-    """The text of a message's content: a string, or a list of parts."""
+    """The text of a message's content, which is a string or a list of parts."""
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
@@ -118,14 +118,14 @@ def _part(part: Any) -> str:
 
 
 def check_results(messages: Sequence[Message], *, at_once: bool) -> None:
-    """Refuse a call without exactly one result, and a result without a call, as providers do. at_once: the results must follow the call."""
+    """Refuse calls without exactly one result, and results without a call, as providers do. at_once: results must directly follow the call."""
     waiting: dict[str, str] = {}
     for message in messages:
         if message.role == "tool":
             if waiting.pop(message.call_id or "", None) is None:
-                raise Refused(f"no call of a tool waits for the result of {message.call_id!r}")
+                raise Refused(f"the result of {message.call_id!r} matches no pending tool call")
         elif waiting and at_once:
             break
         waiting |= {call.id or "": call.name for call in message.calls}
     if waiting:
-        raise Refused(f"the conversation has no result for the calls {', '.join(sorted(waiting))}")
+        raise Refused(f"the conversation lacks results for the calls {', '.join(sorted(waiting))}")

@@ -77,21 +77,21 @@ class _Body(TurnRequest):
 
 
 def read(body: dict[str, Any]) -> WireRequest:
-    asked = _Body.model_validate(body)
-    messages = tuple(_message(message) for message in asked.messages)
+    request = _Body.model_validate(body)
+    messages = tuple(_message(message) for message in request.messages)
     check_results(messages, at_once=True)
     conversation = Conversation(
         protocol="chat",
-        model=asked.model,
+        model=request.model,
         messages=messages,
         tools=tuple(
-            offer(tool.function.name, tool.function.description, tool.function.parameters) for tool in asked.tools
+            offer(tool.function.name, tool.function.description, tool.function.parameters) for tool in request.tools
         ),
-        must_call=must_call(asked.tool_choice),
-        output_schema=((asked.response_format or {}).get("json_schema") or {}).get("schema"),
+        must_call=must_call(request.tool_choice),
+        output_schema=((request.response_format or {}).get("json_schema") or {}).get("schema"),
     )
-    options = asked.stream_options or _StreamOptions()
-    return WireRequest(conversation=conversation, stream=bool(asked.stream), stream_usage=options.include_usage)
+    options = request.stream_options or _StreamOptions()
+    return WireRequest(conversation=conversation, stream=bool(request.stream), stream_usage=options.include_usage)
 
 
 def _message(message: _Message) -> Message:
@@ -106,7 +106,7 @@ def offer(name: str, description: str | None, schema: dict[str, Any] | None) -> 
 
 
 def must_call(choice: Any) -> str | None:
-    """`*` for any tool, a name for one, None if the model may choose. Both of OpenAI's protocols."""
+    """`*` for any tool, a name for one, None if the model may choose. The same in both of OpenAI's protocols."""
     if choice == "required":
         return "*"
     if not isinstance(choice, dict):
@@ -128,8 +128,8 @@ def whole(answer: WireAnswer) -> dict[str, Any]:
     return {**_head(answer, "chat.completion"), "choices": [choice], "usage": _usage(answer.usage)}
 
 
-def events(answer: WireAnswer, asked: WireRequest) -> Iterator[Event]:
-    head = _head(answer, "chat.completion.chunk") | ({"usage": None} if asked.stream_usage else {})
+def events(answer: WireAnswer, request: WireRequest) -> Iterator[Event]:
+    head = _head(answer, "chat.completion.chunk") | ({"usage": None} if request.stream_usage else {})
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> Event:
         return None, {**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]}
@@ -143,7 +143,7 @@ def events(answer: WireAnswer, asked: WireRequest) -> Iterator[Event]:
         for piece in halves(call.text):
             yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     yield chunk({}, _finish(answer))
-    if asked.stream_usage:
+    if request.stream_usage:
         yield None, {**head, "choices": [], "usage": _usage(answer.usage)}
     yield None, "[DONE]"
 

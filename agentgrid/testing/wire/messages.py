@@ -60,24 +60,24 @@ class _Body(TurnRequest):
 
 
 def read(body: dict[str, Any]) -> WireRequest:
-    asked = _Body.model_validate(body)
-    messages: list[Message] = [Message(role="system", text=text_of(asked.system))] if asked.system else []
-    for message in asked.messages:
+    request = _Body.model_validate(body)
+    messages: list[Message] = [Message(role="system", text=text_of(request.system))] if request.system else []
+    for message in request.messages:
         messages += [_assistant(message)] if message.role == "assistant" else _user(message)
     check_results(messages, at_once=True)
-    choice = asked.tool_choice
+    choice = request.tool_choice
     conversation = Conversation(
         protocol="messages",
-        model=asked.model,
+        model=request.model,
         messages=tuple(messages),
         tools=tuple(
             OfferedTool(name=tool.name, description=tool.description or "", schema=tool.input_schema)
-            for tool in asked.tools
+            for tool in request.tools
         ),
         must_call={"any": "*", "tool": choice.name}.get(choice.type) if choice else None,
-        output_schema=((asked.output_config or {}).get("format") or {}).get("schema"),
+        output_schema=((request.output_config or {}).get("format") or {}).get("schema"),
     )
-    return WireRequest(conversation=conversation, stream=bool(asked.stream))
+    return WireRequest(conversation=conversation, stream=bool(request.stream))
 
 
 def _blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -96,16 +96,16 @@ def _assistant(message: _Message) -> Message:
             case {"type": "thinking" | "redacted_thinking"}:
                 pass
             case _:
-                raise Refused(f"a block of the type {block.get('type')!r} with these fields can't be the assistant's")
+                raise Refused(f"an assistant block can't have the type {block.get('type')!r} with these fields")
     return Message(role="assistant", text="\n".join(texts), calls=tuple(calls))
 
 
 def _user(message: _Message) -> list[Message]:
-    """The results of tools, and then the rest."""
+    """Tool results first, then the rest."""
     blocks = _blocks(message.content)
     results = [block for block in blocks if block.get("type") == "tool_result"]
     rest = [block for block in blocks if block.get("type") != "tool_result"]
-    found = [
+    answers = [
         Message(
             role="tool",
             text=text_of(block.get("content")),
@@ -115,7 +115,7 @@ def _user(message: _Message) -> list[Message]:
         for block in results
     ]
     role: Literal["system", "user"] = "system" if message.role == "system" else "user"
-    return [*found, Message(role=role, text=text_of(rest))] if rest or not found else found
+    return [*answers, Message(role=role, text=text_of(rest))] if rest or not answers else answers
 
 
 def whole(answer: WireAnswer) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def whole(answer: WireAnswer) -> dict[str, Any]:
     return _message(answer, content, _stop(answer), _usage(answer.usage))
 
 
-def events(answer: WireAnswer, asked: WireRequest) -> Iterator[Event]:
+def events(answer: WireAnswer, request: WireRequest) -> Iterator[Event]:
     def event(name: str, **fields: Any) -> Event:
         return name, {"type": name, **fields}
 
@@ -147,7 +147,7 @@ def refusal(fault: Fault) -> dict[str, Any]:
 
 
 def _content(answer: WireAnswer) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]]:
-    """Each block: as a stream begins it, what fills it, and the deltas that fill it in a stream."""
+    """Each block: how a stream begins it, its full content, and its deltas in a stream."""
     if answer.text is not None:
         deltas = [{"type": "text_delta", "text": fragment} for fragment in fragments(answer.text)]
         yield {"type": "text", "text": "", "citations": None}, {"text": answer.text}, deltas
@@ -158,7 +158,7 @@ def _content(answer: WireAnswer) -> Iterator[tuple[dict[str, Any], dict[str, Any
 
 
 def _input(call: Call) -> Any:
-    """The arguments as an object. Text that isn't JSON stays text."""
+    """The arguments as an object. Text that isn't JSON stays a string."""
     try:
         return json.loads(call.text)
     except ValueError:
@@ -186,7 +186,7 @@ def _stop(answer: WireAnswer) -> str:
 
 
 def _usage(usage: TokenCounts) -> dict[str, Any]:
-    """Unlike OpenAI's, `input_tokens` counts only what the cache had no part in."""
+    """Unlike OpenAI's, `input_tokens` excludes input read from or written to the cache."""
     return {
         "input_tokens": usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cached_tokens,

@@ -1,4 +1,4 @@
-"""OpenAI's Responses: `POST /v1/responses`. It keeps nothing, so each request brings the whole conversation."""
+"""OpenAI's Responses: `POST /v1/responses`. It is stateless, so each request must contain the whole conversation."""
 
 from __future__ import annotations
 
@@ -56,32 +56,32 @@ class _Body(TurnRequest):
 
 
 def read(body: dict[str, Any]) -> WireRequest:
-    if given := [name for name in STATEFUL if body.get(name)]:
-        raise Refused(f"this provider keeps no responses: send the whole conversation, without {', '.join(given)}")
-    asked = _Body.model_validate(body)
-    messages = tuple(_messages(asked))
+    if stateful := [name for name in STATEFUL if body.get(name)]:
+        raise Refused(f"this provider stores no responses: send the whole conversation, without {', '.join(stateful)}")
+    request = _Body.model_validate(body)
+    messages = tuple(_messages(request))
     check_results(messages, at_once=False)
     conversation = Conversation(
         protocol="responses",
-        model=asked.model,
+        model=request.model,
         messages=messages,
-        tools=tuple(offer(tool.name, tool.description, tool.parameters) for tool in asked.tools),
-        must_call=must_call(asked.tool_choice),
-        output_schema=((asked.text or {}).get("format") or {}).get("schema"),
+        tools=tuple(offer(tool.name, tool.description, tool.parameters) for tool in request.tools),
+        must_call=must_call(request.tool_choice),
+        output_schema=((request.text or {}).get("format") or {}).get("schema"),
     )
-    return WireRequest(conversation=conversation, stream=bool(asked.stream))
+    return WireRequest(conversation=conversation, stream=bool(request.stream))
 
 
-def _messages(asked: _Body) -> Iterator[Message]:
-    """The items as messages. What the assistant did in one turn comes as several items, and is one message."""
-    if asked.instructions:
-        yield Message(role="system", text=asked.instructions)
-    if isinstance(asked.input, str):
-        yield Message(role="user", text=asked.input)
+def _messages(request: _Body) -> Iterator[Message]:
+    """The items as messages. The assistant's several items of one turn become one message."""
+    if request.instructions:
+        yield Message(role="system", text=request.instructions)
+    if isinstance(request.input, str):
+        yield Message(role="user", text=request.input)
         return
     texts: list[str] = []
     calls: list[Call] = []
-    for item in asked.input:
+    for item in request.input:
         if item.type in IGNORED:
             continue
         if item.type == "function_call":
@@ -108,7 +108,7 @@ def _other(item: _Item) -> Message:
         return Message(role="tool", text=text_of(item.output), call_id=item.call_id)
     if item.type == "message" and item.role:
         return Message(role=ROLES[item.role], text=text_of(item.content))
-    raise Refused(f"this provider doesn't know an item of the type {item.type!r} with these fields")
+    raise Refused(f"this provider doesn't support items of the type {item.type!r} with these fields")
 
 
 def whole(answer: WireAnswer) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def whole(answer: WireAnswer) -> dict[str, Any]:
     return _response(answer, status, [_item(answer, index, status) for index in range(_items(answer))])
 
 
-def events(answer: WireAnswer, asked: WireRequest) -> Iterator[Event]:
+def events(answer: WireAnswer, request: WireRequest) -> Iterator[Event]:
     number = count()
 
     def event(name: str, **fields: Any) -> Event:

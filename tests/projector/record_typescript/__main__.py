@@ -1,7 +1,7 @@
-"""Record what the TypeScript SDK writes: `python -m tests.projector.record_typescript`, after `npm install` in this folder.
+"""Records histories of the TypeScript SDK: `python -m tests.projector.record_typescript`, after `npm install` in this folder.
 
-It starts a Temporal of its own, has `record.js` run every workflow of `workflows.js` once, and writes their histories to
-`tests/projector/histories/typescript_*.json.gz`. The tests need neither Node nor any of its packages.
+It starts its own Temporal server, lets `record.js` run every workflow in `workflows.js` once, and saves their histories to
+`tests/projector/histories/typescript_*.json.gz`. The tests themselves need neither Node nor npm packages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, CreateNexusEndpointRequest
 from temporalio.client import Client
 
-from agentgrid.cli.servers import TemporalServer
+from agentgrid.servers import TemporalServer
 from tests.projector.record import Recorder, settled
 
 FOLDER = Path(__file__).parent

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agentgrid.cli.servers.base import EmbeddedServer
-from agentgrid.cli.servers.child import ServerError
-from agentgrid.cli.servers.postgres import PostgresServer
-from agentgrid.cli.servers.temporal import TemporalServer
+from agentgrid.servers.base import EmbeddedServer
+from agentgrid.servers.child import ServerError
+from agentgrid.servers.postgres import PostgresServer
+from agentgrid.servers.temporal import TemporalServer
 
 __all__ = ["EmbeddedServer", "PostgresServer", "ServerError", "TemporalServer"]
