@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from agentgrid.servers.child import free_port
 from agentgrid.sdk.grid import Grid
+from agentgrid.servers.child import free_port
 from tests.activities.conftest import seeded_template
 from tests.api.conftest import settings_for
 from tests.conftest import Peopled, Postgres, Temporal, control_login
