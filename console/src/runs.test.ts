@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Run } from "./api/client";
-import { filterOf, matches, flipped, sameFilter, filterText, urlOf, valuesOf, viewKey, viewName } from "./runs";
+import { filterOf, matches, toggled, sameFilter, filterText, urlOf, valuesOf, viewKey, viewName } from "./runs";
 
 const run = {
   status: "waiting",
@@ -30,9 +30,9 @@ describe("the filter of runs", () => {
     expect(valuesOf({ status: "nonsense,constructor,failed", view: "x" })).toEqual({ state: ["failed"] });
   });
   it("adds to a list, and replaces a single value", () => {
-    expect(flipped({ tag: ["a"] }, "tag", "b")).toEqual({ tag: ["a", "b"] });
-    expect(flipped({ tag: ["a"] }, "tag", "a")).toEqual({});
-    expect(flipped({ agent: ["a"] }, "agent", "b")).toEqual({ agent: ["b"] });
+    expect(toggled({ tag: ["a"] }, "tag", "b")).toEqual({ tag: ["a", "b"] });
+    expect(toggled({ tag: ["a"] }, "tag", "a")).toEqual({});
+    expect(toggled({ agent: ["a"] }, "agent", "b")).toEqual({ agent: ["b"] });
   });
   it("compares equal in any order", () => {
     expect(sameFilter({ tag: ["a", "b"], q: ["x"] }, { q: ["x"], tag: ["b", "a"], state: [] })).toBe(true);

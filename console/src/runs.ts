@@ -66,7 +66,7 @@ const sorted = (values: Values) =>
   JSON.stringify(NAMES.filter((n) => values[n]?.length).map((n) => [n, [...values[n]!].sort()]));
 export const sameFilter = (a: Values, b: Values) => sorted(a) === sorted(b);
 /** Toggles a value of a filter. A filter that takes a single value gets it replaced. */
-export function flipped(values: Values, name: Name, value: string): Values {
+export function toggled(values: Values, name: Name, value: string): Values {
   const old = values[name] ?? [];
   const rest = old.filter((v) => v !== value);
   const next = rest.length < old.length ? rest : LISTS.has(name) ? [...old, value] : [value];

@@ -13,7 +13,7 @@ import { Blank, Failed, Hidden, Skeleton, useAway } from "../components/States";
 import { Handlers, NewestRuns, Versions } from "../components/start/Facts";
 import { Figures } from "../components/start/Figures";
 import { Off } from "../components/start/Off";
-import { closedLately, openNow } from "../components/start/words";
+import { closedRunsText, openRunsText } from "../components/start/words";
 import { ago, count, plural, shortId } from "../format";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
@@ -112,7 +112,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
         title={w.title}
         text={
           <>
-            <Text>{w.description}</Text> <b>{openNow(w)}</b>
+            <Text>{w.description}</Text> <b>{openRunsText(w)}</b>
           </>
         }
         facts={[
@@ -134,7 +134,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
         <Start workflow={w} workers={workers} />
       </Section>
       <Figures workflow={w.name} />
-      <NewestRuns workflow={w} note={closedLately(w)} />
+      <NewestRuns workflow={w} note={closedRunsText(w)} />
       {w.handlers && <Handlers handlers={w.handlers} />}
       <Versions workflow={w} />
     </>

@@ -18,7 +18,7 @@ import { Text } from "../Text";
 import { Why } from "../Why";
 
 /** The effect of the rule, as a sentence. */
-function Says({ tool }: { tool: ToolDetail }) {
+function EffectSentence({ tool }: { tool: ToolDetail }) {
   const { effect, approvers, expires_seconds, changes } = tool.policy;
   if (effect === "deny") return <>All calls are denied.</>;
   if (effect === "allow")
@@ -110,7 +110,7 @@ export function Rule({ tool }: { tool: ToolDetail }) {
           </span>
         </h3>
         <p>
-          <Says tool={tool} />
+          <EffectSentence tool={tool} />
         </p>
         <Source tool={tool} />
         {policy.also.length > 0 && (
