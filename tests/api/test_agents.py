@@ -181,7 +181,7 @@ async def test_new_code_under_an_edit_is_shown_and_an_old_version_that_it_does_n
     assert (await as_("operator").post(f"{place}/use", json={"version": "code"})).json()["problems"] == []
     back = await as_("operator").post(f"{place}/use", json={"version": "edit-1"})
     assert (back.status_code, back.json()["code"]) == (409, "conflict")
-    assert "made for other code" in back.json()["detail"]
+    assert "made for a different version of its code" in back.json()["detail"]
 
 
 async def turns(
