@@ -39,7 +39,7 @@ class _Logger:
 
 
 class _StandardError(logging.Handler):
-    """Writes to `sys.stderr` as it is at each line, because test runners replace and close it."""
+    """Looks up `sys.stderr` for each line, because test runners replace and close it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

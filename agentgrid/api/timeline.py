@@ -81,7 +81,7 @@ class _Builder:
         self._now: datetime = now
         self._until: datetime = rows.run["closed_at"] or now
         self._approvals: dict[StepKey, Row] = {}
-        for approval in rows.gates:  # newest first
+        for approval in rows.approvals:  # newest first
             self._approvals.setdefault((approval["execution_id"], approval["step_event_id"]), approval)
         self._jobs = _by_step(rows.steps, rows.jobs)
 
@@ -223,7 +223,7 @@ class _Builder:
                 yield group.first_at, self._until if group.open else group.last_at
 
     def _people(self) -> Iterator[Span]:
-        for approval in self._rows.gates:
+        for approval in self._rows.approvals:
             yield approval["opened_at"], approval["closed_at"] or self._until
 
     def _usual(self, earlier: Sequence[Sequence[Usual]]) -> UsualNext | None:

@@ -171,7 +171,7 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, details: D
     settings, principal = plane.settings, caller.principal
     run, last = details.run, details.last_control
     own = not principal.only_own_approvals or run.initiator == principal.name
-    pending = details.gates if own else ()
+    pending = details.approvals if own else ()
     approvals = [letters.summary(approval, run, shown) for approval in pending]
     verbs = actions.of_run(principal, run, taken=details.taken, agent_running=details.at_work)
     path = f"{V1}/runs/{quote(run.run_id, safe='')}"

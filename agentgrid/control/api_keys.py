@@ -195,7 +195,7 @@ async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: st
         await policies.lock(session)
         key = await principals.revoke_key(session, key_id)
         if key is None:
-            raise NotFound("key", key_id)
+            raise NotFound("API key", key_id)
         await snapshots.publish(session)
         await principals.notify_access_changed(session)
         recorded = await commands.apply(
@@ -209,7 +209,7 @@ async def get(engine: AsyncEngine, key_id: str) -> ApiKey:
     async with reading(engine) as session:
         key = await principals.key(session, key_id)
     if key is None:
-        raise NotFound("key", key_id)
+        raise NotFound("API key", key_id)
     return key
 
 

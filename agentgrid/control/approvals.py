@@ -167,7 +167,7 @@ async def decide(plane: ControlPlane, caller: Caller, approval_id: str, request:
         )
     change = await _change(plane, caller, facts, request)
     proposes = change is not None and change.proposes
-    command = commands.made(
+    command = commands.new_at(
         caller,
         CommandKind.APPROVAL_PROPOSE if proposes else CommandKind.APPROVAL_DECIDE,
         facts.now,

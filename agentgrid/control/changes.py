@@ -49,7 +49,7 @@ async def checked(plane: ControlPlane, approval: Approval, arguments: dict[str, 
         tool = await tools.get(session, terms.tool)
     if tool is None or tool.version != terms.tool_version:
         raise Conflict(
-            f"the catalog has a different version of {terms.tool} than the worker that requested this approval, so changed arguments can't be "
+            f"the catalog has another version of {terms.tool} than the worker that requested this approval, so changed arguments can't be "
             "checked: approve or reject the call as it is",
             status=approval.status,
         )

@@ -72,12 +72,12 @@ def body_digest(body: Any) -> str:
 
 
 async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about: Any) -> Command:
-    """Like `made`, with the database's current time."""
-    return made(caller, kind, await db_commands.clock(session), **about)
+    """Like `new_at`, with the database's current time."""
+    return new_at(caller, kind, await db_commands.clock(session), **about)
 
 
-def made(caller: Caller, kind: CommandKind, now: datetime, **about: Any) -> Command:
-    """A command of this caller. `about` holds its columns: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
+def new_at(caller: Caller, kind: CommandKind, now: datetime, **about: Any) -> Command:
+    """A new command by this caller, not yet recorded. `about` sets its columns: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
 
     `now` must come from the database's clock: decisions are signed with it, and the clocks of API processes differ.
     """
@@ -130,7 +130,9 @@ async def first_of_identical(session: WriteSession, caller: Caller) -> Command:
     """The command of the identical request that claimed the idempotency key first. Raises IdempotencyConflict, Unavailable."""
     earlier = await replayed(session, caller)
     if earlier is None:
-        raise Unavailable("another request with the same Idempotency-Key is in progress", retry_after_seconds=1)
+        raise Unavailable(
+            "another request with the same Idempotency-Key is in progress; try again in a moment", retry_after_seconds=1
+        )
     return earlier
 
 

@@ -133,10 +133,10 @@ async def _seconds_to_next(plane: ControlPlane) -> float:
 
 
 async def _listen(plane: ControlPlane, wake: asyncio.Event) -> None:
-    async def hear(line: Line) -> None:
+    async def session(line: Line) -> None:
         await signing_keys.announce(line.connection, plane.signer.key_id)
         await line.listen(channels.COMMANDS, lambda _: wake.set())
         wake.set()
         await line.lost.wait()
 
-    await follow(plane.settings.require_database(), hear, name="agentgrid-delivery", event="commands_not_heard")
+    await follow(plane.settings.require_database(), session, name="agentgrid-delivery", event="commands_not_heard")

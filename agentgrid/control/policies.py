@@ -215,7 +215,7 @@ async def _withdraw(
 ) -> Command:
     last = await db_policies.newest(session, rule_id)
     if last is None:
-        raise NotFound("policy", rule_id)
+        raise NotFound("rule", rule_id)
     changes = not last.withdrawn
     version = last.version + changes
     row = PolicyRow(**{**last.model_dump(), "version": version, "withdrawn": True, "reason": reason})

@@ -51,7 +51,7 @@ async def _answer(plane: ControlPlane, run: Run, name: str, encoded: Sequence[Pa
         execution_id = await _newest(plane, run)
         return await asked(_send(plane, run, execution_id, name, encoded), identifier=run.run_id, seconds=SECONDS)
     except NotFound:
-        raise Conflict("Temporal no longer knows this run", status=run.status) from None
+        raise Conflict("Temporal no longer has this run", status=run.status) from None
     except Unavailable as error:
         if not error.outcome_unknown:
             raise

@@ -143,7 +143,7 @@ async def deliver_verb(plane: ControlPlane, command: Command) -> dict[str, Any]:
     except NotFound:
         if run.first_execution_id is None:
             raise Unavailable("the run's start has not reached Temporal yet", retry_after_seconds=2) from None
-        raise Conflict("Temporal no longer knows this run", status=run.status) from None
+        raise Conflict("Temporal no longer has this run", status=run.status) from None
     except Conflict as error:
         raise Conflict(error.message, status=run.status) from None
     return {}

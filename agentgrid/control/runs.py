@@ -164,7 +164,7 @@ async def _record(
         raise NotFound("workflow", workflow)
     await _check(plane, workflow, conditions, request)
     run_id = new_id()
-    command = commands.made(
+    command = commands.new_at(
         caller,
         CommandKind.RUN_START,
         conditions.now,
@@ -282,7 +282,7 @@ async def deliver_start(plane: ControlPlane, command: Command, fresh: Fresh | No
 
 
 async def deliver_late_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Send a queued start, if its principal may still make it and no kill switch is on. A start that Temporal already has stands."""
+    """Send a queued start, if its principal may still make it and no kill switch is on. A start that Temporal already has is kept."""
     async with _closing_refused_run(plane, command):
         try:
             await _check_still_allowed(plane, command)

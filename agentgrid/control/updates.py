@@ -105,7 +105,9 @@ async def deliver_late_update(plane: ControlPlane, command: Command) -> dict[str
     update = await _poll(plane, run, command.execution_id or "", command.command_id)
     if update is None or update.stage < rpc.ACCEPTED:
         if now - command.created_at > RESEND_FOR:
-            raise UpdateExpired(f"no worker accepted the update within {RESEND_FOR.seconds // 60} minutes")
+            raise UpdateExpired(
+                f"no worker accepted the update within {RESEND_FOR.seconds // 60} minutes; send it again"
+            )
         caller = await commands.current_caller(plane, command)
         if not caller.principal.may(Permission.CONTROL) or not caller.principal.sees(run.workflow):
             raise Forbidden(f"{command.principal} may no longer update runs of {run.workflow}")
@@ -142,7 +144,7 @@ async def _send(plane: ControlPlane, command: Command, run: Run, *, seconds: flo
                 seconds=seconds,
             )
         except NotFound:
-            raise Conflict("Temporal no longer knows this run", status=run.status) from None
+            raise Conflict("Temporal no longer has this run", status=run.status) from None
         except Conflict as error:
             command = await _retarget(plane, command, run, error)
             continue
@@ -233,7 +235,7 @@ async def outcome(plane: ControlPlane, caller: Caller, command: Command, *, wait
     if command.status in (CommandStatus.REFUSED, CommandStatus.SUPERSEDED) or (
         command.status == CommandStatus.FAILED and "event_id" not in recorded
     ):
-        # An update that update its run ended was also refused, with the code `conflict`.
+        # An update whose run had ended was also refused, with the code `conflict`.
         stage = SETTLED[CommandStatus(command.status)] if recorded.get("code") != "conflict" else UpdateStage.ABANDONED
         return UpdateState(command=command, stage=stage, error=_refusal(recorded))
     execution_id = recorded.get("execution_id") or command.execution_id or ""

@@ -39,9 +39,9 @@ class _Cached(Generic[Answer]):
 
     async def get(self, key: object, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         now = time.monotonic()
-        kept = self._answers.get(key)
-        if kept is not None and now - kept[0] < FRESH_SECONDS:
-            return await asyncio.shield(kept[1])
+        cached = self._answers.get(key)
+        if cached is not None and now - cached[0] < FRESH_SECONDS:
+            return await asyncio.shield(cached[1])
         future: asyncio.Future[Answer] = asyncio.ensure_future(ask())
         self._answers = {name: (at, answer) for name, (at, answer) in self._answers.items() if now - at < FRESH_SECONDS}
         self._answers[key] = (now, future)
@@ -56,8 +56,8 @@ async def task_queue(
     plane: ControlPlane, name: str, kind: TaskQueueType.ValueType
 ) -> service.DescribeTaskQueueResponse:
     """The pollers of the queue. Raises Unavailable."""
-    kept = _QUEUES.setdefault(plane.temporal, _Cached())
-    return await kept.get(
+    cached = _QUEUES.setdefault(plane.temporal, _Cached())
+    return await cached.get(
         (name, kind),
         lambda: asked(rpc.describe_task_queue(plane.temporal, name, kind=kind), noun="task queue", identifier=name),
     )
@@ -73,7 +73,7 @@ async def served(plane: ControlPlane, names: Sequence[str], kind: TaskQueueType.
     """Whether a live worker polls each queue; None if Temporal can't say."""
     limit = asyncio.Semaphore(PARALLEL)
 
-    async def one(name: str) -> bool | None:
+    async def check(name: str) -> bool | None:
         async with limit:
             try:
                 return is_polled(await task_queue(plane, name, kind))
@@ -81,7 +81,7 @@ async def served(plane: ControlPlane, names: Sequence[str], kind: TaskQueueType.
                 return None
 
     distinct = list(dict.fromkeys(names))
-    answers = await asyncio.gather(*(one(name) for name in distinct))
+    answers = await asyncio.gather(*(check(name) for name in distinct))
     return dict(zip(distinct, answers, strict=True))
 
 
@@ -94,8 +94,8 @@ async def silence(plane: ControlPlane, queue: str, seconds: float) -> str:
 
 async def heartbeats(plane: ControlPlane) -> list[WorkerHeartbeat]:
     """The last heartbeat of every worker. Raises Unavailable."""
-    kept = _HEARTBEATS.setdefault(plane.temporal, _Cached())
-    return await kept.get("", lambda: asked(rpc.list_workers(plane.temporal), noun="workers"))
+    cached = _HEARTBEATS.setdefault(plane.temporal, _Cached())
+    return await cached.get("", lambda: asked(rpc.list_workers(plane.temporal), noun="workers"))
 
 
 def is_stale(beat: WorkerHeartbeat) -> bool:

@@ -23,5 +23,5 @@ def holds_any(column: Any, values: Iterable[str]) -> Any:
 
 
 def among(column: Any, values: Iterable[str]) -> Any:
-    """The column equals one of the values. Unlike `IN`, it isn't rendered anew for each number of values, which costs more than a small query."""
+    """The column equals one of the values. Unlike `IN`, it isn't compiled again for each number of values, which costs more than a small query."""
     return column == any_(_texts(values))

@@ -93,7 +93,7 @@ async def upgrade(dsn: str) -> tuple[str | None, str]:
 
 
 async def current(dsn: str) -> str | None:
-    """The database's revision; None if it has none."""
+    """The database's revision; None for a database without a schema."""
     engine = make_engine(dsn, pool_size=1)
     try:
         async with engine.connect() as connection:

@@ -17,7 +17,7 @@ from agentgrid.domain.scopes import admits
 
 MAX_CHILDREN = 100
 MAX_OPEN_STEPS = 50
-MAX_GATES = 100
+MAX_APPROVALS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Details:
     """The run's executions, oldest first, without results, errors and the fold's state."""
     children: Sequence[Run] = ()
     """The child runs in the scope, newest first, with only their id, workflow, status and times."""
-    gates: Sequence[Approval] = ()
+    approvals: Sequence[Approval] = ()
     """The pending approvals, oldest first, without payloads."""
     revoked_keys: frozenset[str] = frozenset()
     """The ids of the revoked signing keys."""
@@ -58,29 +58,29 @@ SELECT {run}, clock_timestamp() AS now, ARRAY(SELECT key_id FROM signing_keys WH
     EXISTS (
         SELECT FROM steps s WHERE s.execution_id = r.execution_id AND s.kind = 'agent' AND s.status = 'running'
     ) AS at_work,
-    (SELECT json_agg(found) FROM (
+    (SELECT json_agg(item) FROM (
         SELECT {step} FROM steps s WHERE s.run_id = r.run_id AND s.status = ANY($3)
             AND s.execution_id IN (SELECT e.execution_id FROM executions e WHERE e.run_id = r.run_id AND e.reset_to IS NULL)
         ORDER BY s.scheduled_at, s.event_id, s.execution_id LIMIT $4
-    ) AS found) AS open_steps,
-    (SELECT json_agg(found) FROM (
+    ) AS item) AS open_steps,
+    (SELECT json_agg(item) FROM (
         SELECT {execution} FROM executions e WHERE e.run_id = r.run_id ORDER BY e.started_at, e.execution_id
-    ) AS found) AS executions,
-    (SELECT json_agg(found) FROM (
+    ) AS item) AS executions,
+    (SELECT json_agg(item) FROM (
         SELECT c.run_id, c.workflow, c.status, c.created_at, c.closed_at FROM runs c
         WHERE c.parent_run_id = r.run_id AND ($2::text[] IS NULL OR c.workflow LIKE ANY ($2))
         ORDER BY c.created_at DESC, c.run_id DESC LIMIT $5
-    ) AS found) AS children,
-    (SELECT json_agg(found) FROM (
+    ) AS item) AS children,
+    (SELECT json_agg(item) FROM (
         SELECT {approval} FROM approvals a WHERE a.run_id = r.run_id AND a.status = $6 AND NOT a.inherited
         ORDER BY a.opened_at, a.approval_id LIMIT $7
-    ) AS found) AS gates,
+    ) AS item) AS approvals,
     (SELECT count(*) FROM decisions d WHERE d.run_id = r.run_id AND d.judged = 'refused' AND NOT d.inherited) AS refused_signals,
     (SELECT count(*) FROM decisions d WHERE d.run_id = r.run_id AND d.judged = 'counted' AND NOT d.attributed AND NOT d.inherited)
         + (SELECT count(*) FROM controls k WHERE k.run_id = r.run_id AND NOT k.attributed AND NOT k.inherited) AS unattributed_signals,
-    (SELECT row_to_json(found) FROM (
+    (SELECT row_to_json(item) FROM (
         SELECT {control} FROM controls k WHERE k.execution_id = r.execution_id ORDER BY k.event_id DESC LIMIT 1
-    ) AS found) AS last_control
+    ) AS item) AS last_control
 FROM runs r WHERE r.run_id = $1
 """.replace("{run}", columns(Run, "r"))
 _GET = (
@@ -101,7 +101,7 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
         MAX_OPEN_STEPS,
         MAX_CHILDREN,
         ApprovalStatus.PENDING.value,
-        MAX_GATES,
+        MAX_APPROVALS,
     )
     if row is None or not admits(scope, row["workflow"]):
         return None
@@ -116,7 +116,7 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
         open_steps=[loaded_json(Step, step) for step in values.pop("open_steps") or ()],
         executions=[loaded_json(ExecutionRow, execution) for execution in values.pop("executions") or ()],
         children=[loaded_json(Run, child) for child in values.pop("children") or ()],
-        gates=[loaded_json(Approval, each) for each in values.pop("gates") or ()],
+        approvals=[loaded_json(Approval, approval) for approval in values.pop("approvals") or ()],
         refused_signals=values.pop("refused_signals"),
         unattributed_signals=values.pop("unattributed_signals"),
         last_control=None if control is None else loaded_json(Control, control),

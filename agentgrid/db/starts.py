@@ -31,13 +31,13 @@ _CONDITIONS = """
 
 # The lock for events is taken last, and before the sequence assigns a number: `feed.py` explains why.
 _RECORD = """
-    WITH offer AS MATERIALIZED (
+    WITH startable AS MATERIALIZED (
         SELECT clock_timestamp() AS now FROM workflows w WHERE w.name = $7 AND w.version = $19 AND w.task_queue = $20
         AND (SELECT disabled FROM switches WHERE kind = $14 AND name = w.name ORDER BY version DESC LIMIT 1) IS NOT TRUE
     ), command AS (
         INSERT INTO commands (command_id, kind, status, principal, key_id, run_id, target, route, idempotency_key, body_digest, body, reason,
             address, created_at, next_attempt_at, session_id)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13, now, now + $15::interval, $32 FROM offer
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13, now, now + $15::interval, $32 FROM startable
         ON CONFLICT (principal, route, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING command_id, created_at
     ), run AS (

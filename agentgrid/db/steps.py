@@ -89,7 +89,7 @@ class Attempt:
 
 
 def reported(report: Any, run_id: str, execution_id: str | None) -> Any:
-    """A condition for reports by the run's own workers: the worker's queue must be that of the execution or the step.
+    """A condition for reports by the run's own workers: the worker's queue must be the execution's or the step's.
 
     The database has checked that the reporting login serves the queue, so other workers can't report about the run.
     """

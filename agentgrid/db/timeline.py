@@ -17,12 +17,12 @@ from agentgrid.domain.asks import UNIT
 from agentgrid.domain.scopes import admits
 from agentgrid.domain.timeline import ERROR_HEAD, FoldedSteps, Shape, StepKey, Usual
 
-MOST_SHAPES = 50_000
+MAX_SHAPES = 50_000
 """Maximum steps to read when a run's steps are grouped; Temporal ends an execution at about 51,000 events."""
-MOST_ATTEMPTS = 20
+MAX_ATTEMPTS = 20
 """Maximum attempts per step, the newest ones."""
-MOST_JOBS = 5_000
-MOST_GATES = 5_000
+MAX_JOBS = 5_000
+MAX_APPROVALS = 5_000
 LABEL_BYTES = 2_000
 """Maximum stored size of arguments that are read for a step's label."""
 EARLIER_RUNS = 50
@@ -57,7 +57,7 @@ class TimelineRows:
     complete: bool
     jobs: Sequence[Row]
     """The newest jobs of the steps with more than one job, oldest first."""
-    gates: Sequence[Row]
+    approvals: Sequence[Row]
     risks: Mapping[str, str]
     schemas: Mapping[str, Any]
     """The current input schemas of the run's tools whose arguments have units, by name."""
@@ -111,12 +111,12 @@ FROM (
         OR (j.execution_id, j.call_key, j.task_queue) IN (SELECT s.execution_id, s.call_key, s.task_queue FROM steps s WHERE s.run_id = $1)
     )
     WINDOW call AS (PARTITION BY j.execution_id, coalesce(j.call_key, j.activity_id))
-) AS found WHERE total > 1 AND back <= {MOST_ATTEMPTS} ORDER BY started_at DESC, job_id DESC LIMIT {MOST_JOBS}
+) AS attempts WHERE total > 1 AND back <= {MAX_ATTEMPTS} ORDER BY started_at DESC, job_id DESC LIMIT {MAX_JOBS}
 """  # noqa: S608
 
-_GATES = f"""
+_APPROVALS = f"""
 SELECT execution_id, step_event_id, approval_id, status, approvers, opened_at, closed_at FROM approvals
-WHERE run_id = $1 AND execution_id = ANY($2) ORDER BY opened_at DESC LIMIT {MOST_GATES}
+WHERE run_id = $1 AND execution_id = ANY($2) ORDER BY opened_at DESC LIMIT {MAX_APPROVALS}
 """  # noqa: S608
 
 # The schema is read as text, for defensive parsing: a worker registered it.
@@ -150,9 +150,9 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         steps = await connection.fetch(f"{columns} {_PART} {_ORDER} LIMIT $5", *part, wanted.limit + 1)
         folded, complete = None, True
         if len(steps) > wanted.limit:
-            rows = await connection.fetch(_SHAPES, *part, MOST_SHAPES + 1)
+            rows = await connection.fetch(_SHAPES, *part, MAX_SHAPES + 1)
             shapes = [_shape(*row) for row in rows]
-            complete = len(shapes) <= MOST_SHAPES
+            complete = len(shapes) <= MAX_SHAPES
             folded = timeline.fold(shapes)
             newest = _newest(shapes, folded.kept, wanted.limit)
             complete = complete and len(newest) == len(folded.kept)
@@ -161,7 +161,7 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
                 f"{columns} {_CHOSEN} {_ORDER}", [key[0] for key in keys], [key[1] for key in keys]
             )
         jobs = await connection.fetch(_JOBS, run_id, executions)
-        gates = await connection.fetch(_GATES, run_id, executions)
+        approvals = await connection.fetch(_APPROVALS, run_id, executions)
         names = sorted({row["name"] for row in steps if row["kind"] == "tool"})
         tools = await connection.fetch(_TOOLS, names, wanted.labels)
         names = sorted({row["name"] for row in steps if row["kind"] == "agent"})
@@ -173,7 +173,7 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         folded=folded,
         complete=complete,
         jobs=jobs[::-1],
-        gates=gates,
+        approvals=approvals,
         risks={row["name"]: row["risk"] for row in tools},
         schemas={row["name"]: read_registered(row["schema"]) for row in tools if row["schema"] is not None},
         agents={row["name"]: row["title"] for row in agents},

@@ -64,6 +64,6 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
     assert [columns_of(row, "input", "output") for row in details.open_steps] == [columns_of(step, "input", "output")]
     assert columns_of(details.last_control) == columns_of(last)
     assert (details.taken, details.refused_signals, details.unattributed_signals) == (True, 0, 1)
-    assert (len(details.children), len(narrow.children), len(details.gates)) == (2, 1, 1)
+    assert (len(details.children), len(narrow.children), len(details.approvals)) == (2, 1, 1)
     payloads = ("input", "result", "error")
     assert listed == [columns_of(row, *payloads) for row in listed_by_session]
