@@ -184,7 +184,7 @@ async def test_a_run_that_temporal_has_forgotten_cannot_be_acted_on(api: Api, as
     await factories.insert(api.plane.engine, run, factories.execution(run))
     answer = await act(as_("operator"), run, "cancel")
     assert answer.status_code == 409
-    assert "no longer knows" in answer.json()["detail"]
+    assert "no longer has" in answer.json()["detail"]
 
 
 async def test_the_workflow_id_used_again_by_somebody_else_is_left_alone(api: Api, as_):
