@@ -78,7 +78,7 @@ def edit(
         confirm(f"Use this version of {name} for new calls?", yes=yes)
         body = {**_request_fields(after), "note": note or "", "expected_version": active["version"]}
         answer = client.write("PUT", place, body, doing=f"the version of {name}")
-        show_answer(answer, output, changed)
+        show_answer(answer, output, render_version)
 
 
 def _request_fields(after: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,11 +142,11 @@ def _show_changes(active: Mapping[str, Any], before: Mapping[str, Any], after: M
 
     changes = differences(before, after, active["version"], "new")
     if changes:
-        put(stderr(), shown(changes))
+        put(stderr(), render_changes(changes))
     return bool(changes)
 
 
-def shown(changes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+def render_changes(changes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """The differences by field: a diff of the instructions, before and after for the others."""
     parts: list[RenderableType] = []
     for field, change in changes.items():
@@ -172,10 +172,10 @@ def _short(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def changed(agent: Mapping[str, Any]) -> RenderableType:
+def render_version(agent: Mapping[str, Any]) -> RenderableType:
     """An agent after its version was changed."""
     if not agent["changed"]:
         return Text(f"{safe(agent['name'])} already uses {safe(agent['version'])}", style="dim")
     heading = Text(f"{safe(agent['name'])} uses {safe(agent['version'])} for new calls", style="green")
     problems = [indented(Text(safe(problem), style="yellow")) for problem in agent["problems"]]
-    return Group(heading, *([indented(shown(agent["changes"]))] if agent["changes"] else []), *problems)
+    return Group(heading, *([indented(render_changes(agent["changes"]))] if agent["changes"] else []), *problems)

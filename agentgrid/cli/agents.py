@@ -69,7 +69,7 @@ def use(
         with suggesting(client, "agents", name):
             body = {"version": version, **({} if note is None else {"note": note})}
             answer = client.write("POST", f"/agents/{part(name)}/use", body, doing=f"the version of {name}")
-        show_answer(answer, output, agent_edit.changed)
+        show_answer(answer, output, agent_edit.render_version)
 
 
 @app.command()
@@ -230,14 +230,14 @@ def _versions(agent: Mapping[str, Any]) -> RenderableType:
         ),
         (
             (
-                each["version"],
-                "◀" if each["version"] == agent["version"] else "",
-                each["created_at"],
-                each["created_by"] or each["source"],
-                each["note"],
-                each["made_for"],
+                version["version"],
+                "◀" if version["version"] == agent["version"] else "",
+                version["created_at"],
+                version["created_by"] or version["source"],
+                version["note"],
+                version["made_for"],
             )
-            for each in agent["versions"]
+            for version in agent["versions"]
         ),
     )
 
@@ -247,13 +247,13 @@ def _usage(period: Mapping[str, Any]) -> RenderableType:
         (time("FROM"), fixed("REQUESTS", 1), fixed("INPUT", 1), fixed("OUTPUT", 1), fixed("SPEND")),
         (
             (
-                each["start"],
-                f"{each['requests']:,}",
-                f"{each['input_tokens']:,}",
-                f"{each['output_tokens']:,}",
-                money(each["usd"], each["unpriced"]),
+                bucket["start"],
+                f"{bucket['requests']:,}",
+                f"{bucket['input_tokens']:,}",
+                f"{bucket['output_tokens']:,}",
+                money(bucket["usd"], bucket["unpriced"]),
             )
-            for each in period["items"]
+            for bucket in period["items"]
         ),
     )
     total = used(period["total"])

@@ -99,7 +99,7 @@ def list_(
     principal: Annotated[str | None, typer.Option(help="Only keys of this principal.")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List keys, newest first. Their secrets are not stored, so not shown."""
+    """List keys, newest first. Their secrets are not stored and can't be shown."""
     with reporting(output):
 
         async def listed(engine: AsyncEngine) -> Sequence[ApiKey]:
@@ -184,26 +184,26 @@ async def _create(engine: AsyncEngine, name: str, principal_options: _PrincipalO
     return await api_keys.create(engine, caller, principal=name, lifetime=timedelta(days=days), note=note)
 
 
-def _principal_to_store(name: str, given: _PrincipalOptions, existing: Principal | None) -> Principal | None:
+def _principal_to_store(name: str, options: _PrincipalOptions, existing: Principal | None) -> Principal | None:
     """The principal to store; None to leave it unchanged. Raises Conflict if this would change an existing principal without --replace-roles."""
     from agentgrid.domain.principals import Principal, PrincipalKind, Role
     from agentgrid.errors import Conflict
 
-    if not (given.roles or given.groups or given.kind):
+    if not (options.roles or options.groups or options.kind):
         return existing
     principal = Principal(
         name=name,
-        kind=PrincipalKind(given.kind.value) if given.kind else existing.kind if existing else PrincipalKind.HUMAN,
-        roles=frozenset(Role(role.value) for role in given.roles)
-        if given.roles
+        kind=PrincipalKind(options.kind.value) if options.kind else existing.kind if existing else PrincipalKind.HUMAN,
+        roles=frozenset(Role(role.value) for role in options.roles)
+        if options.roles
         else existing.roles
         if existing
         else frozenset(),
-        groups=frozenset(given.groups) if given.groups else existing.groups if existing else frozenset(),
+        groups=frozenset(options.groups) if options.groups else existing.groups if existing else frozenset(),
     )
     if (
         existing is not None
-        and not given.replace
+        and not options.replace
         and (principal.roles, principal.groups) != (existing.roles, existing.groups)
     ):
         raise Conflict(

@@ -127,7 +127,7 @@ def approve(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Approve the call, with exactly the arguments shown or with changed ones."""
-    change = ChangeSource(given=arguments, edit=edit, proposed=proposed)
+    change = ChangeSource(from_option=arguments, edit=edit, proposed=proposed)
     _decide("approved", approval_id, comment, digest, yes, profile, output, change)
 
 
@@ -148,7 +148,7 @@ def reject(
 class ChangeSource:
     """Where changed arguments come from."""
 
-    given: str | None = None
+    from_option: str | None = None
     edit: bool = False
     proposed: str | None = None
 
@@ -178,7 +178,7 @@ def _decide(
                 f"the digest is now {shown!r}, not {digest!r}: the approval has changed since you saw it. Nothing was sent; review it again.",
                 ExitCode.FAILED,
             )
-        arguments = arguments_of(approval, given=change.given, edit=change.edit, proposed=change.proposed)
+        arguments = arguments_of(approval, from_option=change.from_option, edit=change.edit, proposed=change.proposed)
         if arguments is not None:
             put(stderr(), _change_of(approval, arguments, "Your change"))
         reason = _refusal_reason(approval)

@@ -23,13 +23,13 @@ MIN_PREFIX = 4
 
 
 def arguments_of(
-    approval: Mapping[str, Any], *, given: str | None, edit: bool, proposed: str | None
+    approval: Mapping[str, Any], *, from_option: str | None, edit: bool, proposed: str | None
 ) -> dict[str, Any] | None:
     """The arguments to approve instead, or None to approve the call unchanged. Raises CommandFailed before anything is sent."""
-    if (given is not None) + edit + (proposed is not None) > 1:
+    if (from_option is not None) + edit + (proposed is not None) > 1:
         raise CommandFailed("use only one of --arguments, --edit and --proposed", ExitCode.USAGE)
-    if given is not None:
-        arguments = read_json(given, option="--arguments")
+    if from_option is not None:
+        arguments = read_json(from_option, option="--arguments")
     elif edit:
         arguments = _edited(original_of(approval))
     elif proposed is not None:

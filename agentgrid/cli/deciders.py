@@ -15,7 +15,7 @@ MAX_PROFILES = 8
 def deciders_of(target: ApiTarget, run_id: str, approvals: Sequence[Mapping[str, Any]]) -> dict[str, ApiTarget]:
     """The first profile that may decide each of the run's approvals, trying the current one first.
 
-    Each profile asks the server what it may decide; the response has no payloads. A profile that the server refuses may decide nothing.
+    Each profile asks the server what it may decide; the response has no payloads. A profile that the server refuses is skipped.
     """
     open_ = {approval["approval_id"] for approval in approvals}
     deciders: dict[str, ApiTarget] = {}

@@ -16,7 +16,7 @@ from agentgrid.cli.identifiers import command_id_of, run_id_of
 from agentgrid.cli.inputs import part, read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import error_text, indented, payload, stderr
-from agentgrid.cli.run_view import accepted
+from agentgrid.cli.run_view import accepted_message
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, reporting, session
 from agentgrid.cli.show import show_answer
 from agentgrid.cli.text import safe
@@ -82,7 +82,7 @@ def signal(
         doing = f"the signal of run {run_id}"
         path = f"/runs/{part(run_id_of(client, run_id, doing=doing))}/signal"
         answer = client.write("POST", path, body, doing=doing)
-        show_answer(answer, output, lambda run: accepted("signal", run))
+        show_answer(answer, output, lambda run: accepted_message("signal", run))
         if answer.json().get("handler") == "unknown":
             _note(
                 "the signal's name was not checked: the handlers of this run's version are unknown. A mistyped signal has no effect."

@@ -27,39 +27,39 @@ MAX_LISTED = 8
 """How many candidates an error message lists."""
 
 
-def run_id_of(client: ApiClient, given: str, *, doing: str = "") -> str:
+def run_id_of(client: ApiClient, typed: str, *, doing: str = "") -> str:
     """Look up a run's full id; returns the input if nothing matches. Raises CommandFailed if it is ambiguous.
 
     `doing` names the change that will be requested next.
     """
-    part(given)
-    if UUID.fullmatch(given) or len(given) < MIN_LENGTH:
-        return given
-    first, _, last = given.partition(ELLIPSIS)
-    candidates = [] if last else _items(client, "/runs", doing, workflow_id=given)
+    part(typed)
+    if UUID.fullmatch(typed) or len(typed) < MIN_LENGTH:
+        return typed
+    first, _, last = typed.partition(ELLIPSIS)
+    candidates = [] if last else _items(client, "/runs", doing, workflow_id=typed)
     if not candidates:
         candidates = _items(client, "/runs", doing, q=max(first, last, key=len))
         candidates = [
             run for run in candidates if any(_matches(run[name], first, last) for name in ("run_id", "workflow_id"))
         ]
-    return _only(given, candidates, "run_id", "run", _about_run)
+    return _only(typed, candidates, "run_id", "run", _about_run)
 
 
-def approval_id_of(client: ApiClient, given: str, *, doing: str = "") -> str:
+def approval_id_of(client: ApiClient, typed: str, *, doing: str = "") -> str:
     """Look up an approval's full id, first among the newest pending ones, then among the newest of all."""
     return _among_newest(
-        client, given, "/approvals", "approval_id", "approval", _about_approval, {"status": ["pending"]}, doing
+        client, typed, "/approvals", "approval_id", "approval", _about_approval, {"status": ["pending"]}, doing
     )
 
 
-def command_id_of(client: ApiClient, given: str, *, doing: str = "") -> str:
+def command_id_of(client: ApiClient, typed: str, *, doing: str = "") -> str:
     """Look up a command's full id among the newest commands."""
-    return _among_newest(client, given, "/commands", "command_id", "command", _about_command, {}, doing)
+    return _among_newest(client, typed, "/commands", "command_id", "command", _about_command, {}, doing)
 
 
 def _among_newest(
     client: ApiClient,
-    given: str,
+    typed: str,
     path: str,
     field: str,
     noun: str,
@@ -67,15 +67,15 @@ def _among_newest(
     first_among: Mapping[str, Any],
     doing: str,
 ) -> str:
-    part(given)
-    if UUID.fullmatch(given) or len(given) < MIN_LENGTH:
-        return given
-    first, _, last = given.partition(ELLIPSIS)
+    part(typed)
+    if UUID.fullmatch(typed) or len(typed) < MIN_LENGTH:
+        return typed
+    first, _, last = typed.partition(ELLIPSIS)
     for filters in (first_among, {}) if first_among else ({},):
-        candidates = [each for each in _items(client, path, doing, **filters) if _matches(each[field], first, last)]
+        candidates = [item for item in _items(client, path, doing, **filters) if _matches(item[field], first, last)]
         if candidates:
-            return _only(given, candidates, field, noun, about)
-    return given
+            return _only(typed, candidates, field, noun, about)
+    return typed
 
 
 def _matches(identifier: object, first: str, last: str) -> bool:
@@ -98,17 +98,17 @@ def _items(client: ApiClient, path: str, doing: str, **filters: Any) -> list[Doc
     return list(page["items"]) if isinstance(page, dict) and isinstance(page.get("items"), list) else []
 
 
-def _only(given: str, matches: Iterable[Document], field: str, noun: str, about: Callable[[Document], str]) -> str:
-    candidates = list({each[field]: each for each in matches}.values())
+def _only(typed: str, matches: Iterable[Document], field: str, noun: str, about: Callable[[Document], str]) -> str:
+    candidates = list({item[field]: item for item in matches}.values())
     if not candidates:
-        return given
+        return typed
     if len(candidates) == 1:
         return str(candidates[0][field])
-    lines = [f"  {safe(each[field])}  {about(each)}" for each in candidates[:MAX_LISTED]]
+    lines = [f"  {safe(item[field])}  {about(item)}" for item in candidates[:MAX_LISTED]]
     if len(candidates) > MAX_LISTED:
         lines.append(f"  and {len(candidates) - MAX_LISTED} more")
     raise CommandFailed(
-        f"{given!r} is ambiguous: it matches {len(candidates)} {noun}s; give more of the id:\n" + "\n".join(lines),
+        f"{typed!r} is ambiguous: it matches {len(candidates)} {noun}s; give more of the id:\n" + "\n".join(lines),
         ExitCode.USAGE,
     )
 

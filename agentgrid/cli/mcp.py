@@ -146,7 +146,7 @@ def risk(
         pin = _read(name)
         if risk not in set(Risk):
             raise CommandFailed(f"the risk must be one of {', '.join(Risk)}", ExitCode.USAGE)
-        if tool not in {each["name"] for each in pin.tools}:
+        if tool not in {item["name"] for item in pin.tools}:
             raise CommandFailed(f"{name} lists no tool {tool!r}", ExitCode.NOT_FOUND)
         updated = replace(pin, risks={**pin.risks, tool: Risk(risk)})
         updated.write(_path(name))
@@ -231,13 +231,13 @@ def _show(pin: Pin, output: OutputFormat, note: str) -> None:
     for tool in pin.tools:
         risk = pin.risks.get(tool["name"], "destructive (unreviewed)")
         put(console, Text(f"\n{safe(tool['name'])}   {risk}"))
-        for part in _described(tool):
+        for part in _description_lines(tool):
             put(console, indented(Text(safe_lines(part), overflow="fold")))
     if note:
         _print(f"\n{note}")
 
 
-def _described(tool: Mapping[str, Any]) -> list[str]:
+def _description_lines(tool: Mapping[str, Any]) -> list[str]:
     parts = [str(tool.get("description") or "(no description)")]
     parts.append(f"input: {json.dumps(tool.get('inputSchema'), ensure_ascii=False)}")
     if "outputSchema" in tool:
@@ -255,7 +255,7 @@ def _differences(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[st
     lines: list[str] = []
     for name, what in pins.changes(before, after).items():
         lines += ["", f"{name} {what}"]
-        was, now = (json.dumps(each[name], indent=1).splitlines() if name in each else [] for each in (old, new))
+        was, now = (json.dumps(tools[name], indent=1).splitlines() if name in tools else [] for tools in (old, new))
         lines += list(difflib.unified_diff(was, now, lineterm="", n=1))[2:]
     return "\n".join(lines[1:])
 

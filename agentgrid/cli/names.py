@@ -25,7 +25,7 @@ FIELDS = {"policies": "rule_id"}
 
 
 @contextmanager
-def suggesting(client: ApiClient, plural: str, given: str) -> Iterator[None]:
+def suggesting(client: ApiClient, plural: str, name: str) -> Iterator[None]:
     """If the block fails because nothing has this name, add similar names to the error."""
     try:
         yield
@@ -33,22 +33,22 @@ def suggesting(client: ApiClient, plural: str, given: str) -> Iterator[None]:
         if error.exit_code is not ExitCode.NOT_FOUND:
             raise
         raise CommandFailed(
-            error.message + _suggestion(client, plural, given), error.exit_code, problem=error.problem
+            error.message + _suggestion(client, plural, name), error.exit_code, problem=error.problem
         ) from None
 
 
-def note_if_mistyped(client: ApiClient, plural: str, given: str | None) -> None:
+def note_if_mistyped(client: ApiClient, plural: str, name: str | None) -> None:
     """After an empty list: suggest names similar to the one it was filtered by, on standard error."""
-    if given is not None and (suggestion := _suggestion(client, plural, given)):
-        stderr().print(Text(f"no {plural.removesuffix('s')} is called {given!r}{suggestion}", style="dim"))
+    if name is not None and (suggestion := _suggestion(client, plural, name)):
+        stderr().print(Text(f"no {plural.removesuffix('s')} is called {name!r}{suggestion}", style="dim"))
 
 
-def _suggestion(client: ApiClient, plural: str, given: str) -> str:
+def _suggestion(client: ApiClient, plural: str, typed: str) -> str:
     try:
-        known = _names(client, plural)
+        existing = _names(client, plural)
     except CommandFailed:
         return ""
-    similar = [] if given in known else get_close_matches(given, known, n=MAX_SUGGESTIONS, cutoff=0.6)
+    similar = [] if typed in existing else get_close_matches(typed, existing, n=MAX_SUGGESTIONS, cutoff=0.6)
     return f"; did you mean {' or '.join(safe(name) for name in similar)}?" if similar else ""
 
 

@@ -29,7 +29,7 @@ def add(
         from agentgrid.errors import ToolError
         from agentgrid.sdk.faults import NAME
         from agentgrid.sources.documents import Operation, Unusable, parsed
-        from agentgrid.sources.openapi import kept_at
+        from agentgrid.sources.openapi import copy_path
 
         if NAME.fullmatch(name) is None:
             raise CommandFailed(f"the name must match {NAME.pattern}", ExitCode.USAGE)
@@ -40,7 +40,7 @@ def add(
             raise CommandFailed(error.message, ExitCode.UNAVAILABLE if error.retryable else ExitCode.FAILED) from None
         except Unusable as error:
             raise CommandFailed(f"{url}: {error}") from None
-        path: Path = (find_root() or Path.cwd()) / kept_at(name)
+        path: Path = (find_root() or Path.cwd()) / copy_path(name)
         if path.exists() and path.read_bytes() != body:
             confirm(f"{path} already exists and differs. Replace it?", yes=yes)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -100,7 +100,7 @@ def _checked(principal: Principal, place: str) -> Principal:
 def _check_names(principals: Iterable[Principal], place: str) -> None:
     """Principals and groups share one namespace: an approval's approvers may name either."""
     principals = tuple(principals)
-    both = {each.name for each in principals} & {group for each in principals for group in each.groups}
+    both = {item.name for item in principals} & {group for item in principals for group in item.groups}
     if both:
         raise SettingsError(f"{place}: {', '.join(sorted(both))} can't be both a principal and a group; rename one")
 

@@ -1,7 +1,7 @@
 """JSON values for people: a string with several lines is shown as text.
 
-Approvers approve what they see, so no content may be mistaken for another: every line of a text starts with a bar, also where the
-terminal's width wraps it (`┆`), and a text with characters that can't be printed literally is marked, its backslashes doubled.
+Approvers approve what they see, so no content may be mistaken for another: every line of a text starts with a bar, including wrapped
+lines (`┆`), and a text with characters that can't be printed literally is marked, its backslashes doubled.
 """
 
 from __future__ import annotations

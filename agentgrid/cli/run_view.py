@@ -21,7 +21,7 @@ Document = Mapping[str, Any]
 
 Deciders = Mapping[str, ApiTarget]
 """The profile that may decide an approval, by the approval's id."""
-NOBODY: Deciders = {}
+NO_DECIDERS: Deciders = {}
 
 WRAPPERS = ("ActivityError", "ChildWorkflowError", "NexusOperationError")
 """Temporal's wrappers around a step's error."""
@@ -80,7 +80,7 @@ def run_detail(
     steps: Sequence[Document] = (),
     *,
     step_approvals: Sequence[Document] = (),
-    deciders: Deciders = NOBODY,
+    deciders: Deciders = NO_DECIDERS,
     width: int | None = None,
 ) -> RenderableType:
     """Everything about one run. step_approvals: in any status. deciders: which of this folder's profiles may decide which approval."""
@@ -128,7 +128,7 @@ def run_detail(
     if _error_adds_detail(run, steps) and (error := error_text(run["error"])) is not None:
         parts += [Text("\nError", style="bold"), indented(error)]
     for approval in run["approvals"]:
-        parts += [Text(""), awaiting(approval, deciders, width=width)]
+        parts += [Text(""), pending_approval(approval, deciders, width=width)]
     return Group(*parts)
 
 
@@ -266,7 +266,7 @@ def step_note(step: Document, now: datetime | None = None, *, error: bool = True
     return Text("  ").join(parts)
 
 
-def awaiting(approval: Document, deciders: Deciders = NOBODY, *, width: int | None = None) -> Text:
+def pending_approval(approval: Document, deciders: Deciders = NO_DECIDERS, *, width: int | None = None) -> Text:
     """An approval that a run waits for, with the exact command that decides it if one of this folder's profiles may."""
     who = approvers_in_words([safe(entry) for entry in approval["approvers"]])
     text = Text("◆ ", style="yellow")
@@ -276,11 +276,11 @@ def awaiting(approval: Document, deciders: Deciders = NOBODY, *, width: int | No
         text.append(f" until {words.absolute(approval['expires_at'])}")
     if (decider := deciders.get(approval["approval_id"])) is None:
         return text
-    answer = ["approval", "approve", approval["approval_id"], *_as_whom(decider.explicit_profile)]
+    answer = ["approval", "approve", approval["approval_id"], *_profile_option(decider.explicit_profile)]
     return _with_command(text, "\n  answer with", answer, width)
 
 
-def _as_whom(profile: str | None) -> list[str]:
+def _profile_option(profile: str | None) -> list[str]:
     return [] if profile is None else ["--profile", profile]
 
 
@@ -295,15 +295,15 @@ def _with_command(text: Text, introduction: str, arguments: Sequence[str], width
     return text
 
 
-def started(run: Document, *, replayed: bool, profile: str | None = None, width: int | None = None) -> Text:
+def started_message(run: Document, *, replayed: bool, profile: str | None = None, width: int | None = None) -> Text:
     """A run that was just started. profile: the profile to pass to see it, unless it is the default."""
     text = Text("already started  " if replayed else "started  ", style="green")
     text.append(safe(run["run_id"]), style="bold")
     text.append("  ").append_text(words.run_status(run))
-    return _with_command(text, "\nwatch it with", ["run", "watch", run["run_id"], *_as_whom(profile)], width)
+    return _with_command(text, "\nwatch it with", ["run", "watch", run["run_id"], *_profile_option(profile)], width)
 
 
-def accepted(verb: str, run: Document) -> Text:
+def accepted_message(verb: str, run: Document) -> Text:
     """The confirmation that a verb was accepted."""
     text = Text(f"{verb} accepted  ", style="green")
     text.append(safe(run["run_id"]), style="bold")

@@ -19,7 +19,7 @@ from agentgrid.cli.output import error_text, indented, payload, put, stderr, std
 from agentgrid.cli.profiles import ApiTarget
 from agentgrid.cli.run_follow import RunFollower
 from agentgrid.cli.run_logs import log_line
-from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took, verdict_of
+from agentgrid.cli.run_view import pending_approval, state_of, step_note, step_table, title, took, verdict_of
 from agentgrid.cli.text import safe, safe_json
 
 TICK_SECONDS = 0.5
@@ -86,7 +86,7 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
     parts: list[RenderableType] = [title(run, now)]
     if run["closed_at"] is None:
         parts.append(Text(f"  {_waits(run, now)}", style="dim"))
-    approvals = [awaiting(approval, follower.deciders, width=console.width) for approval in run["approvals"]]
+    approvals = [pending_approval(approval, follower.deciders, width=console.width) for approval in run["approvals"]]
     tail = list(follower.logs)[-LOG_TAIL:]
     answer = answer_so_far(follower, console.width)
     lines_used = (
@@ -163,7 +163,7 @@ class PlainPrinter:
         for approval in run["approvals"]:
             if approval["approval_id"] not in self._approvals:
                 self._approvals.add(approval["approval_id"])
-                self._line(awaiting(approval, follower.deciders))
+                self._line(pending_approval(approval, follower.deciders))
         if bool(follower.trouble) != self._trouble:
             self._trouble = bool(follower.trouble)
             notice = f"connection lost, retrying: {safe(follower.trouble)}" if self._trouble else "reconnected"

@@ -16,7 +16,7 @@ from agentgrid.cli.inputs import moment_of, part, read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import note_if_mistyped, suggesting
 from agentgrid.cli.output import stdout
-from agentgrid.cli.run_view import accepted, run_detail, run_table, started
+from agentgrid.cli.run_view import accepted_message, run_detail, run_table, started_message
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -34,7 +34,7 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiResponse
 
-NOUNS = {"cancel": "cancellation", "terminate": "termination", "resume": "resumption", "interrupt": "interruption"}
+VERB_NOUNS = {"cancel": "cancellation", "terminate": "termination", "resume": "resumption", "interrupt": "interruption"}
 """The nouns for verbs, in messages about what was sent."""
 
 app = make_group()
@@ -53,7 +53,7 @@ TimeoutOption = Annotated[
     typer.Option(
         min=0,
         metavar="SECONDS",
-        help="With --wait: how long to wait at most. Exit code 5 if the run is still open then.",
+        help="With --wait: the maximum time to wait. Exit code 5 if the run is still open then.",
     ),
 ]
 
@@ -336,19 +336,21 @@ def _check_wait(wait: bool, timeout: float | None, *, watch: bool = False) -> No
 
 def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, output: OutputFormat) -> None:
     with session(profile, output) as client:
-        doing = f"the {NOUNS.get(verb, verb)} of run {run_id}"
+        doing = f"the {VERB_NOUNS.get(verb, verb)} of run {run_id}"
         answer = client.write(
             "POST",
             f"/runs/{part(run_id_of(client, run_id, doing=doing))}/{verb}",
             {name: value for name, value in body.items() if value is not None},
             doing=doing,
         )
-        show_answer(answer, output, lambda run: accepted(verb, run))
+        show_answer(answer, output, lambda run: accepted_message(verb, run))
 
 
 def _show_started(answer: ApiResponse, output: OutputFormat, profile: str | None) -> None:
     replayed = answer.headers.get("idempotent-replayed") == "true"
-    show_answer(answer, output, lambda run: started(run, replayed=replayed, profile=profile, width=stdout().width))
+    show_answer(
+        answer, output, lambda run: started_message(run, replayed=replayed, profile=profile, width=stdout().width)
+    )
 
 
 def _watch(run_id: str, profile: str | None, output: OutputFormat) -> None:

@@ -26,7 +26,7 @@ PREFIX = "#/$defs/"
 Schema = Mapping[str, Any]
 
 
-def described(item: Mapping[str, Any]) -> Iterator[RenderableType]:
+def description_and_schemas(item: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The description of a workflow or a tool, its input and its output."""
     if item["description"]:
         yield indented(Text("\n" + safe_lines(item["description"])))
@@ -62,12 +62,12 @@ def _fields(schema: Schema, defs: Schema) -> Table | None:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     for name, field in fields.items():
-        known = field if isinstance(field, dict) else {}
-        words = type_of(known, defs) or "any"
-        if known.get("default") is not None:
-            words += f" = {_cut(json.dumps(known['default'], ensure_ascii=False))}"
+        definition = field if isinstance(field, dict) else {}
+        words = type_of(definition, defs) or "any"
+        if definition.get("default") is not None:
+            words += f" = {_cut(json.dumps(definition['default'], ensure_ascii=False))}"
         cells = [Text(safe(name if name in required else f"{name}?"), style="bold"), Text(safe(words))]
-        if isinstance(about := known.get("description"), str):
+        if isinstance(about := definition.get("description"), str):
             cells.append(Text(safe(about.split("\n")[0]), style="dim"))
         table.add_row(*cells)
     return table

@@ -17,7 +17,7 @@ from agentgrid.cli.names import suggesting
 from agentgrid.cli.output import facts, indented
 from agentgrid.cli.policies import ApproverOption, ChangesOption, ExpiresOption, TitleOption, rule_body
 from agentgrid.cli.rules import effect_text
-from agentgrid.cli.schemas import described
+from agentgrid.cli.schemas import description_and_schemas
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -173,4 +173,4 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
 
 
 def _detail(tool: Mapping[str, Any]) -> RenderableType:
-    return Group(_summary(tool), *described(tool))
+    return Group(_summary(tool), *description_and_schemas(tool))

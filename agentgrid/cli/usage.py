@@ -18,13 +18,13 @@ def money(usd: float | None, unpriced: int) -> str:
     if usd is None:
         return "unpriced" if unpriced else ""
     if usd == 0:
-        known = "$0"
+        amount = "$0"
     elif usd < 0.0001:
-        known = "under $0.0001"
+        amount = "under $0.0001"
     else:
         whole, cents = f"{usd:,.4f}".split(".")
-        known = f"${whole}.{cents[:2]}{cents[2:].rstrip('0')}"
-    return f"{known} + {unpriced} unpriced" if unpriced else known
+        amount = f"${whole}.{cents[:2]}{cents[2:].rstrip('0')}"
+    return f"{amount} + {unpriced} unpriced" if unpriced else amount
 
 
 def tokens(usage: Mapping[str, Any]) -> str:

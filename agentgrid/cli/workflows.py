@@ -15,7 +15,7 @@ from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
-from agentgrid.cli.schemas import described
+from agentgrid.cli.schemas import description_and_schemas
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -151,7 +151,7 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
     )
     return Group(
         _summary(workflow),
-        *described(workflow),
+        *description_and_schemas(workflow),
         *_handlers(workflow.get("handlers")),
         Text("\nVersions", style="bold"),
         indented(versions),

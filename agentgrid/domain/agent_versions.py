@@ -87,9 +87,10 @@ def faults(code: AgentVersion, edited: AgentVersion, allowed: Sequence[str]) -> 
             yield InvalidPlace(pointer=f"/models/{number}", message=why)
     for number, tool in enumerate(edited.tools):
         if tool not in code.tools:
-            known = ", ".join(code.tools) or "none"
+            available = ", ".join(code.tools) or "none"
             yield InvalidPlace(
-                pointer=f"/tools/{number}", message=f"the code has no tool {tool!r:.100} for it; available: {known}"
+                pointer=f"/tools/{number}",
+                message=f"the code has no tool {tool!r:.100} for it; available: {available}",
             )
     for name in _BOUNDS:
         maximum, edit = getattr(code.limits, name), getattr(edited.limits, name)
@@ -107,8 +108,8 @@ def model_fault(model: str, allowed: Sequence[str]) -> str | None:
         return None
     provider, _, name = model.partition(":")
     if provider not in PROVIDERS or not name:
-        known = ", ".join(f"{provider}:…" for provider in PROVIDERS)
-        return f"{model!r:.100} is not a known model: use {known} or {OFFLINE}"
+        supported = ", ".join(f"{provider}:…" for provider in PROVIDERS)
+        return f"{model!r:.100} is not a known model: use {supported} or {OFFLINE}"
     if any(fnmatchcase(model, glob) for glob in allowed):
         return None
     others = ", ".join(dict.fromkeys([OFFLINE, *allowed]))

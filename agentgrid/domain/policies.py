@@ -234,13 +234,13 @@ class Snapshot(BaseModel):
             return prevailing([(rule, True) for rule in fitting], name, agent, BY_RISK[risk])
         try:
             if arguments is None:
-                raise ValueError("not known")
+                raise ValueError("no arguments")
             values = arguments()
         except ValueError:
-            held = [(rule, None if rule.when or rule.model_extra else True) for rule in fitting]
+            judged = [(rule, None if rule.when or rule.model_extra else True) for rule in fitting]
         else:
-            held = [(rule, rule.holds(values)) for rule in fitting]
-        return prevailing(held, name, agent, BY_RISK[risk])
+            judged = [(rule, rule.holds(values)) for rule in fitting]
+        return prevailing(judged, name, agent, BY_RISK[risk])
 
 
 class Exactness(NamedTuple):
@@ -276,26 +276,28 @@ class Weighed:
     considered: tuple[Considered, ...]
 
 
-def prevailing(held: Sequence[tuple[Rule, bool | None]], name: str, agent: str | None, built_in: Rule) -> Weighed:
+def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str | None, built_in: Rule) -> Weighed:
     """The rule that applies, of those that match a call, each with whether its conditions hold. Their order makes no difference.
 
     A rule whose conditions can't be judged displaces no other, and counts unless it allows. So the result is the strictest possible one.
     """
-    matching = [rule for rule, holds in held if holds]
+    matching = [rule for rule, holds in judged if holds]
 
-    known: dict[str, Rule | None] = {}
+    displacers: dict[str, Rule | None] = {}
 
     def displacer(rule: Rule) -> Rule | None:
-        if rule.rule_id not in known:
+        if rule.rule_id not in displacers:
             denies = rule.effect is Effect.DENY
             displacing = (each for each in matching if displaces(each, rule, name, agent))
             # If the exception to a denial is itself displaced, the denial stays in force.
-            known[rule.rule_id] = next((each for each in displacing if not denies or displacer(each) is None), None)
-        return known[rule.rule_id]
+            displacers[rule.rule_id] = next(
+                (each for each in displacing if not denies or displacer(each) is None), None
+            )
+        return displacers[rule.rule_id]
 
     considered = [
         Considered(rule=rule, holds=holds, displaced_by=None if holds is False else displacer(rule))
-        for rule, holds in held
+        for rule, holds in judged
     ]
     left = [each for each in considered if each.holds is not False and each.displaced_by is None]
     counting = [each.rule for each in left if each.holds or each.rule.effect is not Effect.ALLOW]

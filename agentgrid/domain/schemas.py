@@ -265,9 +265,9 @@ class _Walk:
         return self._price(schema)
 
     def _price(self, schema: Any) -> float:
-        known = self._prices.get(id(schema))
-        if known is not None:
-            return known
+        cached = self._prices.get(id(schema))
+        if cached is not None:
+            return cached
         if not isinstance(schema, dict | list):
             return 1
         if id(schema) in self._open:

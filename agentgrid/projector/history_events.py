@@ -47,7 +47,7 @@ class Ignored(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started(DecodedEvent):
-    """Event 1."""
+    """The start of the execution: always event 1."""
 
     workflow: str
     task_queue: str
@@ -70,7 +70,7 @@ class Started(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Closed(DecodedEvent):
-    """The last event."""
+    """The end of the execution: always the last event."""
 
     status: ExecutionStatus
     continued_to: str | None = None

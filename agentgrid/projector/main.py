@@ -34,6 +34,8 @@ SNAPSHOT_DAYS = 30
 """How long a policy snapshot is kept after it was replaced."""
 EVENT_DAYS = 7
 """A live reader with an older cursor starts over."""
+MCP_SERVER_DAYS = 7
+"""Workers report every five minutes. A server unreported for this long is gone, or a worker made it up."""
 READ_DAYS = 90
 READS_FOR_FOREIGN = 50.0
 """Maximum reads per second for all open runs of foreign workers together."""
@@ -117,13 +119,14 @@ async def _foreign_interval(store: Store) -> timedelta:
 
 
 async def keep_house(store: Store) -> None:
-    """Delete telemetry, events, read records and policy snapshots past their retention; create the partitions for the coming days.
+    """Delete telemetry, events, read records, reports of MCP servers and policy snapshots past their retention; create the partitions for the coming days.
 
     Rows are deleted first, because a worker's open transaction can block creating and dropping partitions. Telemetry then goes to the default partitions.
     """
     for table, at, days in (
         ("reads", "at", READ_DAYS),
         ("events", "created_at", EVENT_DAYS),
+        ("mcp_servers", "reported_at", MCP_SERVER_DAYS),
         ("jobs", "started_at", TELEMETRY_DAYS + 2),
         ("logs", "logged_at", TELEMETRY_DAYS + 2),
     ):

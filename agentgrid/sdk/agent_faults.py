@@ -37,8 +37,8 @@ def _faults_of(agent: Agent[Any], agents: Sequence[Agent[Any]], tools: Sequence[
     for model in agent.models:
         provider, _, name = str(model).partition(":")
         if model != OFFLINE and (provider not in PROVIDERS or not name):
-            known = ", ".join(f"{provider}:…" for provider in PROVIDERS)
-            yield f"{model!r} is not a known model: use {known} or {OFFLINE}"
+            supported = ", ".join(f"{provider}:…" for provider in PROVIDERS)
+            yield f"{model!r} is not a known model: use {supported} or {OFFLINE}"
     yield from _tool_faults(agent, agents, tools)
     try:
         agent.adapter.json_schema()

@@ -73,10 +73,10 @@ class Toolset:
         tool = self._tools.get(name)
         if tool is not None:
             return tool
-        known = ", ".join(list(self._tools)[:20]) or "none"
+        names = ", ".join(list(self._tools)[:20]) or "none"
         why = f"; {self._faults[0]}" if self._faults else ""
         raise RegistrationError(
-            f"toolset {self.name!r} has no tool {name!r}; it has: {known}{why}",
+            f"toolset {self.name!r} has no tool {name!r}; it has: {names}{why}",
             file=self.declared.file,
             line=self.declared.line,
         )

@@ -22,7 +22,7 @@ SHARED = Path("/var/lib/agentgrid")
 
 
 def server_account() -> Account | None:
-    """The account to run as; None for the current account, unless that is root."""
+    """The account to run the server as: None, meaning the current one, unless that is root."""
     if os.geteuid() != 0:
         return None
     deadline = time.monotonic() + 5

@@ -78,7 +78,7 @@ class PostgresServer(EmbeddedServer):
         self, home: Path, *, port: int | None = None, durable: bool = True, ready_seconds: float = READY_SECONDS
     ) -> None:
         super().__init__(home, ready_seconds=ready_seconds)
-        self._given = port
+        self._requested_port = port
         self._port = 0
         self._durable = durable
         self._cluster: _Cluster | None = None
@@ -208,9 +208,9 @@ class PostgresServer(EmbeddedServer):
             file.unlink()
 
     def _spawn(self) -> Child:
-        if self._given is not None:
-            require_free_port(self._given, "PostgreSQL")
-        self._port = self._given or free_port()
+        if self._requested_port is not None:
+            require_free_port(self._requested_port, "PostgreSQL")
+        self._port = self._requested_port or free_port()
         settings = SETTINGS | {"port": str(self._port)} | ({} if self._durable else VOLATILE)
         return Child.spawn(
             [str(self._programs / "bin" / "postgres"), "-D", str(self.data)]

@@ -50,7 +50,7 @@ class TemporalServer(EmbeddedServer):
         ready_seconds: float = READY_SECONDS,
     ) -> None:
         super().__init__(home, ready_seconds=ready_seconds)
-        self._given = (port, http_port)
+        self._requested_ports = (port, http_port)
         self._port, self._http_port = 0, http_port
         self._in_memory = in_memory
 
@@ -69,10 +69,10 @@ class TemporalServer(EmbeddedServer):
         await super().stop()
 
     def _spawn(self) -> Child:
-        for given, purpose in zip(self._given, ("Temporal", "Temporal's HTTP API"), strict=True):
-            if given is not None:
-                require_free_port(given, purpose)
-        port, _ = self._given
+        for requested, purpose in zip(self._requested_ports, ("Temporal", "Temporal's HTTP API"), strict=True):
+            if requested is not None:
+                require_free_port(requested, purpose)
+        port, _ = self._requested_ports
         self._port = port or free_port()
         return Child.spawn(
             [str(_binary()), *self._arguments()],

@@ -57,10 +57,10 @@ class Inputs:
         style = str(spec.get("style") or ("form" if where == "query" else "simple"))
         if style not in (("form", "deepObject") if where == "query" else ("simple",)):
             raise Unusable(f"its parameter {name!r} has the style {style}, which is not supported")
-        made = self._schemas.of(schema)
-        if (description := spec.get("description")) and isinstance(made, dict):
-            made.setdefault("description", str(description)[:MAX_DESCRIPTION])
-        self._properties[argument] = made
+        converted = self._schemas.of(schema)
+        if (description := spec.get("description")) and isinstance(converted, dict):
+            converted.setdefault("description", str(description)[:MAX_DESCRIPTION])
+        self._properties[argument] = converted
         if spec.get("required") or where == "path":
             self._required.append(argument)
         self.parameters.append(
@@ -96,8 +96,8 @@ class Inputs:
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of the arguments."""
-        made = {"type": "object", "properties": self._properties, "additionalProperties": False}
-        return self._schemas.with_defs(made | ({"required": self._required} if self._required else {}))
+        schema = {"type": "object", "properties": self._properties, "additionalProperties": False}
+        return self._schemas.with_defs(schema | ({"required": self._required} if self._required else {}))
 
 
 def output_schema(document: OpenApiDocument, operation: Operation) -> dict[str, Any] | None:
@@ -108,19 +108,21 @@ def output_schema(document: OpenApiDocument, operation: Operation) -> dict[str, 
     )
     good = [code for code in by_status if code.startswith("2")] or [code for code in by_status if code == "default"]
     schemas = Schemas(document, hidden="writeOnly")
-    made: list[Any] = []
+    variants: list[Any] = []
     for code in good:
         content = (document.resolved(by_status[code]) or {}).get("content")
         if not isinstance(content, Mapping) or not content or operation.method == "HEAD":
-            made.append({"type": "null"})
+            variants.append({"type": "null"})
             continue
         media = next((key for key in content if is_json(str(key))), None)
         if media is None or not isinstance(content[media], Mapping) or "schema" not in content[media]:
             return None
-        made.append(schemas.of(content[media]["schema"]))
-    if not made:
+        variants.append(schemas.of(content[media]["schema"]))
+    if not variants:
         return None
-    return schemas.with_defs(made[0] if len(made) == 1 and isinstance(made[0], dict) else {"anyOf": made})
+    return schemas.with_defs(
+        variants[0] if len(variants) == 1 and isinstance(variants[0], dict) else {"anyOf": variants}
+    )
 
 
 def is_json(media: str) -> bool:

@@ -17,14 +17,16 @@ MAX_DEPTH = 100
 VERSIONS = re.compile(r"3\.[01]\.\d+\S*")
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
 
-ONE = (
+SCHEMA_KEYWORDS = (
     *("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else"),
     *("unevaluatedItems", "unevaluatedProperties", "contentSchema"),
 )
 """Keywords whose value is a schema."""
-MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
-NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-DROPPED = frozenset({"discriminator", "xml", "externalDocs", "example", "nullable", "$schema", "$id", "$anchor"})
+LIST_KEYWORDS = ("allOf", "anyOf", "oneOf", "prefixItems")
+MAP_KEYWORDS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+DROPPED_KEYWORDS = frozenset(
+    {"discriminator", "xml", "externalDocs", "example", "nullable", "$schema", "$id", "$anchor"}
+)
 """Keywords that JSON Schema doesn't have, or that are converted to others."""
 
 
@@ -175,49 +177,49 @@ class Schemas:
         return self._names[reference]
 
     def _keywords(self, source: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        converted: dict[str, Any] = {}
         for key, value in source.items():
-            if key in DROPPED or key.startswith("x-"):
+            if key in DROPPED_KEYWORDS or key.startswith("x-"):
                 continue
-            if key in ONE and isinstance(value, (Mapping, bool)):
-                made[key] = self._schema(value, depth + 1)
-            elif key in MANY and isinstance(value, list):
-                made[key] = [self._schema(part, depth + 1) for part in value]
-            elif key in NAMED and isinstance(value, Mapping):
-                made[key] = {str(name): self._schema(part, depth + 1) for name, part in value.items()}
+            if key in SCHEMA_KEYWORDS and isinstance(value, (Mapping, bool)):
+                converted[key] = self._schema(value, depth + 1)
+            elif key in LIST_KEYWORDS and isinstance(value, list):
+                converted[key] = [self._schema(part, depth + 1) for part in value]
+            elif key in MAP_KEYWORDS and isinstance(value, Mapping):
+                converted[key] = {str(name): self._schema(part, depth + 1) for name, part in value.items()}
             else:
-                made[key] = value
-        self._hide(made)
-        return _modern(source, made) if self._document.is_3_0 else made
+                converted[key] = value
+        self._hide(converted)
+        return _modern(source, converted) if self._document.is_3_0 else converted
 
-    def _hide(self, made: dict[str, Any]) -> None:
-        properties, required = made.get("properties"), made.get("required")
+    def _hide(self, converted: dict[str, Any]) -> None:
+        properties, required = converted.get("properties"), converted.get("required")
         if not isinstance(properties, dict):
             return
         hidden = {
             name for name, part in properties.items() if isinstance(part, dict) and part.get(self._hidden) is True
         }
         if hidden:
-            made["properties"] = {name: part for name, part in properties.items() if name not in hidden}
+            converted["properties"] = {name: part for name, part in properties.items() if name not in hidden}
             if isinstance(required, list):
-                made["required"] = [name for name in required if name not in hidden]
+                converted["required"] = [name for name in required if name not in hidden]
 
 
-def _modern(source: Mapping[str, Any], made: dict[str, Any]) -> dict[str, Any]:
+def _modern(source: Mapping[str, Any], converted: dict[str, Any]) -> dict[str, Any]:
     """Replace keywords that only version 3.0 has."""
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if isinstance(flag := made.get(exclusive), bool):
-            del made[exclusive]
-            if flag and limit in made:
-                made[exclusive] = made.pop(limit)
+        if isinstance(flag := converted.get(exclusive), bool):
+            del converted[exclusive]
+            if flag and limit in converted:
+                converted[exclusive] = converted.pop(limit)
     if source.get("nullable") is not True:
-        return made
-    if isinstance(kind := made.get("type"), str):
-        made["type"] = [kind, "null"]
-        if isinstance(values := made.get("enum"), list) and None not in values:
-            made["enum"] = [*values, None]
-        return made
-    return {"anyOf": [made, {"type": "null"}]} if made else made
+        return converted
+    if isinstance(kind := converted.get("type"), str):
+        converted["type"] = [kind, "null"]
+        if isinstance(values := converted.get("enum"), list) and None not in values:
+            converted["enum"] = [*values, None]
+        return converted
+    return {"anyOf": [converted, {"type": "null"}]} if converted else converted
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ FOLLOWED = frozenset({"GET", "HEAD"})
 MAX_SHOWN = 200
 MAX_CONNECTIONS = 100
 """Per toolset. Further requests wait, within their own time limit."""
-KEPT_CONNECTIONS = 20
+MAX_IDLE_CONNECTIONS = 20
 
 
 class Egress:
@@ -33,7 +33,7 @@ class Egress:
             ssl_context=httpx.create_ssl_context(),
             network_backend=GuardedBackend(Guard(allowed, resolve=resolve)),
             max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=KEPT_CONNECTIONS,
+            max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=5.0,
         )
 

@@ -39,7 +39,7 @@ STOP_SECONDS = 10.0
 MAX_PAGES = 50
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 MAX_ERROR_CHARACTERS = 1_000
-KEPT_CONNECTIONS = 20
+MAX_IDLE_CONNECTIONS = 20
 INHERITED = ("PATH", "HOME")
 
 Message = Any
@@ -245,7 +245,7 @@ class _Transport(httpx2.AsyncHTTPTransport):
             network_backend=GuardedBackend(guard, httpcore2.AnyIOBackend()),  # type: ignore[arg-type]
             # A call holds one as long as it runs, and the session holds another.
             max_connections=None,
-            max_keepalive_connections=KEPT_CONNECTIONS,
+            max_keepalive_connections=MAX_IDLE_CONNECTIONS,
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

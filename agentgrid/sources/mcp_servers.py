@@ -30,7 +30,7 @@ from agentgrid.sources.pins import Pin, PinUnusable, Server
 if TYPE_CHECKING:
     from agentgrid.sources.mcp_client import McpSession
 
-CHECKED_SECONDS = 60.0
+MAX_CHECK_AGE_SECONDS = 60.0
 """Maximum age of a comparison with the pin."""
 CLIENT = "agentgrid.sources.mcp_client"
 MAX_DESCRIPTION = 4_000
@@ -85,7 +85,7 @@ class McpToolset(Toolset):
         """The server's current state. An unreachable server is tried again after a minute."""
         if not len(self):
             return None
-        if self._failed is not None and time.monotonic() - self._failed[0] < CHECKED_SECONDS:
+        if self._failed is not None and time.monotonic() - self._failed[0] < MAX_CHECK_AGE_SECONDS:
             return self._failed[1]
         self._failed = None
         report = SourceReport(
@@ -133,7 +133,7 @@ class McpToolset(Toolset):
                 # A call that is cancelled while waiting leaves a session that was never compared.
                 self._forget()
                 self._compare((await session.opened()).tools)
-            elif time.monotonic() - self._checked_at > CHECKED_SECONDS:
+            elif time.monotonic() - self._checked_at > MAX_CHECK_AGE_SECONDS:
                 self._compare(await session.listed())
         if self._held is not None:
             raise ToolError(self._held)

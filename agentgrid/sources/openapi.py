@@ -23,7 +23,7 @@ from agentgrid.sources.documents import OpenApiDocument, Operation, Unusable, pa
 from agentgrid.sources.exchange import RequestLimits
 from agentgrid.sources.operations import TEMPLATE, Auth, OperationCall
 
-KEPT_FOLDER = "openapi"
+COPIES_FOLDER = "openapi"
 """Where `agentgrid openapi add` stores documents that it fetched."""
 MAX_OPERATIONS = 500
 DEFAULT_MAX_BYTES = 1024 * 1024
@@ -108,14 +108,14 @@ def openapi(
     return OpenApiToolset(name, tools=tools, faults=faults, declared=declared, connections=source.connections)
 
 
-def kept_at(name: str) -> str:
+def copy_path(name: str) -> str:
     """Where a project stores its copy of a fetched document."""
-    return f"{KEPT_FOLDER}/{name}.json"
+    return f"{COPIES_FOLDER}/{name}.json"
 
 
 def _read(declared: Declared, name: str, document: str) -> OpenApiDocument:
     is_url = document.startswith(("http://", "https://"))
-    path = near(declared, kept_at(name) if is_url else document)
+    path = near(declared, copy_path(name) if is_url else document)
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:

@@ -32,7 +32,7 @@ from agentgrid.domain.nesting import MAX_STORED, is_deeper
 INLINE_BYTES = 32 * 1024
 """Payloads up to this size are stored whole."""
 ARGUMENTS_BYTES = 256 * 1024
-"""The same limit for an activity's arguments: an approver of the call must see all of them."""
+"""The higher limit for an activity's arguments: an approver of the call must see all of them."""
 PREVIEW_BYTES = 2 * 1024
 STACK_BYTES = 8 * 1024
 MESSAGE_BYTES = 8 * 1024

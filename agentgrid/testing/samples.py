@@ -11,7 +11,7 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 MAX_DEPTH = 12
-DEEP = 3
+NULL_DEPTH = 3
 """Below this depth, anything nullable is null: a type may contain itself."""
 FORMATS = {
     "date": "2026-01-01",
@@ -55,7 +55,7 @@ def _sample(schema: Any, root: Any, depth: int) -> Any:
         return schema["default"]
     for options in ("anyOf", "oneOf"):
         if schema.get(options):
-            if depth > DEEP and any(choice.get("type") == "null" for choice in schema[options]):
+            if depth > NULL_DEPTH and any(choice.get("type") == "null" for choice in schema[options]):
                 return None
             rest = {name: value for name, value in schema.items() if name != options}
             option = next((choice for choice in schema[options] if choice.get("type") != "null"), schema[options][0])

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from agentgrid.domain.approvals import Decision
 
-KEPT = 10_000
+CAPACITY = 10_000
 """Far more decisions than people make while one is valid. An entry takes about 300 bytes."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -44,7 +44,7 @@ class Scheduled:
 class Admissions:
     """A bounded LRU cache. A decision that may have been evicted counts as used."""
 
-    kept: int = KEPT
+    capacity: int = CAPACITY
     _admitted: OrderedDict[str, tuple[Scheduled, datetime]] = field(default_factory=OrderedDict)
     _forgotten_until: datetime = NEVER
     """The newest date of any evicted decision. An unknown decision up to this date may be an evicted one."""
@@ -66,6 +66,6 @@ class Admissions:
         entry = self._admitted.get(decision.approval_id, (scheduled, decision.decided_at))
         self._admitted[decision.approval_id] = entry
         self._admitted.move_to_end(decision.approval_id)
-        while len(self._admitted) > self.kept:
+        while len(self._admitted) > self.capacity:
             _, (_, decided_at) = self._admitted.popitem(last=False)
             self._forgotten_until = max(self._forgotten_until, decided_at)

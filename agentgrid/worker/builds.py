@@ -43,7 +43,7 @@ def _digest(workflows: Iterable[type]) -> str:
     return text.hexdigest()[:12]
 
 
-async def are_kept(client: Client) -> bool:
+async def are_recorded(client: Client) -> bool:
     """Whether the server records in history which build completed a task. Simple test servers don't. Raises RPCError."""
     answer = await client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=True)
     return answer.capabilities.build_id_based_versioning

@@ -41,7 +41,7 @@ from agentgrid.sdk.secrets import find
 from agentgrid.worker.model_requests import AnswerListener, ModelAnswer, ModelTool, RawCall, model_fault
 
 _ANSWER: TypeAdapter[Any] = TypeAdapter(parts.ModelResponse)
-_KEPT = ("parts", "kind", "provider_name", "canonical_system", "provider_response_id")
+_STORED_FIELDS = ("parts", "kind", "provider_name", "canonical_system", "provider_response_id")
 """What a provider needs from its own answer in the next turn. Usage, price and times are stored in the turn itself."""
 _PERMANENT_STATUS = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422})
 """Statuses for which a retry of the same request would fail again."""
@@ -194,7 +194,7 @@ def _read(answer: parts.ModelResponse, requested: str) -> ModelAnswer:
     usage = answer.usage
     usd, price = _price(answer)
     return ModelAnswer(
-        message={name: dumped[name] for name in _KEPT if name in dumped},
+        message={name: dumped[name] for name in _STORED_FIELDS if name in dumped},
         calls=[
             RawCall(id=part.tool_call_id, name=part.tool_name, arguments=part.args or {}) for part in answer.tool_calls
         ],

@@ -51,11 +51,11 @@ class Maker:
         fixed += sorted(schema.get("enum", ()), key=lambda value: not stems(str(value)) & self.subject_words)
         if fixed:
             return fixed[0]
-        for several in ("anyOf", "oneOf", "allOf"):
-            if schema.get(several) and depth < _DEPTH:
+        for combinator in ("anyOf", "oneOf", "allOf"):
+            if schema.get(combinator) and depth < _DEPTH:
                 options = (
                     self.value(name, option, root, writes=writes, must=must, words=words, depth=depth + 1)
-                    for option in schema[several]
+                    for option in schema[combinator]
                 )
                 return next((value for value in options if value is not MISSING), MISSING)
         kind = schema.get("type")

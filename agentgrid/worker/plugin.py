@@ -30,7 +30,7 @@ from agentgrid.worker.background import in_background
 from agentgrid.worker.deltas import DeltaSender
 from agentgrid.worker.governor import Governor
 from agentgrid.worker.policy import FixedPolicy, PolicySource
-from agentgrid.worker.runner import passing_through, replaying, touching
+from agentgrid.worker.runner import replay_runner, touching_runner, with_passthrough
 from agentgrid.worker.secrets import check_secrets, guard_logs, unguard_logs
 from agentgrid.worker.starts import ScheduledStarts
 from agentgrid.worker.telemetry import Telemetry
@@ -131,9 +131,9 @@ class AgentGridPlugin(SimplePlugin):
         config["disable_eager_activity_execution"] = not settings.eager_activities
         config["interceptors"] = [GateInterceptor(), governed, *(config.get("interceptors") or ())]
         attribute = ScheduledStarts(policy, client.data_converter.payload_converter).attribute
-        runner = passing_through(config["workflow_runner"], modules)
-        config["workflow_runner"] = touching(runner, telemetry.touch, attribute)
-        config["unsandboxed_workflow_runner"] = touching(
+        runner = with_passthrough(config["workflow_runner"], modules)
+        config["workflow_runner"] = touching_runner(runner, telemetry.touch, attribute)
+        config["unsandboxed_workflow_runner"] = touching_runner(
             config["unsandboxed_workflow_runner"], telemetry.touch, attribute
         )
         return config
@@ -159,7 +159,7 @@ class AgentGridPlugin(SimplePlugin):
         policy, telemetry = governed.governor.policy, governed.telemetry
         if not isinstance(policy, (PolicySource, FixedPolicy)):
             raise TypeError("the governor's policy was replaced; pass `policy` to AgentGridPlugin instead")
-        _of(worker, GateInterceptor).builds_are_kept = await builds.are_kept(worker.client)
+        _of(worker, GateInterceptor).builds_are_kept = await builds.are_recorded(worker.client)
         if self._grid is not None and (names := self._grid.secrets):
             required = (self._settings or Settings.load()).secrets_required
             await check_secrets(current_store.get() or governed.secrets, names, required=required)
@@ -222,9 +222,9 @@ class AgentGridPlugin(SimplePlugin):
         config["workflows"] = workflows
         config["interceptors"] = [GateInterceptor(), *(config.get("interceptors") or ())]
         if (runner := config.get("workflow_runner")) is not None:
-            config["workflow_runner"] = replaying(passing_through(runner, modules))
+            config["workflow_runner"] = replay_runner(with_passthrough(runner, modules))
         if (runner := config.get("unsandboxed_workflow_runner")) is not None:
-            config["unsandboxed_workflow_runner"] = replaying(runner)
+            config["unsandboxed_workflow_runner"] = replay_runner(runner)
         return config
 
 

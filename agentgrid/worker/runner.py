@@ -29,7 +29,7 @@ Touch = Callable[[str, str, int, bool], None]
 Attribute = Callable[[WorkflowActivation, temporalio.workflow.Info], None]
 """Called before each activation, and may change it: `ScheduledStarts.attribute`."""
 
-RESTING = frozenset(
+PAUSING_COMMANDS = frozenset(
     {
         "complete_workflow_execution",
         "fail_workflow_execution",
@@ -95,7 +95,9 @@ class TouchingInstance(WorkflowInstance):
         adds = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
         if adds and not act.is_replaying:
             # The completed task's event follows those that the activation has seen.
-            urgent = any(command.WhichOneof("variant") in RESTING for command in completion.successful.commands)
+            urgent = any(
+                command.WhichOneof("variant") in PAUSING_COMMANDS for command in completion.successful.commands
+            )
             self._touch(self._execution_id, self._workflow_id, act.history_length + 1, urgent)
         return completion
 
@@ -173,19 +175,19 @@ class TouchingRunner(WorkflowRunner):
         self._inner.set_worker_level_failure_exception_types(types)
 
 
-def passing_through(runner: WorkflowRunner, modules: Sequence[str]) -> WorkflowRunner:
+def with_passthrough(runner: WorkflowRunner, modules: Sequence[str]) -> WorkflowRunner:
     """The runner with these modules shared between sandbox and worker, if it has a sandbox."""
     if not isinstance(runner, SandboxedWorkflowRunner):
         return runner
     return dataclasses.replace(runner, restrictions=runner.restrictions.with_passthrough_modules(*modules))
 
 
-def replaying(runner: WorkflowRunner) -> WorkflowRunner:
+def replay_runner(runner: WorkflowRunner) -> WorkflowRunner:
     """The runner for a replayer: like a worker's, but without touches."""
-    return touching(runner, lambda *_: None)
+    return touching_runner(runner, lambda *_: None)
 
 
-def touching(runner: WorkflowRunner, touch: Touch, attribute: Attribute = _unchanged) -> WorkflowRunner:
+def touching_runner(runner: WorkflowRunner, touch: Touch, attribute: Attribute = _unchanged) -> WorkflowRunner:
     """The runner, wrapped so that its instances touch."""
     if type(runner) is SandboxedWorkflowRunner:
         return TouchingSandboxedRunner(

@@ -137,7 +137,7 @@ def _rebuilt(error: BaseException, seen: set[int]) -> BaseException:
     if isinstance(error, UNTOUCHED):
         return error
     seen.add(id(error))
-    safe = _alike(error, known.text(_message(error)))
+    safe = _equivalent(error, known.text(_message(error)))
     cause = _cause(error)
     if cause is not None and id(cause) not in seen and len(seen) < MAX_CAUSES:
         safe.__cause__ = _rebuilt(cause, seen)
@@ -153,7 +153,7 @@ def _message(error: BaseException) -> str:
     return next(texts_of(error), type(error).__name__)
 
 
-def _alike(error: BaseException, message: str) -> BaseException:
+def _equivalent(error: BaseException, message: str) -> BaseException:
     """An error that the gate, Temporal and retry policies treat like this one."""
     details = [_redacted_detail(detail) for detail in _details(error)]
     if isinstance(error, ToolError):

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Command } from "./api/client";
-import { GROUPS, kindsOf, placeOf, says, via, why } from "./audit";
+import { GROUPS, kindsOf, placeOf, sentenceOf, via, why } from "./audit";
 
 const command = (change: Partial<Command>): Command => ({
   command_id: "c",
@@ -46,7 +46,7 @@ describe("the audit log as sentences", () => {
     [{ kind: "session.open" }, "signed in"],
     [{ kind: "tool.disable", target: null, status: "refused" }, "tried to switch off an unknown tool"],
   ] as [Partial<Command>, string][])("%j", (change, words) => {
-    expect(says(command(change), (_, name) => name[0]!.toUpperCase() + name.slice(1))).toBe(words);
+    expect(sentenceOf(command(change), (_, name) => name[0]!.toUpperCase() + name.slice(1))).toBe(words);
   });
 
   it("prefers the person's reason to the API's", () => {

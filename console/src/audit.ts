@@ -84,7 +84,7 @@ function object(c: Command, titles: Titles): string {
 }
 
 /** What the principal did, without the name: "cancelled a run"; if it was refused, "tried to cancel a run". */
-export function says(c: Command, titles: Titles = (_, name) => name): string {
+export function sentenceOf(c: Command, titles: Titles = (_, name) => name): string {
   const [done, to] = (c.kind === "approval.decide" && VERDICTS[c.what ?? ""]) || VERBS[c.kind];
   const verb =
     c.status === "refused" || c.status === "failed"

@@ -42,9 +42,9 @@ const plain = (value: string) => value.replaceAll("%2C", ",").replaceAll("%25", 
 export function valuesOf(url: Search): Values {
   const result: Values = {};
   for (const name of NAMES) {
-    const given = url[IN_URL[name]];
-    if (!given) continue;
-    const values = LISTS.has(name) ? given.split(",").filter(Boolean).map(plain) : [given];
+    const raw = url[IN_URL[name]];
+    if (!raw) continue;
+    const values = LISTS.has(name) ? raw.split(",").filter(Boolean).map(plain) : [raw];
     const valid = name === "state" ? values.filter((v) => Object.hasOwn(STATUS, v)) : values;
     if (valid.length) result[name] = valid;
   }
@@ -54,8 +54,8 @@ export function valuesOf(url: Search): Values {
 export const urlOf = (values: Values): Search =>
   Object.fromEntries(
     NAMES.map((name) => {
-      const given = values[name] ?? [];
-      return [IN_URL[name], (LISTS.has(name) ? given.map(escaped).join(",") : given[0]) || undefined];
+      const raw = values[name] ?? [];
+      return [IN_URL[name], (LISTS.has(name) ? raw.map(escaped).join(",") : raw[0]) || undefined];
     }),
   );
 /** The filter as API parameters. */
@@ -66,7 +66,7 @@ const sorted = (values: Values) =>
   JSON.stringify(NAMES.filter((n) => values[n]?.length).map((n) => [n, [...values[n]!].sort()]));
 export const sameFilter = (a: Values, b: Values) => sorted(a) === sorted(b);
 /** Toggles a value of a filter. A filter that takes a single value gets it replaced. */
-export function flipped(values: Values, name: Name, value: string): Values {
+export function toggled(values: Values, name: Name, value: string): Values {
   const old = values[name] ?? [];
   const rest = old.filter((v) => v !== value);
   const next = rest.length < old.length ? rest : LISTS.has(name) ? [...old, value] : [value];
@@ -76,7 +76,7 @@ export function flipped(values: Values, name: Name, value: string): Values {
 
 const PREFIX: Partial<Record<Name, string>> = { initiator: "by", q: "has", state: "", workflow: "" };
 /** A value of a filter in words. `title` returns a workflow's title. */
-export function says(name: Name, value: string, title: (workflow: string) => string): string {
+export function filterText(name: Name, value: string, title: (workflow: string) => string): string {
   if (name === "state") return STATUS[value as Status].word;
   if (name === "workflow") return title(value);
   if (name === "stuck") return value === "true" ? "stuck" : "not stuck";
@@ -86,7 +86,7 @@ export function says(name: Name, value: string, title: (workflow: string) => str
 }
 
 /** Whether the filter matches the run, judging by its row; undefined if only the API knows. */
-export function fits(run: Run, values: Values): boolean | undefined {
+export function matches(run: Run, values: Values): boolean | undefined {
   const rows: Partial<Record<Name, string[]>> = {
     state: [statusOf(run)],
     status: [run.status],
@@ -96,7 +96,7 @@ export function fits(run: Run, values: Values): boolean | undefined {
     reference: [run.reference ?? ""],
     trigger: [run.trigger],
   };
-  let known: true | undefined = true;
+  let match: true | undefined = true;
   for (const name of NAMES) {
     const accepted = values[name];
     if (!accepted || name === "sort") continue;
@@ -105,10 +105,10 @@ export function fits(run: Run, values: Values): boolean | undefined {
       continue;
     }
     const has = rows[name];
-    if (!has) known = undefined;
+    if (!has) match = undefined;
     else if (!has.some((v) => accepted.includes(v))) return false;
   }
-  return known;
+  return match;
 }
 
 /** The API name of a view, from its title. */

@@ -149,13 +149,13 @@ const WORKER = {
 } satisfies Record<string, Look>;
 export const WorkerState = ({ state }: { state: keyof typeof WORKER }) => <Word of={WORKER[state]} />;
 
-export const RISK: Record<Risk, { word: string; says: string }> = {
-  read: { word: "read", says: "Reads, changes nothing" },
-  write: { word: "write", says: "Changes something" },
-  destructive: { word: "destructive", says: "Can't be undone" },
+export const RISK: Record<Risk, { word: string; text: string }> = {
+  read: { word: "read", text: "Reads, changes nothing" },
+  write: { word: "write", text: "Changes something" },
+  destructive: { word: "destructive", text: "Can't be undone" },
 };
 export const RiskMark = ({ risk }: { risk: Risk | "agent" }) => (
-  <span className={classes.risk} data-risk={risk} title={risk === "agent" ? "Another agent" : RISK[risk].says}>
+  <span className={classes.risk} data-risk={risk} title={risk === "agent" ? "Another agent" : RISK[risk].text}>
     {risk}
   </span>
 );

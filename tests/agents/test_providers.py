@@ -116,7 +116,7 @@ def test_a_key_repeated_in_a_providers_error_is_redacted_before_truncation() -> 
     body = {"message": "x" * (models.MAX_MESSAGE - 70) + f" wrong key {key}"}
     known.learn("A_KEY", key)
     try:
-        error = models._refused(ModelHTTPError(status_code=401, model_name="m", body=body))
+        error = models._provider_error(ModelHTTPError(status_code=401, model_name="m", body=body))
     finally:
         known.forget("A_KEY", key)
     assert len(error.message) == models.MAX_MESSAGE

@@ -76,7 +76,7 @@ async def test_an_edit_that_the_code_does_not_allow_is_refused_with_the_reason(a
         "agent", "edit", "bounded", "--tool", "delete_customer", "--model", "evil:x", "--yes", code=ExitCode.FAILED
     )
     assert "/tools/0: the code has no tool 'delete_customer'" in refused.err
-    assert "/models/0: 'evil:x' is unknown" in refused.err
+    assert "/models/0: 'evil:x' is not a known model" in refused.err
     same = await operator("agent", "edit", "bounded", "--budget-usd", "1", "--yes", code=ExitCode.FAILED)
     assert "identical to the one in use" in same.err
     unconfirmed = await operator("agent", "edit", "bounded", code=ExitCode.USAGE)

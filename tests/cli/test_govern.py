@@ -45,7 +45,7 @@ async def test_a_rule_is_put_listed_shown_and_withdrawn(api: Api, admin: Run) ->
     assert "nobody reads it" in listed.out
     assert (await admin("policy", "list", "--tool", "mail", "-o", "json")).json()["items"] == []
     odd = await admin("policy", "put", "odd", "telex_*", "require_approval", "--approver", "leads", "--expires", "60")
-    assert "fits no registered tool" in odd.out
+    assert "matches no registered tool" in odd.out
     shown = (await admin("policy", "show", "odd", "-o", "json")).json()
     assert (shown["approvers"], shown["expires_seconds"]) == (["leads"], 60)
     withdrawn = await admin("policy", "withdraw", "no-fax", "--yes", "--reason", "somebody does")

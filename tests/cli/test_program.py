@@ -15,7 +15,7 @@ from rich.text import Text
 
 from agentgrid.cli.profiles import ApiTarget, load_profiles, save_profiles
 from agentgrid.cli.program import program
-from agentgrid.cli.run_view import awaiting, started
+from agentgrid.cli.run_view import pending_approval, started_message
 from tests.cli.conftest import Cli, FakeServer, Reply
 
 
@@ -53,14 +53,16 @@ def hint(shown: Text) -> str:
 
 def test_the_hints_of_a_run_name_the_program_by_its_path(project: Path) -> None:
     assert program() == ".venv/bin/agentgrid"
-    assert ran(hint(awaiting(APPROVAL, {"a-1": as_("reviewer")}))) == "ran approval approve a-1 --profile reviewer"
-    assert ran(hint(started(RUN, replayed=False))) == "ran run watch r-1"
+    assert (
+        ran(hint(pending_approval(APPROVAL, {"a-1": as_("reviewer")}))) == "ran approval approve a-1 --profile reviewer"
+    )
+    assert ran(hint(started_message(RUN, replayed=False))) == "ran run watch r-1"
 
 
 def test_hints_set_a_home_that_is_not_the_default(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / ".venv" / "bin" / "agentgrid").write_text('#!/bin/sh\necho "$AGENTGRID_HOME" "$@"\n')
     monkeypatch.setenv("AGENTGRID_HOME", "other home")
-    hints = [hint(awaiting(APPROVAL, {"a-1": as_("operator")})), hint(started(RUN, replayed=False))]
+    hints = [hint(pending_approval(APPROVAL, {"a-1": as_("operator")})), hint(started_message(RUN, replayed=False))]
     monkeypatch.delenv("AGENTGRID_HOME")
     home = project / "other home"
     assert [ran(each) for each in hints] == [f"{home} approval approve a-1", f"{home} run watch r-1"]
@@ -69,7 +71,7 @@ def test_hints_set_a_home_that_is_not_the_default(project: Path, monkeypatch: py
 def test_a_hint_wider_than_the_terminal_is_still_one_command(project: Path) -> None:
     approval = APPROVAL | {"approval_id": "01a20fd4-0c13-71fa-ac7f-a2d72b1dc013"}
     console = Console(file=io.StringIO(), width=64, force_terminal=True, color_system=None)
-    console.print(awaiting(approval, {approval["approval_id"]: as_("the reviewer")}, width=console.width))
+    console.print(pending_approval(approval, {approval["approval_id"]: as_("the reviewer")}, width=console.width))
     shown = Text(console.file.getvalue())  # type: ignore[attr-defined]
     assert max(map(len, shown.plain.splitlines())) <= 64
     assert ran(hint(shown)) == f"ran approval approve {approval['approval_id']} --profile the reviewer"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console, Group
 
-from agentgrid.cli.schemas import described
+from agentgrid.cli.schemas import description_and_schemas
 
 TICKET = {
     "$defs": {
@@ -33,7 +33,7 @@ PAIR = {
 
 def shown(schema: Any, width: int = 100) -> list[str]:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(Group(*described({"description": "", "input_schema": schema, "output_schema": None})))
+    console.print(Group(*description_and_schemas({"description": "", "input_schema": schema, "output_schema": None})))
     return [line.strip() for line in console.file.getvalue().splitlines()[2:]]  # type: ignore[attr-defined]
 
 

@@ -210,7 +210,7 @@ async def test_an_agent_over_budget_pauses_its_run_with_the_reason_until_it_is_r
     run = await agents.until(run_id, "paused")
     assert (run["hold"], run["status_reason"]) == ("budget_exceeded", "3 of 3 model requests")
     assert (
-        run["next"]["summary"] == "paused by itself: its agent has used up its budget; resume it to let its agent go on"
+        run["next"]["summary"] == "paused itself: its agent has used up its budget; resume it to let its agent continue"
     )
     assert "resume" in run["next"]["actions"]
     await agents.call("operator", "POST", f"/runs/{run_id}/resume", 202, json={"reason": "one more budget"})

@@ -118,7 +118,7 @@ async def test_r21_a_call_whose_arguments_are_not_shown_exactly_can_not_be_appro
     )
     await connection.close()
     problem = await loop.decide(approval, expect=409)
-    assert "not exactly" in problem["detail"]
+    assert "does not match the worker's digest" in problem["detail"]
     await loop.decide(approval, "rejected")
     assert (await loop.until(run_id))["status"] == "failed"
 

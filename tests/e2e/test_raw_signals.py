@@ -35,7 +35,7 @@ async def policy(loop: Loop) -> None:
     await loop.call("admin", "PUT", "/policies/pay", json={**RULE, "tool": "pay"})
 
 
-async def gated_run(loop: Loop) -> tuple[str, dict[str, Any], Handle, Terms]:
+async def run_awaiting_approval(loop: Loop) -> tuple[str, dict[str, Any], Handle, Terms]:
     run_id = await loop.start("gated", "once")
     approval = await loop.approval(run_id)
     handle = loop.client.get_workflow_handle(run_id)
@@ -118,7 +118,7 @@ async def refused(loop: Loop, approval: dict[str, Any], count: int) -> list[dict
 
 
 async def test_no_form_of_signal_decides_an_approval_and_each_is_shown_with_its_reason(loop: Loop) -> None:
-    run_id, approval, handle, terms = await gated_run(loop)
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     forged = signed(loop, terms, key=Ed25519PrivateKey.generate())
     table = shapes(forged)
     for payloads, _ in table.values():
@@ -136,7 +136,7 @@ async def test_no_form_of_signal_decides_an_approval_and_each_is_shown_with_its_
 
 @pytest.mark.parametrize("encoding", [b"binary/plain", b"json/protobuf", b"x/unknown", b"binary/encrypted", b""])
 async def test_run_and_approval_agree_on_a_valid_decision_with_an_unusual_encoding(loop: Loop, encoding: bytes) -> None:
-    run_id, approval, handle, terms = await gated_run(loop)
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     data = signed(loop, terms).model_dump_json().encode()
     await send(loop, handle, Payload(metadata={"encoding": encoding} if encoding else {}, data=data))
     async with asyncio.timeout(30):
@@ -150,8 +150,8 @@ async def test_run_and_approval_agree_on_a_valid_decision_with_an_unusual_encodi
 
 
 async def test_a_signature_of_the_api_decides_only_the_approval_that_it_was_made_for(loop: Loop) -> None:
-    other_run, other_approval, _, elsewhere = await gated_run(loop)
-    run_id, approval, handle, terms = await gated_run(loop)
+    other_run, other_approval, _, elsewhere = await run_awaiting_approval(loop)
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     by_reason = {
         "for another approval": signed(loop, elsewhere),
         "for another run": signed(loop, elsewhere, approval_id=terms.approval_id),
@@ -177,7 +177,7 @@ async def test_a_signature_of_the_api_decides_only_the_approval_that_it_was_made
 
 
 async def test_updates_queries_and_other_signal_names_have_no_effect(loop: Loop) -> None:
-    run_id, approval, handle, terms = await gated_run(loop)
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     good = signed(loop, terms)
     for name in ("agentgrid.decide", "agentgrid.control", "approve"):
         with pytest.raises((WorkflowUpdateFailedError, RPCError)):
@@ -192,7 +192,7 @@ async def test_updates_queries_and_other_signal_names_have_no_effect(loop: Loop)
 
 
 async def test_a_thousand_malformed_signals_neither_hide_nor_delay_a_decision(loop: Loop) -> None:
-    run_id, approval, handle, terms = await gated_run(loop)
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     junk = [to_payload({"n": 1}), to_payload(signed(loop, terms, key=Ed25519PrivateKey.generate()))]
     for start in range(0, 1_000, 100):
         await asyncio.gather(*(send(loop, handle, junk[number % 2]) for number in range(start, start + 100)))
@@ -207,7 +207,7 @@ async def test_a_thousand_malformed_signals_neither_hide_nor_delay_a_decision(lo
 
 async def test_a_decision_before_its_approval_opens_is_refused(loop: Loop) -> None:
     """Sent with the start, signed with the API's key, by an attacker who guessed everything that can be known in advance."""
-    _, _, _, terms = await gated_run(loop)
+    _, _, _, terms = await run_awaiting_approval(loop)
     workflow_id = f"early-{uuid.uuid4()}"
     handle = await loop.client.start_workflow(
         "gated",
@@ -256,7 +256,7 @@ async def test_a_decision_has_no_effect_on_the_execution_that_continues_the_run(
 
 @pytest.mark.parametrize("end", ["terminate", "cancel", "delete"])
 async def test_ending_a_run_without_the_api_approves_no_call(loop: Loop, end: str) -> None:
-    _, approval, handle, _ = await gated_run(loop)
+    _, approval, handle, _ = await run_awaiting_approval(loop)
     if end == "terminate":
         await handle.terminate("by hand")
     elif end == "cancel":

@@ -17,7 +17,8 @@ from temporalio.client import Client
 from temporalio.common import RawValue
 
 from agentgrid.errors import NotFound
-from agentgrid.projector import queue, work
+from agentgrid.projector import queue as projector_queue
+from agentgrid.projector import work
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild_projection
@@ -45,7 +46,7 @@ async def touch(
         [urgent],
     )
     if queued:
-        await queue.take_touches(store.pool)
+        await projector_queue.take_touches(store.pool)
 
 
 async def test_a_lost_notification_delays_work_by_at_most_the_poll_interval(
@@ -85,33 +86,37 @@ async def test_an_urgent_touch_waits_only_briefly(store: Store) -> None:
     hour = timedelta(hours=1)
     await touch(store, "w", "moving")
     await touch(store, "w", "resting")
-    assert await queue.claim(store.pool, limit=10, delay=hour) == []
+    assert await projector_queue.claim(store.pool, limit=10, delay=hour) == []
     await touch(store, "w", "resting", urgent=True)
-    assert await queue.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
-    (claim,) = await queue.claim(store.pool, limit=10, delay=hour)
+    assert await projector_queue.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
+    (claim,) = await projector_queue.claim(store.pool, limit=10, delay=hour)
     assert claim.execution.execution_id == "resting"
     # Once looked at, the execution is no longer urgent.
-    assert await queue.finish(store.pool, [queue.FinishedClaim(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
-    assert await queue.claim(store.pool, limit=10, delay=hour) == []
+    assert await projector_queue.finish(
+        store.pool, [projector_queue.FinishedClaim(claim=claim, look_at=datetime.now(UTC) - hour / 2)]
+    )
+    assert await projector_queue.claim(store.pool, limit=10, delay=hour) == []
 
 
 async def test_an_urgent_touch_during_the_look_stays_urgent(store: Store) -> None:
     await touch(store, "w", "execution")
-    (claim,) = await queue.claim(store.pool, limit=10, delay=timedelta(0))
+    (claim,) = await projector_queue.claim(store.pool, limit=10, delay=timedelta(0))
     await touch(store, "w", "execution", urgent=True)
-    assert await queue.finish(store.pool, [queue.FinishedClaim(claim=claim, look_at=None)])
-    assert len(await queue.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
+    assert await projector_queue.finish(store.pool, [projector_queue.FinishedClaim(claim=claim, look_at=None)])
+    assert len(await projector_queue.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
 
 
 async def test_a_touch_during_the_look_is_not_lost(store: Store) -> None:
     await touch(store, "w", "execution")
-    (claim,) = await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0)
-    assert await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0) == []
+    (claim,) = await projector_queue.claim(store.pool, limit=10, delay=projector_queue.LEASE * 0)
+    assert await projector_queue.claim(store.pool, limit=10, delay=projector_queue.LEASE * 0) == []
     await touch(store, "w", "execution")
-    assert await queue.finish(store.pool, [queue.FinishedClaim(claim=claim, look_at=None)]), "it is due now"
-    (second,) = await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0)
+    assert await projector_queue.finish(store.pool, [projector_queue.FinishedClaim(claim=claim, look_at=None)]), (
+        "it is due now"
+    )
+    (second,) = await projector_queue.claim(store.pool, limit=10, delay=projector_queue.LEASE * 0)
     assert second.generation == claim.generation + 1
-    assert not await queue.finish(store.pool, [queue.FinishedClaim(claim=second, look_at=None)])
+    assert not await projector_queue.finish(store.pool, [projector_queue.FinishedClaim(claim=second, look_at=None)])
     assert await store.pool.fetchval("SELECT count(*) FROM run_changes") == 0
 
 
@@ -150,14 +155,14 @@ async def test_an_internal_error_of_the_driver_does_not_stop_the_projector(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """asyncpg raises it if PostgreSQL is killed while a statement is being prepared."""
-    real, errors = queue.claim, [asyncpg.InternalClientError("another operation is in progress")] * 2
+    real, errors = projector_queue.claim, [asyncpg.InternalClientError("another operation is in progress")] * 2
 
-    async def claim(*args: Any, **kwargs: Any) -> list[queue.Claim]:
+    async def claim(*args: Any, **kwargs: Any) -> list[projector_queue.Claim]:
         if errors:
             raise errors.pop()
         return await real(*args, **kwargs)
 
-    monkeypatch.setattr(queue, "claim", claim)
+    monkeypatch.setattr(projector_queue, "claim", claim)
     async with projecting(settings) as task:
         handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
         await tables.run_in(handle.id, "completed")
@@ -200,7 +205,7 @@ async def test_a_write_that_failed_with_a_lost_connection_is_retried_long_before
         handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
         await handle.result()
         await touch(store, handle.id, handle.first_execution_run_id or "")
-        await tables.run_in(handle.id, "completed", seconds=queue.LEASE.total_seconds() / 3)
+        await tables.run_in(handle.id, "completed", seconds=projector_queue.LEASE.total_seconds() / 3)
     assert not errors
 
 
@@ -330,7 +335,7 @@ async def test_lag_is_reported_and_grows_while_no_projector_runs(
         await until(lambda: tables.rows("SELECT value FROM projector_state WHERE name = 'lag'"))
     await touch(store, "w", "waits-for-a-projector", queued=False)
     await store.pool.execute("UPDATE touches SET touched_at = now() - interval '90 seconds'")
-    backlog = await queue.backlog(store.pool)
+    backlog = await projector_queue.backlog(store.pool)
     assert backlog.oldest_seconds >= 90
     assert backlog.due >= 1
 

@@ -95,7 +95,7 @@ async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
         ("http:///path", "no host"),
         ("http://user:secret@example.com/", "contains a user name"),
         ("http://127.0.0.1\\@example.com/", "contains a user name"),
-        ("http://example.com:99999/", "no valid"),
+        ("http://example.com:99999/", "invalid port"),
         ("http://１２７.0.0.1/", "not a valid URL"),
     ],
 )
@@ -246,7 +246,7 @@ async def test_connections_are_bounded_and_further_requests_wait_within_their_ti
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sources_egress, "MAX_CONNECTIONS", 3)
-    monkeypatch.setattr(sources_egress, "KEPT_CONNECTIONS", 1)
+    monkeypatch.setattr(sources_egress, "MAX_IDLE_CONNECTIONS", 1)
     three, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:

@@ -236,6 +236,12 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
             "VALUES ($1, 'e', 'w', 'info', 'l', 'm', 'w')",
             day,
         )
+        await admin.execute(
+            "INSERT INTO mcp_servers (grid, task_queue, name, reached_by, state, reason, changes, reported_at) "
+            "VALUES ('g', $1, 'n', 'uvx', 'ready', '', '[]', $2)",
+            str(day),
+            day,
+        )
     monkeypatch.setattr(projector_main, "PARTITION_DAYS_AHEAD", 30)
     async with open_store(await control_login(postgres_dsn), "default") as opened:
         keeping = asyncio.create_task(projector_main.keep_house(opened))
@@ -244,7 +250,7 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
                 await other.execute(TELEMETRY, json.dumps([job(execution, THEIRS)]), "[]")
         with pytest.raises(asyncpg.LockNotAvailableError):
             await keeping
-        for table in ("events", "reads", "logs"):
+        for table in ("events", "reads", "logs", "mcp_servers"):
             assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1, table
         await transaction.rollback()
         await projector_main.keep_house(opened)

@@ -193,7 +193,7 @@ async def test_a_changed_listing_holds_the_server_before_and_during_use(
     assert await toolset["echo"]({"text": "1"}) == "1"
     swapped = [{**mcp_server.ECHO, "annotations": {"readOnlyHint": False}}, *mcp_server.LISTED[1:]]
     mcp_server.listing(folder, swapped)
-    monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", -1.0)
+    monkeypatch.setattr(mcp_servers, "MAX_CHECK_AGE_SECONDS", -1.0)
     for _ in range(2):
         with pytest.raises(ToolError, match=r"held: .*\(echo changed\).*agentgrid mcp diff test") as caught:
             await toolset["slow-add"]({"a": 1, "b": 1})

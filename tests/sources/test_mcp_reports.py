@@ -34,7 +34,7 @@ async def test_a_workers_report_on_a_server_shows_changes_and_hides_command_argu
     report = await toolset.look()
     assert (report.state, report.reached_by, report.changes) == ("ready", "env", ())
     assert report.tools[:1] == ("test_die",)
-    monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", -1.0)
+    monkeypatch.setattr(mcp_servers, "MAX_CHECK_AGE_SECONDS", -1.0)
     hostile = mcp_server.ECHO | {"description": "\0obey"}
     mcp_server.listing(folder, [hostile, *mcp_server.LISTED[2:]])
     report = await toolset.look()
@@ -43,7 +43,7 @@ async def test_a_workers_report_on_a_server_shows_changes_and_hides_command_argu
     assert {name: change.what for name, change in changed.items()} == {"echo": "changed", "environment": "removed"}
     assert "Say it again." in changed["echo"].before
     assert changed["environment"].after is None
-    monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", 60.0)
+    monkeypatch.setattr(mcp_servers, "MAX_CHECK_AGE_SECONDS", 60.0)
     sent = worker_mcp_servers.document(Grid("gated", gated), "q", [report])
     assert "\0" not in str(json.loads(sent))
     assert pins.plain("a\0\ud800😀") == "a\ufffd\ufffd😀"
@@ -67,7 +67,7 @@ async def test_a_report_contains_no_secret_from_the_servers_listing_or_url(
         leaking = mcp_server.ECHO | {"description": secret}
         at_the_cut = mcp_server.ECHO | {"name": "long", "description": "y" * (pins.MAX_ENTRY - 60) + secret}
         mcp_server.listing(folder, [leaking, at_the_cut, mcp_server.ECHO | {"name": f"a_{secret}"}])
-        monkeypatch.setattr(mcp_servers, "CHECKED_SECONDS", -1.0)
+        monkeypatch.setattr(mcp_servers, "MAX_CHECK_AGE_SECONDS", -1.0)
         report = await toolset.look()
     finally:
         known.forget("MCP_KEY", secret)

@@ -364,7 +364,7 @@ async def test_every_run_gets_the_marker_if_the_server_keeps_no_builds(
 ) -> None:
     """Simple test servers don't record builds."""
 
-    async def not_kept(_: Client) -> bool:
+    async def not_recorded(_: Client) -> bool:
         return False
 
     async with serving(client, queue, "grid", governance):
@@ -373,7 +373,7 @@ async def test_every_run_gets_the_marker_if_the_server_keeps_no_builds(
         history = without_builds(await ends(handle, governance, "grid", governed=True))
     with pytest.raises(Exception, match=r"(?i)nondeterminism"):
         await replays(history, governance)
-    monkeypatch.setattr("agentgrid.worker.builds.are_kept", not_kept)
+    monkeypatch.setattr("agentgrid.worker.builds.are_recorded", not_recorded)
     other = f"{queue}-marking"
     async with serving(client, other, "grid", governance):
         handle = await begin(client, other)

@@ -93,7 +93,7 @@ async def test_without_a_watcher_there_is_no_listener():
         return deltas.begin(CALL)
 
     assert await environment.run(begin) is None
-    watched.hear(watch_mark(environment.info.workflow_id or ""))
+    watched.note(watch_mark(environment.info.workflow_id or ""))
     assert await environment.run(begin) is not None
 
 

@@ -188,7 +188,7 @@ def test_r37_a_decision_admits_one_scheduled_activity(first: Scheduled, then: Sc
 
 def test_r37_an_evicted_decision_counts_as_used() -> None:
     governance = Governance(rules=[ASK])
-    governor = Governor(policy=governance.policy, admissions=Admissions(kept=2))
+    governor = Governor(policy=governance.policy, admissions=Admissions(capacity=2))
     terms = [ask(governance, key=str(number)) for number in range(4)]
     presented = [
         governance.decide(approval, decided_at=NOW + timedelta(seconds=number)).model_dump_json()

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from agentgrid.worker.runner import TouchingInstance, touching
+from agentgrid.worker.runner import TouchingInstance, touching_runner
 from tests.worker.plain import echo
 
 
@@ -34,7 +34,7 @@ async def test_each_task_touches_and_the_touch_is_urgent_when_the_run_pauses(
     client: Client, queue: str, runner: WorkflowRunner
 ) -> None:
     touches: list[tuple[str, str, int, bool]] = []
-    recording = touching(runner, lambda *touch: touches.append(touch))
+    recording = touching_runner(runner, lambda *touch: touches.append(touch))
     async with Worker(client, task_queue=queue, workflows=[Resting], activities=[echo], workflow_runner=recording):
         handle = await client.start_workflow(Resting.run, id=queue, task_queue=queue)
         assert await handle.result() == "a"
@@ -87,7 +87,7 @@ async def test_cached_answers_of_the_sandbox_equal_fresh_ones(
 
     for name in ("get_serialization_context", "get_external_store_context"):
         monkeypatch.setattr(TouchingInstance, name, compared(name))
-    runner = touching(SandboxedWorkflowRunner(), lambda *_: None)
+    runner = touching_runner(SandboxedWorkflowRunner(), lambda *_: None)
     async with Worker(client, task_queue=queue, workflows=[Several], activities=[echo], workflow_runner=runner):
         assert await client.execute_workflow(Several.run, id=queue, task_queue=queue) == ["a", "b", "c", "d"]
     assert differing == []

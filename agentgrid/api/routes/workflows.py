@@ -248,7 +248,7 @@ async def disable_workflow(plane: Plane, caller: CurrentCaller, name: Id, body: 
 
 @router.post("/{name}/enable", summary="Turn off a workflow's kill switch")
 async def enable_workflow(plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None) -> WorkflowDetail:
-    """New runs can be started again. Runs that failed in the meantime stay failed."""
+    """Runs can be started again. Runs that failed in the meantime stay failed."""
     return await _switch(plane, caller, name, False, body)
 
 

@@ -148,8 +148,8 @@ class ControlOut(Out):
 class Proposed(CommandSummary):
     """A change that needs two administrators and was requested by the first. Nothing has changed yet."""
 
-    confirm: str = Field(description="The path to `POST` to as another administrator to confirm it.")
-    withdraw: str = Field(description="The path to `POST` to, to withdraw it.")
+    confirm: str = Field(description="To confirm it, `POST` to this path as another administrator.")
+    withdraw: str = Field(description="To withdraw it, `POST` to this path.")
     expires_at: datetime = Field(description="The deadline for confirming it.")
 
 

@@ -55,7 +55,7 @@ class WholeValue(TypedDict):
 
 
 class WholeValues(TypedDict):
-    """Any number of values other than one, as JSON: the arguments of a call."""
+    """Zero or several values, as JSON: the arguments of a call that doesn't take exactly one."""
 
     form: Literal["values"]
     size: int
@@ -73,7 +73,7 @@ class Preview(TypedDict):
 
 
 class OpaqueValue(TypedDict):
-    """A value that can't be decoded here, for example because it was encrypted by a codec."""
+    """A value that can't be decoded here, for example because its codec's key is missing."""
 
     form: Literal["opaque"]
     size: int

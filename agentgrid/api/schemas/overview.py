@@ -135,7 +135,7 @@ class Overview(Out):
     waiting: Count
     waiting_for_approval: Count
     retrying: Count = Field(description="Waiting to retry a step.")
-    waiting_otherwise: Count = Field(description="Waiting for a timer, a signal, a child or a policy.")
+    waiting_otherwise: Count = Field(description="Waiting for a timer, a signal, a child or the current policy.")
     approvals_for_me: Count = Field(description="Approvals that this caller can decide now.")
     approvals_pending: Count = Field(description="All pending approvals that this caller may see.")
     paused: Count

@@ -35,7 +35,7 @@ class Freshness(Out):
 
 
 class Readiness(Out):
-    """Whether requests can be served. When `degraded`, reads are served from the projection and writes are queued until Temporal is reachable."""
+    """Whether requests can be served. When `degraded`, reads are served from the projection and writes wait for Temporal."""
 
     status: Literal["ready", "degraded", "unavailable"]
     dependencies: list[Dependency]

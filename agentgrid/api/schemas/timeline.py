@@ -165,7 +165,7 @@ class Timeline(Sparse):
     at: datetime = Field(description="The server's time.")
     payloads_visible: bool
     step_count: int = Field(description="The number of steps of the run, as counted by the projector.")
-    complete: bool = Field(description="False if the oldest steps are missing, both as steps and from the groups.")
+    complete: bool = Field(description="False if the oldest steps are missing, both from `steps` and from the groups.")
     working_seconds: float = Field(
         description="Time in which at least one tool, model, activity, update or Nexus operation was running. For retried steps, the last attempt "
         "and the others in `attempts` count. Groups count from their first to their last step."

@@ -42,7 +42,7 @@ class ToolCalls(Out):
 
     calls: int
     failed: int = Field(
-        description="Calls that failed after all retries. Calls whose approval was rejected or expired are not counted."
+        description="Calls that failed permanently. Excludes calls that succeeded on a retry and calls whose approval was rejected or expired."
     )
     p95_seconds: float | None = Field(
         description="95th percentile of completed calls, from the start of the last attempt."

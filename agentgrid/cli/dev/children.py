@@ -19,7 +19,7 @@ POLL_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""A child that ran this long started properly: its crash count begins again."""
+"""A child that ran this long started properly: its next crash counts as the first."""
 
 
 class ManagedChild:

@@ -12,7 +12,7 @@ from agentgrid.servers.child import ServerError, free_port, require_free_port
 DEFAULT_PORTS = {"api": 8700, "temporal": 7233, "postgres": 5499}
 
 
-def choose_ports(home: Path, given: Mapping[str, int | None], say: Callable[[str], None]) -> dict[str, int]:
+def choose_ports(home: Path, requested: Mapping[str, int | None], say: Callable[[str], None]) -> dict[str, int]:
     """A port for each purpose, stored in `ports.json`, so that bookmarks and profiles stay valid.
 
     Raises ServerError if an explicitly given port is in use; any other is replaced by a free one, with a message.
@@ -21,7 +21,7 @@ def choose_ports(home: Path, given: Mapping[str, int | None], say: Callable[[str
     remembered = _remembered(file)
     chosen: dict[str, int] = {}
     for purpose, default in DEFAULT_PORTS.items():
-        port = given.get(purpose)
+        port = requested.get(purpose)
         if port is not None:
             require_free_port(port, purpose)
             chosen[purpose] = port

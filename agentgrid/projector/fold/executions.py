@@ -16,7 +16,7 @@ from agentgrid.protocol import SENDER_PREFIX, ControlSignal
 
 
 def started(fold: Pass, event: history_events.Started) -> None:
-    """Event 1."""
+    """The execution starts (event 1)."""
     state = fold.state
     fold.changes.started = event
     state.kind = event.kind.value

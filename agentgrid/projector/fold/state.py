@@ -33,7 +33,7 @@ class _Json:
 
     @classmethod
     def load(cls, value: dict[str, Any]) -> Self:
-        """The value of a dump."""
+        """Load a dumped value."""
         return cls(**value)
 
 
@@ -194,7 +194,7 @@ class FoldedApproval(_Json):
 
     @classmethod
     def load(cls, value: dict[str, Any]) -> Self:
-        """The value of a dump."""
+        """Load a dumped value."""
         rest = {key: item for key, item in value.items() if key not in ("signalled", "counted")}
         counted = value.get("counted")
         return cls(
@@ -280,7 +280,7 @@ class FoldState(_Json):
 
     @classmethod
     def load(cls, value: dict[str, Any]) -> Self:
-        """The value of a dump."""
+        """Load a dumped value."""
         loaded = cls(**value)
         loaded.steps = {int(key): OpenStep.load(item) for key, item in value.get("steps", {}).items()}
         loaded.calls = {int(key): item for key, item in value.get("calls", {}).items()}

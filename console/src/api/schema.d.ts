@@ -1761,7 +1761,7 @@ export interface paths {
         put?: never;
         /**
          * Turn off a workflow's kill switch
-         * @description New runs can be started again. Runs that failed in the meantime stay failed.
+         * @description Runs can be started again. Runs that failed in the meantime stay failed.
          */
         post: operations["enable_workflow"];
         delete?: never;
@@ -4821,7 +4821,7 @@ export interface components {
         NextKind: "approval_expires" | "timer" | "retry" | "start";
         /**
          * OpaqueValue
-         * @description A value that can't be decoded here, for example because it was encrypted by a codec.
+         * @description A value that can't be decoded here, for example because its codec's key is missing.
          */
         OpaqueValue: {
             /** Encoding */
@@ -4888,7 +4888,7 @@ export interface components {
             unsuccessful_24h: components["schemas"]["Count"];
             waiting: components["schemas"]["Count"];
             waiting_for_approval: components["schemas"]["Count"];
-            /** @description Waiting for a timer, a signal, a child or a policy. */
+            /** @description Waiting for a timer, a signal, a child or the current policy. */
             waiting_otherwise: components["schemas"]["Count"];
         };
         /**
@@ -5664,7 +5664,7 @@ export interface components {
             command_id: string;
             /**
              * Confirm
-             * @description The path to `POST` to as another administrator to confirm it.
+             * @description To confirm it, `POST` to this path as another administrator.
              */
             confirm: string;
             /**
@@ -5717,7 +5717,7 @@ export interface components {
             what: string | null;
             /**
              * Withdraw
-             * @description The path to `POST` to, to withdraw it.
+             * @description To withdraw it, `POST` to this path.
              */
             withdraw: string;
         };
@@ -5843,7 +5843,7 @@ export interface components {
         ReadOutcome: "read" | "refused" | "unauthenticated";
         /**
          * Readiness
-         * @description Whether requests can be served. When `degraded`, reads are served from the projection and writes are queued until Temporal is reachable.
+         * @description Whether requests can be served. When `degraded`, reads are served from the projection and writes wait for Temporal.
          */
         Readiness: {
             /** Dependencies */
@@ -7502,7 +7502,7 @@ export interface components {
         StreamBegin: {
             /**
              * Head
-             * @description The id of the newest stored event. The stream begins after this event's `id`.
+             * @description The id of the newest stored event. The stream itself begins after the `id` of `hello`.
              */
             head: number;
             /**
@@ -7616,7 +7616,7 @@ export interface components {
             at: string;
             /**
              * Complete
-             * @description False if the oldest steps are missing, both as steps and from the groups.
+             * @description False if the oldest steps are missing, both from `steps` and from the groups.
              */
             complete: boolean;
             /**
@@ -7827,7 +7827,7 @@ export interface components {
             calls: number;
             /**
              * Failed
-             * @description Calls that failed after all retries. Calls whose approval was rejected or expired are not counted.
+             * @description Calls that failed permanently. Excludes calls that succeeded on a retry and calls whose approval was rejected or expired.
              */
             failed: number;
             /**
@@ -8464,7 +8464,7 @@ export interface components {
         };
         /**
          * WholeValues
-         * @description Any number of values other than one, as JSON: the arguments of a call.
+         * @description Zero or several values, as JSON: the arguments of a call that doesn't take exactly one.
          */
         WholeValues: {
             /** Arity */
@@ -8611,7 +8611,7 @@ export interface components {
              * @description 95th percentile of the duration of completed runs.
              */
             p95_seconds: number | null;
-            /** @description The usual steps of the version that new runs use, over any period. */
+            /** @description The usual steps of the version that new runs use, whenever its earlier runs took place. */
             usual: components["schemas"]["UsualSteps"];
         };
         /**

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { Command } from "../api/client";
 import * as q from "../api/queries";
-import { placeOf, says, type Titles, via, why } from "../audit";
+import { placeOf, sentenceOf, type Titles, via, why } from "../audit";
 import { clock, exact, shortId, span } from "../format";
 import classes from "../screens/Audit.module.css";
 import { COMMAND } from "../status";
@@ -85,7 +85,7 @@ export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
         </button>
         <button type="button" className={classes.says} aria-expanded={open} onClick={() => onOpen(!open)}>
           <span className="cut">
-            <Text>{says(c, titles)}</Text>
+            <Text>{sentenceOf(c, titles)}</Text>
           </span>
           {reason && (
             <i className="cut">

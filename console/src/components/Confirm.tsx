@@ -7,7 +7,7 @@ import { Text } from "./Text";
 
 interface Props {
   title: string;
-  says: string;
+  text: string;
   /** The label of the button. */
   verb: string;
   danger?: boolean;
@@ -26,7 +26,7 @@ interface Props {
 /** Asks for confirmation before a change, and for the reason that goes into the audit log. Resending the same reason is idempotent. */
 export function Confirm({
   title,
-  says,
+  text,
   verb,
   danger,
   needsReason,
@@ -62,7 +62,7 @@ export function Confirm({
           <Text>{title}</Text>
         </h2>
         <p>
-          <Text>{says}</Text>
+          <Text>{text}</Text>
         </p>
         {children}
         {!reasonless && (

@@ -91,7 +91,15 @@ export function ApprovalRow({ a, at, onOpen }: RowProps) {
   );
 }
 /** Approvals of one shape in one row, which expands to a table of what differs. */
-export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | undefined; onOpen(id: string): void }) {
+export function SimilarApprovals({
+  items,
+  at,
+  onOpen,
+}: {
+  items: Approval[];
+  at: string | undefined;
+  onOpen(id: string): void;
+}) {
   const inside = items.some((a) => a.approval_id === at);
   const [open, setOpen] = useState(inside);
   useEffect(() => {

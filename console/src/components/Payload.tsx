@@ -39,7 +39,7 @@ export function Payload({ payload, visible = true, href }: { payload: unknown; v
   if (stored.form === "opaque")
     return (
       <p className="muted">
-        Bytes in an encoding that can’t be decoded here{stored.encoding && `: ${stored.encoding}`}.
+        Binary data in an encoding that can’t be decoded here{stored.encoding && `: ${stored.encoding}`}.
       </p>
     );
   return <Json value={payload} />;

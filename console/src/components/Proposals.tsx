@@ -91,7 +91,7 @@ export function Proposals({ subject, rule }: { subject: Subject; rule?: string }
       {dialog && (
         <Confirm
           title={dialog.how === "confirm" ? "Confirm this change?" : "Withdraw this proposal?"}
-          says={
+          text={
             dialog.how === "confirm"
               ? `${dialog.command.principal} proposed it. Once confirmed, it applies within seconds.`
               : "The rule stays as it is."

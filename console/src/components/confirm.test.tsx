@@ -18,7 +18,7 @@ test("the same reason reuses the idempotency key, a different reason gets a new 
   };
   render(
     <MantineProvider env="test">
-      <Confirm title="Stop it?" says="It stops." verb="Stop" onConfirm={refuse} onClose={() => {}} />
+      <Confirm title="Stop it?" text="It stops." verb="Stop" onConfirm={refuse} onClose={() => {}} />
     </MantineProvider>,
   );
   const press = async (reason: string) => {

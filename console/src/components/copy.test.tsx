@@ -2,7 +2,7 @@
 import { act, cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
 import { Ident } from "./Bits";
-import { Shown } from "./settings/NewKey";
+import { CreatedKey } from "./settings/NewKey";
 import { JsonSide } from "./start/JsonSide";
 
 const ID = "run-0123456789abcdef";
@@ -49,7 +49,7 @@ test.each([
 });
 test("without a clipboard, a new API key is selected", () => {
   const made = { key: "agk_secret", principal: "mara", expires_at: "2026-01-01T00:00:00Z" };
-  render(<Shown made={made as never} onClose={() => {}} />);
+  render(<CreatedKey made={made as never} onClose={() => {}} />);
   fireEvent.click(screen.getByRole("button", { name: /^copy/i }));
   expect(screen.getByRole("status").textContent).toBe("Select and copy");
   expect(selected()).toBe("agk_secret");

@@ -29,7 +29,7 @@ export const timeOf = (seconds: number) =>
     .replace(".0", "")
     .replace(/ 0+ [ms]$/, "");
 /** A rule's version in words, for its history. */
-export const past = (rule: Pick<RuleText, "effect" | "approvers"> & { withdrawn?: boolean }) =>
+export const pastRuleText = (rule: Pick<RuleText, "effect" | "approvers"> & { withdrawn?: boolean }) =>
   rule.withdrawn
     ? "Withdrawn"
     : rule.effect === "deny"

@@ -65,7 +65,7 @@ test.each([
   [
     "a confirmation dialog",
     2,
-    () => <Confirm title={TURNED} says={TURNED} verb="Stop" onConfirm={() => Promise.resolve()} onClose={() => {}} />,
+    () => <Confirm title={TURNED} text={TURNED} verb="Stop" onConfirm={() => Promise.resolve()} onClose={() => {}} />,
   ],
 ])("invisible characters are named in %s", (_, times, what) => {
   render(

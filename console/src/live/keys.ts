@@ -29,9 +29,9 @@ function press(e: KeyboardEvent) {
   const name = e.timeStamp - first.at < CHORD && first.key ? `${first.key} ${key}` : key;
   first = { key: "", at: 0 };
   const hooks = [...active].map((hook) => hook.current);
-  const taken = hooks.some((handlers) => handlers[name] && handlers[name](e) !== false);
-  if (taken && key !== "Enter") e.preventDefault();
-  if (!taken && hooks.some((handlers) => Object.keys(handlers).some((other) => other.startsWith(`${name} `))))
+  const handled = hooks.some((handlers) => handlers[name] && handlers[name](e) !== false);
+  if (handled && key !== "Enter") e.preventDefault();
+  if (!handled && hooks.some((handlers) => Object.keys(handlers).some((other) => other.startsWith(`${name} `))))
     first = { key: name, at: e.timeStamp };
 }
 

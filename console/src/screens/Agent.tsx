@@ -59,7 +59,7 @@ function Verbs({ agent }: { agent: AgentDetail }) {
       {dialog === "switch" && (
         <Confirm
           title={agent.switch.disabled ? `Enable ${agent.title}?` : `Disable ${agent.title}?`}
-          says={
+          text={
             agent.switch.disabled
               ? "The current rules apply again. Calls that were denied stay failed."
               : `Within seconds, all its model turns and calls fail, in open runs too. ${plural(agent.stats.open, "call")} ${agent.stats.open === 1 ? "is" : "are"} open now.`
@@ -92,7 +92,7 @@ function Open({ agent: a }: { agent: AgentDetail }) {
       )}
       <Lead
         title={a.title}
-        says={
+        text={
           open ? (
             <b>{open === 1 ? "1 call is open." : `${open} calls are open.`}</b>
           ) : began(a) ? (
@@ -126,7 +126,7 @@ function Open({ agent: a }: { agent: AgentDetail }) {
       <Section title="What it may do" note={disabled ? "once it is enabled" : undefined}>
         <May tools={a.tools} />
       </Section>
-      <Section title="Limits and use" note="runs you can see, last 14 days">
+      <Section title="Limits and usage" note="runs you can see, last 14 days">
         <Use agent={a} />
       </Section>
       <Section title="Versions" note={a.versions.length}>

@@ -40,7 +40,7 @@ function Why({ a }: { a: ApprovalDetail }) {
           <>
             {" · "}
             <Link to="/tools/$name" params={{ name: a.tool }} className="link">
-              The rule
+              View rule
             </Link>
           </>
         )}
@@ -48,7 +48,7 @@ function Why({ a }: { a: ApprovalDetail }) {
     </section>
   );
 }
-function Behind({ a }: { a: ApprovalDetail }) {
+function RunSection({ a }: { a: ApprovalDetail }) {
   return (
     <section>
       <h3>Run</h3>
@@ -91,7 +91,7 @@ function About({ a }: { a: ApprovalDetail }) {
           </p>
         </section>
       )}
-      <Behind a={a} />
+      <RunSection a={a} />
       <section>
         <h3>Proof</h3>
         <dl>

@@ -7,7 +7,7 @@ import type { Approval } from "../api/client";
 import * as q from "../api/queries";
 import { LISTS } from "../api/queries/approvals";
 import { Kbd } from "../components/Button";
-import { Alike, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
+import { SimilarApprovals, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
@@ -35,7 +35,7 @@ function Pane({ id, place, follows, onDecided }: PaneProps) {
         <span className="num">{place}</span>
         {data && (
           <Link to="/runs/$id" params={{ id: data.run_id }}>
-            The run
+            View run
           </Link>
         )}
         <Link to="/approvals/$id" params={{ id }} aria-label="Open on its own page">
@@ -183,7 +183,7 @@ export default function Inbox() {
                 <ul>
                   {shapesOf(g.items).map((s) =>
                     s.length > 1 && whose !== "done" ? (
-                      <Alike key={s[0]!.shape} items={s} at={phone ? undefined : at} onOpen={open} />
+                      <SimilarApprovals key={s[0]!.shape} items={s} at={phone ? undefined : at} onOpen={open} />
                     ) : (
                       s.map(row)
                     ),

@@ -4,8 +4,8 @@ import { Catalogs } from "../components/overview/Catalogs";
 import { ConditionStrips } from "../components/overview/Conditions";
 import { Empty } from "../components/overview/Empty";
 import { FigureRow } from "../components/overview/Figures";
-import { FailedLately, RunsNow, WaitsForYou } from "../components/overview/Lists";
-import { HappensNext } from "../components/overview/Next";
+import { RecentFailures, CurrentRuns, PendingApprovals } from "../components/overview/Lists";
+import { ComingUp } from "../components/overview/Next";
 import classes from "../components/overview/Overview.module.css";
 import { Shape } from "../components/overview/Shape";
 import { useOverview } from "../components/useOverview";
@@ -31,12 +31,12 @@ function Lists({ overview, lists }: { overview: Figures; lists: NonNullable<Figu
     <>
       <div className={classes.two}>
         <div>
-          {mine && <WaitsForYou approvals={lists.approvals} total={overview.approvals_for_me.count} />}
-          <RunsNow runs={mine ? lists.open.slice(0, FEW) : lists.open} overview={overview} />
+          {mine && <PendingApprovals approvals={lists.approvals} total={overview.approvals_for_me.count} />}
+          <CurrentRuns runs={mine ? lists.open.slice(0, FEW) : lists.open} overview={overview} />
         </div>
         <div data-beside-box={mine || undefined}>
-          <HappensNext overview={overview} />
-          <FailedLately runs={lists.unsuccessful} overview={overview} />
+          <ComingUp overview={overview} />
+          <RecentFailures runs={lists.unsuccessful} overview={overview} />
         </div>
       </div>
       <Catalogs workflows={lists.workflows} agents={lists.agents} tools={lists.tools} />

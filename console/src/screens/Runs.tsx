@@ -13,7 +13,7 @@ import { Find } from "../components/runs/Find";
 import { Chips, Nothing, Slot } from "../components/runs/List";
 import { useFilter } from "../components/runs/useFilter";
 import { useFresh } from "../components/runs/useFresh";
-import { MOST, useChosen, usePages } from "../components/runs/usePages";
+import { MOST, useSelection, usePages } from "../components/runs/usePages";
 import { Views } from "../components/runs/Views";
 import { Side } from "../components/Side";
 import { Failed, Skeleton } from "../components/States";
@@ -36,7 +36,7 @@ export default function Runs() {
   const narrow = useMediaQuery(NARROW, matchMedia(NARROW).matches);
   const phone = useMediaQuery(PHONE, matchMedia(PHONE).matches);
   const [sheet, setSheet] = useState(false);
-  const { chosen, setChosen, flip } = useChosen();
+  const { chosen, setChosen, flip } = useSelection();
   const enabled = !filter.pending && !filter.missing;
   const { data, error, isPending, hasNextPage, fetchNextPage, isFetchingNextPage, refetch, restart } = usePages(
     values,

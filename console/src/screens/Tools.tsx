@@ -29,18 +29,18 @@ const byDuty = (a: Tool, b: Tool) =>
 type Trouble = McpServer["state"];
 function Rule({ tool: t, trouble }: { tool: Tool; trouble: Trouble | undefined }) {
   const off = t.switch.disabled;
-  const held = off || trouble === "ready" ? undefined : trouble;
+  const problem = off || trouble === "ready" ? undefined : trouble;
   const { word, Icon } = SERVER[trouble ?? "ready"];
   return (
-    <span className={`cut ${classes.rule}`} data-effect={off ? "off" : held || t.policy.effect}>
+    <span className={`cut ${classes.rule}`} data-effect={off ? "off" : problem || t.policy.effect}>
       {off ? (
         <Power size={13} aria-hidden />
-      ) : held ? (
+      ) : problem ? (
         <Icon size={13} aria-hidden />
       ) : t.policy.effect === "require_approval" ? (
         <Hand size={13} aria-hidden />
       ) : null}
-      <span className="cut">{off ? "switched off" : held ? word.toLowerCase() : ruleWord(t.policy)}</span>
+      <span className="cut">{off ? "switched off" : problem ? word.toLowerCase() : ruleWord(t.policy)}</span>
       {t.served === false && <i>no worker</i>}
     </span>
   );

@@ -29,7 +29,7 @@ const buildOf = (w: Worker | undefined) => w?.build?.split(".").at(-1)!.slice(0,
 function rowsOf(queue: TaskQueue | undefined, workers: Worker[]): Row[] {
   const polls = new Map<string, string[]>();
   for (const p of queue?.pollers ?? []) polls.set(p.identity, [...(polls.get(p.identity) ?? []), p.kind]);
-  const known = workers.map((w) => ({
+  const registered = workers.map((w) => ({
     key: w.worker_id,
     name: w.identity,
     worker: w,
@@ -39,7 +39,7 @@ function rowsOf(queue: TaskQueue | undefined, workers: Worker[]): Row[] {
   const others = [...polls]
     .filter(([name]) => !names.has(name))
     .map(([name, kinds]) => ({ key: name, name, polls: kinds }));
-  return [...known, ...others];
+  return [...registered, ...others];
 }
 
 function Slots({ slots, word }: { slots: Worker["activity_slots"]; word: string }) {
@@ -128,10 +128,10 @@ function Names({
 function Queue({ queue, rows, name }: { queue?: TaskQueue; rows: Row[]; name: string }) {
   const workflow = useWorkflowTitle();
   const tool = useToolTitle();
-  const alone = queue && !queue.served;
+  const unserved = queue && !queue.served;
   return (
     <Section title={name} note={queue && `${plural(queue.open_runs, "open run")}`}>
-      {alone && (
+      {unserved && (
         <p className={classes.alone} role="status">
           <CircleAlert size={15} aria-hidden />
           <span>
@@ -180,8 +180,10 @@ export default function Workers() {
   const now = useNow();
   const queues = useQuery(q.workers.queues());
   const workers = useQuery(q.workers.list());
-  const known = workers.data?.items ?? [];
-  const names = [...new Set([...(queues.data?.items.map((x) => x.name) ?? []), ...known.map((w) => w.task_queue)])];
+  const registered = workers.data?.items ?? [];
+  const names = [
+    ...new Set([...(queues.data?.items.map((x) => x.name) ?? []), ...registered.map((w) => w.task_queue)]),
+  ];
   const error = queues.error ?? workers.error;
   const old = error && queues.data && workers.data;
   const again = () => void Promise.all([queues.refetch(), workers.refetch()]);
@@ -192,7 +194,7 @@ export default function Workers() {
       queue,
       rows: rowsOf(
         queue,
-        known.filter((w) => w.task_queue === name),
+        registered.filter((w) => w.task_queue === name),
       ),
     };
   });

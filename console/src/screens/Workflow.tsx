@@ -13,7 +13,7 @@ import { Blank, Failed, Hidden, Skeleton, useAway } from "../components/States";
 import { Handlers, NewestRuns, Versions } from "../components/start/Facts";
 import { Figures } from "../components/start/Figures";
 import { Off } from "../components/start/Off";
-import { closedLately, openNow } from "../components/start/words";
+import { closedRunsText, openRunsText } from "../components/start/words";
 import { ago, count, plural, shortId } from "../format";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
@@ -110,9 +110,9 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
       {w.switch.disabled && <Off workflow={w} />}
       <Lead
         title={w.title}
-        says={
+        text={
           <>
-            <Text>{w.description}</Text> <b>{openNow(w)}</b>
+            <Text>{w.description}</Text> <b>{openRunsText(w)}</b>
           </>
         }
         facts={[
@@ -134,7 +134,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
         <Start workflow={w} workers={workers} />
       </Section>
       <Figures workflow={w.name} />
-      <NewestRuns workflow={w} note={closedLately(w)} />
+      <NewestRuns workflow={w} note={closedRunsText(w)} />
       {w.handlers && <Handlers handlers={w.handlers} />}
       <Versions workflow={w} />
     </>
@@ -211,7 +211,7 @@ function KillSwitch({ workflow: w }: { workflow: WorkflowDetail }) {
           verb={word}
           danger={dialog === "disable"}
           needsReason={dialog === "disable"}
-          says={
+          text={
             dialog === "disable"
               ? "It can no longer be started, and within seconds every tool call of its runs fails, including runs in progress."
               : "It can be started again. Runs that failed in the meantime stay failed."

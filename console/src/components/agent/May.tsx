@@ -15,13 +15,13 @@ function Group({
   Icon,
   items,
   none,
-  says,
+  detail,
 }: {
   word: string;
   Icon: LucideIcon;
   items: Entry[];
   none: string;
-  says?(e: Entry): ReactNode;
+  detail?(e: Entry): ReactNode;
 }) {
   return (
     <section>
@@ -37,7 +37,7 @@ function Group({
               <Text>{e.title ?? e.name}</Text>
             </Link>
             {e.kind === "agent" ? <RiskMark risk="agent" /> : e.risk && <RiskMark risk={e.risk} />}
-            {says && <p>{says(e)}</p>}
+            {detail && <p>{detail(e)}</p>}
           </li>
         ))}
       </ul>
@@ -55,7 +55,7 @@ export function May({ tools }: { tools: Entry[] }) {
         Icon={Hand}
         items={of("asking")}
         none="Nothing."
-        says={(e) => (
+        detail={(e) => (
           <>
             asks{" "}
             <b>
@@ -78,7 +78,7 @@ export function May({ tools }: { tools: Entry[] }) {
         Icon={Ban}
         items={of("never")}
         none="None of the tools in its code."
-        says={(e) => <Text>{sentence(e.reason)}</Text>}
+        detail={(e) => <Text>{sentence(e.reason)}</Text>}
       />
     </div>
   );

@@ -109,7 +109,7 @@ export function Rules({ agent }: { agent: AgentDetail }) {
       {dialog === "withdraw" && own && (
         <Confirm
           title={`Withdraw the rule for ${agent.title}?`}
-          says="The tools’ rules then apply. If they are less strict, a second administrator must confirm this."
+          text="The tools’ rules then apply. If they are less strict, a second administrator must confirm this."
           verb="Withdraw"
           onClose={() => setDialog(undefined)}
           onConfirm={async (reason, key) => {

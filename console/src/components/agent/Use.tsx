@@ -82,7 +82,7 @@ export function Use({ agent }: { agent: AgentDetail }) {
             <p className="muted">
               {limits.soft === null
                 ? "It stops there without asking to continue."
-                : `At ${Math.round(limits.soft * 100)} % of a limit it asks people whether to continue.`}
+                : `At ${Math.round(limits.soft * 100)}% of a limit it asks people whether to continue.`}
             </p>
           </div>
         )}

@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { AgentDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { ago, sentence } from "../../format";
+import { ago } from "../../format";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
@@ -68,7 +68,7 @@ export function Versions({ agent }: { agent: AgentDetail }) {
       {asking && (
         <Confirm
           title={`Use version ${short(open.version)}?`}
-          says="New calls use it within seconds. Open calls keep their version."
+          text="New calls use it within seconds. Open calls keep their version."
           verb="Use it"
           onClose={() => setAsking(false)}
           onConfirm={async (reason, key) => {

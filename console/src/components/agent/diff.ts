@@ -65,7 +65,7 @@ export const LIMITS: Record<keyof Limits, { word: string; unit: string }> = {
   soft: { word: "Asks to continue at", unit: "of a limit" },
 };
 const limitText = (name: keyof Limits, n: number | null) =>
-  n === null ? "no limit" : name === "soft" ? `${n * 100} %` : `${n} ${LIMITS[name].unit}`;
+  n === null ? "no limit" : name === "soft" ? `${n * 100}%` : `${n} ${LIMITS[name].unit}`;
 const without = (xs: string[], ys: string[]) => xs.filter((x) => !ys.includes(x));
 
 /** The fields that differ, except the instructions. */

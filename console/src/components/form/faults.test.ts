@@ -3,30 +3,30 @@ import awkward from "./awkward.json";
 import reference from "./reference.json";
 import { check, placeOf, split, stillValid, toErrorSchema } from "./faults";
 
-const says = (input: unknown, schema: unknown) =>
+const messagesOf = (input: unknown, schema: unknown) =>
   Object.fromEntries(check(input, schema).map((f) => [f.pointer, f.message]));
 
 test("each fault is at its path, in words", () => {
   const content = reference.content_publish;
-  expect(says({ title: "a", points: [], settle_seconds: -1, zz: 1 }, content)).toEqual({
+  expect(messagesOf({ title: "a", points: [], settle_seconds: -1, zz: 1 }, content)).toEqual({
     "/title": "Needs at least 3 characters",
     "/points": "Needs at least 1",
     "/author": "Required",
     "/settle_seconds": "Must be at least 0",
     "/zz": "Unknown field",
   });
-  expect(says({ week: "now", areas: ["sales", "x"] }, reference.weekly_digest)).toEqual({
+  expect(messagesOf({ week: "now", areas: ["sales", "x"] }, reference.weekly_digest)).toEqual({
     "/week": "Doesn’t have the expected format",
     "/areas/1": "Isn’t one of the choices",
   });
 });
 test("in a union only the intended kind has faults, separately for each list item", () => {
   const schema = { type: "array", items: awkward.properties.pay, $defs: awkward.$defs };
-  expect(says([{ kind: "card" }, { kind: "bank", holder: null }], schema)).toEqual({
+  expect(messagesOf([{ kind: "card" }, { kind: "bank", holder: null }], schema)).toEqual({
     "/0/last4": "Required",
     "/1/iban": "Required",
   });
-  expect(says({ who: [] }, { ...awkward, required: [] })).toEqual({ "/who": expect.stringMatching(/^Must be/) });
+  expect(messagesOf({ who: [] }, { ...awkward, required: [] })).toEqual({ "/who": expect.stringMatching(/^Must be/) });
 });
 test("formats that the server accepts aren't refused", () => {
   const at = { type: "string", format: "date-time" };

@@ -107,7 +107,7 @@ export function check(input: unknown, schema: unknown): Fault[] {
   }
 }
 /** Whether a value matches a part of a schema: how a form knows which kind of a union to show. */
-export function fits(value: unknown, part: object, root: { $defs?: unknown; definitions?: unknown }): boolean {
+export function matches(value: unknown, part: object, root: { $defs?: unknown; definitions?: unknown }): boolean {
   try {
     const whole = part === root ? part : { ...part, $defs: root.$defs, definitions: root.definitions };
     return new Validator(whole as Checked, "2020-12", true).validate(value ?? null).valid;

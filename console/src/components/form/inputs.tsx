@@ -110,8 +110,8 @@ const moment = (kind: "date" | "time" | "datetime-local") =>
   function Moment({ id, value, disabled, readonly, rawErrors, onChange }: WidgetProps) {
     const zoned = kind === "datetime-local";
     // A value that the browser's input can't hold, such as a date pasted into the JSON, stays readable as text.
-    const held = zoned ? toInput(value as string) : ((value as string | undefined) ?? "");
-    const foreign = !!value && (zoned ? !held : !/^[\d:.-]+$/.test(held));
+    const shown = zoned ? toInput(value as string) : ((value as string | undefined) ?? "");
+    const foreign = !!value && (zoned ? !shown : !/^[\d:.-]+$/.test(shown));
     const input = (
       <input
         id={id}
@@ -122,7 +122,7 @@ const moment = (kind: "date" | "time" | "datetime-local") =>
         disabled={disabled || readonly}
         aria-invalid={!!rawErrors?.length || undefined}
         aria-describedby={describedBy(id)}
-        value={foreign ? String(value) : held}
+        value={foreign ? String(value) : shown}
         onChange={(e) => {
           const text = e.target.value;
           onChange(zoned && !foreign ? fromInput(text) : text || undefined);

@@ -16,9 +16,9 @@ export const useDrawn = (id: string) => useContext(Drawn) === id;
 
 export const titleId = (id: string) => `${id}__title`;
 export const faultId = (id: string) => `${id}__fault`;
-export const saysId = (id: string) => `${id}__says`;
+export const descriptionId = (id: string) => `${id}__description`;
 /** The ids that describe a control: its fault and its description. */
-export const describedBy = (id: string) => `${faultId(id)} ${saysId(id)}`;
+export const describedBy = (id: string) => `${faultId(id)} ${descriptionId(id)}`;
 
 const UNITS: [RegExp, string][] = [
   [/_seconds?$/, "s"],

@@ -97,12 +97,12 @@ function branchTitle(branch: Values, at: number): string {
 export function formSchema(schema: unknown): Schema {
   return simplify(schema, schema as Schema) as Schema;
 }
-function simplify(given: unknown, root: Schema, name?: string): unknown {
-  if (Array.isArray(given)) return given.map((g) => simplify(g, root));
-  if (given === true) return { title: name ? label(name) : undefined, "x-any": true };
-  if (!isObject(given)) return given;
-  const node = withoutNull(given);
-  if (node !== given && ("anyOf" in node || "oneOf" in node || "type" in node || "allOf" in node) && again(node))
+function simplify(input: unknown, root: Schema, name?: string): unknown {
+  if (Array.isArray(input)) return input.map((g) => simplify(g, root));
+  if (input === true) return { title: name ? label(name) : undefined, "x-any": true };
+  if (!isObject(input)) return input;
+  const node = withoutNull(input);
+  if (node !== input && ("anyOf" in node || "oneOf" in node || "type" in node || "allOf" in node) && again(node))
     return simplify(node, root, name);
   if (isFree(node))
     return {

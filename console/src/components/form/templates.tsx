@@ -13,7 +13,7 @@ import { useContext, useState, type ReactNode } from "react";
 import classes from "./Form.module.css";
 import { Input } from "./inputs";
 import { moneyText } from "./numbers";
-import { Add, Drawn, faultId, Head, saysId, useDrawn, type FormState } from "./parts";
+import { Add, Drawn, faultId, Head, descriptionId, useDrawn, type FormState } from "./parts";
 import { initial, isFixed, isMoney, label as inWords, resolve, type Schema } from "./schema";
 import { isPicked } from "./widgets";
 
@@ -53,13 +53,14 @@ function Field(props: FieldTemplateProps) {
           {faults.join(". ")}
         </p>
       )}
-      {!plain && rawDescription && <p id={saysId(id)}>{rawDescription}</p>}
+      {!plain && rawDescription && <p id={descriptionId(id)}>{rawDescription}</p>}
     </div>
   );
   return entry ? <Entry {...props}>{body}</Entry> : body;
 }
 /** "Must be at most 5000" with 50.00, as the user types it. */
-const inMoney = (fault: string) => fault.replace(/^(Must be .*?)(-?\d+)$/, (_, says, n) => says + moneyText(Number(n)));
+const inMoney = (fault: string) =>
+  fault.replace(/^(Must be .*?)(-?\d+)$/, (_, prefix, n) => prefix + moneyText(Number(n)));
 const isWide = (s: Schema) =>
   s.type === "object" || s.type === "array" || !!s.anyOf || !!s.oneOf || (s.maxLength ?? 0) > 80;
 
@@ -100,8 +101,8 @@ function Fields(props: ObjectFieldTemplateProps) {
   const must = shown.filter((p) => schema.required?.includes(p.name) || ADDITIONAL_PROPERTY_FLAG in part(p.name));
   const may = shown.filter((p) => !must.includes(p));
   const changed = may.some((p) => {
-    const given = value[p.name];
-    return given !== undefined && JSON.stringify(given) !== JSON.stringify(part(p.name).default);
+    const current = value[p.name];
+    return current !== undefined && JSON.stringify(current) !== JSON.stringify(part(p.name).default);
   });
   const wrong = may.some((p) => (errorSchema as Record<string, unknown> | undefined)?.[p.name]);
   const nested = fieldPathId.path.length > 0;

@@ -124,7 +124,7 @@ export function Call({ requested, values, properties, authored, previous, edit, 
               )}
               {!edit && changed && (
                 <span className={classes.delta}>
-                  changed; requested was <Text>{shown(p, was)}</Text>
+                  changed from <Text>{shown(p, was)}</Text>
                 </span>
               )}
               {!edit && !changed && <Since property={p} value={value} last={own(previous, key)} />}

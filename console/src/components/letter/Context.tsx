@@ -31,7 +31,7 @@ export function Previous({ approval }: { approval: ApprovalDetail }) {
               , for <Text>{previous.reference}</Text>,
             </>
           )}{" "}
-          was {previous.verdict} by <Text>{previous.decided_by ?? "somebody"}</Text> {atMoment(previous.decided_at)}.
+          was {previous.verdict} by <Text>{previous.decided_by ?? "someone"}</Text> {atMoment(previous.decided_at)}.
         </>
       ) : (
         "Nothing like this has been decided before."

@@ -10,13 +10,13 @@ afterEach(cleanup);
 test.each([
   ["you made the request", "You can’t decide this: you made the request"],
   [null, "You can’t decide this"],
-])("a decision that isn't allowed isn't offered, with or without a reason", (reason, says) => {
+])("a decision that isn't allowed isn't offered, with or without a reason", (reason, text) => {
   const actions = [{ verb: "approve", allowed: false, reason }];
   const approval = { status: "pending", actions, expires_at: null, proposals: [], digest: "" } as unknown;
   const decision = { stage: "open", faults: { arguments: {} } } as never;
   render(<Decide approval={approval as ApprovalDetail} decision={decision} me="mara" away={false} />);
   expect(document.querySelector("button")).toBeNull();
-  expect(document.body.textContent).toBe(says);
+  expect(document.body.textContent).toBe(text);
 });
 test("a time is shown in the viewer's zone with the raw value beside it; a string that only looks like one is unchanged", () => {
   const at = "2025-11-29T09:00:00Z";

@@ -60,7 +60,7 @@ function Outcome({ approval, decision, me, inRun }: Pick<Props, "approval" | "de
         It was cancelled{at}: its run no longer waits for it.{yours} {run}
       </span>
     );
-  const who = <Text>{approval.decided_by === me ? "You" : (approval.decided_by ?? "Somebody")}</Text>;
+  const who = <Text>{approval.decided_by === me ? "You" : (approval.decided_by ?? "Someone")}</Text>;
   const what = status === "pending" ? "" : VERDICTS[status];
   return (
     <span>

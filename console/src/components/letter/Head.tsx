@@ -55,7 +55,7 @@ export function Head({
                 <Text>{r}</Text>
               </span>
             ))}
-            {approval.undoable === null && !approval.reach.length && <span>{RISK[risk].says}</span>}
+            {approval.undoable === null && !approval.reach.length && <span>{RISK[risk].text}</span>}
           </>
         )}
         {approval.expires_at && approval.status === "pending" && (

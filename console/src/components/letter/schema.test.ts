@@ -27,8 +27,8 @@ it("arguments without a value are distinguished from those that were cleared", (
   expect(emptyOf(values, values, { stage: "won" }, { owner: "Required" })).toEqual([]);
 });
 it("the change since the last time is in percent", () => {
-  expect(relativeChange(41200, 29800)).toBe("+38 %");
-  expect(relativeChange(100, 200)).toBe("−50 %");
+  expect(relativeChange(41200, 29800)).toBe("+38%");
+  expect(relativeChange(100, 200)).toBe("−50%");
   expect(relativeChange(5, 0)).toBeUndefined();
 });
 it("an invalid schema is ignored", () => {

@@ -78,11 +78,11 @@ export function emptyOf(values: Arguments, ...beside: (Record<string, unknown> |
   const empty = Object.keys(values).filter((n) => values[n] === null && beside.every((b) => own(b, n) == null));
   return empty.length > 1 ? empty : []; // a single one gets its own row
 }
-/** The relative change since the last time: `+38 %`. */
+/** The relative change since the last time: `+38%`. */
 export function relativeChange(value: number, last: number): string | undefined {
   if (last <= 0 || value < 0) return;
   const percent = Math.round((value / last - 1) * 100);
-  return `${percent < 0 ? "−" : "+"}${exactly(Math.abs(percent))} %`;
+  return `${percent < 0 ? "−" : "+"}${exactly(Math.abs(percent))}%`;
 }
 /** The type of a property, or undefined if it allows several. */
 export function typeOf(p: Property | undefined): string | undefined {

@@ -18,11 +18,11 @@ const isNoun = (thing: string | null): thing is keyof typeof CATALOG => thing !=
 
 /** What needs attention, as a sentence. Console-wide conditions are already shown above every page. */
 function sentenceOf(c: Condition): Sentence | undefined {
-  const runs = plural(c.count, "run waits", "runs wait");
+  const runs = plural(c.count, "run is waiting", "runs are waiting");
   const workers = <Link to="/workers">Workers</Link>;
   switch (c.kind) {
     case "queue_unserved":
-      return { text: `Queue ${c.name} has no worker, ${runs}`, link: workers };
+      return { text: `Queue ${c.name} has no worker; ${runs}`, link: workers };
     case "queue_waiting":
       return { text: `${runs} on queue ${c.name} for a worker with their code`, link: workers };
     case "worker_stale":

@@ -12,7 +12,7 @@ import { failures } from "./Figures";
 import classes from "./Overview.module.css";
 
 /** Approvals that this user can decide, most urgent first. */
-export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total: number }) {
+export function PendingApprovals({ approvals, total }: { approvals: Approval[]; total: number }) {
   return (
     <section className={classes.person}>
       <header>
@@ -46,7 +46,7 @@ export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total
 const OPEN = ["running", "queued", "waiting", "paused", "cancelling"] as const;
 
 /** A few open runs, those with the earliest next event first, and the total. */
-export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview }) {
+export function CurrentRuns({ runs, overview }: { runs: Run[]; overview: Overview }) {
   const open = OPEN.reduce((sum, status) => sum + overview[status].count, 0);
   return (
     <Section title="Current runs" note={open ? count(open) : undefined} more="All runs" to="/runs">
@@ -87,7 +87,7 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
 }
 
 /** The latest failures, and the total. */
-export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overview }) {
+export function RecentFailures({ runs, overview }: { runs: Run[]; overview: Overview }) {
   return (
     <Section
       title="Recent failures"

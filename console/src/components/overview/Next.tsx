@@ -5,7 +5,7 @@ import { clock, day, left } from "../../format";
 import { useNow } from "../../live/now";
 import { Section } from "../Page";
 import { Text } from "../Text";
-import { foldedNext } from "./due";
+import { upcomingRows } from "./due";
 import classes from "./Overview.module.css";
 
 const ROWS = 6;
@@ -13,10 +13,10 @@ const DAY = 86_400_000;
 const ICON = { approval_expires: Hourglass, retry: RotateCw, timer: Clock, start: Play } as const;
 
 /** Scheduled events, and when they happen. */
-export function HappensNext({ overview }: { overview: Overview }) {
+export function ComingUp({ overview }: { overview: Overview }) {
   const now = useNow();
   const today = (t: string) => Date.parse(t) - now < DAY;
-  const rows = foldedNext(overview.next).slice(0, ROWS);
+  const rows = upcomingRows(overview.next).slice(0, ROWS);
   return (
     <Section title="Coming up">
       {rows.length ? (

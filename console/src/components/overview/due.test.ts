@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { foldedNext } from "./due";
+import { upcomingRows } from "./due";
 
 const due = {
   kind: "approval_expires",
@@ -17,7 +17,7 @@ const due = {
 } as const;
 
 test("approvals that expire in the same minute share a row, everything else has its own", () => {
-  const rows = foldedNext([
+  const rows = upcomingRows([
     due,
     { ...due, run_id: "r2", approval_id: "a2", at: "2026-11-29T09:32:40Z", reference: "A-305" },
     { ...due, kind: "timer", run_id: "r3", approval_id: null, current_step: "timer", tool: null, tool_title: null },

@@ -37,7 +37,7 @@ function one(n: Due): NextRow {
   };
 }
 /** Approvals that expire in the same minute are one row. */
-export function foldedNext(next: Due[]): NextRow[] {
+export function upcomingRows(next: Due[]): NextRow[] {
   const groups = new Map<string, Due[]>();
   for (const n of next) {
     const minute = Math.floor(Date.parse(n.at) / MINUTE);

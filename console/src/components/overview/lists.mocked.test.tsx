@@ -5,7 +5,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import type { Approval, Overview, Run } from "../../api/client";
 import { ConditionStrips } from "./Conditions";
 import { Empty } from "./Empty";
-import { FailedLately, RunsNow, WaitsForYou } from "./Lists";
+import { RecentFailures, CurrentRuns, PendingApprovals } from "./Lists";
 
 vi.mock("@tanstack/react-router", () => ({ Link: "a", createLink: () => "a", useLocation: () => ({ pathname: "/" }) }));
 vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
@@ -50,9 +50,9 @@ const condition = {
 test("invisible characters are named in every user-written text of the overview", () => {
   render(
     <MantineProvider env="test">
-      <WaitsForYou approvals={[approval]} total={1} />
-      <RunsNow runs={[run]} overview={overview} />
-      <FailedLately runs={[run]} overview={overview} />
+      <PendingApprovals approvals={[approval]} total={1} />
+      <CurrentRuns runs={[run]} overview={overview} />
+      <RecentFailures runs={[run]} overview={overview} />
       <ConditionStrips conditions={[condition]} />
     </MantineProvider>,
   );

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { RunDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { says, why, type Titles } from "../../audit";
+import { sentenceOf, why, type Titles } from "../../audit";
 import { clockMs, exact, flowTitle, moment, words } from "../../format";
 import { Button } from "../Button";
 import { Json } from "../Json";
@@ -110,7 +110,7 @@ function Commands({ run }: { run: RunDetail }) {
               <b>
                 <Text>{c.principal}</Text>
               </b>{" "}
-              <Text>{says(c, titles)}</Text>
+              <Text>{sentenceOf(c, titles)}</Text>
               {why(c) && (
                 <i>
                   <Text>{why(c) ?? ""}</Text>

@@ -58,8 +58,8 @@ function ApprovalNote({ step }: { step: TimelineStep }) {
   if (!gate) return null;
   return (
     <p>
-      It hadApproval {approversOf(gate.approvers)} {atMoment(gate.opened_at, now, true)}
-      {gate.closed_at ? `, and was ${gate.status} ${atMoment(gate.closed_at, now, true)}. ` : ". "}
+      Approval requested from {approversOf(gate.approvers)} {atMoment(gate.opened_at, now, true)}
+      {gate.closed_at ? `; ${gate.status} ${atMoment(gate.closed_at, now, true)}. ` : ". "}
       <Link to="/approvals/$id" params={{ id: gate.approval_id }} className="link">
         View approval
       </Link>

@@ -15,27 +15,27 @@ import { useCutOff } from "../States";
 interface VerbText {
   word: string;
   Icon: LucideIcon;
-  says: string;
+  text: string;
   danger?: boolean;
 }
 const VERBS: Record<Verb, VerbText> = {
   pause: {
     word: "Pause",
     Icon: Pause,
-    says: "Calls in progress finish; no new ones are made until someone resumes the run. Timers and expiries keep running.",
+    text: "Calls in progress finish; no new ones are made until someone resumes the run. Timers and expiries keep running.",
   },
-  resume: { word: "Resume", Icon: Play, says: "Held calls are made now." },
-  cancel: { word: "Cancel", Icon: Ban, says: "The run is asked to stop and may clean up first.", danger: true },
+  resume: { word: "Resume", Icon: Play, text: "Held calls are made now." },
+  cancel: { word: "Cancel", Icon: Ban, text: "The run is asked to stop and may clean up first.", danger: true },
   terminate: {
     word: "Terminate",
     Icon: OctagonX,
-    says: "The run stops immediately and can’t clean up. What its tools have started isn’t undone.",
+    text: "The run stops immediately and can’t clean up. What its tools have started isn’t undone.",
     danger: true,
   },
   interrupt: {
     word: "Interrupt",
     Icon: Hand,
-    says: "The agent’s current work is stopped, and the run pauses. Once resumed, the agent continues with your message.",
+    text: "The agent’s current work is stopped, and the run pauses. Once resumed, the agent continues with your message.",
   },
 };
 const isVerb = (v: string): v is Verb => v in VERBS;
@@ -104,7 +104,7 @@ export function RunVerbs({ run }: { run: RunDetail }) {
           title={`${VERBS[dialog].word} this run?`}
           verb={VERBS[dialog].word}
           danger={VERBS[dialog].danger}
-          says={VERBS[dialog].says}
+          text={VERBS[dialog].text}
           onClose={() => {
             setDialog(undefined);
             setMessage(""); // a message belongs to one action only

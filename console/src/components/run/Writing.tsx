@@ -2,7 +2,7 @@ import { Sparkles } from "lucide-react";
 import { useCallback, useEffect, useState } from "react";
 import type { TimelineStep } from "../../api/client";
 import { words } from "../../format";
-import { openTurns, written, type Delta, type Written } from "../../live/deltas";
+import { openTurns, applyDeltas, type Delta, type LiveTurn } from "../../live/deltas";
 import { useEvents, type LiveEvent } from "../../live/stream";
 import type { components } from "../../api/schema";
 import { Text } from "../Text";
@@ -12,8 +12,8 @@ import classes from "./Writing.module.css";
 type StepSummary = components["schemas"]["StepSummary"];
 
 /** What models are writing in this run. Empty for users who can't read payloads: they receive no deltas. */
-function useWriting(run_id: string): Written[] {
-  const [turns, setTurns] = useState<Written[]>([]);
+function useWriting(run_id: string): LiveTurn[] {
+  const [turns, setTurns] = useState<LiveTurn[]>([]);
   useEffect(() => setTurns([]), [run_id]);
   useEvents(
     useCallback(
@@ -25,7 +25,7 @@ function useWriting(run_id: string): Written[] {
           .map((e) => e.data as StepSummary)
           .filter((s) => s.kind === "model" && s.closed_at);
         if (mine.some((e) => e.kind === "end")) setTurns([]);
-        else if (parts.length || ended.length) setTurns((old) => openTurns(written(old, parts), ended));
+        else if (parts.length || ended.length) setTurns((old) => openTurns(applyDeltas(old, parts), ended));
       },
       [run_id],
     ),
@@ -52,7 +52,7 @@ export function Writing({ run_id, steps }: { run_id: string; steps: TimelineStep
             </b>{" "}
             is writing turn {w.turn}
             {w.attempt > 1 && `, attempt ${w.attempt}`}
-            {w.torn && <i>incomplete</i>}
+            {w.incomplete && <i>incomplete</i>}
           </figcaption>
           <blockquote>
             <p>

@@ -19,7 +19,7 @@ type BulkVerb = Extract<Verb, "pause" | "resume" | "cancel" | "terminate">;
 interface Words {
   word: string;
   done: string;
-  says: string;
+  text: string;
   danger?: boolean;
   /** Whether it applies to a run in this state. */
   takes(status: string): boolean;
@@ -28,26 +28,26 @@ const VERBS: Record<BulkVerb, Words> = {
   pause: {
     word: "Pause",
     done: "pausing",
-    says: "Calls in progress finish; no new ones are made until someone resumes the runs.",
+    text: "Calls in progress finish; no new ones are made until someone resumes the runs.",
     takes: (s) => OPEN.has(s) && s !== "paused" && s !== "cancelling",
   },
   resume: {
     word: "Resume",
     done: "resumed",
-    says: "Held calls are made now.",
+    text: "Held calls are made now.",
     takes: (s) => s === "paused",
   },
   cancel: {
     word: "Cancel",
     done: "cancelling",
-    says: "Each run is asked to stop and may clean up first.",
+    text: "Each run is asked to stop and may clean up first.",
     danger: true,
     takes: (s) => OPEN.has(s) && s !== "cancelling",
   },
   terminate: {
     word: "Terminate",
     done: "terminated",
-    says: "They stop immediately and can’t clean up. What their tools have started isn’t undone.",
+    text: "They stop immediately and can’t clean up. What their tools have started isn’t undone.",
     danger: true,
     takes: (s) => OPEN.has(s),
   },
@@ -154,7 +154,7 @@ export function Chosen({ runs, onAll, onClear }: Props) {
       {dialog && verb && (
         <Confirm
           title={`${verb.word} ${plural(affected.length, "run")}?`}
-          says={`${verb.says}${left ? ` ${plural(left, "selected run")} can’t do this now and ${left === 1 ? "is" : "are"} skipped.` : ""}`}
+          text={`${verb.text}${left ? ` ${plural(left, "selected run")} can’t do this now and ${left === 1 ? "is" : "are"} skipped.` : ""}`}
           verb={`${verb.word} ${affected.length}`}
           danger={verb.danger}
           onClose={() => setDialog(undefined)}

@@ -58,7 +58,7 @@ function Section({ filter, name, title, values, more = 0, lowerBound, folded, wo
             onClick={() => filter.flip(name, v.value)}
           >
             {word(v.value)}
-            <i title={lowerBound ? "At lowerBound: only the newest runs are counted" : undefined}>
+            <i title={lowerBound ? "At least: only the newest runs are counted" : undefined}>
               {v.count !== undefined && `${count(v.count)}${lowerBound && v.count ? "+" : ""}`}
             </i>
           </button>

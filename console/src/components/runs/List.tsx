@@ -2,7 +2,7 @@ import { X } from "lucide-react";
 import type { MouseEvent } from "react";
 import type { Run } from "../../api/client";
 import { aboutOf, flowTitle, shortId } from "../../format";
-import { type Name, says } from "../../runs";
+import { type Name, filterText } from "../../runs";
 import classes from "../../screens/Runs.module.css";
 import { visible } from "../../unseen";
 import { Button, ButtonLink } from "../Button";
@@ -30,7 +30,7 @@ export function Chips({ filter }: { filter: Filter }) {
               tool <ToolTitle name={value} />
             </>
           ) : (
-            <Text>{says(name, value, title)}</Text>
+            <Text>{filterText(name, value, title)}</Text>
           )}
         </span>
         <X size={12} aria-label="remove" />

@@ -114,7 +114,7 @@ export function Views({ filter }: { filter: Filter }) {
       {dialog === "delete" && view && (
         <Confirm
           title={`Delete the view “${view.title}”?`}
-          says={view.shared ? "It is deleted for everyone who uses it. The runs stay." : "The runs stay."}
+          text={view.shared ? "It is deleted for everyone who uses it. The runs stay." : "The runs stay."}
           verb="Delete"
           danger
           reasonless

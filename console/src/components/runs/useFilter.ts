@@ -3,7 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import type { View } from "../../api/client";
 import * as q from "../../api/queries";
 import type { Search } from "../../router";
-import { flipped, type Name, sameFilter, urlOf, type Values, valuesOf, viewKey } from "../../runs";
+import { toggled, type Name, sameFilter, urlOf, type Values, valuesOf, viewKey } from "../../runs";
 
 export interface Filter {
   values: Values;
@@ -41,6 +41,6 @@ export function useFilter(): Filter {
     pending: !!url.view && !explicit && isPending,
     missing: !!url.view && !isPending && !view,
     set,
-    flip: (name, value) => set(flipped(values, name, value)),
+    flip: (name, value) => set(toggled(values, name, value)),
   };
 }

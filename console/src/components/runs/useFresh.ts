@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Run } from "../../api/client";
 import { type LiveEvent, useEvents } from "../../live/stream";
-import { fits, type Values } from "../../runs";
+import { matches, type Values } from "../../runs";
 
 /** `more`: the list continues below the loaded rows. */
 export function useFresh(values: Values, shown: Run[], more: boolean) {
@@ -22,7 +22,7 @@ export function useFresh(values: Values, shown: Run[], more: boolean) {
       // A run older than the last row is on a page that isn't loaded. Only the API knows whether a run matches search words.
       const oldest = more ? Date.parse(shown.at(-1)?.created_at ?? "") : -Infinity;
       const added = runs.filter(
-        (r) => !ids.has(r.run_id) && Date.parse(r.created_at) >= oldest && fits(r, values) === true,
+        (r) => !ids.has(r.run_id) && Date.parse(r.created_at) >= oldest && matches(r, values) === true,
       );
       if (added.length) setFresh((old) => new Set([...old, ...added.map((r) => r.run_id)]));
     }, []),

@@ -27,7 +27,7 @@ export function usePages(values: Values, enabled: boolean) {
 }
 
 /** The selected runs by id; null outside selection mode. */
-export function useChosen() {
+export function useSelection() {
   const [chosen, setChosen] = useState<Map<string, Run> | null>(null);
   const last = useRef(-1);
   return {

@@ -104,7 +104,7 @@ export function Keys({ principal, onPrincipal }: { principal?: string; onPrincip
           title={`Revoke an API key of ${revoked.principal}?`}
           verb="Revoke"
           danger
-          says={`${revoked.key_id}${revoked.note ? `, “${revoked.note}”,` : ""} stops working immediately. Its sessions and streams end, and decisions made with it no longer have an effect. This can’t be undone.`}
+          text={`${revoked.key_id}${revoked.note ? `, “${revoked.note}”,` : ""} stops working immediately. Its sessions and streams end, and decisions made with it no longer have an effect. This can’t be undone.`}
           onClose={() => setRevoked(undefined)}
           onConfirm={async (reason, key) => {
             await q.keys.revoke(revoked.key_id, reason, key);

@@ -14,7 +14,7 @@ import { Text } from "../Text";
 const DAY = 86_400;
 const LIFETIMES = [7, 30, 90, 365];
 
-export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
+export function CreatedKey({ made, onClose }: { made: Made; onClose(): void }) {
   const copy = useCopy();
   return (
     <div className={classes.form}>
@@ -40,7 +40,7 @@ export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
     </div>
   );
 }
-const Waits = ({ proposed, onClose }: { proposed: Proposed; onClose(): void }) => (
+const AwaitsConfirmation = ({ proposed, onClose }: { proposed: Proposed; onClose(): void }) => (
   <div className={classes.form}>
     <h2>A second administrator must confirm</h2>
     <p>
@@ -94,9 +94,9 @@ export function NewKey({ principal, onMade, onClose }: Props) {
     <Dialog title="New API key" onClose={() => !made && onClose()}>
       {made ? (
         "confirm" in made ? (
-          <Waits proposed={made} onClose={onClose} />
+          <AwaitsConfirmation proposed={made} onClose={onClose} />
         ) : (
-          <Shown made={made} onClose={onClose} />
+          <CreatedKey made={made} onClose={onClose} />
         )
       ) : (
         <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>

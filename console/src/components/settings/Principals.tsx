@@ -96,7 +96,7 @@ export function Principals() {
           title={verb === "disable" ? `Disable ${target.name}?` : `Enable ${target.name}?`}
           verb={verb === "disable" ? "Disable" : "Enable"}
           danger={verb === "disable"}
-          says={
+          text={
             verb === "disable"
               ? "Its keys stop working, its sessions and streams end, and its decisions no longer count."
               : "Its keys work again, unless they have expired."

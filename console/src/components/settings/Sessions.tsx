@@ -56,7 +56,7 @@ export function Sessions({ principal }: { principal: string }) {
         <Confirm
           title={ending.current ? "Sign out of this browser?" : "End this session?"}
           verb={ending.current ? "Sign out" : "End"}
-          says={`${browserOf(ending.user_agent)} at ${ending.address ?? "an unknown address"}. Its open pages are signed out immediately. The API key stays valid: to end both, revoke the key.`}
+          text={`${browserOf(ending.user_agent)} at ${ending.address ?? "an unknown address"}. Its open pages are signed out immediately. The API key stays valid: to end both, revoke the key.`}
           onClose={() => setEnding(undefined)}
           onConfirm={async (reason, key) => {
             await q.sessions.end(ending.session_id, reason, key);

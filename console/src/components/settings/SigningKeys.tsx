@@ -12,14 +12,14 @@ import { RowMenu } from "./RowMenu";
 import classes from "./Settings.module.css";
 
 type Verb = "retire" | "revoke";
-const VERBS: Record<Verb, { word: string; says: string }> = {
+const VERBS: Record<Verb, { word: string; text: string }> = {
   retire: {
     word: "Retire",
-    says: "Nothing new is signed with it. Approvals that are already open can still be decided with it. This can’t be undone.",
+    text: "Nothing new is signed with it. Approvals that are already open can still be decided with it. This can’t be undone.",
   },
   revoke: {
     word: "Revoke",
-    says: "For a key that may have leaked: what it signed no longer counts, and no approval can open until another key is in use. This can’t be undone.",
+    text: "For a key that may have leaked: what it signed no longer counts, and no approval can open until another key is in use. This can’t be undone.",
   },
 };
 const STATUS = { in_force: "in force", retired: "retired", revoked: "revoked" } as const;
@@ -78,7 +78,7 @@ export function SigningKeys() {
           verb={VERBS[dialog.verb].word}
           danger
           needsReason={dialog.verb === "revoke"}
-          says={VERBS[dialog.verb].says}
+          text={VERBS[dialog.verb].text}
           onClose={() => setDialog(undefined)}
           onConfirm={async (reason, key) => {
             await q.signingKeys.act(dialog.key.key_id, dialog.verb, reason, key);

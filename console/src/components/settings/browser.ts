@@ -14,7 +14,7 @@ const SYSTEMS: [RegExp, string][] = [
 ];
 /** The browser and its system, from the unverified User-Agent. */
 export function browserOf(agent: string | null): string {
-  const of = (known: [RegExp, string][]) => known.find(([sign]) => sign.test(agent ?? ""))?.[1];
+  const of = (patterns: [RegExp, string][]) => patterns.find(([sign]) => sign.test(agent ?? ""))?.[1];
   const [browser, system] = [of(BROWSERS), of(SYSTEMS)];
   if (!browser && !system) return "Unknown browser";
   return [browser ?? "A browser", system].filter(Boolean).join(" on ");

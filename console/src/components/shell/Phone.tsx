@@ -61,7 +61,7 @@ export function Phone({ mine, hidden, ...rest }: Props) {
   const [more, setMore] = useState(false);
   return (
     <>
-      <nav className={classes.bar} aria-label="Pages" hidden={hidden}>
+      <nav className={classes.bar} aria-label="Main pages" hidden={hidden}>
         {ITEMS.filter((i) => BAR.includes(i.to)).map(({ to, word, Icon }) => (
           <Link key={to} to={to} activeOptions={active(to)} activeProps={{ "aria-current": "page" }}>
             <span>

@@ -4,7 +4,7 @@ import { CopyButton } from "../CopyButton";
 import { Json } from "../Json";
 import { useCopy } from "../useCopy";
 import classes from "./Start.module.css";
-import { parsed, written } from "./json";
+import { parseJson, toText } from "./json";
 
 interface Props {
   value: unknown;
@@ -18,16 +18,16 @@ interface Props {
 /** The input as JSON, in sync with the form in both directions. */
 export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props) {
   const [editing, setEditing] = useState(!!alone);
-  const [text, setText] = useState(() => written(value));
+  const [text, setText] = useState(() => toText(value));
   const [fault, setFault] = useState<string>();
   const copy = useCopy();
   const id = useId();
-  const now = written(value);
+  const now = toText(value);
   useEffect(() => {
     // A change in the form replaces the text; a change that came from this text leaves it as typed.
     setText((old) => {
-      const own = parsed(old);
-      return "value" in own && written(own.value) === now ? old : now;
+      const own = parseJson(old);
+      return "value" in own && toText(own.value) === now ? old : now;
     });
     report(undefined);
     copy.forget();
@@ -38,7 +38,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
   }
   function take(next: string) {
     setText(next);
-    const read = parsed(next);
+    const read = parseJson(next);
     if ("fault" in read) return report(read.fault);
     report(undefined);
     onChange(read.value);

@@ -1,7 +1,7 @@
-export const written = (value: unknown) => JSON.stringify(value ?? null, null, 2);
+export const toText = (value: unknown) => JSON.stringify(value ?? null, null, 2);
 
 /** Parses typed JSON: its value, or what is wrong with it. A number that a browser would round is refused. */
-export function parsed(text: string): { value: unknown } | { fault: string } {
+export function parseJson(text: string): { value: unknown } | { fault: string } {
   let rounded: string | undefined;
   // The third argument has the source text; in a browser without it, nothing is refused.
   const reviver = (_: string, v: unknown, context?: { source?: string }) => {

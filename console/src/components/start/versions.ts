@@ -7,7 +7,7 @@ const CONTEXT = 2;
 const PARTS = { input_schema: "Input", output_schema: "Output", handlers: "Signals, queries and updates" } as const;
 
 /** With sorted keys: workers may send the same schema in a different order. */
-const written = (value: unknown) =>
+const toText = (value: unknown) =>
   JSON.stringify(
     value,
     (_, v: unknown) =>
@@ -24,5 +24,5 @@ function near(all: Line[]): Line[] {
 /** The parts that differ; none if only the code changed. */
 export const changes = (before: Version, after: Version) =>
   (Object.keys(PARTS) as (keyof typeof PARTS)[])
-    .filter((part) => written(before[part]) !== written(after[part]))
-    .map((part) => ({ title: PARTS[part], lines: near(lines(written(before[part]), written(after[part]))) }));
+    .filter((part) => toText(before[part]) !== toText(after[part]))
+    .map((part) => ({ title: PARTS[part], lines: near(lines(toText(before[part]), toText(after[part]))) }));

@@ -5,7 +5,7 @@ import { STATUS, type Status } from "../../status";
 const word = (status: string) => (STATUS[status as Status]?.word ?? status).toLowerCase();
 
 /** The state of its open runs, as a sentence. */
-export function openNow(w: WorkflowDetail): string {
+export function openRunsText(w: WorkflowDetail): string {
   const open = Object.entries(w.stats.open).filter(([, n]) => n > 0);
   const total = open.reduce((sum, [, n]) => sum + n, 0);
   if (!total) return w.last_run ? "No open runs." : "It has never run.";
@@ -13,7 +13,7 @@ export function openNow(w: WorkflowDetail): string {
   return `${total} runs are open: ${open.map(([s, n]) => `${n} ${word(s)}`).join(", ")}.`;
 }
 /** How its runs ended in the last 24 hours, and the median duration of the completed ones. */
-export function closedLately(w: WorkflowDetail): string | undefined {
+export function closedRunsText(w: WorkflowDetail): string | undefined {
   const ended = Object.entries(w.stats.closed_24h).filter(([, n]) => n > 0);
   if (!ended.length) return undefined;
   const words = ended.map(([s, n]) => `${n} ${word(s)}`).join(", ");

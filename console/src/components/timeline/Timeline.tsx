@@ -103,7 +103,7 @@ function Figures({ row, spent, end }: { row: Row; spent: boolean; end: number })
     </>
   );
 }
-const flipped = (set: ReadonlySet<string>, key: string) => {
+const toggled = (set: ReadonlySet<string>, key: string) => {
   const next = new Set(set);
   if (!next.delete(key)) next.add(key);
   return next;
@@ -142,8 +142,8 @@ export function Timeline(p: Props) {
   const toFocus = useRef<number>(undefined);
   const current = Math.min(rows.length - 1, focused ?? at);
   const toggle = (row: Row) => {
-    if (row.type === "step") return setClosed((c) => flipped(c, row.key));
-    setOpened((o) => flipped(o, row.key));
+    if (row.type === "step") return setClosed((c) => toggled(c, row.key));
+    setOpened((o) => toggled(o, row.key));
     if (row.type === "fanout" && !row.open) p.onUnfold?.(row.key);
   };
   const press = (row: Row) => (row.type === "step" ? p.onSelect(row.key) : row.type !== "usual" && toggle(row));

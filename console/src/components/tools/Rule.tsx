@@ -18,7 +18,7 @@ import { Text } from "../Text";
 import { Why } from "../Why";
 
 /** The effect of the rule, as a sentence. */
-function Says({ tool }: { tool: ToolDetail }) {
+function EffectSentence({ tool }: { tool: ToolDetail }) {
   const { effect, approvers, expires_seconds, changes } = tool.policy;
   if (effect === "deny") return <>All calls are denied.</>;
   if (effect === "allow")
@@ -32,7 +32,7 @@ function Says({ tool }: { tool: ToolDetail }) {
       Each call needs approval from{" "}
       <b>
         <Text>{approversOf(approvers)}</Text>
-      </b>
+      </b>{" "}
       and waits at most <b>{timeOf(expires_seconds)}</b>.
       {changes === "second_person" && " Changed arguments need two approvers."}
     </>
@@ -110,7 +110,7 @@ export function Rule({ tool }: { tool: ToolDetail }) {
           </span>
         </h3>
         <p>
-          <Says tool={tool} />
+          <EffectSentence tool={tool} />
         </p>
         <Source tool={tool} />
         {policy.also.length > 0 && (
@@ -160,7 +160,7 @@ export function Rule({ tool }: { tool: ToolDetail }) {
       {withdrawing && (
         <Confirm
           title={`Withdraw the rule for ${tool.title}?`}
-          says="Another matching rule then applies, or the built-in one. If it is less strict, a second administrator must confirm this."
+          text="Another matching rule then applies, or the built-in one. If it is less strict, a second administrator must confirm this."
           verb="Withdraw"
           onClose={() => setWithdrawing(false)}
           onConfirm={async (reason, key) => {
