@@ -1,1 +1,1 @@
-"""The reference tools, one file per outside system; `activities.backoffice` is the database behind them."""
+"""The reference tools, one file per external system; `activities.backoffice` is the database behind them."""

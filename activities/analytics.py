@@ -1,4 +1,4 @@
-"""The numbers: daily metrics folded by week, compared, and kept as reports. A week is an ISO week such as `2026-W07`."""
+"""Analytics: daily metrics aggregated by week, compared, and saved as reports. A week is an ISO week such as `2026-W07`."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -17,7 +17,7 @@ WRITE = timedelta(seconds=20)
 JUDGE = timedelta(seconds=5)
 
 Week = Annotated[str, Field(pattern=r"^\d{4}-W\d{2}$", description="An ISO week, for example 2026-W07.")]
-# Below this a change is noise.
+# Changes below this are noise.
 STEADY_PERCENT = Decimal("2.0")
 
 
@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 
 class MetricValue(Record):
-    """One metric over a week: its sum, its mean or its last value, by its nature."""
+    """One metric over a week: its sum, mean or last value, depending on the metric."""
 
     area: Area
     metric: str
@@ -60,7 +60,7 @@ class MetricValue(Record):
 
 
 class WeekMetrics(Record):
-    """The metrics of a week. It is not complete while days are missing."""
+    """The metrics of a week. Incomplete while days are missing."""
 
     week: str
     first_day: date
@@ -70,7 +70,7 @@ class WeekMetrics(Record):
 
 
 class MetricChange(Record):
-    """One metric against the week before; no percentage where there was nothing before."""
+    """One metric compared with the previous week; no percentage if there is no previous value."""
 
     area: Area
     metric: str
@@ -92,7 +92,7 @@ class Comparison(Record):
 
 
 class ReportDraft(Record):
-    """A report that is stored nowhere yet; the body is Markdown."""
+    """A report that is not stored yet. The body is Markdown."""
 
     week: str
     title: str
@@ -110,19 +110,19 @@ class Report(Record):
 
 
 def week_of(day: date) -> str:
-    """The ISO week that a day lies in."""
+    """The ISO week of a day."""
     year, week, _ = day.isocalendar()
     return f"{year}-W{week:02d}"
 
 
 def week_before(week: str) -> str:
-    """The ISO week before a week, across years too."""
+    """The ISO week before this one, also across years."""
     return week_of(_monday(week) - timedelta(days=7))
 
 
 @ag.tool(title="Aggregate metrics", risk="read", timeout=READ, retries=5, idempotent=True, tags=("analytics",))
 async def aggregate_metrics(week: Week, area: Area | None = None) -> WeekMetrics:
-    """Fold the daily metrics of a week into one value each, of one area or of all."""
+    """Aggregate the daily metrics of a week into one value each, for one area or for all."""
     first = _monday(week)
     last = first + timedelta(days=6)
     async with connection() as db:
@@ -141,7 +141,7 @@ async def aggregate_metrics(week: Week, area: Area | None = None) -> WeekMetrics
         )
         if not rows:
             known = await db.fetchrow("SELECT min(day) AS first, max(day) AS last FROM backoffice.metrics")
-            span = f"from {known['first']} to {known['last']}" if known and known["first"] else "for no day at all"
+            span = f"from {known['first']} to {known['last']}" if known and known["first"] else "for no days at all"
             raise ag.ToolError(f"there are no metrics for week {week}; the back office holds them {span}")
     metrics = tuple(MetricValue.of(row) for row in rows)
     return WeekMetrics(
@@ -157,7 +157,7 @@ async def aggregate_metrics(week: Week, area: Area | None = None) -> WeekMetrics
     title="Compare metrics", risk="read", timeout=JUDGE, retries=2, idempotent=True, local=True, tags=("analytics",)
 )
 async def compare_metrics(current: WeekMetrics, previous: WeekMetrics) -> Comparison:
-    """Put a week beside the one before: each metric's change, and whether it got better or worse."""
+    """Compare a week with the previous one: each metric's change, and whether it got better or worse."""
     before = {(metric.area, metric.metric): metric.value for metric in previous.metrics}
     return Comparison(
         week=current.week,
@@ -169,10 +169,10 @@ async def compare_metrics(current: WeekMetrics, previous: WeekMetrics) -> Compar
 
 @ag.tool(title="Draft report", risk="read", timeout=JUDGE, retries=2, idempotent=True, local=True, tags=("analytics",))
 async def draft_report(comparisons: list[Comparison]) -> ReportDraft:
-    """Word the weekly report from the comparisons of one week; it saves nothing."""
+    """Draft the weekly report from the comparisons of one week. This saves nothing."""
     weeks = {(comparison.week, comparison.previous_week) for comparison in comparisons}
     if len(weeks) != 1:
-        raise ag.ToolError(f"a report is about one week and the one before, not about {sorted(weeks)}")
+        raise ag.ToolError(f"a report is about one week and the previous one, not about {sorted(weeks)}")
     ((week, previous),) = weeks
     changes = [change for comparison in comparisons for change in comparison.changes]
     sections = [_headline(changes)]
@@ -195,7 +195,7 @@ async def draft_report(comparisons: list[Comparison]) -> ReportDraft:
     asks="Save the report {title}",
 )
 async def save_report(week: Week, title: str, body: str) -> Report:
-    """Store a report where the whole company reads it."""
+    """Save a report where the whole company can read it."""
     _monday(week)
     key = effect_key()
     async with transaction() as db:
@@ -216,7 +216,7 @@ async def save_report(week: Week, title: str, body: str) -> Report:
 
 @ag.tool(title="List reports", risk="read", timeout=READ, retries=5, idempotent=True, tags=("analytics",))
 async def list_reports(week: Week | None = None, limit: Limit = 20) -> list[Report]:
-    """List the stored reports, newest first, of one week or of all."""
+    """List the stored reports, newest first, of one week or of all weeks."""
     async with connection() as db:
         rows = await db.fetch(
             """
@@ -234,14 +234,14 @@ def _monday(week: str) -> date:
     try:
         return date.fromisocalendar(int(year), int(number), 1)
     except ValueError:
-        # The workflow uses this too: there a ToolError would fail its task, which Temporal repeats, instead of the run.
+        # Workflow code uses this too. There, a ToolError would fail the task, which Temporal retries, instead of the run.
         raise ApplicationError(
             f"{week!r} is not an ISO week such as 2026-W07", type="NoSuchWeek", non_retryable=True
         ) from None
 
 
 def _change(metric: MetricValue, before: Decimal | None) -> MetricChange:
-    # Adding zero turns the -0.0 of a tiny fall into 0.0.
+    # Adding zero turns the -0.0 of a tiny decrease into 0.0.
     percent = None if not before else ((metric.value - before) * 100 / before).quantize(Decimal("0.1")) + 0
     rose = before is not None and metric.value > before
     if before is None or metric.value == before or (percent is not None and abs(percent) < STEADY_PERCENT):
@@ -261,7 +261,7 @@ def _change(metric: MetricValue, before: Decimal | None) -> MetricChange:
 
 
 def _headline(changes: Iterable[MetricChange]) -> str:
-    """The two strongest movements each way."""
+    """The two largest changes in each direction."""
     lines = []
     for verdict in (Verdict.BETTER, Verdict.WORSE):
         moved = [change for change in changes if change.verdict is verdict and change.change_percent is not None]

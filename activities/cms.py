@@ -1,4 +1,4 @@
-"""The CMS: pages with revisions, and the web site that serves its own copy of what was published."""
+"""The CMS: pages with revisions, and a website that serves its own copy of the published ones."""
 
 import re
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ class PageStatus(StrEnum):
 
 
 class PageRevision(Record):
-    """One saved state of a page's words; it never changes."""
+    """One saved revision of a page's text; immutable."""
 
     slug: str
     revision: int
@@ -45,7 +45,7 @@ class PageRevision(Record):
 
 
 class Page(Record):
-    """A page, with the words of one revision."""
+    """A page with the text of one revision."""
 
     slug: str
     kind: PageKind
@@ -57,7 +57,7 @@ class Page(Record):
 
 
 class Publication(Record):
-    """A line of the publishing history: what this call put live or took back."""
+    """An entry in the publishing history: what this call published or unpublished."""
 
     slug: str
     action: str
@@ -69,7 +69,7 @@ class Publication(Record):
 
 
 class PageCheck(Record):
-    """Whether the site shows a revision as it was saved; each problem is a sentence."""
+    """Whether the site shows a revision exactly as saved; each problem is a sentence."""
 
     slug: str
     revision: int
@@ -79,13 +79,13 @@ class PageCheck(Record):
 
 
 def slug_of(title: str) -> str:
-    """The address of a new page. `untitled` for a title without letters and digits."""
+    """The slug of a new page; `untitled` for a title without letters or digits."""
     return "-".join(re.findall(r"[a-z0-9]+", title.lower()))[:100].strip("-") or "untitled"
 
 
 @ag.tool(title="Fetch page", risk="read", timeout=READ, retries=5, idempotent=True, tags=("content",))
 async def fetch_page(slug: str, revision: int | None = None) -> Page:
-    """Read a page with the words of one revision, the latest if none is named."""
+    """Read a page with the text of one revision; the latest by default."""
     async with connection() as db:
         row = await db.fetchrow(
             """
@@ -106,10 +106,10 @@ async def fetch_page(slug: str, revision: int | None = None) -> Page:
 async def save_draft(
     slug: Slug, title: str, body: str, author: str, summary: str = "", kind: PageKind = PageKind.BLOG
 ) -> PageRevision:
-    """Save words as the next revision of a page, making the page if need be; the site does not change."""
+    """Save text as the next revision of a page, and create the page if necessary; the site does not change."""
     key = effect_key()
     async with transaction() as db:
-        # A new page begins without revisions, in this transaction only: `kind` counts for new pages alone.
+        # A new page has no revisions, but only within this transaction. `kind` is used only for new pages.
         await db.execute(
             """
             INSERT INTO backoffice.pages (slug, kind, status, latest_revision, updated_at)
@@ -157,7 +157,7 @@ async def save_draft(
     asks="Publish revision {revision} of {slug}",
 )
 async def publish_page(slug: str, revision: int) -> Publication:
-    """Put one revision of a page on the public web site."""
+    """Publish one revision of a page on the public website."""
     key = effect_key()
     async with transaction() as db:
         page = await _lock_page(db, slug)
@@ -178,7 +178,7 @@ async def publish_page(slug: str, revision: int) -> Publication:
 
 @ag.tool(title="Verify page", risk="read", timeout=READ, retries=5, idempotent=True, tags=("content",))
 async def verify_page(slug: str, revision: int) -> PageCheck:
-    """Check that the site shows this revision word for word, with links that work and no placeholders left."""
+    """Check that the site shows exactly this revision, with working links and no placeholders left."""
     async with connection() as db:
         row = await db.fetchrow(
             """
@@ -202,8 +202,8 @@ async def verify_page(slug: str, revision: int) -> PageCheck:
     elif row["live_revision"] != revision:
         problems.append(f"revision {row['live_revision']} is live instead")
     elif (row["live_title"], row["live_body"]) != (row["title"], row["body"]):
-        problems.append("the site shows other words than were saved")
-    problems += [f"the link to /{found['link']} leads nowhere" for found in missing]
+        problems.append("the site shows different text than was saved")
+    problems += [f"the link to /{found['link']} is broken" for found in missing]
     problems += [f"the placeholder {found[0]!r} is left in the text" for found in PLACEHOLDER.finditer(row["body"])]
     return PageCheck(
         slug=slug,
@@ -226,7 +226,7 @@ async def verify_page(slug: str, revision: int) -> PageCheck:
     asks="Unpublish revision {revision} of {slug}",
 )
 async def unpublish_page(slug: str, revision: int, reason: str) -> Publication:
-    """Take one revision off the public web site and put back what was live before it, if anything."""
+    """Remove one revision from the public website, and restore the revision that was live before it, if any."""
     key = effect_key()
     async with transaction() as db:
         page = await _lock_page(db, slug)
@@ -234,7 +234,7 @@ async def unpublish_page(slug: str, revision: int, reason: str) -> Publication:
         if done is None:
             live = page["published_revision"]
             if live != revision:
-                state = f"revision {live} is live" if live else "nothing of it is live"
+                state = f"revision {live} is live" if live else "no revision is live"
                 raise ag.ToolError(f"revision {revision} of page {slug!r} is not live; {state}")
             back_to = await db.fetchval(
                 """
@@ -253,7 +253,7 @@ async def unpublish_page(slug: str, revision: int, reason: str) -> Publication:
 
 
 async def _lock_page(db: Connection, slug: str) -> Row:
-    """The page's row, held until the transaction ends: what is saved and published on one page takes turns."""
+    """The page's row, locked until the transaction ends, which serialises changes to one page."""
     row = await db.fetchrow("SELECT * FROM backoffice.pages WHERE slug = $1 FOR UPDATE", slug)
     if row is None:
         raise unknown("page", slug)
@@ -261,7 +261,7 @@ async def _lock_page(db: Connection, slug: str) -> Row:
 
 
 async def _done(db: Connection, key: str, slug: str) -> Publication | None:
-    """What an earlier attempt of this call did."""
+    """The result of an earlier attempt of this call, or None."""
     row = await db.fetchrow("SELECT * FROM backoffice.publications WHERE idempotency_key = $1 AND slug = $2", key, slug)
     return None if row is None else Publication.of(row)
 

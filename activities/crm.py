@@ -1,4 +1,4 @@
-"""The CRM: leads, accounts, and three sources that know more about a lead."""
+"""The CRM: leads, accounts, and three sources of further information about a lead."""
 
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -47,7 +47,7 @@ class Grade(StrEnum):
 
 
 class Lead(Record):
-    """Somebody who may become a customer."""
+    """A potential customer."""
 
     id: str
     name: str
@@ -67,7 +67,7 @@ class Lead(Record):
 
 
 class Account(Record):
-    """A company as sales knows it; `customer_id` is set where it pays us."""
+    """A company in sales; `customer_id` is set if it is a paying customer."""
 
     id: str
     customer_id: str | None
@@ -83,7 +83,7 @@ class Account(Record):
 
 
 class CompanyProfile(Record):
-    """What the company directory knows."""
+    """An entry in the company directory."""
 
     domain: str
     name: str
@@ -96,7 +96,7 @@ class CompanyProfile(Record):
 
 
 class ContactProfile(Record):
-    """What the contact directory knows."""
+    """An entry in the contact directory."""
 
     email: str
     seniority: Seniority
@@ -106,7 +106,7 @@ class ContactProfile(Record):
 
 
 class ProductUsage(Record):
-    """What a company did in its trial, in the last 30 days."""
+    """A company's usage of its trial in the last 30 days."""
 
     domain: str
     trial_started_on: date
@@ -139,7 +139,7 @@ async def fetch_lead(lead_id: str) -> Lead:
 
 @ag.tool(title="List leads", risk="read", timeout=READ, retries=5, idempotent=True, tags=("crm",))
 async def list_leads(status: LeadStatus = LeadStatus.NEW, limit: Limit = 50) -> list[Lead]:
-    """List the leads of one status, newest first."""
+    """List the leads with one status, newest first."""
     async with connection() as db:
         rows = await db.fetch(
             "SELECT * FROM backoffice.leads WHERE status = $1 ORDER BY created_at DESC, id LIMIT $2", status, limit
@@ -165,7 +165,7 @@ async def enrich_contact(email: str) -> ContactProfile | None:
 
 @ag.tool(title="Enrich usage", risk="read", timeout=READ, retries=5, idempotent=True, tags=("crm", "enrichment"))
 async def enrich_usage(domain: str) -> ProductUsage | None:
-    """Read what a company did in its trial of our product; null if it has none."""
+    """Read a company's usage of its trial of our product; null if it has no trial."""
     async with connection() as db:
         row = await db.fetchrow("SELECT * FROM backoffice.product_usage WHERE domain = lower($1)", domain)
     return None if row is None else ProductUsage.of(row)
@@ -175,7 +175,7 @@ async def enrich_usage(domain: str) -> ProductUsage | None:
 async def score_lead(
     lead: Lead, company: CompanyProfile | None, contact: ContactProfile | None, usage: ProductUsage | None
 ) -> LeadScore:
-    """Score a lead from 0 to 100 by what the three sources know, with a reason for every point."""
+    """Score a lead from 0 to 100 from the three sources, with a reason for every point."""
     points = [*_source_points(lead), *_company_points(company), *_contact_points(contact), *_usage_points(usage)]
     score = max(0, min(100, sum(worth for worth, _ in points)))
     grade = Grade.A if score >= 75 else Grade.B if score >= 50 else Grade.C if score >= 25 else Grade.D
@@ -201,7 +201,7 @@ def _source_points(lead: Lead) -> list[tuple[int, str]]:
 
 def _company_points(company: CompanyProfile | None) -> list[tuple[int, str]]:
     if company is None:
-        return [(-5, "the company is in no directory")]
+        return [(-5, "the company is not in the directory")]
     employees = company.employees
     size = 25 if employees >= 200 else 20 if employees >= 50 else 12 if employees >= 10 else 4
     points = [(size, f"{employees:,} employees")]
@@ -212,7 +212,7 @@ def _company_points(company: CompanyProfile | None) -> list[tuple[int, str]]:
 
 def _contact_points(contact: ContactProfile | None) -> list[tuple[int, str]]:
     if contact is None:
-        return [(-5, "the person is in no directory")]
+        return [(-5, "the person is not in the directory")]
     points = [(12 if contact.decision_maker else 2, f"{contact.seniority} in {contact.department}")]
     if contact.decision_maker:
         points.append((3, "decides on the purchase"))
@@ -251,7 +251,7 @@ async def update_lead(
     owner: str | None = None,
     note: str | None = None,
 ) -> Lead:
-    """Change a lead's status, score, owner or note; what is left out stays as it is."""
+    """Change a lead's status, score, owner or note; omitted fields don't change."""
     if status is None and score is None and owner is None and note is None:
         raise ag.ToolError(f"nothing to change in lead {lead_id!r}: give status, score, owner or note")
     key = effect_key()
@@ -298,7 +298,7 @@ async def fetch_account(account_id: str) -> Account:
 
 @ag.tool(title="List a lead's accounts", risk="read", timeout=READ, retries=5, idempotent=True, tags=("crm",))
 async def list_lead_accounts(lead_id: str) -> list[Account]:
-    """List the accounts that sales already has for the company of a lead, by its domain."""
+    """List the existing accounts of a lead's company, by its domain."""
     async with connection() as db:
         domain = await db.fetchval("SELECT domain FROM backoffice.leads WHERE id = $1", lead_id)
         if domain is None:
@@ -325,7 +325,7 @@ async def update_account(
     health: Percent | None = None,
     note: str | None = None,
 ) -> Account:
-    """Change an account's stage, owner, health or note; what is left out stays as it is."""
+    """Change an account's stage, owner, health or note; omitted fields don't change."""
     if stage is None and owner is None and health is None and note is None:
         raise ag.ToolError(f"nothing to change in account {account_id!r}: give stage, owner, health or note")
     key = effect_key()

@@ -1,4 +1,4 @@
-"""The help desk: tickets, the knowledge base that answers them, replies and refunds."""
+"""The help desk: tickets, the knowledge base, replies and refunds."""
 
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -18,7 +18,7 @@ class TicketStatus(StrEnum):
 
 
 class Team(StrEnum):
-    """Who takes what the help desk can't settle."""
+    """The teams that handle what the help desk can't resolve."""
 
     ENGINEERING = "engineering"
     BILLING = "billing"
@@ -35,7 +35,7 @@ class Plan(StrEnum):
 
 
 class Customer(Record):
-    """Who pays us, and the person who writes to us."""
+    """A paying customer, and the contact who writes to us."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class Message(Record):
 
 
 class TicketSummary(Record):
-    """A line of the queue."""
+    """An entry in the ticket queue."""
 
     id: str
     subject: str
@@ -78,7 +78,7 @@ class Ticket(Record):
     status: TicketStatus
     team: str | None
     charge_cents: int | None
-    """The charge that the ticket is about, if any: the most that can be refunded."""
+    """The charge that the ticket is about, if any: the maximum that can be refunded."""
     refunded_cents: int
     opened_at: datetime
     updated_at: datetime
@@ -87,13 +87,13 @@ class Ticket(Record):
 
     @property
     def customer_text(self) -> str:
-        """The subject and all that the customer wrote."""
+        """The subject and everything that the customer wrote."""
         written = (message.body for message in self.messages if message.author == "customer")
         return "\n".join((self.subject, *written))
 
 
 class ArticleHit(Record):
-    """A published help article that fits a search; a higher rank fits better."""
+    """A published help article that matches a search; a higher rank is a better match."""
 
     slug: str
     title: str
@@ -114,7 +114,7 @@ class Reply(Record):
 
 
 class Refund(Record):
-    """A line of the refund ledger."""
+    """An entry in the refund ledger."""
 
     id: str
     ticket_id: str
@@ -124,7 +124,7 @@ class Refund(Record):
 
 
 class TicketChange(Record):
-    """A ticket that was escalated or closed, by this call."""
+    """A ticket that this call escalated or closed."""
 
     ticket_id: str
     status: TicketStatus
@@ -156,7 +156,7 @@ async def fetch_ticket(ticket_id: str) -> Ticket:
 
 @ag.tool(title="List tickets", risk="read", timeout=READ, retries=5, idempotent=True, tags=("support",))
 async def list_tickets(status: TicketStatus = TicketStatus.OPEN, limit: Limit = 50) -> list[TicketSummary]:
-    """List the tickets of one status, newest first."""
+    """List the tickets with one status, newest first."""
     async with connection() as db:
         rows = await db.fetch(
             """
@@ -173,7 +173,7 @@ async def list_tickets(status: TicketStatus = TicketStatus.OPEN, limit: Limit = 
 @ag.tool(title="Search articles", risk="read", timeout=READ, retries=5, idempotent=True, tags=("support", "knowledge"))
 async def search_articles(query: str, limit: Limit = 5) -> list[ArticleHit]:
     """Search the published help articles by words or by a whole question, best first."""
-    # An article that holds all words comes first; a ticket's full text would never match that way, so any word counts.
+    # Articles that contain every word come first. A ticket's full text never matches that way, so any word counts.
     async with connection() as db:
         rows = await db.fetch(
             """
@@ -209,7 +209,7 @@ async def search_articles(query: str, limit: Limit = 5) -> list[ArticleHit]:
     asks="Send a reply on ticket {ticket_id}",
 )
 async def post_reply(ticket_id: str, body: str) -> Reply:
-    """Send a reply to the customer who opened the ticket; the ticket is then pending."""
+    """Send a reply to the customer who opened the ticket. The ticket then becomes pending."""
     key = effect_key()
     async with transaction() as db:
         ticket = await _lock_ticket(db, ticket_id)
@@ -239,7 +239,7 @@ async def post_reply(ticket_id: str, body: str) -> Reply:
                 body,
                 key,
             )
-            # Escalated stays escalated: an answer in between does not take the ticket from the team that works on it.
+            # An escalated ticket stays escalated: a reply does not take it away from the team that works on it.
             await db.execute(
                 """
                 UPDATE backoffice.tickets
@@ -263,7 +263,7 @@ async def post_reply(ticket_id: str, body: str) -> Reply:
     asks="Refund {amount_cents} on ticket {ticket_id}",
 )
 async def refund_ticket(ticket_id: str, amount_cents: Cents, reason: str) -> Refund:
-    """Give money back for the charge that the ticket is about, never more in all than was charged."""
+    """Refund money for the charge that the ticket is about, never more in total than was charged."""
     key = effect_key()
     async with transaction() as db:
         ticket = await _lock_ticket(db, ticket_id)
@@ -272,7 +272,7 @@ async def refund_ticket(ticket_id: str, amount_cents: Cents, reason: str) -> Ref
         )
         if row is None:
             if ticket["charge_cents"] is None:
-                raise ag.ToolError(f"ticket {ticket_id} is about no charge, so there is nothing to refund")
+                raise ag.ToolError(f"ticket {ticket_id} has no charge, so there is nothing to refund")
             refunded = await db.fetchval(
                 "SELECT coalesce(sum(amount_cents), 0)::bigint FROM backoffice.refunds WHERE ticket_id = $1", ticket_id
             )
@@ -356,7 +356,7 @@ async def _change_ticket(ticket_id: str, status: TicketStatus, team: str | None,
 
 
 async def _lock_ticket(db: Connection, ticket_id: str) -> Row:
-    """The ticket's row, held until the transaction ends: effects on one ticket take turns, repeated attempts too."""
+    """The ticket's row, locked until the transaction ends, which serialises effects on one ticket, including repeated attempts."""
     row = await db.fetchrow(
         """
         SELECT t.id, t.status, t.charge_cents, c.email

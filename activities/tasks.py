@@ -1,4 +1,4 @@
-"""The task list: what people still have to do."""
+"""The task list: open work for people."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,7 +26,7 @@ class Priority(StrEnum):
 
 
 class Task(Record):
-    """Something for a person to do; `about` is the id of what it is about."""
+    """A task for a person; `about` is the id of the related object."""
 
     id: str
     title: str
@@ -48,7 +48,7 @@ async def create_task(
     about: str | None = None,
     due_at: AwareDatetime | None = None,
 ) -> Task:
-    """Put a task on somebody's list, or on the common one without an assignee."""
+    """Add a task to the assignee's list, or to the shared list if there is no assignee."""
     key = effect_key()
     async with transaction() as db:
         row = await db.fetchrow(
@@ -73,7 +73,7 @@ async def create_task(
 async def list_tasks(
     status: TaskStatus = TaskStatus.OPEN, assignee: str | None = None, limit: Limit = 50
 ) -> list[Task]:
-    """List the tasks of one status, newest first, of everybody or of one assignee."""
+    """List tasks with one status, newest first, for everybody or for one assignee."""
     async with connection() as db:
         rows = await db.fetch(
             """

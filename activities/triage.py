@@ -1,7 +1,7 @@
-"""Judging a ticket by rules: pure, quick and the same every time.
+"""Classification of tickets by rules: pure, fast and deterministic.
 
-Rules are data: each pattern that matches adds its weight, and the heaviest category wins. `tests/activities` holds them
-against labels that people gave to the seeded tickets.
+Rules are data: each matching pattern adds its weight, and the category with the highest sum wins. `tests/activities`
+compares them with labels that people gave to the seeded tickets.
 """
 
 import re
@@ -43,22 +43,22 @@ class Sentiment(StrEnum):
 
 
 class Classification(Record):
-    """What a ticket is about and how it should be treated."""
+    """A ticket's category, urgency and sentiment."""
 
     category: Category
     urgency: Urgency
     sentiment: Sentiment
     refund_cents: int | None
-    """What the customer asks to get back, if the ticket asks for a refund and names an amount or a charge."""
+    """The refund that the customer asks for, if the ticket asks for one and names an amount or a charge."""
     matched: tuple[str, ...]
-    """The words that decided the category, for people to check."""
+    """The words that determined the category, so that people can check it."""
 
 
 def _rules(*lines: tuple[int, str]) -> tuple[tuple[int, re.Pattern[str]], ...]:
     return tuple((weight, re.compile(pattern, re.IGNORECASE)) for weight, pattern in lines)
 
 
-# In order: where two categories weigh the same, the first one wins.
+# Ordered: if two categories have the same weight, the first one wins.
 CATEGORY_RULES = {
     Category.OUTAGE: _rules(
         (4, r"\b(is|are) down\b"),
@@ -179,7 +179,7 @@ POSITIVE_WORDS = _rules(
 )
 
 AMOUNT = re.compile(r"\$\s?(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{2}))?")
-# The sentence around an amount says whether it is what the customer wants back.
+# The sentence around an amount shows whether it is the refund that the customer asks for.
 WANTS_BACK = re.compile(
     r"\b(refund|back|return|reverse|credit|too much|took|charged?|took another|came off|paid)\b", re.I
 )
@@ -188,7 +188,7 @@ WHOLE_CHARGE = re.compile(r"\b(full refund|money back|refund (that|this) month|r
 
 @ag.tool(title="Classify ticket", risk="read", timeout=JUDGE, retries=2, idempotent=True, local=True, tags=("support",))
 async def classify_ticket(ticket: Ticket) -> Classification:
-    """Judge a ticket by rules: category, urgency, sentiment and the refund that it asks for."""
+    """Classify a ticket by rules: category, urgency, sentiment and the requested refund."""
     text = ticket.customer_text
     category, matched = _category(text)
     sentiment = _sentiment(text)
@@ -209,7 +209,7 @@ def _category(text: str) -> tuple[Category, tuple[str, ...]]:
         words: list[str] = []
         for points, pattern in rules:
             if found := pattern.search(text):
-                # The subject is what the customer thinks it is about.
+                # The subject counts more, because it is what the customer considers the topic.
                 weight += points * (2 if pattern.search(subject) else 1)
                 words.append(found[0].lower())
         if weight > best_weight:
@@ -238,7 +238,7 @@ def _sentiment(text: str) -> Sentiment:
 
 
 def _refund_cents(text: str, charge_cents: int | None) -> int | None:
-    """The amount in the sentence that asks for money; without one, the whole charge where all of it is asked for."""
+    """The amount in the sentence that asks for a refund, or else the whole charge if the customer asks for all of it."""
     wanted = [
         int(found[1].replace(",", "")) * 100 + int(found[2] or 0)
         for sentence in re.split(r"(?<=[.!?])\s+", text)

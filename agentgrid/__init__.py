@@ -1,9 +1,9 @@
 """AgentGrid: a control plane for governed agent work, on Temporal.
 
-What developers use: `Grid`, `workflow`, `tool`, `openapi`, `mcp`, `agent`, `approval`, `secret`, `log`, and `AgentGridPlugin` or `run_worker` to
-run it; `Rule` and `Effect` in tests.
-A name is loaded when it is first asked for: Temporal's SDK alone takes most of a second to import, which a command line that only asks an
-API need not pay, and workflow code never meets a database driver or a web framework.
+Developers use `Grid`, `workflow`, `tool`, `openapi`, `mcp`, `agent`, `approval`, `secret` and `log`; `AgentGridPlugin` or `run_worker` to run
+them; and `Rule` and `Effect` in tests.
+Names are imported lazily: Temporal's SDK alone takes most of a second to import, which a command line that only calls an API doesn't need, and
+workflow code never imports a database driver or a web framework.
 """
 
 from __future__ import annotations

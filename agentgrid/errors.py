@@ -3,8 +3,8 @@
     AgentGridError
     ├── the developer must act
     │   ├── RegistrationError            one fault in registered code, with file and line
-    │   ├── RegistrationErrors           all of them at once
-    │   ├── NoIdempotencyKey             the key was asked for outside a call
+    │   ├── RegistrationErrors           all faults of a grid
+    │   ├── NoIdempotencyKey             the key was requested outside a call
     │   └── SettingsError                a setting is missing or wrong
     ├── the caller must act
     │   ├── InvalidInput                 the request does not fit its schema
@@ -12,20 +12,20 @@
     │   ├── Unauthenticated              no credentials, or invalid ones
     │   │   └── SignInCodeSpent          the sign-in code was used, or has expired
     │   ├── Forbidden                    this principal may not do this
-    │   │   └── SecondPersonNeeded       it needs a second administrator, and there is none
+    │   │   └── SecondPersonNeeded       two administrators are required, and only one exists
     │   ├── NotFound                     it does not exist
-    │   │   └── NoValue                  it has no such value
-    │   ├── Gone                         it existed, and is no longer stored
+    │   │   └── NoValue                  no such value was recorded
+    │   ├── Gone                         it existed, but is no longer stored
     │   ├── Conflict                     the current state does not allow it
-    │   │   ├── PrincipalChanged         the browser is signed in as somebody else by now
+    │   │   ├── PrincipalChanged         the browser is now signed in as another principal
     │   │   └── UpdateRejected           the run's workflow refused the update
     │   ├── QueryFailed                  the run's workflow can't answer the query
     │   ├── IdempotencyConflict          the key was used with a different body
     │   └── RateLimited                  too many requests
     ├── an operator must act
     │   ├── SecretMissing                a secret has no value in this process
-    │   ├── SecretUnavailable            a provider of secrets failed
-    │   ├── Unavailable                  Temporal or the database can't answer now
+    │   ├── SecretUnavailable            a secret provider failed
+    │   ├── Unavailable                  Temporal or the database is unavailable
     │   └── UpdateExpired                no worker accepted an update in time
     └── a tool failed
         └── ToolError                    a business failure, not retried by default
@@ -78,13 +78,13 @@ class RegistrationErrors(AgentGridError):
 
 
 class NoIdempotencyKey(AgentGridError):
-    """The idempotency key was asked for outside a call that has one. An empty one would make two payments one."""
+    """The idempotency key was requested outside a call that has one. An empty key would merge two payments into one."""
 
     code = "no_idempotency_key"
 
     def __init__(self) -> None:
         super().__init__(
-            "there is no idempotency key here: only a tool's call, or an activity of a worker with AgentGridPlugin, has one. "
+            "no idempotency key is available here: only tool calls and activities of a worker with AgentGridPlugin have one. "
             'In a test, call the tool itself (not its .fn), or set a key: with agentgrid.testing.keyed("key-1"): ...'
         )
 
@@ -119,7 +119,7 @@ class PayloadTooLarge(AgentGridError):
     code = "payload_too_large"
 
     def __init__(self, field: str, size: int, limit: int) -> None:
-        super().__init__(f"{field} has {size:,} bytes; at most {limit:,} are allowed")
+        super().__init__(f"{field} has {size:,} bytes; the maximum is {limit:,}")
         self.field = field
         self.size = size
         self.limit = limit
@@ -132,7 +132,7 @@ class Unauthenticated(AgentGridError):
 
 
 class SignInCodeSpent(Unauthenticated):
-    """The sign-in code was used, or has expired. Only somebody who holds the code learns it."""
+    """The sign-in code was used, or has expired. Only a holder of the code can see this error."""
 
     code = "sign_in_code_spent"
 
@@ -144,7 +144,7 @@ class Forbidden(AgentGridError):
 
 
 class SecondPersonNeeded(Forbidden):
-    """It requires two administrators, and there is no second one."""
+    """Two administrators are required, and there is no second one."""
 
     code = "second_administrator_needed"
 
@@ -161,13 +161,13 @@ class NotFound(AgentGridError):
 
 
 class NoValue(NotFound):
-    """It has no such value: none was given, or not yet."""
+    """No such value was recorded, or not yet."""
 
     code = "no_value"
 
     def __init__(self, what: str) -> None:
         super().__init__(what, "")
-        self.message = f"there is no {what}: none was recorded, or not yet"
+        self.message = f"there is no {what}: it was never recorded, or not yet"
 
 
 class Gone(AgentGridError):
@@ -187,19 +187,19 @@ class Conflict(AgentGridError):
 
 
 class PrincipalChanged(Conflict):
-    """The request names one principal and is made by another: the browser is signed in as somebody else by now. Nothing has changed."""
+    """The request names a different principal than its session: the browser is now signed in as another one. Nothing has changed."""
 
     code = "principal_changed"
 
 
 class UpdateRejected(Conflict):
-    """The run's workflow refused the update: its validator did, or it has no such handler. Nothing has changed."""
+    """The run's workflow refused the update: the validator rejected it, or there is no such handler. Nothing has changed."""
 
     code = "update_rejected"
 
 
 class QueryFailed(AgentGridError):
-    """The run's workflow can't answer the query: its handler raised, or it has none of this name."""
+    """The run's workflow can't answer the query: its handler raised, or there is no handler of this name."""
 
     code = "query_failed"
 
@@ -227,7 +227,7 @@ class RateLimited(AgentGridError):
 
 
 class Unavailable(AgentGridError):
-    """Temporal or the database can't answer now; try again after `retry_after_seconds`.
+    """Temporal or the database is unavailable; try again after `retry_after_seconds`.
 
     `outcome_unknown` is true if the request may have been carried out anyway.
     """
@@ -241,13 +241,13 @@ class Unavailable(AgentGridError):
 
 
 class UpdateExpired(AgentGridError):
-    """No worker accepted the update in time, so it is no longer offered. A worker that had received it may still carry it out."""
+    """No worker accepted the update in time, so it is no longer sent. A worker that already received it may still carry it out."""
 
     code = "update_expired"
 
 
 class SecretMissing(AgentGridError):
-    """No provider has this secret. Not retried by a worker, because only an operator can change that."""
+    """No provider has this secret. Workers don't retry: only an operator can add it."""
 
     code = "secret_missing"
 
@@ -257,7 +257,7 @@ class SecretMissing(AgentGridError):
 
 
 class SecretUnavailable(AgentGridError):
-    """A provider failed to look up a secret, or holds something that can't be one; the value is not quoted."""
+    """A provider failed to look up a secret, or returned an invalid value, which is not quoted."""
 
     code = "secret_unavailable"
 
@@ -269,8 +269,8 @@ class SecretUnavailable(AgentGridError):
 class ToolError(AgentGridError):
     """A tool's business failure: not retried unless `retryable`.
 
-    Any other exception from a tool counts as transient and is retried under the tool's policy.
-    retry_after_seconds: the delay before the next attempt, in place of the policy's own.
+    Any other exception from a tool counts as transient and is retried under the tool's retry policy.
+    retry_after_seconds: the delay before the next attempt; overrides the retry policy.
     """
 
     code = "tool_error"

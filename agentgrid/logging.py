@@ -1,4 +1,4 @@
-"""structlog for every process: past-tense events with fields, readable on a terminal, JSON elsewhere."""
+"""structlog for every process: past-tense event names with fields; readable on a terminal, JSON elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Logger:
 
 
 class _StandardError(logging.Handler):
-    """Writes to `sys.stderr` as it is at each line, because test runners replace and close it."""
+    """Looks up `sys.stderr` for each line, because test runners replace and close it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -50,7 +50,7 @@ class _StandardError(logging.Handler):
 
 
 class _EachTracebackOnce(logging.Filter):
-    """Omits a traceback that has been written before: Temporal logs one per attempt, and retries a failing workflow task indefinitely."""
+    """Omits repeated tracebacks: Temporal logs one per attempt, and retries a failing workflow task indefinitely."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class _EachTracebackOnce(logging.Filter):
                 self._written.popitem(last=False)
             return True
         self._written.move_to_end(text)
-        record.msg = f"{record.getMessage()}: {type(error).__name__}: {error} (its traceback was written before)"
+        record.msg = f"{record.getMessage()}: {type(error).__name__}: {error} (traceback logged earlier)"
         record.args, record.exc_info, record.exc_text = None, None, None
         return True
 
@@ -88,7 +88,7 @@ def _shared() -> list[structlog.types.Processor]:
 
 
 def _terminal_renderer() -> structlog.types.Processor:
-    """Where `rich` is installed, structlog's default prints every frame's local variables: payloads and passwords, and seconds of work."""
+    """If `rich` is installed, structlog's default prints every frame's local variables: it leaks payloads and passwords, and takes seconds."""
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
@@ -101,7 +101,7 @@ def get_logger() -> Any:
 
 
 def worth_a_line(failures: int) -> bool:
-    """Whether this one of many failures in a row is logged: the first, the tenth and each hundredth."""
+    """Whether to log the nth failure in a row: the first, the tenth and every hundredth."""
     return failures in (1, 10) or failures % 100 == 0
 
 

@@ -1,4 +1,4 @@
-"""One frozen Settings, read at the entry points from the environment and passed down."""
+"""The frozen `Settings`: read from the environment at the entry points, and passed down."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     home: Path = Path(".agentgrid")
     secrets_dir: Path | None = None
-    """A folder with one file for each secret. Only for workers."""
+    """A folder with one file per secret. Workers only."""
     secrets_required: bool = False
-    """Whether a worker refuses to start while a secret that its grid names is missing."""
+    """Whether a worker refuses to start if a secret that its grid names is missing."""
     signing_key_file: Path | None = None
-    """The Ed25519 private key (PEM) that signs decisions and memos. Only for the API."""
+    """The Ed25519 private key (PEM) that signs decisions and memos. API only."""
     temporal_ui_url: str | None = None
     installation: str | None = None
-    """What the console calls this installation; default: the host and port of `api_url`."""
+    """This installation's name in the console; default: the host and port of `api_url`."""
     data_converter: str | None = None
-    """`module:attribute` of the workers' Temporal DataConverter, if it isn't AgentGrid's."""
+    """`module:attribute` of the workers' Temporal DataConverter, if it is not AgentGrid's."""
     log_format: str = Field("console", pattern="^(console|json)$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
@@ -51,24 +51,24 @@ class Settings(BaseSettings):
     """Failed attempts to sign in to the console, per address."""
 
     model: str | None = None
-    """The model of agents that name none, `provider:model`; without it the offline model."""
+    """The default model for agents, `provider:model`; if unset, the offline model."""
     models: Annotated[tuple[str, ...], NoDecode] = ()
-    """Globs of the models that an operator's version of an agent may use, separated by commas: `openai:*,anthropic:claude-haiku-*`. For the API.
+    """Globs of the models that an operator's version of an agent may use, comma-separated: `openai:*,anthropic:claude-haiku-*`. API only.
 
     The offline model, AGENTGRID_MODEL and the models in the agent's own code are always allowed.
     """
     policy_max_age_seconds: float = Field(60.0, gt=0)
-    """Tools that write wait if the policy snapshot is older than this."""
+    """Tools that write wait while the policy snapshot is older than this."""
     eager_activities: bool = False
     """Let Temporal dispatch activities with the response to a workflow task: faster under load, but bypasses task queue limits."""
     policy_required: bool = True
-    """Whether a worker that has never seen a policy holds back reads and plain activities too. Tools that write always wait for one."""
+    """Whether reads and plain activities also wait on a worker that has never received a policy. Tools that write always wait for one."""
     policy_refresh_seconds: float = Field(2.0, gt=0)
     decision_valid_for_seconds: float = Field(3600.0, gt=0)
     """How old a decision may be when the approved call is first attempted."""
 
     egress_allow: str = ""
-    """Private hosts that tools from OpenAPI documents and MCP servers may reach: names or addresses, with a port or without, comma-separated."""
+    """Private hosts that tools from OpenAPI documents and MCP servers may reach: names or addresses, with an optional port, comma-separated."""
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
@@ -78,12 +78,12 @@ class Settings(BaseSettings):
     @field_validator("models", mode="before")
     @classmethod
     def _listed(cls, models: Any) -> Any:
-        return [each.strip() for each in models.split(",") if each.strip()] if isinstance(models, str) else models
+        return [model.strip() for model in models.split(",") if model.strip()] if isinstance(models, str) else models
 
     @field_validator("database_url")
     @classmethod
     def _of_postgres(cls, url: SecretStr | None) -> SecretStr | None:
-        # Otherwise a worker would start, and never get its policy.
+        # Otherwise a worker would start but never receive its policy.
         if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("it must begin with postgresql://, without a driver such as +asyncpg")
         return url

@@ -11,14 +11,14 @@ export default defineConfig({
   build: {
     outDir: env.CONSOLE_OUTPUT ?? "dist",
     emptyOutDir: true,
-    manifest: true, // which files each screen loads: the tests hold budgets against it
+    manifest: true, // which files each screen loads: tests check budgets against it
     assetsInlineLimit: 0, // no data: URIs, so the CSP stays strict
   },
   server: { proxy: { "/api": { target: "http://127.0.0.1:8700", changeOrigin: false } } }, // the door compares Origin with Host
   test: {
     css: false,
     pool: "threads",
-    isolate: false, // a thread loads each module once, so a test undoes what it changes, and can't replace a module
+    isolate: false, // a thread loads each module once, so tests must undo their changes and can't mock modules
     projects: [
       { extends: true, test: { name: "shared", exclude: ["**/node_modules/**", MOCKED] } },
       { extends: true, test: { name: "mocked", include: [MOCKED], isolate: true, sequence: { groupOrder: 1 } } },

@@ -1,7 +1,7 @@
-"""The real servers that tests use, one of each per session (per process under xdist), and fresh databases in them.
+"""Fixtures for real servers, one of each per session (per process under xdist), with fresh databases.
 
-For quick iteration leave servers running and name them: `AGENTGRID_TEST_TEMPORAL=127.0.0.1:7233` and
-`AGENTGRID_TEST_POSTGRES=postgresql://superuser:password@127.0.0.1:5432/postgres`. They are then reused, not stopped.
+For faster iteration, leave servers running and set `AGENTGRID_TEST_TEMPORAL=127.0.0.1:7233` and
+`AGENTGRID_TEST_POSTGRES=postgresql://superuser:password@127.0.0.1:5432/postgres`. They are then reused and not stopped.
 """
 
 from __future__ import annotations
@@ -28,49 +28,62 @@ if TYPE_CHECKING:
     from tests.faults.stage import Stage
     from tests.forks import Forks
 
-# How long one example takes says more about the other processes of the machine than about the code.
+# The time of one example depends more on the machine's other processes than on the code.
 hypothesis.settings.register_profile("agentgrid", deadline=None)
 hypothesis.settings.load_profile("agentgrid")
 
 
 TEMPORAL_ENVIRONMENT = {"GOMAXPROCS": "1", "GOGC": "800", "GOMEMLIMIT": "3000MiB"}
-"""A fifth less work for Temporal: it collects garbage less often, and its threads don't wake each other up.
+"""Saves Temporal a fifth of its work: less frequent garbage collection, and no wake-ups between threads.
 
-The limit must be far above what half a suite leaves in its memory (about 1 GB): near it, Temporal only collects garbage.
+The limit must be far above the memory that half a suite leaves allocated (about 1 GB): near the limit, Temporal only collects garbage.
 """
 
 
 def pytest_configure() -> None:
     for name, value in TEMPORAL_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # The default renders every frame's local variables, which takes a second for each traceback that is logged.
+    # The default renders every frame's local variables, which takes a second per logged traceback.
     structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
-    # A background process of a script ignores Ctrl-C, as do its children. Tests send it.
+    # A script's background processes and their children ignore Ctrl-C, which tests send.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-FIRST = ("tests/db/test_paging.py", "tests/api/test_document.py", "tests/api/test_figures.py")
-"""Modules whose tests share what takes longest to make, or take longest themselves."""
+SLOW: tuple[tuple[str, ...], ...] = (
+    ("tests/db/test_paging.py", "tests/api/test_document.py", "tests/api/test_figures.py"),
+    ("tests/console/",),
+    ("tests/e2e/", "tests/cli/dev/", "tests/servers/"),
+)
+"""Tests that share what takes longest to create, or take longest themselves: each group is for one process."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes longest at the start of a process's share, where no other process takes it over: only there it is made once.
+    """Put each group of slow tests at the start of one process's share, so that its fixtures are created once and no slow test is left for the end.
 
-    xdist gives each process a part of the list, in order, and then moves tests from the ends of the longest parts. What kills and freezes a whole
-    installation is the first process's, so that one installation is enough.
+    xdist gives each process a part of the list, in order, and later moves tests from the ends of the longest parts. Tests that kill or freeze a
+    whole installation are a group of their own, for the first process: one installation is enough.
     """
-    items.sort(key=lambda item: "stage" not in getattr(item, "fixturenames", ()))
+    groups: list[list[pytest.Item]] = [[] for _ in range(len(SLOW) + 2)]
+    for item in items:
+        if "stage" in getattr(item, "fixturenames", ()):
+            groups[0].append(item)
+        else:
+            slow = (number for number, prefixes in enumerate(SLOW, start=1) if item.nodeid.startswith(prefixes))
+            groups[next(slow, -1)].append(item)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    share = len(items) // processes + 1
-    for each, module in enumerate(FIRST[: processes - 1], start=1):
-        long = [item for item in items if item.nodeid.startswith(module)]
-        items[:] = [item for item in items if not item.nodeid.startswith(module)]
-        items[each * share : each * share] = long
+    rest = [item for group in groups[processes:] for item in group]
+    ordered: list[pytest.Item] = []
+    for process, group in enumerate(groups[: min(processes, len(groups) - 1)]):
+        share = (len(items) - len(ordered)) // (processes - process)
+        fill = max(share - len(group), 0)
+        ordered += group + rest[:fill]
+        rest = rest[fill:]
+    items[:] = ordered + rest
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """The installation's programs end where the next test needs none: doing nothing, they take a seventh of a core. `healed` starts them again."""
+    """Stop the installation's programs if the next test doesn't need them: even idle, they take a seventh of a core. `healed` restarts them."""
     stage = getattr(item, "funcargs", {}).get("shared_stage")
     if stage is not None and "shared_stage" not in getattr(nextitem, "fixturenames", ()):
         for program in stage.programs.values():
@@ -78,7 +91,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage less often, and not among modules and tests, which stay: with the defaults it takes a seventh of the time."""
+    """Collect garbage less often, and exclude modules and tests, which live to the end: with the defaults it takes a seventh of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000)
@@ -86,13 +99,13 @@ def pytest_collection_finish() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Temporal:
-    """A running Temporal; tests keep apart by their own task queues and workflow ids."""
+    """A running Temporal. Tests are isolated by their own task queues and workflow ids."""
 
     address: str
 
 
 class Postgres:
-    """A running PostgreSQL in which to make databases."""
+    """A running PostgreSQL, in which tests create databases."""
 
     def __init__(self, admin: asyncpg.Connection, dsn: str) -> None:
         self._admin = admin
@@ -102,7 +115,7 @@ class Postgres:
         return f"{self._server}/{database}"
 
     async def create(self, *, template: str = "template1") -> str:
-        """A new database of a name of its own, as a copy of the template. Its name."""
+        """Create a database as a copy of the template. Returns its unique name."""
         name = f"test_{uuid.uuid4().hex}"
         await self._admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
@@ -112,22 +125,24 @@ class Postgres:
 
 
 async def worker_login(
-    dsn: str, *, grid: str = "*", queues: tuple[str, ...] = ("*",), name: str = "", **over: Any
+    dsn: str, *, grid: str = "*", queues: tuple[str, ...] = ("*",), name: str = "", **overrides: Any
 ) -> str:
-    """The DSN of a worker's login, bound to this grid and these queues."""
+    """Create a worker's login, bound to this grid and these queues. Returns its DSN."""
     from agentgrid.db import logins
 
     name = name or f"worker_{uuid.uuid4().hex[:12]}"
     admin = await asyncpg.connect(dsn)
     try:
-        await logins.put_worker(admin, name, logins.Binding(grid=grid, queues=queues, **over), password="for-this-test")
+        await logins.put_worker(
+            admin, name, logins.Binding(grid=grid, queues=queues, **overrides), password="for-this-test"
+        )
     finally:
         await admin.close()
     return f"postgresql://{name}:for-this-test@{dsn.rsplit('@', 1)[1]}"
 
 
 async def control_login(dsn: str) -> str:
-    """The DSN of a login as the API and the projector have it."""
+    """Create a login like the API's and the projector's. Returns its DSN."""
     from agentgrid.db import logins
 
     name = f"control_{uuid.uuid4().hex[:12]}"
@@ -141,7 +156,7 @@ async def control_login(dsn: str) -> str:
 
 @pytest.fixture(scope="session")
 def server_home() -> Iterator[Path]:
-    """A folder for the session's servers, short-lived and open to the account that PostgreSQL runs as under root."""
+    """A temporary folder for the session's servers, accessible to the account that PostgreSQL uses when tests run as root."""
     home = Path(tempfile.mkdtemp(prefix="agentgrid-tests-"))
     home.chmod(0o711)
     yield home
@@ -150,8 +165,8 @@ def server_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
-    """Processes that have the libraries of the command line imported."""
-    from tests.forks import Forks  # not at the top: few tests need it
+    """A fork server that has imported the command line's libraries."""
+    from tests.forks import Forks  # imported here, because few tests need it
 
     with Forks() as server:
         yield server
@@ -159,7 +174,7 @@ def forks() -> Iterator[Forks]:
 
 @pytest.fixture(scope="session")
 async def temporal_server(server_home: Path) -> AsyncIterator[Temporal]:
-    """Temporal, in memory and without its UI."""
+    """An in-memory Temporal without UI."""
     if running := os.environ.get("AGENTGRID_TEST_TEMPORAL"):
         yield Temporal(address=running)
         return
@@ -169,7 +184,7 @@ async def temporal_server(server_home: Path) -> AsyncIterator[Temporal]:
 
 @pytest.fixture(scope="session")
 async def postgres_server(server_home: Path) -> AsyncIterator[Postgres]:
-    """PostgreSQL that doesn't wait for the disk."""
+    """A PostgreSQL that doesn't wait for the disk."""
     if running := os.environ.get("AGENTGRID_TEST_POSTGRES"):
         admin = await asyncpg.connect(running)
         yield Postgres(admin, running)
@@ -184,7 +199,7 @@ async def postgres_server(server_home: Path) -> AsyncIterator[Postgres]:
 
 @pytest.fixture
 async def empty_database(postgres_server: Postgres) -> AsyncIterator[str]:
-    """The DSN of a database with nothing in it, for this test alone."""
+    """The DSN of an empty database for this test only."""
     name = await postgres_server.create()
     yield postgres_server.dsn_of(name)
     await postgres_server.drop(name)
@@ -192,8 +207,8 @@ async def empty_database(postgres_server: Postgres) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def migrated_template(postgres_server: Postgres) -> AsyncIterator[str]:
-    """The name of a migrated database, to be copied and never connected to."""
-    from agentgrid.db import migrate  # not at the top: tests that need no tables shouldn't pay for them
+    """The name of a migrated database. Copy it; never connect to it."""
+    from agentgrid.db import migrate  # imported here, because tests without tables don't need it
 
     name = await postgres_server.create()
     await migrate.upgrade(postgres_server.dsn_of(name))
@@ -203,7 +218,7 @@ async def migrated_template(postgres_server: Postgres) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def postgres_dsn(postgres_server: Postgres, migrated_template: str) -> AsyncIterator[str]:
-    """The DSN of a migrated database, for this test alone."""
+    """The DSN of a migrated database for this test only."""
     name = await postgres_server.create(template=migrated_template)
     yield postgres_server.dsn_of(name)
     await postgres_server.drop(name)
@@ -211,17 +226,17 @@ async def postgres_dsn(postgres_server: Postgres, migrated_template: str) -> Asy
 
 @dataclass(frozen=True, kw_only=True)
 class Peopled:
-    """A migrated database with principals, to be copied and never connected to."""
+    """A migrated database with principals. Copy it; never connect to it."""
 
     template: str
     tokens: dict[str, str]
-    """A key for each principal."""
+    """An API key for each principal."""
 
 
 @pytest.fixture(scope="session")
 async def peopled(postgres_server: Postgres, migrated_template: str) -> AsyncIterator[Peopled]:
-    """The principals of `tests.api.conftest`, made once: a second of work for a new process, a fifth of one after that."""
-    from tests.api.conftest import make_tokens  # not at the top: tests that need no API shouldn't pay for it
+    """A database with the principals of `tests.api.conftest`, created once: it takes a new process a second, and a fifth of one after that."""
+    from tests.api.conftest import make_tokens  # imported here, because tests without the API don't need it
 
     name = await postgres_server.create(template=migrated_template)
     yield Peopled(template=name, tokens=await make_tokens(postgres_server.dsn_of(name)))
@@ -230,7 +245,7 @@ async def peopled(postgres_server: Postgres, migrated_template: str) -> AsyncIte
 
 @pytest.fixture(scope="module")
 async def module_postgres_dsn(postgres_server: Postgres, peopled: Peopled) -> AsyncIterator[str]:
-    """The DSN of a migrated database with principals that the tests of one module share."""
+    """The DSN of a migrated database with principals, shared by the tests of one module."""
     name = await postgres_server.create(template=peopled.template)
     yield postgres_server.dsn_of(name)
     await postgres_server.drop(name)
@@ -238,8 +253,8 @@ async def module_postgres_dsn(postgres_server: Postgres, peopled: Peopled) -> As
 
 @pytest.fixture(scope="session")
 async def shared_stage() -> AsyncIterator[Stage]:
-    """An installation with two projectors and one of everything else, each a process of its own."""
-    from tests.faults.stage import new_stage  # not at the top: few tests need it
+    """An installation with two projectors and one of each other program, all in separate processes."""
+    from tests.faults.stage import new_stage  # imported here, because few tests need it
 
     async with new_stage(durable=False, projectors=2) as stage:
         yield stage
@@ -247,6 +262,6 @@ async def shared_stage() -> AsyncIterator[Stage]:
 
 @pytest.fixture
 async def stage(shared_stage: Stage) -> Stage:
-    """The installation with everything running."""
+    """The installation with all programs running."""
     await shared_stage.healed()
     return shared_stage

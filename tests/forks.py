@@ -1,6 +1,6 @@
-"""Programs in processes of their own that need not import the libraries first: a server has done so, and forks.
+"""A fork server: starts programs in separate processes that needn't import the libraries first, because the server already has.
 
-For tests in which a process is needed (its exit code, its streams, its death, the code of a project that it imports) and not a start from nothing.
+For tests that need a process (its exit code, its streams, its death, the project code that it imports) but not a cold start.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ PROGRAMS = (
     "pydantic_ai.models.openai",
     "pydantic_ai.providers.openai",
 )
-"""What the API, the projector and a worker with agents import."""
+"""The imports of the API, the projector and a worker with agents."""
 COMMAND_LINE = "from agentgrid.cli.main import main; main()"
 SECONDS = 60.0
 PR_SET_PDEATHSIG = 1
 
 
 class Forked:
-    """A process that was forked, with the part of `subprocess.Popen` that tests use."""
+    """A forked process, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(self, server: Forks, pid: int) -> None:
         self._server = server
@@ -56,7 +56,7 @@ class Forked:
 
     def poll(self) -> int | None:
         if self.returncode is None:
-            self.returncode = self._server.ask({"ended": self.pid})
+            self.returncode = self._server.request({"ended": self.pid})
         return self.returncode
 
     def wait(self, timeout: float) -> int:
@@ -76,7 +76,7 @@ class Forked:
 
 
 class Forks:
-    """The server. What it forked dies with it."""
+    """The fork server. Its children die with it."""
 
     def __init__(self, modules: Sequence[str] = COMMANDS) -> None:
         self._modules = modules
@@ -99,8 +99,8 @@ class Forks:
     def start(
         self, code: str, *arguments: str, cwd: Path, env: Mapping[str, str], out: str | Path, err: str | Path
     ) -> Forked:
-        """Start what `python -c CODE ARGUMENTS...` does, in a session of its own; its output is appended to these files."""
-        pid = self.ask(
+        """Start the equivalent of `python -c CODE ARGUMENTS...` in a new session; its output is appended to these files."""
+        pid = self.request(
             {
                 "code": code,
                 "arguments": arguments,
@@ -114,7 +114,7 @@ class Forks:
     def run(
         self, code: str, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """What `python -c CODE ARGUMENTS...` does; without an environment and a folder, in those of this process."""
+        """Run the equivalent of `python -c CODE ARGUMENTS...`; environment and folder default to those of this process."""
         environment = os.environ if env is None else env
         with tempfile.TemporaryDirectory(prefix="agentgrid-fork-") as folder:
             out, err = Path(folder, "out"), Path(folder, "err")
@@ -126,20 +126,20 @@ class Forks:
             command = ["python", "-c", code, *arguments]
             return subprocess.CompletedProcess(command, status, out.read_text(), err.read_text())
 
-    def ask(self, request: Mapping[str, Any]) -> Any:
-        """The server's answer."""
+    def request(self, request: Mapping[str, Any]) -> Any:
+        """Send a request to the server, and return its response."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.write(json.dumps(request).encode() + b"\n")
         self._server.stdin.flush()
         if not select.select([self._server.stdout], [], [], SECONDS)[0]:
             self._server.kill()
-            raise TimeoutError(f"no answer within {SECONDS:g} s: {request}")
+            raise TimeoutError(f"no response within {SECONDS:g} s: {request}")
         return json.loads(self._server.stdout.readline())
 
 
 def serve(modules: Sequence[str]) -> str:
-    """In the server: fork for each request. Returns in each child, with the code that it is to run."""
+    """Runs in the server: forks for each request. Returns only in the children, with the code to run."""
     for module in modules:
         importlib.import_module(module)
     gc.collect()
@@ -152,7 +152,7 @@ def serve(modules: Sequence[str]) -> str:
             answer = os.waitstatus_to_exitcode(status) if pid else None
         elif (answer := os.fork()) == 0:
             prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-            if os.getppid() != server:  # it died before the call
+            if os.getppid() != server:  # the server died before the call
                 os._exit(1)
             return _become(request)
         print(json.dumps(answer), flush=True)  # noqa: T201
@@ -165,11 +165,11 @@ def _become(request: dict[str, Any]) -> str:
         opened = os.open(path, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # the old one holds what is read ahead
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # the old one has buffered input
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    uuid_utils.reseed_rng()  # else each child makes the same ids
+    uuid_utils.reseed_rng()  # otherwise all children generate the same ids
     sys.argv = ["-c", *request["arguments"]]
     code: str = request["code"]
     return code

@@ -1,4 +1,4 @@
-"""The fixtures that every other test uses."""
+"""Tests of the common fixtures."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ async def tables(dsn: str) -> int:
     return count
 
 
-async def test_the_temporal_of_the_session_takes_a_workflow(temporal_server: Temporal) -> None:
+async def test_the_sessions_temporal_accepts_a_workflow(temporal_server: Temporal) -> None:
     client = await Client.connect(temporal_server.address)
-    handle = await client.start_workflow("nobody_serves_this", id="fixtures", task_queue="nobody")
+    handle = await client.start_workflow("unknown", id="fixtures", task_queue="no-worker")
     await handle.terminate()
 
 
 @pytest.mark.parametrize("turn", ["first", "second"])
-async def test_each_test_gets_a_migrated_database_of_its_own(postgres_dsn: str, turn: str) -> None:
+async def test_each_test_gets_its_own_migrated_database(postgres_dsn: str, turn: str) -> None:
     assert await tables(postgres_dsn) > 10
     connection = await asyncpg.connect(postgres_dsn)
-    await connection.execute(
-        "CREATE TABLE left_behind ()"
-    )  # left open: the fixture must drop the database all the same
+    await connection.execute("CREATE TABLE left_behind ()")  # left open: the fixture must still drop the database
 
 
-async def test_tests_of_a_module_may_share_a_database(module_postgres_dsn: str, postgres_dsn: str) -> None:
+async def test_the_tests_of_a_module_can_share_a_database(module_postgres_dsn: str, postgres_dsn: str) -> None:
     assert module_postgres_dsn != postgres_dsn
     assert await tables(module_postgres_dsn) == await tables(postgres_dsn)
 

@@ -1,1 +1,1 @@
-"""The reference workflows: what a newcomer copies. They decide; the tools in `activities/` act."""
+"""The reference workflows, to copy from. They decide; the tools in `activities/` act."""

@@ -1,4 +1,4 @@
-"""Account research: an agent gathers what is known about a company; code puts the brief where sales finds it."""
+"""Account research: an agent gathers what is known about a company, and code saves the brief where sales finds it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ researcher = ag.agent(
 
 @ag.workflow(title="Account research", tags=("crm", "sales"), subject="Account {account_id}")
 class AccountResearch:
-    """Write a brief about an account into its note."""
+    """Research an account, and add the brief to its note."""
 
     @workflow.run
     async def run(self, research: ResearchInput) -> ResearchResult:

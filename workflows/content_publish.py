@@ -1,4 +1,4 @@
-"""Content publishing: an agent drafts, people review; then publish, let it settle, verify, and roll back what does not hold."""
+"""Content publishing: an agent drafts and people review; then publish, wait, verify, and roll back if the check fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ContentInput(BaseModel):
 
 
 class ContentResult(BaseModel):
-    """Where the page stands."""
+    """Whether the page was published, and any problems."""
 
     slug: str
     revision: int
@@ -36,7 +36,7 @@ class ContentResult(BaseModel):
 
 
 class Draft(BaseModel):
-    """The words of a page."""
+    """The text of a page."""
 
     summary: str = Field(min_length=1, max_length=400, description="One sentence for lists of pages.")
     body: str = Field(min_length=1, max_length=20_000, description="Markdown, without the title.")
@@ -58,13 +58,13 @@ writer = ag.agent(
 
 @ag.workflow(title="Content publish", tags=("content",), subject="{title}")
 class ContentPublish:
-    """Publish a page after a review, and take it back if the live page is not what was reviewed."""
+    """Publish a page after a review, and unpublish it if the live page differs from the reviewed one."""
 
     @workflow.run
     async def run(self, content: ContentInput) -> ContentResult:
         points = "\n".join(f"- {point}" for point in content.points)
         draft = await writer.run(f"title: {content.title}\npoints:\n{points}")
-        # The address of a page is no matter of taste: code makes it.
+        # Code derives the page's address, so the model can't choose it.
         saved = await save_draft(
             slug_of(content.title), content.title, draft.body, content.author, summary=draft.summary
         )

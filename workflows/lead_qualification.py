@@ -1,7 +1,7 @@
 """Lead qualification: enrich in parallel, score, then one child run per account of the lead.
 
-No agent here, on purpose. The steps are always the same, so there is nothing to choose; a score must be the same for the same facts, for every
-lead, and must name the rule behind each point; and it costs nothing. An agent is for work whose next step depends on what was read.
+Deliberately without an agent. The steps are always the same, so there is nothing to choose; the same facts must always give the same score, with
+the rule behind each point; and it costs nothing. Use an agent for work whose next step depends on what it reads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LeadInput(BaseModel):
 
 
 class LeadResult(BaseModel):
-    """What came of the lead."""
+    """How the lead was graded, and the accounts that were updated."""
 
     lead_id: str
     score: int
@@ -46,7 +46,7 @@ class LeadResult(BaseModel):
 
 
 class AccountInput(BaseModel):
-    """Which account to note a lead on."""
+    """The account on which to note a lead."""
 
     account_id: str
     lead_id: str
@@ -55,7 +55,7 @@ class AccountInput(BaseModel):
 
 @ag.workflow(title="Note a lead on an account", tags=("crm",), subject="Lead {lead_id} on account {account_id}")
 class AccountUpdate:
-    """Tell the owner of one account about a qualified lead."""
+    """Note a graded lead on one account, for its owner."""
 
     @workflow.run
     async def run(self, account: AccountInput) -> str:
@@ -66,7 +66,7 @@ class AccountUpdate:
 
 @ag.workflow(title="Lead qualification", tags=("crm", "sales"), subject="Lead {lead_id}")
 class LeadQualification:
-    """Grade a lead by what three sources know, and update the CRM."""
+    """Grade a lead from three sources, and update the CRM."""
 
     @workflow.run
     async def run(self, lead: LeadInput) -> LeadResult:

@@ -1,4 +1,4 @@
-"""Weekly digest: the week's numbers beside those of the week before, kept as a report."""
+"""Weekly digest: a report that compares the week's numbers with those of the previous week."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from activities.analytics import Area, Week, aggregate_metrics, compare_metrics,
 
 
 class DigestInput(BaseModel):
-    """Which week, and of what."""
+    """Which week, and which areas."""
 
     week: Week
     areas: list[Area] = list(Area)

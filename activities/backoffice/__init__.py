@@ -1,7 +1,7 @@
-"""The reference back office: one PostgreSQL database that stands for help desk, CRM, CMS, task list and metrics.
+"""The reference back office: one PostgreSQL database that stands in for a help desk, CRM, CMS, task list and metrics.
 
-`APP_DATABASE_URL` says where it is; `python -m activities.backoffice` makes and fills it. The tools in `activities/`
-use what is exported here and nothing else of this package.
+`APP_DATABASE_URL` is its address; `python -m activities.backoffice` creates and fills it. The tools in `activities/`
+use only what this package exports here.
 """
 
 from activities.backoffice.connections import (

@@ -1,4 +1,4 @@
-"""`python -m activities.backoffice`: create the back office's schema and fill it. Safe to run again; `--reset` wipes first."""
+"""`python -m activities.backoffice`: create the back office's schema and fill it. Safe to run again; `--reset` deletes everything first."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ from activities.backoffice.connections import BackOfficeNotConfigured, database_
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m activities.backoffice", description=__doc__)
-    parser.add_argument("--reset", action="store_true", help="drop the schema `backoffice` with all it holds, first")
+    parser.add_argument("--reset", action="store_true", help="first drop the schema `backoffice` with all its data")
     arguments = parser.parse_args()
 
     import asyncpg

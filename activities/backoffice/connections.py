@@ -1,7 +1,7 @@
-"""Connections to the back office: one bounded pool per event loop and address, made at first use.
+"""Connections to the back office: one bounded pool per event loop and address, created on first use.
 
-asyncpg is imported when a pool is made, not with this module: workflow modules name the tools, so whatever the tools
-import is loaded again in every workflow sandbox.
+asyncpg is imported when a pool is created, not with this module: workflow modules import the tools, so whatever the
+tools import is loaded again in every workflow sandbox.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
-# In quotes: the tool modules may import these names without importing asyncpg.
+# Quoted, so that the tool modules can import these names without importing asyncpg.
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Row: TypeAlias = "asyncpg.Record"
@@ -29,27 +29,27 @@ ENVIRONMENT_VARIABLE = "APP_DATABASE_URL"
 MAX_CONNECTIONS = 8
 CONNECT_SECONDS = 5
 ACQUIRE_SECONDS = 8
-# Under the shortest timeout of a tool (10 s): a stuck statement fails with PostgreSQL's reason instead of a bare timeout.
+# Below the shortest tool timeout (10 s), so that a stuck statement fails with PostgreSQL's reason instead of a bare timeout.
 STATEMENT_SECONDS = 8
 LOCK_SECONDS = 4
 IDLE_SECONDS = 60
 
 
 class BackOfficeNotConfigured(RuntimeError):
-    """`APP_DATABASE_URL` is missing, so there is no back office to ask.
+    """`APP_DATABASE_URL` is not set, so the back office can't be reached.
 
-    Not a ToolError: calls are retried meanwhile, and a worker started with the variable completes them.
+    Not a ToolError: calls are retried until a worker with the variable completes them.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            f"{ENVIRONMENT_VARIABLE} is not set: give the back office's database, "
+            f"{ENVIRONMENT_VARIABLE} is not set: set it to the URL of the back office's database, "
             f"for example {ENVIRONMENT_VARIABLE}=postgresql://user:password@127.0.0.1:5432/app"
         )
 
 
 class _LoopPools:
-    """The pools of one event loop; the lock keeps two first callers from making one each."""
+    """The pools of one event loop. The lock prevents two first callers from creating a pool each."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -60,7 +60,7 @@ _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPools] = WeakKeyDictio
 
 
 def database_url() -> str:
-    """The back office's address as asyncpg takes it, or BackOfficeNotConfigured."""
+    """The back office's address in asyncpg's form. Raises BackOfficeNotConfigured."""
     url = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
     if not url:
         raise BackOfficeNotConfigured
@@ -68,7 +68,7 @@ def database_url() -> str:
 
 
 async def pool() -> Pool:
-    """The running loop's pool for `APP_DATABASE_URL`; the first caller makes it, without connecting yet."""
+    """The running loop's pool for `APP_DATABASE_URL`. The first caller creates it, without connecting yet."""
     url = database_url()
     here = _pools.setdefault(asyncio.get_running_loop(), _LoopPools())
     async with here.lock:
@@ -79,7 +79,7 @@ async def pool() -> Pool:
 
 
 async def close_pool() -> None:
-    """Close the running loop's pools, after what is still in use, for at most ten seconds. May be called twice."""
+    """Close the running loop's pools. Waits at most ten seconds for connections in use. Idempotent."""
     here = _pools.pop(asyncio.get_running_loop(), None)
     if here is None:
         return
@@ -94,7 +94,7 @@ async def close_pool() -> None:
 
 @asynccontextmanager
 async def connection() -> AsyncIterator[Connection]:
-    """A connection from the pool. What the database refuses for its content is a ToolError; no retry can mend it."""
+    """A connection from the pool. If the database refuses data for its content, raises a non-retryable ToolError."""
     import asyncpg
 
     source = await pool()
@@ -104,7 +104,7 @@ async def connection() -> AsyncIterator[Connection]:
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             raise ag.ToolError(f"the back office refused the data: {error}", retryable=False) from error
         except asyncpg.InterfaceError as error:
-            # asyncpg's own complaint about an argument that it can't encode; the rest of the class is about connections.
+            # asyncpg's own error for an argument that it can't encode; other errors of this class are about connections.
             if isinstance(error, ValueError):
                 raise ag.ToolError(f"the back office can't store the data: {error}", retryable=False) from error
             raise
@@ -112,7 +112,7 @@ async def connection() -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def transaction() -> AsyncIterator[Connection]:
-    """A connection in a transaction that commits when the block ends, and rolls back when it raises."""
+    """A connection in a transaction, which commits when the block ends and rolls back if it raises."""
     async with connection() as db, db.transaction():
         yield db
 

@@ -1,13 +1,13 @@
-"""What the write tools share: the key that makes an effect land once, and the refusal of an unknown id."""
+"""Shared by the write tools: the key that makes an effect happen only once, and the error for an unknown id."""
 
 import agentgrid as ag
 
 
 def effect_key() -> str:
-    """This call's idempotency key, the same in all of its attempts. A tool that is called directly has a new one for each call."""
+    """This call's idempotency key, the same for all its attempts. Each direct call of a tool has a new key."""
     return ag.idempotency_key()
 
 
 def unknown(noun: str, identifier: str) -> ag.ToolError:
-    """The error for an id that the back office does not hold; no retry can mend it."""
+    """The non-retryable error for an id that is not in the back office."""
     return ag.ToolError(f"there is no {noun} {identifier!r} in the back office", retryable=False)

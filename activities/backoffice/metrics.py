@@ -1,7 +1,7 @@
-"""Ninety days of plausible daily numbers: trend, weekday, noise and a few real-looking events.
+"""Ninety days of plausible daily numbers: trend, weekday, noise and a few realistic events.
 
-A day's value depends on the metric and on how far the day lies before the anchor, and on nothing else: the same anchor
-gives the same numbers on every machine.
+A day's value depends only on the metric and on the number of days before the anchor, so the same anchor gives the same
+numbers on every machine.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened: from `first` to `last` days before the anchor the metric was `factor` times as high."""
+    """An event: from `first` to `last` days before the anchor, the metric was `factor` times as high."""
 
     area: str
     metric: str
@@ -63,7 +63,7 @@ CURVES = (
     Curve(area="marketing", metric="trial_to_paid", level=17.5, growth=0.06, noise=0.09, week=FLAT_WEEK, whole=False),
 )
 
-# A payment outage twelve days back, a campaign last week, a slow holiday week two months ago.
+# A payment outage twelve days ago, a campaign last week, and a slow holiday week two months ago.
 EVENTS = (
     Event(area="support", metric="tickets_opened", first=13, last=11, factor=1.9),
     Event(area="support", metric="first_reply_minutes", first=13, last=10, factor=1.7),
@@ -81,7 +81,7 @@ EVENTS = (
 
 
 def daily_metrics(anchor: date, days: int = DAYS) -> Iterator[dict[str, str]]:
-    """The rows of the table `metrics` for the `days` before the anchor; the anchor's own day is not over yet."""
+    """The rows of the table `metrics` for the `days` before the anchor, whose own day is not over yet."""
     for curve in CURVES:
         for days_ago in range(days, 0, -1):
             day = anchor - timedelta(days=days_ago)

@@ -1,4 +1,4 @@
-"""What the tools take and give: frozen values, made from rows."""
+"""What the tools take and return: frozen values, created from rows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from activities.backoffice.connections import Row
 
 
 class Record(BaseModel):
-    """A frozen value. A released one only ever gains fields that have a default: old histories still read."""
+    """A frozen value. A released one may only gain fields with defaults, so that old histories can still be read."""
 
     model_config = ConfigDict(frozen=True)
 
     @classmethod
     def of(cls, row: Row | None) -> Self:
-        """The value that a row holds; `None`, which no statement with an unconditional RETURNING gives, is a LookupError."""
+        """The value of a row. Raises LookupError for `None`, which no statement with an unconditional RETURNING returns."""
         if row is None:
             raise LookupError(f"the database returned no row for a {cls.__name__}")
         return cls.model_validate(dict(row))

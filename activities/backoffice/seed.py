@@ -1,7 +1,7 @@
-"""Fill the back office from the files in `data/`. Running it again changes nothing, also on another day.
+"""Fill the back office from the files in `data/`. Running it again changes nothing, even on another day.
 
-Times in the files count back from an anchor, the day of the first seeding, which the database keeps. Rows that tools
-have changed since stay as they are: only missing rows are added.
+Times in the files count back from an anchor, the day of the first seeding, which is stored in the database. Only
+missing rows are added; rows that tools have changed are not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"
-# Any number, the same for everybody who seeds: two at once take turns.
+# An arbitrary number, the same for every process, so that concurrent seeding is serialised.
 SEED_LOCK = 7_241_905_118
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 60
@@ -47,7 +47,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Seeded:
-    """What the back office holds after seeding."""
+    """The contents of the back office after seeding."""
 
     anchor: date
     counts: Mapping[str, int]
@@ -58,9 +58,9 @@ class Seeded:
 
 
 async def prepare(url: str, *, reset: bool = False, anchor: date | None = None) -> Seeded:
-    """Create what is missing of the schema and the seed, in one transaction. `reset` drops everything first.
+    """Create whatever is missing of the schema and the seed, in one transaction. `reset` drops everything first.
 
-    `anchor` is the day to count back from, today if not given; a back office that was seeded before keeps its own.
+    `anchor` is the day to count back from, by default today; a back office that was seeded before keeps its anchor.
     """
     import asyncpg
 
@@ -85,8 +85,8 @@ async def prepare(url: str, *, reset: bool = False, anchor: date | None = None) 
     return Seeded(anchor=kept, counts=counts)
 
 
-async def _keep_anchor(db: Connection, wanted: date) -> date:
-    await db.execute("INSERT INTO backoffice.seeding (anchor) VALUES ($1) ON CONFLICT DO NOTHING", wanted)
+async def _keep_anchor(db: Connection, anchor: date) -> date:
+    await db.execute("INSERT INTO backoffice.seeding (anchor) VALUES ($1) ON CONFLICT DO NOTHING", anchor)
     kept: date = await db.fetchval("SELECT anchor FROM backoffice.seeding")
     return kept
 
@@ -166,7 +166,7 @@ async def _seed_pages(db: Connection, anchor: date) -> None:
                 )
         fields = {name: page[name] for name in ("slug", "kind", "status", "published_revision")}
         pages.append({**fields, "latest_revision": len(page["revisions"]), "updated_at": revisions[-1]["saved_at"]})
-    # Only a page that this seeding adds goes live: one that a tool took offline stays offline.
+    # Only pages added by this seeding go live: pages that a tool took offline stay offline.
     added = await _insert(db, "pages", pages, returning="slug")
     await _insert(db, "page_revisions", revisions)
     await _insert(db, "site_pages", (row for row in live if row["slug"] in added))
@@ -191,7 +191,7 @@ async def _seed_metrics(db: Connection, anchor: date) -> None:
 
 
 async def _insert(db: Connection, table: str, rows: Iterable[Row], *, returning: str = "1") -> set[Any]:
-    """Add the rows that are missing; PostgreSQL reads each value as its column's type."""
+    """Add the missing rows. PostgreSQL parses each value as its column's type."""
     given = list(rows)
     if not given:
         return set()
@@ -222,7 +222,7 @@ def _json(name: str) -> Sequence[dict[str, Any]]:
 
 
 def _dateless(row: Row) -> dict[str, Any]:
-    """The row without its relative times, which no column holds."""
+    """The row without its relative times, which have no column."""
     return {name: value for name, value in row.items() if not name.endswith("_days_ago")}
 
 

@@ -1,7 +1,7 @@
 """Access control for every route. A route that is not listed here can't be created.
 
-`None` as permission means any valid credential; public routes need none. A public change authenticates by its body, and is open to the
-API's own pages only.
+A permission of `None` means that any valid credential is enough; public routes need none. A public change is authenticated by its body, and is
+open only to the API's own pages.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ class Access:
     public: bool = False
     command: CommandKind | None = None
     target: str | None = None
-    """For a change, the path parameter that names what it acts on, or `NEW`. The audit shows it also if the request is refused; the
-    column is that of the command's kind (`Target`)."""
+    """For a change, the path parameter that names its target, or `NEW`. The audit log shows it even if the request is refused, in the column
+    of the command's kind (`Target`).
+    """
     message: str | None = None
-    """For a change that sends a message to a run, the path parameter that names its handler, if the body doesn't."""
+    """For a change that sends a message to a run: the path parameter that names its handler, unless the body does."""
     reads: str | None = None
-    """The path parameter that names the resource. Every answer with payloads is recorded under its value; a list's, under none."""
+    """The path parameter that names the resource under which responses with payloads are recorded. Lists are recorded without one."""
     asks: bool = False
-    """A POST that changes nothing itself: its body holds the question. Every other one is a change, and has a command."""
+    """A POST that changes nothing itself: its body is a query. Every other POST is a change and has a command."""
     only: Literal["key", "session"] | None = None
-    """The one kind of credential that it accepts."""
+    """The only kind of credential accepted."""
     tagged: bool = False
-    """The answer has an `ETag`. A client that sends it back in `If-None-Match` gets 304 while the answer is the same."""
+    """Whether responses have an `ETag`. A client that sends it back in `If-None-Match` gets 304 while the response is unchanged."""
     everywhere: bool = False
-    """Only for principals that see every workflow: the response can't be filtered by workflow."""
+    """Whether the route is limited to principals that see every workflow, because its response can't be filtered by workflow."""
 
 
 NEW = ""
 """As `target`: the path names nothing that exists, so a refusal has no target."""
 
 PUBLIC = Access(public=True)
-ANYBODY = Access()
+AUTHENTICATED = Access()
 READ = Access(permission=Permission.READ)
 READ_CATALOG = Access(permission=Permission.READ, tagged=True)
 READ_RUN = Access(permission=Permission.READ, reads="run_id")
 READ_PAYLOADS = Access(permission=Permission.READ_PAYLOADS, reads="run_id")
-ASK_RUN = Access(permission=Permission.READ_PAYLOADS, reads="run_id", asks=True)
+QUERY_RUN = Access(permission=Permission.READ_PAYLOADS, reads="run_id", asks=True)
 ADMINISTER = Access(permission=Permission.ADMINISTER)
 
 
@@ -55,7 +56,7 @@ def _govern(command: CommandKind, target: str) -> Access:
 
 
 def _edit(command: CommandKind) -> Access:
-    # An agent may work in every workflow, so nobody who sees only some edits it.
+    # An agent may be used in every workflow, so a principal that sees only some may not edit it.
     return Access(permission=Permission.EDIT, command=command, target="name", everywhere=True)
 
 
@@ -73,8 +74,8 @@ ACCESS: dict[str, Access] = {
     "GET /healthz": PUBLIC,
     "GET /readyz": PUBLIC,
     "GET /metrics": Access(permission=Permission.READ, everywhere=True),
-    f"GET {V1}/me": ANYBODY,
-    f"GET {V1}/me/keys": ANYBODY,
+    f"GET {V1}/me": AUTHENTICATED,
+    f"GET {V1}/me/keys": AUTHENTICATED,
     f"GET {V1}/overview": READ,
     f"GET {V1}/search": READ,
     f"GET {V1}/workflows": READ_CATALOG,
@@ -111,7 +112,7 @@ ACCESS: dict[str, Access] = {
     f"POST {V1}/runs/{{run_id}}/resume": _control(CommandKind.RUN_RESUME),
     f"POST {V1}/runs/{{run_id}}/interrupt": _control(CommandKind.RUN_INTERRUPT),
     f"POST {V1}/runs/{{run_id}}/signal": _control(CommandKind.RUN_SIGNAL),
-    f"POST {V1}/runs/{{run_id}}/queries/{{name}}": ASK_RUN,
+    f"POST {V1}/runs/{{run_id}}/queries/{{name}}": QUERY_RUN,
     f"POST {V1}/runs/{{run_id}}/updates/{{name}}": _control(CommandKind.RUN_UPDATE, message="name"),
     f"GET {V1}/runs/{{run_id}}/updates/{{command_id}}": READ_PAYLOADS,
     f"GET {V1}/approvals": READ,
@@ -134,7 +135,7 @@ ACCESS: dict[str, Access] = {
     f"PUT {V1}/agents/{{name}}/policy": _govern(CommandKind.AGENT_POLICY, "name"),
     f"POST {V1}/agents/{{name}}/disable": _govern(CommandKind.AGENT_DISABLE, "name"),
     f"POST {V1}/agents/{{name}}/enable": _govern(CommandKind.AGENT_ENABLE, "name"),
-    # Rules are no secret: they tell people why a call waits, and what they may ask for.
+    # Rules are not secret: they tell people why a call waits and which calls need approval.
     f"GET {V1}/policies": READ_CATALOG,
     f"POST {V1}/policies/test": Access(permission=Permission.READ, asks=True),
     f"POST {V1}/policies/preview": Access(permission=Permission.READ, asks=True),
@@ -143,7 +144,7 @@ ACCESS: dict[str, Access] = {
     f"DELETE {V1}/policies/{{rule_id}}": _govern(CommandKind.POLICY_WITHDRAW, "rule_id"),
     f"GET {V1}/views": READ_CATALOG,
     f"GET {V1}/views/{{name}}": READ,
-    # A shared one requires `edit`: `control/views.py`.
+    # A shared view also requires `edit`: see `control/views.py`.
     f"PUT {V1}/views/{{name}}": Access(permission=Permission.READ, command=CommandKind.VIEW_PUT, target="name"),
     f"DELETE {V1}/views/{{name}}": Access(permission=Permission.READ, command=CommandKind.VIEW_DELETE, target="name"),
     f"GET {V1}/workers": READ,
@@ -159,15 +160,15 @@ ACCESS: dict[str, Access] = {
     f"GET {V1}/session/methods": PUBLIC,
     f"POST {V1}/session": Access(public=True, command=CommandKind.SESSION_OPEN, target=NEW),
     f"DELETE {V1}/session": Access(command=CommandKind.SESSION_CLOSE, target=NEW, only="session"),
-    # A cookie that leaks must not be turned into more sessions.
+    # A leaked cookie must not be usable to open more sessions.
     f"POST {V1}/session/codes": Access(command=CommandKind.SESSION_CODE, target=NEW, only="key"),
-    f"GET {V1}/sessions": ANYBODY,
+    f"GET {V1}/sessions": AUTHENTICATED,
     f"POST {V1}/sessions/{{session_id}}/end": Access(command=CommandKind.SESSION_END, target="session_id"),
     f"GET {V1}/signing-keys": ADMINISTER,
     f"POST {V1}/signing-keys/{{key_id}}/retire": _administer(CommandKind.SIGNING_KEY_RETIRE, "key_id"),
     f"POST {V1}/signing-keys/{{key_id}}/revoke": _administer(CommandKind.SIGNING_KEY_REVOKE, "key_id"),
-    f"GET {V1}/commands": ANYBODY,
-    f"GET {V1}/commands/export": ANYBODY,
+    f"GET {V1}/commands": AUTHENTICATED,
+    f"GET {V1}/commands/export": AUTHENTICATED,
     f"GET {V1}/commands/unattributed": READ,
     f"GET {V1}/commands/{{command_id}}": Access(reads="command_id"),
     f"POST {V1}/commands/{{command_id}}/confirm": _administer(CommandKind.COMMAND_CONFIRM, "command_id"),

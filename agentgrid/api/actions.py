@@ -1,4 +1,4 @@
-"""The actions a caller may take on a run, an approval, a workflow or a tool, and why not; and what a run waits for."""
+"""The actions a caller may take on a run, approval, workflow or tool, or why not; and what a run is waiting for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from agentgrid.errors import Forbidden
 
 START = ACCESS[f"POST {V1}/workflows/{{name}}/runs"]
 PATHS = {Verb.UPDATE: "updates/{name}"}
-"""The path of a verb's route below the run, where it isn't the verb itself."""
+"""The path of a verb's route below the run, if it isn't the verb itself."""
 TOOL_POLICY = ACCESS[f"PUT {V1}/tools/{{name}}/policy"]
 AGENT_POLICY = ACCESS[f"PUT {V1}/agents/{{name}}/policy"]
 
@@ -37,63 +37,69 @@ def _forbidden(principal: Principal, access: Access) -> str | None:
     return None
 
 
-def of_run(principal: Principal, run: Run, *, taken: bool, at_work: bool) -> list[Action]:
-    """The verbs of a run. taken: a worker has completed one of its workflow tasks. at_work: an agent works in it."""
-    found = []
+def of_run(principal: Principal, run: Run, *, taken: bool, agent_running: bool) -> list[Action]:
+    """The verbs of a run.
+
+    taken: a worker has completed one of its workflow tasks. agent_running: an agent is running in it.
+    """
+    actions = []
     for verb in Verb:
         status = RunStatus(run.status)
-        why = refusal(verb, status, governed=run.governed, taken=taken, at_work=at_work) or _forbidden(
+        why = refusal(verb, status, governed=run.governed, taken=taken, at_work=agent_running) or _forbidden(
             principal, ACCESS[f"POST {V1}/runs/{{run_id}}/{PATHS.get(verb, verb)}"]
         )
-        found.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
-    return found
+        actions.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
+    return actions
 
 
-def of_approval(caller: Caller, found: ApprovalFacts, signer: Signer | None) -> list[Action]:
-    """Approve and reject."""
-    error = obstacle(caller, found, signer)
+def of_approval(caller: Caller, facts: ApprovalFacts, signer: Signer | None) -> list[Action]:
+    error = obstacle(caller, facts, signer)
     why = None if error is None else error.message
     return [Action(verb=ActionVerb(verb), allowed=why is None, reason=why) for verb in ("approve", "reject")]
 
 
 def of_workflow(principal: Principal, name: str, switch: Switch | None) -> list[Action]:
-    """Start, disable, enable."""
     disabled = switches.refusal(switch)
-    unseen = None if principal.reaches(name) else f"{principal.name}'s scope does not include this workflow"
-    start = _forbidden(principal, START) or unseen or (disabled.message if disabled else None)
-    return [Action(verb=ActionVerb.START, allowed=start is None, reason=start), *_switched(principal, "workflows")]
+    out_of_scope = None if principal.reaches(name) else f"{principal.name}'s scope does not include this workflow"
+    start = _forbidden(principal, START) or out_of_scope or (disabled.message if disabled else None)
+    return [
+        Action(verb=ActionVerb.START, allowed=start is None, reason=start),
+        *_switch_actions(principal, "workflows"),
+    ]
 
 
 def of_tool(principal: Principal) -> list[Action]:
-    """Set the policy, disable, enable."""
     why = _forbidden(principal, TOOL_POLICY)
-    return [Action(verb=ActionVerb.POLICY, allowed=why is None, reason=why), *_switched(principal, "tools")]
+    return [Action(verb=ActionVerb.POLICY, allowed=why is None, reason=why), *_switch_actions(principal, "tools")]
 
 
 def of_agent(principal: Principal) -> list[Action]:
-    """Make a version, use another one, set the policy, disable, enable."""
-    found = []
+    actions = []
     for verb, route in (("edit", f"PUT {V1}/agents/{{name}}"), ("use", f"POST {V1}/agents/{{name}}/use")):
         why = _forbidden(principal, ACCESS[route])
-        found.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
+        actions.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
     why = _forbidden(principal, AGENT_POLICY)
-    return [*found, Action(verb=ActionVerb.POLICY, allowed=why is None, reason=why), *_switched(principal, "agents")]
+    return [
+        *actions,
+        Action(verb=ActionVerb.POLICY, allowed=why is None, reason=why),
+        *_switch_actions(principal, "agents"),
+    ]
 
 
-def _switched(principal: Principal, noun: str) -> list[Action]:
-    found = []
+def _switch_actions(principal: Principal, noun: str) -> list[Action]:
+    actions = []
     for verb in ("disable", "enable"):
         why = _forbidden(principal, ACCESS[f"POST {V1}/{noun}/{{name}}/{verb}"])
-        found.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
-    return found
+        actions.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))
+    return actions
 
 
 HOLDS = {
-    "loop": "its agent went in circles",
+    "loop": "its agent was looping",
     "budget_exceeded": "its agent has used up its budget",
     "interrupted": "a person interrupted its agent",
 }
-"""Why a run paused by itself, in words."""
+"""Why a run paused itself, in words."""
 
 
 def next_of(
@@ -106,16 +112,19 @@ def next_of(
     *,
     titles: Sequence[str],
 ) -> Next:
-    """Who or what the run waits for, until when, and what this caller may do about it. titles: of the approvals, as the caller may see them."""
-    open_gates = approvals if not RunStatus(run.status).closed else ()
-    approvers = sorted({entry for approval in open_gates for entry in approval.approvers})
-    expiries = [approval.expires_at for approval in open_gates if approval.expires_at is not None]
+    """What or whom the run is waiting for, until when, and what this caller may do about it.
+
+    titles: the approvals' titles, as visible to the caller.
+    """
+    pending = approvals if not RunStatus(run.status).closed else ()
+    approvers = sorted({entry for approval in pending for entry in approval.approvers})
+    expiries = [approval.expires_at for approval in pending if approval.expires_at is not None]
     waits_for_people = run.waiting_on == WaitingOn.APPROVAL
     return Next(
         waiting_on=WaitingOn(run.waiting_on) if run.waiting_on else None,
-        summary=_summary(run, titles if open_gates else (), approvers, waiting, shown),
+        summary=_summary(run, titles if pending else (), approvers, waiting, shown),
         until=min(expiries) if waits_for_people and expiries else run.next_at,
-        approval_ids=[approval.approval_id for approval in open_gates],
+        approval_ids=[approval.approval_id for approval in pending],
         approvers=approvers,
         actions=[action.verb for action in actions if action.allowed],
         you=you,
@@ -129,9 +138,9 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
     if status is RunStatus.QUEUED:
         return "waits to start" + (f", not before {moments.in_utc(run.start_at)}" if run.start_at else "")
     if status is RunStatus.PAUSED and run.hold is not None:
-        return f"paused by itself: {HOLDS.get(run.hold, run.hold)}; resume it to let its agent go on"
+        return f"paused itself: {HOLDS.get(run.hold, run.hold)}; resume it to let its agent continue"
     if status is RunStatus.PAUSED:
-        return "paused: timers, timeouts and approval expiry go on; resume it to continue"
+        return "paused: timers, timeouts and approval expiry continue; resume it to continue"
     if status is RunStatus.CANCELLING:
         return "cancelling: the workflow is finishing"
     names = ", ".join(dict.fromkeys(_name(step, shown) for step in waiting[:3]))
@@ -139,7 +148,7 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
         case WaitingOn.APPROVAL:
             return f"waits for {approvers_in_words(approvers)} to decide: {_first(titles)}"
         case WaitingOn.TIMER:
-            return f"waits for a timer{_lengths(waiting)}"
+            return f"waits for a timer{_durations(waiting)}"
         case WaitingOn.SIGNAL:
             return "waits for a signal"
         case WaitingOn.CHILD:
@@ -147,9 +156,9 @@ def _summary(run: Run, titles: Sequence[str], approvers: Sequence[str], waiting:
         case WaitingOn.WORKER:
             return f"waits for a worker on task queue {run.task_queue}"
         case WaitingOn.RETRY:
-            return f"waits to try again{f': {names}' if names else ''}"
+            return f"waits to retry{f': {names}' if names else ''}"
         case WaitingOn.POLICY:
-            return "waits until its worker has a current policy"
+            return "waits for its worker to receive the current policy"
         case _:
             return f"runs{f': {names}' if names else ''}"
 
@@ -160,15 +169,15 @@ def _name(step: Step, shown: Shown) -> str:
 
 
 def _first(titles: Sequence[str]) -> str:
-    """The first title that the reader may see, and how many approvals there are beside it."""
-    named = [title for title in titles if title != HIDDEN_TITLE]
-    if not named:
+    """The first title that the reader may see, and the number of other approvals."""
+    visible = [title for title in titles if title != HIDDEN_TITLE]
+    if not visible:
         return f"{len(titles)} approvals" if len(titles) > 1 else HIDDEN_TITLE
-    return asks.several(named[0], len(titles))
+    return asks.several(visible[0], len(titles))
 
 
-def _lengths(waiting: Sequence[Step]) -> str:
-    """How long the timers among these steps are, as the end of a sentence."""
+def _durations(waiting: Sequence[Step]) -> str:
+    """The durations of the timers among these steps, as the end of a sentence."""
     timers = [step for step in waiting[:3] if step.kind == StepKind.TIMER and step.due_at is not None]
-    lengths = dict.fromkeys(in_words(step.due_at - step.scheduled_at) for step in timers if step.due_at is not None)
-    return f" of {' and of '.join(lengths)}" if lengths else ""
+    durations = dict.fromkeys(in_words(step.due_at - step.scheduled_at) for step in timers if step.due_at is not None)
+    return f" of {' and of '.join(durations)}" if durations else ""

@@ -1,4 +1,4 @@
-"""What an agent may do without approval, with approval, or never, and why."""
+"""What an agent may do without approval, with approval or never, and why."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ async def read(
     versions: Sequence[tuple[AgentVersionRow, AgentVersionRow | None]],
     rules: Sequence[PolicyRow],
 ) -> dict[str, list[AgentTool]]:
-    """The tools of each agent, by its name. versions: the newest of its code, and the one in use. rules: those in force."""
+    """Each agent's tools, by agent name.
+
+    versions: pairs of the newest code version and the version in use. rules: the rules in force.
+    """
     names = sorted({name for code, _ in versions for name in code.tools})
-    known = {row.name: row for row in await tools.named(session, names)}
-    others = {row.name for row in await agents.named(session, names)}
-    switched = await switches.newest(session, SwitchKind.TOOL, names)
+    registered = {row.name: row for row in await tools.named(session, names)}
+    registered_agents = {row.name for row in await agents.named(session, names)}
+    kill_switches = await switches.newest(session, SwitchKind.TOOL, names)
     snapshot = snapshots.of(list(rules))
     return {
         code.agent: [
             _of(
                 code.agent,
                 name,
-                known.get(name),
-                is_agent=name in others,
+                registered.get(name),
+                is_agent=name in registered_agents,
                 allowed=name in (code if active is None else active).tools,
-                switch=switched.get(name),
+                switch=kill_switches.get(name),
                 snapshot=snapshot,
             )
             for name in code.tools
@@ -55,7 +58,7 @@ def _of(
     switch: Switch | None,
     snapshot: Snapshot,
 ) -> AgentTool:
-    """A tool that the agent's code gives it. allowed: the version in use has it."""
+    """A tool available to the agent in its code. allowed: the version in use includes it."""
     rule = None if row is None else snapshot.rule_for(name, Risk(row.risk), agent=agent)
     use, reason = _use(rule, is_agent=is_agent, allowed=allowed, switch=switch)
     kind: Any = "agent" if row is None and is_agent else "tool"
@@ -75,7 +78,7 @@ def _of(
 
 def _use(rule: Rule | None, *, is_agent: bool, allowed: bool, switch: Switch | None) -> tuple[Use, str]:
     if not allowed:
-        return "never", "the version in use doesn't have it"
+        return "never", "the version in use doesn't include it"
     if switch is not None and switch.disabled:
         return "never", f"its kill switch is on{': ' + switch.reason if switch.reason else ''}"
     if rule is None:

@@ -36,16 +36,16 @@ from agentgrid.temporal.client import connect
 log = structlog.get_logger()
 
 RECOVERY_SECONDS = 1.0
-MOST_WAITING = 450
-"""How many requests may wait for results in one process; fewer where half of its connections are fewer."""
+MAX_WAITING = 450
+"""The maximum number of requests that may wait for results in one process; capped at half of its connections."""
 
 
 def from_environment() -> FastAPI:
-    """The application, configured from the environment: the factory for uvicorn."""
+    """The application, configured from the environment. The factory for uvicorn."""
     settings = Settings.load()
     logging.configure(settings)
     app = create_app(settings)
-    # Everything loaded so far lives as long as the process. Otherwise the collector would scan 100,000 such objects again and again, during requests.
+    # Everything loaded so far lives as long as the process. Without freezing, the collector would keep scanning 100,000 such objects during requests.
     gc.collect()
     gc.freeze()
     return app
@@ -54,7 +54,7 @@ def from_environment() -> FastAPI:
 def create_app(settings: Settings) -> FastAPI:
     """The application. Raises SettingsError if the database or the signing key is not configured.
 
-    The database and Temporal need not be reachable at start: requests get 503 until they are.
+    The database and Temporal need not be reachable at startup: requests get 503 until they are.
     """
     dsn = settings.require_database()
     signer = signing.load(settings)
@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
             plane = ControlPlane(settings=settings, engine=engine, pool=pool, temporal=temporal, signer=signer)
             app.state.plane = plane
             app.state.feed = Feed(engine, dsn)
-            room = max(1, min(MOST_WAITING, settings.max_connections // 2))
+            room = max(1, min(MAX_WAITING, settings.max_connections // 2))
             app.state.waiting = Waiting(plane, app.state.feed, room=room)
             app.state.reads = Recorder(engine)
             app.state.facts = Facts(plane)
@@ -75,14 +75,14 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.usuals = Usuals()
             app.state.whole = payloads.ReadLimiter()
             tasks = [
-                asyncio.create_task(_kept_up("prepare", lambda: _prepare(plane))),
-                asyncio.create_task(_kept_up("delivery", lambda: delivery.run(plane))),
-                asyncio.create_task(_kept_up("feed", app.state.feed.run)),
-                asyncio.create_task(_kept_up("reads", app.state.reads.run)),
-                asyncio.create_task(_kept_up("facts", app.state.facts.run)),
+                asyncio.create_task(_supervise("prepare", lambda: _prepare(plane))),
+                asyncio.create_task(_supervise("delivery", lambda: delivery.run(plane))),
+                asyncio.create_task(_supervise("feed", app.state.feed.run)),
+                asyncio.create_task(_supervise("reads", app.state.reads.run)),
+                asyncio.create_task(_supervise("facts", app.state.facts.run)),
             ]
             try:
-                # `cli/serving.py` calls it when a stop is requested, long before this block ends.
+                # `cli/serving.py` calls this as soon as a shutdown is requested, long before this block ends.
                 yield {"stop_waiting": app.state.waiting.stop}
             finally:
                 await app.state.mcp.close()
@@ -109,7 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
     console.install(app.router)
     app.add_middleware(Door, public_url=settings.api_url)
     app.add_middleware(Measured, metrics=app.state.metrics)
-    # Leaves event streams alone.
+    # Doesn't compress event streams.
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     return app
 
@@ -122,9 +122,9 @@ async def _prepare(plane: ControlPlane) -> None:
                 for signer in plane.signer.all:
                     if await snapshots.ensure_published(session, signer):
                         log.info("signing_key_registered", key_id=signer.key_id)
-            status = await signing_keys.standing(plane.engine, plane.signer.key_id)
+            status = await signing_keys.status(plane.engine, plane.signer.key_id)
             if status is not KeyStatus.IN_FORCE:
-                # Approvals that open from now on can't be decided through this process: each decision is refused, with the reason.
+                # Approvals that open from now on can't be decided through this process: each decision is refused with the reason.
                 log.error("signing_key_not_in_force", key_id=plane.signer.key_id, status=status)
             return
         except SESSION_FAULTS as error:
@@ -132,8 +132,8 @@ async def _prepare(plane: ControlPlane) -> None:
             await asyncio.sleep(RECOVERY_SECONDS)
 
 
-async def _kept_up(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run the work, and restart it if it fails: without delivery or events the process would only appear to work."""
+async def _supervise(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run the task and restart it if it fails: without delivery or events the process would only appear to work."""
     while True:
         try:
             await work()

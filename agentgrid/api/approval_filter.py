@@ -1,4 +1,4 @@
-"""The filter of the list of approvals, as query parameters."""
+"""The filters of the list of approvals, as query parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
-from agentgrid.api.deps import Asking, Plane, Search
+from agentgrid.api.deps import CurrentCaller, Plane, Search
 from agentgrid.api.schemas.common import Moment
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.db.approvals import ApprovalFilter
@@ -18,33 +18,33 @@ Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
 def started_by(principal: Principal) -> str | None:
-    """The initiator whose approvals this principal is limited to; None for no limit."""
+    """The initiator whose approvals the principal is limited to; None means no limit."""
     return principal.name if principal.only_own_approvals else None
 
 
 def visible(caller: Caller) -> ApprovalFilter:
-    """The approvals that this caller may see, within its scope."""
+    """The approvals that the caller may see, within its scope."""
     return ApprovalFilter(started_by=started_by(caller.principal))
 
 
 def pending_of(caller: Caller) -> ApprovalFilter:
-    """The approvals that wait and that this caller may see."""
+    """The pending approvals that the caller may see."""
     return replace(visible(caller), status=(ApprovalStatus.PENDING.value,))
 
 
 def inbox(plane: ControlPlane, caller: Caller) -> ApprovalFilter:
-    """The approvals that this caller can decide now: those where `control.approvals.obstacle` finds nothing."""
+    """The approvals that the caller can decide now: those where `control.approvals.obstacle` finds nothing."""
     return replace(assigned(visible(caller), caller), open_under=plane.signer.public)
 
 
-def assigned(wanted: ApprovalFilter, caller: Caller) -> ApprovalFilter:
-    """Of these, the approvals that this caller may decide, in any state. Nobody who took part in starting a run may."""
-    return replace(wanted, approver_entries=caller.principal.approver_entries, not_behind=caller.persons)
+def assigned(filters: ApprovalFilter, caller: Caller) -> ApprovalFilter:
+    """Narrow to the approvals that the caller may decide, in any state. Nobody who took part in starting a run may."""
+    return replace(filters, approver_entries=caller.principal.approver_entries, not_behind=caller.persons)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _People:
-    """Filters by who may decide, or has decided."""
+class _PeopleFilters:
+    """Filters by who may decide or has decided."""
 
     assigned_to: str | None
     decidable_by: str | None
@@ -55,30 +55,30 @@ class _People:
 async def _people(
     assigned_to: Annotated[
         Literal["me"] | None,
-        Query(description="`me`: only approvals that this caller may decide, or might have decided, of any status."),
+        Query(description="`me`: only approvals that the caller may decide or could have decided, of any status."),
     ] = None,
     decidable_by: Annotated[
         Literal["me"] | None,
-        Query(description="`me`: only approvals that this caller can decide now. A decision on them is accepted."),
+        Query(description="`me`: only approvals that the caller can decide now."),
     ] = None,
     approver: Annotated[
         str | None,
-        Query(min_length=1, max_length=300, description="Only those that name this entry among their approvers."),
+        Query(min_length=1, max_length=300, description="Only approvals whose approvers include this entry."),
     ] = None,
     decided_by: Annotated[
         str | None,
         Query(
-            min_length=1, max_length=300, description="Only those that this principal has decided; `me` is the caller."
+            min_length=1, max_length=300, description="Only approvals decided by this principal; `me` is the caller."
         ),
     ] = None,
-) -> _People:
-    return _People(assigned_to=assigned_to, decidable_by=decidable_by, approver=approver, decided_by=decided_by)
+) -> _PeopleFilters:
+    return _PeopleFilters(assigned_to=assigned_to, decidable_by=decidable_by, approver=approver, decided_by=decided_by)
 
 
-async def _wanted(
+async def _filters(
     plane: Plane,
-    caller: Asking,
-    people: Annotated[_People, Depends(_people)],
+    caller: CurrentCaller,
+    people: Annotated[_PeopleFilters, Depends(_people)],
     status: Annotated[list[ApprovalStatus], Query(description="Any of these.")] = [],  # noqa: B006
     run: Text = None,
     tool: Text = None,
@@ -89,18 +89,18 @@ async def _wanted(
         Query(
             min_length=1,
             max_length=300,
-            description="Only those of this shape. Explicit approvals only for callers who may read payloads.",
+            description="Only approvals of this shape. Includes explicit approvals only for callers who may read payloads.",
         ),
     ] = None,
     opened_after: Moment | None = None,
     q: Search = None,
 ) -> ApprovalFilter:
-    wanted = inbox(plane, caller) if people.decidable_by == "me" else visible(caller)
+    filters = inbox(plane, caller) if people.decidable_by == "me" else visible(caller)
     if people.assigned_to == "me":
-        wanted = assigned(wanted, caller)
-    about_titles = q is not None or shape is not None
+        filters = assigned(filters, caller)
+    reads_titles = q is not None or shape is not None
     return replace(
-        wanted,
+        filters,
         status=tuple(status),
         run_id=run,
         tool=tool,
@@ -111,8 +111,8 @@ async def _wanted(
         shape=shape,
         opened_after=opened_after,
         q=q,
-        titles=about_titles and caller.principal.may(Permission.READ_PAYLOADS),
+        titles=reads_titles and caller.principal.may(Permission.READ_PAYLOADS),
     )
 
 
-Wanted = Annotated[ApprovalFilter, Depends(_wanted)]
+ApprovalFilters = Annotated[ApprovalFilter, Depends(_filters)]

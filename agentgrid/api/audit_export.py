@@ -1,4 +1,4 @@
-"""The audit log as a download. Rows are read page by page, so that a slow client holds no connection of the database."""
+"""The audit log as a download. Rows are read page by page, so that a slow client holds no database connection."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from agentgrid.db.session import reading
 
 Format = Literal["ndjson", "csv"]
 
-MOST = 100_000
+MAX_COMMANDS = 100_000
 PAGE = 500
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""The characters that begin a formula in some spreadsheets."""
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Characters that begin a formula in some spreadsheets."""
 _TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 
 
@@ -32,30 +32,30 @@ def respond(
     scope: frozenset[str],
     only_of: str | None,
     shown: Shown,
-    wanted: Mapping[str, Any],
+    filters: Mapping[str, Any],
     format: Format,
 ) -> StreamingResponse:
-    """The commands that match, as a file."""
-    pages = _pages(engine, scope, only_of, shown, wanted)
+    """The matching commands as a file."""
+    pages = _pages(engine, scope, only_of, shown, filters)
     lines = _ndjson(pages) if format == "ndjson" else _csv(pages)
     headers = {"Content-Disposition": f'attachment; filename="commands.{format}"', "Cache-Control": "no-store"}
     return StreamingResponse(lines, media_type=_TYPES[format], headers=headers)
 
 
 Pages = AsyncIterator[Sequence[CommandSummary] | None]
-"""None after the last one if there are more commands than one file takes."""
+"""Ends with None if there are more commands than one file holds."""
 
 
 async def _pages(
-    engine: AsyncEngine, scope: frozenset[str], only_of: str | None, shown: Shown, wanted: Mapping[str, Any]
+    engine: AsyncEngine, scope: frozenset[str], only_of: str | None, shown: Shown, filters: Mapping[str, Any]
 ) -> Pages:
     after: Key | None = None
-    left = MOST
+    left = MAX_COMMANDS
     while True:
         size = min(PAGE, left)
         async with reading(engine) as session:
             rows = await commands.newest(
-                session, scope=scope, limit=size + 1, after=after, only_of=only_of, **dict(wanted)
+                session, scope=scope, limit=size + 1, after=after, only_of=only_of, **dict(filters)
             )
             asked = await commands.asked(session, [row.command_id for row in rows[:size]])
         if size:
@@ -71,7 +71,7 @@ async def _pages(
 
 async def _ndjson(pages: Pages) -> AsyncIterator[str]:
     async for page in pages:
-        yield '{"complete": false}\n' if page is None else "".join(each.model_dump_json() + "\n" for each in page)
+        yield '{"complete": false}\n' if page is None else "".join(command.model_dump_json() + "\n" for command in page)
 
 
 async def _csv(pages: Pages) -> AsyncIterator[str]:
@@ -80,15 +80,17 @@ async def _csv(pages: Pages) -> AsyncIterator[str]:
         if page is None:
             yield _row(["incomplete"])
         else:
-            yield "".join(_row([_cell(value) for value in each.model_dump(mode="json").values()]) for each in page)
+            yield "".join(
+                _row([_cell(value) for value in command.model_dump(mode="json").values()]) for command in page
+            )
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value)
-    # A spreadsheet would run it, in the name of the auditor who opens the file.
-    return f"'{text}" if text.startswith(FORMULA) else text
+    # A spreadsheet would otherwise run it with the rights of the auditor who opens the file.
+    return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
 
 
 def _row(cells: Sequence[str]) -> str:

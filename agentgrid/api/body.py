@@ -1,4 +1,4 @@
-"""A request's body: read within limits, and parsed as strict JSON that every later reader interprets the same way."""
+"""Reads a request body within limits and parses it as strict JSON that every later reader interprets the same way."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ READ_SECONDS = 30.0
 
 
 async def read(request: Request) -> bytes:
-    """The body's bytes. Raises PayloadTooLarge as soon as it is too long, WireError if it doesn't arrive."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > MAX_BYTES:
-        raise PayloadTooLarge("the body", int(announced), MAX_BYTES)
+    """The raw body. Raises PayloadTooLarge as soon as the limit is exceeded, WireError if the body doesn't arrive."""
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdigit() and int(content_length) > MAX_BYTES:
+        raise PayloadTooLarge("the body", int(content_length), MAX_BYTES)
     raw = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):
@@ -37,7 +37,7 @@ async def read(request: Request) -> bytes:
     except TimeoutError:
         raise WireError(408, "request_timeout", f"the body did not arrive within {READ_SECONDS:.0f} s") from None
     except ClientDisconnect:
-        raise WireError(400, "disconnected", "the connection ended before the body did") from None
+        raise WireError(400, "disconnected", "the connection closed before the whole body arrived") from None
     return bytes(raw)
 
 
@@ -49,14 +49,14 @@ def check_type(request: Request) -> None:
     encoded = request.headers.get("content-encoding", "identity").lower()
     is_json = message.get_content_type() == "application/json" and request.headers.get("content-type")
     if not is_json or charset not in ("utf-8", "utf8") or encoded != "identity":
-        raise WireError(415, "unsupported_media_type", "the body must be application/json, in UTF-8 and not compressed")
+        raise WireError(415, "unsupported_media_type", "the body must be uncompressed application/json in UTF-8")
 
 
 def parse(raw: bytes) -> Any:
-    """The JSON value. Raises InvalidInput, with a pointer if there is one.
+    """The JSON value. Raises InvalidInput, with a pointer where possible.
 
-    Besides invalid JSON it refuses NaN and infinities, integers over 64 bits, duplicate keys, U+0000 and lone surrogates (PostgreSQL's text can't
-    store them), and more than 64 levels.
+    Besides invalid JSON it refuses NaN and infinities, integers over 64 bits, duplicate keys, U+0000 and lone surrogates (which PostgreSQL can't
+    store as text), and more than 64 levels of nesting.
     """
     try:
         value = json.loads(
@@ -84,21 +84,21 @@ def unstorable(text: str) -> bool:
     return any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
 
 
-def _refused(what: str, pointer: str = "") -> InvalidInput:
-    return InvalidInput("invalid body", [InvalidPlace(pointer=pointer, message=what)])
+def _refused(problem: str, pointer: str = "") -> InvalidInput:
+    return InvalidInput("invalid body", [InvalidPlace(pointer=pointer, message=problem)])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice[:100]!r} appears twice in one object")
-    return found
+        duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {duplicate[:100]!r} appears twice in one object")
+    return members
 
 
-def _constant(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
+def _constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _float(text: str) -> float:
@@ -114,14 +114,14 @@ def _integer(text: str) -> int:
     return number
 
 
-def _check_strings(value: Any, place: str = "") -> None:
+def _check_strings(value: Any, pointer: str = "") -> None:
     if isinstance(value, str) and unstorable(value):
-        raise _refused("contains U+0000 or a lone surrogate", place)
+        raise _refused("contains U+0000 or a lone surrogate", pointer)
     if isinstance(value, list):
         for index, item in enumerate(value):
-            _check_strings(item, f"{place}/{index}")
+            _check_strings(item, f"{pointer}/{index}")
     elif isinstance(value, dict):
         for key, item in value.items():
             if unstorable(key):
-                raise _refused("has a key that contains U+0000 or a lone surrogate", place)
-            _check_strings(item, f"{place}/{escaped(key)}")
+                raise _refused("has a key that contains U+0000 or a lone surrogate", pointer)
+            _check_strings(item, f"{pointer}/{escaped(key)}")

@@ -13,23 +13,25 @@ from agentgrid.api.schemas.common import Moment
 from agentgrid.domain.commands import CommandKind, CommandStatus
 from agentgrid.errors import InvalidInput, InvalidPlace
 
-SEARCHED = timedelta(days=31)
-"""How far back words are searched for by default."""
+DEFAULT_SEARCH_PERIOD = timedelta(days=31)
+"""How far back `q` searches by default."""
 
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
-async def _wanted(
+async def _filters(
     principal: Text = None,
     run: Text = None,
     approval: Text = None,
     target: Annotated[
         str | None,
         Query(
-            min_length=1, max_length=300, description="The tool, workflow, agent, rule, principal, key or view meant."
+            min_length=1,
+            max_length=300,
+            description="The affected tool, workflow, agent, rule, principal, key or view.",
         ),
     ] = None,
-    address: Annotated[str | None, Query(min_length=1, max_length=100, description="The address that asked.")] = None,
+    address: Annotated[str | None, Query(min_length=1, max_length=100, description="The client's address.")] = None,
     kind: Annotated[list[CommandKind], Query(description="Any of these.")] = [],  # noqa: B006
     status: Annotated[list[CommandStatus], Query(description="Any of these.")] = [],  # noqa: B006
     since: Moment | None = None,
@@ -37,16 +39,17 @@ async def _wanted(
     q: Annotated[
         Search,
         Query(
-            description="Words in principal, kind, target or reason, or an id of a run, an approval or a command. Without `since`, in the last 31 days."
+            description="Words in principal, kind, target or reason, or the id of a run, approval or command. Without `since`, only the last 31 days "
+            "are searched."
         ),
     ] = None,
 ) -> dict[str, Any]:
-    if not views.within(since, until):
+    if not views.in_order(since, until):
         raise InvalidInput(
             "the time range is reversed", [InvalidPlace(pointer="until", message="must not be before since")]
         )
     if q is not None and since is None:
-        since = (until or datetime.now(UTC)) - SEARCHED
+        since = (until or datetime.now(UTC)) - DEFAULT_SEARCH_PERIOD
     return {
         "principal": principal,
         "run_id": run,
@@ -61,4 +64,4 @@ async def _wanted(
     }
 
 
-Wanted = Annotated[dict[str, Any], Depends(_wanted)]
+CommandFilters = Annotated[dict[str, Any], Depends(_filters)]

@@ -1,7 +1,7 @@
 """The cookie of a browser session.
 
-Cookies don't know ports, so its name has the port of the configured URL: two installations on one machine keep each other's sessions. Not the port of
-the `Host` header, so that a proxy in between changes nothing.
+Cookies ignore ports, so the cookie's name contains the port of the configured URL: two installations on one machine keep separate sessions. The
+port of the `Host` header is not used, so that a proxy in between makes no difference.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ def _is_secure(api_url: str) -> bool:
 
 
 def name_of(api_url: str) -> str:
-    """The cookie's name. With https the prefix has browsers refuse it from other hosts of the domain, and without `Secure`."""
+    """The cookie's name. With https, the prefix makes browsers refuse the cookie from other hosts of the domain and without `Secure`."""
     url = urlsplit(api_url)
     prefix = "__Host-" if _is_secure(api_url) else ""
     return f"{prefix}agentgrid_session_{url.port or PORTS.get(url.scheme, 80)}"
 
 
 def presented(request: Request, api_url: str) -> str | None:
-    """The cookie's value. Raises WireError if there are several: a page on another port of this host can have set one of them."""
+    """The cookie's value. Raises WireError if there are several, since a page on another port of this host may have set one of them."""
     name = name_of(api_url)
     pairs = [pair.partition("=") for header in request.headers.getlist("cookie") for pair in header.split(";")]
-    found = [value.strip() for given, _, value in pairs if given.strip() == name]
-    if len(found) > 1:
+    values = [value.strip() for cookie_name, _, value in pairs if cookie_name.strip() == name]
+    if len(values) > 1:
         raise WireError(
             400,
             "bad_request",
-            f"there is more than one cookie {name}: delete the cookies of this host, and sign in again",
+            f"there is more than one cookie named {name}: delete this host's cookies and sign in again",
         )
-    return found[0] if found else None
+    return values[0] if values else None
 
 
-def give(response: Response, api_url: str, token: str, *, until: datetime) -> None:
-    """Set the cookie. Scripts can't read it, and no request that another site causes carries it."""
+def set_cookie(response: Response, api_url: str, token: str, *, until: datetime) -> None:
+    """Set the cookie. Scripts can't read it, and it isn't sent with requests caused by other sites."""
     response.set_cookie(
         name_of(api_url),
         token,
@@ -55,6 +55,6 @@ def give(response: Response, api_url: str, token: str, *, until: datetime) -> No
     )
 
 
-def take_away(response: Response, api_url: str) -> None:
+def delete_cookie(response: Response, api_url: str) -> None:
     """Delete the cookie."""
     response.delete_cookie(name_of(api_url), path="/", secure=_is_secure(api_url), httponly=True, samesite="strict")

@@ -1,7 +1,8 @@
-"""Models' answers as they are written, passed on to the streams that asked for them. Nothing is stored: a late or slow reader has the record.
+"""Model answers as they are written, forwarded to the streams that requested them. Best effort: nothing is stored, and a late or slow reader can read the
+step's output instead.
 
-While somebody watches a run, this process announces it to the workers, which otherwise send nothing. What they send arrives on a channel
-whose name only the control plane knows, through a function that has checked which login may report on which run.
+While somebody watches a run, this process announces the run to the workers, which otherwise send nothing. Workers' deltas arrive on a channel
+whose name only the control plane knows, through a database function that has checked which login may report on which run.
 """
 
 from __future__ import annotations
@@ -26,40 +27,40 @@ from agentgrid.domain.deltas import ANNOUNCE_SECONDS, MARKS_AT_ONCE, watch_mark
 from agentgrid.domain.principals import Permission, Principal
 
 PAUSE_SECONDS = 0.1
-"""Minimum time between two announcements."""
+"""Minimum time between announcements."""
 MAX_WAITING = 64
-"""Deltas that wait for a slow client, at most 8 kB each; the oldest are dropped."""
+"""Deltas buffered for a slow client, at most 8 kB each; the oldest are dropped."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Watch:
-    """One stream's place: what it has not sent yet, and a bell for this and for new events."""
+    """One stream's buffer of unsent deltas, and an event that is set for these and for new feed events."""
 
     runs: Mapping[str, Run]
     marks: frozenset[str]
     waiting: deque[tuple[str, bytes]] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
-    """Deltas with the ids of their runs."""
+    """Deltas in wire format, with their run ids."""
     bell: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, principal: Principal) -> bytes:
-        """All that waits and this principal may read, in wire format."""
-        reads = principal.may(Permission.READ_PAYLOADS)
-        taken = [wire for run_id, wire in self.waiting if reads and principal.sees(self.runs[run_id].workflow)]
+        """The buffered deltas that this principal may read, in wire format; clears the buffer."""
+        may_read = principal.may(Permission.READ_PAYLOADS)
+        deltas = [wire for run_id, wire in self.waiting if may_read and principal.sees(self.runs[run_id].workflow)]
         self.waiting.clear()
-        return b"".join(taken)
+        return b"".join(deltas)
 
 
 class WatchedRuns:
-    """The watched runs of this process."""
+    """The runs that streams of this process watch."""
 
     def __init__(self) -> None:
         self._watches: dict[str, set[Watch]] = {}
         self._due = asyncio.Event()
-        """Set when something is to be announced at once."""
+        """Set when the watched runs must be announced immediately."""
 
     @contextmanager
     def watch(self, *runs: Run) -> Iterator[Watch]:
-        """A place for one stream of these runs."""
+        """Register a stream of these runs, and yield its watch."""
         watch = Watch(
             runs={run.run_id: run for run in runs}, marks=frozenset(watch_mark(run.workflow_id) for run in runs)
         )
@@ -74,8 +75,8 @@ class WatchedRuns:
                 if not self._watches[run_id]:
                     del self._watches[run_id]
 
-    def hear(self, sent: str) -> None:
-        """Pass a delta on. What has another form than the function's, or is for a run that nobody watches, is dropped."""
+    def receive(self, sent: str) -> None:
+        """Forward a delta. Malformed deltas and those for unwatched runs are dropped."""
         try:
             delta = json.loads(sent)
             run_id = delta.pop("run_id")
@@ -88,25 +89,25 @@ class WatchedRuns:
         except (ValueError, ValidationError, KeyError, AttributeError, TypeError):
             return
 
-    def ring(self) -> None:
-        """There may be new events."""
+    def wake_streams(self) -> None:
+        """Wake all streams: there may be new events."""
         for watches in self._watches.values():
             for watch in watches:
                 watch.bell.set()
 
-    def wake(self) -> None:
-        """Announce at once, or notice that the connection is lost."""
+    def announce_now(self) -> None:
+        """Announce immediately, or notice that the connection was lost."""
         self._due.set()
 
     async def announce(self, connection: asyncpg.Connection[Any], lost: asyncio.Event) -> None:
-        """Announce the watched runs to the workers, until the connection is lost. With nobody watching, nothing is sent."""
+        """Announce the watched runs to the workers until the connection is lost. Nothing is sent if nobody is watching."""
         while not lost.is_set():
             self._due.clear()
             marks = sorted({mark for watches in self._watches.values() for watch in watches for mark in watch.marks})
             for start in range(0, len(marks), MARKS_AT_ONCE):
-                some = " ".join(marks[start : start + MARKS_AT_ONCE])
-                await connection.execute("SELECT pg_notify($1, $2)", channels.WATCHED, some)
-            # Each announcement names all watched runs: a client that opens one stream after another must not cause as many.
+                batch = " ".join(marks[start : start + MARKS_AT_ONCE])
+                await connection.execute("SELECT pg_notify($1, $2)", channels.WATCHED, batch)
+            # Each announcement names all watched runs: debounce, so that a client opening many streams doesn't cause as many announcements.
             await asyncio.sleep(PAUSE_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(ANNOUNCE_SECONDS if marks else None):

@@ -1,4 +1,4 @@
-"""Dependencies of the routes: the control plane, the caller, a read session."""
+"""Dependencies of the routes: the control plane, the caller and a read session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 
-# All are coroutines although none of them awaits: FastAPI runs plain functions in a thread.
+# All are coroutines although none awaits, because FastAPI runs plain functions in a thread.
 async def _plane(request: Request) -> ControlPlane:
     plane: ControlPlane = request.app.state.plane
     return plane
@@ -51,13 +51,13 @@ async def _session(request: Request) -> AsyncIterator[ReadSession]:
 
 
 Plane = Annotated[ControlPlane, Depends(_plane)]
-Asking = Annotated[Caller, Depends(_caller)]
-Who = Annotated[Principal, Depends(_principal)]
-Login = Annotated[Identity, Depends(_identity)]
-Shows = Annotated[Shown, Depends(_shown)]
-"""What the caller may see in this response. The gate reads from it whether payloads were disclosed."""
+CurrentCaller = Annotated[Caller, Depends(_caller)]
+CurrentPrincipal = Annotated[Principal, Depends(_principal)]
+CurrentIdentity = Annotated[Identity, Depends(_identity)]
+CallerView = Annotated[Shown, Depends(_shown)]
+"""What the caller may see in this response. Also records whether payloads were disclosed."""
 Session = Annotated[ReadSession, Depends(_session, scope="function")]
-"""Released before the response is sent, so that a slow client holds no connection."""
+"""Released before the response is sent, so that a slow client doesn't hold a connection."""
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum number of items.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="The `next_cursor` of the previous page.")]

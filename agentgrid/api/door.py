@@ -16,10 +16,10 @@ from agentgrid.control.api_keys import LOOKS_LIKE_A_KEY
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Orchestrators request these by the machine's address."""
+"""Orchestrators request these paths by the machine's address."""
 MAX_HEADER_BYTES = 32 * 1024
-"""Limit for all headers together; a key, a cursor and an idempotency key need far less."""
-MAX_ENCODINGS = 5
+"""Limit for all headers together; an API key, a cursor and an idempotency key need far less."""
+MAX_DECODINGS = 5
 SECRET_PARAMETERS = frozenset({"api_key", "apikey", "key", "token", "access_token", "authorization"})
 
 
@@ -49,46 +49,46 @@ class Door:
 
     def _fault(self, scope: Scope) -> WireError | None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            return WireError(431, "headers_too_large", f"the headers are over {MAX_HEADER_BYTES:,} bytes")
+            return WireError(431, "headers_too_large", f"the request headers exceed {MAX_HEADER_BYTES:,} bytes")
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if scope["path"] not in PROBES and (len(hosts) != 1 or _without_port(hosts[0]) not in self._hosts):
-            return WireError(400, "unknown_host", "unknown host name: use the one in AGENTGRID_API_URL")
+            return WireError(400, "unknown_host", "unknown host name: use the host name in AGENTGRID_API_URL")
         if not all(self._is_own(origin, hosts) for origin in headers.getlist("origin")):
-            return WireError(403, "foreign_origin", "requests from pages of another origin are not served")
-        spellings = _spellings(scope["path"], scope["query_string"].decode("latin-1"))
-        if spellings is None:
-            return WireError(400, "bad_request", f"the URL is percent-encoded more than {MAX_ENCODINGS} times")
-        if any(_holds_a_key(path, query) for path, query in spellings):
+            return WireError(403, "foreign_origin", "requests from pages of other origins are refused")
+        decodings = _decodings(scope["path"], scope["query_string"].decode("latin-1"))
+        if decodings is None:
+            return WireError(400, "bad_request", f"the URL is percent-encoded more than {MAX_DECODINGS} times")
+        if any(_contains_api_key(path, query) for path, query in decodings):
             return WireError(
                 400,
                 "key_in_url",
-                "the URL contains an API key, and logs store URLs: revoke the key, and send keys as `Authorization: Bearer`",
+                "the URL contains an API key, and URLs end up in logs: revoke the key, and send keys as `Authorization: Bearer`",
             )
         return None
 
     def _is_own(self, origin: str, hosts: list[str]) -> bool:
         try:
-            given = urlsplit(origin)
+            parts = urlsplit(origin)
         except ValueError:  # brackets without an address
             return False
-        if (given.scheme, given.netloc) == (self._public.scheme, self._public.netloc):
+        if (parts.scheme, parts.netloc) == (self._public.scheme, self._public.netloc):
             return True
-        return given.scheme in ("http", "https") and bool(hosts) and given.netloc == hosts[0]
+        return parts.scheme in ("http", "https") and bool(hosts) and parts.netloc == hosts[0]
 
 
-def _spellings(path: str, query: str) -> list[tuple[str, str]] | None:
-    """The URL as received and after each round of percent-decoding, since log readers may decode it; None past MAX_ENCODINGS rounds."""
-    found = [(path, query)]
-    for _ in range(MAX_ENCODINGS):
+def _decodings(path: str, query: str) -> list[tuple[str, str]] | None:
+    """The URL as received and after each round of percent-decoding, since readers of logs may decode it; None if it takes more than MAX_DECODINGS rounds."""
+    decodings = [(path, query)]
+    for _ in range(MAX_DECODINGS):
         path, query = unquote(path), unquote(query)
-        if (path, query) == found[-1]:
-            return found
-        found.append((path, query))
+        if (path, query) == decodings[-1]:
+            return decodings
+        decodings.append((path, query))
     return None
 
 
-def _holds_a_key(path: str, query: str) -> bool:
+def _contains_api_key(path: str, query: str) -> bool:
     names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
     return bool(names & SECRET_PARAMETERS or LOOKS_LIKE_A_KEY.search(query) or LOOKS_LIKE_A_KEY.search(path))
 

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20
-MAX_WORDS = 500
+MAX_TEXT = 500
 
 STATUS: dict[str, int] = {
     "invalid_input": 422,
@@ -60,9 +60,9 @@ STATUS: dict[str, int] = {
 
 DATABASE_RETRY_SECONDS = 2.0
 
-NO_OBJECT = "Input should be an object"
-NO_OBJECT_TYPES = ("model_type", "model_attributes_type")
-"""Pydantic's errors for a value that isn't an object where one is needed."""
+NOT_AN_OBJECT = "Input should be an object"
+NOT_AN_OBJECT_TYPES = ("model_type", "model_attributes_type")
+"""Pydantic's error types for a value that should be an object but isn't."""
 
 
 class WireError(AgentGridError):
@@ -75,27 +75,27 @@ class WireError(AgentGridError):
 
 
 class StorageFull(Unavailable):
-    """The database has no room left."""
+    """The database's storage is full."""
 
     code = "storage_full"
 
 
 def faults_of(errors: RequestValidationError | ValidationError, *, within: tuple[int | str, ...] = ()) -> InvalidInput:
-    """Pydantic's errors as one error with a pointer for each. within: where in the request the value is that was validated."""
-    found = [
-        InvalidPlace(pointer=_pointer((*within, *fault["loc"])), message=_words(fault)[:MAX_WORDS])
+    """Pydantic's errors as one error with a pointer for each. within: the path of the validated value in the request."""
+    faults = [
+        InvalidPlace(pointer=_pointer((*within, *fault["loc"])), message=_message(fault)[:MAX_TEXT])
         for fault in errors.errors()[:MAX_FAULTS]
     ]
-    return InvalidInput("the request does not fit its schema", found)
+    return InvalidInput("the request does not match its schema", faults)
 
 
-def _words(fault: Mapping[str, Any]) -> str:
-    """Pydantic's message, without the names of this program's classes."""
-    return NO_OBJECT if fault["type"] in NO_OBJECT_TYPES else str(fault["msg"])
+def _message(fault: Mapping[str, Any]) -> str:
+    """Pydantic's message, without this program's class names."""
+    return NOT_AN_OBJECT if fault["type"] in NOT_AN_OBJECT_TYPES else str(fault["msg"])
 
 
-def _pointer(where: tuple[int | str, ...]) -> str:
-    source, *path = where or ("",)
+def _pointer(location: tuple[int | str, ...]) -> str:
+    source, *path = location or ("",)
     if source == "body":
         return pointer(path)
     return ".".join(str(part) for part in path) or str(source)
@@ -111,7 +111,7 @@ def status_of(error: AgentGridError) -> int:
 
 
 def problem(error: AgentGridError) -> Problem:
-    """The error as a response's body."""
+    """The error as a response body."""
     status = status_of(error)
     return Problem(
         type=f"urn:agentgrid:problem:{error.code}",
@@ -129,9 +129,9 @@ def problem(error: AgentGridError) -> Problem:
     )
 
 
-def _clean(words: str) -> str:
+def _clean(text: str) -> str:
     """Text from a request, shortened and made valid UTF-8 for quoting."""
-    shortened = words if len(words) <= MAX_WORDS else words[:MAX_WORDS] + "…"
+    shortened = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
     return shortened.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -149,21 +149,21 @@ def response(error: AgentGridError) -> Response:
 
 
 def database_error(error: Exception) -> AgentGridError:
-    """The error that a database fault becomes for the caller."""
+    """The error to report for a database fault."""
     state = getattr(getattr(error, "orig", error), "sqlstate", None) or ""
     if state.startswith("22") or state in ("23502", "23514"):
-        # Earlier checks should have caught this; it is still the caller's value.
-        return InvalidInput("a value can't be stored or compared")
+        # Earlier checks should have caught this, but the cause is still a value from the caller.
+        return InvalidInput("a value in the request can't be stored or compared")
     if state.startswith("53") and state != "53300":
-        return StorageFull("the database has no room left", retry_after_seconds=30)
-    return Unavailable("the database can't answer now", retry_after_seconds=DATABASE_RETRY_SECONDS)
+        return StorageFull("the database's storage is full; ask an operator to free up space", retry_after_seconds=30)
+    return Unavailable("the database is unavailable; try again later", retry_after_seconds=DATABASE_RETRY_SECONDS)
 
 
 DATABASE_FAULTS = (DBAPIError, PoolTimeout, *away.DATABASE_FAULTS)
 
 
 def translated(error: Exception) -> AgentGridError | None:
-    """The error as an AgentGridError, or None for a bug."""
+    """The error as an AgentGridError, or None if it is a bug."""
     if isinstance(error, AgentGridError):
         return error
     if isinstance(error, RequestValidationError):
@@ -171,7 +171,7 @@ def translated(error: Exception) -> AgentGridError | None:
     if isinstance(error, DATABASE_FAULTS):
         return database_error(error)
     if isinstance(error, RecursionError):
-        # Request bodies are limited in depth; schemas and other data registered by workers are not.
+        # The depth of request bodies is limited; that of schemas and other data registered by workers is not.
         return Conflict("stored data is nested too deeply to be read")
     return None
 
@@ -180,15 +180,15 @@ def install(app: FastAPI) -> None:
     """Turn every error of the application into a problem response."""
 
     async def known(_: Request, error: Exception) -> Response:
-        known_as = translated(error)
-        if known_as is None:
+        reported = translated(error)
+        if reported is None:
             raise error
         if isinstance(error, RecursionError):
-            # Only the last frames: formatting a thousand takes seconds.
+            # Only the last frames: formatting a thousand would take seconds.
             log.error("request_too_deep", where="".join(traceback.format_tb(error.__traceback__, limit=-3)))
-        if isinstance(known_as, Unavailable):
+        if isinstance(reported, Unavailable):
             log.warning("request_unavailable", reason=f"{type(error).__name__}: {error}"[:300])
-        return response(known_as)
+        return response(reported)
 
     async def http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -201,7 +201,7 @@ def install(app: FastAPI) -> None:
     async def unknown(request: Request, error: Exception) -> Response:
         log.error("request_failed", exc_info=error)
         answer = response(WireError(500, "internal_error", "internal error; see the server's log"))
-        # This response is made outside all middleware, and so outside the door.
+        # This response is created outside all middleware, and so outside `door.py`.
         policy_of(request.scope["path"]).apply(answer.headers, answer.status_code)
         return answer
 

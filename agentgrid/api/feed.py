@@ -1,8 +1,8 @@
 """The newest live events, read once for the whole process.
 
-One connection listens and reads each new event once into a window of the newest. A stream (`sse.py`) holds nothing but a cursor: it reads from
-the window while it keeps up and from the table when it has fallen behind. A request that waits for a run to end (`run_waits.py`) holds nothing but a
-bell. Event ids are in commit order, so a cursor never skips an event that commits later.
+One connection listens and reads each new event once into a window of the newest events. A stream (`sse.py`) holds only a cursor: it reads from
+the window while it keeps up, and from the table once it has fallen behind. A request waiting for a run to end (`run_waits.py`) holds only an
+asyncio event. Event ids are in commit order, so a cursor never skips an event that commits later.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from itertools import takewhile
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agentgrid.api import hints
 from agentgrid.api.deltas import Watch, WatchedRuns
-from agentgrid.api.hints import LOOK_SECONDS, Hints
-from agentgrid.api.live import LiveEvent, unwritten, write_out
+from agentgrid.api.hints import Hints
+from agentgrid.api.live import LiveEvent, render, unrendered
 from agentgrid.db import feed as db_feed
 from agentgrid.db.follow import Line, follow
 from agentgrid.db.session import SESSION_FAULTS, reading
@@ -36,12 +37,12 @@ log = structlog.get_logger()
 WINDOW = 2_000
 BATCH = 500
 POLL_SECONDS = 2.0
-"""Delay of events after a lost notification."""
+"""Polling interval: the maximum delay of an event whose notification was lost."""
 MAX_STREAMS_PER_PRINCIPAL = 50
 STREAMS_RETRY_SECONDS = 10.0
 EVERYTHING = Interest()
-RING_SECONDS = 1.0
-"""How often at most waiting requests are woken because principals or keys changed. A worker's login could announce that all the time."""
+ACCESS_WAKE_SECONDS = 1.0
+"""Minimum time between waking waiting requests for changes of principals or keys, because a worker's login could trigger these continuously."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,9 @@ class Cursor:
 
     event_id: int
     reset: bool
-    """Events after the client's cursor are gone, or the cursor is invalid: the client must reload everything."""
+    """Events after the client's cursor are no longer stored, or the cursor is invalid: the client must reload everything."""
     head: int
-    """The newest event."""
+    """The id of the newest event."""
 
 
 class Feed:
@@ -66,26 +67,26 @@ class Feed:
         self._bell = asyncio.Event()
         self._poke = asyncio.Event()
         self.access_changes = 0
-        """The number of changes to principals or keys that this process was notified of."""
+        """The number of changes of principals or keys notified to this process."""
         self._streams: dict[str, int] = {}
         self._interests: Counter[Interest] = Counter()
-        """Of the open streams."""
-        self._wanted = union(())
-        """Covers all of them."""
-        self._writing = asyncio.Lock()
-        self._unheard = 0
-        """Events since streams were last woken."""
+        """The interests of the open streams."""
+        self._union = union(())
+        """The union of the interests."""
+        self._rendering = asyncio.Lock()
+        self._unsignalled = 0
+        """Events read since streams were last woken."""
         self._bells: dict[str, set[asyncio.Event]] = {}
-        """Of the requests that wait for a run to end, by run."""
-        self._rings_again: asyncio.TimerHandle | None = None
-        self._changed_meanwhile = False
+        """The asyncio events of requests waiting for a run to end, by run id."""
+        self._wake_timer: asyncio.TimerHandle | None = None
+        self._access_changed_again = False
         self.deltas = WatchedRuns()
-        """For streams that also want the models' answers as they are written."""
+        """For streams that also receive model answers as they are written."""
         self.hints = Hints()
 
     @property
     def head(self) -> int:
-        """The newest event seen."""
+        """The id of the newest event seen."""
         return self._head or 0
 
     @property
@@ -98,10 +99,10 @@ class Feed:
         return bool(self._streams or self._bells)
 
     async def run(self) -> None:
-        """Follow the table until cancelled. Raises what ends any part of it: half a feed would only appear to work."""
-        async with asyncio.TaskGroup() as beside:
-            beside.create_task(self._listen())
-            beside.create_task(self._look_for_hints())
+        """Follow the table until cancelled. Raises if any part fails, because a partial feed would only appear to work."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._poll_hints())
             while True:
                 self._poke.clear()
                 try:
@@ -112,68 +113,67 @@ class Feed:
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._poke.wait()
 
-    async def _look_for_hints(self) -> None:
+    async def _poll_hints(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            logs = EventKind.LOG in self._wanted.kinds
+            await asyncio.sleep(hints.POLL_SECONDS)
+            logs = EventKind.LOG in self._union.kinds
             if not logs and not self.hints.catalog_changed:
                 continue
             try:
                 async with reading(self._engine) as session:
-                    if await self.hints.look(session, logs=logs):
-                        self._ring()
+                    if await self.hints.poll(session, logs=logs):
+                        self._wake_streams()
             except SESSION_FAULTS as error:
                 log.warning("hints_wait_for_the_database", error=str(error)[:200])
 
     async def catch_up(self) -> None:
-        """Read new events into the window, and notify all who follow. With nobody following, only read how far the events have come."""
+        """Read new events into the window and wake all followers. If there are none, only advance to the newest event."""
         async with reading(self._engine) as session:
             if self._head is None or not self._followed:
                 self._window.clear()
                 _, self._head = await db_feed.bounds(session)
-                # Somebody who came meanwhile may already be waiting, also for an event that was skipped here.
-                self._ring()
-                self.ring_all()
+                # A new follower may already be waiting, possibly for an event that was skipped here.
+                self._wake_streams()
+                self.wake_all()
                 return
             full = True
             while full:
                 rows = await db_feed.after(session, self._head, scope=EVERY_WORKFLOW, limit=BATCH)
                 full = len(rows) == BATCH
                 if rows:
-                    new = [unwritten(event, about) for event, about in rows]
-                    # Once for all streams. Steps of runs that nobody looks at, most of all events, are not written out.
-                    wanted = [event for event in new if self._wanted.wants(event.kind, event.run_id)]
-                    await write_out(session, wanted)
+                    new = [unrendered(event, about) for event, about in rows]
+                    # Once for all streams. Most events are steps of runs that nobody looks at; these are not rendered.
+                    matching = [event for event in new if self._union.wants(event.kind, event.run_id)]
+                    await render(session, matching)
                     self._window.extend(new)
                     self._head = rows[-1][0].event_id
-                    self._unheard += len(rows)
-                    # Streams for which there is nothing sleep on, as long as the window still reaches to where they are.
-                    if wanted or self._unheard > WINDOW // 4:
-                        self._ring()
+                    self._unsignalled += len(rows)
+                    # Streams with nothing to send sleep on, as long as their position is still within the window.
+                    if matching or self._unsignalled > WINDOW // 4:
+                        self._wake_streams()
                     for event, _ in rows:
                         if event.kind == EventKind.END or _opens_an_approval(event):
-                            self._ring_for(event.run_id)
+                            self._wake_run(event.run_id)
 
-    def _ring(self) -> None:
-        self._unheard = 0
+    def _wake_streams(self) -> None:
+        self._unsignalled = 0
         self._bell.set()
         self._bell = asyncio.Event()
-        self.deltas.ring()
+        self.deltas.wake_streams()
 
-    def _ring_for(self, run_id: str) -> None:
+    def _wake_run(self, run_id: str) -> None:
         for bell in self._bells.get(run_id, ()):
             bell.set()
 
-    def ring_all(self) -> None:
-        """Let every request that waits for a run look again."""
+    def wake_all(self) -> None:
+        """Wake every request that waits for a run, so that it checks again."""
         for run_id in self._bells:
-            self._ring_for(run_id)
+            self._wake_run(run_id)
 
     @contextmanager
     def bell(self, run_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the run has ended or waits for an approval, and when principals or keys have changed; perhaps also without a reason.
-
-        Look again then.
+        """An asyncio event that is set when the run ends or waits for an approval, and when principals or keys change. May also be set spuriously:
+        check the run each time.
         """
         bell = asyncio.Event()
         if not self._followed:
@@ -193,17 +193,17 @@ class Feed:
 
     def _access_changed(self) -> None:
         self.access_changes += 1
-        self._ring()
-        if self._rings_again is not None:
-            self._changed_meanwhile = True
+        self._wake_streams()
+        if self._wake_timer is not None:
+            self._access_changed_again = True
             return
-        self.ring_all()
-        self._rings_again = asyncio.get_running_loop().call_later(RING_SECONDS, self._ring_again)
+        self.wake_all()
+        self._wake_timer = asyncio.get_running_loop().call_later(ACCESS_WAKE_SECONDS, self._wake_again)
 
-    def _ring_again(self) -> None:
-        self._rings_again = None
-        if self._changed_meanwhile:
-            self._changed_meanwhile = False
+    def _wake_again(self) -> None:
+        self._wake_timer = None
+        if self._access_changed_again:
+            self._access_changed_again = False
             self._access_changed()
 
     def _catalog_changed(self) -> None:
@@ -213,9 +213,9 @@ class Feed:
         await follow(self._dsn, self._hear, name="agentgrid-events", event="events_not_heard")
 
     async def _hear(self, line: Line) -> None:
-        line.connection.add_termination_listener(lambda _: self.deltas.wake())
+        line.connection.add_termination_listener(lambda _: self.deltas.announce_now())
         deltas = await line.connection.fetchval("SELECT name FROM delta_channels")
-        await line.listen(deltas, self.deltas.hear)
+        await line.listen(deltas, self.deltas.receive)
         await line.listen(channels.CATALOG, lambda _: self._catalog_changed())
         await line.listen(channels.ACCESS, lambda _: self._access_changed())
         await line.listen(channels.EVENTS, lambda _: self._events_came())
@@ -224,14 +224,14 @@ class Feed:
         await self.deltas.announce(line.connection, line.lost)
 
     async def after(self, cursor: int, principal: Principal, interest: Interest) -> tuple[Sequence[LiveEvent], int]:
-        """Wanted events past the cursor that the principal may see, and the next cursor, which also covers the events left out."""
+        """Events after the cursor that match the interest and that the principal may see, and the next cursor, which also covers skipped events."""
         if self._window and self._window[0].event_id <= cursor + 1:
-            # From the newest: a stream that keeps up has seen all but the last few.
+            # Newest first: a stream that keeps up has seen all but the last few.
             fresh = takewhile(lambda event: event.event_id > cursor, reversed(self._window))
-            wanted = [event for event in fresh if interest.wants(event.kind, event.run_id)][::-1]
+            matching = [event for event in fresh if interest.wants(event.kind, event.run_id)][::-1]
             position = max(cursor, self.head)
-            await self._write_out(wanted)
-            return [event for event in wanted if event.as_for(principal) and event.seen_by(principal)], position
+            await self._render(matching)
+            return [event for event in matching if event.wire_for(principal) and event.visible_to(principal)], position
         head = self.head
         if cursor >= head:
             return (), cursor
@@ -244,25 +244,25 @@ class Feed:
                 interest=interest,
                 approvals_of=principal.name if principal.only_own_approvals else None,
             )
-            events = [unwritten(event, about) for event, about in rows]
-            await write_out(session, events)
-        seen = [event for event in events if event.as_for(principal) and event.seen_by(principal)]
+            events = [unrendered(event, about) for event, about in rows]
+            await render(session, events)
+        seen = [event for event in events if event.wire_for(principal) and event.visible_to(principal)]
         if len(rows) == BATCH:
             return seen, events[-1].event_id
         return seen, max(head, events[-1].event_id) if events else head
 
-    async def _write_out(self, events: Sequence[LiveEvent]) -> None:
-        """Write out those that no stream wanted when they came. All streams wake together: the first one does it."""
+    async def _render(self, events: Sequence[LiveEvent]) -> None:
+        """Render the events that matched no stream when they arrived. All streams wake together; the first one renders."""
         if all(event.stored is None for event in events):
             return
-        async with self._writing:
+        async with self._rendering:
             waiting = [event for event in events if event.stored is not None]
             if waiting:
                 async with reading(self._engine) as session:
-                    await write_out(session, waiting)
+                    await render(session, waiting)
 
     async def wait(self, cursor: int, watch: Watch | None = None, *, hinted: int | None = None) -> None:
-        """Wait until there may be events past the cursor, deltas for the watch, or more hints than these; None if they are not wanted."""
+        """Wait until there may be events after the cursor, deltas for the watch, or more than `hinted` hints (None: hints are not requested)."""
         bell = self._bell if watch is None else watch.bell
         if self.head > cursor or (hinted is not None and self.hints.head > hinted):
             return
@@ -273,24 +273,25 @@ class Feed:
             watch.bell.clear()
 
     def enter(self, principal: str, interest: Interest = EVERYTHING) -> None:
-        """Count one more stream. Raises RateLimited if this principal has too many."""
+        """Count an opened stream. Raises RateLimited if this principal has too many."""
         if self._streams.get(principal, 0) >= MAX_STREAMS_PER_PRINCIPAL:
             raise RateLimited(
-                f"at most {MAX_STREAMS_PER_PRINCIPAL} event streams at once", retry_after_seconds=STREAMS_RETRY_SECONDS
+                f"at most {MAX_STREAMS_PER_PRINCIPAL} event streams may be open at once: close one first",
+                retry_after_seconds=STREAMS_RETRY_SECONDS,
             )
         if not self._followed:
             # No events are read while nobody follows.
             self._poke.set()
         self._streams[principal] = self._streams.get(principal, 0) + 1
         self._interests[interest] += 1
-        self._wanted = union(self._interests)
+        self._union = union(self._interests)
 
     def leave(self, principal: str, interest: Interest = EVERYTHING) -> None:
-        """Count one stream less."""
+        """Count a closed stream."""
         self._interests[interest] -= 1
         if not self._interests[interest]:
             del self._interests[interest]
-        self._wanted = union(self._interests)
+        self._union = union(self._interests)
         left = self._streams.get(principal, 0) - 1
         if left > 0:
             self._streams[principal] = left
@@ -309,8 +310,8 @@ class Feed:
                 [InvalidPlace(pointer="Last-Event-ID", message="must be the id of an event")],
             )
         seen = int(last_event_id)
-        gone = seen > newest or (oldest > 0 and seen < oldest - 1)
-        return Cursor(event_id=newest if gone else seen, reset=gone, head=newest)
+        expired = seen > newest or (oldest > 0 and seen < oldest - 1)
+        return Cursor(event_id=newest if expired else seen, reset=expired, head=newest)
 
 
 def _opens_an_approval(event: EventRow) -> bool:

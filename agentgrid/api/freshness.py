@@ -1,4 +1,4 @@
-"""How far the projection is behind, from the projectors' own reports."""
+"""How far the projection lags, from the projectors' own reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agentgrid.db import freshness
 from agentgrid.db.session import ReadSession
 
 STALE_SECONDS = 30.0
-"""A lag, or time without a report, over this makes the projection stale."""
+"""The projection is stale if its lag or the time since the last report exceeds this."""
 
 
 async def read(session: ReadSession, now: datetime) -> Freshness:

@@ -1,4 +1,4 @@
-"""An execution's raw history as JSON: from Temporal if it still has it, otherwise from the archive."""
+"""An execution's raw history as JSON: from Temporal if available, otherwise from the archive."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ async def page(
         (position,) = decode(request, cursor, int) if cursor else (0,)
         events = await asyncio.to_thread(unpacked, archived)
         part = events[position : position + limit]
-        onward = encode(request, position + limit) if position + limit < len(events) else None
-        return await _page(plane, run, execution_id, "archive", part, onward)
-    answer = await asked(
+        next_cursor = encode(request, position + limit) if position + limit < len(events) else None
+        return await _page(plane, run, execution_id, "archive", part, next_cursor)
+    reply = await asked(
         plane.temporal.workflow_service.get_workflow_execution_history(
             service.GetWorkflowExecutionHistoryRequest(
                 namespace=plane.settings.temporal_namespace,
@@ -51,9 +51,9 @@ async def page(
         noun="history of execution",
         identifier=execution_id,
     )
-    token = base64.b64encode(answer.next_page_token).decode()
+    token = base64.b64encode(reply.next_page_token).decode()
     return await _page(
-        plane, run, execution_id, "temporal", list(answer.history.events), encode(request, token) if token else None
+        plane, run, execution_id, "temporal", list(reply.history.events), encode(request, token) if token else None
     )
 
 
@@ -83,8 +83,8 @@ async def _page(
     execution_id: str,
     source: Any,
     events: list[HistoryEvent],
-    onward: str | None,
+    next_cursor: str | None,
 ) -> RunHistory:
     await decode_events(events, plane.temporal.data_converter)
     items = await asyncio.to_thread(lambda: [MessageToDict(event) for event in events])
-    return RunHistory(run_id=run.run_id, execution_id=execution_id, source=source, items=items, next_cursor=onward)
+    return RunHistory(run_id=run.run_id, execution_id=execution_id, source=source, items=items, next_cursor=next_cursor)

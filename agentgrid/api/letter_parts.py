@@ -1,4 +1,4 @@
-"""The parts of an approval's page beside its row: rule, prose, what the agent looked at, the previous one, who may answer."""
+"""The parts of an approval's page besides its row: rule, prose, what the agent looked at, the previous approval, who may decide."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ MAX_PROSE = 8_000
 MAX_NAMED, MAX_REFUSED = 20, 20
 
 
-def of(caller: Caller, shown: Shown, found: ApprovalFacts, letter: Letter, context: Context) -> dict[str, Any]:
-    """The fields that `ApprovalLetter` adds, but for the schema. shown: what the caller may see of anything."""
-    row = found.approval
-    seen = shown.of_approval(caller, found)
+def of(caller: Caller, shown: Shown, facts: ApprovalFacts, letter: Letter, context: Context) -> dict[str, Any]:
+    """The fields that `ApprovalLetter` adds, except the schema. shown: what the caller may see in general."""
+    row = facts.approval
+    seen = shown.of_approval(caller, facts)
     counted = seen.payloads or row.kind != ApprovalKind.EXPLICIT
     return {
         "rule": _rule(row, letter.rule),
         "step": StepOfApproval(execution_id=row.execution_id, event_id=row.step_event_id),
         "authored": _authored(row, seen),
         "prose": _prose(row, letter.turn, context, seen),
-        "looked_at": [_looked_at(each, seen) for each in letter.looked_at] if seen.payloads else None,
+        "looked_at": [_looked_at(step, seen) for step in letter.looked_at] if seen.payloads else None,
         "previous": None if letter.previous is None or not counted else _previous(caller, shown, letter.previous),
         "same_shape_30d": _counts(letter) if counted else None,
-        "who": _who(found),
+        "who": _who(facts),
     }
 
 
@@ -63,10 +63,10 @@ def _rule(row: Approval, rule: PolicyRow | None) -> RuleOfApproval | None:
 
 
 def _authored(row: Approval, seen: Shown) -> list[str] | None:
-    """The arguments that a model wrote: in an agent's call, all that hold text, because nothing else writes them."""
+    """The arguments written by a model: in an agent's call, all text arguments, because nothing else writes them."""
     arguments = arguments_of(row.payload) if row.agent is not None and row.kind == ApprovalKind.TOOL else None
-    found: list[str] | None = seen.value(texts_in(arguments or {}))
-    return found
+    names: list[str] | None = seen.value(texts_in(arguments or {}))
+    return names
 
 
 def _prose(row: Approval, turn: Step | None, context: Context, seen: Shown) -> ProseOut | None:
@@ -104,17 +104,17 @@ def _looked_at(step: Step, seen: Shown) -> LookedAt:
     )
 
 
-def _previous(caller: Caller, shown: Shown, found: ApprovalFacts) -> PreviousApproval:
-    row = found.approval
-    seen = shown.of_approval(caller, found)
+def _previous(caller: Caller, shown: Shown, facts: ApprovalFacts) -> PreviousApproval:
+    row = facts.approval
+    seen = shown.of_approval(caller, facts)
     stored = row.payload if row.changed is None else row.changed
-    whole = arguments_of(stored, row.terms.get("parameters", ()))
+    arguments = arguments_of(stored, row.terms.get("parameters", ()))
     short = isinstance(stored, dict) and stored.get("size", MAX_PREVIOUS_BYTES + 1) <= MAX_PREVIOUS_BYTES
     return PreviousApproval(
         approval_id=row.approval_id,
         run_id=row.run_id,
-        reference=found.run.reference,
-        arguments=seen.value(whole if short and whole is not None else row.arguments),
+        reference=facts.run.reference,
+        arguments=seen.value(arguments if short and arguments is not None else row.arguments),
         verdict=Verdict(row.status),
         decided_by=row.decided_by if row.attributed else None,
         decided_at=row.closed_at,
@@ -130,16 +130,18 @@ def _counts(letter: Letter) -> ShapeCounts:
     )
 
 
-def _who(found: ApprovalFacts) -> WhoMayDecide:
-    row = found.approval
-    terms = found.terms
+def _who(facts: ApprovalFacts) -> WhoMayDecide:
+    row = facts.approval
+    terms = facts.terms
     changeable = ARGUMENTS in terms.takes
     second = terms.changes is Changes.SECOND_PERSON
-    refused = _refused(found, terms)
-    sentences = [f"{_named(row.approvers)} may decide; one answer is enough."]
+    refused = _refused(facts, terms)
+    sentences = [f"{_named(row.approvers)} may decide; one decision is enough."]
     if changeable and second:
-        sentences.append("To approve changed arguments takes two: one proposes them, another approves exactly these.")
-    sentences += [f"{each.principal} may not: {each.why}." for each in refused]
+        sentences.append(
+            "Changed arguments need two people: one proposes them, and another approves exactly the same ones."
+        )
+    sentences += [f"{refusal.principal} may not: {refusal.why}." for refusal in refused]
     return WhoMayDecide(
         approvers=row.approvers,
         needed=1,
@@ -150,23 +152,23 @@ def _who(found: ApprovalFacts) -> WhoMayDecide:
 
 
 def _named(approvers: Sequence[str]) -> str:
-    """The entries in words, for the beginning of a sentence."""
+    """The entries in words, to begin a sentence."""
     if not approvers:
         return "Nobody"
-    names = ["anybody with the role approver" if each == ANY_APPROVER else each for each in approvers[:MAX_NAMED]]
+    names = ["anyone with the role approver" if entry == ANY_APPROVER else entry for entry in approvers[:MAX_NAMED]]
     if approvers[0] == ANY_APPROVER:
         names[0] = names[0].capitalize()
     more = len(approvers) - len(names)
     return " or ".join([*names, f"{more} more"] if more else names)
 
 
-def _refused(found: ApprovalFacts, terms: Terms) -> list[RefusedApprover]:
-    starters = {found.run.initiator, found.approval.initiator} - {None, UNKNOWN_INITIATOR}
+def _refused(facts: ApprovalFacts, terms: Terms) -> list[RefusedApprover]:
+    starters = {facts.run.initiator, facts.approval.initiator} - {None, UNKNOWN_INITIATOR}
     reasons: tuple[tuple[set[str | None], str], ...] = (
         (starters, "started the run"),
-        ({*terms.issuers, *found.run.issuers}, "issued the key that started the run"),
+        ({*terms.issuers, *facts.run.issuers}, "issued the key that started the run"),
         ({terms.changed_by} - {None}, "changed the arguments of this call"),
-        (set(terms.changed_issuers), "issued the key with which the arguments of this call were changed"),
+        (set(terms.changed_issuers), "issued the key used to change the arguments of this call"),
     )
     why: dict[str, str] = {}
     for names, reason in reasons:

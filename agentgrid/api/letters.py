@@ -1,6 +1,6 @@
-"""Approvals as responses: rows of lists, and the page of one. What holds a payload passes through `shown.py`.
+"""Approvals as responses: rows of lists, and the page of one approval. Everything that holds a payload passes through `shown.py`.
 
-The title of an explicit approval may quote values, and so does the title that a tool's template makes of the arguments: both are payloads.
+An explicit approval's title may quote values, and so may a title that a tool's template builds from the arguments: both are payloads.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from agentgrid.domain.principals import UNKNOWN_INITIATOR
 
 
 def summary(row: Approval, run: Run, shown: Shown) -> ApprovalSummary:
-    """An approval as a part of its run."""
+    """An approval within its run's response."""
     return ApprovalSummary.model_validate(summary_values(row, run, shown))
 
 
 def summary_values(row: Approval, run: Run, shown: Shown) -> dict[str, Any]:
     """The fields of `ApprovalSummary`."""
-    held = {name: getattr(row, name) for name in ApprovalSummary.model_fields if hasattr(row, name)}
+    columns = {name: getattr(row, name) for name in ApprovalSummary.model_fields if hasattr(row, name)}
     explicit = row.kind == ApprovalKind.EXPLICIT
-    return held | {
+    return columns | {
         "title": shown.text(row.asked) or (HIDDEN_TITLE if explicit else row.title),
         "shape": shown.text(row.shape) if explicit else row.shape,
         "workflow": run.workflow,
@@ -56,11 +56,11 @@ def summary_values(row: Approval, run: Run, shown: Shown) -> dict[str, Any]:
 
 
 def rows(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: Sequence[tuple[Approval, Run]], context: Context
+    plane: ControlPlane, caller: Caller, shown: Shown, pairs: Sequence[tuple[Approval, Run]], context: Context
 ) -> list[ApprovalRow]:
-    """Approvals in a list, each with what this caller may do and see of it."""
+    """Approvals in a list, each with what this caller may see and do."""
     return [
-        ApprovalRow.model_validate(row_values(plane, caller, shown, approval, run, context)) for approval, run in found
+        ApprovalRow.model_validate(row_values(plane, caller, shown, approval, run, context)) for approval, run in pairs
     ]
 
 
@@ -68,8 +68,8 @@ def row_values(
     plane: ControlPlane, caller: Caller, shown: Shown, row: Approval, run: Run, context: Context
 ) -> dict[str, Any]:
     """The fields of `ApprovalRow`."""
-    found = context.found(row, run)
-    shown = shown.of_approval(caller, found)
+    facts = context.found(row, run)
+    shown = shown.of_approval(caller, facts)
     version = context.tool(row)
     values = summary_values(row, run, shown)
     return values | {
@@ -82,17 +82,17 @@ def row_values(
         "expires_soon": row.status == ApprovalStatus.PENDING and is_soon(row, context.now),
         "payloads_visible": shown.payloads,
         "arguments": shown.value(row.arguments),
-        "actions": _actions(plane, caller, found, context),
+        "actions": _actions(plane, caller, facts, context),
     }
 
 
 def reach(registered: Sequence[str]) -> list[str]:
-    """What a worker registered as a tool's reach, bounded: it can register any number of texts of any length."""
-    return [asks.line(each[: asks.MAX_REACH_TEXT]) for each in registered[: asks.MAX_REACH]]
+    """The tool's registered reach, bounded: a worker can register any number of texts of any length."""
+    return [asks.line(phrase[: asks.MAX_REACH_TEXT]) for phrase in registered[: asks.MAX_REACH]]
 
 
 def _title(row: Approval, version: ToolVersion | None, shown: Shown) -> str | None:
-    """The title that the tool's template makes, if it has one and the caller may see the values in it."""
+    """The title built from the tool's template, if there is one and the caller may see the values in it."""
     if version is None or version.asks is None or not isinstance(row.arguments, dict) or not shown.payloads:
         return None
     return shown.text(asks.title(version.asks, row.arguments, version.input_schema))
@@ -104,41 +104,41 @@ def _tool_title(row: Approval, version: ToolVersion | None, context: Context) ->
     return version.title if version is not None else context.tool_titles.get(row.tool, row.tool)
 
 
-def _actions(plane: ControlPlane, caller: Caller, found: ApprovalFacts, context: Context) -> list[Action]:
-    row = found.approval
+def _actions(plane: ControlPlane, caller: Caller, facts: ApprovalFacts, context: Context) -> list[Action]:
+    row = facts.approval
     if (row.execution_id, row.approval_id) in context.copies:
-        why = "an earlier approval has this id, so this one can't be decided"
+        why = "an earlier approval has the same id, so this one can't be decided"
         return [Action(verb=verb, allowed=False, reason=why) for verb in ("approve", "reject")]
-    return actions.of_approval(caller, found, signer_for(plane, found))
+    return actions.of_approval(caller, facts, signer_for(plane, facts))
 
 
 def page(
     plane: ControlPlane,
     caller: Caller,
     shown: Shown,
-    found: ApprovalFacts,
+    facts: ApprovalFacts,
     answers: Answers,
     letter: Letter,
     context: Context,
 ) -> ApprovalLetter:
-    """An approval with everything that a person needs to decide it."""
-    version = context.tool(found.approval)
+    """An approval with everything a person needs to decide it."""
+    version = context.tool(facts.approval)
     return ApprovalLetter.model_validate(
-        detail_values(plane, caller, shown, found, answers)
-        | row_values(plane, caller, shown, found.approval, found.run, context)
-        | letter_parts.of(caller, shown, found, letter, context)
+        detail_values(plane, caller, shown, facts, answers)
+        | row_values(plane, caller, shown, facts.approval, facts.run, context)
+        | letter_parts.of(caller, shown, facts, letter, context)
         | {"input_schema": None if version is None else version.input_schema}
     )
 
 
 def decision(row: DecisionRow, comment: str | None) -> DecisionOut:
-    """A decision signal. It names its principal only if it is attributed."""
-    held = {name: getattr(row, name) for name in DecisionOut.model_fields if hasattr(row, name)}
-    return DecisionOut.model_validate(held | claims(row) | {"comment": comment})
+    """A decision signal. The principal is included only if it is attributed."""
+    columns = {name: getattr(row, name) for name in DecisionOut.model_fields if hasattr(row, name)}
+    return DecisionOut.model_validate(columns | claims(row) | {"comment": comment})
 
 
 def claims(row: DecisionRow | Control) -> dict[str, Any]:
-    """Who made a signal, if it is attributed, or whom it names if not."""
+    """The sender of a signal if it is attributed, otherwise the principal it claims."""
     return {
         "principal": row.principal if row.attributed else None,
         "claimed_principal": None if row.attributed else row.principal,
@@ -147,21 +147,23 @@ def claims(row: DecisionRow | Control) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """People's answers to an approval: decision signals with their comments, and proposed changes."""
+    """Responses to an approval: decision signals with their comments, and proposed changes."""
 
     decisions: Sequence[tuple[DecisionRow, str | None]]
     proposals: Sequence[Command] = ()
 
 
 async def answers_to(connection: Connection, row: Approval) -> Answers:
-    """People's answers to this approval."""
+    """The decisions and proposals for this approval."""
     decisions = await approvals.decisions(connection, row)
-    two = row.terms.get("changes") == Changes.SECOND_PERSON
-    return Answers(decisions=decisions, proposals=await approvals.proposals(connection, row.approval_id) if two else ())
+    needs_second = row.terms.get("changes") == Changes.SECOND_PERSON
+    return Answers(
+        decisions=decisions, proposals=await approvals.proposals(connection, row.approval_id) if needs_second else ()
+    )
 
 
 def proposal(row: Command, shown: Shown) -> ProposedChange:
-    """Changed arguments that an approver proposed."""
+    """Changed arguments proposed by an approver."""
     changed = row.body["changed"]
     return ProposedChange(
         command_id=row.command_id,
@@ -174,18 +176,18 @@ def proposal(row: Command, shown: Shown) -> ProposedChange:
 
 
 def accepted(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: ApprovalFacts, answers: Answers, command: CommandSummary
+    plane: ControlPlane, caller: Caller, shown: Shown, facts: ApprovalFacts, answers: Answers, command: CommandSummary
 ) -> ApprovalAccepted:
     """An approval with the command that delivers the decision."""
-    return ApprovalAccepted.model_validate(detail_values(plane, caller, shown, found, answers) | {"command": command})
+    return ApprovalAccepted.model_validate(detail_values(plane, caller, shown, facts, answers) | {"command": command})
 
 
 def detail_values(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: ApprovalFacts, answers: Answers
+    plane: ControlPlane, caller: Caller, shown: Shown, facts: ApprovalFacts, answers: Answers
 ) -> dict[str, Any]:
     """The fields of `ApprovalDetail`."""
-    shown = shown.of_approval(caller, found)
-    row, run = found.approval, found.run
+    shown = shown.of_approval(caller, facts)
+    row, run = facts.approval, facts.run
     return summary_values(row, run, shown) | {
         "run_status": run.status,
         "reason": row.terms.get("reason"),
@@ -196,11 +198,11 @@ def detail_values(
         "payload": shown.payload(row.payload),
         "changed": shown.payload(row.changed),
         "proposed_by": row.proposed_by if row.attributed else None,
-        "comment": next((shown.text(comment) for each, comment in answers.decisions if each.judged == "counted"), None),
+        "comment": next((shown.text(comment) for row, comment in answers.decisions if row.judged == "counted"), None),
         "takes": row.terms.get("takes", []),
         "changes": row.terms.get("changes", Changes.ONE_PERSON),
         "change_refused": shown.text(row.change_refused),
-        "proposals": [proposal(each, shown) for each in answers.proposals],
-        "decisions": [decision(each, shown.text(comment)) for each, comment in answers.decisions],
-        "actions": actions.of_approval(caller, found, signer_for(plane, found)),
+        "proposals": [proposal(command, shown) for command in answers.proposals],
+        "decisions": [decision(row, shown.text(comment)) for row, comment in answers.decisions],
+        "actions": actions.of_approval(caller, facts, signer_for(plane, facts)),
     }

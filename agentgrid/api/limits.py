@@ -1,6 +1,6 @@
 """Rate limits: token buckets in this process, per principal, and per address for requests that fail authentication.
 
-The address is the peer's. Behind a proxy all clients share the proxy's address: hence a key that has authenticated before is not
+The address is the peer's. Behind a proxy all clients share the proxy's address; therefore a key that has authenticated before is not
 limited by other clients' failures.
 """
 
@@ -14,7 +14,7 @@ from agentgrid.errors import RateLimited
 from agentgrid.settings import Settings
 
 MAX_BUCKETS = 10_000
-"""The least recently used are dropped first. A dropped name starts again with a full bucket."""
+"""The least recently used buckets are evicted first. An evicted name starts again with a full bucket."""
 
 Clock = Callable[[], float]
 
@@ -36,9 +36,9 @@ class Buckets:
         return max(0.0, (1.0 - self._level(name)) / self._rate)
 
     def take(self, name: str, count: int = 1) -> float:
-        """Take so many tokens and return 0; without as many, return the seconds until there are.
+        """Take `count` tokens and return 0. If too few are available, take none and return the seconds until there are enough.
 
-        More than a bucket holds are taken from one that is full but for one token; it then owes the rest.
+        A count above the capacity is taken once the bucket is full or one token short of it; the bucket then goes into debt.
         """
         level = self._level(name)
         needed = min(float(count), max(1.0, self._burst - 1.0))
@@ -51,8 +51,8 @@ class Buckets:
         return 0.0
 
     def _level(self, name: str) -> float:
-        level, then = self._buckets.get(name, (self._burst, 0.0))
-        return min(self._burst, level + (self._clock() - then) * self._rate)
+        level, updated_at = self._buckets.get(name, (self._burst, 0.0))
+        return min(self._burst, level + (self._clock() - updated_at) * self._rate)
 
 
 class RateLimits:
@@ -70,17 +70,19 @@ class RateLimits:
             burst=settings.rate_sign_in_failures_per_minute,
             clock=clock,
         )
-        self._good: OrderedDict[str, None] = OrderedDict()
+        self._authenticated: OrderedDict[str, None] = OrderedDict()
 
     def before_key(self, address: str, key_hash: str | None) -> None:
-        """Raise RateLimited after too many failures from this address, before any lookup. A key that has authenticated before passes."""
-        if key_hash not in self._good and (seconds := self._failures.wait(address)) > 0:
-            raise RateLimited("too many requests without a valid key from this address", retry_after_seconds=seconds)
+        """Raise RateLimited after too many failures from this address, before any lookup. A key that has authenticated before is exempt."""
+        if key_hash not in self._authenticated and (seconds := self._failures.wait(address)) > 0:
+            raise RateLimited(
+                "too many requests without a valid key from this address; retry later", retry_after_seconds=seconds
+            )
 
     def failed(self, address: str, key_hash: str | None) -> None:
         """Count a request that failed authentication."""
         self._failures.take(address)
-        self._good.pop(key_hash or "", None)
+        self._authenticated.pop(key_hash or "", None)
 
     def passed(self, principal: str, key_hash: str) -> None:
         """Count an authenticated request. Raises RateLimited if the principal is over its limit."""
@@ -88,23 +90,23 @@ class RateLimits:
         self.charge(principal, 1)
 
     def expect(self, secret_hash: str) -> None:
-        """Let this secret pass, even when other clients of its address fail: it is valid."""
-        self._good[secret_hash] = None
-        self._good.move_to_end(secret_hash)
-        if len(self._good) > MAX_BUCKETS:
-            self._good.popitem(last=False)
+        """Exempt this secret, which is valid, from the failure limits of its address."""
+        self._authenticated[secret_hash] = None
+        self._authenticated.move_to_end(secret_hash)
+        if len(self._authenticated) > MAX_BUCKETS:
+            self._authenticated.popitem(last=False)
 
     def before_sign_in(self, address: str, secret_hash: str) -> None:
-        """Raise RateLimited after too many failures to sign in from this address, before any lookup."""
-        if secret_hash not in self._good and (seconds := self._sign_ins.wait(address)) > 0:
-            raise RateLimited("too many failures to sign in from this address", retry_after_seconds=seconds)
+        """Raise RateLimited after too many failed sign-ins from this address, before any lookup."""
+        if secret_hash not in self._authenticated and (seconds := self._sign_ins.wait(address)) > 0:
+            raise RateLimited("too many failed sign-ins from this address; retry later", retry_after_seconds=seconds)
 
     def sign_in_failed(self, address: str, secret_hash: str) -> None:
-        """Count a failure to sign in."""
+        """Count a failed sign-in."""
         self._sign_ins.take(address)
-        self._good.pop(secret_hash, None)
+        self._authenticated.pop(secret_hash, None)
 
     def charge(self, principal: str, count: int) -> None:
-        """Count so many requests, which came as one. Raises RateLimited if the principal is over its limit."""
+        """Count `count` requests that arrived as one. Raises RateLimited if the principal is over its limit."""
         if (seconds := self._requests.take(principal, count)) > 0:
             raise RateLimited(f"too many requests by {principal}", retry_after_seconds=seconds)

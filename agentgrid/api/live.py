@@ -1,7 +1,7 @@
-"""Stored events as the streams send them: each with the whole summary of what it is about, written out once for all streams.
+"""Stored events as sent to streams: each with a full summary of its subject, rendered once for all streams.
 
-The summary is read when the event is about to be sent, in one batch for all that came together, so an event costs nothing while nobody
-listens. Of what changed, the event holds what was stored with it: a client that replays events sees each state. The rest is as it is now.
+Summaries are read when events are about to be sent, in one batch for all that arrived together, so events cost nothing while nobody
+listens. For the changed part, the event uses what was stored with it, so a client that replays events sees each state. The rest is as of now.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from agentgrid.domain.steps import StepKind
 
 log = structlog.get_logger()
 
-OPEN = Shown(payloads=True)
-GUARDED = Shown(payloads=False)
+FULL = Shown(payloads=True)
+REDACTED = Shown(payloads=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,14 +48,14 @@ class CommandFacts:
     principal: str
     proposed: bool
     starts: str | None
-    """The workflow that it starts, if it does."""
+    """The workflow that it starts, if any."""
     of_run: bool
     """Whether it is about a run, even an unknown one."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class LiveEvent:
-    """An event, and once somebody wants it, its wire format."""
+    """An event and, once a stream needs it, its wire format."""
 
     event_id: int
     run_id: str
@@ -63,39 +63,39 @@ class LiveEvent:
     kind: str
     initiator: str = ""
     stored: EventRow | None = None
-    """None once it has been written out."""
+    """None once it has been rendered."""
     wire: bytes = b""
-    """For those who may read payloads. Empty if what the event is about no longer exists."""
-    guarded: bytes = b""
-    """For all others."""
-    asked: CommandFacts | None = None
+    """The wire format for callers who may read payloads. Empty if the subject no longer exists."""
+    redacted: bytes = b""
+    """The wire format for all other callers."""
+    command: CommandFacts | None = None
 
-    def seen_by(self, principal: Principal) -> bool:
-        """Whether the principal may see it. For a command: it must have been written out."""
+    def visible_to(self, principal: Principal) -> bool:
+        """Whether the principal may see it. A command must have been rendered first."""
         if self.kind in (EventKind.POLICY, EventKind.CATALOG):
             return True
         if self.kind == EventKind.COMMAND:
-            return self.asked is not None and _is_shown(self.asked, self.workflow, principal)
+            return self.command is not None and _is_shown(self.command, self.workflow, principal)
         own = not principal.only_own_approvals or self.initiator == principal.name
         return principal.sees(self.workflow) and (own or self.kind != EventKind.APPROVAL)
 
-    def as_for(self, principal: Principal) -> bytes:
-        """The event as this principal gets it."""
-        return self.wire if principal.may(Permission.READ_PAYLOADS) else self.guarded
+    def wire_for(self, principal: Principal) -> bytes:
+        """The wire format for this principal."""
+        return self.wire if principal.may(Permission.READ_PAYLOADS) else self.redacted
 
 
-def _is_shown(asked: CommandFacts, workflow: str, principal: Principal) -> bool:
-    """As the audit log decides it: `routes/commands.py` and `db/commands.py`."""
-    own = asked.principal == principal.name or principal.may(Permission.AUDIT)
-    if not own and not (asked.proposed and principal.may(Permission.ADMINISTER)):
+def _is_shown(facts: CommandFacts, workflow: str, principal: Principal) -> bool:
+    """Same rules as the audit log: `routes/commands.py` and `db/commands.py`."""
+    own = facts.principal == principal.name or principal.may(Permission.AUDIT)
+    if not own and not (facts.proposed and principal.may(Permission.ADMINISTER)):
         return False
     if principal.sees_everything:
         return True
-    return principal.sees(asked.starts) if asked.starts is not None else not asked.of_run or principal.sees(workflow)
+    return principal.sees(facts.starts) if facts.starts is not None else not facts.of_run or principal.sees(workflow)
 
 
-def unwritten(event: EventRow, about: feed.About) -> LiveEvent:
-    """An event that nobody wants yet."""
+def unrendered(event: EventRow, about: feed.About) -> LiveEvent:
+    """An event that no stream needs yet."""
     return LiveEvent(
         event_id=event.event_id,
         run_id=event.run_id,
@@ -106,81 +106,81 @@ def unwritten(event: EventRow, about: feed.About) -> LiveEvent:
     )
 
 
-async def write_out(session: ReadSession, events: Sequence[LiveEvent]) -> None:
-    """Write out those that are not yet, with what they are about."""
+async def render(session: ReadSession, events: Sequence[LiveEvent]) -> None:
+    """Render the events that haven't been rendered yet."""
     waiting = [event for event in events if event.stored is not None]
     if not waiting:
         return
-    found = await feed.things(session, [event.stored for event in waiting if event.stored is not None])
+    subjects = await feed.things(session, [event.stored for event in waiting if event.stored is not None])
     for event in waiting:
-        _write_out(event, found)
+        _render(event, subjects)
 
 
-def _write_out(event: LiveEvent, found: feed.Things) -> None:
+def _render(event: LiveEvent, subjects: feed.Things) -> None:
     stored = event.stored
     assert stored is not None
     event.stored = None
     if event.kind == EventKind.COMMAND:
-        event.asked = _asked(stored, found)
+        event.command = _command_facts(stored, subjects)
     make = _MAKERS.get(stored.kind)
     try:
-        whole = make(stored, found, OPEN) if make is not None else None
+        whole = make(stored, subjects, FULL) if make is not None else None
         if whole is None:
             return
-        guarded = make(stored, found, GUARDED) if make is not None and _quotes(stored, found) else whole
+        redacted = make(stored, subjects, REDACTED) if make is not None and _quotes(stored, subjects) else whole
     except ValidationError as error:
-        # A later version wrote it. One such event must not stop all others.
+        # Written by a later version. One such event must not stop the others.
         log.warning("event_left_out", event_id=stored.event_id, kind=stored.kind, error=str(error)[:200])
         return
     event.wire = wire(whole, stored.event_id)
-    event.guarded = event.wire if guarded is None or guarded is whole else wire(guarded, stored.event_id)
+    event.redacted = event.wire if redacted is None or redacted is whole else wire(redacted, stored.event_id)
 
 
 def wire(event: BaseModel, event_id: int | None = None) -> bytes:
-    """An event in wire format; without an id if it is not stored, so that no client resumes from it."""
+    """An event in wire format. Unstored events have no id, so that no client resumes from them."""
     kind: str = event.kind  # type: ignore[attr-defined]  # each of `AnyEvent` has one
     number = None if event_id is None else str(event_id)
     return ServerSentEvent(event.model_dump_json(), event=kind, id=number, sep="\n").encode()
 
 
-def _quotes(stored: EventRow, found: feed.Things) -> bool:
-    """Whether callers who may not read payloads get less of it."""
+def _quotes(stored: EventRow, subjects: feed.Things) -> bool:
+    """Whether callers who may not read payloads get a redacted version."""
     match stored.kind:
         case EventKind.STEP:
-            step = found.steps[stored.subject or ""]
+            step = subjects.steps[stored.subject or ""]
             return step.error is not None or step.live_error is not None or step.kind == StepKind.APPROVAL
         case EventKind.RUN:
-            then, row = _then(stored), found.runs[stored.run_id]
+            then, row = _then(stored), subjects.runs[stored.run_id]
             asks = then.get("asked", row.asked) is not None or then.get("current_kind") == StepKind.APPROVAL
             return asks or bool(row.subject) or row.status_reason is not None
         case EventKind.COMMAND:
-            return found.commands[stored.subject or ""].outcome is not None
+            return subjects.commands[stored.subject or ""].outcome is not None
         case kind:
             return kind == EventKind.APPROVAL
 
 
-def _run(stored: EventRow, found: feed.Things, shown: Shown) -> RunEvent | None:
-    row = found.runs.get(stored.run_id)
+def _run(stored: EventRow, subjects: feed.Things, shown: Shown) -> RunEvent | None:
+    row = subjects.runs.get(stored.run_id)
     if row is None:
         return None
     data = views.run_summary({**vars(row), **_then(stored)}, shown)
     return RunEvent.model_construct(run_id=row.run_id, data=data, at=stored.created_at)
 
 
-def _step(stored: EventRow, found: feed.Things, shown: Shown) -> StepEvent | None:
-    row = found.steps.get(stored.subject or "")
+def _step(stored: EventRow, subjects: feed.Things, shown: Shown) -> StepEvent | None:
+    row = subjects.steps.get(stored.subject or "")
     if row is None or row.run_id != stored.run_id:
         return None
     over = _then(stored)
     if row.kind == StepKind.APPROVAL:
-        # What it is called may quote a payload. It never changes, so the row has it, and the summary leaves it out where it must.
+        # Its name may quote a payload. It never changes, so it is taken from the row, and the summary hides it where necessary.
         over = {name: value for name, value in over.items() if name not in ("name", "title")}
     data = views.step_summary(row, shown, over)
     return StepEvent.model_construct(run_id=row.run_id, subject=stored.subject or "", data=data, at=stored.created_at)
 
 
-def _approval(stored: EventRow, found: feed.Things, shown: Shown) -> ApprovalEvent | None:
-    row, run = found.approvals.get((stored.run_id, stored.subject or "")), found.runs.get(stored.run_id)
+def _approval(stored: EventRow, subjects: feed.Things, shown: Shown) -> ApprovalEvent | None:
+    row, run = subjects.approvals.get((stored.run_id, stored.subject or "")), subjects.runs.get(stored.run_id)
     if row is None or run is None:
         return None
     then = {name: value for name, value in _then(stored).items() if name != "title"}
@@ -188,11 +188,11 @@ def _approval(stored: EventRow, found: feed.Things, shown: Shown) -> ApprovalEve
     return ApprovalEvent.model_construct(run_id=row.run_id, subject=row.approval_id, data=data, at=stored.created_at)
 
 
-def _command(stored: EventRow, found: feed.Things, shown: Shown) -> CommandEvent | None:
-    row = found.commands.get(stored.subject or "")
+def _command(stored: EventRow, subjects: feed.Things, shown: Shown) -> CommandEvent | None:
+    row = subjects.commands.get(stored.subject or "")
     if row is None:
         return None
-    data = views.command_summary(row, shown, asked=found.asked.get(row.command_id))
+    data = views.command_summary(row, shown, asked=subjects.asked.get(row.command_id))
     data = data.model_copy(update={"status": CommandStatus(_then(stored).get("status", row.status))})
     return CommandEvent.model_construct(run_id=row.run_id, subject=row.command_id, data=data, at=stored.created_at)
 
@@ -216,12 +216,12 @@ _MAKERS: Mapping[str, Callable[[EventRow, feed.Things, Shown], BaseModel | None]
 
 
 def _then(stored: EventRow) -> dict[str, Any]:
-    """What was stored with the event."""
+    """The columns stored with the event."""
     return dict(stored.data) if isinstance(stored.data, dict) else {}
 
 
-def _asked(stored: EventRow, found: feed.Things) -> CommandFacts | None:
-    row = found.commands.get(stored.subject or "")
+def _command_facts(stored: EventRow, subjects: feed.Things) -> CommandFacts | None:
+    row = subjects.commands.get(stored.subject or "")
     if row is None:
         return None
     return CommandFacts(

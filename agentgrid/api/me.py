@@ -1,4 +1,4 @@
-"""Who asks, and which installation answers: what a client needs to know first."""
+"""The caller and the installation: what a client needs to know first."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from agentgrid.control.rpc import DEADLINE, asked
 from agentgrid.errors import AgentGridError
 
 VERSION = version("agentgrid")
-ASK_AGAIN_SECONDS = 600.0
-ASK_SOON_SECONDS = 15.0
-"""After Temporal could not answer."""
+REFRESH_SECONDS = 600.0
+RETRY_SECONDS = 15.0
+"""Delay after Temporal could not be reached."""
 
 
 class Facts:
-    """The facts of the installation. Temporal's retention is asked in the background: no request waits for it."""
+    """Facts about the installation. Temporal's retention is fetched in the background, so no request waits for it."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
         self._retention_seconds: float | None = None
 
     async def run(self) -> None:
-        """Keep the retention known, until cancelled."""
+        """Refresh the retention until cancelled."""
         while True:
-            known = await self._ask()
-            await asyncio.sleep(ASK_AGAIN_SECONDS if known else ASK_SOON_SECONDS)
+            refreshed = await self._ask()
+            await asyncio.sleep(REFRESH_SECONDS if refreshed else RETRY_SECONDS)
 
     async def _ask(self) -> bool:
         namespace = self._plane.settings.temporal_namespace
-        question = service.DescribeNamespaceRequest(namespace=namespace)
+        request = service.DescribeNamespaceRequest(namespace=namespace)
         try:
-            answer = await asked(
-                self._plane.temporal.workflow_service.describe_namespace(question, timeout=DEADLINE),
+            namespace_info = await asked(
+                self._plane.temporal.workflow_service.describe_namespace(request, timeout=DEADLINE),
                 noun="namespace",
                 identifier=namespace,
             )
         except AgentGridError:
             return False
-        retention = answer.config.workflow_execution_retention_ttl
+        retention = namespace_info.config.workflow_execution_retention_ttl
         self._retention_seconds = float(retention.ToTimedelta().total_seconds()) or None
         return True
 
     def out(self) -> Installation:
-        """The facts as a client sees them."""
+        """The facts as a response."""
         settings = self._plane.settings
         return Installation(
             name=settings.installation or urlsplit(settings.api_url).netloc,
@@ -60,9 +60,9 @@ class Facts:
         )
 
 
-def me_of(login: Identity, facts: Facts) -> Me:
-    """The caller, its session if it has one, and the installation."""
-    principal, session = login.principal, login.session
+def me_of(identity: Identity, facts: Facts) -> Me:
+    """The caller, its session if any, and the installation."""
+    principal, session = identity.principal, identity.session
     return Me(
         name=principal.name,
         kind=principal.kind,
@@ -70,8 +70,8 @@ def me_of(login: Identity, facts: Facts) -> Me:
         groups=sorted(principal.groups),
         workflows=sorted(principal.workflows),
         permissions=sorted(principal.permissions),
-        key_id=login.key_id,
-        key_expires_at=login.key_expires_at,
+        key_id=identity.key_id,
+        key_expires_at=identity.key_expires_at,
         session=None
         if session is None
         else MySession(session_id=session.session_id, opened_at=session.opened_at, expires_at=session.expires_at),

@@ -16,7 +16,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """The metrics of one application, in a separate registry, so that two applications in one process don't mix."""
+    """The metrics of one application, in a registry of their own so that two applications in one process don't mix."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -38,16 +38,20 @@ class Metrics:
         )
         self._waiting = Gauge(
             "agentgrid_runs_waiting_for_approval",
-            "Open runs that wait for a decision.",
+            "Open runs waiting for a decision.",
             registry=self._registry,
         )
         self._stuck = Gauge(
             "agentgrid_runs_stuck",
-            "Open runs without a worker, or whose workflow task keeps failing.",
+            "Open runs that wait for a worker or whose workflow task keeps failing.",
             registry=self._registry,
         )
         self._commands = Gauge("agentgrid_commands_pending", "Commands not yet delivered.", registry=self._registry)
-        self._lag = Gauge("agentgrid_projection_lag_seconds", "How far the tables are behind.", registry=self._registry)
+        self._lag = Gauge(
+            "agentgrid_projection_lag_seconds",
+            "How far the projection lags behind Temporal's history.",
+            registry=self._registry,
+        )
         self._refused = Gauge(
             "agentgrid_signals_refused",
             "Decision signals of the last day without effect: unsigned, forged, or for another approval.",
@@ -61,23 +65,21 @@ class Metrics:
         )
         self._unattributed = Gauge(
             "agentgrid_signals_unattributed",
-            "Decisions that took effect, pauses and resumes of the last day without a registered signing key and a matching command.",
+            "Effective decisions, pauses and resumes of the last day not confirmed by a registered signing key and a matching command.",
             registry=self._registry,
         )
         self._reads_dropped = Gauge(
             "agentgrid_reads_dropped",
-            "Reads, including refused ones, that this process dropped from the record because its buffer was full.",
+            "Reads, including refused ones, that this process dropped because its buffer was full.",
             registry=self._registry,
         )
         self._read_failures = Gauge(
             "agentgrid_reads_write_failures",
-            "Failed attempts of this process to write its read record to the database; each is retried.",
+            "Failed attempts of this process to write its read records to the database; each is retried.",
             registry=self._registry,
         )
         self._streams = Gauge("agentgrid_event_streams", "Open event streams.", registry=self._registry)
-        self._waiters = Gauge(
-            "agentgrid_result_waiters", "Requests that wait for a run to end.", registry=self._registry
-        )
+        self._waiters = Gauge("agentgrid_result_waiters", "Requests waiting for a run to end.", registry=self._registry)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
@@ -98,7 +100,7 @@ class Metrics:
         reads_dropped: int,
         read_failures: int,
     ) -> None:
-        """Set the gauges from the database."""
+        """Set the gauges."""
         for budget in budgets:
             self._reports.labels(budget.login, "too_fast").set(budget.dropped)
             self._reports.labels(budget.login, "malformed").set(budget.bad)
@@ -117,12 +119,12 @@ class Metrics:
         self._read_failures.set(read_failures)
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """All metrics in Prometheus text format."""
         return generate_latest(self._registry)
 
 
 class Measured:
-    """ASGI middleware that counts and times requests by route pattern, not by path: the number of paths is unbounded."""
+    """ASGI middleware that counts and times requests by route pattern, not by path, because the number of paths is unbounded."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -132,7 +134,7 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = time.perf_counter()
+        started = time.perf_counter()
 
         async def timed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -140,7 +142,7 @@ class Measured:
                     method=scope["method"] if scope["method"] in _METHODS else "other",
                     route=getattr(scope.get("route"), "path", "none"),
                     status=message["status"],
-                    seconds=time.perf_counter() - begun,
+                    seconds=time.perf_counter() - started,
                 )
             await send(message)
 

@@ -1,7 +1,7 @@
-"""The security headers of every response, by where its path is mounted.
+"""The security headers of every response, by the mount of its path.
 
-The API's are the strict default. What is mounted elsewhere declares here what differs. Errors and redirects under a mount, also those that
-are made before routing or by a crash, have the mount's headers, but are never cached.
+The API's headers are the strict default. Other mounts declare their differences here. Errors and redirects under a mount, including those
+made before routing or after a crash, have the mount's headers but are never cached.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STRICT = {
 }
 NO_STORE = "no-store"
 CACHED = frozenset({200, 206, 304})
-"""The statuses to which a mount's `cache` applies: a cached 404 would outlive the deployment that it came from."""
+"""The statuses to which a mount's `cache` applies: a cached 404 would outlive the deployment that caused it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class HeaderPolicy:
     """The headers of one mount's responses."""
 
     changes: Mapping[str, str] = field(default_factory=dict)
-    """What differs from `STRICT`. Nothing can be left out."""
+    """Differences from `STRICT`. No header can be removed."""
     cache: str = NO_STORE
     """`Cache-Control` of successful responses."""
 
@@ -44,15 +44,15 @@ class HeaderPolicy:
 API = HeaderPolicy()
 CONSOLE = HeaderPolicy(
     changes={
-        # A worker runs under the policy of its own script's response: the stream's worker must connect to the API.
+        # A web worker runs under the content policy of its own script, and the worker for event streams must connect to the API.
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'",
-        # Under `no-referrer` some requests of the console's own pages would have the origin `null`.
+        # With `no-referrer`, some requests of the console's own pages would have the origin `null`.
         "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     }
 )
-"""The page itself has a content policy of its own: see `console/__init__.py`."""
+"""The page itself has its own content policy: see `console/__init__.py`."""
 
 MOUNTS: dict[str, HeaderPolicy] = {
     "/": CONSOLE,
@@ -62,13 +62,13 @@ MOUNTS: dict[str, HeaderPolicy] = {
     "/metrics": API,
     "/mcp": API,
 }
-"""By path. The longest that contains a response's path applies. The API's own are listed so that the console at `/` can't loosen them."""
+"""By path prefix; the longest prefix of a response's path applies. The API's paths are listed so that the console at `/` can't loosen them."""
 
 
 def policy_of(path: str) -> HeaderPolicy:
-    """The policy for a decoded path, the same one that routes are matched with."""
-    found = max((mount for mount in MOUNTS if _contains(mount, path)), key=len, default=None)
-    return API if found is None else MOUNTS[found]
+    """The policy for a decoded path, as used for route matching."""
+    mount = max((mount for mount in MOUNTS if _contains(mount, path)), key=len, default=None)
+    return API if mount is None else MOUNTS[mount]
 
 
 def _contains(mount: str, path: str) -> bool:

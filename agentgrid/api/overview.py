@@ -1,4 +1,4 @@
-"""The overview: figures that leave no run out, each with the list that it counts; what happens next; what needs attention."""
+"""The overview: counts that together cover every run, each with the list it counts; what is due next; what needs attention."""
 
 from __future__ import annotations
 
@@ -32,37 +32,40 @@ from agentgrid.domain.switches import SwitchKind
 from agentgrid.errors import AgentGridError
 
 HOURS = 24
-PATIENCE = timedelta(seconds=10)
-"""A command that was recorded within this time is being delivered."""
+DELIVERY_GRACE = timedelta(seconds=10)
+"""A command recorded within this time is assumed to be in delivery."""
 _PAGES = {SwitchKind.TOOL: "tools", SwitchKind.WORKFLOW: "workflows", SwitchKind.AGENT: "agents"}
 
 
 async def overview_of(
     session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, inbox: ApprovalFilter, *, lists: bool
 ) -> Overview:
-    """The overview of what this caller may see. inbox: the approvals that it can decide now. lists: with the first rows."""
+    """The overview of what the caller may see.
+
+    inbox: the approvals it can decide now. lists: include the first rows of lists.
+    """
     stale = asyncio.create_task(_stale_workers(plane))
     try:
         now = await commands.clock(session)
         scope = caller.principal.workflows
-        found = await runs.counts(session, scope=scope, since=DAY)
+        counts = await runs.counts(session, scope=scope, since=DAY)
         mine = await approvals.count(session, wanted=inbox, scope=scope)
         pending = await approvals.count(session, wanted=pending_of(caller), scope=scope)
-        principal, before = caller.principal, now - PATIENCE
+        principal, before = caller.principal, now - DELIVERY_GRACE
         approvals_of = principal.name if principal.only_own_approvals else None
         commands_of = None if principal.may(Permission.AUDIT) else principal.name
         due = await db_overview.upcoming(session, scope=scope, approvals_of=approvals_of)
         findings = await db_overview.signs(session, scope=scope, commands_of=commands_of, since=DAY, before=before)
         projection = await freshness.read(session, now)
         return Overview(
-            **_figures(found, mine, pending, (now - DAY).astimezone(UTC)),
-            hours=_hours(found, now),
-            next=[_next(each, shown) for each in due],
+            **_figures(counts, mine, pending, (now - DAY).astimezone(UTC)),
+            hours=_hours(counts, now),
+            next=[_next(item, shown) for item in due],
             lists=await lists_of(session, plane, caller, shown, inbox, now) if lists else None,
             conditions=[
-                *await _of_temporal(plane, findings, stale),
-                *_from_tables(findings, before),
-                *_behind(projection),
+                *await _temporal_conditions(plane, findings, stale),
+                *_stored_conditions(findings, before),
+                *_projection_conditions(projection),
             ],
             generated_at=now,
             projection=projection,
@@ -71,41 +74,41 @@ async def overview_of(
         stale.cancel()
 
 
-def _figures(found: runs.Counts, mine: int, pending: int, since: datetime) -> Mapping[str, Count]:
+def _figures(counts: runs.Counts, mine: int, pending: int, since: datetime) -> Mapping[str, Count]:
     opened = (RunStatus.RUNNING, RunStatus.QUEUED, RunStatus.WAITING, RunStatus.PAUSED, RunStatus.CANCELLING)
     closed = (*UNSUCCESSFUL, RunStatus.CANCELLED, RunStatus.COMPLETED)
     waiting = RunStatus.WAITING.value
     return {
-        **{status.value: _count(found, [status]) for status in opened},
-        **{f"{status.value}_24h": _count(found, [status], closed_after=since) for status in closed},
-        "unsuccessful_24h": _count(found, UNSUCCESSFUL, closed_after=since),
+        **{status.value: _count(counts, [status]) for status in opened},
+        **{f"{status.value}_24h": _count(counts, [status], closed_after=since) for status in closed},
+        "unsuccessful_24h": _count(counts, UNSUCCESSFUL, closed_after=since),
         "waiting_for_approval": Count(
-            count=found.waiting_for_approval, href=_runs(status=waiting, waiting_on=WaitingOn.APPROVAL.value)
+            count=counts.waiting_for_approval, href=_runs(status=waiting, waiting_on=WaitingOn.APPROVAL.value)
         ),
-        "retrying": Count(count=found.retrying, href=_runs(status=waiting, waiting_on=WaitingOn.RETRY.value)),
+        "retrying": Count(count=counts.retrying, href=_runs(status=waiting, waiting_on=WaitingOn.RETRY.value)),
         "waiting_otherwise": Count(
-            count=found.waiting_otherwise, href=_runs(state=[RunState.SLEEPING.value, RunState.WAITING.value])
+            count=counts.waiting_otherwise, href=_runs(state=[RunState.SLEEPING.value, RunState.WAITING.value])
         ),
         "approvals_for_me": Count(count=mine, href=f"{V1}/approvals?decidable_by=me"),
         "approvals_pending": Count(count=pending, href=f"{V1}/approvals?status=pending"),
-        "stuck": Count(count=found.stuck, href=_runs(stuck="true")),
+        "stuck": Count(count=counts.stuck, href=_runs(stuck="true")),
     }
 
 
-def _count(found: runs.Counts, statuses: Collection[RunStatus], *, closed_after: datetime | None = None) -> Count:
-    narrowed = {} if closed_after is None else {"closed_after": closed_after.isoformat()}
-    href = _runs(status=[status.value for status in statuses], **narrowed)
-    return Count(count=sum(found.by_status[status] for status in statuses), href=href)
+def _count(counts: runs.Counts, statuses: Collection[RunStatus], *, closed_after: datetime | None = None) -> Count:
+    closed = {} if closed_after is None else {"closed_after": closed_after.isoformat()}
+    href = _runs(status=[status.value for status in statuses], **closed)
+    return Count(count=sum(counts.by_status[status] for status in statuses), href=href)
 
 
 def _runs(**filters: str | Sequence[str]) -> str:
     return f"{V1}/runs?{urlencode(filters, doseq=True)}"
 
 
-def _hours(found: runs.Counts, now: datetime) -> list[Hour]:
+def _hours(counts: runs.Counts, now: datetime) -> list[Hour]:
     completed, failed = [0] * HOURS, [0] * HOURS
-    for (ago, status), count in found.by_hour.items():
-        # Temporal's clock, which closes runs, may be a little ahead of the database's.
+    for (ago, status), count in counts.by_hour.items():
+        # Closing times come from Temporal's clock, which may be slightly ahead of the database's.
         hour = HOURS - 1 - min(max(ago, 0), HOURS - 1)
         if status is RunStatus.COMPLETED:
             completed[hour] += count
@@ -130,7 +133,7 @@ def _next(due: Due, shown: Shown) -> NextDue:
 
 
 async def _stale_workers(plane: ControlPlane) -> list[OverviewCondition] | None:
-    """The workers that went silent; None while Temporal doesn't answer."""
+    """Workers without recent heartbeats; None if Temporal is unreachable."""
     try:
         async with asyncio.timeout(TEMPORAL_SECONDS):
             beats = await workers.heartbeats(plane)
@@ -152,50 +155,50 @@ def _time(stamp: Timestamp) -> datetime | None:
     return stamp.ToDatetime(tzinfo=UTC) if stamp.seconds else None
 
 
-async def _of_temporal(
+async def _temporal_conditions(
     plane: ControlPlane, findings: Sequence[Finding], stale: asyncio.Task[list[OverviewCondition] | None]
 ) -> list[OverviewCondition]:
-    """What Temporal says: that it is away, else stale workers; and of each queue with waiting runs whether it is polled."""
-    queues = {each.name or "": each.count for each in findings if each.sign is Sign.QUEUE}
+    """Conditions from Temporal: that it is unreachable, or else stale workers; and for each queue with waiting runs, whether it is polled."""
+    queues = {finding.name or "": finding.count for finding in findings if finding.sign is Sign.QUEUE}
     silent = await stale
     served = {} if silent is None or not queues else await polled_within(plane, list(queues))
-    found = [_condition(ConditionKind.TEMPORAL_AWAY)] if silent is None else silent
+    conditions = [_condition(ConditionKind.TEMPORAL_AWAY)] if silent is None else silent
     for name, count in queues.items():
         kind = ConditionKind.QUEUE_UNSERVED if served.get(name) is False else ConditionKind.QUEUE_WAITING
         href = _runs(waiting_on=WaitingOn.WORKER.value, task_queue=name)
-        found.append(_condition(kind, name=name, count=count, href=href))
-    return found
+        conditions.append(_condition(kind, name=name, count=count, href=href))
+    return conditions
 
 
-def _from_tables(findings: Sequence[Finding], before: datetime) -> list[OverviewCondition]:
+def _stored_conditions(findings: Sequence[Finding], before: datetime) -> list[OverviewCondition]:
     pending = urlencode({"status": CommandStatus.PENDING.value, "until": before.astimezone(UTC).isoformat()})
-    found = []
-    for each in findings:
-        if each.sign is Sign.SWITCH:
-            page = _PAGES.get(SwitchKind(each.thing)) if each.thing in set(SwitchKind) else None
-            href = None if page is None else f"{V1}/{page}/{quote(each.name or '', safe='')}"
-            found.append(
+    conditions = []
+    for finding in findings:
+        if finding.sign is Sign.SWITCH:
+            page = _PAGES.get(SwitchKind(finding.thing)) if finding.thing in set(SwitchKind) else None
+            href = None if page is None else f"{V1}/{page}/{quote(finding.name or '', safe='')}"
+            conditions.append(
                 _condition(
                     ConditionKind.SWITCHED_OFF,
-                    name=each.name,
-                    thing=each.thing,
-                    since=each.since,
-                    reason=each.reason or None,
+                    name=finding.name,
+                    thing=finding.thing,
+                    since=finding.since,
+                    reason=finding.reason or None,
                     href=href,
                 )
             )
-        elif each.sign is Sign.COMMANDS:
+        elif finding.sign is Sign.COMMANDS:
             href = f"{V1}/commands?{pending}"
             kind = ConditionKind.COMMANDS_PENDING
-            found.append(_condition(kind, count=each.count, since=each.since, href=href))
-        elif each.sign is Sign.SIGNALS:
-            href = f"{V1}/runs/{quote(each.name or '', safe='')}"
+            conditions.append(_condition(kind, count=finding.count, since=finding.since, href=href))
+        elif finding.sign is Sign.SIGNALS:
+            href = f"{V1}/runs/{quote(finding.name or '', safe='')}"
             kind = ConditionKind.SIGNALS_REFUSED
-            found.append(_condition(kind, count=each.count, since=each.since, href=href))
-    return found
+            conditions.append(_condition(kind, count=finding.count, since=finding.since, href=href))
+    return conditions
 
 
-def _behind(projection: Freshness) -> list[OverviewCondition]:
+def _projection_conditions(projection: Freshness) -> list[OverviewCondition]:
     if not projection.stale:
         return []
     return [_condition(ConditionKind.PROJECTION_BEHIND, since=projection.updated_at)]

@@ -1,4 +1,4 @@
-"""The first rows of the lists behind the overview's figures, so that a screen asks once for all of them."""
+"""The first rows of the lists behind the overview's counts, so that a page can fetch them all in one request."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ OPEN_ROWS = 12
 DAY = timedelta(days=1)
 UNSUCCESSFUL = (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.TERMINATED)
 TEMPORAL_SECONDS = 2.0
-"""How long the overview waits for Temporal's answer about workers."""
+"""How long the overview waits for Temporal's information about workers."""
 
-_FIRST = (
+_OPEN_ORDER = (
     RunFilter(waiting_on=(WaitingOn.RETRY.value,)),
     RunFilter(status=(RunStatus.RUNNING.value,)),
     RunFilter(status=OPEN_WORDS),
 )
-"""Open runs in the order in which they are shown. Those that wait for people are in the inbox anyway."""
+"""Open runs in display order. Those that wait for people are in the inbox anyway."""
 
 
 async def lists_of(
@@ -85,13 +85,13 @@ async def lists_of(
 
 
 async def _opened(session: ReadSession, scope: Scope) -> list[Run]:
-    """Open runs: the newest that retry, then the newest that run, then the newest others."""
-    found: dict[str, Run] = {}
-    for wanted in _FIRST:
-        if len(found) < OPEN_ROWS:
-            some = await runs.newest(session, wanted=wanted, scope=scope, limit=OPEN_ROWS + len(found))
-            found |= {run.run_id: run for run in some}
-    return list(found.values())[:OPEN_ROWS]
+    """Open runs: the newest retrying ones, then the newest running ones, then the newest others."""
+    by_id: dict[str, Run] = {}
+    for filters in _OPEN_ORDER:
+        if len(by_id) < OPEN_ROWS:
+            batch = await runs.newest(session, wanted=filters, scope=scope, limit=OPEN_ROWS + len(by_id))
+            by_id |= {run.run_id: run for run in batch}
+    return list(by_id.values())[:OPEN_ROWS]
 
 
 async def _workflows(session: ReadSession, plane: ControlPlane, principal: Principal) -> WorkflowsShown:
@@ -128,11 +128,11 @@ async def _agents(session: ReadSession, scope: Scope, rules: Sequence[PolicyRow]
     rows = await agents.by_name(session, limit=ROWS)
     names = [row.name for row in rows]
     switched = await switches.newest(session, SwitchKind.AGENT, names)
-    lately = await agent_usage.stats(session, names, since=DAY, scope=scope)
+    stats = await agent_usage.stats(session, names, since=DAY, scope=scope)
     code, active = await agents.codes(session, rows), await agents.active(session, rows)
     versions = [(code[name], active.get(name)) for name in names if name in code]
-    held = await agent_tools.read(session, versions, rules)
-    uses = {name: Counter(tool.use for tool in held.get(name, ())) for name in names}
+    agent_tools_by_name = await agent_tools.read(session, versions, rules)
+    uses = {name: Counter(tool.use for tool in agent_tools_by_name.get(name, ())) for name in names}
     items = [
         AgentShown(
             name=row.name,
@@ -140,20 +140,20 @@ async def _agents(session: ReadSession, scope: Scope, rules: Sequence[PolicyRow]
             disabled=row.name in switched and switched[row.name].disabled,
             unasked=uses[row.name]["unasked"],
             asking=uses[row.name]["asking"],
-            open=lately[row.name].open,
-            usd=lately[row.name].usage.usd,
+            open=stats[row.name].open,
+            usd=stats[row.name].usage.usd,
         )
         for row in rows
     ]
     return AgentsShown(total=await agents.count(session), items=items)
 
 
-async def _tools(session: ReadSession, held: ToolPolicies) -> ToolsShown:
+async def _tools(session: ReadSession, tool_policies: ToolPolicies) -> ToolsShown:
     rows, acting, total = await tools.acting(session, limit=ROWS)
     switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in rows])
     items = []
     for row in rows:
-        policy = held.of(row)
+        policy = tool_policies.of(row)
         items.append(
             ToolShown(
                 name=row.name,

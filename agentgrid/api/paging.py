@@ -21,43 +21,43 @@ _NO_FILTER = frozenset({"cursor", "limit"})
 
 
 def _bound_to(request: Request) -> str:
-    """The list that a cursor is valid for: the path and all parameters except `limit` and `cursor`."""
+    """Hash of the list that a cursor is valid for: the path and all parameters except `limit` and `cursor`."""
     filters = sorted((name, value) for name, value in request.query_params.multi_items() if name not in _NO_FILTER)
     return hashlib.sha256(json.dumps([request.url.path, filters]).encode()).hexdigest()[:16]
 
 
 def encode(request: Request, *position: str | int) -> str:
-    """The cursor for the items after this position."""
+    """A cursor for the items after this position."""
     text = json.dumps([_bound_to(request), *position], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode(request: Request, cursor: str, *types: type[Any]) -> tuple[Any, ...]:
-    """The position in a cursor, with each part checked against its type. Raises InvalidInput for anything that `encode` did not make."""
-    wrong = InvalidInput(
+    """The position in a cursor, with each part type-checked. Raises InvalidInput for anything that `encode` did not produce."""
+    invalid = InvalidInput(
         "invalid cursor",
-        [InvalidPlace(pointer="cursor", message="use the value of `next_cursor`, with the same filter")],
+        [InvalidPlace(pointer="cursor", message="use the value of `next_cursor` with the same filters")],
     )
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         bound, *position = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, TypeError, binascii.Error, RecursionError):
-        raise wrong from None
+        raise invalid from None
     fits = len(position) == len(types) and all(
-        type(part) is wanted for part, wanted in zip(position, types, strict=True)
+        type(part) is expected for part, expected in zip(position, types, strict=True)
     )
     if bound != _bound_to(request) or not fits or any(isinstance(part, str) and "\x00" in part for part in position):
-        raise wrong
+        raise invalid
     return tuple(position)
 
 
 def encode_key(request: Request, at: datetime, identifier: str) -> str:
-    """The cursor for a list in the order of time."""
+    """A cursor for a list ordered by time."""
     return encode(request, at.isoformat(), identifier)
 
 
 def decode_key(request: Request, cursor: str | None) -> Key | None:
-    """The position in a list in the order of time."""
+    """The position in a list ordered by time."""
     if cursor is None:
         return None
     at, identifier = decode(request, cursor, str, str)

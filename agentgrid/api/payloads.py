@@ -1,7 +1,7 @@
-"""Whole values, as downloads: from the database if it has them, otherwise from the one event of history that holds them.
+"""Downloads of whole values: from the database if stored there, otherwise from the history event that holds them.
 
-The tables keep the beginning of a long value. Temporal has its history until the retention of the namespace ends, the archive after that. A history
-has at most 50 MiB and is read a page at a time, few at once, because one reader costs as much as a thousand other requests.
+The tables store only the beginning of a long value. Temporal keeps its history until the namespace's retention ends; after that, the archive has it. A
+history can be up to 50 MiB. It is read page by page, and only a few are read at once, because one such read costs as much as a thousand other requests.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from agentgrid.temporal.payloads import decode_events, dump
 Side = Literal["input", "output"]
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Of one value, as JSON."""
+"""Maximum size of one value as JSON."""
 MAX_HISTORY_BYTES = 64 * 1024 * 1024
 PAGE_EVENTS = 1_000
 READ_SECONDS = 30.0
-AT_ONCE = 2
-"""Histories that one process reads at the same time."""
+CONCURRENCY = 2
+"""How many histories one process reads at once."""
 WAIT_SECONDS = 5.0
 FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -45,28 +45,28 @@ class ReadLimiter:
     """Limits how many histories are read at once."""
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(CONCURRENCY)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, and end what takes too long. Raises Unavailable."""
+        """Wait for a slot, and time out slow reads. Raises Unavailable."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                await self._free.acquire()
+                await self._slots.acquire()
         except TimeoutError:
-            raise Unavailable("other long values are being read; try again", retry_after_seconds=5) from None
+            raise Unavailable("too many long values are being read; try again", retry_after_seconds=5) from None
         try:
             async with asyncio.timeout(READ_SECONDS):
                 yield
         except TimeoutError:
-            raise Unavailable("the history takes too long to read; try again", retry_after_seconds=30) from None
+            raise Unavailable("reading the history took too long; try again", retry_after_seconds=30) from None
         finally:
-            self._free.release()
+            self._slots.release()
 
 
 async def value(
     plane: ControlPlane,
-    turns: ReadLimiter,
+    limiter: ReadLimiter,
     execution: ExecutionRow,
     event_id: int,
     side: Side,
@@ -74,25 +74,26 @@ async def value(
     *,
     what: str,
 ) -> str:
-    """The whole value as JSON text; several values as a list. stored: what the database has of it.
+    """The whole value as JSON text; several values as a list.
 
-    Raises NoValue where there is none, Gone if history has it no longer or nothing here can decode it, PayloadTooLarge, Unavailable.
+    stored: what the database has of it. Raises NoValue if there is none, Gone if history no longer has it or nothing can decode it,
+    PayloadTooLarge, Unavailable.
     """
     if stored is None:
         raise NoValue(what)
     if "value" not in stored and "values" not in stored and not stored.get("opaque"):
-        async with turns.turn():
+        async with limiter.turn():
             event = await _event(plane, execution, event_id, what)
             await decode_events([event], plane.temporal.data_converter)
-            read = await asyncio.to_thread(decode_whole, event, plane.temporal.data_converter.payload_converter)
-        stored = _of(read, side)
+            decoded = await asyncio.to_thread(decode_whole, event, plane.temporal.data_converter.payload_converter)
+        stored = _side_of(decoded, side)
         if stored is None:
             raise Gone(
-                f"history no longer has the whole {what}: event {event_id} of execution {execution.execution_id} holds none"
+                f"the history no longer has the whole {what}: event {event_id} of execution {execution.execution_id} has no value"
             )
     if stored.get("opaque"):
         raise Gone(
-            f"the {what} can't be decoded here: its encoding is {stored.get('encoding')!r}, and no codec of this API reads it"
+            f"the {what} can't be decoded here: no codec of this API supports its encoding {stored.get('encoding')!r}"
         )
     text = await asyncio.to_thread(dump, stored["value"] if "value" in stored else stored["values"])
     if len(text) > MAX_BYTES:
@@ -100,43 +101,43 @@ async def value(
     return text
 
 
-def _of(event: history_events.DecodedEvent, side: Side) -> history_events.Stored | None:
-    """The event's input or output. What a kind of event calls it is the fold's knowledge; these are the words it uses."""
+def _side_of(event: history_events.DecodedEvent, side: Side) -> history_events.Stored | None:
+    """The event's input or output. The attribute names per kind of event are defined by the fold; these must match them."""
     if isinstance(event, history_events.Closed):
         return event.result if side == "output" else None
     if isinstance(event, history_events.ActivityClosed) and event.turn is not None and side == "output":
         return event.turn.output
     if isinstance(event, history_events.LocalActivity) and event.agent is not None:
         return getattr(event.agent, side, None)
-    found: history_events.Stored | None = getattr(event, side, None)
-    if found is None and side == "input":
-        found = getattr(event, "shown", None)
-    return found
+    stored: history_events.Stored | None = getattr(event, side, None)
+    if stored is None and side == "input":
+        stored = getattr(event, "shown", None)
+    return stored
 
 
 async def _event(plane: ControlPlane, execution: ExecutionRow, event_id: int, what: str) -> HistoryEvent:
     async with reading(plane.engine) as session:
         archived = await histories.get(session, execution.execution_id)
     if archived is not None:
-        found = await asyncio.to_thread(history.unpacked, archived)
-        if 0 < event_id <= len(found) and found[event_id - 1].event_id == event_id:
-            return found[event_id - 1]
-        raise Gone(f"the archive does not have the whole {what}: it has {len(found)} events")
+        events = await asyncio.to_thread(history.unpacked, archived)
+        if 0 < event_id <= len(events) and events[event_id - 1].event_id == event_id:
+            return events[event_id - 1]
+        raise Gone(f"the archive does not have the whole {what}: it has only {len(events)} events")
     token, size = b"", 0
     while True:
         try:
-            answer = await _page(plane, execution, token)
+            reply = await _page(plane, execution, token)
         except NotFound:
             raise Gone(
-                f"Temporal no longer has the history that holds the whole {what}, and no archive was made of it; the API keeps only its beginning"
+                f"Temporal no longer has the history with the whole {what}, and it was not archived; the API keeps only the beginning"
             ) from None
-        size += answer.ByteSize()
-        page = answer.history.events
+        size += reply.ByteSize()
+        page = reply.history.events
         if page and page[0].event_id <= event_id <= page[-1].event_id:
             return page[event_id - page[0].event_id]
-        token = answer.next_page_token
+        token = reply.next_page_token
         if not token or size > MAX_HISTORY_BYTES:
-            raise Gone(f"the history of execution {execution.execution_id} has no event {event_id} any more")
+            raise Gone(f"the history of execution {execution.execution_id} no longer has event {event_id}")
 
 
 async def _page(
@@ -158,12 +159,12 @@ async def _page(
 
 
 def download(text: str, *parts: str | int) -> Response:
-    """A response that browsers save as a file and never show."""
+    """A response that browsers save as a file instead of displaying it."""
     headers = file_headers("-".join(str(part) for part in parts), "json")
     return Response(text, media_type="application/json", headers=headers)
 
 
-def file_headers(name: str, ending: str) -> dict[str, str]:
-    """The header that makes a response a file. A run's id may hold any characters, so most are replaced."""
+def file_headers(name: str, extension: str) -> dict[str, str]:
+    """The headers of a file download. A run's id may contain any characters, so most are replaced."""
     safe = FILE_NAME.sub("_", name).lstrip(".")[:150]
-    return {"Content-Disposition": f'attachment; filename="{safe}.{ending}"'}
+    return {"Content-Disposition": f'attachment; filename="{safe}.{extension}"'}

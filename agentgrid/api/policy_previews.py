@@ -1,4 +1,4 @@
-"""What a rule would change, before it is put."""
+"""Previews what a rule would change before it is put in force."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from agentgrid.domain.policies import AGENT_RULE, TOOL_RULE, Risk, Rule, Snapsho
 MAX_SHOWN = 200
 
 
-async def previewed(session: ReadSession, asked: PolicyPreview, scope: frozenset[str]) -> PolicyPreviewed:
-    """The tools whose calls another rule would apply to, and the pending approvals that would be asked again."""
+async def previewed(session: ReadSession, preview: PolicyPreview, scope: frozenset[str]) -> PolicyPreviewed:
+    """The tools to whose calls a different rule would apply, and the number of pending approvals to be reopened."""
     rows = await policies.in_force(session)
     before = snapshots.of(rows)
-    rule = _rule(asked, before)
-    others = tuple(each for each in before.rules if each.rule_id != rule.rule_id)
+    rule = _rule(preview, before)
+    others = tuple(other for other in before.rules if other.rule_id != rule.rule_id)
     after = before.model_copy(update={"rules": (*others, rule)})
     risks = {name: Risk(risk) for name, risk in (await tools.risks(session)).items()}
     changes = []
     for name, risk in risks.items():
-        old, new = (each.rule_for(name, risk, agent=asked.agent) for each in (before, after))
-        if not _same(old, new):
+        old, new = (snapshot.rule_for(name, risk, agent=preview.agent) for snapshot in (before, after))
+        if not _equivalent(old, new):
             changes.append(RuleChange(tool=name, before=_applied(old), after=_applied(new)))
     pending = await approval_counts.pending_under(
         session,
-        tools=[each.tool for each in changes],
-        rules=sorted({each.before.rule for each in changes}),
-        agent=asked.agent,
+        tools=[change.tool for change in changes],
+        rules=sorted({change.before.rule for change in changes}),
+        agent=preview.agent,
         scope=scope,
     )
     return PolicyPreviewed(
@@ -41,31 +41,33 @@ async def previewed(session: ReadSession, asked: PolicyPreview, scope: frozenset
     )
 
 
-def _rule(asked: PolicyPreview, before: Snapshot) -> Rule:
-    rule_id = f"{TOOL_RULE}{asked.tool}" if asked.agent is None else f"{AGENT_RULE}{asked.agent}"
-    version = next((each.version for each in before.rules if each.rule_id == rule_id), 0)
+def _rule(preview: PolicyPreview, before: Snapshot) -> Rule:
+    rule_id = f"{TOOL_RULE}{preview.tool}" if preview.agent is None else f"{AGENT_RULE}{preview.agent}"
+    version = next((rule.version for rule in before.rules if rule.rule_id == rule_id), 0)
     return Rule(
         rule_id=rule_id,
         version=version + 1,
-        tool=asked.tool or "*",
-        agent=asked.agent,
-        effect=asked.effect,
-        approvers=tuple(dict.fromkeys(asked.approvers)),
-        expires_seconds=asked.expires_seconds,
+        tool=preview.tool or "*",
+        agent=preview.agent,
+        effect=preview.effect,
+        approvers=tuple(dict.fromkeys(preview.approvers)),
+        expires_seconds=preview.expires_seconds,
         reason="",
-        changes=asked.changes,
+        changes=preview.changes,
     )
 
 
-def _same(old: Rule, new: Rule) -> bool:
-    """Whether a call under either meets the same."""
+def _equivalent(old: Rule, new: Rule) -> bool:
+    """Whether both rules treat a call the same way."""
     if old.effect is not new.effect:
         return False
-    asks = old.effect is Effect.REQUIRE_APPROVAL
-    what = (old.approvers, old.expires_seconds, old.changes) == (new.approvers, new.expires_seconds, new.changes)
-    return what or not asks
+    if old.effect is not Effect.REQUIRE_APPROVAL:
+        return True
+    return (old.approvers, old.expires_seconds, old.changes) == (new.approvers, new.expires_seconds, new.changes)
 
 
 def _applied(rule: Rule) -> RuleApplied:
-    asks = rule.effect is Effect.REQUIRE_APPROVAL
-    return RuleApplied(rule=rule.reference, effect=rule.effect, approvers=list(rule.approvers) if asks else [])
+    needs_approval = rule.effect is Effect.REQUIRE_APPROVAL
+    return RuleApplied(
+        rule=rule.reference, effect=rule.effect, approvers=list(rule.approvers) if needs_approval else []
+    )

@@ -17,27 +17,27 @@ from agentgrid.errors import InvalidInput, InvalidPlace
 MAX_SHOWN = 200
 
 
-async def tested(session: ReadSession, asked: PolicyTest) -> PolicyTested:
-    """The rule that would apply to the call, and what became of the others. Raises InvalidInput for a call that there can't be."""
+async def tested(session: ReadSession, call: PolicyTest) -> PolicyTested:
+    """The rule that would apply to the call, and the other rules considered. Raises InvalidInput for an impossible call."""
     risks = await tools.risks(session)
-    kind = asked.kind or (StepKind.TOOL if asked.tool in risks else StepKind.ACTIVITY)
-    switch = next((each.switch for each in governed() if each.step is kind), None)
+    kind = call.kind or (StepKind.TOOL if call.tool in risks else StepKind.ACTIVITY)
+    switch = next((noun.switch for noun in governed() if noun.step is kind), None)
     if switch is None:
-        known = ", ".join(sorted(each.step for each in governed()))
-        raise InvalidInput("invalid call", [InvalidPlace(pointer="/kind", message=f"rules can be about: {known}")])
-    agent = _caller(kind, asked)
-    risk = Risk(risks.get(asked.tool, Risk.READ)) if kind is StepKind.TOOL else Risk.READ
+        kinds = ", ".join(sorted(noun.step for noun in governed()))
+        raise InvalidInput("invalid call", [InvalidPlace(pointer="/kind", message=f"must be one of: {kinds}")])
+    agent = _caller(kind, call)
+    risk = Risk(risks.get(call.tool, Risk.READ)) if kind is StepKind.TOOL else Risk.READ
     weighed = snapshots.of(await policies.in_force(session)).weigh(
-        asked.tool,
+        call.tool,
         risk,
         kind,
         agent=agent,
-        arguments=None if asked.arguments is None else lambda: asked.arguments,
+        arguments=None if call.arguments is None else lambda: call.arguments,
     )
-    things = [Thing(switch, asked.tool)]
+    things = [Thing(switch, call.tool)]
     if agent is not None:
         things.append(Thing(SwitchKind.AGENT, agent))
-    off = next((why for each in await switches.of(session, things) if (why := refusal(each)) is not None), None)
+    disabled = next((why for row in await switches.of(session, things) if (why := refusal(row)) is not None), None)
     rule = weighed.rule
     return PolicyTested(
         kind=kind,
@@ -46,19 +46,19 @@ async def tested(session: ReadSession, asked: PolicyTest) -> PolicyTested:
         effect=rule.effect,
         approvers=list(rule.approvers) if rule.effect is Effect.REQUIRE_APPROVAL else [],
         reason=rule.reason,
-        disabled=None if off is None else off.message,
-        considered=[_shown(each, rule) for each in weighed.considered[:MAX_SHOWN]],
+        disabled=None if disabled is None else disabled.message,
+        considered=[_shown(considered, rule) for considered in weighed.considered[:MAX_SHOWN]],
     )
 
 
-def _caller(kind: StepKind, asked: PolicyTest) -> str | None:
-    """The agent that makes the call. A model turn is always its own agent's."""
+def _caller(kind: StepKind, call: PolicyTest) -> str | None:
+    """The agent that makes the call. A model turn always belongs to its own agent."""
     if kind is not StepKind.MODEL:
-        return asked.agent
-    if asked.agent not in (None, asked.tool):
-        message = f"the model turns of {asked.tool} are its own: leave it out"
+        return call.agent
+    if call.agent not in (None, call.tool):
+        message = f"must be omitted: {call.tool} takes its own model turns"
         raise InvalidInput("invalid call", [InvalidPlace(pointer="/agent", message=message)])
-    return asked.tool
+    return call.tool
 
 
 def _shown(considered: Considered, applied: Rule) -> ConsideredOut:
@@ -67,7 +67,7 @@ def _shown(considered: Considered, applied: Rule) -> ConsideredOut:
         rule=rule.reference,
         tool=rule.tool,
         agent=rule.agent,
-        when=[ConditionOut.model_validate(each) for each in rule.when],
+        when=[ConditionOut.model_validate(condition) for condition in rule.when],
         effect=rule.effect,
         holds=considered.holds,
         applies=rule is applied,
@@ -77,13 +77,17 @@ def _shown(considered: Considered, applied: Rule) -> ConsideredOut:
 
 def _because(considered: Considered, applied: Rule) -> str:
     rule = considered.rule
-    doubtful = considered.holds is None
+    undecided = considered.holds is None
     if rule is applied:
-        return "its conditions can't be judged, and it doesn't allow" if doubtful else "it applies"
+        return (
+            "it applies: its conditions can't be evaluated, and it denies or requires approval"
+            if undecided
+            else "it applies"
+        )
     if considered.holds is False:
         return "a condition doesn't hold"
     if considered.displaced_by is not None:
         return f"{considered.displaced_by.reference} is more exact"
-    if doubtful and rule.effect is Effect.ALLOW:
-        return "its conditions can't be judged, and it allows"
+    if undecided and rule.effect is Effect.ALLOW:
+        return "its conditions can't be evaluated, and a rule that allows then doesn't apply"
     return f"{applied.reference} is as strict or stricter"

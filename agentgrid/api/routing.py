@@ -1,6 +1,6 @@
-"""The entry to every route: authenticates the caller, checks access and the request's form, and records refusals.
+"""The entry to every route: authenticates the caller, checks access and the form of the request, and records refusals.
 
-Routes are created by `router()`, so they can't bypass the gate; their access is declared in `access.py`, so it can't be forgotten.
+Routes are created by `make_router()`, so they can't bypass these checks; access is declared in `access.py`, so it can't be forgotten.
 """
 
 from __future__ import annotations
@@ -42,30 +42,30 @@ from agentgrid.errors import (
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-LOOKS = frozenset({"GET", "HEAD"})
+UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 MAX_IDEMPOTENCY_KEY = 255
 MAX_PARAMETER = 2_000
 MAX_NAME = 300
 
 
 class CheckedRoute(APIRoute):
-    """A route behind the gate."""
+    """A route whose requests are authenticated and checked."""
 
     access: Access
 
     def get_route_handler(self) -> Handler:
-        """The route's handler, wrapped in the gate."""
+        """The route's handler, wrapped in the checks."""
         (method,) = self.methods or ("",)
         route = f"{method} {self.path}"
         declared = ACCESS.get(route)
         if declared is None:
-            raise RuntimeError(f"{route} is not in ACCESS: add it, with the permission it requires")
+            raise RuntimeError(f"{route} is not in ACCESS: add it with the permission it requires")
         if declared.command is not None and (
             declared.target is None or declared.target not in (NEW, *self.param_convertors)
         ):
             raise RuntimeError(
-                f"{route} is a change: its entry in ACCESS must name the path parameter of its target, or NEW"
+                f"{route} is a change: its entry in ACCESS must set `target` to a path parameter, or to NEW"
             )
         self.access = declared
         handle = super().get_route_handler()
@@ -73,7 +73,7 @@ class CheckedRoute(APIRoute):
             field.alias for field in get_flat_params(self.dependant) if isinstance(field.field_info, params.Query)
         )
 
-        async def through_the_gate(request: Request) -> Response:
+        async def checked(request: Request) -> Response:
             if declared.public:
                 return await (
                     handle(request) if declared.command is None else _sign_in(request, route, parameters, handle)
@@ -81,35 +81,35 @@ class CheckedRoute(APIRoute):
             try:
                 request.state.caller = await _caller(request)
             except Unauthenticated:
-                _note(request, ReadOutcome.UNAUTHENTICATED, route)
+                _record_read(request, ReadOutcome.UNAUTHENTICATED, route)
                 raise
             try:
-                _check_page(request)
+                _check_shown_principal(request)
                 _check_credential(request.state.identity, declared)
                 authorise(request.state.caller.principal, declared)
                 _check_parameters(request, parameters)
-                if method in WRITES:
-                    await _take_change(request)
+                if method in UNSAFE_METHODS:
+                    await _read_change(request)
                 answer = await handle(request)
-                _note_disclosure(request, declared, route)
+                _record_disclosure(request, declared, route)
                 return _tagged(request, answer) if declared.tagged else answer
             except RequestValidationError as error:
                 invalid = faults_of(error)
-                await _write_down(request, declared, invalid)
+                await _record_refusal(request, declared, invalid)
                 raise invalid from None
             except AgentGridError as error:
-                _note_disclosure(request, declared, route)
+                _record_disclosure(request, declared, route)
                 if declared.command is None and isinstance(error, Forbidden):
                     subject = next(iter(request.path_params.values()), None)
-                    _note(request, ReadOutcome.REFUSED, route, subject=subject)
-                await _write_down(request, declared, error)
+                    _record_read(request, ReadOutcome.REFUSED, route, subject=subject)
+                await _record_refusal(request, declared, error)
                 raise
 
-        return through_the_gate
+        return checked
 
 
 def make_router(*, tags: list[str], prefix: str = "") -> APIRouter:
-    """A router whose routes all pass the gate."""
+    """A router whose routes are all `CheckedRoute`s."""
     return APIRouter(
         prefix=prefix,
         tags=list(tags),
@@ -119,56 +119,56 @@ def make_router(*, tags: list[str], prefix: str = "") -> APIRouter:
 
 
 def authorise(principal: Principal, access: Access) -> None:
-    """Raise Forbidden unless the principal may do what the route needs."""
+    """Raise Forbidden unless the principal has the required permission and scope."""
     if access.everywhere and not principal.sees_everything:
-        raise Forbidden(f"this requires a principal whose scope is every workflow; {principal.name} sees only some")
-    needed = access.permission
-    if needed is None or principal.may(needed):
+        raise Forbidden(f"this requires a principal with access to every workflow; {principal.name} may see only some")
+    permission = access.permission
+    if permission is None or principal.may(permission):
         return
-    if needed is Permission.DECIDE and (why := no_decider(principal)) is not None:
+    if permission is Permission.DECIDE and (why := no_decider(principal)) is not None:
         raise Forbidden(why)
-    if needed is Permission.EDIT and principal.kind is PrincipalKind.AGENT:
+    if permission is Permission.EDIT and principal.kind is PrincipalKind.AGENT:
         raise Forbidden(f"{principal.name} is an agent, and agents can't edit agents")
-    roles = " or ".join(role.value for role, granted in GRANTS.items() if needed in granted)
+    roles = " or ".join(role.value for role, granted in GRANTS.items() if permission in granted)
     raise Forbidden(f"this requires the role {roles}")
 
 
 async def _sign_in(request: Request, route: str, parameters: frozenset[str], handle: Handler) -> Response:
-    """A change whose caller the route itself authenticates, by the body. A page of another origin can't sign its visitor in."""
+    """Handle a change whose caller the route itself authenticates by the body. A page of another origin can't sign its visitor in."""
     _check_origin(request)
     _check_parameters(request, parameters)
-    await _take_body(request)
+    await _read_body(request)
     try:
         return await handle(request)
     except Unauthenticated:
-        _note(request, ReadOutcome.UNAUTHENTICATED, route)
+        _record_read(request, ReadOutcome.UNAUTHENTICATED, route)
         raise
 
 
-def _check_page(request: Request) -> None:
-    """Raise PrincipalChanged if a change names another principal than the one it is made by: a page that shows who acts says so."""
-    shown = request.headers.getlist("agentgrid-principal")
+def _check_shown_principal(request: Request) -> None:
+    """Raise PrincipalChanged if a page that shows the signed-in principal makes a change as a different one."""
+    expected = request.headers.getlist("agentgrid-principal")
     name = request.state.caller.principal.name
-    if request.method not in LOOKS and any(each != name for each in shown):
+    if request.method not in SAFE_METHODS and any(other != name for other in expected):
         raise PrincipalChanged(
-            f"this browser is signed in as {name} by now, and not as the page shows: reload it", status=name
+            f"this browser is now signed in as {name}, not as the page shows: reload the page", status=name
         )
 
 
 def _check_credential(identity: Identity, access: Access) -> None:
     if access.only == "key" and identity.from_browser:
-        raise Forbidden("this requires an API key in the Authorization header; a browser session is not enough")
+        raise Forbidden("this requires an API key in the Authorization header; a browser session is not accepted")
     if access.only == "session" and identity.session is None:
-        raise Forbidden("this is about the browser session of the request, and a request with an API key has none")
+        raise Forbidden("this requires a browser session; a request with an API key has none")
 
 
 async def _caller(request: Request) -> Caller:
-    request.state.identity = known = await _identity(request)
+    request.state.identity = identity = await _identity(request)
     return Caller(
-        principal=known.principal,
-        key_id=known.key_id,
-        session_id=known.session.session_id if known.session else None,
-        issuers=known.issuers,
+        principal=identity.principal,
+        key_id=identity.key_id,
+        session_id=identity.session.session_id if identity.session else None,
+        issuers=identity.issuers,
         address=address_of(request),
         route=f"{request.method} {request.url.path}",
     )
@@ -177,45 +177,47 @@ async def _caller(request: Request) -> Caller:
 async def _identity(request: Request) -> Identity:
     limits: RateLimits = request.app.state.limits
     address = address_of(request) or ""
-    given = ((kind, kind.presented(request)) for kind in IDENTITIES)
-    kind, presented = next(((kind, found) for kind, found in given if found is not None), (None, ""))
+    candidates = ((kind, kind.presented(request)) for kind in IDENTITIES)
+    kind, presented = next(((kind, value) for kind, value in candidates if value is not None), (None, ""))
     if kind is None:
         limits.before_key(address, None)
         limits.failed(address, None)
-        raise Unauthenticated("send an API key, `Authorization: Bearer ag_...`, or sign in to the console")
+        raise Unauthenticated(
+            "authentication required: send an API key as `Authorization: Bearer ag_...`, or sign in to the console"
+        )
     if kind.from_browser:
-        # Before the lookup, so that a page of another origin costs its visitor nothing.
+        # Before the lookup, so that a page of another origin can't use up its visitor's rate limit.
         _check_origin(request)
     presented_hash = api_keys.secret_hash(presented)
     limits.before_key(address, presented_hash)
     try:
-        known = await kind.authenticate(request.app.state.plane, presented)
+        identity = await kind.authenticate(request.app.state.plane, presented)
     except Unauthenticated:
         limits.failed(address, presented_hash)
         raise
-    limits.passed(known.principal.name, presented_hash)
-    return known
+    limits.passed(identity.principal.name, presented_hash)
+    return identity
 
 
 def _check_origin(request: Request) -> None:
-    """Raise unless the API's own pages made the request. The door has refused every `Origin` that is not the API's own."""
-    looks = request.method in LOOKS
-    site = request.headers.getlist("sec-fetch-site")
-    # `none`: the person opened the address, which only reads.
-    allowed = {"same-origin", "none"} if looks else {"same-origin"}
-    if not set(site) <= allowed or (not looks and "origin" not in request.headers):
-        raise WireError(403, "foreign_origin", "requests from pages of another origin are not served")
+    """Raise unless the request comes from the API's own pages. `door.py` has already refused every foreign `Origin`."""
+    is_safe = request.method in SAFE_METHODS
+    fetch_sites = request.headers.getlist("sec-fetch-site")
+    # `none`: the user opened the URL directly, which can only read.
+    allowed = {"same-origin", "none"} if is_safe else {"same-origin"}
+    if not set(fetch_sites) <= allowed or (not is_safe and "origin" not in request.headers):
+        raise WireError(403, "foreign_origin", "requests from pages of other origins are refused")
 
 
-def _note_disclosure(request: Request, access: Access, route: str) -> None:
+def _record_disclosure(request: Request, access: Access, route: str) -> None:
     shown: Shown | None = getattr(request.state, "shown", None)
     if shown is not None and shown.disclosure.happened:
         subject = shown.disclosure.subject or request.path_params.get(access.reads or "")
-        _note(request, ReadOutcome.READ, route, subject=subject)
+        _record_read(request, ReadOutcome.READ, route, subject=subject)
 
 
-def _note(request: Request, outcome: ReadOutcome, route: str, *, subject: str | None = None) -> None:
-    """Record who made this request, and its outcome."""
+def _record_read(request: Request, outcome: ReadOutcome, route: str, *, subject: str | None = None) -> None:
+    """Record the caller and the outcome of this request."""
     caller: Caller | None = getattr(request.state, "caller", None)
     recorder: Recorder = request.app.state.reads
     recorder.note(
@@ -231,18 +233,18 @@ def _note(request: Request, outcome: ReadOutcome, route: str, *, subject: str | 
 
 
 def address_of(request: Request) -> str | None:
-    """The address of the peer."""
+    """The peer's address."""
     return request.client.host if request.client else None
 
 
 def user_agent_of(request: Request) -> str | None:
-    """What the client calls itself, made safe to store."""
-    named = request.headers.get("user-agent")
-    return None if named is None else _storable(named)
+    """The client's `User-Agent`, made safe to store."""
+    user_agent = request.headers.get("user-agent")
+    return None if user_agent is None else _storable(user_agent)
 
 
 def _storable(name: str) -> str:
-    """A name from the path, made safe to store."""
+    """Text from the request, made safe to store."""
     return name.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()[:MAX_NAME]
 
 
@@ -259,65 +261,65 @@ def _check_parameters(request: Request, known: frozenset[str]) -> None:
         raise InvalidInput("invalid parameters", faults)
 
 
-def _tagged(request: Request, answer: Response) -> Response:
-    """The answer with its ETag; 304 if the client has it already."""
-    tag = f'W/"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
-    known = request.headers.get("if-none-match", "")
-    if tag in (each.strip() for each in known.split(",")):
+def _tagged(request: Request, response: Response) -> Response:
+    """The response with its ETag, or 304 if the client already has it."""
+    tag = f'W/"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    client_tags = request.headers.get("if-none-match", "")
+    if tag in (entry.strip() for entry in client_tags.split(",")):
         return Response(status_code=304, headers={"ETag": tag})
-    answer.headers["ETag"] = tag
-    return answer
+    response.headers["ETag"] = tag
+    return response
 
 
-async def _take_change(request: Request) -> None:
-    value = await _take_body(request)
+async def _read_change(request: Request) -> None:
+    value = await _read_body(request)
     caller: Caller = request.state.caller
     request.state.caller = replace(caller, idempotency_key=_idempotency_key(request), body=value)
 
 
-async def _take_body(request: Request) -> Any:
+async def _read_body(request: Request) -> Any:
     raw = await body.read(request)
     value = None
     if raw:
         body.check_type(request)
         value = body.parse(raw)
-    # Starlette's cache of a body that was read: the handler behind the gate gets the value that was checked here.
+    # Starlette's cache of the body, so that the handler gets exactly the value checked here.
     request._body = raw
     request._json = value
     return value
 
 
 def _idempotency_key(request: Request) -> str | None:
-    given = request.headers.getlist("idempotency-key")
-    if not given:
+    headers = request.headers.getlist("idempotency-key")
+    if not headers:
         return None
-    key = given[0]
-    if len(given) > 1 or not 0 < len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
+    key = headers[0]
+    if len(headers) > 1 or not 0 < len(key) <= MAX_IDEMPOTENCY_KEY or not key.isascii() or not key.isprintable():
         raise InvalidInput(
             "invalid Idempotency-Key",
             [
                 InvalidPlace(
                     pointer="Idempotency-Key",
-                    message=f"send one, of 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters",
+                    message=f"send one header with 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters",
                 )
             ],
         )
     return key
 
 
-def to_record(error: AgentGridError) -> bool:
-    """Whether the refusal is still to be recorded as a command: none records it yet, and it is not a refusal of the moment."""
+def needs_record(error: AgentGridError) -> bool:
+    """Whether the refusal must still be recorded as a command: no command records it yet, and it is not a temporary condition."""
     return error.command_id is None and not isinstance(error, Unavailable | RateLimited)
 
 
-async def _write_down(request: Request, access: Access, error: AgentGridError) -> None:
-    """Record the refusal of a request for a change, unless a command already records it."""
-    if access.command is None or not to_record(error):
+async def _record_refusal(request: Request, access: Access, error: AgentGridError) -> None:
+    """Record the refusal of a change, unless a command already records it."""
+    if access.command is None or not needs_record(error):
         return
-    about = {}
+    columns = {}
     if access.target:
-        about[HANDLING[access.command].target.column] = _storable(request.path_params[access.target])
+        columns[HANDLING[access.command].target.column] = _storable(request.path_params[access.target])
     message = _storable(request.path_params[access.message]) if access.message else None
     plane: ControlPlane = request.app.state.plane
     caller: Caller = request.state.caller
-    error.command_id = await commands.refuse(plane, caller, access.command, error, message=message, **about)
+    error.command_id = await commands.refuse(plane, caller, access.command, error, message=message, **columns)

@@ -1,4 +1,4 @@
-"""The filters of lists, counts and facets of runs, as query parameters."""
+"""The filters of run lists, counts and facets, as query parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from agentgrid.api import views
-from agentgrid.api.deps import Who
+from agentgrid.api.deps import CurrentPrincipal
 from agentgrid.api.schemas.common import Moment
 from agentgrid.db.run_filter import RunFilter
 from agentgrid.domain.principals import Permission
@@ -18,7 +18,7 @@ from agentgrid.errors import InvalidInput, InvalidPlace
 
 MAX_IDS = 200
 MAX_WORKFLOWS = 50
-LONGEST_SECONDS = 366 * 86_400.0
+MAX_SECONDS = 366 * 86_400.0
 
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
 Words = Annotated[
@@ -26,26 +26,26 @@ Words = Annotated[
     Query(
         min_length=1,
         max_length=200,
-        description="Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read "
-        "payloads, also in its subject and the titles of its open approvals.",
+        description="Words to find in workflow, reference, note or workflow id; or a run id, its beginning or its end. For callers who may read "
+        "payloads, also in the subject and the titles of open approvals.",
     ),
 ]
 
 
-async def _wanted(
-    principal: Who,
+async def _filters(
+    principal: CurrentPrincipal,
     state: Annotated[
         list[RunState],
         Query(
-            description="Any of these: a status, or what a waiting run waits for. `waiting` is a wait without a word of its own."
+            description="Any of these states: a status, or what a waiting run is waiting for. `waiting` covers waits without a state of their own."
         ),
     ] = [],  # noqa: B006
     status: Annotated[list[RunStatus], Query(description="Any of these.")] = [],  # noqa: B006
     waiting_on: Annotated[list[WaitingOn], Query(description="Any of these.")] = [],  # noqa: B006
-    ids: Annotated[list[str], Query(max_length=MAX_IDS, description="Only these runs, as far as they exist.")] = [],  # noqa: B006
+    ids: Annotated[list[str], Query(max_length=MAX_IDS, description="Only these runs. Unknown ids are ignored.")] = [],  # noqa: B006
     workflow: Annotated[list[str], Query(max_length=MAX_WORKFLOWS, description="Any of these.")] = [],  # noqa: B006
     version: Annotated[
-        str | None, Query(min_length=1, max_length=300, description="Of the workflow, which must be given too.")
+        str | None, Query(min_length=1, max_length=300, description="The version of the workflow. Requires `workflow`.")
     ] = None,
     agent: Text = None,
     tool: Text = None,
@@ -60,11 +60,11 @@ async def _wanted(
         Query(
             min_length=1,
             max_length=300,
-            description="Of the run; together with `state`, `status`, `waiting_on` or `workflow`.",
+            description="The run's task queue. Requires `state`, `status`, `waiting_on` or `workflow`.",
         ),
     ] = None,
     stuck: Annotated[
-        bool | None, Query(description="The run waits for a worker, or its workflow task keeps failing.")
+        bool | None, Query(description="Whether the run waits for a worker or its workflow task keeps failing.")
     ] = None,
     started_after: Moment | None = None,
     started_before: Moment | None = None,
@@ -74,9 +74,9 @@ async def _wanted(
         float | None,
         Query(
             ge=0,
-            le=LONGEST_SECONDS,
+            le=MAX_SECONDS,
             allow_inf_nan=False,
-            description="Seconds. Only runs that took, or have taken so far, longer.",
+            description="Only runs that took longer than this many seconds, or have been open for longer.",
         ),
     ] = None,
     q: Words = None,
@@ -85,16 +85,16 @@ async def _wanted(
         (started_after, started_before, "started"),
         (closed_after, closed_before, "closed"),
     ):
-        if not views.within(before, after):
+        if not views.in_order(before, after):
             fault = InvalidPlace(pointer=f"{name}_before", message=f"must not be before {name}_after")
             raise InvalidInput("the time range is reversed", [fault])
     if version is not None and not workflow:
-        fault = InvalidPlace(pointer="version", message="give the workflow too: `workflow=`")
-        raise InvalidInput("a version is one of a workflow", [fault])
+        fault = InvalidPlace(pointer="version", message="also send `workflow`")
+        raise InvalidInput("`version` requires `workflow`", [fault])
     if task_queue is not None and not (state or status or waiting_on or workflow):
-        fault = InvalidPlace(pointer="task_queue", message="give `state`, `status`, `waiting_on` or `workflow` too")
-        raise InvalidInput("a task queue alone would search all runs", [fault])
-    states, statuses, waits = _plain(state, status, waiting_on)
+        fault = InvalidPlace(pointer="task_queue", message="also send `state`, `status`, `waiting_on` or `workflow`")
+        raise InvalidInput("`task_queue` alone would search all runs", [fault])
+    states, statuses, waits = _state_filters(state, status, waiting_on)
     return RunFilter(
         state=states,
         status=statuses,
@@ -122,14 +122,14 @@ async def _wanted(
     )
 
 
-Parts = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+StateFilters = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
-def _plain(state: list[RunState], status: list[RunStatus], waiting_on: list[WaitingOn]) -> Parts:
-    """The states, statuses and waits. States that are all statuses are asked for as these, which indexes hold in order."""
+def _state_filters(state: list[RunState], status: list[RunStatus], waiting_on: list[WaitingOn]) -> StateFilters:
+    """The states, statuses and waits to filter by. States that are all statuses become status filters, for which there are ordered indexes."""
     if state and not status and not {*WAITS, RunState.STUCK} & set(state):
-        return (), tuple(dict.fromkeys(each.value for each in state)), tuple(waiting_on)
+        return (), tuple(dict.fromkeys(entry.value for entry in state)), tuple(waiting_on)
     return tuple(dict.fromkeys(state)), tuple(status), tuple(waiting_on)
 
 
-Wanted = Annotated[RunFilter, Depends(_wanted)]
+RunFilters = Annotated[RunFilter, Depends(_filters)]

@@ -1,7 +1,7 @@
-"""Requests that wait until a run has ended: bounded long polls, all woken by the process's one listener (`feed.py`).
+"""Requests that wait for a run to end: bounded long polls, all woken by the process's single listener (`feed.py`).
 
-Nothing is asked of the database while a request waits, apart from a look every `LOOK_AGAIN_SECONDS`. A wait ends early when the key is revoked or
-its principal may no longer read the run, when the client disconnects, and when the process stops.
+A waiting request doesn't query the database except every `RECHECK_SECONDS`. A wait ends early if the key is revoked,
+the principal may no longer read the run, the client disconnects, or the process shuts down.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from agentgrid.errors import NotFound, RateLimited, Unauthenticated, Unavailable
 
 MAX_WAIT_SECONDS = 60
 MAX_PER_PRINCIPAL = 100
-LOOK_AGAIN_SECONDS = 15.0
-"""How often a waiting request looks at its run without having been woken: a rebuild of the projection announces no end."""
-LOOKS_AT_ONCE = 4
-"""How many of them ask the database together: all may be woken at once, and other requests need its connections too."""
+RECHECK_SECONDS = 15.0
+"""How often a waiting request checks its run without being woken, because a rebuild of the projection announces no end."""
+CHECKS_CONCURRENCY = 4
+"""How many of them query the database at once: all may be woken together, and other requests need connections too."""
 RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A run after the wait, and who may see it now."""
+class WaitedRun:
+    """A run after the wait, and the caller as of now."""
 
     run: Run
     principal: Principal
@@ -49,120 +49,119 @@ class Seen:
         return RunStatus(self.run.status).closed
 
     @property
-    def gated(self) -> bool:
+    def awaits_approval(self) -> bool:
         """Whether the run waits for an approval."""
         return self.run.waiting_on == WaitingOn.APPROVAL
 
 
 class Waiting:
-    """The waiting requests of one process. room: how many there may be at once."""
+    """The waiting requests of one process. room: the maximum number."""
 
     def __init__(self, plane: ControlPlane, source: Feed, *, room: int) -> None:
         self._plane = plane
         self._source = source
-        self._room = room
-        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
-        self._of: Counter[str] = Counter()
+        self._capacity = room
+        self._checks = asyncio.Semaphore(CHECKS_CONCURRENCY)
+        self._waiting_by: Counter[str] = Counter()
         self._stopping = False
 
     @property
     def count(self) -> int:
-        """The number of requests that wait now."""
-        return self._of.total()
+        """The number of waiting requests."""
+        return self._waiting_by.total()
 
     def stop(self) -> None:
-        """Let every request answer now, and let none wait any more: the process stops."""
+        """Make every waiting request return now, and admit no more: the process is shutting down."""
         self._stopping = True
-        self._source.ring_all()
+        self._source.wake_all()
 
     async def until_closed(
-        self, request: Request, login: Identity, run_id: str, *, seconds: float, or_gated: bool = False
-    ) -> Seen:
-        """The run once it has ended (with `or_gated`, also once it waits for an approval), or as it is after this time.
+        self, request: Request, identity: Identity, run_id: str, *, seconds: float, or_approval: bool = False
+    ) -> WaitedRun:
+        """The run once it has ended (with `or_approval`, also once it waits for an approval), or its state when the time is up.
 
-        Raises NotFound, also for a run outside the scope; Unauthenticated and Forbidden if the caller lost the key or the permission meanwhile;
-        RateLimited and Unavailable if too many requests wait already.
+        Raises NotFound, also for a run outside the scope; Unauthenticated or Forbidden if the caller lost the key or the permission in the meantime;
+        RateLimited or Unavailable if too many requests are waiting already.
         """
-        seen = Seen(run=await self._read(login.principal, run_id), principal=login.principal)
-        if seen.closed or (or_gated and seen.gated) or seconds <= 0 or self._stopping:
-            return seen
+        waited = WaitedRun(run=await self._read(identity.principal, run_id), principal=identity.principal)
+        if waited.closed or (or_approval and waited.awaits_approval) or seconds <= 0 or self._stopping:
+            return waited
         deadline = asyncio.get_running_loop().time() + seconds
-        with self._place(login.principal.name), self._source.bell(run_id) as bell:
-            async with _departure(request, bell) as departed:
-                return await self._wait(login, run_id, bell, departed, deadline, or_gated)
+        with self._slot(identity.principal.name), self._source.bell(run_id) as bell:
+            async with _disconnection(request, bell) as disconnected:
+                return await self._wait(identity, run_id, bell, disconnected, deadline, or_approval)
 
     async def _wait(
         self,
-        login: Identity,
+        identity: Identity,
         run_id: str,
         bell: asyncio.Event,
-        departed: asyncio.Task[None],
+        disconnected: asyncio.Task[None],
         deadline: float,
-        or_gated: bool,
-    ) -> Seen:
+        or_approval: bool,
+    ) -> WaitedRun:
         loop = asyncio.get_running_loop()
-        principal = login.principal
+        principal = identity.principal
         while True:
             bell.clear()
-            seen = Seen(run=await self._read(principal, run_id), principal=principal)
+            waited = WaitedRun(run=await self._read(principal, run_id), principal=principal)
             left = deadline - loop.time()
-            if seen.closed or (or_gated and seen.gated) or left <= 0 or self._stopping:
-                return seen
+            if waited.closed or (or_approval and waited.awaits_approval) or left <= 0 or self._stopping:
+                return waited
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, LOOK_AGAIN_SECONDS)):
+                async with asyncio.timeout(min(left, RECHECK_SECONDS)):
                     await bell.wait()
-            if departed.done():
-                raise WireError(400, "disconnected", "the client has gone")
-            principal = await self._holder(login)
+            if disconnected.done():
+                raise WireError(400, "disconnected", "the client disconnected")
+            principal = await self._holder(identity)
 
-    async def _holder(self, login: Identity) -> Principal:
-        """The caller as of now."""
-        async with self._looks:
-            holder = await login.current(self._plane.pool)
+    async def _holder(self, identity: Identity) -> Principal:
+        async with self._checks:
+            holder = await identity.current(self._plane.pool)
         if holder is None:
-            raise Unauthenticated("the key was revoked, or has expired, during the wait")
+            raise Unauthenticated("the key was revoked or expired during the wait")
         authorise(holder, READ_RUN)
         return holder
 
     async def _read(self, principal: Principal, run_id: str) -> Run:
-        async with self._looks, direct(self._plane.pool) as connection:
+        async with self._checks, direct(self._plane.pool) as connection:
             run = await runs.result_of(connection, run_id, scope=principal.workflows)
         if run is None:
             raise NotFound("run", run_id)
         return run
 
     @contextmanager
-    def _place(self, principal: str) -> Iterator[None]:
-        if self._of[principal] >= MAX_PER_PRINCIPAL:
+    def _slot(self, principal: str) -> Iterator[None]:
+        if self._waiting_by[principal] >= MAX_PER_PRINCIPAL:
             raise RateLimited(
-                f"at most {MAX_PER_PRINCIPAL} requests of {principal} may wait for results at once; ask without `wait`, or follow the events",
+                f"at most {MAX_PER_PRINCIPAL} requests of {principal} may wait for results at once; poll without `wait`, or follow the events",
                 retry_after_seconds=RETRY_SECONDS,
             )
-        if self.count >= self._room:
+        if self.count >= self._capacity:
             raise Unavailable(
-                f"{self._room} requests wait for results already; ask without `wait`, or try again",
+                f"{self._capacity} requests are already waiting for results; poll without `wait`, or try again later",
                 retry_after_seconds=RETRY_SECONDS,
             )
-        self._of[principal] += 1
+        self._waiting_by[principal] += 1
         try:
             yield
         finally:
-            self._of[principal] -= 1
-            if not self._of[principal]:
-                del self._of[principal]
+            self._waiting_by[principal] -= 1
+            if not self._waiting_by[principal]:
+                del self._waiting_by[principal]
 
 
 @asynccontextmanager
-async def _departure(request: Request, bell: asyncio.Event) -> AsyncIterator[asyncio.Task[None]]:
-    """A task that ends, and rings, when the client has disconnected."""
+async def _disconnection(request: Request, bell: asyncio.Event) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that ends and sets the bell when the client disconnects."""
 
-    async def disconnected() -> None:
-        # A body that such a request should not have is read and dropped.
+    async def watch_connection() -> None:
+        # These requests should have no body; one that is sent anyway is read and dropped.
         while (await request.receive())["type"] != "http.disconnect":
             pass
         bell.set()
 
-    task = asyncio.create_task(disconnected())
+    task = asyncio.create_task(watch_connection())
     try:
         yield task
     finally:

@@ -1,6 +1,6 @@
 """Live events as server-sent events. `feed.py` reads them once for all streams.
 
-A slow client costs no memory, and one whose connection accepts nothing for half a minute is disconnected.
+A slow client costs no memory. A client whose connection accepts nothing for half a minute is disconnected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from agentgrid.domain.runs import RunStatus
 HEARTBEAT_SECONDS = 10.0
 SEND_SECONDS = 30.0
 CHECK_SECONDS = 15.0
-"""How often a stream checks, without a notification, whether its identity still lasts and whether its run has ended."""
+"""How often a stream checks, without a notification, whether its identity is still valid and whether its run has ended."""
 
 
 def _reset(cursor: Cursor) -> bytes:
@@ -50,24 +50,24 @@ def _hello(cursor: Cursor, principal: Principal, interest: Interest) -> bytes:
         head=cursor.head,
         kinds=sorted(interest.kinds),
     )
-    # Its id is where the stream begins: a client that is cut off right after it misses nothing.
+    # The stream begins after this id, so a client that is disconnected right afterwards misses nothing.
     return wire(HelloEvent(data=begin, at=now), cursor.event_id)
 
 
 class Admission:
-    """Ends a stream when the identity that opened it ends, or its scope is narrowed: streams last for hours."""
+    """Ends a stream when the identity that opened it becomes invalid, and applies changes of its scope: streams last for hours."""
 
-    def __init__(self, pool: Pool, login: Identity, source: Feed) -> None:
-        self.principal = login.principal
+    def __init__(self, pool: Pool, identity: Identity, source: Feed) -> None:
+        self.principal = identity.principal
         """As of the last check."""
         self._pool = pool
-        self._login = login
+        self._login = identity
         self._source = source
         self._heard = source.access_changes
         self._checked = time.monotonic()
 
     async def holds(self) -> bool:
-        """Whether the stream may continue. Checked in the database when principals or keys have changed, and periodically."""
+        """Whether the stream may continue. Checks the database when principals or keys have changed, and periodically."""
         heard = self._source.access_changes
         if heard == self._heard and time.monotonic() - self._checked < CHECK_SECONDS:
             return True
@@ -82,9 +82,9 @@ class Admission:
 async def everything(
     source: Feed, admission: Admission, cursor: Cursor, interest: Interest, watched: Sequence[Run] = ()
 ) -> AsyncIterator[bytes]:
-    """All that is wanted from the cursor on, while the caller's identity lasts. Events that are available together are sent together.
+    """All events of interest after the cursor, while the caller's identity is valid. Events available together are sent together.
 
-    watched: the runs whose models' answers are also wanted, as they are written.
+    watched: runs whose model answers are also streamed as they are written.
     """
     with _watching(source, watched) as watch:
         position, hinted = cursor.event_id, source.hints.head
@@ -95,7 +95,7 @@ async def everything(
             caller = admission.principal
             events, position = await source.after(position, caller, interest)
             hints, hinted = source.hints.after(hinted, caller, interest)
-            sent = b"".join(event.as_for(caller) for event in (*events, *hints))
+            sent = b"".join(event.wire_for(caller) for event in (*events, *hints))
             if watch is not None:
                 sent += watch.take(caller)
             if sent:
@@ -118,7 +118,7 @@ async def of_run(
     deltas: bool = False,
     hello: bool = False,
 ) -> AsyncIterator[bytes]:
-    """One run's events from the cursor on; the stream ends when the run has. deltas: also models' answers as they are written."""
+    """One run's events after the cursor; the stream ends when the run does. deltas: also stream model answers as they are written."""
     run_id, position = run.run_id, cursor.event_id
     with _watching(source, [run] if deltas else []) as watch:
         if cursor.reset:
@@ -131,22 +131,22 @@ async def of_run(
         while await admission.holds() and admission.principal.sees(run.workflow):
             caller = admission.principal
             if closed is None and time.monotonic() - checked > CHECK_SECONDS:
-                # Checked before the events are read: a run that closes in between is seen by its `end` event.
+                # Check before reading events: a run that closes in between is noticed by its `end` event.
                 checked = time.monotonic()
                 closed = await _closed(engine, run_id)
                 ends_at = await _newest(engine) if closed is not None else 0
             events, position = await source.after(position, caller, interest)
-            if watch is not None and (parts := watch.take(caller)):
-                yield parts
+            if watch is not None and (pending_deltas := watch.take(caller)):
+                yield pending_deltas
             for event in events:
                 if event.kind != EventKind.END:
-                    yield event.as_for(caller)
+                    yield event.wire_for(caller)
                 elif event is events[-1] and await _closed(engine, run_id) is not None:
-                    yield event.as_for(caller)
+                    yield event.wire_for(caller)
                     return
-                # Otherwise the run was reset after it had ended: it continues, and so does its stream.
+                # Otherwise the run was reset after its end: it continues, and so does the stream.
             if closed is not None and position >= ends_at:
-                # Its last event is past retention.
+                # The run's last event is no longer stored.
                 yield wire(EndEvent(run_id=run_id, data=RunEnd(status=closed), at=None))
                 return
             await source.wait(position, watch)
@@ -164,7 +164,7 @@ async def _newest(engine: AsyncEngine) -> int:
 
 
 class _Events(EventSourceResponse):
-    """Completes the response when the server stops, too: otherwise uvicorn logs an error for each open stream."""
+    """Also completes the response when the server stops; otherwise uvicorn logs an error for each open stream."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)

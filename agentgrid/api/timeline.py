@@ -1,4 +1,4 @@
-"""The timeline of a run, from its rows."""
+"""Builds the timeline of a run from its rows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from agentgrid.domain.timeline import WORKING, Group, Span, StepKey, Usual
 from agentgrid.protocol import ErrorType
 
 APPROVAL = StepKind.APPROVAL.value
-_INSTEAD = frozenset({"error", "live_error", "input", "call_key"})
-"""Columns that are read to make something else of them."""
-_GATE_KEY = frozenset({"execution_id", "step_event_id"})
+_DERIVED = frozenset({"error", "live_error", "input", "call_key"})
+"""Columns that are not copied but used to derive other fields."""
+_APPROVAL_KEY = frozenset({"execution_id", "step_event_id"})
 
 
 class Usuals:
-    """What earlier runs of a workflow's version did, remembered for a minute."""
+    """The usual steps of earlier runs of a workflow version, cached for a minute."""
 
     SECONDS = 60.0
     MOST = 200
@@ -53,38 +53,44 @@ class Usuals:
 
 
 async def of_run(
-    plane: ControlPlane, usuals: Usuals, shown: Shown, run_id: str, wanted: db_timeline.Wanted, *, scope: frozenset[str]
+    plane: ControlPlane,
+    usuals: Usuals,
+    shown: Shown,
+    run_id: str,
+    request: db_timeline.Wanted,
+    *,
+    scope: frozenset[str],
 ) -> bytes | None:
-    """The timeline of a run, as JSON; None if there is no such run in the scope."""
+    """The timeline of a run as JSON; None if there is no such run in the scope."""
     earlier: list[list[Usual]] = []
     async with direct(plane.pool) as connection:
-        rows = await db_timeline.of_run(connection, run_id, wanted, scope=scope)
+        rows = await db_timeline.of_run(connection, run_id, request, scope=scope)
         if rows is None:
             return None
         if not RunStatus(rows.run["status"]).closed:
             earlier = await usuals.of(connection, rows.run["workflow"], rows.run["version"])
-    # A long run takes a tenth of a second, in which others are served.
-    return await asyncio.to_thread(_Drawing(rows, shown, datetime.now(UTC)).written, earlier)
+    # In a thread: a long run takes a tenth of a second, during which other requests are served.
+    return await asyncio.to_thread(_Builder(rows, shown, datetime.now(UTC)).written, earlier)
 
 
-class _Drawing:
-    """One response in the making."""
+class _Builder:
+    """Builds one response."""
 
     def __init__(self, rows: TimelineRows, shown: Shown, now: datetime) -> None:
         self._rows, self._shown = rows, shown
         self._now: datetime = now
         self._until: datetime = rows.run["closed_at"] or now
-        self._gates: dict[StepKey, Row] = {}
-        for gate in rows.gates:  # the newest first
-            self._gates.setdefault((gate["execution_id"], gate["step_event_id"]), gate)
+        self._approvals: dict[StepKey, Row] = {}
+        for approval in rows.approvals:  # newest first
+            self._approvals.setdefault((approval["execution_id"], approval["step_event_id"]), approval)
         self._jobs = _by_step(rows.steps, rows.jobs)
 
     def written(self, earlier: Sequence[Sequence[Usual]]) -> bytes:
-        """All of it, as JSON that fits `Timeline`."""
+        """The response as JSON that matches `Timeline`."""
         rows, run = self._rows, self._rows.run
         start = run["started_at"] or run["created_at"]
-        whole = max((self._until - start).total_seconds(), 0.0)
-        working = min(timeline.covered(self._work()).total_seconds(), whole)
+        total = max((self._until - start).total_seconds(), 0.0)
+        working = min(timeline.covered(self._work()).total_seconds(), total)
         usual = self._usual(earlier)
         values = {
             "run_id": run["run_id"],
@@ -95,7 +101,7 @@ class _Drawing:
             "step_count": run["step_count"],
             "complete": rows.complete,
             "working_seconds": round(working, 3),
-            "waiting_seconds": round(whole - working, 3),
+            "waiting_seconds": round(total - working, 3),
             "people_seconds": round(timeline.covered(self._people()).total_seconds(), 3),
             "steps": [self._step(row) for row in rows.steps],
             "groups": [self._group(group) for group in rows.folded.groups] if rows.folded else [],
@@ -105,26 +111,26 @@ class _Drawing:
 
     def _step(self, row: Row) -> dict[str, Any]:
         key: StepKey = (row["execution_id"], row["event_id"])
-        gate, jobs = self._gates.get(key), self._jobs.get(key, ())
-        # Plain values, and none of those that are null: models of 5,000 steps take longer than all the rest.
-        values = {name: value for name, value in row.items() if value is not None and name not in _INSTEAD}
+        approval, jobs = self._approvals.get(key), self._jobs.get(key, ())
+        # Plain values without nulls: building models for 5,000 steps would take longer than everything else.
+        values = {name: value for name, value in row.items() if value is not None and name not in _DERIVED}
         kind = row["kind"]
         if kind == APPROVAL:
             values["name"] = self._shown.step_name(kind, row["name"])
-        values["title"] = self._title(row, gate)
+        values["title"] = self._title(row, approval)
         if kind == StepKind.TOOL and (risk := self._rows.risks.get(row["name"])) is not None:
             values["risk"] = risk
-        if row["error"] is not None and (of := self._class(row["error"])) is not None:
-            values["error_type"] = of
-        if row["live_error"] is not None and (of := self._class(row["live_error"])) is not None:
-            values["live_error_type"] = of
+        if row["error"] is not None and (error_class := self._class(row["error"])) is not None:
+            values["error_type"] = error_class
+        if row["live_error"] is not None and (error_class := self._class(row["live_error"])) is not None:
+            values["live_error_type"] = error_class
         if row["input"] is not None and (label := self._label(row)) is not None:
             values["label"] = label
         if "usage" in values:
             values["usage"] = _usage(row["usage"])
-        if gate is not None:
+        if approval is not None:
             values["gate"] = {
-                name: value for name, value in gate.items() if name not in _GATE_KEY and value is not None
+                name: value for name, value in approval.items() if name not in _APPROVAL_KEY and value is not None
             }
         if jobs:
             values["attempts"] = list(self._attempts(row, jobs))
@@ -133,20 +139,20 @@ class _Drawing:
                 values["activity_ids"] = activities
         return values
 
-    def _title(self, row: Row, gate: Row | None) -> str:
+    def _title(self, row: Row, approval: Row | None) -> str:
         if row["kind"] == APPROVAL:
-            return timeline.waits_for(gate["approvers"] if gate else ())
+            return timeline.waits_for(approval["approvers"] if approval else ())
         if row["kind"] == StepKind.TIMER and (due := row["due_at"] or row["closed_at"]) is not None:
             return f"Sleep {timeline.in_words(due - row['scheduled_at'])}"
         title = self._rows.agents.get(row["name"]) if row["kind"] == StepKind.AGENT else None
         return str(title or row["title"] or row["name"])
 
     def _label(self, row: Row) -> str | None:
-        given = row["input"]
-        if not isinstance(given, dict):
+        stored_input = row["input"]
+        if not isinstance(stored_input, dict):
             return None
         schema = self._rows.schemas.get(row["name"]) if row["kind"] == StepKind.TOOL else None
-        return self._shown.text(timeline.label_of(given.get("value"), schema))
+        return self._shown.text(timeline.label_of(stored_input.get("value"), schema))
 
     def _class(self, error: str | None) -> str | None:
         if error is None:
@@ -155,16 +161,16 @@ class _Drawing:
         return kind if self._shown.payloads else class_of(kind)
 
     def _attempts(self, row: Row, jobs: Sequence[Row]) -> Iterator[dict[str, Any]]:
-        of = StepStatus(row["status"])
-        ended = RunStatus(self._rows.run["status"]).closed or of.closed
+        step_status = StepStatus(row["status"])
+        ended = RunStatus(self._rows.run["status"]).closed or step_status.closed
         for number, job in enumerate(jobs, 1):
             kind, message = timeline.error_head(job["error"])
-            of_now = job["activity_id"] == row["activity_id"]
-            last = number == len(jobs) and (not of_now or (row["live_attempt"] or 0) <= job["attempt"])
+            current = job["activity_id"] == row["activity_id"]
+            last = number == len(jobs) and (not current or (row["live_attempt"] or 0) <= job["attempt"])
             reported = JobStatus(job["status"])
             asked = kind == ErrorType.APPROVAL_REQUIRED
             status = job_status(
-                reported, step=of if of_now else None, last=last, ended=ended or not of_now, asked=asked
+                reported, step=step_status if current else None, last=last, ended=ended or not current, asked=asked
             )
             finished = job["finished_at"]
             if reported is JobStatus.RUNNING and status not in (JobStatus.RUNNING, JobStatus.LOST):
@@ -179,8 +185,8 @@ class _Drawing:
             yield attempt
 
     def _error(self, kind: str | None, message: str | None) -> dict[str, str]:
-        found = {"type": kind if self._shown.payloads else class_of(kind), "message": self._shown.text(message)}
-        return {name: text for name, text in found.items() if text is not None}
+        values = {"type": kind if self._shown.payloads else class_of(kind), "message": self._shown.text(message)}
+        return {name: text for name, text in values.items() if text is not None}
 
     def _group(self, group: Group) -> StepGroup:
         first = group.first
@@ -198,11 +204,11 @@ class _Drawing:
             beneath=group.beneath,
             first_at=group.first_at,
             last_at=group.last_at,
-            bins=[StepBin.model_validate(each) for each in group.bins],
+            bins=[StepBin.model_validate(item) for item in group.bins],
         )
 
     def _work(self) -> Iterator[Span]:
-        """When the run itself was at work."""
+        """The spans of time in which the run itself was working."""
         for row in self._rows.steps:
             start = row["started_at"] or (row["scheduled_at"] if row["local"] else None)
             if row["kind"] not in WORKING or start is None:
@@ -217,8 +223,8 @@ class _Drawing:
                 yield group.first_at, self._until if group.open else group.last_at
 
     def _people(self) -> Iterator[Span]:
-        for gate in self._rows.gates:
-            yield gate["opened_at"], gate["closed_at"] or self._until
+        for approval in self._rows.approvals:
+            yield approval["opened_at"], approval["closed_at"] or self._until
 
     def _usual(self, earlier: Sequence[Sequence[Usual]]) -> UsualNext | None:
         if not earlier:
@@ -227,22 +233,22 @@ class _Drawing:
         taken += (
             [(group.first.kind, group.first.name) for group in self._rows.folded.groups] if self._rows.folded else []
         )
-        found: dict[tuple[str, str], UsualStep] = {}
+        usual: dict[tuple[str, str], UsualStep] = {}
         for step in timeline.usual_next(earlier, taken):
             name = self._shown.step_name(step.kind, step.name)
             title = None if step.kind == StepKind.APPROVAL else step.title
-            one = UsualStep(kind=StepKind(step.kind), name=name, title=title, count=step.count)
-            found.setdefault((step.kind, name), one)
-        return UsualNext(runs=len(earlier), steps=list(found.values()))
+            usual_step = UsualStep(kind=StepKind(step.kind), name=name, title=title, count=step.count)
+            usual.setdefault((step.kind, name), usual_step)
+        return UsualNext(runs=len(earlier), steps=list(usual.values()))
 
 
-def _usage(given: Any) -> dict[str, Any]:
-    used = given if isinstance(given, dict) else {}
+def _usage(stored: Any) -> dict[str, Any]:
+    used = stored if isinstance(stored, dict) else {}
     return {name: used[name] for name in TimelineUsage.model_fields if used.get(name) is not None}
 
 
 def _by_step(steps: Sequence[Row], jobs: Sequence[Row]) -> Mapping[StepKey, Sequence[Row]]:
-    """The jobs of each step. After a gate a step has the activity of its last call; the call's key joins the earlier ones to it."""
+    """The jobs of each step. After an approval, a step has the activity of its last call; the call key links the earlier activities to it."""
     by_activity: dict[tuple[str, str], StepKey] = {}
     by_call: dict[tuple[str, str], StepKey] = {}
     if jobs:
@@ -252,11 +258,11 @@ def _by_step(steps: Sequence[Row], jobs: Sequence[Row]) -> Mapping[StepKey, Sequ
                 by_activity[key[0], row["activity_id"]] = key
             if row["call_key"] is not None:
                 by_call[key[0], row["call_key"]] = key
-    found: defaultdict[StepKey, list[Row]] = defaultdict(list)
+    jobs_of: defaultdict[StepKey, list[Row]] = defaultdict(list)
     for job in jobs:
-        of = by_activity.get((job["execution_id"], job["activity_id"]))
-        if of is None and job["call_key"] is not None:
-            of = by_call.get((job["execution_id"], job["call_key"]))
-        if of is not None:
-            found[of].append(job)
-    return found
+        step_key = by_activity.get((job["execution_id"], job["activity_id"]))
+        if step_key is None and job["call_key"] is not None:
+            step_key = by_call.get((job["execution_id"], job["call_key"]))
+        if step_key is not None:
+            jobs_of[step_key].append(job)
+    return jobs_of

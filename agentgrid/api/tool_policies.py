@@ -1,4 +1,4 @@
-"""The rule that holds for each tool, for catalogs."""
+"""The rule that applies to each tool, for the catalog."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from agentgrid.db.tables import PolicyRow, ToolRow
 from agentgrid.domain.policies import Risk, Rule
 
 
-def _narrow(rule: Rule) -> bool:
-    """Whether it is about some callers or arguments only."""
+def _is_narrow(rule: Rule) -> bool:
+    """Whether it covers only some callers or arguments."""
     return rule.agent is not None or bool(rule.when)
 
 
 class ToolPolicies:
-    """The policy of each tool, as a worker with the newest snapshot would apply it to a call by workflow code."""
+    """The rule for each tool, as a worker with the newest snapshot would apply it to a call by workflow code."""
 
     def __init__(self, rules: Sequence[PolicyRow]) -> None:
-        """rules: those in force."""
+        """rules: the rules in force."""
         snapshot = snapshots.of(list(rules))
         self._snapshot = snapshot.model_copy(
-            update={"rules": tuple(each for each in snapshot.rules if not _narrow(each))}
+            update={"rules": tuple(rule for rule in snapshot.rules if not _is_narrow(rule))}
         )
-        self._narrow = [each for each in snapshot.rules if _narrow(each)]
+        self._narrow = [rule for rule in snapshot.rules if _is_narrow(rule)]
         self._rows = {row.rule_id: row for row in rules}
 
     @classmethod
@@ -44,7 +44,7 @@ class ToolPolicies:
             expires_seconds=rule.expires_seconds,
             title="" if row is None else row.title,
             reason=rule.reason,
-            also=[each.reference for each in self._narrow if each.fits(tool.name)],
+            also=[narrow.reference for narrow in self._narrow if narrow.fits(tool.name)],
             changes=rule.changes,
             created_by=None if row is None else row.created_by,
             created_at=None if row is None else row.created_at,

@@ -1,4 +1,4 @@
-"""Usage in a period: the parameters that routes take, and their answer."""
+"""Usage over a period: the query parameters and the response."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from agentgrid.domain.agents import Usage, add
 from agentgrid.errors import InvalidInput, InvalidPlace
 
 DAY = timedelta(days=1)
-MOST = {"hour": timedelta(days=31), "day": timedelta(days=366)}
-"""The longest time that one answer covers, by the size of its buckets."""
+MAX_PERIOD = {"hour": timedelta(days=31), "day": timedelta(days=366)}
+"""The longest period of one response, by bucket size."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spanned:
-    """A time, and how it is divided."""
+class UsagePeriod:
+    """A period, divided into buckets."""
 
     since: datetime
     before: datetime
@@ -31,35 +31,35 @@ class Spanned:
 
 
 async def _span(
-    since: Annotated[Moment | None, Query(alias="from", description="Default: a day before `to`.")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="Default: one day before `to`.")] = None,
     before: Annotated[Moment | None, Query(alias="to", description="Default: now.")] = None,
     bucket: Literal["hour", "day"] = "hour",
-) -> Spanned:
+) -> UsagePeriod:
     try:
         end = before or (datetime.now(UTC) if since is None else max(datetime.now(UTC), since))
         begin = since or end - DAY
-        if not begin <= end <= begin + MOST[bucket]:
-            most = f"must not be before `from`, and at most {MOST[bucket].days} days after it with bucket={bucket}"
-            raise InvalidInput("the time range is not valid", [InvalidPlace(pointer="to", message=most)])
+        if not begin <= end <= begin + MAX_PERIOD[bucket]:
+            message = (
+                f"must not be before `from`, and at most {MAX_PERIOD[bucket].days} days after it with bucket={bucket}"
+            )
+            raise InvalidInput("invalid time range", [InvalidPlace(pointer="to", message=message)])
     except OverflowError:
-        raise InvalidInput(
-            "the time range is not valid", [InvalidPlace(pointer="from", message="is out of range")]
-        ) from None
-    return Spanned(since=begin, before=end, bucket=bucket)
+        raise InvalidInput("invalid time range", [InvalidPlace(pointer="from", message="is out of range")]) from None
+    return UsagePeriod(since=begin, before=end, bucket=bucket)
 
 
-Span = Annotated[Spanned, Depends(_span)]
+Span = Annotated[UsagePeriod, Depends(_span)]
 
 
-def over(span: Spanned, found: Sequence[Bucket]) -> UsageOver:
-    """The answer."""
+def over(span: UsagePeriod, buckets: Sequence[Bucket]) -> UsageOver:
+    """The response."""
     total = Usage()
-    for each in found:
-        total = add(total, each.usage)
+    for bucket in buckets:
+        total = add(total, bucket.usage)
     return UsageOver(
         since=span.since,
         before=span.before,
         bucket=span.bucket,
         total=UsageOut(**asdict(total)),
-        items=[UsageBucket(start=each.start, **asdict(each.usage)) for each in found],
+        items=[UsageBucket(start=bucket.start, **asdict(bucket.usage)) for bucket in buckets],
     )

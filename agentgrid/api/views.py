@@ -1,4 +1,4 @@
-"""Rows as responses."""
+"""Converts rows to responses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from agentgrid.api.shown import Shown, class_of, with_form
 from agentgrid.api.you import you_of
 from agentgrid.control.plane import Caller, ControlPlane
 from agentgrid.control.proposals import SettledProposal
-from agentgrid.control.updates import Known
+from agentgrid.control.updates import UpdateState
 from agentgrid.db import steps
 from agentgrid.db.run_details import Details
 from agentgrid.db.tables import Command, Control, ExecutionRow, Log, Run, Step
@@ -46,16 +46,16 @@ from agentgrid.settings import Settings
 
 
 def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) -> str | None:
-    """The execution's URL in Temporal's UI, if its address is configured."""
+    """The execution's URL in Temporal's UI, if the UI's address is configured."""
     if settings.temporal_ui_url is None:
         return None
-    place = f"/namespaces/{quote(settings.temporal_namespace, safe='')}/workflows/{quote(workflow_id, safe='')}"
+    path = f"/namespaces/{quote(settings.temporal_namespace, safe='')}/workflows/{quote(workflow_id, safe='')}"
     suffix = f"/{execution_id}/history" if execution_id else ""
-    return f"{settings.temporal_ui_url.rstrip('/')}{place}{suffix}"
+    return f"{settings.temporal_ui_url.rstrip('/')}{path}{suffix}"
 
 
 def run_summary(row: dict[str, Any], shown: Shown) -> RunSummary:
-    """A run in a list, from its columns by their names."""
+    """A run in a list, from a mapping of its columns."""
     return RunSummary.model_validate({**row, **_guarded(row, shown)})
 
 
@@ -84,7 +84,7 @@ def step(row: Step, shown: Shown, *, payloads: bool = True) -> StepOut:
 
 
 def step_summary(row: Step, shown: Shown, over: dict[str, Any]) -> StepSummary:
-    """A step without payloads. `over`: columns as they were at a certain moment."""
+    """A step without payloads. over: columns as of an earlier moment."""
     return StepSummary.model_validate(_step_values(row, shown, whole=False) | over)
 
 
@@ -103,26 +103,26 @@ NOT_STORED = {"type": "ResultNotStored", "message": "the worker finished, but th
 
 def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
     """A job as its worker reported it, corrected by history."""
-    row, reported, of = attempt.job, JobStatus(attempt.job.status), attempt.step
-    step_status = StepStatus(of.status) if of is not None else None
-    asked = isinstance(row.error, dict) and row.error.get("type") == ErrorType.APPROVAL_REQUIRED
-    status = job_status(reported, step=step_status, last=attempt.last, ended=attempt.ended, asked=asked)
+    row, reported, attempt_step = attempt.job, JobStatus(attempt.job.status), attempt.step
+    step_status = StepStatus(attempt_step.status) if attempt_step is not None else None
+    requested_approval = isinstance(row.error, dict) and row.error.get("type") == ErrorType.APPROVAL_REQUIRED
+    status = job_status(reported, step=step_status, last=attempt.last, ended=attempt.ended, asked=requested_approval)
     values = _values(row, JobOut) | {
         "status": status,
         "step_event_id": attempt.step_event_id,
         "error": shown.error(row.error),
     }
     if status is not reported:
-        by_step = attempt.last and of is not None and step_status is not None and step_status.closed
-        if reported is JobStatus.RUNNING and status is not JobStatus.LOST and of is not None:
-            values["finished_at"] = of.closed_at
+        by_step = attempt.last and attempt_step is not None and step_status is not None and step_status.closed
+        if reported is JobStatus.RUNNING and status is not JobStatus.LOST and attempt_step is not None:
+            values["finished_at"] = attempt_step.closed_at
         if status is JobStatus.FAILED:
-            values["error"] = shown.error(of.error if by_step and of is not None else NOT_STORED)
+            values["error"] = shown.error(attempt_step.error if by_step and attempt_step is not None else NOT_STORED)
     return JobOut.model_validate(values)
 
 
 def log_line(row: Log, step_event_id: int | None, shown: Shown) -> LogOut:
-    """A line that a workflow or a tool wrote."""
+    """A log line of a workflow or tool."""
     values = _values(row, LogOut) | {
         "step_event_id": step_event_id,
         "level": LogLevel.read(row.level),
@@ -133,55 +133,54 @@ def log_line(row: Log, step_event_id: int | None, shown: Shown) -> LogOut:
 
 
 def execution(row: ExecutionRow, settings: Settings, shown: Shown) -> ExecutionOut:
-    """An execution."""
     link = temporal_ui(settings, row.workflow_id, row.execution_id)
     values = _values(row, ExecutionOut) | {"temporal_ui": link, "live_problem": shown.text(row.live_problem)}
     return ExecutionOut.model_validate(values)
 
 
 def control(row: Control) -> ControlOut:
-    """A pause or resume."""
+    """A signal that paused, resumed or interrupted an execution."""
     return ControlOut.model_validate(_values(row, ControlOut) | letters.claims(row))
 
 
-def run_detail(plane: ControlPlane, caller: Caller, shown: Shown, found: Details) -> RunDetail:
+def run_detail(plane: ControlPlane, caller: Caller, shown: Shown, details: Details) -> RunDetail:
     """Everything about a run."""
-    return RunDetail.model_validate(_detail_values(plane, caller, shown, found))
+    return RunDetail.model_validate(_detail_values(plane, caller, shown, details))
 
 
-def run_accepted(plane: ControlPlane, caller: Caller, shown: Shown, found: Details, command: Command) -> RunAccepted:
-    """Everything about a run, and the command that was accepted for it."""
-    return RunAccepted.model_validate(_accepted_values(plane, caller, shown, found, command))
+def run_accepted(plane: ControlPlane, caller: Caller, shown: Shown, details: Details, command: Command) -> RunAccepted:
+    """Everything about a run, and the accepted command."""
+    return RunAccepted.model_validate(_accepted_values(plane, caller, shown, details, command))
 
 
 def signal_accepted(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: Details, command: Command
+    plane: ControlPlane, caller: Caller, shown: Shown, details: Details, command: Command
 ) -> SignalAccepted:
     """Everything about a run, and the accepted command that signals it."""
-    values = _accepted_values(plane, caller, shown, found, command)
+    values = _accepted_values(plane, caller, shown, details, command)
     return SignalAccepted.model_validate(values | {"handler": _fit(command)})
 
 
 def _accepted_values(
-    plane: ControlPlane, caller: Caller, shown: Shown, found: Details, command: Command
+    plane: ControlPlane, caller: Caller, shown: Shown, details: Details, command: Command
 ) -> dict[str, Any]:
-    return _detail_values(plane, caller, shown, found) | {"command": command_summary(command, shown)}
+    return _detail_values(plane, caller, shown, details) | {"command": command_summary(command, shown)}
 
 
-def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Details) -> dict[str, Any]:
+def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, details: Details) -> dict[str, Any]:
     settings, principal = plane.settings, caller.principal
-    run, last = found.run, found.last_control
+    run, last = details.run, details.last_control
     own = not principal.only_own_approvals or run.initiator == principal.name
-    gates = found.gates if own else ()
-    asked = [letters.summary(gate, run, shown) for gate in gates]
-    verbs = actions.of_run(principal, run, taken=found.taken, at_work=found.at_work)
-    place = f"{V1}/runs/{quote(run.run_id, safe='')}"
+    pending = details.approvals if own else ()
+    approvals = [letters.summary(approval, run, shown) for approval in pending]
+    verbs = actions.of_run(principal, run, taken=details.taken, agent_running=details.at_work)
+    path = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
         **_guarded(vars(run), shown),
-        "workflow_title": found.workflow_title,
+        "workflow_title": details.workflow_title,
         "payloads_visible": shown.payloads,
-        "refused_signals": found.refused_signals,
-        "unattributed_signals": found.unattributed_signals,
+        "refused_signals": details.refused_signals,
+        "unattributed_signals": details.unattributed_signals,
         "last_control": None if last is None else control(last),
         "input": shown.payload(run.input),
         "result": shown.payload(run.result),
@@ -190,40 +189,40 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, found: Det
             total=run.step_count,
             done=run.steps_done,
             failed=run.steps_failed,
-            open=[step(row, shown, payloads=False) for row in found.open_steps],
+            open=[step(row, shown, payloads=False) for row in details.open_steps],
         ),
-        "executions": [execution(row, settings, shown) for row in found.executions],
-        "children": [ChildRun.model_validate(child) for child in found.children],
-        "approvals": asked,
+        "executions": [execution(row, settings, shown) for row in details.executions],
+        "children": [ChildRun.model_validate(child) for child in details.children],
+        "approvals": approvals,
         "links": RunLinks(
-            self=place,
-            events=f"{place}/events",
-            steps=f"{place}/steps",
-            approvals=f"{place}/approvals",
-            history=f"{place}/history",
+            self=path,
+            events=f"{path}/events",
+            steps=f"{path}/steps",
+            approvals=f"{path}/approvals",
+            history=f"{path}/history",
             temporal_ui=temporal_ui(settings, run.workflow_id, run.execution_id),
         ),
         "actions": verbs,
         "next": actions.next_of(
             run,
-            gates,
-            found.open_steps,
+            pending,
+            details.open_steps,
             verbs,
             shown,
-            you_of(plane, caller, found, gates, verbs, hidden=not own),
-            titles=[each.title for each in asked],
+            you_of(plane, caller, details, pending, verbs, hidden=not own),
+            titles=[approval.title for approval in approvals],
         ),
     }
 
 
 UNUSABLE_SCHEMA: dict[str, Any] = {
     "not": {},
-    "description": "What the worker registered is no JSON Schema, or nested too deeply. Nothing fits it.",
+    "description": "What the worker registered is not a valid JSON Schema or is nested too deeply. Nothing matches it.",
 }
 
 
 def schema(registered: Any) -> dict[str, Any]:
-    """A schema from the catalog. A worker wrote it, so it may be anything."""
+    """A schema from the catalog. Workers write it, so it may be anything."""
     return registered if isinstance(registered, dict) else UNUSABLE_SCHEMA
 
 
@@ -241,56 +240,56 @@ def run_result(run: Run, shown: Shown) -> RunResult:
     )
 
 
-def update(known: Known, shown: Shown) -> UpdateOut:
-    """What became of an update."""
-    command = known.command
-    # A refused request's body is as it was sent, and may be anything.
+def update(result: UpdateState, shown: Shown) -> UpdateOut:
+    """The state of an update."""
+    command = result.command
+    # The body of a refused request is stored as sent and may be anything.
     sent = command.body if isinstance(command.body, dict) else {}
     return UpdateOut(
         run_id=command.run_id or "",
         command_id=command.command_id,
         name=what(command.kind, sent.get("name")),
         handler=_fit(command),
-        stage=known.stage,
+        stage=result.stage,
         command_status=CommandStatus(command.status),
-        result=shown.payload(known.result),
-        error=shown.error(known.error),
+        result=shown.payload(result.result),
+        error=shown.error(result.error),
     )
 
 
 def _fit(command: Command) -> Fit:
-    """What was checked before the signal or update was sent. A refused request's body is as it was sent, and may be anything."""
+    """How far the signal or update was checked before sending. The body of a refused request is stored as sent and may be anything."""
     handler = command.body.get("handler") if isinstance(command.body, dict) else None
     return Fit(handler) if command.status != CommandStatus.REFUSED and handler in set(Fit) else Fit.UNKNOWN
 
 
 def command_summary(row: Command, shown: Shown, *, asked: Any = None) -> CommandSummary:
-    """A command in a list. `asked`: the value of its body that `what` shows."""
+    """A command in a list. asked: the value in its body that `what` shows."""
     values = _values(row, CommandSummary) | {"what": what(row.kind, asked), "outcome": shown.outcome(row)}
     return CommandSummary.model_validate(values)
 
 
 def what(kind: str, asked: Any) -> str | None:
-    """The verdict, the name of a signal or update, or the effect, if it has the right form."""
+    """The verdict, the name of a signal or update, or the effect, if it is valid."""
     words = HANDLING[kind].words
     return None if words is None else words.shown(asked)
 
 
 def proposed(row: Command) -> Response:
     """The `202` response to a request that another administrator must confirm, with links to confirm or withdraw it."""
-    place = f"{V1}/commands/{quote(row.command_id, safe='')}"
+    path = f"{V1}/commands/{quote(row.command_id, safe='')}"
     answer = Proposed.model_validate(
         _values(row, CommandSummary)
         | {"outcome": with_form(row.outcome)}
-        | {"confirm": f"{place}/confirm", "withdraw": f"{place}/withdraw", "expires_at": row.outcome["expires_at"]}
+        | {"confirm": f"{path}/confirm", "withdraw": f"{path}/withdraw", "expires_at": row.outcome["expires_at"]}
     )
     return JSONResponse(answer.model_dump(mode="json"), status_code=202)
 
 
-def confirmed(found: SettledProposal) -> Confirmed:
+def confirmed(settled: SettledProposal) -> Confirmed:
     """A proposal after it was confirmed or withdrawn."""
-    values = _values(found.command, CommandSummary) | {"outcome": with_form(found.command.outcome)}
-    return Confirmed.model_validate(values | {"key": found.secret or None})
+    values = _values(settled.command, CommandSummary) | {"outcome": with_form(settled.command.outcome)}
+    return Confirmed.model_validate(values | {"key": settled.secret or None})
 
 
 def is_proposed(row: Command) -> bool:
@@ -309,20 +308,20 @@ def command_detail(row: Command, shown: Shown, *, asked: Any = None) -> CommandD
 
 
 def compact(value: Any) -> str:
-    """A value as JSON in one line."""
+    """A value as compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def within(moment: datetime | None, other: datetime | None) -> bool:
-    """Whether the times are in order; True if either is missing."""
+def in_order(moment: datetime | None, other: datetime | None) -> bool:
+    """Whether the times are in order; true if either is missing."""
     return moment is None or other is None or moment <= other
 
 
 def _values(row: Any, schema: Any) -> dict[str, Any]:
     """The row's columns that the schema has fields for."""
-    held, table = row.__dict__, row.__class__
-    # Read from the instance's dict, which is faster. SQLAlchemy handles attributes missing there: it loads or refuses them.
-    return {name: held[name] if name in held else getattr(row, name) for name in _shared(table, schema)}
+    loaded, table = row.__dict__, row.__class__
+    # Read from the instance's dict, which is faster. SQLAlchemy loads or refuses attributes that are missing there.
+    return {name: loaded[name] if name in loaded else getattr(row, name) for name in _shared(table, schema)}
 
 
 @cache

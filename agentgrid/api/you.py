@@ -1,4 +1,4 @@
-"""Whether a caller can do what a run waits for."""
+"""Whether a caller can do what a run is waiting for."""
 
 from __future__ import annotations
 
@@ -16,42 +16,45 @@ from agentgrid.errors import Forbidden
 
 DECIDING = (ActionVerb.APPROVE, ActionVerb.REJECT)
 ANSWERS = {RunStatus.PAUSED: ActionVerb.RESUME}
-"""What a run in this status waits for."""
+"""The verb that a run in this status is waiting for."""
 
 
 def you_of(
     plane: ControlPlane,
     caller: Caller,
     details: Details,
-    gates: Sequence[Approval],
+    approvals: Sequence[Approval],
     actions: Sequence[Action],
     *,
     hidden: bool,
 ) -> You:
-    """What the caller can do now, or why not. gates: the pending approvals that the caller may see; hidden: they may not see them."""
+    """What the caller can do now, or why not.
+
+    approvals: the pending approvals that the caller may see. hidden: the caller may not see the run's approvals.
+    """
     run, status = details.run, RunStatus(details.run.status)
     if status.closed:
-        return _nothing(f"the run is {status} and has ended")
-    if gates:
-        return _deciding(plane, caller, details, gates)
+        return _nothing(f"the run has ended: {status}")
+    if approvals:
+        return _deciding(plane, caller, details, approvals)
     verb = ANSWERS.get(status) or (ActionVerb.SIGNAL if run.waiting_on == WaitingOn.SIGNAL else None)
     if verb is not None:
-        action = next(each for each in actions if each.verb == verb)
+        action = next(action for action in actions if action.verb == verb)
         return You(
             may_act=action.allowed, verbs=[verb] if action.allowed else [], approval_ids=[], reason=action.reason
         )
     if run.waiting_on == WaitingOn.APPROVAL and hidden:
-        return _nothing("it waits for an approval, and you may see those of your own runs only")
-    return _nothing("nothing is asked of anybody now")
+        return _nothing("it waits for an approval; you may see only the approvals of your own runs")
+    return _nothing("it is not waiting for anybody")
 
 
-def _deciding(plane: ControlPlane, caller: Caller, details: Details, gates: Sequence[Approval]) -> You:
+def _deciding(plane: ControlPlane, caller: Caller, details: Details, approvals: Sequence[Approval]) -> You:
     mine, never, not_now = [], None, None
-    for gate in gates:
-        found = ApprovalFacts(approval=gate, run=details.run, now=details.now, revoked_keys=details.revoked_keys)
-        error = obstacle(caller, found, signer_for(plane, found))
+    for approval in approvals:
+        facts = ApprovalFacts(approval=approval, run=details.run, now=details.now, revoked_keys=details.revoked_keys)
+        error = obstacle(caller, facts, signer_for(plane, facts))
         if error is None:
-            mine.append(gate.approval_id)
+            mine.append(approval.approval_id)
         elif isinstance(error, Forbidden):
             never = never or error.message
         else:

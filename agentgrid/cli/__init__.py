@@ -1,1 +1,1 @@
-"""The command line: one file per noun, composed in `main.py`."""
+"""The command line: one file per noun, assembled in `main.py`."""

@@ -1,4 +1,4 @@
-"""`agentgrid agent edit`: a new version of an agent, in an editor or by options."""
+"""`agentgrid agent edit`: create a new version of an agent, in an editor or with options."""
 
 from __future__ import annotations
 
@@ -30,122 +30,124 @@ LIMITS = ("requests", "tool_calls", "tokens", "usd", "seconds", "soft")
 def edit(
     name: AgentName,
     instructions: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A file with the instructions, or `-`.")
+        str | None, typer.Option(metavar="FILE", help="A file with the instructions, or - for stdin.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="`provider:model`; repeat it, in order of preference.")
+        list[str] | None, typer.Option(help="`provider:model`; may be repeated, in order of preference.")
     ] = None,
-    tool: Annotated[list[str] | None, typer.Option(help="A tool that it may use; repeat it for several.")] = None,
-    no_tools: Annotated[bool, typer.Option("--no-tools", help="It may use no tool.")] = False,
-    budget_usd: Annotated[float | None, typer.Option(help="US dollars for one call.")] = None,
-    budget_requests: Annotated[int | None, typer.Option(help="Model requests for one call.")] = None,
-    output_schema: Annotated[str | None, typer.Option(help="A narrower JSON Schema: JSON, @FILE or -.")] = None,
-    note: Annotated[str | None, typer.Option(help="Why; stored with the version and in the audit log.")] = None,
+    tool: Annotated[list[str] | None, typer.Option(help="A tool that the agent may use; may be repeated.")] = None,
+    no_tools: Annotated[bool, typer.Option("--no-tools", help="Let the agent use no tools.")] = False,
+    budget_usd: Annotated[float | None, typer.Option(help="The budget of one call in US dollars.")] = None,
+    budget_requests: Annotated[int | None, typer.Option(help="The budget of one call in model requests.")] = None,
+    output_schema: Annotated[
+        str | None, typer.Option(help="A narrower JSON Schema for the output: JSON, @FILE or -.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="The reason; stored with the version and in the audit log.")] = None,
     yes: YesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Make a new version of an agent and use it for new calls, within seconds. Calls that are open keep theirs.
+    """Create a new version of an agent and use it for new calls, within seconds. Open calls keep theirs.
 
-    Without options for its content, $VISUAL or $EDITOR opens the version in use, as JSON. Nothing may exceed the agent's code.
+    Without content options, the version in use opens as JSON in $VISUAL or $EDITOR. A version can't exceed what the agent's code allows.
     """
-    given: dict[str, Any] = {
+    content: dict[str, Any] = {
         "instructions": None if instructions is None else read_text(instructions),
         "models": model,
         "tools": [] if no_tools else tool,
         "output_schema": None if output_schema is None else read_json(output_schema, option="--output-schema"),
     }
     limits = {"usd": budget_usd, "requests": budget_requests}
-    fields = {field: value for field, value in given.items() if value is not None}
-    fewer = {field: value for field, value in limits.items() if value is not None}
+    fields = {field: value for field, value in content.items() if value is not None}
+    limit_changes = {field: value for field, value in limits.items() if value is not None}
     with session(profile, output) as client:
         place = f"/agents/{part(name)}"
         with suggesting(client, "agents", name):
             active = client.get(place).json()["active"]
         if active is None:
-            raise CommandFailed(f"{name} has no version that can be edited: deploy its worker again", ExitCode.FAILED)
+            raise CommandFailed(f"{name} has no version that can be edited; deploy its worker again", ExitCode.FAILED)
         before = {field: active[field] for field in FIELDS}
-        if fields or fewer:
-            after = {**before, **fields, "limits": {**before["limits"], **fewer}}
+        if fields or limit_changes:
+            after = {**before, **fields, "limits": {**before["limits"], **limit_changes}}
         else:
             after = _edited(before)
         if not _show_changes(active, before, after):
-            raise CommandFailed("nothing differs from the version in use. Nothing was sent.", ExitCode.FAILED)
+            raise CommandFailed("the version is identical to the one in use. Nothing was sent.", ExitCode.FAILED)
         if note is None and not yes and sys.stdin and sys.stdin.isatty() and sys.stderr.isatty():
-            note = _asked_note()
+            note = _prompt_note()
         confirm(f"Use this version of {name} for new calls?", yes=yes)
-        body = {**_sent(after), "note": note or "", "expected_version": active["version"]}
+        body = {**_request_fields(after), "note": note or "", "expected_version": active["version"]}
         answer = client.write("PUT", place, body, doing=f"the version of {name}")
-        show_answer(answer, output, changed)
+        show_answer(answer, output, render_version)
 
 
-def _sent(after: Mapping[str, Any]) -> dict[str, Any]:
-    """What is as the code has it is left out."""
+def _request_fields(after: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields to send; those left at the code's values are omitted."""
     return {
         field: value for field, value in after.items() if value is not None and not (field == "models" and not value)
     }
 
 
-def _asked_note() -> str:
+def _prompt_note() -> str:
     try:
-        return str(typer.prompt("Why (shown with the version)", default="", show_default=False, err=True))
+        return str(typer.prompt("Reason (shown with the version)", default="", show_default=False, err=True))
     except (typer.Abort, KeyboardInterrupt, EOFError):
         raise CommandFailed("interrupted. Nothing was sent.", ExitCode.INTERRUPTED) from None
 
 
 def _edited(before: Mapping[str, Any]) -> dict[str, Any]:
-    """The document as the editor leaves it; asked again while it can't be read."""
+    """The document as saved in the editor; offers to edit it again while it is invalid."""
     import click
 
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
-        raise CommandFailed("there is no terminal for an editor: give the changes as options", ExitCode.USAGE)
-    # Lines, because JSON can't hold a text over several.
+        raise CommandFailed("there is no terminal for an editor; give the changes as options", ExitCode.USAGE)
+    # As a list of lines, because a JSON string can't contain line breaks.
     text = json.dumps({**before, "instructions": before["instructions"].splitlines()}, indent=2, ensure_ascii=False)
     while True:
         try:
-            found = click.edit(text, extension=".json")
+            saved = click.edit(text, extension=".json")
         except click.ClickException as error:
             raise CommandFailed(
                 f"{error.message}. Set EDITOR, or give the changes as options", ExitCode.USAGE
             ) from None
-        if found is None:
-            raise CommandFailed("the editor saved nothing. Nothing was sent.", ExitCode.FAILED)
+        if saved is None:
+            raise CommandFailed("nothing was saved in the editor. Nothing was sent.", ExitCode.FAILED)
         try:
-            return _read(found)
+            return _read(saved)
         except ValueError as error:
-            confirm(f"This can't be read: {error}. Edit it again?", yes=False)
-            text = found
+            confirm(f"The document is invalid: {error}. Edit it again?", yes=False)
+            text = saved
 
 
 def _read(text: str) -> dict[str, Any]:
     """The edited document. Raises ValueError."""
     value = json.loads(text)
     if not isinstance(value, dict) or not isinstance(value.get("limits", {}), dict):
-        raise ValueError("it must be a JSON object, and so must its limits")
+        raise ValueError("it and its limits must be JSON objects")
     if unknown := sorted({*value} - {*FIELDS} | {*value.get("limits", {})} - {*LIMITS}):
-        raise ValueError(f"{', '.join(unknown)} can't be edited: only {', '.join(FIELDS)}")
+        raise ValueError(f"{', '.join(unknown)} can't be edited; only {', '.join(FIELDS)} can")
     lines = value.get("instructions", [])
     if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
         value["instructions"] = "\n".join(lines)
     elif not isinstance(lines, str):
-        raise ValueError("instructions must be a list of lines, or a text")
+        raise ValueError("instructions must be a string or a list of lines")
     return {field: value.get(field) for field in FIELDS} | {
         "limits": {limit: value.get("limits", {}).get(limit) for limit in LIMITS}
     }
 
 
 def _show_changes(active: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Print on standard error what differs; False if nothing does."""
+    """Print the differences on standard error. Returns whether there are any."""
     from agentgrid.domain.agent_versions import differences
 
-    found = differences(before, after, active["version"], "new")
-    if found:
-        put(stderr(), shown(found))
-    return bool(found)
+    changes = differences(before, after, active["version"], "new")
+    if changes:
+        put(stderr(), render_changes(changes))
+    return bool(changes)
 
 
-def shown(changes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """What differs, by field: a diff of the instructions, and before and after of the others."""
+def render_changes(changes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """The differences by field: a diff of the instructions, before and after for the others."""
     parts: list[RenderableType] = []
     for field, change in changes.items():
         parts.append(Text(field.replace("_", " "), style="bold"))
@@ -166,14 +168,14 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     if isinstance(value, dict) and set(value) <= set(LIMITS):
-        return ", ".join(f"{name} {'as the code' if each is None else each}" for name, each in value.items())
+        return ", ".join(f"{name} {'as in the code' if limit is None else limit}" for name, limit in value.items())
     return json.dumps(value, ensure_ascii=False)
 
 
-def changed(agent: Mapping[str, Any]) -> RenderableType:
-    """An agent after a change of its version."""
+def render_version(agent: Mapping[str, Any]) -> RenderableType:
+    """An agent after its version was changed."""
     if not agent["changed"]:
         return Text(f"{safe(agent['name'])} already uses {safe(agent['version'])}", style="dim")
     heading = Text(f"{safe(agent['name'])} uses {safe(agent['version'])} for new calls", style="green")
     problems = [indented(Text(safe(problem), style="yellow")) for problem in agent["problems"]]
-    return Group(heading, *([indented(shown(agent["changes"]))] if agent["changes"] else []), *problems)
+    return Group(heading, *([indented(render_changes(agent["changes"]))] if agent["changes"] else []), *problems)

@@ -42,7 +42,7 @@ def policy(
     body = rule_body(effect, approver, expires, reason, changes, title)
     with session(profile, output) as client:
         if effect is Effect.ALLOW:
-            confirm(f"Allow {name!r} its calls without approval, where no rule names the tool?", yes=yes)
+            confirm(f"Allow all calls of {name!r} without approval, unless a rule names the tool?", yes=yes)
         answer = client.write("PUT", f"/agents/{part(name)}/policy", body, doing=f"the policy on {name}")
         show_answer(answer, output, _governance)
 
@@ -54,9 +54,9 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn on an agent's kill switch: its next step fails, in every run. Lists its calls that have not ended."""
+    """Turn on an agent's kill switch: its next step fails in every run. Lists its open calls."""
     with session(profile, output) as client:
-        confirm(f"Every step of {name} will fail from now on, without a retry. Disable it?", yes=yes)
+        confirm(f"Every step of {name} will fail from now on, without retries. Disable it?", yes=yes)
         put_switch(client, "agent", name, "disable", reason, output, _governance)
 
 

@@ -1,4 +1,4 @@
-"""`agentgrid agent`: registered agents, their versions, and what they used."""
+"""`agentgrid agent`: registered agents, their versions and their usage."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List the registered agents with their version in use and their last 24 hours."""
+    """List the registered agents with the version in use and their last 24 hours."""
     show_list("/agents", _table, empty="no agents", profile=profile, output=output, limit=limit, cursor=cursor)
 
 
 @app.command()
 def show(name: AgentName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show an agent: its version in use, its tools with what each needs, its last 24 hours."""
+    """Show an agent: the version in use, its tools with the policy on each, and its last 24 hours."""
     show_named("agents", name, _detail, profile=profile, output=output)
 
 
@@ -60,16 +60,16 @@ def versions(name: AgentName, profile: ProfileOption = None, output: OutputOptio
 def use(
     name: AgentName,
     version: Annotated[str, typer.Argument(help="A version, such as edit-3, or `code` for the version in the code.")],
-    note: Annotated[str | None, typer.Option(help="Why; stored with the choice and in the audit log.")] = None,
+    note: Annotated[str | None, typer.Option(help="The reason; stored with the choice and in the audit log.")] = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Use another version for new calls, within seconds. Calls that are open keep theirs."""
+    """Use another version for new calls, within seconds. Open calls keep theirs."""
     with session(profile, output) as client:
         with suggesting(client, "agents", name):
             body = {"version": version, **({} if note is None else {"note": note})}
             answer = client.write("POST", f"/agents/{part(name)}/use", body, doing=f"the version of {name}")
-        show_answer(answer, output, agent_edit.changed)
+        show_answer(answer, output, agent_edit.render_version)
 
 
 @app.command()
@@ -77,11 +77,11 @@ def usage(
     name: AgentName,
     since: Annotated[str | None, typer.Option("--from", help="A date or time. Default: a day before --to.")] = None,
     before: Annotated[str | None, typer.Option("--to", help="A date or time. Default: now.")] = None,
-    bucket: Annotated[Literal["hour", "day"], typer.Option(help="The size of a line.")] = "hour",
+    bucket: Annotated[Literal["hour", "day"], typer.Option(help="The period of each line.")] = "hour",
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show what an agent's model turns used in a period."""
+    """Show the usage of an agent's model turns in a period."""
     span: dict[str, Any] = {"from": moment_of(since, "--from"), "to": moment_of(before, "--to"), "bucket": bucket}
     show_named("agents", name, _usage, profile=profile, output=output, below="/usage", **span)
 
@@ -138,7 +138,9 @@ def _summary(agent: Mapping[str, Any]) -> RenderableType:
     ends = f"{calls['completed']} completed, {calls['failed']} failed, {calls['cancelled']} cancelled"
     problems = [Text(safe(problem), style="yellow") for problem in agent["problems"]]
     if agent["outdated"]:
-        problems.insert(0, Text(f"made for the code's version {safe(active.get('made_for'))}", style="yellow"))
+        problems.insert(
+            0, Text(f"outdated: made for the code's version {safe(active.get('made_for'))}", style="yellow")
+        )
     return Group(
         Text(safe(agent["title"]), style="bold"),
         indented(
@@ -161,24 +163,24 @@ def _summary(agent: Mapping[str, Any]) -> RenderableType:
                 }
             )
         ),
-        *(indented(each) for each in problems),
+        *(indented(problem) for problem in problems),
     )
 
 
 def _durations(calls: Mapping[str, Any]) -> str | None:
     if calls["p50_seconds"] is None:
         return None
-    return f"half within {_seconds(calls['p50_seconds'])}, 95% within {_seconds(calls['p95_seconds'])}"
+    return f"p50 {_seconds(calls['p50_seconds'])}, p95 {_seconds(calls['p95_seconds'])}"
 
 
 def budget(limits: Mapping[str, Any]) -> str:
-    """The limits of one call, in words."""
+    """The limits of one call as text."""
     parts = [money(limits.get("usd"), 0)]
     for name in ("requests", "tool_calls", "tokens", "seconds"):
         if limits.get(name) is not None:
             parts.append(f"{limits[name]:g} {name.replace('_', ' ')}")
     if limits.get("soft") is not None:
-        parts.append(f"people are asked at {limits['soft']:.0%}")
+        parts.append(f"approval required at {limits['soft']:.0%}")
     return ", ".join(part for part in parts if part)
 
 
@@ -221,38 +223,38 @@ def _versions(agent: Mapping[str, Any]) -> RenderableType:
         (
             fixed("VERSION"),
             fixed("IN USE"),
-            time("MADE", 1),
+            time("CREATED", 1),
             text("BY", 2),
             text("NOTE", 1, least=20),
             fixed("FOR CODE", 3),
         ),
         (
             (
-                each["version"],
-                "◀" if each["version"] == agent["version"] else "",
-                each["created_at"],
-                each["created_by"] or each["source"],
-                each["note"],
-                each["made_for"],
+                version["version"],
+                "◀" if version["version"] == agent["version"] else "",
+                version["created_at"],
+                version["created_by"] or version["source"],
+                version["note"],
+                version["made_for"],
             )
-            for each in agent["versions"]
+            for version in agent["versions"]
         ),
     )
 
 
-def _usage(over: Mapping[str, Any]) -> RenderableType:
+def _usage(period: Mapping[str, Any]) -> RenderableType:
     rows = TextTable(
         (time("FROM"), fixed("REQUESTS", 1), fixed("INPUT", 1), fixed("OUTPUT", 1), fixed("SPEND")),
         (
             (
-                each["start"],
-                f"{each['requests']:,}",
-                f"{each['input_tokens']:,}",
-                f"{each['output_tokens']:,}",
-                money(each["usd"], each["unpriced"]),
+                bucket["start"],
+                f"{bucket['requests']:,}",
+                f"{bucket['input_tokens']:,}",
+                f"{bucket['output_tokens']:,}",
+                money(bucket["usd"], bucket["unpriced"]),
             )
-            for each in over["items"]
+            for bucket in period["items"]
         ),
     )
-    total = used(over["total"])
-    return Group(*([rows] if over["items"] else []), Text(total or "nothing was used", style="bold"))
+    total = used(period["total"])
+    return Group(*([rows] if period["items"] else []), Text(total or "no usage in this period", style="bold"))

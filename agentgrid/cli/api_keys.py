@@ -54,11 +54,11 @@ class RoleName(StrEnum):
 
 @app.command()
 def create(
-    principal: Annotated[str, typer.Argument(help="The principal that the key is for.")],
+    principal: Annotated[str, typer.Argument(help="The principal the key is for.")],
     role: Annotated[
         list[RoleName] | None, typer.Option(help="Create the principal with this role; may be repeated.")
     ] = None,
-    make_group: Annotated[
+    group: Annotated[
         list[str] | None, typer.Option(help="Create the principal in this group; may be repeated.")
     ] = None,
     replace_roles: Annotated[
@@ -72,26 +72,26 @@ def create(
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Create a key. It is shown only once: the server stores just its hash.
+    """Create a key. It is shown only once: the server stores only its hash.
 
-    An existing principal keeps its roles and groups unless --replace-roles is given. Roles or groups that you omit are then unchanged.
+    An existing principal keeps its roles and groups unless --replace-roles is given; then those that you pass are replaced.
     """
     with reporting(output):
-        if replace_roles and not role and not make_group:
+        if replace_roles and not role and not group:
             raise CommandFailed("--replace-roles needs --role or --group", ExitCode.USAGE)
-        wish = _Wish(kind=kind, roles=role, groups=make_group, replace=replace_roles)
-        made = _with_engine(lambda engine: _create(engine, principal, wish, days, note))
+        principal_options = _PrincipalOptions(kind=kind, roles=role, groups=group, replace=replace_roles)
+        created = _with_engine(lambda engine: _create(engine, principal, principal_options, days, note))
         if file is not None:
             from agentgrid.control.private import write_private
 
-            write_private(file, made.secret + "\n")
-        where = {"file": str(file)} if file is not None else {"key": made.secret}
-        found = {"key_id": made.key_id, "principal": made.principal, "expires_at": made.expires_at.isoformat()}
+            write_private(file, created.secret + "\n")
+        where = {"file": str(file)} if file is not None else {"key": created.secret}
+        about = {"key_id": created.key_id, "principal": created.principal, "expires_at": created.expires_at.isoformat()}
         if output is OutputFormat.JSON:
-            typer.echo(json.dumps(found | where))
+            typer.echo(json.dumps(about | where))
             return
-        typer.echo(f"key {made.key_id} of {made.principal}, until {made.expires_at:%Y-%m-%d}", err=True)
-        typer.echo(f"written to {file}" if file is not None else made.secret, err=file is not None)
+        typer.echo(f"key {created.key_id} of {created.principal}, until {created.expires_at:%Y-%m-%d}", err=True)
+        typer.echo(f"written to {file}" if file is not None else created.secret, err=file is not None)
 
 
 @app.command("list")
@@ -99,7 +99,7 @@ def list_(
     principal: Annotated[str | None, typer.Option(help="Only keys of this principal.")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List keys, newest first, without their secrets, which are not stored."""
+    """List keys, newest first. Their secrets are not stored and can't be shown."""
     with reporting(output):
 
         async def listed(engine: AsyncEngine) -> Sequence[ApiKey]:
@@ -107,12 +107,12 @@ def list_(
 
             return await api_keys.listed(engine, principal=principal)
 
-        found = _with_engine(listed)
+        keys = _with_engine(listed)
         if output is OutputFormat.JSON:
-            typer.echo(json.dumps({"items": [_wire(key) for key in found], "next_cursor": None}))
+            typer.echo(json.dumps({"items": [_wire(key) for key in keys], "next_cursor": None}))
             return
-        if found:
-            made = TextTable(
+        if keys:
+            table = TextTable(
                 (
                     fixed("KEY"),
                     text("PRINCIPAL", 1, least=10),
@@ -130,11 +130,11 @@ def list_(
                         key.last_used_at.isoformat() if key.last_used_at else None,
                         key.note,
                     )
-                    for key in found
+                    for key in keys
                 ),
             )
-            put(stdout(), made)
-        more({}, len(found), empty="no keys")
+            put(stdout(), table)
+        more({}, len(keys), empty="no keys")
 
 
 @app.command()
@@ -163,8 +163,8 @@ def revoke(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wish:
-    """The principal as given by the options; None if they give nothing."""
+class _PrincipalOptions:
+    """The options that describe the principal; None if omitted."""
 
     kind: NewPrincipalKind | None
     roles: Sequence[RoleName] | None
@@ -172,41 +172,45 @@ class _Wish:
     replace: bool
 
 
-async def _create(engine: AsyncEngine, name: str, wish: _Wish, days: int, note: str) -> NewKey:
+async def _create(engine: AsyncEngine, name: str, principal_options: _PrincipalOptions, days: int, note: str) -> NewKey:
     from agentgrid.cli.operator import database_caller
     from agentgrid.control import api_keys, principals
 
     caller = database_caller()
-    known = await principals.get(engine, name)
-    wanted = _wanted(name, wish, known)
-    if wanted is not None and wanted != known:
-        await principals.put(engine, caller, wanted, keep_scope=True)
+    existing = await principals.get(engine, name)
+    principal = _principal_to_store(name, principal_options, existing)
+    if principal is not None and principal != existing:
+        await principals.put(engine, caller, principal, keep_scope=True)
     return await api_keys.create(engine, caller, principal=name, lifetime=timedelta(days=days), note=note)
 
 
-def _wanted(name: str, wish: _Wish, known: Principal | None) -> Principal | None:
-    """The principal to store; None to leave it unchanged. Raises Conflict if that would change an existing principal without --replace-roles."""
+def _principal_to_store(name: str, options: _PrincipalOptions, existing: Principal | None) -> Principal | None:
+    """The principal to store; None to leave it unchanged. Raises Conflict if this would change an existing principal without --replace-roles."""
     from agentgrid.domain.principals import Principal, PrincipalKind, Role
     from agentgrid.errors import Conflict
 
-    if not (wish.roles or wish.groups or wish.kind):
-        return known
-    wanted = Principal(
+    if not (options.roles or options.groups or options.kind):
+        return existing
+    principal = Principal(
         name=name,
-        kind=PrincipalKind(wish.kind.value) if wish.kind else known.kind if known else PrincipalKind.HUMAN,
-        roles=frozenset(Role(role.value) for role in wish.roles)
-        if wish.roles
-        else known.roles
-        if known
+        kind=PrincipalKind(options.kind.value) if options.kind else existing.kind if existing else PrincipalKind.HUMAN,
+        roles=frozenset(Role(role.value) for role in options.roles)
+        if options.roles
+        else existing.roles
+        if existing
         else frozenset(),
-        groups=frozenset(wish.groups) if wish.groups else known.groups if known else frozenset(),
+        groups=frozenset(options.groups) if options.groups else existing.groups if existing else frozenset(),
     )
-    if known is not None and not wish.replace and (wanted.roles, wanted.groups) != (known.roles, known.groups):
+    if (
+        existing is not None
+        and not options.replace
+        and (principal.roles, principal.groups) != (existing.roles, existing.groups)
+    ):
         raise Conflict(
-            f"{name} exists, with the roles {_listed(known.roles)} and the groups {_listed(known.groups)}: omit --role and --group "
+            f"{name} already exists, with the roles {_listed(existing.roles)} and the groups {_listed(existing.groups)}: omit --role and --group "
             f"to keep them, or replace them with --replace-roles"
         )
-    return wanted
+    return principal
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -50,7 +50,7 @@ CommentOption = Annotated[
     typer.Option("--comment", "-c", help="A comment on the decision; the run receives it, and the audit log keeps it."),
 ]
 DigestOption = Annotated[
-    str | None, typer.Option(help="Decide only if the digest is still this one, which you were shown earlier.")
+    str | None, typer.Option(help="Decide only if the digest is still this one, as shown to you earlier.")
 ]
 
 
@@ -61,11 +61,13 @@ def list_(
         typer.Option(metavar="STATUS", help="Only this status, such as approved; may be repeated."),
     ] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Only approvals of this run, of any status.")] = None,
-    agent: Annotated[str | None, typer.Option(metavar="AGENT", help="Only approvals that this agent asks for.")] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="AGENT", help="Only approvals that this agent requested.")
+    ] = None,
     mine: Annotated[
         bool,
         typer.Option(
-            "--mine", help="Only approvals that I can decide now; of another --status, those that I might have decided."
+            "--mine", help="Only approvals that I can decide now; with another --status, those I was an approver of."
         ),
     ] = False,
     limit: LimitOption = 50,
@@ -95,7 +97,7 @@ def list_(
 
 @app.command()
 def show(approval_id: ApprovalId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show an approval: its exact arguments, who may decide it, and until when."""
+    """Show an approval: its exact arguments, who may decide it and until when."""
     with session(profile, output) as client:
         answer = client.get(f"/approvals/{part(approval_id_of(client, approval_id))}")
         show_answer(answer, output, _detail)
@@ -110,11 +112,11 @@ def approve(
         str | None,
         typer.Option(
             metavar="JSON|@FILE|-",
-            help="Approve a tool's call with these arguments instead: all of them, as a JSON object.",
+            help="Approve a tool call with these arguments instead: all of them, as a JSON object.",
         ),
     ] = None,
     edit: Annotated[
-        bool, typer.Option("--edit", help="Change the arguments in $EDITOR, and approve the result.")
+        bool, typer.Option("--edit", help="Change the arguments in $EDITOR and approve the result.")
     ] = False,
     proposed: Annotated[
         str | None,
@@ -124,8 +126,8 @@ def approve(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Approve the call, with exactly the arguments that are shown, or with changed ones."""
-    change = ChangeSource(given=arguments, edit=edit, proposed=proposed)
+    """Approve the call, with exactly the arguments shown or with changed ones."""
+    change = ChangeSource(from_option=arguments, edit=edit, proposed=proposed)
     _decide("approved", approval_id, comment, digest, yes, profile, output, change)
 
 
@@ -146,7 +148,7 @@ def reject(
 class ChangeSource:
     """Where changed arguments come from."""
 
-    given: str | None = None
+    from_option: str | None = None
     edit: bool = False
     proposed: str | None = None
 
@@ -168,29 +170,31 @@ def _decide(
         doing = f"the decision on approval {approval_id}"
         place = f"/approvals/{part(approval_id_of(client, approval_id, doing=doing))}"
         approval = client.get_before(doing, place).json()
-        # The approval is shown first, on standard error, so that `-o json` still prints only the API's response.
+        # Show the approval first, on standard error, so that `-o json` still prints only the API's response.
         put(stderr(), rendered(approval, _detail))
         shown = approval["digest"]
         if digest is not None and digest != shown:
             raise CommandFailed(
-                f"the digest is now {shown!r}, not {digest!r}: the approval has changed since you saw it. Nothing was sent.",
+                f"the digest is now {shown!r}, not {digest!r}: the approval has changed since you saw it. Nothing was sent; review it again.",
                 ExitCode.FAILED,
             )
-        arguments = arguments_of(approval, given=change.given, edit=change.edit, proposed=change.proposed)
+        arguments = arguments_of(approval, from_option=change.from_option, edit=change.edit, proposed=change.proposed)
         if arguments is not None:
             put(stderr(), _change_of(approval, arguments, "Your change"))
-        reason = _why_not(approval)
+        reason = _refusal_reason(approval)
         if reason is None:
             approving = "Approve exactly this?" if arguments is None else "Approve the call with exactly this change?"
             confirm(approving if verdict == "approved" else "Reject this?", yes=yes)
-        # Otherwise the request is sent anyway: the server refuses it with the reason, and records the attempt.
-        given = {"comment": comment, "arguments": arguments}
-        body = {"verdict": verdict, "digest": shown} | {name: each for name, each in given.items() if each is not None}
+        # Otherwise send the request anyway: the server refuses it with the reason and records the attempt.
+        optional = {"comment": comment, "arguments": arguments}
+        body = {"verdict": verdict, "digest": shown} | {
+            name: value for name, value in optional.items() if value is not None
+        }
         answer = client.write("POST", f"{place}/decisions", body, doing=doing)
-        show_answer(answer, output, lambda decided: _decided(verdict, decided))
+        show_answer(answer, output, lambda decided: _confirmation(verdict, decided))
 
 
-def _why_not(approval: Mapping[str, Any]) -> str | None:
+def _refusal_reason(approval: Mapping[str, Any]) -> str | None:
     for action in approval["actions"]:
         if action["verb"] in ("approve", "reject") and not action["allowed"]:
             return str(action["reason"])
@@ -250,7 +254,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
                     "decided by": _decided_by(approval),
                     "proposed by": approval.get("proposed_by"),
                     "comment": approval.get("comment"),
-                    "changes take": "two approvers" if approval.get("changes") == SECOND_PERSON else None,
+                    "changes require": "two approvers" if approval.get("changes") == SECOND_PERSON else None,
                     "digest": approval["digest"],
                     "approved digest": approval.get("changed_digest"),
                 }
@@ -258,7 +262,7 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
         ),
     ]
     if approval.get("change_refused"):
-        refused = f"\nThe change that was approved before was refused by the worker: {safe(approval['change_refused'])}"
+        refused = f"\nThe worker refused the change approved earlier: {safe(approval['change_refused'])}"
         parts.append(Text(refused, style="yellow"))
     parts += [
         Text(_heading(approval), style="bold"),
@@ -266,11 +270,11 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
     ]
     if approval.get("changed"):
         parts.append(_change_of(approval, approval["changed"].get("value"), "Approved with this change"))
-    for each in approval.get("proposals", ()):
-        title = f"Proposed by {safe(each['principal'])}, command {safe(each['command_id'])}"
-        parts.append(_change_of(approval, each["arguments"], title))
+    for proposal in approval.get("proposals", ()):
+        title = f"Proposed by {safe(proposal['principal'])}, command {safe(proposal['command_id'])}"
+        parts.append(_change_of(approval, proposal["arguments"], title))
     if approval["decisions"]:
-        made = TextTable(
+        decisions = TextTable(
             (
                 fixed("JUDGED"),
                 fixed("VERDICT", 1),
@@ -288,9 +292,9 @@ def _detail(approval: Mapping[str, Any]) -> RenderableType:
             ),
             below=[_why_and_comment(decision) for decision in approval["decisions"]],
         )
-        parts += [Text("\nDecisions", style="bold"), indented(made)]
-    if approval["status"] == ApprovalStatus.PENDING and (reason := _why_not(approval)):
-        parts.append(Text(f"\nyou can't decide it: {safe(reason)}", style="yellow"))
+        parts += [Text("\nDecisions", style="bold"), indented(decisions)]
+    if approval["status"] == ApprovalStatus.PENDING and (reason := _refusal_reason(approval)):
+        parts.append(Text(f"\nyou can't decide this approval: {safe(reason)}", style="yellow"))
     return Group(*parts)
 
 
@@ -298,7 +302,7 @@ def _heading(approval: Mapping[str, Any]) -> str:
     if not approval["tool"]:
         return "\nShown"
     return (
-        "\nArguments, as the run gave them"
+        "\nArguments, as the run requested them"
         if approval.get("changed_digest")
         else "\nArguments, exactly as they would be used"
     )
@@ -310,7 +314,7 @@ def _change_of(approval: Mapping[str, Any], arguments: Any, title: str) -> Rende
 
 
 def _why_and_comment(decision: Mapping[str, Any]) -> Text | None:
-    """In full: the row has no room for them."""
+    """Shown in full below the row, which has no room for them."""
     parts = [Text(f"why: {safe(decision['reason'])}", style="yellow")] if decision["reason"] else []
     if comment := decision.get("comment"):
         parts.append(Text(f"comment: {safe(comment)}"))
@@ -324,7 +328,7 @@ def _decided_by(approval: Mapping[str, Any]) -> str | None:
 
 
 def _asked_by(approval: Mapping[str, Any]) -> str | None:
-    """The agent that asks, with its version and turn; None if workflow code does."""
+    """The agent that requested the approval, with its version and turn; None if workflow code did."""
     if not approval.get("agent"):
         return None
     version = f"@{approval['agent_version']}" if approval["agent_version"] else ""
@@ -339,7 +343,7 @@ def _started_by(approval: Mapping[str, Any]) -> str:
     )
 
 
-def _decided(verdict: str, approval: Mapping[str, Any]) -> RenderableType:
+def _confirmation(verdict: str, approval: Mapping[str, Any]) -> RenderableType:
     command = approval["command"]
     done = "✓ approved  " if verdict == "approved" else "✗ rejected  "
     if command.get("kind") == "approval.propose":

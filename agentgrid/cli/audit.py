@@ -79,19 +79,19 @@ def show(
 
 @app.command()
 def unattributed(
-    run: Annotated[str | None, typer.Option(help="Only acts on this run.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only actions on this run.")] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List decisions, pauses and resumes that took effect but can't be attributed to anybody."""
+    """List decisions, pauses and resumes that took effect but can't be attributed to anyone."""
     with session(profile, output) as client:
         answer = client.get("/commands/unattributed", run=run and run_id_of(client, run), limit=limit, cursor=cursor)
-        show_page(answer, output, _acts, empty="no unattributed acts")
+        show_page(answer, output, _actions, empty="no unattributed actions")
 
 
-def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
+def _actions(items: Sequence[Mapping[str, Any]]) -> RenderableType:
     return TextTable(
         (
             time("WHEN", 2),
@@ -103,14 +103,14 @@ def _acts(items: Sequence[Mapping[str, Any]]) -> RenderableType:
         ),
         (
             (
-                act["signalled_at"],
-                words.unattributed(act),
-                act["action"],
-                act["approval_id"] or act["run_id"],
-                act["unattributed_because"],
-                act["identity"],
+                action["signalled_at"],
+                words.unattributed(action),
+                action["action"],
+                action["approval_id"] or action["run_id"],
+                action["unattributed_because"],
+                action["identity"],
             )
-            for act in items
+            for action in items
         ),
     )
 
@@ -123,7 +123,7 @@ def reads(
         list[str] | None, typer.Option(help="Only this outcome: read, refused or unauthenticated. May be repeated.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Only since this: 2030-01-31 (UTC), or 2030-01-31T09:00:00Z.")
+        str | None, typer.Option(help="Only since this date or time: 2030-01-31 (UTC), or 2030-01-31T09:00:00Z.")
     ] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
@@ -144,12 +144,12 @@ def reads(
         show_page(answer, output, _reads, empty="no reads")
 
 
-def _subject(client: ApiClient, given: str) -> str:
-    """The id of the run, approval or command that is meant."""
-    for found_by in (run_id_of, approval_id_of, command_id_of):
-        if (found := found_by(client, given)) != given:
-            return found
-    return given
+def _subject(client: ApiClient, identifier: str) -> str:
+    """The full id of a run, an approval or a command."""
+    for resolve in (run_id_of, approval_id_of, command_id_of):
+        if (resolved := resolve(client, identifier)) != identifier:
+            return resolved
+    return identifier
 
 
 def _reads(items: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -215,7 +215,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _what(command: Mapping[str, Any]) -> str:
-    """The kind, and what exactly: `approval.decide approved`, `run.signal hold`, `tool.policy deny`, `run.start pay_invoice`."""
+    """The kind and its specifics: `approval.decide approved`, `run.signal hold`, `tool.policy deny`, `run.start pay_invoice`."""
     handling = HANDLING.get(command["kind"])
     starts = handling is not None and handling.target is Target.WORKFLOW_START
     about = command.get("what") or (command["target"] if starts else None)

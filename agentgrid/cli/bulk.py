@@ -1,4 +1,4 @@
-"""`agentgrid run start-many`: a run for each line of a file, by one request."""
+"""`agentgrid run start-many`: one run per line of a file, in one request."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SERVER_SECONDS = 25.0
 
 
 def start_each(client: ApiClient, file: str, key: str, output: OutputFormat) -> ExitCode:
-    """Start them, and print what became of each line."""
+    """Start the runs and print the outcome of each line."""
     lines = read_json_lines(file)
     if not lines:
-        raise CommandFailed(f"{file} has no lines", ExitCode.USAGE)
+        raise CommandFailed(f"{file} is empty; it needs one JSON object per line", ExitCode.USAGE)
     answer = client.write(
         "POST",
         "/runs/bulk",
@@ -34,27 +34,27 @@ def start_each(client: ApiClient, file: str, key: str, output: OutputFormat) -> 
         again=f"It is safe to repeat it with --idempotency-key {key}: each run starts only once.",
         extra_seconds=SERVER_SECONDS,
     )
-    show_answer(answer, output, lambda known: _outcomes(known, list(lines)))
+    show_answer(answer, output, lambda outcome: _outcomes(outcome, list(lines)))
     return ExitCode.FAILED if answer.json()["refused"] else ExitCode.OK
 
 
 def _outcomes(answer: Mapping[str, Any], lines: Sequence[int]) -> RenderableType:
-    """What became of the lines with these numbers, and beneath each refused one, why."""
+    """The outcome of the lines with these numbers; below each refused one, the reason."""
     items: Sequence[Mapping[str, Any]] = answer["items"]
     table = TextTable(
         (fixed("LINE"), fixed("OUTCOME"), text("WORKFLOW", least=12), ids("RUN")),
         (
-            (str(line), each["outcome"], each["workflow"], each["run_id"])
-            for line, each in zip(lines, items, strict=True)
+            (str(line), item["outcome"], item["workflow"], item["run_id"])
+            for line, item in zip(lines, items, strict=True)
         ),
-        below=[_why(number, each["problem"]) for number, each in enumerate(items)],
+        below=[_refusal(number, item["problem"]) for number, item in enumerate(items)],
     )
-    words = f"{answer['started']} started, {answer['replayed']} started before, {answer['refused']} refused"
-    return Group(table, Text(words, style="red" if answer["refused"] else "green"))
+    summary = f"{answer['started']} started, {answer['replayed']} started before, {answer['refused']} refused"
+    return Group(table, Text(summary, style="red" if answer["refused"] else "green"))
 
 
-def _why(number: int, problem: Mapping[str, Any] | None) -> Text | None:
-    """Why an item was refused; its faults by where they are in the line, not in the request."""
+def _refusal(number: int, problem: Mapping[str, Any] | None) -> Text | None:
+    """Why an item was refused; fault pointers are relative to the line, not to the request."""
     if problem is None:
         return None
     place = f"/items/{number}"

@@ -1,4 +1,4 @@
-"""Changed arguments on the command line: given, edited as `git commit` does, or taken from another approver's proposal."""
+"""Changed arguments for an approval: given as an option, edited in an editor as with `git commit`, or taken from another approver's proposal."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 MIN_PREFIX = 4
-"""A beginning or end of a command's id is at least this long."""
+"""Minimum length of a beginning or end of a command's id."""
 
 
 def arguments_of(
-    approval: Mapping[str, Any], *, given: str | None, edit: bool, proposed: str | None
+    approval: Mapping[str, Any], *, from_option: str | None, edit: bool, proposed: str | None
 ) -> dict[str, Any] | None:
-    """The arguments to approve instead, or None to approve the call as it is. Raises CommandFailed; nothing has been sent then."""
-    if (given is not None) + edit + (proposed is not None) > 1:
-        raise CommandFailed("give one of --arguments, --edit and --proposed", ExitCode.USAGE)
-    if given is not None:
-        arguments = read_json(given, option="--arguments")
+    """The arguments to approve instead, or None to approve the call unchanged. Raises CommandFailed before anything is sent."""
+    if (from_option is not None) + edit + (proposed is not None) > 1:
+        raise CommandFailed("use only one of --arguments, --edit and --proposed", ExitCode.USAGE)
+    if from_option is not None:
+        arguments = read_json(from_option, option="--arguments")
     elif edit:
         arguments = _edited(original_of(approval))
     elif proposed is not None:
@@ -37,14 +37,17 @@ def arguments_of(
     else:
         return None
     if not isinstance(arguments, dict):
-        raise CommandFailed("the arguments must be a JSON object, by the tool's parameters", ExitCode.USAGE)
+        raise CommandFailed("the arguments must be a JSON object with the tool's parameters as keys", ExitCode.USAGE)
     if arguments == original_of(approval):
-        raise CommandFailed("the arguments are unchanged. Nothing was sent.", ExitCode.FAILED)
+        raise CommandFailed(
+            "the arguments are unchanged. Nothing was sent; to approve them as they are, omit the option.",
+            ExitCode.FAILED,
+        )
     return arguments
 
 
 def original_of(approval: Mapping[str, Any]) -> Any:
-    """The arguments that the workflow's code gave. Raises CommandFailed if they aren't shown in full."""
+    """The arguments that the workflow passed. Raises CommandFailed if they aren't shown in full."""
     payload = approval.get("payload") or {}
     if "value" not in payload:
         raise CommandFailed(
@@ -59,34 +62,37 @@ def difference(approval: Mapping[str, Any], arguments: Any) -> RenderableType:
 
 
 def _proposed(approval: Mapping[str, Any], part: str) -> Any:
-    found = [
-        each
-        for each in approval["proposals"]
-        if len(part) >= MIN_PREFIX and (each["command_id"].startswith(part) or each["command_id"].endswith(part))
+    matches = [
+        proposal
+        for proposal in approval["proposals"]
+        if len(part) >= MIN_PREFIX
+        and (proposal["command_id"].startswith(part) or proposal["command_id"].endswith(part))
     ]
-    if len(found) != 1:
-        what = "no proposal" if not found else "more than one proposal"
+    if len(matches) != 1:
+        what = "no proposal" if not matches else "more than one proposal"
         raise CommandFailed(
-            f"{what} on this approval has the id {part!r}; `agentgrid approval show` lists them", ExitCode.USAGE
+            f"{what} on this approval matches {part!r}; `agentgrid approval show` lists them", ExitCode.USAGE
         )
-    return found[0]["arguments"]
+    return matches[0]["arguments"]
 
 
 def _edited(value: Any) -> Any:
-    """The value as it is after the user has edited it in `$VISUAL` or `$EDITOR`, in a file that only they can read."""
+    """The value after the user edited it in `$VISUAL` or `$EDITOR`, in a file that only they can read."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="agentgrid-") as folder:
         file = Path(folder) / "arguments.json"
         file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         try:
-            ended = subprocess.run([*shlex.split(editor), str(file)], check=False)
+            completed = subprocess.run([*shlex.split(editor), str(file)], check=False)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise CommandFailed(
                 f"the editor {editor!r} can't be started: {reason}; set EDITOR. Nothing was sent.", ExitCode.FAILED
             ) from None
-        if ended.returncode != 0:
-            raise CommandFailed(f"the editor ended with status {ended.returncode}. Nothing was sent.", ExitCode.FAILED)
+        if completed.returncode != 0:
+            raise CommandFailed(
+                f"the editor exited with status {completed.returncode}. Nothing was sent.", ExitCode.FAILED
+            )
         if not file.exists() or file.stat().st_size > MAX_INPUT_BYTES or not file.read_bytes().strip():
-            raise CommandFailed("the edited file is empty, too long or gone. Nothing was sent.", ExitCode.FAILED)
+            raise CommandFailed("the edited file is empty, too large or missing. Nothing was sent.", ExitCode.FAILED)
         return read_json(f"@{file}", option="--edit")

@@ -1,4 +1,4 @@
-"""`agentgrid check`: reports every mistake in the registered code, with file and line."""
+"""`agentgrid check`: reports every fault in the registered code, with file and line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check(output: OutputOption = OutputFormat.TABLE) -> None:
-    """Load this project's grid, report every fault with file and line, or list what it has; then check the example in pyproject.toml. Needs no server."""
+    """Check this project's code and example for faults. Reports each with file and line, or lists what is registered. Needs no server."""
     with reporting(output):
         from agentgrid.cli.example import example_fault
         from agentgrid.cli.project import load_project
@@ -34,15 +34,15 @@ def check(output: OutputOption = OutputFormat.TABLE) -> None:
 
         try:
             grid = load_grid(project.grid)
-            asyncio.run(_checked(grid))
+            asyncio.run(_check_grid(grid))
             example = asyncio.run(example_fault(project, grid))
         except RegistrationErrors as error:
             _print_faults(error.faults, output)
             raise typer.Exit(ExitCode.FAILED) from None
         except SystemExit as error:
             raise CommandFailed(
-                f"importing {project.grid} ended the process with {error.code!r}; put code that runs under "
-                f"if __name__ == '__main__'"
+                f"importing {project.grid} ended the process with {error.code!r}; put code that shouldn't run on "
+                f"import under if __name__ == '__main__'"
             ) from None
         if example is not None:
             _print_faults((example,), output, of_example=True)
@@ -50,17 +50,17 @@ def check(output: OutputOption = OutputFormat.TABLE) -> None:
         _print_grid(grid, output)
 
 
-async def _checked(grid: Grid) -> None:
-    # In an event loop, as in a worker: the SDK requires one to build a workflow's sandbox.
+async def _check_grid(grid: Grid) -> None:
+    # In an event loop, as in a worker: the SDK needs one to build a workflow's sandbox.
     grid.check()
 
 
 def _print_faults(faults: tuple[RegistrationError, ...], output: OutputFormat, *, of_example: bool = False) -> None:
     if output is OutputFormat.JSON:
-        # The code itself may run: `agentgrid dev` only proposes something else then.
+        # A faulty example doesn't stop the code: `agentgrid dev` runs it and just doesn't suggest the example.
         kind = "example" if of_example else "code"
-        found = [{"kind": kind, "file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
-        typer.echo(json.dumps({"ok": False, "faults": found}))
+        items = [{"kind": kind, "file": fault.file, "line": fault.line, "message": fault.message} for fault in faults]
+        typer.echo(json.dumps({"ok": False, "faults": items}))
         return
 
     console = stderr()
@@ -74,7 +74,7 @@ def _print_grid(grid: Grid, output: OutputFormat) -> None:
     tools = [tool.name for tool in grid.tools]
     agents = [agent.name for agent in grid.agents]
     if output is OutputFormat.JSON:
-        found = {
+        report = {
             "ok": True,
             "grid": grid.name,
             "build": grid.digest,
@@ -84,7 +84,7 @@ def _print_grid(grid: Grid, output: OutputFormat) -> None:
             "secrets": list(grid.secrets),
             "faults": [],
         }
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps(report))
         return
     counts = [_count(workflows, "workflow"), _count(tools, "tool"), *([_count(agents, "agent")] if agents else [])]
     typer.echo(f"{grid.name}: {', '.join(counts)}, no faults")

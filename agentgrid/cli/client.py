@@ -1,6 +1,6 @@
-"""A thin client of AgentGrid's HTTP API that is bounded in time and reports what was and wasn't sent.
+"""A thin client for AgentGrid's HTTP API, with a time limit on every call, that reports what was and wasn't sent.
 
-Every call ends within `TOTAL_SECONDS`, or the time that it is given, whatever the server does. If the connection breaks, the call is retried once: a
+Every call ends within `TOTAL_SECONDS`, or the time given for it, whatever the server does. If the connection breaks, the call is retried once: a
 write carries an idempotency key, so it is still carried out once. Responses are kept as bytes: `-o json` prints exactly those.
 """
 
@@ -73,7 +73,7 @@ class ApiResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """One request, the same in every attempt."""
+    """One request, identical in every attempt."""
 
     method: str
     path: str
@@ -86,7 +86,7 @@ class _Request:
     changes: bool = True
     """False for a POST that only reads."""
     extra_seconds: float = 0.0
-    """What the server was asked to wait, beyond the time for a call."""
+    """How long the server may wait, on top of the usual limit."""
 
     @property
     def writes(self) -> bool:
@@ -116,9 +116,9 @@ class ApiClient:
         self._http.close()
 
     def get_before(self, doing: str, path: str, **params: Any) -> ApiResponse:
-        """Read the target of the change that is requested next; `doing` names that change."""
+        """Read the target of the change that will be requested next; `doing` names that change."""
         return self._send(
-            _Request(method="GET", path=path, params=_given(params), content=None, headers={}, doing=doing)
+            _Request(method="GET", path=path, params=_without_empty(params), content=None, headers={}, doing=doing)
         )
 
     def get(self, path: str, *, extra_seconds: float = 0.0, **params: Any) -> ApiResponse:
@@ -127,7 +127,7 @@ class ApiClient:
             _Request(
                 method="GET",
                 path=path,
-                params=_given(params),
+                params=_without_empty(params),
                 content=None,
                 headers={},
                 doing="",
@@ -158,15 +158,14 @@ class ApiClient:
     ) -> ApiResponse:
         """Request a change once, under this idempotency key or a new one.
 
-        `doing` names the change, `again` says how to repeat it safely if its outcome is unknown, and `extra_seconds` how much longer than
-        others it may take.
+        `doing` names the change, `again` says how to repeat it safely if its outcome is unknown, and `extra_seconds` extends the usual limit.
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._send(
             _Request(
                 method=method,
                 path=path,
-                params=_given(params),
+                params=_without_empty(params),
                 content=encode(body),
                 headers=headers,
                 doing=doing,
@@ -190,7 +189,7 @@ class ApiClient:
             except httpx.HTTPError as again:
                 raise self._no_answer(attempt, again) from None
         except httpx.InvalidURL as error:
-            raise CommandFailed(f"this can't be part of a URL: {error}", ExitCode.USAGE) from None
+            raise CommandFailed(f"an argument can't be part of a URL: {error}", ExitCode.USAGE) from None
         except httpx.HTTPError as error:
             raise self._no_answer(attempt, error) from None
         return checked(answer)
@@ -208,7 +207,7 @@ class ApiClient:
 
 
 def unreachable(url: str, error: Exception) -> str:
-    """That nothing answers there, and what to look at."""
+    """The message for a server that can't be reached, with what to check."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.startswith("127.") or host == "::1":
         return f"{url} can't be reached: is `agentgrid dev` running?"
@@ -226,7 +225,7 @@ class _Attempt:
         self.sent = already
 
     def run(self) -> ApiResponse:
-        """Send, and read the whole response, or raise httpx's errors. Ctrl-C ends the command and reports what was sent."""
+        """Send, and read the whole response. Raises httpx's errors; Ctrl-C ends the command and reports what was sent."""
         request = self.request
         left = max(self._deadline - time.monotonic(), 0.1)
         try:
@@ -244,19 +243,19 @@ class _Attempt:
             raise CommandFailed(f"interrupted. {self.account()}".rstrip(), ExitCode.INTERRUPTED) from None
 
     def account(self) -> str:
-        """What was and wasn't sent. Empty for a read, unless a change would follow it."""
+        """What was and wasn't sent. Empty for a read, unless a change was to follow it."""
         doing = self.request.doing
         if not self.request.writes:
             return f"Nothing was sent: {doing} was not requested." if doing else ""
         if self.sent is Sent.NOTHING:
             return f"Nothing was sent: {doing} was not requested."
         if self.sent is Sent.PARTLY:
-            return f"Sending had only begun: {doing} was not requested."
+            return f"The request was only partly sent: {doing} was not requested."
         again = self.request.again or "Check before you repeat it."
         return f"The request was sent, but it is not known whether {doing} was carried out. {again}"
 
     def _trace(self, event: str, _info: Mapping[str, Any]) -> None:
-        # httpcore's own names, documented under its `trace` extension; "http11.send_request_body.complete" and so on.
+        # httpcore's event names, documented under its `trace` extension, such as "http11.send_request_body.complete".
         if event.endswith("send_request_headers.started") and self.sent is Sent.NOTHING:
             self.sent = Sent.PARTLY
         elif event.endswith("send_request_body.started"):
@@ -269,7 +268,7 @@ class _Attempt:
             parts.append(part)
             size += len(part)
             if size > MAX_ANSWER_BYTES:
-                raise CommandFailed(f"the response is over {MAX_ANSWER_BYTES:,} bytes", ExitCode.FAILED)
+                raise CommandFailed(f"the response is larger than {MAX_ANSWER_BYTES:,} bytes", ExitCode.FAILED)
             if time.monotonic() > self._deadline:
                 raise httpx.ReadTimeout("the response was too slow", request=response.request)
         return b"".join(parts)
@@ -284,7 +283,7 @@ def request_headers(target: ApiTarget) -> dict[str, str]:
 
 
 def verification(url: str) -> ssl.SSLContext | bool:
-    """What the server's certificate is verified with. Reading the certificates of all authorities takes 40 ms, so plain HTTP gets none."""
+    """How the server's certificate is verified. Loading all root certificates takes 40 ms, so plain HTTP skips it."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if url.startswith("http://") else True
 
 
@@ -305,7 +304,7 @@ def checked(answer: ApiResponse) -> ApiResponse:
     problem = _problem(answer)
     if problem is None:
         raise CommandFailed(
-            f"HTTP {answer.status} from a server that is not AgentGrid, or another version of it; "
+            f"HTTP {answer.status} from a server that is not AgentGrid or runs another version of it; "
             f"check the server's URL",
             ExitCode.UNAVAILABLE if answer.status >= 500 else ExitCode.FAILED,
         )
@@ -324,9 +323,11 @@ def describe(problem: Mapping[str, Any], answer: ApiResponse) -> str:
     lines = [safe(problem.get("detail") or problem.get("title") or f"HTTP {answer.status}")]
     for fault in problem.get("faults") or problem.get("errors") or ():
         if isinstance(fault, Mapping):
-            lines.append(f"  {safe(fault.get('pointer') or '(whole)')}: {safe(fault.get('message', ''))}")
+            lines.append(f"  {safe(fault.get('pointer') or '(whole input)')}: {safe(fault.get('message', ''))}")
     if problem.get("outcome_unknown"):
-        lines.append("  it was sent, but it is not known whether it was carried out; check before you repeat it")
+        lines.append(
+            "  the request was sent, but it is not known whether it was carried out; check before you repeat it"
+        )
     if retry := answer.headers.get("retry-after"):
         lines.append(f"  try again in {safe(retry)} s")
     return "\n".join(lines)
@@ -340,5 +341,5 @@ def _problem(answer: ApiResponse) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and ("code" in value or "detail" in value) else None
 
 
-def _given(params: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None and value != []}

@@ -16,7 +16,7 @@ from agentgrid.cli.session import OutputOption, ProfileOption, session
 from agentgrid.cli.text import safe
 
 PAGE_NAME = "console.html"
-"""Not deleted, because it is unknown when the browser reads it. Its link works once, for 10 minutes, and the next page replaces it."""
+"""Never deleted, because nothing shows when the browser has read it. Its link works once, for 10 minutes, and the next page replaces it."""
 PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="referrer" content="no-referrer">
@@ -33,27 +33,27 @@ OpenOption = Annotated[
 def console(
     profile: ProfileOption = None, open_: OpenOption = False, output: OutputOption = OutputFormat.TABLE
 ) -> None:
-    """Make a link that signs a browser in to the web console, as the profile's principal. It works once, for 10 minutes."""
+    """Create a sign-in link for the web console. It signs one browser in as the profile's principal; it works once, for 10 minutes."""
     with session(profile, output) as client:
-        answer = client.write("POST", "/session/codes", None, doing="make a sign-in link")
-        made = answer.json()
-        if open_ and _opened(made["url"]):
+        answer = client.write("POST", "/session/codes", None, doing="the sign-in link")
+        link = answer.json()
+        if open_ and _opened(link["url"]):
             if output is OutputFormat.JSON:
-                typer.echo(json.dumps({"opened": True, "expires_at": made["expires_at"]}))
+                typer.echo(json.dumps({"opened": True, "expires_at": link["expires_at"]}))
             else:
-                typer.echo("the console opens in your browser", err=True)
+                typer.echo("opening the console in your browser", err=True)
             return
         if output is OutputFormat.JSON:
             typer.echo(answer.text)
             return
         if open_:
-            typer.echo("there is no browser to open here; open this link yourself:", err=True)
-        typer.echo(safe(made["url"]))
-        typer.echo("It works once, for 10 minutes. Who opens it acts as you: don't pass it on.", err=True)
+            typer.echo("no browser was found; open this link yourself:", err=True)
+        typer.echo(safe(link["url"]))
+        typer.echo("The link works once, for 10 minutes. Whoever opens it acts as you: don't share it.", err=True)
 
 
 def _opened(url: str) -> bool:
-    """Open the link through a private file: all users of this machine can read the arguments of a browser's process."""
+    """Open the link through a private file: every user of this machine can read the browser's command line."""
     from agentgrid.cli.project import home
     from agentgrid.control.private import write_private
 

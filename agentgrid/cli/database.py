@@ -37,10 +37,10 @@ def upgrade() -> None:
 
 
 def rebuild(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Only these runs; whole ids.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Only these runs (full ids).")] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Rebuild the projection from Temporal's histories and the archive. Readers see the old rows until the new ones are ready."""
+    """Rebuild the projection from Temporal and the archive. Readers see the old rows until the new ones are ready."""
     with reporting(output):
         from agentgrid import logging
         from agentgrid.settings import Settings
@@ -55,11 +55,11 @@ def rebuild(
             typer.echo(json.dumps({"executions": done.executions, "unknown": done.unknown}))
             return
         left = f"; {done.unknown} without a readable history were left unchanged" if done.unknown else ""
-        typer.echo(f"{done.executions} executions folded again{left}")
+        typer.echo(f"{done.executions} executions rebuilt{left}")
 
 
 def _progress() -> Callable[[int], None] | None:
-    """Shows progress on the terminal, if there is one."""
+    """A callback that shows progress, if standard error is a terminal."""
     if not sys.stderr.isatty():
         return None
 
@@ -80,9 +80,9 @@ def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run(work)
     except (*SESSION_FAULTS, RPCError) as error:
         raise _unavailable(error) from None
-    except BaseExceptionGroup as make_group:
+    except BaseExceptionGroup as group:
         # Concurrent tasks may fail for the same reason: report the first.
-        raise _unavailable(_first(make_group)) from make_group
+        raise _unavailable(_first(group)) from group
 
 
 def _unavailable(error: BaseException) -> CommandFailed:
@@ -91,6 +91,6 @@ def _unavailable(error: BaseException) -> CommandFailed:
     return CommandFailed(f"{source}: {reason}", ExitCode.UNAVAILABLE)
 
 
-def _first(make_group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = make_group.exceptions[0]
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first

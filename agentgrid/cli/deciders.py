@@ -1,4 +1,4 @@
-"""Which of this folder's profiles may answer an approval: a hint that can't work is worse than none."""
+"""Which of this folder's profiles may decide an approval: a hint that can't work is worse than none."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MAX_PROFILES = 8
 
 
 def deciders_of(target: ApiTarget, run_id: str, approvals: Sequence[Mapping[str, Any]]) -> dict[str, ApiTarget]:
-    """The first profile that may decide each of the run's approvals, the present one before the others.
+    """The first profile that may decide each of the run's approvals, trying the current one first.
 
-    Each is asked what it may decide, which shows no payloads. One that the server refuses may decide nothing.
+    Each profile asks the server what it may decide; the response has no payloads. A profile that the server refuses is skipped.
     """
     open_ = {approval["approval_id"] for approval in approvals}
-    found: dict[str, ApiTarget] = {}
-    for each in [target, *other_targets(target)][:MAX_PROFILES]:
-        if open_ <= found.keys():
+    deciders: dict[str, ApiTarget] = {}
+    for profile in [target, *other_targets(target)][:MAX_PROFILES]:
+        if open_ <= deciders.keys():
             break
-        for approval_id in _may_decide(each, run_id):
-            found.setdefault(approval_id, each)
-    return found
+        for approval_id in _may_decide(profile, run_id):
+            deciders.setdefault(approval_id, profile)
+    return deciders
 
 
 def _may_decide(target: ApiTarget, run_id: str) -> list[str]:

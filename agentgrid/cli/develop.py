@@ -26,12 +26,12 @@ def dev(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="For scripts: write this file when everything is ready (JSON: pid, URLs, places), and remove it at the stop.",
+            help="For scripts: write this file when everything is ready (JSON: pid, URLs, paths), and remove it on exit.",
         ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of all processes.")] = False,
 ) -> None:
-    """Run everything on this machine: Temporal, PostgreSQL, projector, API, and this project's worker.
+    """Run everything on this machine. Starts Temporal, PostgreSQL, projector, API and this project's worker.
 
     State is stored in AGENTGRID_HOME, by default .agentgrid in the project. The principal `operator` is the only administrator: it can relax a rule without
     confirmation, and the audit log records that. The other principals and their groups are set in pyproject.toml, in [tool.agentgrid.dev]. To create another
@@ -42,8 +42,8 @@ def dev(
         from agentgrid.cli.dev.stack import Options
     except ModuleNotFoundError as error:
         raise CommandFailed(
-            f"{error.name} is not installed; install the extra dev-stack from a checkout of AgentGrid", ExitCode.USAGE
+            f"{error.name} is not installed; install AgentGrid from a checkout with the extra dev-stack", ExitCode.USAGE
         ) from None
-    given = {"api": port, "temporal": temporal_port, "postgres": postgres_port}
-    options = Options(ports=given, reload=reload, only_servers=only_servers, ready_file=ready_file)
+    ports = {"api": port, "temporal": temporal_port, "postgres": postgres_port}
+    options = Options(ports=ports, reload=reload, only_servers=only_servers, ready_file=ready_file)
     raise typer.Exit(run_dev(options, verbose=verbose))

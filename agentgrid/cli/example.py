@@ -1,4 +1,4 @@
-"""The example in `[tool.agentgrid.dev]`, held against the code: a stale one would be proposed to people, and fail."""
+"""Checks the example in `[tool.agentgrid.dev]` against the code: a stale one would be suggested to people and fail."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ async def example_fault(project: Project, grid: Grid) -> RegistrationError | Non
     """Why the project's example can't be started, with its line in pyproject.toml, or None."""
     from agentgrid.errors import RegistrationError
 
-    why = await _why(project, grid)
-    if why is None:
+    reason = await _fault(project, grid)
+    if reason is None:
         return None
     file = project.root / "pyproject.toml"
     lines = file.read_text(encoding="utf-8").splitlines()
     line = next((number for number, text in enumerate(lines, start=1) if text.lstrip().startswith("example")), 0)
-    return RegistrationError(f"the example can't be started: {why}", file=str(file), line=line)
+    return RegistrationError(f"the example can't be started: {reason}", file=str(file), line=line)
 
 
-async def _why(project: Project, grid: Grid) -> str | None:
+async def _fault(project: Project, grid: Grid) -> str | None:
     from agentgrid.control.inputs import Checker
     from agentgrid.errors import AgentGridError, InvalidInput
 
@@ -36,8 +36,8 @@ async def _why(project: Project, grid: Grid) -> str | None:
     registered = workflows.get(example.workflow)
     if registered is None:
         near = difflib.get_close_matches(example.workflow, workflows, n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(workflows) or 'none'}"
-        return f"there is no workflow {example.workflow!r}{meant}"
+        hint = f"; did you mean {near[0]!r}?" if near else f"; the workflows are {', '.join(workflows) or '(none)'}"
+        return f"there is no workflow {example.workflow!r}{hint}"
     try:
         value = json.loads(json.dumps(example.input))
     except (TypeError, ValueError) as error:

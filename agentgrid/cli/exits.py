@@ -21,14 +21,14 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1
-    """It was refused or failed; for `run watch` and `run result`: the run ended with another status than completed."""
+    """Refused or failed; for `run watch` and `run result`: the run ended with a status other than completed."""
     USAGE = 2
     """The command, its options or the configuration are invalid."""
     NOT_FOUND = 3
     NOT_ALLOWED = 4
     """Not authenticated, or not allowed."""
     UNAVAILABLE = 5
-    """No answer at the moment, or no result yet; the same command may work later."""
+    """No answer, or no result yet; the same command may work later."""
     INTERRUPTED = 130
 
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 SYNONYMS = {"get": "show", "show": "get"}
-"""Runs use `get`, everything else `show`; each is accepted for the other."""
+"""Runs use `get`, everything else uses `show`; both are accepted everywhere."""
 
 
 class CommandGroup(TyperGroup):
@@ -26,7 +26,7 @@ def make_group(*, bare: bool = False, cls: type[CommandGroup] = CommandGroup) ->
         no_args_is_help=not bare,
         # Plain help: boxes would double the time of every `--help`.
         rich_markup_mode=None,
-        # Typer's long tracebacks print local variables, keys among them.
+        # Typer's long tracebacks print local variables, including keys.
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )

@@ -16,7 +16,7 @@ from agentgrid.cli.identifiers import command_id_of, run_id_of
 from agentgrid.cli.inputs import part, read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import error_text, indented, payload, stderr
-from agentgrid.cli.run_view import accepted
+from agentgrid.cli.run_view import accepted_message
 from agentgrid.cli.session import OutputOption, ProfileOption, ReasonOption, reporting, session
 from agentgrid.cli.show import show_answer
 from agentgrid.cli.text import safe
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_WAIT_SECONDS = 20.0
 ACCEPT_SECONDS = 6.0
-"""How long the server may take before it begins to wait for an update's end."""
+"""How long the server may take before it starts waiting for an update to finish."""
 
 RunId = Annotated[
     str,
@@ -45,7 +45,9 @@ Arguments = Annotated[
 ]
 InputOption = Annotated[
     list[str] | None,
-    typer.Option("--input", "-i", help="A further argument: JSON, @FILE or -; may be repeated. For values such as -1."),
+    typer.Option(
+        "--input", "-i", help="Another argument: JSON, @FILE or -; may be repeated. Use it for values such as -1."
+    ),
 ]
 WaitOption = Annotated[
     float,
@@ -53,7 +55,7 @@ WaitOption = Annotated[
         "--wait",
         min=0,
         max=MAX_WAIT_SECONDS,
-        help="Seconds to wait for the end. With 0, success means that it was accepted.",
+        help="Seconds to wait for the update to finish. With 0, exit code 0 means that it was accepted.",
     ),
 ]
 
@@ -73,16 +75,18 @@ def signal(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Send a signal to the workflow's own handler. It has no answer; the run goes on by itself."""
+    """Send a signal to a handler of the run's workflow. Signals return no answer."""
     with reporting(output):
         body = {"name": name, "arguments": _values(arguments, input_)} | ({"reason": reason} if reason else {})
     with session(profile, output) as client:
         doing = f"the signal of run {run_id}"
         path = f"/runs/{part(run_id_of(client, run_id, doing=doing))}/signal"
         answer = client.write("POST", path, body, doing=doing)
-        show_answer(answer, output, lambda run: accepted("signal", run))
+        show_answer(answer, output, lambda run: accepted_message("signal", run))
         if answer.json().get("handler") == "unknown":
-            _note("not checked: the handlers of this run's version are unknown. A mistyped signal has no effect.")
+            _note(
+                "the signal's name was not checked: the handlers of this run's version are unknown. A mistyped signal has no effect."
+            )
 
 
 def query(
@@ -93,7 +97,7 @@ def query(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Ask a run's workflow, and print the answer. It changes nothing."""
+    """Query a run's workflow and print the answer. Changes nothing."""
     with reporting(output):
         body = {"arguments": _values(arguments, input_)}
     with session(profile, output) as client:
@@ -109,12 +113,12 @@ def update(
     reason: ReasonOption = None,
     wait: WaitOption = 3.0,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="The same update again with the same key sends nothing, and waits again.")
+        str | None, typer.Option(help="Repeating the update with the same key sends nothing new, and waits again.")
     ] = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Update a run's workflow, and print the answer. Exit code 0: completed; 1: rejected or failed; 5: not ended yet."""
+    """Send an update to a run's workflow and print the answer. Exit code 0: completed; 1: rejected or failed; 5: not finished yet."""
     with reporting(output):
         body = {"arguments": _values(arguments, input_)} | ({"reason": reason} if reason else {})
     with session(profile, output) as client:
@@ -141,7 +145,7 @@ def outcome(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show what became of an update, after waiting for its end. Exit codes as for `run update`."""
+    """Wait for an update to finish and show its outcome. Exit codes as for `run update`."""
     with session(profile, output) as client:
         path = f"/runs/{part(run_id_of(client, run_id))}/updates/{part(command_id_of(client, command_id))}"
         answer = client.get(path, extra_seconds=wait, wait=wait)
@@ -150,20 +154,20 @@ def outcome(
 
 
 def _values(arguments: list[str] | None, more: list[str] | None) -> list[Any]:
-    given = [("ARGS", each) for each in arguments or ()] + [("--input", each) for each in more or ()]
-    return [read_json(each, option=option) for option, each in given]
+    values = [("ARGS", value) for value in arguments or ()] + [("--input", value) for value in more or ()]
+    return [read_json(value, option=option) for option, value in values]
 
 
 def _shown(answer: ApiResponse, output: OutputFormat, wait: float) -> ExitCode:
     show_answer(answer, output, _update)
-    known = answer.json()
-    if known["stage"] == "completed":
+    document = answer.json()
+    if document["stage"] == "completed":
         return ExitCode.OK
-    if known["stage"] not in ("pending", "accepted"):
+    if document["stage"] not in ("pending", "accepted"):
         return ExitCode.FAILED
-    if known["stage"] == "accepted" and not wait:
+    if document["stage"] == "accepted" and not wait:
         return ExitCode.OK
-    _note(f"it has not ended; wait again with: agentgrid run outcome {known['run_id']} {known['command_id']}")
+    _note(f"not finished yet; to wait again: agentgrid run outcome {document['run_id']} {document['command_id']}")
     return ExitCode.UNAVAILABLE
 
 
@@ -171,13 +175,15 @@ def _result(answer: Mapping[str, Any]) -> RenderableType:
     return payload(answer["result"])
 
 
-def _update(known: Mapping[str, Any]) -> RenderableType:
-    heading = Text("update ").append(safe(known["name"] or ""), style="bold").append("  ")
-    heading.append_text(words.status(known["stage"])).append(f"  command {safe(known['command_id'])}", style="dim")
+def _update(document: Mapping[str, Any]) -> RenderableType:
+    heading = Text("update ").append(safe(document["name"] or ""), style="bold").append("  ")
+    heading.append_text(words.status(document["stage"])).append(
+        f"  command {safe(document['command_id'])}", style="dim"
+    )
     parts: list[RenderableType] = [heading]
-    if known["result"] is not None:
-        parts.append(indented(payload(known["result"])))
-    if (error := error_text(known["error"])) is not None:
+    if document["result"] is not None:
+        parts.append(indented(payload(document["result"])))
+    if (error := error_text(document["error"])) is not None:
         parts.append(indented(error))
     return Group(*parts)
 

@@ -1,4 +1,4 @@
-"""Ids as people give them: whole, a workflow id, or a unique beginning or end, as lists print them."""
+"""Ids as people type them: in full, as a workflow id, or as a unique beginning or end, as shown in lists."""
 
 from __future__ import annotations
 
@@ -19,45 +19,47 @@ Document = Mapping[str, Any]
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ELLIPSIS = "…"
 """Replaces the middle of a long id in lists."""
-LOOKED_AT = 200
+MAX_CANDIDATES = 200
 """The maximum number of candidates to fetch."""
-SHORTEST = 4
-"""A part of an id that is shorter than this is not looked up."""
-NAMED = 8
-"""How many candidates an error lists."""
+MIN_LENGTH = 4
+"""Shorter parts of ids are not looked up."""
+MAX_LISTED = 8
+"""How many candidates an error message lists."""
 
 
-def run_id_of(client: ApiClient, given: str, *, doing: str = "") -> str:
-    """The id of the run that is meant; what was given, if nothing is found. Raises CommandFailed if it could be several.
+def run_id_of(client: ApiClient, typed: str, *, doing: str = "") -> str:
+    """Look up a run's full id; returns the input if nothing matches. Raises CommandFailed if it is ambiguous.
 
-    `doing` names the change that is requested next.
+    `doing` names the change that will be requested next.
     """
-    part(given)
-    if UUID.fullmatch(given) or len(given) < SHORTEST:
-        return given
-    first, _, last = given.partition(ELLIPSIS)
-    found = [] if last else _items(client, "/runs", doing, workflow_id=given)
-    if not found:
-        found = _items(client, "/runs", doing, q=max(first, last, key=len))
-        found = [run for run in found if any(_fits(run[name], first, last) for name in ("run_id", "workflow_id"))]
-    return _only(given, found, "run_id", "run", _about_run)
+    part(typed)
+    if UUID.fullmatch(typed) or len(typed) < MIN_LENGTH:
+        return typed
+    first, _, last = typed.partition(ELLIPSIS)
+    candidates = [] if last else _items(client, "/runs", doing, workflow_id=typed)
+    if not candidates:
+        candidates = _items(client, "/runs", doing, q=max(first, last, key=len))
+        candidates = [
+            run for run in candidates if any(_matches(run[name], first, last) for name in ("run_id", "workflow_id"))
+        ]
+    return _only(typed, candidates, "run_id", "run", _about_run)
 
 
-def approval_id_of(client: ApiClient, given: str, *, doing: str = "") -> str:
-    """The id of the approval that is meant, sought among the newest pending ones, then among the newest of all."""
+def approval_id_of(client: ApiClient, typed: str, *, doing: str = "") -> str:
+    """Look up an approval's full id, first among the newest pending ones, then among the newest of all."""
     return _among_newest(
-        client, given, "/approvals", "approval_id", "approval", _about_approval, {"status": ["pending"]}, doing
+        client, typed, "/approvals", "approval_id", "approval", _about_approval, {"status": ["pending"]}, doing
     )
 
 
-def command_id_of(client: ApiClient, given: str, *, doing: str = "") -> str:
-    """The id of the command that is meant, sought among the newest."""
-    return _among_newest(client, given, "/commands", "command_id", "command", _about_command, {}, doing)
+def command_id_of(client: ApiClient, typed: str, *, doing: str = "") -> str:
+    """Look up a command's full id among the newest commands."""
+    return _among_newest(client, typed, "/commands", "command_id", "command", _about_command, {}, doing)
 
 
 def _among_newest(
     client: ApiClient,
-    given: str,
+    typed: str,
     path: str,
     field: str,
     noun: str,
@@ -65,29 +67,29 @@ def _among_newest(
     first_among: Mapping[str, Any],
     doing: str,
 ) -> str:
-    part(given)
-    if UUID.fullmatch(given) or len(given) < SHORTEST:
-        return given
-    first, _, last = given.partition(ELLIPSIS)
-    for wanted in (first_among, {}) if first_among else ({},):
-        found = [each for each in _items(client, path, doing, **wanted) if _fits(each[field], first, last)]
-        if found:
-            return _only(given, found, field, noun, about)
-    return given
+    part(typed)
+    if UUID.fullmatch(typed) or len(typed) < MIN_LENGTH:
+        return typed
+    first, _, last = typed.partition(ELLIPSIS)
+    for filters in (first_among, {}) if first_among else ({},):
+        candidates = [item for item in _items(client, path, doing, **filters) if _matches(item[field], first, last)]
+        if candidates:
+            return _only(typed, candidates, field, noun, about)
+    return typed
 
 
-def _fits(identifier: object, first: str, last: str) -> bool:
-    """Whether the id begins or ends so; with both, begins and ends."""
+def _matches(identifier: object, first: str, last: str) -> bool:
+    """Whether the id begins or ends with `first`; if `last` is given too, begins with `first` and ends with `last`."""
     whole = str(identifier)
     if last:
         return len(whole) > len(first) + len(last) and whole.startswith(first) and whole.endswith(last)
     return whole.startswith(first) or whole.endswith(first)
 
 
-def _items(client: ApiClient, path: str, doing: str, **wanted: Any) -> list[Document]:
-    """What the server finds; nothing if it can't make sense of what was given."""
+def _items(client: ApiClient, path: str, doing: str, **filters: Any) -> list[Document]:
+    """What the server finds; empty if it rejects the search."""
     try:
-        answer = client.get_before(doing, path, limit=LOOKED_AT, **wanted)
+        answer = client.get_before(doing, path, limit=MAX_CANDIDATES, **filters)
     except CommandFailed as error:
         if error.exit_code in (ExitCode.FAILED, ExitCode.NOT_FOUND):
             return []
@@ -96,17 +98,17 @@ def _items(client: ApiClient, path: str, doing: str, **wanted: Any) -> list[Docu
     return list(page["items"]) if isinstance(page, dict) and isinstance(page.get("items"), list) else []
 
 
-def _only(given: str, found: Iterable[Document], field: str, noun: str, about: Callable[[Document], str]) -> str:
-    candidates = list({each[field]: each for each in found}.values())
+def _only(typed: str, matches: Iterable[Document], field: str, noun: str, about: Callable[[Document], str]) -> str:
+    candidates = list({item[field]: item for item in matches}.values())
     if not candidates:
-        return given
+        return typed
     if len(candidates) == 1:
         return str(candidates[0][field])
-    lines = [f"  {safe(each[field])}  {about(each)}" for each in candidates[:NAMED]]
-    if len(candidates) > NAMED:
-        lines.append(f"  and {len(candidates) - NAMED} more")
+    lines = [f"  {safe(item[field])}  {about(item)}" for item in candidates[:MAX_LISTED]]
+    if len(candidates) > MAX_LISTED:
+        lines.append(f"  and {len(candidates) - MAX_LISTED} more")
     raise CommandFailed(
-        f"{given!r} could be any of {len(candidates)} {noun}s; give more of its id:\n" + "\n".join(lines),
+        f"{typed!r} is ambiguous: it matches {len(candidates)} {noun}s; give more of the id:\n" + "\n".join(lines),
         ExitCode.USAGE,
     )
 

@@ -1,4 +1,4 @@
-"""`agentgrid init NAME`: creates a small project with passing tests."""
+"""`agentgrid init NAME`: create a small project with passing tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def init(
     ],
     directory: Annotated[Path, typer.Option("--in", help="The folder in which to create it.")] = Path(),
 ) -> None:
-    """Create a small project: a workflow with an approval, another with an agent, their tools, and passing tests."""
+    """Create a small project with passing tests. It has a workflow with an approval, another with an agent, and their tools."""
     if not NAME.fullmatch(name) or len(name) > 60:
         raise CommandFailed(
             f"{name!r} is not a valid project name: use lower-case letters and digits, joined by - or _, at most 60 characters",
@@ -45,12 +45,12 @@ def init(
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(Template(template).substitute(values), encoding="utf-8")
-    me = program(target)
-    typer.echo(f"created {target}\n\n  cd {shlex.quote(str(target))}\n  {me} check\n  {me} dev")
+    run = program(target)
+    typer.echo(f"created {target}\n\n  cd {shlex.quote(str(target))}\n  {run} check\n  {run} dev")
 
 
 def _skeleton(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every file of the new project with its path."""
+    """The path and the template of every file in the new project."""
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _skeleton(entry, f"{prefix}{entry.name}/")

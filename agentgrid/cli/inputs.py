@@ -1,4 +1,4 @@
-"""Values on the command line: JSON, `@file` or `-` for standard input."""
+"""Values given on the command line as JSON, `@file`, or `-` for standard input."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MAX_INPUT_BYTES = 2 * 1024 * 1024
 """Temporal refuses larger payloads, so they are not sent."""
 
 
-def read_json(given: str, *, option: str) -> Any:
-    """The value of `--input` and similar options. Raises CommandFailed, with the place of the error."""
-    text, source = _text_of(given, option)
+def read_json(value: str, *, option: str) -> Any:
+    """The value of `--input` and similar options. Raises CommandFailed with the position of the error."""
+    text, source = _text_of(value, option)
     try:
         return json.loads(text, parse_constant=_no_constant)
     except RecursionError:
         raise CommandFailed(f"{source} is nested too deeply", ExitCode.USAGE) from None
     except json.JSONDecodeError as error:
-        hint = "" if given[:1] in "@-" else "; it takes JSON, @FILE or - for standard input"
+        hint = "" if value[:1] in "@-" else "; give JSON, @FILE, or - for standard input"
         raise CommandFailed(
             f"{source} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}{hint}", ExitCode.USAGE
         ) from None
@@ -34,17 +34,17 @@ def read_json(given: str, *, option: str) -> Any:
 
 
 def read_json_lines(file: str) -> dict[int, Any]:
-    """The values in a file, or `-` for standard input, by line number; empty lines are skipped. Raises CommandFailed, with the line."""
+    """The values in a file, or `-` for standard input, by line number; empty lines are skipped. Raises CommandFailed with the line number."""
     text, source = _text_of(file if file == "-" else f"@{file}", "FILE")
-    found = {}
+    values = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                found[number] = json.loads(line, parse_constant=_no_constant)
+                values[number] = json.loads(line, parse_constant=_no_constant)
             except (ValueError, RecursionError) as error:
                 why = error.msg if isinstance(error, json.JSONDecodeError) else str(error) or "nested too deeply"
                 raise CommandFailed(f"{source}, line {number} is not JSON: {why}", ExitCode.USAGE) from None
-    return found
+    return values
 
 
 def read_text(file: str) -> str:
@@ -53,7 +53,7 @@ def read_text(file: str) -> str:
 
 
 def part(identifier: str) -> str:
-    """An identifier as one segment of a URL's path."""
+    """An identifier as one URL path segment."""
     if identifier in ("", ".", ".."):
         raise CommandFailed(f"{identifier!r} is not a valid identifier", ExitCode.USAGE)
     try:
@@ -62,33 +62,35 @@ def part(identifier: str) -> str:
         raise CommandFailed(f"{identifier!r} is not a valid identifier", ExitCode.USAGE) from None
 
 
-def moment_of(given: str | None, option: str) -> str | None:
-    """The time of an option such as `--started-after`: with an offset, or a date, which begins at midnight UTC, as times are shown."""
-    if given is None:
+def moment_of(value: str | None, option: str) -> str | None:
+    """The time of an option such as `--started-after`: a time with an offset, or a date, which means midnight UTC because times are shown in UTC."""
+    if value is None:
         return None
     try:
         at = (
-            datetime.combine(date.fromisoformat(given), time(), UTC)
-            if DATE.fullmatch(given)
-            else datetime.fromisoformat(given)
+            datetime.combine(date.fromisoformat(value), time(), UTC)
+            if DATE.fullmatch(value)
+            else datetime.fromisoformat(value)
         )
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
         raise CommandFailed(
-            f"{option} must be a date such as 2030-01-31, or a time with an offset such as 2030-01-31T09:00:00Z, not {given!r}",
+            f"{option} must be a date such as 2030-01-31, or a time with an offset such as 2030-01-31T09:00:00Z, not {value!r}",
             ExitCode.USAGE,
         )
     return at.isoformat()
 
 
-def _text_of(given: str, option: str) -> tuple[str, str]:
-    if given == "-":
+def _text_of(value: str, option: str) -> tuple[str, str]:
+    if value == "-":
         if sys.stdin is None or sys.stdin.isatty():
-            raise CommandFailed(f"{option} - reads standard input, but nothing is piped in", ExitCode.USAGE)
+            raise CommandFailed(
+                f"{option} - reads standard input, but it is a terminal; pipe the value in", ExitCode.USAGE
+            )
         raw, source = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1), "standard input"
-    elif given.startswith("@"):
-        source = given[1:]
+    elif value.startswith("@"):
+        source = value[1:]
         try:
             with Path(source).open("rb") as file:
                 raw = file.read(MAX_INPUT_BYTES + 1)
@@ -96,13 +98,13 @@ def _text_of(given: str, option: str) -> tuple[str, str]:
             reason = error.strerror if isinstance(error, OSError) else error
             raise CommandFailed(f"{source!r} can't be read: {reason}", ExitCode.USAGE) from None
     else:
-        raw, source = given.encode("utf-8", errors="surrogateescape"), option
+        raw, source = value.encode("utf-8", errors="surrogateescape"), option
     if len(raw) > MAX_INPUT_BYTES:
-        raise CommandFailed(f"{source} is over {MAX_INPUT_BYTES:,} bytes", ExitCode.USAGE)
+        raise CommandFailed(f"{source} is larger than {MAX_INPUT_BYTES:,} bytes", ExitCode.USAGE)
     try:
-        return raw.decode("utf-8-sig"), source  # editors on Windows put a byte order mark first
+        return raw.decode("utf-8-sig"), source  # Windows editors may add a byte order mark
     except UnicodeDecodeError as error:
-        raise CommandFailed(f"{source} is not UTF-8: byte {error.start}", ExitCode.USAGE) from None
+        raise CommandFailed(f"{source} is not UTF-8: invalid byte at offset {error.start}", ExitCode.USAGE) from None
 
 
 def _no_constant(word: str) -> Any:

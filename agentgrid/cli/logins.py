@@ -57,9 +57,9 @@ def worker_login(
             binding = Binding(grid=grid, queues=tuple(queue), rate=rate, connections=connections)
             return await logins.put_worker(engine, caller, name, binding, password=password, keep=not rotate)
 
-        given = _with_owner(put)
-        words = f"{name} serves {', '.join(queue)} for the grid {grid}"
-        _hand_over(name, password if given else None, file, output, words)
+        password_set = _as_owner(put)
+        summary = f"login {name} serves {', '.join(queue)} for the grid {grid}"
+        _hand_over(name, password if password_set else None, file, output, summary)
 
 
 @app.command("worker-logins")
@@ -72,24 +72,24 @@ def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
 
             return await logins.worker_logins(engine)
 
-        found = _with_owner(read)
+        rows = _as_owner(read)
         if output is OutputFormat.JSON:
-            for each in found:
-                typer.echo(json.dumps(asdict(each), default=str))
+            for login in rows:
+                typer.echo(json.dumps(asdict(login), default=str))
             return
-        if found:
+        if rows:
             columns = (
                 text("LOGIN", least=24),
                 text("GRID", 1, least=8),
                 text("QUEUES", 2, least=12),
                 fixed("RATE/S", 7),
-                fixed("TOO FAST", 4),
+                fixed("RATE LIMITED", 4),
                 fixed("MALFORMED", 5),
-                fixed("NOT ITS QUEUE", 6),
+                fixed("WRONG QUEUE", 6),
                 time("CLOSED", 3),
             )
-            put(stdout(), TextTable(columns, (_row(each) for each in found)))
-        more({}, len(found), empty="no worker logins")
+            put(stdout(), TextTable(columns, (_row(login) for login in rows)))
+        more({}, len(rows), empty="no worker logins")
 
 
 def _row(login: WorkerLoginStatus) -> tuple[object, ...]:
@@ -109,8 +109,8 @@ def close_worker_login(name: Name, yes: YesOption = False, output: OutputOption 
 
             await logins.close_worker(engine, caller, name)
 
-        _with_owner(close)
-        _say(output, {"login": name, "closed": True}, f"{name} is closed")
+        _as_owner(close)
+        _print(output, {"login": name, "closed": True}, f"{name} is closed")
 
 
 @app.command("control-login")
@@ -129,8 +129,10 @@ def control_login(
 
             return await logins.put_control(engine, caller, name, password=password, keep=not rotate)
 
-        given = _with_owner(put)
-        _hand_over(name, password if given else None, file, output, f"{name} can be used by the API and the projector")
+        password_set = _as_owner(put)
+        _hand_over(
+            name, password if password_set else None, file, output, f"{name} can be used by the API and the projector"
+        )
 
 
 @app.command("move-grid")
@@ -147,12 +149,12 @@ def move_grid(
 
             return await logins.move_grid(engine, caller, before, after)
 
-        moved = _with_owner(move)
-        _say(output, {"from": before, "to": after, "names": moved}, f"moved {moved} names from {before} to {after}")
+        moved = _as_owner(move)
+        _print(output, {"from": before, "to": after, "names": moved}, f"moved {moved} names from {before} to {after}")
 
 
-def _with_owner(work: Callable[[AsyncEngine, Caller], Awaitable[Result]]) -> Result:
-    """Run the work as `system`, with the database URL. The server refuses logins that don't own the schema."""
+def _as_owner(work: Callable[[AsyncEngine, Caller], Awaitable[Result]]) -> Result:
+    """Run the work as `system`, with the database URL. The database server refuses logins that don't own the schema."""
     from agentgrid.cli.operator import database_caller
     from agentgrid.db.session import make_engine
     from agentgrid.settings import Settings
@@ -169,7 +171,7 @@ def _with_owner(work: Callable[[AsyncEngine, Caller], Awaitable[Result]]) -> Res
     return reach_database(run())
 
 
-def _hand_over(name: str, password: str | None, file: Path | None, output: OutputFormat, done: str) -> None:
+def _hand_over(name: str, password: str | None, file: Path | None, output: OutputFormat, summary: str) -> None:
     """Print the login's URL or write it to the file. An unchanged password can't be shown."""
     from sqlalchemy.engine import make_url
 
@@ -177,16 +179,20 @@ def _hand_over(name: str, password: str | None, file: Path | None, output: Outpu
     from agentgrid.settings import Settings
 
     if password is None:
-        _say(output, {"login": name, "url": None}, f"{done}; its password is unchanged")
+        _print(output, {"login": name, "url": None}, f"{summary}; its password is unchanged")
         return
     url = make_url(Settings.load().require_database()).set(username=name, password=password)
     text = url.render_as_string(hide_password=False)
     if file is not None:
         write_private(file, text + "\n")
-        _say(output, {"login": name, "file": str(file)}, f"{done}; its URL is in {file}")
+        _print(output, {"login": name, "file": str(file)}, f"{summary}; its URL is in {file}")
         return
-    _say(output, {"login": name, "url": text}, f"{done}. Its AGENTGRID_DATABASE_URL, which is not shown again:\n{text}")
+    _print(
+        output,
+        {"login": name, "url": text},
+        f"{summary}. Its AGENTGRID_DATABASE_URL, which is not shown again:\n{text}",
+    )
 
 
-def _say(output: OutputFormat, values: dict[str, object], words: str) -> None:
-    typer.echo(json.dumps(values) if output is OutputFormat.JSON else words)
+def _print(output: OutputFormat, values: dict[str, object], message: str) -> None:
+    typer.echo(json.dumps(values) if output is OutputFormat.JSON else message)

@@ -1,4 +1,4 @@
-"""`agentgrid`: composes the commands, and turns every error into one message and a stable exit code."""
+"""The `agentgrid` program: assembles the commands, and turns every error into one message and a stable exit code."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from agentgrid.errors import AgentGridError
 app = make_group(cls=Root)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"agentgrid {version('agentgrid')}")
@@ -35,14 +35,14 @@ def _root(
     """A control plane for governed agent work."""
 
 
-OUTPUT_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
-"""The error numbers of writing to a full or failing disk."""
+DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+"""Error numbers of a write to a full or failing disk."""
 
 
 def main() -> None:
     """The entry point of the console script."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the process that started this one
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         try:
@@ -51,28 +51,30 @@ def main() -> None:
             sys.stdout.flush()
     except AgentGridError as error:
         _report(error)
-        _leave(exit_code_of(error))
+        _exit(exit_code_of(error))
     except KeyboardInterrupt:
-        _leave(ExitCode.INTERRUPTED)
+        _exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone.
-        _give_up_output()
-        _leave(ExitCode.FAILED)
+        # The reader closed the pipe.
+        _discard_output()
+        _exit(ExitCode.FAILED)
     except OSError as error:
-        if error.errno not in OUTPUT_LOST:
+        if error.errno not in DISK_ERRNOS:
             raise
-        words = f"the output can't be written: {error.strerror}. Check before you repeat it."
-        print(f"agentgrid: {words}", file=sys.stderr)
-        _give_up_output()
-        _leave(ExitCode.FAILED)
+        message = (
+            f"can't write the output: {error.strerror}. The command may have taken effect: check before you repeat it."
+        )
+        print(f"agentgrid: {message}", file=sys.stderr)
+        _discard_output()
+        _exit(ExitCode.FAILED)
 
 
-def _give_up_output() -> None:
-    """Otherwise the interpreter would report the error again when it flushes at exit."""
+def _discard_output() -> None:
+    """Redirect stdout, so that the interpreter's flush at exit doesn't report the error again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _leave(code: ExitCode) -> None:
+def _exit(code: ExitCode) -> None:
     raise SystemExit(int(code))
 
 

@@ -1,4 +1,4 @@
-"""`agentgrid mcp`: review the tools of MCP servers, and pin them in the project."""
+"""`agentgrid mcp`: review the tools of MCP servers and pin them in the project."""
 
 from __future__ import annotations
 
@@ -34,19 +34,21 @@ ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="The server's 
 def add(
     name: ServerName,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What starts the server.")
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="The command that starts the server.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="The URL of a server that speaks streamable HTTP.")] = None,
+    url: Annotated[str | None, typer.Option(help="The URL of a server that uses streamable HTTP.")] = None,
     env: Annotated[
         list[str] | None,
-        typer.Option(help="The name of a secret that the server's process gets as a variable; repeatable."),
+        typer.Option(
+            help="The name of a secret to pass to the server's process as an environment variable; may be repeated."
+        ),
     ] = None,
     auth: Annotated[
-        str | None, typer.Option(help="The name of the secret that is sent to the URL as a bearer token.")
+        str | None, typer.Option(help="The name of the secret to send to the URL as a bearer token.")
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Start a server, list its tools, and pin the listing: `agentgrid mcp add time -- uvx mcp-server-time`. The command runs on this machine."""
+    """Start a server, list its tools and pin the listing: `agentgrid mcp add time -- uvx mcp-server-time`. The command runs on this machine."""
     with reporting(output):
         from agentgrid.sources import pins
         from agentgrid.sources.pins import Pin, Server
@@ -56,19 +58,19 @@ def add(
             raise CommandFailed(wrong, ExitCode.USAGE)
         path = _path(name)
         if path.exists():
-            raise CommandFailed(f"{path} is there already: see `agentgrid mcp diff {name}`, or remove the file")
-        pin = Pin(server=server, tools=_listed(server))
+            raise CommandFailed(f"{path} already exists; compare with `agentgrid mcp diff {name}`, or remove the file")
+        pin = Pin(server=server, tools=_current_listing(server))
         pin.write(path)
         _show(
             pin,
             output,
-            f"pinned in {path}; a tool is destructive until its risk is set: agentgrid mcp risk {name} TOOL read",
+            f"pinned in {path}; a tool counts as destructive until its risk is set: agentgrid mcp risk {name} TOOL read",
         )
 
 
 @app.command("list")
 def list_(output: OutputOption = OutputFormat.TABLE) -> None:
-    """List the pinned servers, and compare each with what it lists now. A server that lists anything else is held."""
+    """List the pinned servers and compare each pin with the current listing. A server whose listing differs is held."""
     with reporting(output):
         from agentgrid.sources import pins
 
@@ -81,49 +83,49 @@ def list_(output: OutputOption = OutputFormat.TABLE) -> None:
             fixed("TOOLS", 2),
             fixed("UNREVIEWED", 1),
             fixed("STATE"),
-            text("REACHED BY", 3),
+            text("COMMAND OR URL", 3),
         )
         if not rows:
-            _say("no servers pinned; `agentgrid mcp add NAME -- COMMAND...` pins one")
+            _print("no servers pinned; `agentgrid mcp add NAME -- COMMAND...` pins one")
             return
         stdout().print(TextTable(columns, ([str(row[key]) for key in _COLUMNS] for row in rows)))
         for row in rows:
             if row["why"]:
-                _say(f"{row['server']}: {row['why']}")
+                _print(f"{row['server']}: {row['why']}")
 
 
 @app.command()
 def show(name: ServerName, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a pinned listing, with the risk of each tool. It starts nothing."""
+    """Show a pinned listing with the risk of each tool. Starts nothing."""
     with reporting(output):
         _show(_read(name), output, "")
 
 
 @app.command()
 def diff(name: ServerName, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show what a server lists now that differs from its pin. Exit code 1 if there is anything."""
+    """Show how a server's current listing differs from its pin. Exit code 1 if it does."""
     with reporting(output):
         from agentgrid.sources import pins
 
         pin = _read(name)
-        live = _listed(pin.server)
-        changed = pins.changes(pin.tools, live)
+        live = _current_listing(pin.server)
+        changes = pins.changes(pin.tools, live)
         if output is OutputFormat.JSON:
-            typer.echo(json.dumps({"server": name, "held": bool(changed), "changes": changed, "listed": list(live)}))
+            typer.echo(json.dumps({"server": name, "held": bool(changes), "changes": changes, "listed": list(live)}))
         else:
-            _say(_compared(pin.tools, live) if changed else f"{name} lists exactly what is pinned")
-        if changed:
+            _print(_differences(pin.tools, live) if changes else f"{name} lists exactly what is pinned")
+        if changes:
             raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()
 def accept(name: ServerName, yes: YesOption = False, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Pin what a server lists now, after a review. A tool that has changed is destructive until its risk is set again."""
+    """Pin a server's current listing after a review. A changed tool counts as destructive until its risk is set again."""
     with reporting(output):
         pin = _read(name, edited=True)
-        live = _listed(pin.server)
+        live = _current_listing(pin.server)
         if output is not OutputFormat.JSON:
-            _say(_compared(pin.tools, live) or f"{name} lists exactly what is pinned")
+            _print(_differences(pin.tools, live) or f"{name} lists exactly what is pinned")
         confirm("Pin this listing?", yes=yes)
         accepted = pin.accepting(live)
         accepted.write(_path(name))
@@ -143,12 +145,12 @@ def risk(
 
         pin = _read(name)
         if risk not in set(Risk):
-            raise CommandFailed(f"a risk is one of {', '.join(Risk)}", ExitCode.USAGE)
-        if tool not in {each["name"] for each in pin.tools}:
+            raise CommandFailed(f"the risk must be one of {', '.join(Risk)}", ExitCode.USAGE)
+        if tool not in {item["name"] for item in pin.tools}:
             raise CommandFailed(f"{name} lists no tool {tool!r}", ExitCode.NOT_FOUND)
-        changed = replace(pin, risks={**pin.risks, tool: Risk(risk)})
-        changed.write(_path(name))
-        _show(changed, output, "")
+        updated = replace(pin, risks={**pin.risks, tool: Risk(risk)})
+        updated.write(_path(name))
+        _show(updated, output, "")
 
 
 _COLUMNS = ("server", "tools", "unreviewed", "state", "reached_by")
@@ -175,21 +177,21 @@ def _read(name: str, *, edited: bool = False) -> Pin:
         return pins.read(_path(name), edited=edited)
     except FileNotFoundError:
         raise CommandFailed(
-            f"{_path(name)} is not there: `agentgrid mcp add {name} -- COMMAND...` makes it", ExitCode.NOT_FOUND
+            f"{_path(name)} doesn't exist; create it with `agentgrid mcp add {name} -- COMMAND...`", ExitCode.NOT_FOUND
         ) from None
     except pins.PinUnusable as error:
         raise CommandFailed(str(error)) from None
 
 
-def _listed(server: Server) -> tuple[Mapping[str, Any], ...]:
-    """What the server lists now."""
+def _current_listing(server: Server) -> tuple[Mapping[str, Any], ...]:
+    """The tools that the server lists now."""
     from agentgrid.errors import ToolError
     from agentgrid.settings import Settings
 
     try:
         from agentgrid.sources.mcp_client import list_once
     except ModuleNotFoundError:
-        raise CommandFailed("MCP servers need the extra agentgrid[mcp]: install it") from None
+        raise CommandFailed("MCP servers need the extra agentgrid[mcp]; install it") from None
     try:
         return asyncio.run(list_once(server, allowed=Settings.load().allowed_hosts, errors=sys.__stderr__))
     except ToolError as error:
@@ -202,7 +204,7 @@ def _state(pin: Pin) -> dict[str, Any]:
 
     why = ""
     try:
-        changed = pins.changes(pin.tools, _listed(pin.server))
+        changed = pins.changes(pin.tools, _current_listing(pin.server))
         state = "held" if changed else "ready"
         why = ", ".join(f"{tool} {what}" for tool, what in changed.items())
     except CommandFailed as error:
@@ -218,45 +220,45 @@ def _state(pin: Pin) -> dict[str, Any]:
 
 
 def _show(pin: Pin, output: OutputFormat, note: str) -> None:
-    """A listing for review. Everything in it but the risk comes from the server."""
+    """Print a listing for review. Everything in it except the risk comes from the server."""
     if output is OutputFormat.JSON:
         typer.echo(safe_json(pin.text()), nl=False)
         return
 
     count = len(pin.tools)
     console = stdout()
-    put(console, Text(f"{pin.server.name}: {count} tool{'' if count == 1 else 's'} by {safe(pin.server.shown)}"))
+    put(console, Text(f"{pin.server.name}: {count} tool{'' if count == 1 else 's'} from {safe(pin.server.shown)}"))
     for tool in pin.tools:
         risk = pin.risks.get(tool["name"], "destructive (unreviewed)")
         put(console, Text(f"\n{safe(tool['name'])}   {risk}"))
-        for part in _described(tool):
+        for part in _description_lines(tool):
             put(console, indented(Text(safe_lines(part), overflow="fold")))
     if note:
-        _say(f"\n{note}")
+        _print(f"\n{note}")
 
 
-def _described(tool: Mapping[str, Any]) -> list[str]:
-    parts = [str(tool.get("description") or "without a description")]
+def _description_lines(tool: Mapping[str, Any]) -> list[str]:
+    parts = [str(tool.get("description") or "(no description)")]
     parts.append(f"input: {json.dumps(tool.get('inputSchema'), ensure_ascii=False)}")
     if "outputSchema" in tool:
         parts.append(f"output: {json.dumps(tool['outputSchema'], ensure_ascii=False)}")
     if "annotations" in tool:
-        parts.append(f"annotations, untrusted: {json.dumps(tool['annotations'], ensure_ascii=False)}")
+        parts.append(f"annotations (untrusted): {json.dumps(tool['annotations'], ensure_ascii=False)}")
     return parts
 
 
-def _compared(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
-    """The tools that differ, line by line."""
+def _differences(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
+    """A line diff of the tools that differ."""
     from agentgrid.sources import pins
 
     old, new = ({tool["name"]: tool for tool in tools} for tools in (before, after))
     lines: list[str] = []
     for name, what in pins.changes(before, after).items():
         lines += ["", f"{name} {what}"]
-        was, now = (json.dumps(each[name], indent=1).splitlines() if name in each else [] for each in (old, new))
+        was, now = (json.dumps(tools[name], indent=1).splitlines() if name in tools else [] for tools in (old, new))
         lines += list(difflib.unified_diff(was, now, lineterm="", n=1))[2:]
     return "\n".join(lines[1:])
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     typer.echo(safe_lines(text))

@@ -1,4 +1,4 @@
-"""Words that options take."""
+"""Choices of command-line options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class OutputFormat(StrEnum):
-    """The output format."""
+    """How a command prints its result."""
 
     TABLE = "table"
     JSON = "json"

@@ -1,4 +1,4 @@
-"""Names that people type: suggestions for mistyped ones, and completion in the shell."""
+"""Suggestions for mistyped names, and shell completion."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from agentgrid.cli.text import safe
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiClient
 
-LOOKED_AT = 200
-SUGGESTED = 3
+MAX_NAMES = 200
+MAX_SUGGESTIONS = 3
 FIELDS = {"policies": "rule_id"}
-"""Under which field a list has its names, where it isn't `name`."""
+"""The field that holds a list's names, if it isn't `name`."""
 
 
 @contextmanager
-def suggesting(client: ApiClient, plural: str, given: str) -> Iterator[None]:
-    """If the block ends because there is nothing of this name, say which names are alike."""
+def suggesting(client: ApiClient, plural: str, name: str) -> Iterator[None]:
+    """If the block fails because nothing has this name, add similar names to the error."""
     try:
         yield
     except CommandFailed as error:
         if error.exit_code is not ExitCode.NOT_FOUND:
             raise
         raise CommandFailed(
-            error.message + _alike(client, plural, given), error.exit_code, problem=error.problem
+            error.message + _suggestion(client, plural, name), error.exit_code, problem=error.problem
         ) from None
 
 
-def note_if_mistyped(client: ApiClient, plural: str, given: str | None) -> None:
-    """After an empty list: say on standard error which names are like the one that it was limited to."""
-    if given is not None and (alike := _alike(client, plural, given)):
-        stderr().print(Text(f"no {plural.removesuffix('s')} is called {given!r}{alike}", style="dim"))
+def note_if_mistyped(client: ApiClient, plural: str, name: str | None) -> None:
+    """After an empty list: suggest names similar to the one it was filtered by, on standard error."""
+    if name is not None and (suggestion := _suggestion(client, plural, name)):
+        stderr().print(Text(f"no {plural.removesuffix('s')} is called {name!r}{suggestion}", style="dim"))
 
 
-def _alike(client: ApiClient, plural: str, given: str) -> str:
+def _suggestion(client: ApiClient, plural: str, typed: str) -> str:
     try:
-        known = _names(client, plural)
+        existing = _names(client, plural)
     except CommandFailed:
         return ""
-    found = [] if given in known else get_close_matches(given, known, n=SUGGESTED, cutoff=0.6)
-    return f"; did you mean {' or '.join(safe(name) for name in found)}?" if found else ""
+    similar = [] if typed in existing else get_close_matches(typed, existing, n=MAX_SUGGESTIONS, cutoff=0.6)
+    return f"; did you mean {' or '.join(safe(name) for name in similar)}?" if similar else ""
 
 
 def _names(client: ApiClient, plural: str) -> list[str]:
-    page = client.get(f"/{plural}", limit=LOOKED_AT).json()
+    page = client.get(f"/{plural}", limit=MAX_NAMES).json()
     items = page.get("items", []) if isinstance(page, dict) else []
     return [str(item[FIELDS.get(plural, "name")]) for item in items]
 

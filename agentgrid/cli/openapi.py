@@ -1,4 +1,4 @@
-"""`agentgrid openapi`: keep a copy of an OpenAPI document in the project, which its tools are made of."""
+"""`agentgrid openapi`: keep a copy of an OpenAPI document in the project, from which its tools are made."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ app = make_group()
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name in `ag.openapi(NAME, ...)`.")],
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where the document is.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The document's URL.")],
     yes: YesOption = False,
 ) -> None:
-    """Fetch a document and keep a copy: workers never fetch it. Private hosts must be in AGENTGRID_EGRESS_ALLOW."""
+    """Fetch a document and keep a copy; workers never fetch it. Private hosts must be listed in AGENTGRID_EGRESS_ALLOW."""
     with reporting(OutputFormat.TABLE):
         from agentgrid.cli.project import find_root
         from agentgrid.errors import ToolError
@@ -35,18 +35,18 @@ def add(
             raise CommandFailed(f"the name must match {NAME.pattern}", ExitCode.USAGE)
         try:
             body = asyncio.run(_fetched(url))
-            found = [each for each in parsed(body).operations() if isinstance(each, Operation) and each.id]
+            operations = [item for item in parsed(body).operations() if isinstance(item, Operation) and item.id]
         except ToolError as error:
             raise CommandFailed(error.message, ExitCode.UNAVAILABLE if error.retryable else ExitCode.FAILED) from None
         except Unusable as error:
             raise CommandFailed(f"{url}: {error}") from None
         path: Path = (find_root() or Path.cwd()) / copy_path(name)
         if path.exists() and path.read_bytes() != body:
-            confirm(f"{path} is there already, and differs. Replace it?", yes=yes)
+            confirm(f"{path} already exists and differs. Replace it?", yes=yes)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
-        typer.echo(f"{path}: {len(found)} operations")
-        for operation in found:
+        typer.echo(f"{path}: {len(operations)} operations")
+        for operation in operations:
             typer.echo(f"  {safe(operation.place)}")
 
 
@@ -63,5 +63,5 @@ async def _fetched(url: str) -> bytes:
     finally:
         await egress.aclose()
     if answer.status != 200:
-        raise ToolError(f"{url} answers {answer.status}")
+        raise ToolError(f"{url} returned HTTP {answer.status}")
     return answer.body

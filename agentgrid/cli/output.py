@@ -1,4 +1,4 @@
-"""Standard output and standard error. Foreign data is never treated as markup or as terminal control characters."""
+"""Standard output and standard error. Untrusted data is never interpreted as markup or terminal control characters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 10_000
 """Output to a file or a pipe is not cut to a terminal's width."""
 HEIGHT = 25
-"""Taken where the terminal's is not known; without one rich would not believe the width of a dumb terminal."""
+"""Used if the terminal's height is unknown; without a height, rich ignores the width of a dumb terminal."""
 
 
 def stdout() -> Console:
@@ -46,7 +46,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def put(console: Console, renderable: RenderableType) -> None:
-    """Print; into a pipe without trailing blanks."""
+    """Print; without trailing blanks in a pipe."""
     if console.is_terminal:
         console.print(renderable)
         return
@@ -56,7 +56,7 @@ def put(console: Console, renderable: RenderableType) -> None:
 
 
 def indented(renderable: RenderableType) -> Padding:
-    """Two columns to the right."""
+    """Indented by two columns."""
     return Padding(renderable, (0, 0, 0, 2), expand=False)
 
 
@@ -75,7 +75,7 @@ def pretty(value: Any) -> str:
 
 
 def cell(value: Any) -> Text:
-    """A value as one line of a table."""
+    """A value as a table cell on one line."""
     if isinstance(value, Text):
         return value
     if value is None or value == "" or value == []:
@@ -87,23 +87,25 @@ def cell(value: Any) -> Text:
 
 def facts(pairs: Mapping[str, Any]) -> Table:
     """Names and values; empty values are omitted."""
-    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    made.add_column(style="dim", no_wrap=True)
-    made.add_column(overflow="fold")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in pairs.items():
         if value is None or value == "" or value == []:
             continue
-        made.add_row(name, cell(value))
-    return made
+        table.add_row(name, cell(value))
+    return table
 
 
 def payload(stored: Mapping[str, Any] | None, *, names: Sequence[str] = ()) -> RenderableType:
-    """A stored payload in full, with every character visible, or a note on what can't be shown. names: those of its positional arguments."""
+    """A stored payload in full, with every character visible, or a note on what can't be shown. names: the names of its positional arguments."""
     if stored is None:
         return Text("(not shown: you may not read payloads, or there is no payload)", style="dim")
     size = stored.get("size")
     if stored.get("opaque"):
-        return Text(f"(uninspectable: {safe(size)} bytes, encoding {safe(stored.get('encoding'))})", style="bold red")
+        return Text(
+            f"(can't be decoded: {safe(size)} bytes, encoding {safe(stored.get('encoding'))})", style="bold red"
+        )
     if stored.get("truncated"):
         shown = Text(safe_lines(stored.get("preview", "")))
         shown.append(f"\n… truncated: {safe(size)} bytes in total", style="bold red")
@@ -113,7 +115,7 @@ def payload(stored: Mapping[str, Any] | None, *, names: Sequence[str] = ()) -> R
 
 
 def chain(error: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
-    """A failure and its causes, the innermost last."""
+    """A failure and its causes, innermost last."""
     while error:
         yield error
         error = error.get("cause")
@@ -125,13 +127,13 @@ def summary_of(error: Mapping[str, Any]) -> str:
 
 
 def error_text(error: Mapping[str, Any] | None) -> Text | None:
-    """A failure on one line, followed by its cause unless that is the same; then where in the project's code, as far in as is known."""
+    """A failure and its distinct causes on one line, then the innermost known place in the project's code."""
     parts: list[str] = []
     place: str | None = None
-    for each in chain(error):
-        if (summary := summary_of(each)) not in parts[-1:]:
+    for failure in chain(error):
+        if (summary := summary_of(failure)) not in parts[-1:]:
             parts.append(summary)
-        place = each.get("at") or place
+        place = failure.get("at") or place
     if not parts:
         return None
     text = Text(" ← ".join(map(safe, parts)), style="red")
@@ -143,4 +145,4 @@ def more(page: Mapping[str, Any], shown: int, *, empty: str) -> None:
     if not shown:
         stderr().print(Text(empty, style="dim"))
     elif page.get("next_cursor"):
-        stderr().print(Text(f"there is more: --cursor {safe(page['next_cursor'])}", style="dim"), soft_wrap=True)
+        stderr().print(Text(f"more results: --cursor {safe(page['next_cursor'])}", style="dim"), soft_wrap=True)

@@ -35,29 +35,29 @@ LINES = (
 
 
 def overview(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show what is running, waiting for approval, failed and completed."""
+    """Show what is running, waiting, failed and completed."""
     with session(profile, output) as client:
         answer = client.get("/overview")
         show_answer(answer, output, _render)
 
 
 def _render(numbers: Mapping[str, Any]) -> RenderableType:
-    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    made.add_column(justify="right")
-    made.add_column()
-    for field, label, look in LINES:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right")
+    table.add_column()
+    for field, label, status in LINES:
         count = numbers[field]["count"]
-        style = words.ICONS[look][1] if count else "dim"
-        made.add_row(Text(str(count), style=style), Text(label, style=style))
-    parts: list[RenderableType] = [made]
+        style = words.ICONS[status][1] if count else "dim"
+        table.add_row(Text(str(count), style=style), Text(label, style=style))
+    parts: list[RenderableType] = [table]
     freshness = numbers["projection"]
     if freshness["stale"]:
-        parts.append(Text(f"\nThese numbers may be outdated: {_why_stale(numbers)}.", style="yellow"))
+        parts.append(Text(f"\nThese numbers may be stale: {_why_stale(numbers)}.", style="yellow"))
     return Group(*parts)
 
 
 def _why_stale(numbers: Mapping[str, Any]) -> str:
-    """The last reported lag is meaningless once the projector has been silent for longer than that."""
+    """Why the numbers may be stale. The last reported lag means nothing once the projector has been silent for longer."""
     freshness = numbers["projection"]
     lag, generated, updated = (
         freshness["lag_seconds"],

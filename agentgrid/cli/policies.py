@@ -1,4 +1,4 @@
-"""`agentgrid policy`: rules for tools and plain activities, by name or by glob."""
+"""`agentgrid policy`: rules for tools and plain activities, by name or glob."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
-from agentgrid.cli.rules import about, effect_text, narrowing, weighed
+from agentgrid.cli.rules import about, effect_text, narrowing, print_applicable_rule
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -49,20 +49,20 @@ ChangesOption = Annotated[
     str | None,
     typer.Option(
         metavar="one_person|second_person",
-        help="How many people it takes to approve a tool's call with changed arguments; by default one.",
+        help="How many people must approve a tool call with changed arguments; default: one_person.",
     ),
 ]
 
 
 TitleOption = Annotated[
-    str | None, typer.Option(help="What the rule says, in a few words; shown to approvers, as is the reason.")
+    str | None, typer.Option(help="What the rule says, in a few words; shown to approvers together with the reason.")
 ]
 
 
 @app.command("list")
 def list_(
     tool: Annotated[str | None, typer.Option(help="Only rules that match this tool or activity.")] = None,
-    agent: Annotated[str | None, typer.Option(help="Only rules that name this agent, by itself or by a glob.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only rules that name this agent, directly or by a glob.")] = None,
     limit: LimitOption = 50,
     cursor: CursorOption = None,
     profile: ProfileOption = None,
@@ -84,7 +84,7 @@ def list_(
 
 @app.command()
 def show(rule_id: RuleId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a rule, with the tools it governs and its versions. Includes withdrawn rules."""
+    """Show a rule, the tools it governs and its versions. Works for withdrawn rules too."""
     show_named("policies", rule_id, _detail, profile=profile, output=output)
 
 
@@ -92,19 +92,19 @@ def show(rule_id: RuleId, profile: ProfileOption = None, output: OutputOption = 
 def put(
     rule_id: RuleId,
     tool: Annotated[str, typer.Argument(metavar="NAME", help="A tool, an activity type, or a glob such as 'crm_*'.")],
-    effect: Annotated[Effect, typer.Argument(help="The effect on its calls.")],
+    effect: Annotated[Effect, typer.Argument(help="The effect on matching calls.")],
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
     kind: Annotated[
-        str | None, typer.Option(help="What it is about: tool or activity; by default both.", metavar="KIND")
+        str | None, typer.Option(help="Only calls of this kind: tool or activity; default: both.", metavar="KIND")
     ] = None,
     agent: Annotated[
-        str | None, typer.Option(help="Only the calls that this agent makes; a name or a glob.", metavar="AGENT")
+        str | None, typer.Option(help="Only calls by this agent: a name or a glob.", metavar="AGENT")
     ] = None,
     when: Annotated[
         list[str] | None,
         typer.Option(
-            help="A condition on the arguments, such as 'amount_cents > 10000' or 'currency in [\"EUR\", \"USD\"]'; may be repeated: all must hold.",
+            help="A condition on the arguments, such as 'amount_cents > 10000' or 'currency in [\"EUR\", \"USD\"]'; may be repeated; all must hold.",
             metavar="CONDITION",
         ),
     ] = None,
@@ -151,21 +151,22 @@ def try_rules(
     tool: Annotated[
         str, typer.Option(help="A tool's name or the type of a plain activity; with --kind model, an agent's name.")
     ],
-    agent: Annotated[str | None, typer.Option(help="The agent that makes the call; by default workflow code.")] = None,
+    agent: Annotated[str | None, typer.Option(help="The agent that makes the call; default: workflow code.")] = None,
     arguments: Annotated[
         str | None,
         typer.Option(
-            help="The call's arguments, as JSON; without them no condition can be judged.", metavar="JSON|@FILE|-"
+            help="The call's arguments as JSON; without them, conditions can't be judged.", metavar="JSON|@FILE|-"
         ),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="tool, activity or model; by default what is registered.", metavar="KIND")
+        str | None,
+        typer.Option(help="tool, activity or model; default: the kind registered under this name.", metavar="KIND"),
     ] = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show which rule would apply to a call, and why. Nothing is called."""
-    weighed(tool, agent, arguments, kind, profile, output)
+    """Show which rule would apply to a call, and why. Calls nothing."""
+    print_applicable_rule(tool, agent, arguments, kind, profile, output)
 
 
 def rule_body(
@@ -177,17 +178,17 @@ def rule_body(
     title: str | None,
 ) -> dict[str, Any]:
     """The request body for a rule. Omitted options use the API's defaults."""
-    given = {
+    optional = {
         "approvers": approver or None,
         "expires_seconds": expires,
         "reason": reason,
         "changes": changes,
         "title": title,
     }
-    return {"effect": effect.value} | {key: value for key, value in given.items() if value is not None}
+    return {"effect": effect.value} | {key: value for key, value in optional.items() if value is not None}
 
 
-def _asks(rule: Mapping[str, Any]) -> bool:
+def _requires_approval(rule: Mapping[str, Any]) -> bool:
     return bool(rule["effect"] == Effect.REQUIRE_APPROVAL)
 
 
@@ -199,7 +200,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             fixed("POLICY", 1),
             text("APPROVERS", 3, least=12),
             text("REASON", 4, least=12),
-            text("PUT BY", 6, least=8),
+            text("SET BY", 6, least=8),
             ago("WHEN", 5),
         ),
         (
@@ -207,7 +208,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
                 f"{rule['rule_id']}@{rule['version']}",
                 about(rule),
                 effect_text(rule),
-                rule["approvers"] if _asks(rule) else None,
+                rule["approvers"] if _requires_approval(rule) else None,
                 rule["reason"],
                 rule["created_by"],
                 rule["created_at"],
@@ -219,16 +220,16 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def _detail(rule: Mapping[str, Any]) -> RenderableType:
     shown = {
-        "says": rule["title"] or None,
+        "title": rule["title"] or None,
         "about": about(rule),
         "policy": effect_text(rule),
-        "approvers": rule["approvers"] if _asks(rule) else None,
-        "expires after": words.duration(rule["expires_seconds"]) if _asks(rule) else None,
-        "changes take": "two approvers" if _asks(rule) and rule["changes"] == "second_person" else None,
+        "approvers": rule["approvers"] if _requires_approval(rule) else None,
+        "expires after": words.duration(rule["expires_seconds"]) if _requires_approval(rule) else None,
+        "changes require": "two approvers" if _requires_approval(rule) and rule["changes"] == "second_person" else None,
         "reason": rule["reason"],
-        "put by": rule["created_by"],
-        "put": words.absolute(rule["created_at"]),
-        "holds for": rule["holds_for"],
+        "set by": rule["created_by"],
+        "set": words.absolute(rule["created_at"]),
+        "applies to": rule["holds_for"],
     }
     parts: list[RenderableType] = [
         Text(f"{safe(rule['rule_id'])}@{safe(rule['version'])}", style="bold"),
@@ -242,19 +243,19 @@ def _detail(rule: Mapping[str, Any]) -> RenderableType:
             text("ABOUT", 2, least=10),
             fixed("POLICY", 1),
             text("REASON", 4, least=12),
-            text("PUT BY", 3, least=8),
+            text("SET BY", 3, least=8),
             time("WHEN", 5),
         ),
         (
             (
-                str(each["version"]),
-                about(each),
-                effect_text(each),
-                each["reason"],
-                each["created_by"],
-                each["created_at"],
+                str(version["version"]),
+                about(version),
+                effect_text(version),
+                version["reason"],
+                version["created_by"],
+                version["created_at"],
             )
-            for each in rule["versions"]
+            for version in rule["versions"]
         ),
     )
     return Group(*parts, Text("\nVersions", style="bold"), indented(versions))

@@ -76,24 +76,24 @@ def put(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Create a principal (human unless --kind is given), or change its roles, groups or scope. Options you omit are left unchanged."""
+    """Create a principal (human unless --kind is given), or change its roles, groups or scope. What you omit is left unchanged."""
     with session(profile, output) as client:
         place = f"/principals/{part(name)}"
-        known = _known(client, place)
+        current = _current(client, place)
         body: dict[str, Any] = {
-            "roles": [each.value for each in role] if role else known.get("roles", []),
-            "groups": group or known.get("groups", []),
-            "workflows": workflows or known.get("workflows", ["*"]),
+            "roles": [item.value for item in role] if role else current.get("roles", []),
+            "groups": group or current.get("groups", []),
+            "workflows": workflows or current.get("workflows", ["*"]),
         }
-        if kind is not None or not known:
+        if kind is not None or not current:
             body["kind"] = (kind or NewPrincipalKind.HUMAN).value
         if reason is not None:
             body["reason"] = reason
-        if known:
+        if current:
             changes = [
-                f"{what} {_words(known[what])} -> {_words(body[what])}"
+                f"{what} {_words(current[what])} -> {_words(body[what])}"
                 for what in ("roles", "groups", "workflows")
-                if sorted(known[what]) != sorted(body[what])
+                if sorted(current[what]) != sorted(body[what])
             ]
             if changes:
                 confirm(f"{name}: {'; '.join(changes)}. Change it?", yes=yes)
@@ -109,10 +109,10 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Disable a principal, including its keys, streams and pending decisions."""
+    """Disable a principal: its keys and streams stop working, and calls it has just approved do not run."""
     with session(profile, output) as client:
         confirm(
-            f"Disable {name}? Its keys stop working, and calls that it has just approved do not run.",
+            f"Disable {name}? Its keys stop working, and calls it has just approved will not run.",
             yes=yes,
         )
         _post(client, name, "disable", reason, output)
@@ -132,19 +132,21 @@ def enable(
 
 def _post(client: ApiClient, name: str, verb: str, reason: str | None, output: OutputFormat) -> None:
     body = {} if reason is None else {"reason": reason}
-    answer = client.write("POST", f"/principals/{part(name)}/{verb}", body, doing=f"{verb} of the principal {name}")
+    answer = client.write(
+        "POST", f"/principals/{part(name)}/{verb}", body, doing=f"{verb.removesuffix('e')}ing the principal {name}"
+    )
     show_answer(answer, output, _detail)
 
 
-def _known(client: ApiClient, place: str) -> dict[str, Any]:
-    """The current principal; empty if there is none."""
+def _current(client: ApiClient, place: str) -> dict[str, Any]:
+    """The current principal; empty if it doesn't exist."""
     try:
-        found: dict[str, Any] = client.get(place).json()
+        principal: dict[str, Any] = client.get(place).json()
     except CommandFailed as error:
         if error.exit_code is ExitCode.NOT_FOUND:
             return {}
         raise
-    return found
+    return principal
 
 
 def _words(names: Sequence[str]) -> str:
@@ -166,8 +168,8 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             text("WORKFLOWS", 5, least=10),
         ),
         (
-            (each["name"], each["kind"], _status(each), each["roles"], each["groups"], each["workflows"])
-            for each in items
+            (item["name"], item["kind"], _status(item), item["roles"], item["groups"], item["workflows"])
+            for item in items
         ),
     )
 
@@ -181,8 +183,8 @@ def _detail(principal: Mapping[str, Any]) -> RenderableType:
         "roles": principal["roles"],
         "groups": principal["groups"],
         "workflows": principal["workflows"],
-        "may": principal["permissions"],
+        "permissions": principal["permissions"],
         "disabled": words.absolute(since) if since else None,
-        "made": words.absolute(principal["created_at"]),
+        "created": words.absolute(principal["created_at"]),
     }
     return Group(heading, indented(facts(rows)))

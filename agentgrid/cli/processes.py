@@ -24,7 +24,7 @@ def api(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")] = 8700,
 ) -> None:
-    """Serve the HTTP API, and deliver commands."""
+    """Serve the HTTP API and deliver commands."""
     settings = _configured()
     settings.require_database()
     if not is_loopback(host):
@@ -69,7 +69,7 @@ def worker(task_queue: str | None) -> None:
 
 
 def run_until_signalled(work: Coroutine[Any, Any, None]) -> None:
-    """Run until it ends; on the first SIGINT or SIGTERM cancel it and let it finish."""
+    """Run until it ends; on the first SIGINT or SIGTERM, cancel it and let it finish."""
     import asyncio
 
     async def supervise() -> None:
@@ -125,10 +125,10 @@ async def _require_keys(settings: Settings, host: str) -> None:
     finally:
         await engine.dispose()
     if not usable:
-        missing.append("the database holds no API key (create one with `agentgrid key create`)")
+        missing.append("the database has no valid API key (create one with `agentgrid key create`)")
     if missing:
         raise CommandFailed(
-            f"other machines could reach {host}, and {' and '.join(missing)}; configure that, or listen on 127.0.0.1",
+            f"other machines could reach {host}, and {' and '.join(missing)}; fix that, or listen on 127.0.0.1",
             ExitCode.USAGE,
         )
 

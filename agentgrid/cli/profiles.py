@@ -38,8 +38,8 @@ class ApiTarget:
     """None if the key came from the environment."""
 
     @property
-    def named(self) -> str | None:
-        """The profile that a command in another terminal must name to act as this one; None for the usual one."""
+    def explicit_profile(self) -> str | None:
+        """The profile that a command in another terminal must name to use this target; None for the default profile."""
         return self.profile if self.profile != DEFAULT_PROFILE else None
 
 
@@ -65,7 +65,7 @@ def load_profiles(file: Path) -> dict[str, Profile]:
 
 
 def save_profiles(file: Path, profiles: Mapping[str, Profile]) -> None:
-    """Write the profiles with mode 0600, key files named relative to the file where they lie beneath it."""
+    """Write the profiles with mode 0600. Key files below the file's folder are stored as relative paths."""
     tables = []
     for name, profile in sorted(profiles.items()):
         key_file = os.path.relpath(profile.key_file, file.parent)
@@ -88,7 +88,7 @@ def resolve(profile: str | None) -> ApiTarget:
     named = os.environ.get("AGENTGRID_PROFILE") or None
     if profile is None and key is not None:
         if named is not None:
-            raise SettingsError("both AGENTGRID_API_KEY and AGENTGRID_PROFILE are set; unset one, or name a --profile")
+            raise SettingsError("both AGENTGRID_API_KEY and AGENTGRID_PROFILE are set; unset one, or pass --profile")
         return ApiTarget(url=checked_url(url or DEFAULT_URL), key=_checked_key(key, "AGENTGRID_API_KEY"), profile=None)
     return _from_profile(profile or named, url)
 
@@ -96,39 +96,39 @@ def resolve(profile: str | None) -> ApiTarget:
 def _from_profile(name: str | None, url: str | None) -> ApiTarget:
     file = profiles_file()
     profiles = load_profiles(file)
-    found = profiles.get(name or DEFAULT_PROFILE)
-    if found is None:
+    chosen = profiles.get(name or DEFAULT_PROFILE)
+    if chosen is None:
         if name is not None or profiles:
             known = ", ".join(sorted(profiles)) or "none"
-            raise SettingsError(f"there is no profile {name or DEFAULT_PROFILE!r} in {file} (there: {known})")
+            raise SettingsError(f"there is no profile {name or DEFAULT_PROFILE!r} in {file} (profiles there: {known})")
         raise SettingsError(
             f"no server is configured: there is no {file}. `agentgrid dev` starts one and creates profiles; "
             f"for another server set AGENTGRID_API_URL and AGENTGRID_API_KEY"
         )
-    if url is not None and checked_url(url) != found.url:
+    if url is not None and checked_url(url) != chosen.url:
         raise SettingsError(
-            f"AGENTGRID_API_URL is {url}, but the key of profile {found.name!r} belongs to {found.url}; "
+            f"AGENTGRID_API_URL is {url}, but the key of profile {chosen.name!r} belongs to {chosen.url}; "
             f"unset AGENTGRID_API_URL, or set AGENTGRID_API_KEY for that server too"
         )
-    key = _checked_key(read_private(found.key_file).strip(), str(found.key_file))
-    return ApiTarget(url=found.url, key=key, profile=found.name)
+    key = _checked_key(read_private(chosen.key_file).strip(), str(chosen.key_file))
+    return ApiTarget(url=chosen.url, key=key, profile=chosen.name)
 
 
 def other_targets(target: ApiTarget) -> list[ApiTarget]:
     """The other profiles for the same server whose keys can be read; none if the key came from the environment."""
     if target.profile is None:
         return []
-    found = []
+    targets = []
     with contextlib.suppress(SettingsError):
         for name, profile in sorted(load_profiles(profiles_file()).items()):
             if name != target.profile and profile.url == target.url:
                 with contextlib.suppress(SettingsError):
-                    found.append(_from_profile(name, None))
-    return found
+                    targets.append(_from_profile(name, None))
+    return targets
 
 
 def checked_url(url: str) -> str:
-    """The URL without a slash at its end. Raises SettingsError where it isn't one of http or https with a host."""
+    """The URL without a trailing slash. Raises SettingsError unless it is an http or https URL with a host."""
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -146,5 +146,5 @@ def checked_url(url: str) -> str:
 def _checked_key(key: str, source: str) -> str:
     # The key itself is never shown. Only visible ASCII can be sent in a header.
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise SettingsError(f"{source} holds no API key (it looks like ag_<id>_<secret>)")
+        raise SettingsError(f"{source} doesn't contain an API key, which looks like ag_<id>_<secret>")
     return key

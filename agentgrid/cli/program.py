@@ -1,4 +1,4 @@
-"""How a person calls this program: the beginning of every command that is printed to be copied."""
+"""Command lines for this program, printed for the user to copy."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pathlib import Path
 from agentgrid.cli.project import DEFAULT_HOME, find_root, home
 from agentgrid.errors import SettingsError
 
-CONTINUED = " \\"
-"""At the end of a line: the command goes on in the next one."""
+CONTINUATION = " \\"
+"""The shell's line continuation."""
 
 
 def command(*arguments: str, width: int | None = None) -> str:
-    """A command with these arguments, to be copied into any terminal in this folder.
+    """A command line with these arguments, for copying into any terminal in this folder.
 
-    It names AGENTGRID_HOME where this process has another one than a command here would have of itself. width: break lines longer than
-    this as a shell lets them be broken; a terminal that did so itself would make two commands of one.
+    It sets AGENTGRID_HOME if this process uses another home than a command started here would. width: break longer lines with a shell
+    continuation; a line wrapped by the terminal itself would be copied as two commands.
     """
     words = [program(), *map(shlex.quote, arguments)]
-    if not _home_is_usual():
+    if not _home_is_default():
         words.insert(0, f"AGENTGRID_HOME={shlex.quote(str(home()))}")
     lines = [words[0]]
     for word in words[1:]:
-        if width is not None and len(lines[-1]) + 1 + len(word) + len(CONTINUED) > width:
+        if width is not None and len(lines[-1]) + 1 + len(word) + len(CONTINUATION) > width:
             lines.append(word)
         else:
             lines[-1] += f" {word}"
-    return f"{CONTINUED}\n".join(lines)
+    return f"{CONTINUATION}\n".join(lines)
 
 
-def _home_is_usual() -> bool:
+def _home_is_default() -> bool:
     try:
         return home() == (find_root() or Path.cwd()).absolute() / DEFAULT_HOME
     except SettingsError:
@@ -41,26 +41,26 @@ def _home_is_usual() -> bool:
 
 
 def program(folder: Path | None = None) -> str:
-    """The program's name if the shell would find this very one by it, else its path from the folder (by default this one).
+    """The program's name if the shell finds this program under it, otherwise its path from the folder (default: the current one).
 
-    Ready for a shell: quoted where that is needed.
+    Quoted for a shell where needed.
     """
-    mine = Path(sys.argv[0]).absolute()
-    found = shutil.which("agentgrid")
-    if found is not None and Path(found).resolve() == mine.resolve():
+    this_program = Path(sys.argv[0]).absolute()
+    on_path = shutil.which("agentgrid")
+    if on_path is not None and Path(on_path).resolve() == this_program.resolve():
         return "agentgrid"
-    if mine.name == "agentgrid":
-        return shlex.quote(_runnable(mine, folder))
+    if this_program.name == "agentgrid":
+        return shlex.quote(_runnable(this_program, folder))
     return f"{shlex.quote(_runnable(Path(sys.executable), folder))} -m agentgrid.cli.main"
 
 
 def shown_path(path: Path, folder: Path | None = None) -> str:
-    """The path from the folder (by default this one), or the whole path where it lies outside."""
+    """The path relative to the folder (default: the current one), or the absolute path if it lies outside."""
     relative = os.path.relpath(path, folder)
     return str(path.absolute()) if relative.startswith("..") else relative
 
 
 def _runnable(path: Path, folder: Path | None) -> str:
-    """The shell takes a bare name for one to be looked up on the PATH."""
+    """Prefix a bare file name with `./`: the shell would look it up on the PATH."""
     shown = shown_path(path, folder)
     return shown if os.sep in shown else f"./{shown}"

@@ -1,4 +1,4 @@
-"""The project that a command works on: the folder whose `pyproject.toml` has a table `[tool.agentgrid]`."""
+"""The project that a command works on: the folder whose `pyproject.toml` has a `[tool.agentgrid]` table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEV_KEYS = ("setup", "example", "environment", "groups", "principals")
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """The run that `agentgrid dev` proposes to start."""
+    """The run that `agentgrid dev` suggests starting."""
 
     workflow: str
     input: Any = None
@@ -29,28 +29,28 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What `[tool.agentgrid]` and `[tool.agentgrid.dev]` say."""
+    """The settings in `[tool.agentgrid]` and `[tool.agentgrid.dev]`."""
 
     root: Path
     grid: str
     """`module:attribute` of the Grid."""
     setup: tuple[str, ...] = ()
-    """The command that makes what the project's tools need; safe to run again."""
+    """The command that creates what the project's tools need; safe to repeat."""
     example: Example | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables for setup and worker."""
+    """Environment variables for the setup command and the worker."""
     principals: tuple[Principal, ...] = ()
-    """Who may do what in the installation that `agentgrid dev` runs."""
+    """The principals of the installation that `agentgrid dev` runs."""
 
     def import_from(self) -> None:
-        """Let the project's modules be imported, as `python -m` in its folder would."""
+        """Make the project's modules importable, as `python -m` in its folder would."""
         root = str(self.root)
         if root not in sys.path:
             sys.path.insert(0, root)
 
 
 def find_root(start: Path | None = None) -> Path | None:
-    """The nearest folder, from here upwards, that is a project; None where there is none."""
+    """The nearest project folder, from here upwards; None if there is none."""
     here = (start or Path.cwd()).absolute()
     for folder in (here, *here.parents):
         file = folder / PROJECT_FILE
@@ -60,12 +60,12 @@ def find_root(start: Path | None = None) -> Path | None:
 
 
 def load_project(start: Path | None = None) -> Project:
-    """The project around this folder. Raises SettingsError where there is none, or where its table is wrong."""
+    """The project that contains this folder. Raises SettingsError if there is none, or if its table is invalid."""
     root = find_root(start)
     if root is None:
         raise SettingsError(
             f"no project here: neither {start or Path.cwd()} nor a folder above it has a pyproject.toml with "
-            f'[tool.agentgrid] grid = "worker:grid"; `agentgrid init NAME` makes a new project'
+            f'[tool.agentgrid] grid = "worker:grid"; `agentgrid init NAME` creates one'
         )
     file = root / PROJECT_FILE
     table = _read(file)["tool"]["agentgrid"]
@@ -92,9 +92,9 @@ def load_project(start: Path | None = None) -> Project:
 
 
 def home() -> Path:
-    """AGENTGRID_HOME, else `.agentgrid` beside the project's `pyproject.toml`, else `.agentgrid` here."""
-    if given := os.environ.get("AGENTGRID_HOME"):
-        return Path(given).absolute()
+    """AGENTGRID_HOME, else `.agentgrid` next to the project's `pyproject.toml`, else `.agentgrid` here."""
+    if configured := os.environ.get("AGENTGRID_HOME"):
+        return Path(configured).absolute()
     return (find_root() or Path.cwd()).absolute() / DEFAULT_HOME
 
 
@@ -108,7 +108,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _setup(dev: dict[str, Any], place: str) -> tuple[str, ...]:
     setup = dev.get("setup", [])
     if not isinstance(setup, list) or not all(isinstance(word, str) for word in setup):
-        raise SettingsError(f'{place} setup must be a list of words, such as ["python", "-m", "activities.demo"]')
+        raise SettingsError(f'{place} setup must be a list of strings, such as ["python", "-m", "activities.demo"]')
     return tuple(setup)
 
 

@@ -1,7 +1,7 @@
 """The principals of `agentgrid dev`, as `[tool.agentgrid.dev]` in the project's pyproject.toml sets them.
 
-Two are always there, because nobody may decide the approvals of their own runs: `operator`, who administers, and `reviewer`, who approves.
-`groups` are the reviewer's; the table `principals` adds others, or replaces the reviewer.
+There are always two, because nobody may decide the approvals of their own runs: `operator`, who administers, and `reviewer`, who approves.
+`groups` sets the reviewer's groups; the table `principals` adds others or replaces the reviewer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXAMPLE = 'principals.olga = { roles = ["approver"], groups = ["finance"] }'
 
 
 def project_principals(dev: Mapping[str, Any], place: str) -> tuple[Principal, ...]:
-    """The operator, the reviewer, and those of the table. Raises SettingsError, with everything that is wrong with one entry."""
+    """The operator, the reviewer and those in the table. Raises SettingsError with every fault of the first invalid entry."""
     table = dev.get("principals", {})
     if not isinstance(table, dict) or not all(isinstance(entry, dict) for entry in table.values()):
         raise SettingsError(f"{place} principals must be a table of tables, such as {EXAMPLE}")
@@ -35,28 +35,28 @@ def project_principals(dev: Mapping[str, Any], place: str) -> tuple[Principal, .
         raise SettingsError(f"{place} principals has {len(table)} entries; at most {MAX_PRINCIPALS} are allowed")
     if OPERATOR.name in table:
         raise SettingsError(
-            f"{place} principals.{OPERATOR.name} can't be set: it is the administrator whom `agentgrid dev` needs; choose another name"
+            f"{place} principals.{OPERATOR.name} can't be set: it is the administrator that `agentgrid dev` needs; choose another name"
         )
     groups = _words(dev, "groups", place, such_as='["finance"]')
     if groups and REVIEWER in table:
         raise SettingsError(
-            f"{place} groups are those of {REVIEWER}: set them in principals.{REVIEWER}, which replaces it, or remove that"
+            f"{place} groups applies to the built-in {REVIEWER}, which principals.{REVIEWER} replaces: set groups there, or remove that table"
         )
-    made = [_principal(name, entry, place) for name, entry in table.items()]
+    principals = [_principal(name, entry, place) for name, entry in table.items()]
     if REVIEWER not in table:
-        made.insert(0, _checked(_made(REVIEWER, roles=(Role.APPROVER,), groups=groups), f"{place} groups"))
-    _check_names([OPERATOR, *made], place)
-    return (OPERATOR, *made)
+        principals.insert(0, _checked(_make(REVIEWER, roles=(Role.APPROVER,), groups=groups), f"{place} groups"))
+    _check_names([OPERATOR, *principals], place)
+    return (OPERATOR, *principals)
 
 
 def known_keys(table: Mapping[str, Any], keys: Iterable[str], place: str) -> None:
-    """Refuse a key that means nothing here, with the one that was probably meant."""
+    """Refuse unknown keys, and suggest the one probably meant."""
     keys = tuple(keys)
     for name in table:
         if name not in keys:
             near = difflib.get_close_matches(name, keys, n=1)
-            meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(keys)}"
-            raise SettingsError(f"{place} has no key {name!r}; {meant}")
+            hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(keys)}"
+            raise SettingsError(f"{place} has no key {name!r}; {hint}")
 
 
 def _principal(name: str, entry: Mapping[str, Any], place: str) -> Principal:
@@ -69,15 +69,15 @@ def _principal(name: str, entry: Mapping[str, Any], place: str) -> Principal:
     for role in roles:
         if role not in ROLES:
             near = difflib.get_close_matches(role, ROLES, n=1)
-            meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(ROLES)}"
-            raise SettingsError(f"{place} roles has {role!r}, which is no role; {meant}")
+            hint = f"did you mean {near[0]!r}?" if near else f"valid roles are {', '.join(ROLES)}"
+            raise SettingsError(f"{place} roles has {role!r}, which is not a role; {hint}")
     groups = _words(entry, "groups", place, such_as='["finance"]')
     workflows = _words(entry, "workflows", place, such_as='["invoice_*"]') or ("*",)
-    made = _made(name, kind=PrincipalKind(kind), roles=map(Role, roles), groups=groups, workflows=workflows)
-    return _checked(made, place)
+    principal = _make(name, kind=PrincipalKind(kind), roles=map(Role, roles), groups=groups, workflows=workflows)
+    return _checked(principal, place)
 
 
-def _made(
+def _make(
     name: str,
     *,
     roles: Iterable[Role],
@@ -98,9 +98,9 @@ def _checked(principal: Principal, place: str) -> Principal:
 
 
 def _check_names(principals: Iterable[Principal], place: str) -> None:
-    """An approval's approvers name principals and groups alike."""
+    """Principals and groups share one namespace: an approval's approvers may name either."""
     principals = tuple(principals)
-    both = {each.name for each in principals} & {group for each in principals for group in each.groups}
+    both = {item.name for item in principals} & {group for item in principals for group in item.groups}
     if both:
         raise SettingsError(f"{place}: {', '.join(sorted(both))} can't be both a principal and a group; rename one")
 
@@ -108,5 +108,5 @@ def _check_names(principals: Iterable[Principal], place: str) -> None:
 def _words(table: Mapping[str, Any], key: str, place: str, *, such_as: str) -> tuple[str, ...]:
     words = table.get(key, [])
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise SettingsError(f"{place} {key} must be a list of words, such as {such_as}")
+        raise SettingsError(f"{place} {key} must be a list of strings, such as {such_as}")
     return tuple(words)

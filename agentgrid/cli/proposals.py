@@ -40,7 +40,7 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List the proposals that wait for confirmation."""
+    """List the proposals waiting for confirmation."""
     show_list(
         "/commands",
         _table,
@@ -55,7 +55,7 @@ def list_(
 
 @app.command()
 def show(command_id: CommandId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show one proposal: who made it, and what it changes."""
+    """Show one proposal: who made it and what it changes."""
     with session(profile, output) as client:
         answer = client.get(f"/commands/{part(command_id)}")
         show_answer(answer, output, proposal)
@@ -72,13 +72,13 @@ def confirm_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Confirm another administrator's proposal. If it creates an API key, the key is shown to you, once."""
+    """Confirm another administrator's proposal. If it creates an API key, the key is shown to you once."""
     with session(profile, output) as client:
         place = f"/commands/{part(command_id)}"
         if not yes:
-            found = client.get_before(f"the confirmation of {command_id}", place).json()
-            what = f"{found.get('kind')} {found.get('target')}, proposed by {found.get('principal')}"
-            confirm(f"{what}: {_words((found.get('outcome') or {}).get('proposal') or {})}. Confirm it?", yes=yes)
+            proposed = client.get_before(f"the confirmation of {command_id}", place).json()
+            what = f"{proposed.get('kind')} {proposed.get('target')}, proposed by {proposed.get('principal')}"
+            confirm(f"{what}: {_words((proposed.get('outcome') or {}).get('proposal') or {})}. Confirm it?", yes=yes)
         body = {} if reason is None else {"reason": reason}
         answer = client.write("POST", f"{place}/confirm", body, doing=f"the confirmation of {command_id}")
         key = answer.json().get("key")

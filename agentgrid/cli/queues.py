@@ -1,4 +1,4 @@
-"""`agentgrid queue`: task queues, and whether a worker serves them."""
+"""`agentgrid queue`: task queues and whether workers serve them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = make_group()
 
 @app.command("list")
 def list_(profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """List the task queues in the catalog and of open runs."""
+    """List the task queues in the catalog and those of open runs."""
     show_list("/task-queues", _table, empty="no task queues", profile=profile, output=output)
 
 

@@ -1,7 +1,7 @@
-"""A JSON value for people: a string of several lines is shown as text.
+"""JSON values for people: a string with several lines is shown as text.
 
-What is shown is what an approver approves, so no content can pass for another: every line of a text has a bar in front, also where the
-terminal's width folds it (`┆`), and a text with characters that are not printed as they are is marked, its backslashes doubled.
+Approvers approve what they see, so no content may be mistaken for another: every line of a text starts with a bar, including wrapped
+lines (`┆`), and a text with characters that can't be printed literally is marked, its backslashes doubled.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Line:
 
 
 class Readable:
-    """The value on as many lines as the width needs. names: what the items of a list are called, as with a call's arguments."""
+    """The value on as many lines as the width requires. names: labels for the items of a list, such as a call's arguments."""
 
     def __init__(self, value: Any, *, names: Sequence[str] = ()) -> None:
         self._value = value
@@ -53,7 +53,7 @@ SIGNS = {"-": "red", "+": "green", " ": "dim"}
 
 
 class Difference:
-    """What changed between two values: their lines, each after a sign, `-` for what was, `+` for what is. Objects are compared by their keys."""
+    """A line diff of two values: `-` marks removed lines, `+` added ones. Objects are compared by key."""
 
     def __init__(self, old: Any, new: Any) -> None:
         self._old, self._new = list(_lines(_ordered(old))), list(_lines(_ordered(new)))
@@ -79,8 +79,8 @@ def _ordered(value: Any) -> Any:
     return [_ordered(item) for item in value] if isinstance(value, list) else value
 
 
-def _folded(line: _Line, console: Console, most: int) -> Iterator[Text]:
-    width = max(MIN_WIDTH, most - len(line.indent) - len(BAR))
+def _folded(line: _Line, console: Console, max_width: int) -> Iterator[Text]:
+    width = max(MIN_WIDTH, max_width - len(line.indent) - len(BAR))
     parts = Text(line.text).wrap(console, width, overflow="fold") if line.text else [Text("")]
     for number, part in enumerate(parts):
         front = Text(line.indent)
@@ -93,15 +93,15 @@ def _lines(value: Any, *, label: str = "", indent: str = "", comma: str = "") ->
         text, escaped = _text(value)
         if label or escaped:
             yield _Line(indent, f"{label}{ESCAPED if escaped else ''}".rstrip())
-        for each in text.split("\n"):
-            yield _Line(f"{indent}  " if label else indent, each, BAR)
+        for line in text.split("\n"):
+            yield _Line(f"{indent}  " if label else indent, line, BAR)
     elif isinstance(value, (dict, list)) and value:
         pairs = list(value.items()) if isinstance(value, dict) else [(None, item) for item in value]
         opening, closing = "{}" if isinstance(value, dict) else "[]"
         yield _Line(indent, label + opening)
         for number, (key, item) in enumerate(pairs, start=1):
             name = "" if key is None else f"{_json(key)}: "
-            # A text in a list needs a line of its own to begin at, like one in an object.
+            # A text in a list starts on a line of its own, like one in an object.
             name = name or ("- " if isinstance(item, str) and "\n" in item else "")
             yield from _lines(item, label=name, indent=f"{indent}  ", comma="," if number < len(pairs) else "")
         yield _Line(indent, closing + comma)
@@ -114,7 +114,7 @@ def _json(value: Any) -> str:
 
 
 def _text(value: str) -> tuple[str, bool]:
-    """The text, and whether it has escapes: then its backslashes are doubled, so that an escape is never confused with text."""
+    """The text and whether it has escapes; if so, its backslashes are doubled, so that an escape can't be confused with text."""
     escaped = safe_json(value).replace("\t", "\\t").replace("\r", "\\r")
     if escaped == value:
         return value, False

@@ -1,6 +1,6 @@
 """A run's result on the terminal, at once or as soon as the run has ended.
 
-The server is asked for as long as it waits at a time. Whatever ends the waiting, the run goes on.
+Waiting is a series of long polls. Whatever ends the wait, the run continues.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from agentgrid.cli.client import ApiClient, ApiResponse
 
 WAIT_SECONDS = 50.0
-"""Of one request; the server allows 60, proxies often no more."""
+"""Per request; the server allows 60, and proxies often no more."""
 PAUSE_SECONDS = 1.0
-"""Between two requests of which the first was answered early, as by a server that stops, or not at all."""
+"""Between two requests if the first was answered early, as by a server that is stopping, or not at all."""
 GIVE_UP_SECONDS = 120.0
 OPEN = 202
 
@@ -35,15 +35,17 @@ OPEN = 202
 def print_result(
     client: ApiClient, run_id: str, output: OutputFormat, *, wait: bool, timeout: float | None = None
 ) -> ExitCode:
-    """Print the run's result, or that it is still open. timeout: seconds to wait at most."""
+    """Print the run's result, or that it is still open. timeout: maximum seconds to wait."""
     try:
         answer = _waited(client, run_id, timeout) if wait else client.get(_place(run_id))
     except (CommandFailed, KeyboardInterrupt) as error:
         if not wait or (isinstance(error, CommandFailed) and error.exit_code is not ExitCode.INTERRUPTED):
             raise
-        profile = ("--profile", client.target.named) if client.target.named else ()
+        profile = ("--profile", client.target.explicit_profile) if client.target.explicit_profile else ()
         again = command("run", "result", run_id, "--wait", *profile)
-        raise CommandFailed(f"stopped waiting; run {safe(run_id)} goes on: {again}", ExitCode.INTERRUPTED) from None
+        raise CommandFailed(
+            f"stopped waiting; run {safe(run_id)} continues. To wait again: {again}", ExitCode.INTERRUPTED
+        ) from None
     if answer.status == OPEN:
         show_answer(answer, output, _still_open)
         return ExitCode.UNAVAILABLE
@@ -56,11 +58,11 @@ def _place(run_id: str) -> str:
 
 
 def _waited(client: ApiClient, run_id: str, timeout: float | None) -> ApiResponse:
-    """The result, or the answer that the run is still open after this time. Raises CommandFailed after too long without any answer."""
-    begun = answered = time.monotonic()
+    """The result, or the response that the run is still open after `timeout`. Raises CommandFailed after `GIVE_UP_SECONDS` without a response."""
+    started = last_answer = time.monotonic()
     while True:
-        asked = time.monotonic()
-        left = WAIT_SECONDS if timeout is None else max(0.0, timeout - (asked - begun))
+        sent_at = time.monotonic()
+        left = WAIT_SECONDS if timeout is None else max(0.0, timeout - (sent_at - started))
         seconds = min(WAIT_SECONDS, left)
         try:
             answer = client.get(_place(run_id), extra_seconds=seconds, wait=seconds)
@@ -68,24 +70,24 @@ def _waited(client: ApiClient, run_id: str, timeout: float | None) -> ApiRespons
             if error.exit_code is not ExitCode.UNAVAILABLE:
                 raise
             now = time.monotonic()
-            if now - answered > GIVE_UP_SECONDS or (timeout is not None and now - begun >= timeout):
+            if now - last_answer > GIVE_UP_SECONDS or (timeout is not None and now - started >= timeout):
                 raise CommandFailed(f"{error.message}; the run is unaffected", ExitCode.UNAVAILABLE) from None
         else:
-            answered = time.monotonic()
-            if answer.status != OPEN or (timeout is not None and answered - begun >= timeout):
+            last_answer = time.monotonic()
+            if answer.status != OPEN or (timeout is not None and last_answer - started >= timeout):
                 return answer
-        if time.monotonic() - asked < seconds:
+        if time.monotonic() - sent_at < seconds:
             time.sleep(min(PAUSE_SECONDS, max(left, 0.0)))
 
 
 def _ended(run: Mapping[str, Any]) -> RenderableType:
     heading = Text(safe(run["workflow"]), style="bold").append("  ").append_text(words.status(run["status"]))
     if not run["payloads_visible"]:
-        heading.append("  you may not read its result", style="dim")
+        heading.append("  you are not allowed to read its result", style="dim")
     return Group(heading, outcome({**run, "status_reason": None}))
 
 
 def _still_open(run: Mapping[str, Any]) -> RenderableType:
     text = Text(safe(run["workflow"]), style="bold").append("  ").append_text(words.status(run["status"]))
-    waits = f", and waits on {safe(run['waiting_on'])}" if run["waiting_on"] else ""
-    return text.append(f"  it has no result yet{waits}", style="dim")
+    waits = f"; it waits on {safe(run['waiting_on'])}" if run["waiting_on"] else ""
+    return text.append(f"  no result yet{waits}", style="dim")

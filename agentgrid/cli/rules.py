@@ -1,4 +1,4 @@
-"""Rules in words, their conditions, and trying them on a call."""
+"""Rules as text, their conditions, and testing them on a call."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def effect_text(rule: Mapping[str, Any]) -> Text:
-    """The rule's effect, or that it is withdrawn."""
+    """The rule's effect, or `withdrawn`."""
     effect = "withdrawn" if rule.get("withdrawn") else rule["effect"]
     return words.styled(effect, words.EFFECT_STYLES | {"withdrawn": "dim"})
 
 
 def about(rule: Mapping[str, Any]) -> str:
-    """The calls that the rule is about: the kind, if it names one, the name or glob, the agent and the conditions."""
+    """The calls that a rule covers: their kind, if it names one, the name or glob, the agent and the conditions."""
     named = f"{rule['kind']} {rule['tool']}" if rule.get("kind") else str(rule["tool"])
     agent = f" by the agent {rule['agent']}" if rule.get("agent") else ""
     when = " and ".join(written(condition) for condition in rule.get("when") or ())
@@ -37,34 +37,34 @@ def about(rule: Mapping[str, Any]) -> str:
 
 
 def narrowing(kind: str | None, agent: str | None, when: Sequence[str] | None) -> dict[str, Any]:
-    """The part of a rule's request body that says whose calls, of which kind and under which conditions. Raises InvalidInput."""
-    given = {"kind": kind, "agent": agent, "when": [parsed(each) for each in when or ()] or None}
-    return {name: value for name, value in given.items() if value is not None}
+    """The fields of a request that narrow a rule to a kind, an agent and conditions. Raises InvalidInput."""
+    fields = {"kind": kind, "agent": agent, "when": [parsed(condition) for condition in when or ()] or None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def weighed(
+def print_applicable_rule(
     tool: str, agent: str | None, arguments: str | None, kind: str | None, profile: str | None, output: OutputFormat
 ) -> None:
-    """Ask the API which rule would apply, and show it."""
+    """Ask the API which rule would apply, and print it."""
     body = {"tool": tool} | narrowing(kind, agent, None)
     with reporting(output):
         if arguments is not None:
             body["arguments"] = read_json(arguments, option="--arguments")
     with session(profile, output) as client:
         answer = client.ask("/policies/test", body)
-        show_answer(answer, output, _tested)
+        show_answer(answer, output, _test_result)
 
 
-def _tested(tested: Mapping[str, Any]) -> RenderableType:
-    heading = Text.assemble(effect_text(tested), f"  by {safe(tested['rule'])}")
+def _test_result(result: Mapping[str, Any]) -> RenderableType:
+    heading = Text.assemble(effect_text(result), f"  by {safe(result['rule'])}")
     shown = {
-        "kill switch": Text(safe(tested["disabled"]), style="red") if tested["disabled"] else None,
-        "approvers": tested["approvers"] or None,
-        "reason": tested["reason"] or None,
-        "kind": f"{tested['kind']}, {tested['risk']}",
+        "kill switch": Text(safe(result["disabled"]), style="red") if result["disabled"] else None,
+        "approvers": result["approvers"] or None,
+        "reason": result["reason"] or None,
+        "kind": f"{result['kind']}, {result['risk']}",
     }
     parts: list[RenderableType] = [heading, indented(facts(shown))]
-    if tested["considered"]:
+    if result["considered"]:
         rules = TextTable(
             (text("RULE", least=20), text("ABOUT", 2, least=16), fixed("POLICY", 1)),
             (
@@ -73,9 +73,9 @@ def _tested(tested: Mapping[str, Any]) -> RenderableType:
                     about(rule),
                     words.styled(rule["effect"], words.EFFECT_STYLES),
                 )
-                for rule in tested["considered"]
+                for rule in result["considered"]
             ),
-            below=[Text(safe(rule["because"]), style="dim") for rule in tested["considered"]],
+            below=[Text(safe(rule["because"]), style="dim") for rule in result["considered"]],
         )
-        parts += [Text("\nRules about this call", style="bold"), indented(rules)]
+        parts += [Text("\nRules that match this call", style="bold"), indented(rules)]
     return Group(*parts)

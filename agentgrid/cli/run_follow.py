@@ -1,7 +1,7 @@
-"""Follow one run: its state is read again whenever the event stream reports a change.
+"""Follow one run: re-read its state whenever the event stream reports a change.
 
-Events only signal a change; the state is always read in full. So a lost or repeated event causes no wrong display, and after a broken
-connection the stream resumes with `Last-Event-ID`.
+Events only signal a change; the state is always read in full. A lost or repeated event therefore can't make the display wrong, and after
+a broken connection the stream resumes with `Last-Event-ID`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from agentgrid.cli.profiles import ApiTarget
 from agentgrid.domain.backoff import backoff, jittered
 
 SILENCE_SECONDS = 45.0
-"""The stream carries a comment every few seconds; after this long without one it counts as dead."""
+"""The stream sends a comment every few seconds; after this long without one it counts as dead."""
 READ_AGAIN_SECONDS = 10.0
 """How often the state is read without an event, in case the stream fails."""
 READ_AT_MOST_EVERY_SECONDS = 0.25
@@ -43,16 +43,16 @@ FIRST_PAUSE_SECONDS = 0.4
 MAX_PAUSE_SECONDS = 5.0
 MAX_STEPS = 2000
 LOG_LINES = 500
-MAX_SPEECH = 4_000
-"""Characters of an agent's answer that are kept."""
+MAX_ANSWER_CHARACTERS = 4_000
+"""How much of an agent's answer is kept."""
 MAX_ANSWERS = 20
-"""Calls of agents whose answers are kept."""
+"""How many agent calls have their answers kept."""
 RETRIABLE = (httpx.HTTPError, SSEError, TimeoutError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
-    """What a model has answered so far in one request."""
+    """A model's answer so far in one request."""
 
     turn: int
     attempt: int
@@ -61,7 +61,7 @@ class _Answer:
 
 
 class RunFollower:
-    """The current state of one run: `run`, `steps` and `logs`, kept fresh by `changes`."""
+    """The current state of one run: `run`, `steps` and `logs`, updated by `changes`."""
 
     def __init__(
         self,
@@ -75,22 +75,22 @@ class RunFollower:
         self.run: Mapping[str, Any] = {}
         self.raw_run = b""
         self.steps: list[Mapping[str, Any]] = []
-        self.decided: list[Mapping[str, Any]] = []
-        """The approvals of its steps, of any status."""
+        self.step_approvals: list[Mapping[str, Any]] = []
+        """The approvals of its steps, in any status."""
         self.deciders: Mapping[str, ApiTarget] = {}
-        """Who of this folder's profiles may answer which of its open approvals."""
+        """Which of this folder's profiles may decide which of its pending approvals."""
         self.logs: deque[Mapping[str, Any]] = deque(maxlen=LOG_LINES)
-        self.speech: tuple[str, str] | None = None
+        self.partial_answer: tuple[str, str] | None = None
         """The agent whose model answered last, and its answer so far; only with `deltas`."""
         self.trouble: str | None = None
-        """Why the state may be outdated; None if it is current."""
+        """Why the state may be stale; None if it is current."""
         self._target, self._run_id = target, run_id
-        self._place = f"/runs/{part(run_id)}"
-        self._asked_about: frozenset[str] = frozenset()
+        self._path = f"/runs/{part(run_id)}"
+        self._known_pending: frozenset[str] = frozenset()
         self._on_event = on_event
         self._deltas = deltas
         self._answers: dict[str, _Answer] = {}
-        """By call of an agent: agents may work at the same time."""
+        """By agent call: several agents may run at once."""
         self._changed = asyncio.Event()
         self._last_event_id = ""
         self._last_log = -1
@@ -119,10 +119,10 @@ class RunFollower:
         return self.run.get("closed_at") is not None
 
     async def changes(self, tick_seconds: float) -> AsyncIterator[bool]:
-        """Yield after every read (True) and every tick without one (False), until the run has ended.
+        """Yield True after every read and False after every tick without one, until the run has ended.
 
-        Raises CommandFailed if the first read fails, if the run is gone or may no longer be read, or if there was no answer
-        for `GIVE_UP_SECONDS`.
+        Raises CommandFailed if the first read fails, if the run no longer exists or may no longer be read, or after
+        `GIVE_UP_SECONDS` without an answer.
         """
         await self._read()
         yield True
@@ -173,42 +173,42 @@ class RunFollower:
         return True
 
     async def _read(self) -> None:
-        answer = await self._get(self._place)
+        answer = await self._get(self._path)
         self.run, self.raw_run = answer.json(), answer.body
         self.steps = await self._read_steps()
         await self._read_approvals()
         await self._read_logs()
 
     async def _read_steps(self) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
+        steps: list[Mapping[str, Any]] = []
         cursor = None
-        while len(found) < MAX_STEPS:
-            page = (await self._get(f"{self._place}/steps", limit=200, cursor=cursor, payloads=False)).json()
-            found += page["items"]
+        while len(steps) < MAX_STEPS:
+            page = (await self._get(f"{self._path}/steps", limit=200, cursor=cursor, payloads=False)).json()
+            steps += page["items"]
             if (cursor := page["next_cursor"]) is None:
                 break
-        return found
+        return steps
 
     async def _read_approvals(self) -> None:
-        """Who decided, and, when other approvals are open than before, who may."""
-        settled = {each["approval_id"] for each in self.decided if each["status"] != "pending"}
-        asked = {step.get("approval_id") for step in self.steps if step["closed_at"] is not None} - {None}
-        if asked - settled:
-            self.decided = (await self._get(f"{self._place}/approvals", limit=200)).json()["items"]
+        """Refresh who decided and, if new approvals are pending, who may decide them."""
+        settled = {approval["approval_id"] for approval in self.step_approvals if approval["status"] != "pending"}
+        closed = {step.get("approval_id") for step in self.steps if step["closed_at"] is not None} - {None}
+        if closed - settled:
+            self.step_approvals = (await self._get(f"{self._path}/approvals", limit=200)).json()["items"]
         waiting = frozenset(approval["approval_id"] for approval in self.run["approvals"])
-        if waiting - self._asked_about:
+        if waiting - self._known_pending:
             self.deciders = await asyncio.to_thread(deciders_of, self._target, self._run_id, self.run["approvals"])
-        self._asked_about = waiting
+        self._known_pending = waiting
 
     async def _read_logs(self) -> None:
-        """The new lines, read from the last known page on."""
+        """Read the new lines, starting from the last known page."""
         while self._may_read_logs:
             try:
-                page = (await self._get(f"{self._place}/logs", limit=200, cursor=self._log_page)).json()
+                page = (await self._get(f"{self._path}/logs", limit=200, cursor=self._log_page)).json()
             except CommandFailed as error:
                 if error.exit_code is not ExitCode.NOT_ALLOWED:
                     raise
-                self._may_read_logs = False  # logs may quote payloads; everything else is shown anyway
+                self._may_read_logs = False  # logs may quote payloads; everything else is still shown
                 return
             for line in page["items"]:
                 if line["log_id"] > self._last_log:
@@ -219,10 +219,10 @@ class RunFollower:
             self._log_page = page["next_cursor"]
 
     async def _get(self, path: str, **params: Any) -> ApiResponse:
-        given = {name: value for name, value in params.items() if value is not None}
+        query = {name: value for name, value in params.items() if value is not None}
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
-                response = await self._http.get(path, params=given)
+                response = await self._http.get(path, params=query)
         except httpx.ConnectError as error:
             raise CommandFailed(unreachable(self._target.url, error), ExitCode.UNAVAILABLE) from None
         except (httpx.HTTPError, TimeoutError) as error:
@@ -231,7 +231,7 @@ class RunFollower:
         return checked(ApiResponse(status=response.status_code, body=response.content, headers=response.headers))
 
     async def _stream(self) -> None:
-        """Listen until cancelled; a broken stream is resumed at its last event."""
+        """Listen until cancelled; resume a broken stream after its last event."""
         failures = 0
         while True:
             try:
@@ -239,17 +239,17 @@ class RunFollower:
                     failures = 0
             except RETRIABLE:
                 failures += 1
-            # The stream replays the events missed in between; the state is read in any case.
+            # The stream replays missed events; the state is re-read in any case.
             self._changed.set()
             await asyncio.sleep(jittered(backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=failures)))
 
     async def _listen(self) -> bool:
         headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
         timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
-        heard = False
+        received = False
         params = {"deltas": "true"} if self._deltas and self.run.get("payloads_visible") else {}
         async with aconnect_sse(
-            self._http, "GET", f"{self._place}/events", params=params, headers=headers, timeout=timeout
+            self._http, "GET", f"{self._path}/events", params=params, headers=headers, timeout=timeout
         ) as source:
             if source.response.status_code != 200:
                 body = await source.response.aread()
@@ -258,25 +258,29 @@ class RunFollower:
                     checked(answer)
                 raise httpx.RemoteProtocolError(f"HTTP {answer.status}")
             async for event in source.aiter_sse():
-                heard = True
+                received = True
                 if event.event == "delta":
-                    self._hear(event.json()["data"])
+                    self._add_delta(event.json()["data"])
                     continue
                 if event.id:
                     self._last_event_id = event.id
                 if self._on_event is not None and event.data:
                     self._on_event(event.data)
                 self._changed.set()
-        return heard
+        return received
 
-    def _hear(self, delta: Mapping[str, Any]) -> None:
+    def _add_delta(self, delta: Mapping[str, Any]) -> None:
         call, turn, attempt, sequence = (delta[name] for name in ("call", "turn", "attempt", "sequence"))
-        before = self._answers.pop(call, None)
-        # An interrupted turn is asked for again, and a failed model's by the next one: both count their deltas from 1 again.
-        goes_on = before is not None and (before.turn, before.attempt) == (turn, attempt) and before.sequence < sequence
-        text = (before.text if before is not None and goes_on else "") + delta["text"]
-        text = (text + "".join(f" [{tool}]" for tool in delta["tools"]))[-MAX_SPEECH:]
+        previous = self._answers.pop(call, None)
+        # A retried turn, and the next model after a failed one, number their deltas from 1 again.
+        continues = (
+            previous is not None
+            and (previous.turn, previous.attempt) == (turn, attempt)
+            and previous.sequence < sequence
+        )
+        text = (previous.text if previous is not None and continues else "") + delta["text"]
+        text = (text + "".join(f" [{tool}]" for tool in delta["tools"]))[-MAX_ANSWER_CHARACTERS:]
         self._answers[call] = _Answer(turn=turn, attempt=attempt, sequence=sequence, text=text)
         while len(self._answers) > MAX_ANSWERS:
             del self._answers[next(iter(self._answers))]
-        self.speech = (delta["agent"], text)
+        self.partial_answer = (delta["agent"], text)

@@ -1,4 +1,4 @@
-"""What a run's workflow and tools logged, on the terminal."""
+"""The log lines of a run's workflow and tools, on the terminal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def log_line(line: Mapping[str, Any], *, cut: bool = False) -> Text:
     level = str(line["level"]).lower()
     text.append(f"{safe(level):<7}  ", style=words.LEVEL_STYLES.get(level, ""))
     if line["message"] is None:
-        text.append("(its text requires the permission to read payloads)", style="dim")
+        text.append("(text hidden: requires permission to read payloads)", style="dim")
         return text
     text.append(safe(line["message"]))
     fields = line["fields"]
@@ -40,20 +40,20 @@ def log_line(line: Mapping[str, Any], *, cut: bool = False) -> Text:
 
 
 def print_logs(client: ApiClient, run_id: str, *, follow: bool, output: OutputFormat) -> None:
-    """Print the lines oldest first; with `follow`, go on until the run has ended."""
+    """Print the lines oldest first; with `follow`, continue until the run has ended."""
     seen, page = -1, None
     while True:
-        # Asked before the lines are read: what is logged before the end must not be missed.
+        # Checked before reading the lines, so that none logged before the end is missed.
         ended = not follow or client.get(f"/runs/{part(run_id)}").json()["closed_at"] is not None
         while True:
-            found = client.get(f"/runs/{part(run_id)}/logs", limit=200, cursor=page).json()
-            for line in found["items"]:
+            batch = client.get(f"/runs/{part(run_id)}/logs", limit=200, cursor=page).json()
+            for line in batch["items"]:
                 if line["log_id"] > seen:
                     seen = line["log_id"]
                     _print_line(line, output)
-            if found["next_cursor"] is None:
+            if batch["next_cursor"] is None:
                 break
-            page = found["next_cursor"]
+            page = batch["next_cursor"]
         if ended:
             return
         time.sleep(FOLLOW_SECONDS)

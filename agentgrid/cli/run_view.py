@@ -1,4 +1,4 @@
-"""How runs and their steps look on the terminal."""
+"""Terminal views of runs and their steps."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from agentgrid.domain.principals import approvers_in_words
 Document = Mapping[str, Any]
 
 Deciders = Mapping[str, ApiTarget]
-"""Who may answer an approval, by its id."""
-NOBODY: Deciders = {}
+"""The profile that may decide an approval, by the approval's id."""
+NO_DECIDERS: Deciders = {}
 
 WRAPPERS = ("ActivityError", "ChildWorkflowError", "NexusOperationError")
-"""What Temporal puts around the error of a step."""
+"""Temporal's wrappers around a step's error."""
 OPEN_STATES = ("scheduled", "running", "waiting")
 
 
 def run_table(items: Sequence[Document]) -> TextTable:
-    """Runs, one a line."""
+    """Runs, one per line."""
     return TextTable(
         (
             ids("RUN"),
@@ -64,13 +64,13 @@ def run_table(items: Sequence[Document]) -> TextTable:
 
 
 def _reason(run: Document) -> str | None:
-    """Why it is in its status: of a run that waits for people, what they are asked."""
-    asked = run["current_step"] if run["waiting_on"] == "approval" else None
-    return run["status_reason"] or run["error_type"] or asked
+    """Why a run is in its status; for a run that waits for an approval, the approval's title."""
+    approval_title = run["current_step"] if run["waiting_on"] == "approval" else None
+    return run["status_reason"] or run["error_type"] or approval_title
 
 
 def _own_workflow_id(run: Document) -> str | None:
-    """The workflow id, where it isn't the run's id: that of a run started outside AgentGrid, or by another run."""
+    """The workflow id if it differs from the run's id, as for runs started outside AgentGrid or by another run."""
     workflow_id = run.get("workflow_id")
     return None if workflow_id == run["run_id"] else workflow_id
 
@@ -79,11 +79,11 @@ def run_detail(
     run: Document,
     steps: Sequence[Document] = (),
     *,
-    decided: Sequence[Document] = (),
-    deciders: Deciders = NOBODY,
+    step_approvals: Sequence[Document] = (),
+    deciders: Deciders = NO_DECIDERS,
     width: int | None = None,
 ) -> RenderableType:
-    """Everything about one run. decided: its approvals, of any status. deciders: who of this folder's profiles may answer which."""
+    """Everything about one run. step_approvals: in any status. deciders: which of this folder's profiles may decide which approval."""
     closed = run["closed_at"] is not None
     parts: list[RenderableType] = [
         title(run),
@@ -112,7 +112,10 @@ def run_detail(
         ),
     ]
     if steps:
-        parts += [Text("\nSteps", style="bold"), indented(step_table(steps, whole=True, decided=decided))]
+        parts += [
+            Text("\nSteps", style="bold"),
+            indented(step_table(steps, full_errors=True, step_approvals=step_approvals)),
+        ]
     if run["children"]:
         children = TextTable(
             (ids("CHILD"), text("WORKFLOW", 1, least=12), fixed("STATUS")),
@@ -122,31 +125,31 @@ def run_detail(
     for name in ("input", "result"):
         if run[name] is not None:
             parts += [Text(f"\n{name.capitalize()}", style="bold"), indented(payload(run[name]))]
-    if _adds(run, steps) and (error := error_text(run["error"])) is not None:
+    if _error_adds_detail(run, steps) and (error := error_text(run["error"])) is not None:
         parts += [Text("\nError", style="bold"), indented(error)]
     for approval in run["approvals"]:
-        parts += [Text(""), awaiting(approval, deciders, width=width)]
+        parts += [Text(""), pending_approval(approval, deciders, width=width)]
     return Group(*parts)
 
 
-def _adds(run: Document, steps: Sequence[Document]) -> bool:
-    """Whether the run's error says more than its reason and its steps do."""
+def _error_adds_detail(run: Document, steps: Sequence[Document]) -> bool:
+    """Whether the run's error contains anything that its reason and its steps don't show."""
     reason = run["status_reason"] or run["error_type"] or ""
-    said = {summary_of(each) for step in steps for each in chain(step["error"])}
+    shown = {summary_of(failure) for step in steps for failure in chain(step["error"])}
     return any(
-        summary not in said and summary not in reason
-        for each in chain(run["error"])
-        if not (each.get("type") in WRAPPERS and each.get("cause"))
-        for summary in (summary_of(each),)
+        summary not in shown and summary not in reason
+        for failure in chain(run["error"])
+        if not (failure.get("type") in WRAPPERS and failure.get("cause"))
+        for summary in (summary_of(failure),)
     )
 
 
 def _unattributed(run: Document) -> str | None:
-    """Signals that affected the run but can't be attributed to anybody."""
+    """Signals that affected the run but can't be attributed to anyone."""
     count, last = run["unattributed_signals"], run["last_control"]
     if last is not None and not last["attributed"]:
-        did = f"last {last['action'].rstrip('e')}ed by {words.unattributed(last)}"
-        return did if count == 1 else f"{did}; {count} signals in all"
+        last_action = f"last {last['action'].rstrip('e')}ed by {words.unattributed(last)}"
+        return last_action if count == 1 else f"{last_action}; {count} signals in total"
     return (
         f"{count} unattributed signal{'s' if count > 1 else ''} affected it: agentgrid audit unattributed"
         if count
@@ -155,7 +158,7 @@ def _unattributed(run: Document) -> str | None:
 
 
 def title(run: Document, now: datetime | None = None) -> Text:
-    """Workflow, status and how long it has gone on."""
+    """Workflow, status and elapsed time."""
     text = Text(safe(run["workflow"]), style="bold")
     text.append("  ")
     text.append_text(words.run_status(run))
@@ -165,9 +168,13 @@ def title(run: Document, now: datetime | None = None) -> Text:
 
 
 def step_table(
-    steps: Sequence[Document], now: datetime | None = None, *, whole: bool = False, decided: Sequence[Document] = ()
+    steps: Sequence[Document],
+    now: datetime | None = None,
+    *,
+    full_errors: bool = False,
+    step_approvals: Sequence[Document] = (),
 ) -> TextTable:
-    """Steps, one a line: status, name, kind, time, notes. whole: errors in full, beneath their steps."""
+    """Steps, one per line: status, name, kind, time, notes. full_errors: complete errors, below their steps."""
     rows = nested(steps)
     return TextTable(
         (fixed(""), text("", least=16), fixed("", 2), fixed("", 1), text("", 1, least=24)),
@@ -180,42 +187,42 @@ def step_table(
                 ),
                 Text(safe(step["kind"]), style="dim"),
                 Text(took(step, now), style="dim"),
-                step_note(step, now, error=not whole, verdict=verdict_of(step, decided)),
+                step_note(step, now, error=not full_errors, verdict=verdict_of(step, step_approvals)),
             )
             for step, depth in rows
             for icon, style in (words.ICONS.get(state_of(step), ("·", "")),)
         ),
         headings=False,
-        below=[step_error(step) for step, _ in rows] if whole else (),
+        below=[step_error(step) for step, _ in rows] if full_errors else (),
     )
 
 
 def nested(steps: Sequence[Document]) -> list[tuple[Document, int]]:
-    """The steps with their depths, each beneath the step that it belongs to, otherwise in the same order."""
-    shown = {(step["execution_id"], step["event_id"]) for step in steps}
-    beneath: dict[tuple[str, int] | None, list[Document]] = {}
+    """The steps with their depths, each below its parent, otherwise in the same order."""
+    keys = {(step["execution_id"], step["event_id"]) for step in steps}
+    children_of: dict[tuple[str, int] | None, list[Document]] = {}
     for step in steps:
-        above = (step["execution_id"], step["parent"]) if step.get("parent") is not None else None
-        beneath.setdefault(above if above in shown else None, []).append(step)
-    found: list[tuple[Document, int]] = []
-    left = [(step, 0) for step in reversed(beneath.pop(None, []))]
-    while left:
-        step, depth = left.pop()
-        found.append((step, depth))
-        children = beneath.pop((step["execution_id"], step["event_id"]), [])
-        left += [(child, depth + 1) for child in reversed(children)]
-    return found
+        parent = (step["execution_id"], step["parent"]) if step.get("parent") is not None else None
+        children_of.setdefault(parent if parent in keys else None, []).append(step)
+    rows: list[tuple[Document, int]] = []
+    stack = [(step, 0) for step in reversed(children_of.pop(None, []))]
+    while stack:
+        step, depth = stack.pop()
+        rows.append((step, depth))
+        children = children_of.pop((step["execution_id"], step["event_id"]), [])
+        stack += [(child, depth + 1) for child in reversed(children)]
+    return rows
 
 
 def state_of(step: Document) -> str:
-    """A step's status; for an open activity what is known of it at this moment."""
+    """A step's status; for an open activity its live state, if known."""
     if step["status"] == "scheduled" and step["live_state"] in ("running", "paused"):
         return str(step["live_state"])
     return str(step["status"])
 
 
 def took(step: Document, now: datetime | None = None) -> str:
-    """How long a step has taken, or takes."""
+    """How long a step took, or has taken so far."""
     return words.between(step["started_at"] or step["scheduled_at"], step["closed_at"], now)
 
 
@@ -224,16 +231,16 @@ def step_error(step: Document) -> Text | None:
     return error_text(step["error"] or (None if step["closed_at"] is not None else step["live_error"]))
 
 
-def verdict_of(step: Document, decided: Sequence[Document]) -> Text | None:
-    """What became of a step's approval, and by whom; None if it needed none, and while it is open."""
+def verdict_of(step: Document, step_approvals: Sequence[Document]) -> Text | None:
+    """The outcome of a step's approval and who decided it; None if it needed none or is still pending."""
     identifier = step.get("approval_id")
-    approval = next((each for each in decided if identifier and each["approval_id"] == identifier), None)
+    approval = next((item for item in step_approvals if identifier and item["approval_id"] == identifier), None)
     if approval is None or approval["status"] == "pending":
         return None
     status = str(approval["status"])
     label = Text(safe(status), style=words.ICONS.get(status, ("", ""))[1])
     if approval["attributed"] is False:
-        label.append(" by somebody unattributed", style="yellow")
+        label.append(" by an unattributed sender", style="yellow")
     elif approval["decided_by"]:
         label.append(f" by {safe(approval['decided_by'])}")
     if approval.get("changed_digest"):
@@ -242,7 +249,7 @@ def verdict_of(step: Document, decided: Sequence[Document]) -> Text | None:
 
 
 def step_note(step: Document, now: datetime | None = None, *, error: bool = True, verdict: Text | None = None) -> Text:
-    """The rest of a step's line: who approved it, attempts, the next one, a deadline, and its error where that is wanted."""
+    """The rest of a step's line: verdict, attempts, next attempt, deadline and, on request, its error."""
     parts: list[Text] = ([] if verdict is None else [verdict]) + usage.of_step(step)
     closed = step["closed_at"] is not None
     attempts = max(step["attempts"] or 0, step["live_attempt"] or 0)
@@ -259,26 +266,26 @@ def step_note(step: Document, now: datetime | None = None, *, error: bool = True
     return Text("  ").join(parts)
 
 
-def awaiting(approval: Document, deciders: Deciders = NOBODY, *, width: int | None = None) -> Text:
-    """An approval that a run waits for, and the exact command that answers it, if one of this folder's profiles may."""
+def pending_approval(approval: Document, deciders: Deciders = NO_DECIDERS, *, width: int | None = None) -> Text:
+    """An approval that a run waits for, with the exact command that decides it if one of this folder's profiles may."""
     who = approvers_in_words([safe(entry) for entry in approval["approvers"]])
     text = Text("◆ ", style="yellow")
     text.append(safe(approval["title"]), style="bold")
     text.append(f"  waits for {who}")
     if approval["expires_at"]:
         text.append(f" until {words.absolute(approval['expires_at'])}")
-    if (found := deciders.get(approval["approval_id"])) is None:
+    if (decider := deciders.get(approval["approval_id"])) is None:
         return text
-    answer = ["approval", "approve", approval["approval_id"], *_as_whom(found.named)]
+    answer = ["approval", "approve", approval["approval_id"], *_profile_option(decider.explicit_profile)]
     return _with_command(text, "\n  answer with", answer, width)
 
 
-def _as_whom(profile: str | None) -> list[str]:
+def _profile_option(profile: str | None) -> list[str]:
     return [] if profile is None else ["--profile", profile]
 
 
 def _with_command(text: Text, introduction: str, arguments: Sequence[str], width: int | None) -> Text:
-    """The text with a command behind it: beside the introduction where it fits there, else below, whole all the same."""
+    """The text followed by a command: on the introduction's line if it fits, otherwise below; never truncated."""
     text.append(introduction, style="dim")
     line = command(*arguments)
     if width is None or len(introduction) + len(line) + 2 <= width:
@@ -288,23 +295,23 @@ def _with_command(text: Text, introduction: str, arguments: Sequence[str], width
     return text
 
 
-def started(run: Document, *, replayed: bool, profile: str | None = None, width: int | None = None) -> Text:
-    """A run that was just started. profile: the one that must be named to see it."""
+def started_message(run: Document, *, replayed: bool, profile: str | None = None, width: int | None = None) -> Text:
+    """A run that was just started. profile: the profile to pass to see it, unless it is the default."""
     text = Text("already started  " if replayed else "started  ", style="green")
     text.append(safe(run["run_id"]), style="bold")
     text.append("  ").append_text(words.run_status(run))
-    return _with_command(text, "\nwatch it with", ["run", "watch", run["run_id"], *_as_whom(profile)], width)
+    return _with_command(text, "\nwatch it with", ["run", "watch", run["run_id"], *_profile_option(profile)], width)
 
 
-def accepted(verb: str, run: Document) -> Text:
-    """A verb that was accepted."""
+def accepted_message(verb: str, run: Document) -> Text:
+    """The confirmation that a verb was accepted."""
     text = Text(f"{verb} accepted  ", style="green")
     text.append(safe(run["run_id"]), style="bold")
     text.append("  ").append_text(words.run_status(run))
     text.append(f"  command {safe(run['command']['command_id'])}", style="dim")
     if verb == "interrupt" and any(child["closed_at"] is None for child in run["children"]):
         listed = f"agentgrid run list --parent {safe(run['run_id'])}"
-        text.append(f"\nits child runs go on; interrupt them by their own ids: {listed}", style="yellow")
+        text.append(f"\nits child runs keep running; interrupt them by their own ids: {listed}", style="yellow")
     return text
 
 

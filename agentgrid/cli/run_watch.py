@@ -19,24 +19,24 @@ from agentgrid.cli.output import error_text, indented, payload, put, stderr, std
 from agentgrid.cli.profiles import ApiTarget
 from agentgrid.cli.run_follow import RunFollower
 from agentgrid.cli.run_logs import log_line
-from agentgrid.cli.run_view import awaiting, state_of, step_note, step_table, title, took, verdict_of
+from agentgrid.cli.run_view import pending_approval, state_of, step_note, step_table, title, took, verdict_of
 from agentgrid.cli.text import safe, safe_json
 
 TICK_SECONDS = 0.5
 LOG_TAIL = 6
-SPEECH_LINES = 3
+ANSWER_LINES = 3
 
 
 def watch_run(target: ApiTarget, run_id: str, output: OutputFormat) -> ExitCode:
-    """Watch until the run ends; the exit code shows how. Ctrl-C ends the watching, not the run."""
+    """Watch until the run ends; the exit code shows the outcome. Ctrl-C stops watching, not the run."""
     try:
         return asyncio.run(_watch(target, run_id, output))
     except KeyboardInterrupt:
-        stderr().print(Text(f"stopped watching; run {safe(run_id)} goes on", style="dim"))
+        stderr().print(Text(f"stopped watching; run {safe(run_id)} continues", style="dim"))
         return ExitCode.INTERRUPTED
     except (KeyError, TypeError, AttributeError) as error:
         raise CommandFailed(
-            f"the server's response does not fit this version of the command line ({error!r})"
+            f"the server's response doesn't match this version of the CLI ({error!r}); upgrade the older of the two"
         ) from error
 
 
@@ -46,7 +46,7 @@ async def _watch(target: ApiTarget, run_id: str, output: OutputFormat) -> ExitCo
     live = sys.stdout.isatty()
     async with RunFollower(target, run_id, deltas=live) as follower:
         if live:
-            await _watch_live(follower)  # leaves its last screen, heading and steps, on the terminal
+            await _watch_live(follower)  # leaves the last screen (heading and steps) on the terminal
             put(stdout(), Group(Text(""), outcome(follower.run)))
         else:
             await _watch_plain(follower)
@@ -86,36 +86,36 @@ def screen(follower: RunFollower, console: Console) -> RenderableType:
     parts: list[RenderableType] = [title(run, now)]
     if run["closed_at"] is None:
         parts.append(Text(f"  {_waits(run, now)}", style="dim"))
-    approvals = [awaiting(approval, follower.deciders, width=console.width) for approval in run["approvals"]]
+    approvals = [pending_approval(approval, follower.deciders, width=console.width) for approval in run["approvals"]]
     tail = list(follower.logs)[-LOG_TAIL:]
-    spoken = speech(follower, console.width)
-    taken = (
+    answer = answer_so_far(follower, console.width)
+    lines_used = (
         5
-        + sum(len(console.render_lines(part)) for part in spoken)
+        + sum(len(console.render_lines(part)) for part in answer)
         + sum(1 + len(console.render_lines(approval)) for approval in approvals)
         + len(tail)
     )
-    room = max(3, console.height - taken)
+    room = max(3, console.height - lines_used)
     if len(follower.steps) > room:
         parts.append(Text(f"  … {len(follower.steps) - room} earlier steps", style="dim"))
-    parts.append(indented(step_table(follower.steps[-room:], now, decided=follower.decided)))
+    parts.append(indented(step_table(follower.steps[-room:], now, step_approvals=follower.step_approvals)))
     for approval in approvals:
         parts += [Text(""), approval]
-    parts += spoken
+    parts += answer
     if tail:
         parts += [Text(""), *(log_line(line, cut=True) for line in tail)]
     if follower.trouble:
-        parts.append(Text(f"\nconnection lost, trying again: {safe(follower.trouble)}", style="yellow"))
+        parts.append(Text(f"\nconnection lost, retrying: {safe(follower.trouble)}", style="yellow"))
     return Group(*parts)
 
 
-def speech(follower: RunFollower, width: int) -> list[Text]:
-    """The end of an agent's answer while its model writes it, as one paragraph."""
-    answering = any(step["kind"] == "model" and step["closed_at"] is None for step in follower.steps)
-    if follower.speech is None or not answering:
+def answer_so_far(follower: RunFollower, width: int) -> list[Text]:
+    """The end of the answer that an agent's model is generating, as one paragraph."""
+    generating = any(step["kind"] == "model" and step["closed_at"] is None for step in follower.steps)
+    if follower.partial_answer is None or not generating:
         return []
-    agent, text = follower.speech
-    line = " ".join(safe(text).split())[-max(SPEECH_LINES * width - len(agent) - 8, width) :]
+    agent, text = follower.partial_answer
+    line = " ".join(safe(text).split())[-max(ANSWER_LINES * width - len(agent) - 8, width) :]
     return [Text(""), Text(f"  {safe(agent)}: ", style="dim").append(line, style="italic")]
 
 
@@ -129,14 +129,14 @@ def _waits(run: Mapping[str, Any], now: datetime) -> str:
 
 
 async def _watch_plain(follower: RunFollower) -> None:
-    teller = PlainTeller(stdout())
-    async for fresh in follower.changes(TICK_SECONDS):
-        if fresh:
-            teller.tell(follower)
+    printer = PlainPrinter(stdout())
+    async for was_read in follower.changes(TICK_SECONDS):
+        if was_read:
+            printer.print_changes(follower)
 
 
-class PlainTeller:
-    """Prints one line for each change, and nothing twice."""
+class PlainPrinter:
+    """Prints one line per change, each change once."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -146,11 +146,11 @@ class PlainTeller:
         self._last_log = -1
         self._trouble = False
 
-    def tell(self, follower: RunFollower) -> None:
+    def print_changes(self, follower: RunFollower) -> None:
         """Print the changes since the last call."""
         run = follower.run
         for step in follower.steps:
-            self._tell_step(step, verdict_of(step, follower.decided))
+            self._print_step(step, verdict_of(step, follower.step_approvals))
         for line in follower.logs:
             if line["log_id"] > self._last_log:
                 self._last_log = line["log_id"]
@@ -163,16 +163,16 @@ class PlainTeller:
         for approval in run["approvals"]:
             if approval["approval_id"] not in self._approvals:
                 self._approvals.add(approval["approval_id"])
-                self._line(awaiting(approval, follower.deciders))
+                self._line(pending_approval(approval, follower.deciders))
         if bool(follower.trouble) != self._trouble:
             self._trouble = bool(follower.trouble)
-            notice = f"connection lost, trying again: {safe(follower.trouble)}" if self._trouble else "connected again"
+            notice = f"connection lost, retrying: {safe(follower.trouble)}" if self._trouble else "reconnected"
             stderr().print(Text(notice, style="yellow"))
 
-    def _tell_step(self, step: Mapping[str, Any], verdict: Text | None) -> None:
+    def _print_step(self, step: Mapping[str, Any], verdict: Text | None) -> None:
         state = state_of(step)
         if step["kind"] == "approval" and step["closed_at"] is None:
-            return  # shown with the command that answers it
+            return  # its approval is printed with the command that decides it
         reached = (state, max(step["attempts"] or 0, step["live_attempt"] or 0))
         key = (step["execution_id"], step["event_id"])
         if self._steps.get(key) == reached or state == "scheduled":

@@ -16,7 +16,7 @@ from agentgrid.cli.inputs import moment_of, part, read_json
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.names import note_if_mistyped, suggesting
 from agentgrid.cli.output import stdout
-from agentgrid.cli.run_view import accepted, run_detail, run_table, started
+from agentgrid.cli.run_view import accepted_message, run_detail, run_table, started_message
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -34,16 +34,26 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 if TYPE_CHECKING:
     from agentgrid.cli.client import ApiResponse
 
+VERB_NOUNS = {"cancel": "cancellation", "terminate": "termination", "resume": "resumption", "interrupt": "interruption"}
+"""The nouns for verbs, in messages about what was sent."""
+
 app = make_group()
 
-WatchOption = Annotated[bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows how.")]
+WatchOption = Annotated[
+    bool, typer.Option("--watch", "-w", help="Watch until the run ends; the exit code shows the outcome.")
+]
 WaitOption = Annotated[
-    bool, typer.Option("--wait", help="Wait until the run ends, and print its result alone; the exit code shows how.")
+    bool,
+    typer.Option(
+        "--wait", help="Wait until the run ends, then print only its result; the exit code shows the outcome."
+    ),
 ]
 TimeoutOption = Annotated[
     float | None,
     typer.Option(
-        min=0, metavar="SECONDS", help="With --wait: wait at most so long. Exit code 5 if the run is still open then."
+        min=0,
+        metavar="SECONDS",
+        help="With --wait: the maximum time to wait. Exit code 5 if the run is still open then.",
     ),
 ]
 
@@ -54,15 +64,15 @@ def start(
     input_: Annotated[
         str | None, typer.Option("--input", "-i", help="The workflow's input: JSON, @FILE, or - for stdin.")
     ] = None,
-    reference: Annotated[str | None, typer.Option(help="A business key to find it by.")] = None,
+    reference: Annotated[str | None, typer.Option(help="A business key to find the run by.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
     priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 is the highest, 5 the lowest.")] = None,
     start_at: Annotated[
         str | None, typer.Option(help="Do not start before this time, such as 2030-01-31T09:00:00Z.")
     ] = None,
-    note: Annotated[str | None, typer.Option(help="A note for people who look at the run.")] = None,
+    note: Annotated[str | None, typer.Option(help="A note for people who view the run.")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="A second start with the same key and input returns the first run.")
+        str | None, typer.Option(help="Starting again with the same key and input returns the first run.")
     ] = None,
     watch: WatchOption = False,
     wait: WaitOption = False,
@@ -74,14 +84,14 @@ def start(
     with session(profile, output) as client:
         _check_wait(wait, timeout, watch=watch)
         body: dict[str, Any] = {"input": None if input_ is None else read_json(input_, option="--input")}
-        given = {
+        optional = {
             "reference": reference,
             "tags": tag or None,
             "priority": priority,
             "start_at": moment_of(start_at, "--start-at"),
             "note": note,
         }
-        body |= {name: value for name, value in given.items() if value is not None}
+        body |= {name: value for name, value in optional.items() if value is not None}
         key = idempotency_key or str(uuid.uuid4())
         with suggesting(client, "workflows", workflow):
             answer = client.write(
@@ -93,7 +103,7 @@ def start(
                 again=f"It is safe to repeat it with --idempotency-key {key}: the run starts only once.",
             )
         if not (watch or wait):
-            _show_started(answer, output, client.target.named)
+            _show_started(answer, output, client.target.explicit_profile)
             return
         run_id = answer.json()["run_id"]
         if wait:
@@ -112,12 +122,12 @@ def start_many(
         ),
     ],
     idempotency_key: Annotated[
-        str | None, typer.Option(help="A second start with the same key and file returns the first runs.")
+        str | None, typer.Option(help="Starting again with the same key and file returns the first runs.")
     ] = None,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Start a run for each line of a file, each by itself. Exit code 0: all started; 1: at least one was refused."""
+    """Start one run per line of a file, each independently. Exit code 0: all started; 1: at least one was refused."""
     with session(profile, output) as client:
         from agentgrid.cli.bulk import start_each
 
@@ -154,7 +164,7 @@ def list_(
         typer.Option(
             "--search",
             "-q",
-            help="Words in workflow, reference, note, workflow id, subject or what its approvals ask; or the beginning or end of a run id.",
+            help="Words in the workflow, reference, note, workflow id, subject or approval titles; or the beginning or end of a run id.",
         ),
     ] = None,
     limit: LimitOption = 50,
@@ -189,7 +199,7 @@ def list_(
 
 @app.command()
 def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a run: status, steps, what it waits for, result."""
+    """Show a run's status, steps, result and what it waits for."""
     with session(profile, output) as client:
         run_id = run_id_of(client, run_id)
         answer = client.get(f"/runs/{part(run_id)}")
@@ -197,8 +207,10 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
             show_answer(answer, output, run_detail)
             return
         steps = client.get(f"/runs/{part(run_id)}/steps", limit=200, payloads=False).json()["items"]
-        asked = any(step.get("approval_id") for step in steps)
-        decided = client.get(f"/runs/{part(run_id)}/approvals", limit=200).json()["items"] if asked else []
+        has_approvals = any(step.get("approval_id") for step in steps)
+        step_approvals = (
+            client.get(f"/runs/{part(run_id)}/approvals", limit=200).json()["items"] if has_approvals else []
+        )
         waiting = answer.json()["approvals"]
         from agentgrid.cli.deciders import deciders_of
 
@@ -206,7 +218,7 @@ def get(run_id: RunId, profile: ProfileOption = None, output: OutputOption = Out
         show_answer(
             answer,
             output,
-            lambda run: run_detail(run, steps, decided=decided, deciders=deciders, width=stdout().width),
+            lambda run: run_detail(run, steps, step_approvals=step_approvals, deciders=deciders, width=stdout().width),
         )
 
 
@@ -239,7 +251,7 @@ def logs(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Print the log lines of a run's workflow and tools, oldest first. With -o json: one document per line."""
+    """Print what a run's workflow and tools logged, oldest first. With -o json: one document per line."""
     with session(profile, output) as client:
         from agentgrid.cli.run_logs import print_logs
 
@@ -268,7 +280,7 @@ def terminate(
 ) -> None:
     """Terminate a run at once, without cleanup."""
     with session(profile, output) as client:
-        run_id = run_id_of(client, run_id, doing=f"the terminate of run {run_id}")
+        run_id = run_id_of(client, run_id, doing=f"the termination of run {run_id}")
         confirm(f"Terminate run {run_id!r} at once, without cleanup?", yes=yes)
     _verb("terminate", run_id, {"reason": reason}, profile, output)
 
@@ -281,7 +293,7 @@ def pause(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Pause a run before its next step. Timers, timeouts and approval expiry go on."""
+    """Pause a run before its next step. Timers, timeouts and approval expiry keep running."""
     _verb("pause", run_id, {"reason": reason}, profile, output)
 
 
@@ -301,42 +313,44 @@ def resume(
 def interrupt(
     run_id: RunId,
     message: Annotated[
-        str | None, typer.Option("--message", "-m", help="A message that the agent receives when the run is resumed.")
+        str | None, typer.Option("--message", "-m", help="A message for the agent, delivered when the run is resumed.")
     ] = None,
     reason: ReasonOption = None,
     _yes: NeedlessYesOption = False,
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Stop the current turn of a run's agents and pause the run. Its completed calls keep their results; resume lets the agents go on.
+    """Stop the current turn of a run's agents and pause the run. Completed calls keep their results; on resume the agents continue.
 
-    Agents in child runs go on: interrupt those by the id of their run.
+    Agents in child runs are not interrupted: interrupt those runs by their own ids.
     """
     _verb("interrupt", run_id, {"reason": reason, "message": message}, profile, output)
 
 
 def _check_wait(wait: bool, timeout: float | None, *, watch: bool = False) -> None:
     if watch and wait:
-        raise CommandFailed("--watch and --wait can't be used together: both wait for the run to end", ExitCode.USAGE)
+        raise CommandFailed("use --watch or --wait, not both: each waits for the run to end", ExitCode.USAGE)
     if timeout is not None and not wait:
         raise CommandFailed("--timeout needs --wait", ExitCode.USAGE)
 
 
 def _verb(verb: str, run_id: str, body: dict[str, Any], profile: str | None, output: OutputFormat) -> None:
     with session(profile, output) as client:
-        doing = f"the {verb} of run {run_id}"
+        doing = f"the {VERB_NOUNS.get(verb, verb)} of run {run_id}"
         answer = client.write(
             "POST",
             f"/runs/{part(run_id_of(client, run_id, doing=doing))}/{verb}",
             {name: value for name, value in body.items() if value is not None},
             doing=doing,
         )
-        show_answer(answer, output, lambda run: accepted(verb, run))
+        show_answer(answer, output, lambda run: accepted_message(verb, run))
 
 
 def _show_started(answer: ApiResponse, output: OutputFormat, profile: str | None) -> None:
     replayed = answer.headers.get("idempotent-replayed") == "true"
-    show_answer(answer, output, lambda run: started(run, replayed=replayed, profile=profile, width=stdout().width))
+    show_answer(
+        answer, output, lambda run: started_message(run, replayed=replayed, profile=profile, width=stdout().width)
+    )
 
 
 def _watch(run_id: str, profile: str | None, output: OutputFormat) -> None:

@@ -1,7 +1,6 @@
-"""A catalog entry's description and schemas on the terminal: one line a field, `-o json` has the schemas themselves.
+"""A catalog entry's description and schemas on the terminal, one line per field; `-o json` prints the schemas themselves.
 
-What is shown comes from workers, some of them written by hand: a part of a schema that has an unexpected form is left out or
-shown as JSON.
+The schemas come from workers, and some are written by hand: parts with an unexpected form are omitted or shown as JSON.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from agentgrid.cli.text import safe, safe_json, safe_lines
 
 MAX_DEPTH = 4
 MAX_CHOICES = 8
-"""So many types of a union are named: with MAX_DEPTH it bounds the work on a schema that refers to itself."""
+"""How many types of a union are shown; with MAX_DEPTH this bounds the work on a schema that refers to itself."""
 MAX_CHARACTERS = 120
-"""Longer types and defaults end in an ellipsis."""
+"""Longer types and defaults are truncated."""
 PREFIX = "#/$defs/"
 
 Schema = Mapping[str, Any]
 
 
-def described(item: Mapping[str, Any]) -> Iterator[RenderableType]:
+def description_and_schemas(item: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The description of a workflow or a tool, its input and its output."""
     if item["description"]:
         yield indented(Text("\n" + safe_lines(item["description"])))
@@ -40,14 +39,14 @@ def described(item: Mapping[str, Any]) -> Iterator[RenderableType]:
 def _shown(schema: Any) -> RenderableType:
     if not isinstance(schema, dict):
         return Text(safe_json(pretty(schema)))
-    named = schema.get("$defs")
-    defs = named if isinstance(named, dict) else {}
-    whole = _resolved(schema, defs)
-    if (table := _fields(whole, defs)) is not None:
+    definitions = schema.get("$defs")
+    defs = definitions if isinstance(definitions, dict) else {}
+    resolved = _resolved(schema, defs)
+    if (table := _fields(resolved, defs)) is not None:
         return table
-    if (table := _fields(_arguments(whole), defs)) is not None:
+    if (table := _fields(_arguments(resolved), defs)) is not None:
         return Group(Text("a list of these, in this order"), table)
-    words, items = type_of(whole, defs), whole.get("items")
+    words, items = type_of(resolved, defs), resolved.get("items")
     if isinstance(items, dict) and (table := _fields(_resolved(items, defs), defs)) is not None:
         return Group(Text(safe(f"{words}, each with")), table)
     return Text(safe(words)) if words else Text(safe_json(pretty(schema)) if schema else "any")
@@ -63,12 +62,12 @@ def _fields(schema: Schema, defs: Schema) -> Table | None:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     for name, field in fields.items():
-        known = field if isinstance(field, dict) else {}
-        words = type_of(known, defs) or "any"
-        if known.get("default") is not None:
-            words += f" = {_cut(json.dumps(known['default'], ensure_ascii=False))}"
+        definition = field if isinstance(field, dict) else {}
+        words = type_of(definition, defs) or "any"
+        if definition.get("default") is not None:
+            words += f" = {_cut(json.dumps(definition['default'], ensure_ascii=False))}"
         cells = [Text(safe(name if name in required else f"{name}?"), style="bold"), Text(safe(words))]
-        if isinstance(about := known.get("description"), str):
+        if isinstance(about := definition.get("description"), str):
             cells.append(Text(safe(about.split("\n")[0]), style="dim"))
         table.add_row(*cells)
     return table
@@ -99,8 +98,8 @@ def type_of(schema: Any, defs: Schema, depth: int = 0) -> str:
         return _cut(_word(schema["const"]))
     for key in ("anyOf", "oneOf"):
         if isinstance(choices := schema.get(key), list) and choices:
-            found = [type_of(choice, defs, depth + 1) or "any" for choice in choices[:MAX_CHOICES]]
-            return _cut(" | ".join([*dict.fromkeys(found), *(["…"] if len(choices) > MAX_CHOICES else [])]))
+            types = [type_of(choice, defs, depth + 1) or "any" for choice in choices[:MAX_CHOICES]]
+            return _cut(" | ".join([*dict.fromkeys(types), *(["…"] if len(choices) > MAX_CHOICES else [])]))
     kind = schema.get("type")
     if isinstance(kind, list):
         return _cut(" | ".join(map(str, kind)))
@@ -113,13 +112,15 @@ def type_of(schema: Any, defs: Schema, depth: int = 0) -> str:
 
 
 def _resolved(schema: Schema, defs: Schema) -> Schema:
-    """The schema that a reference names; itself if it is none."""
+    """The schema that a reference points to; the schema itself if it isn't a reference."""
     for _ in range(MAX_DEPTH):
         place = schema.get("$ref")
-        found = defs.get(place.removeprefix(PREFIX)) if isinstance(place, str) and place.startswith(PREFIX) else None
-        if not isinstance(found, dict):
+        definition = (
+            defs.get(place.removeprefix(PREFIX)) if isinstance(place, str) and place.startswith(PREFIX) else None
+        )
+        if not isinstance(definition, dict):
             break
-        schema = found
+        schema = definition
     return schema
 
 

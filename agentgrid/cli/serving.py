@@ -59,7 +59,7 @@ class Protocol(H11Protocol):
         self._watch()
 
     def shutdown(self) -> None:
-        # uvicorn waits for open requests before it ends the application's lifespan, which could only then end their waits.
+        # uvicorn waits for open requests before it ends the application's lifespan: ending their waits there would be too late.
         stop = self.app_state.get("stop_waiting")
         if stop is not None:
             stop()
@@ -105,7 +105,7 @@ def options(*, max_connections: int) -> dict[str, Any]:
     return {
         "http": Protocol,
         "ws": "none",
-        # Plus one: uvicorn checks the number too, and would refuse requests on the last connection that is accepted.
+        # Plus one: uvicorn also checks the number, and would refuse requests on the last accepted connection.
         "limit_concurrency": max_connections + 1,
         "timeout_keep_alive": IDLE_SECONDS,
         "log_config": None,

@@ -1,4 +1,4 @@
-"""Shared by all client commands: options, a session with the server, and reading one thing or a list of them."""
+"""Shared by all client commands: options, a session with the server, and showing one resource or a list."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Don't ask for confirmation. Required without a terminal.")
 ]
 NeedlessYesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="No effect: this command asks for no confirmation.")
+    bool, typer.Option("--yes", "-y", help="No effect: this command never asks for confirmation.")
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="The reason; stored in the audit log.")]
 
@@ -49,11 +49,11 @@ def reporting(output: OutputFormat) -> Iterator[None]:
     try:
         yield
     except AgentGridError as error:
-        failed = error if isinstance(error, CommandFailed) else CommandFailed(_words(error), exit_code_of(error))
-        if failed is not error:
-            failed.problem = {"code": error.code, "detail": _words(error)}
-        failed.as_json = output is OutputFormat.JSON
-        raise failed from None
+        failure = error if isinstance(error, CommandFailed) else CommandFailed(_words(error), exit_code_of(error))
+        if failure is not error:
+            failure.problem = {"code": error.code, "detail": _words(error)}
+        failure.as_json = output is OutputFormat.JSON
+        raise failure from None
 
 
 def _words(error: AgentGridError) -> str:
@@ -65,7 +65,7 @@ def _words(error: AgentGridError) -> str:
 def session(profile: str | None, output: OutputFormat) -> Iterator[ApiClient]:
     """A client for this profile's server."""
     with reporting(output):
-        from agentgrid.cli.client import ApiClient  # httpx takes 0.1 s to import, which no `--help` needs
+        from agentgrid.cli.client import ApiClient  # importing httpx takes 0.1 s, which `--help` doesn't need
 
         with ApiClient(resolve(profile)) as client:
             yield client
@@ -80,7 +80,7 @@ def show_list(
     output: OutputFormat,
     **query: Any,
 ) -> None:
-    """Read a page of a list and print it. empty: what to say if there is nothing in it."""
+    """Read a page of a list and print it. empty: the message if it has no items."""
     with session(profile, output) as client:
         answer = client.get(path, **query)
         show_page(answer, output, table, empty=empty)
@@ -96,7 +96,7 @@ def show_named(
     below: str = "",
     **query: Any,
 ) -> None:
-    """Read the thing of this name, or what is `below` its path, and print it; if there is none, say which names are alike."""
+    """Read the resource with this name, or what is `below` its path, and print it; if it doesn't exist, suggest similar names."""
     with session(profile, output) as client:
         with names.suggesting(client, plural, name):
             answer = client.get(f"/{plural}/{part(name)}{below}", **query)
@@ -104,7 +104,7 @@ def show_named(
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on the terminal; without a terminal `--yes` is required. Raises CommandFailed otherwise."""
+    """Ask on the terminal. Raises CommandFailed if the answer is no, or without a terminal unless `--yes` is given."""
     if yes:
         return
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):

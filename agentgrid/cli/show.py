@@ -21,13 +21,13 @@ ACCEPTED = 202
 
 
 def show_answer(answer: ApiResponse, output: OutputFormat, render: Callable[[Any], RenderableType]) -> None:
-    """Print one resource, or the proposal that the request became. Raises CommandFailed if the server's version doesn't match this command's."""
+    """Print one resource, or the proposal if the request needs confirmation. Raises CommandFailed if the server's version doesn't match."""
     if output is OutputFormat.JSON:
         print_json(answer)
         return
     value = answer.json()
-    waits = isinstance(value, dict) and answer.status == ACCEPTED and value.get("status") == "proposed"
-    put(stdout(), rendered(value, proposal if waits else render))
+    is_proposal = isinstance(value, dict) and answer.status == ACCEPTED and value.get("status") == "proposed"
+    put(stdout(), rendered(value, proposal if is_proposal else render))
 
 
 def proposal(command: Mapping[str, Any]) -> RenderableType:
@@ -43,20 +43,20 @@ def proposal(command: Mapping[str, Any]) -> RenderableType:
         "confirmed by": outcome.get("confirmed_by"),
     }
     note = [Text(safe(outcome["message"]), style="yellow")] if outcome.get("message") else []
-    return Group(heading, indented(facts(about)), *(indented(each) for each in note))
+    return Group(heading, indented(facts(about)), *(indented(line) for line in note))
 
 
 def details(shown: Mapping[str, Any]) -> dict[str, str]:
     """The proposal's fields as text, without empty values."""
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for name, value in shown.items():
         if value in (None, "", [], {}, False):
             continue
         if isinstance(value, Mapping):
-            found |= {f"{name} {key}": text for key, text in details(value).items()}
+            fields |= {f"{name} {key}": text for key, text in details(value).items()}
         else:
-            found[name] = ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
-    return {safe(name): safe(text) for name, text in found.items()}
+            fields[name] = ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
+    return {safe(name): safe(text) for name, text in fields.items()}
 
 
 def _word(value: Any) -> str:
@@ -73,7 +73,7 @@ def show_page(
     *,
     empty: str,
 ) -> None:
-    """One page of a list. empty: what to say if there is nothing in it."""
+    """Print one page of a list. empty: the message if it has no items."""
     if output is OutputFormat.JSON:
         print_json(answer)
         return
@@ -96,6 +96,6 @@ def rendered(value: Any, render: Callable[[Any], RenderableType]) -> RenderableT
 
 def _other_version(what: object) -> CommandFailed:
     return CommandFailed(
-        f"the server's response does not fit this version of the command line ({what!r}); -o json prints it unchanged",
+        f"the server's response doesn't match this version of the CLI ({what!r}); -o json prints it unchanged",
         ExitCode.FAILED,
     )

@@ -40,7 +40,7 @@ def list_(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List signing keys, newest first, with the approvals that only they can decide."""
+    """List signing keys, newest first, with the number of approvals that only they can decide."""
     show_list(
         "/signing-keys", _table, empty="no signing keys", profile=profile, output=output, limit=limit, cursor=cursor
     )
@@ -79,7 +79,7 @@ def _end(
         confirm(question, yes=yes)
         body = {} if reason is None else {"reason": reason}
         place = f"/signing-keys/{part(key_id)}/{verb}"
-        answer = client.write("POST", place, body, doing=f"{verb} of the signing key {key_id}")
+        answer = client.write("POST", place, body, doing=f"{verb.removesuffix('e')}ing the signing key {key_id}")
         show_answer(answer, output, lambda key: _table([key]))
 
 
@@ -88,8 +88,8 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
         (
             fixed("KEY"),
             fixed("STATUS", 1),
-            fixed("AN API SIGNS WITH IT", 2),
-            fixed("APPROVALS WAITING", 3),
+            fixed("IN USE", 2),
+            fixed("PENDING APPROVALS", 3),
             time("REGISTERED", 6),
             time("RETIRED", 4),
             time("REVOKED", 5),

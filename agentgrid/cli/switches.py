@@ -35,7 +35,7 @@ def put_switch(
 
 
 def switch_facts(switch: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts about a kill switch that is on: why, by whom and since when. Empty if it is off."""
+    """Why, by whom and when a kill switch was turned on. Empty if it is off."""
     if not switch["disabled"]:
         return {}
     return {

@@ -1,7 +1,7 @@
-"""Lists as tables that fit the terminal, one line a row.
+"""Lists as tables that fit the terminal, one line per row.
 
-Where a table is too wide, ids and times take their short form, the least important columns are left out, and texts end in an ellipsis.
-Output into a pipe or a file is never shortened.
+If a table is too wide, ids and times take their short form, the least important columns are dropped, and texts are truncated with an
+ellipsis. Output to a pipe or a file is never shortened.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from agentgrid.cli.text import safe
 
 GAP = 2
 SHORT_ID = 8
-"""How much of a UUID is shown at least. It is its end: the beginning of a UUIDv7 is the time, and so alike in a list."""
+"""The minimum shown of a UUID. It is the end: a UUIDv7 begins with the time, so beginnings look alike in a list."""
 LONG_ID = 20
-"""Ids that are no UUIDs are cut in the middle beyond this."""
-LEAST = 4
-"""No text is cut shorter than this, however narrow the terminal."""
+"""Ids other than UUIDs are cut in the middle beyond this length."""
+MIN_TEXT_WIDTH = 4
+"""Texts are never cut shorter than this, however narrow the terminal."""
 ELLIPSIS = "…"
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -43,22 +43,22 @@ class ColumnKind(Enum):
     ID = auto()
     TIME = auto()
     AGO = auto()
-    """A time that people read as its distance from now."""
+    """A time, shown relative to now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column. Those of the highest rank are left out first, those of rank 0 never."""
+    """A column. Those of the highest rank are dropped first, those of rank 0 never."""
 
     heading: str
     kind: ColumnKind
     rank: int
     least: int = 0
-    """How short a text may be cut before the column, or a less important one, is left out."""
+    """How far a text may be cut before this or a less important column is dropped."""
 
 
 def text(heading: str, rank: int = 0, *, least: int = 10) -> Column:
-    """A column of texts, which may end in an ellipsis."""
+    """A column of texts, which may be truncated."""
     return Column(heading=heading, kind=ColumnKind.TEXT, rank=rank, least=least)
 
 
@@ -68,22 +68,22 @@ def fixed(heading: str, rank: int = 0) -> Column:
 
 
 def ids(heading: str, rank: int = 0) -> Column:
-    """A column of ids: whole where there is room, else as much as tells them apart."""
+    """A column of ids: in full if there is room, otherwise as much as distinguishes them."""
     return Column(heading=heading, kind=ColumnKind.ID, rank=rank)
 
 
 def time(heading: str, rank: int = 0) -> Column:
-    """A column of times: in UTC where there is room, else how long ago."""
+    """A column of times: in UTC if there is room, otherwise relative."""
     return Column(heading=heading, kind=ColumnKind.TIME, rank=rank)
 
 
 def ago(heading: str, rank: int = 0) -> Column:
-    """A column of times: how long ago; in UTC into a pipe."""
+    """A column of times: relative on a terminal, in UTC in a pipe."""
     return Column(heading=heading, kind=ColumnKind.AGO, rank=rank)
 
 
 def short_ids(values: Sequence[str]) -> list[str]:
-    """The shortest forms that tell these ids apart and that commands accept: the end of a UUID, or `beginning…end`."""
+    """The shortest forms that distinguish these ids and that commands accept: the end of a UUID, or `beginning…end`."""
     uuids = {value for value in values if UUID.fullmatch(value)}
     size = next((n for n in range(SHORT_ID, 13) if len({uuid[-n:] for uuid in uuids}) == len(uuids)), 36)
     return [value[-size:] if value in uuids else _middle_cut(value) for value in values]
@@ -109,7 +109,7 @@ class _Cells:
     def of(cls, column: Column, values: Sequence[Any]) -> _Cells:
         if column.kind in (ColumnKind.TIME, ColumnKind.AGO):
             full = [cell(None if value is None else words.absolute(value)) for value in values]
-            short = [words.lately(value) for value in values]
+            short = [words.short_ago(value) for value in values]
         else:
             full = short = [cell(value) for value in values]
         if column.kind is ColumnKind.ID:
@@ -128,21 +128,21 @@ def _brief(values: Sequence[Any]) -> list[str]:
 
 
 @dataclass(kw_only=True)
-class _Place:
-    """A column that is shown, and how wide."""
+class _Slot:
+    """A displayed column and its width."""
 
     cells: _Cells
     width: int
     full: bool
 
     @property
-    def wish(self) -> int:
-        """How much wider it would show more."""
+    def missing_width(self) -> int:
+        """How much width would show its texts in full."""
         return self.cells.width(full=self.full) - self.width if self.cells.column.kind is ColumnKind.TEXT else 0
 
 
 class TextTable:
-    """A table of these columns. `below` holds what is printed beneath a row, indented, in full."""
+    """A table of these columns. `below` holds what is printed under each row, indented, in full."""
 
     def __init__(
         self,
@@ -159,46 +159,45 @@ class TextTable:
         self._below = below
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As wide as it is laid out, or as what is beneath a row needs."""
-        widest = sum(place.width + GAP for place in self._places(options.max_width)) - GAP
+        """The width of the layout, or of the widest text below a row."""
+        widest = sum(slot.width + GAP for slot in self._slots(options.max_width)) - GAP
         below = max((cell_len(each.plain) + 2 * GAP for each in self._below if each is not None), default=0)
         return Measurement(0, min(max(widest, below), options.max_width))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Its lines."""
-        places = self._places(options.max_width)
-        indent = GAP if self._headings else places[0].width + GAP
+        slots = self._slots(options.max_width)
+        indent = GAP if self._headings else slots[0].width + GAP
         if self._headings:
-            yield _line([Text(place.cells.column.heading, style="bold") for place in places], places)
+            yield _line([Text(slot.cells.column.heading, style="bold") for slot in slots], slots)
         for number in range(self._count):
             yield _line(
-                [(place.cells.full if place.full else place.cells.short)[number] for place in places],
-                places,
+                [(slot.cells.full if slot.full else slot.cells.short)[number] for slot in slots],
+                slots,
             )
             below = self._below[number] if number < len(self._below) else None
             if below is not None:
                 yield Padding(below, (0, 0, 0, indent), expand=False)
 
-    def _places(self, width: int) -> list[_Place]:
+    def _slots(self, width: int) -> list[_Slot]:
         piped = width >= PIPED_WIDTH
         if piped:
-            return [_Place(cells=each, width=each.width(full=True), full=True) for each in self._cells]
-        shown = [each for each in self._cells if each.column.rank == 0 or not each.empty]
-        places = {id(each): self._narrow(each) for each in shown}
+            return [_Slot(cells=cells, width=cells.width(full=True), full=True) for cells in self._cells]
+        shown = [cells for cells in self._cells if cells.column.rank == 0 or not cells.empty]
+        slots = {id(cells): self._narrow(cells) for cells in shown}
         chosen: set[int] = set()
         used = -GAP
-        for each in sorted(shown, key=lambda each: each.column.rank):
-            needed = places[id(each)].width + GAP
-            if each.column.rank == 0 or used + needed <= width:
-                chosen.add(id(each))
+        for cells in sorted(shown, key=lambda cells: cells.column.rank):
+            needed = slots[id(cells)].width + GAP
+            if cells.column.rank == 0 or used + needed <= width:
+                chosen.add(id(cells))
                 used += needed
-        laid = [places[id(each)] for each in shown if id(each) in chosen]
-        _widen(laid, width - used)
-        _squeeze(laid, width)
-        return laid
+        chosen_slots = [slots[id(cells)] for cells in shown if id(cells) in chosen]
+        _widen(chosen_slots, width - used)
+        _squeeze(chosen_slots, width)
+        return chosen_slots
 
-    def _narrow(self, cells: _Cells) -> _Place:
-        """The column at its least."""
+    def _narrow(self, cells: _Cells) -> _Slot:
+        """The column at its minimum width."""
         needed = cells.width(full=False)
         if self._headings:
             least = max(cells.column.least, cell_len(cells.column.heading))
@@ -206,41 +205,41 @@ class TextTable:
             least = cells.column.least
         if cells.column.kind is ColumnKind.TEXT:
             needed = min(needed, least)
-        return _Place(
+        return _Slot(
             cells=cells, width=needed, full=cells.column.kind not in (ColumnKind.ID, ColumnKind.TIME, ColumnKind.AGO)
         )
 
 
-def _widen(places: Sequence[_Place], room: int) -> None:
-    """Give the room to the texts that are cut, in equal shares, then to the full forms of ids and times."""
-    while room > 0 and (cut := [place for place in places if place.wish > 0]):
+def _widen(slots: Sequence[_Slot], room: int) -> None:
+    """Give spare width to truncated texts in equal shares, then to the full forms of ids and times."""
+    while room > 0 and (cut := [slot for slot in slots if slot.missing_width > 0]):
         share = max(1, room // len(cut))
-        for place in cut:
-            given = min(share, place.wish, room)
-            place.width += given
-            room -= given
-    for place in sorted(places, key=lambda place: place.cells.column.rank):
-        whole = place.cells.width(full=True)
-        if place.cells.column.kind in (ColumnKind.ID, ColumnKind.TIME) and whole - place.width <= room:
-            room -= whole - place.width
-            place.width, place.full = whole, True
+        for slot in cut:
+            added = min(share, slot.missing_width, room)
+            slot.width += added
+            room -= added
+    for slot in sorted(slots, key=lambda slot: slot.cells.column.rank):
+        whole = slot.cells.width(full=True)
+        if slot.cells.column.kind in (ColumnKind.ID, ColumnKind.TIME) and whole - slot.width <= room:
+            room -= whole - slot.width
+            slot.width, slot.full = whole, True
 
 
-def _squeeze(places: Sequence[_Place], width: int) -> None:
-    """Where even the columns of rank 0 are too wide, cut the widest texts."""
-    texts = [place for place in places if place.cells.column.kind is ColumnKind.TEXT]
-    excess = sum(place.width + GAP for place in places) - GAP - width
-    while excess > 0 and texts and (widest := max(texts, key=lambda place: place.width)).width > LEAST:
+def _squeeze(slots: Sequence[_Slot], width: int) -> None:
+    """If even the columns of rank 0 are too wide, cut the widest texts."""
+    texts = [slot for slot in slots if slot.cells.column.kind is ColumnKind.TEXT]
+    excess = sum(slot.width + GAP for slot in slots) - GAP - width
+    while excess > 0 and texts and (widest := max(texts, key=lambda slot: slot.width)).width > MIN_TEXT_WIDTH:
         widest.width -= 1
         excess -= 1
 
 
-def _line(cells: Sequence[Text], places: Sequence[_Place]) -> Text:
+def _line(cells: Sequence[Text], slots: Sequence[_Slot]) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
-    for number, (each, place) in enumerate(zip(cells, places, strict=True)):
-        shown = each.copy()
-        shown.truncate(place.width, overflow="ellipsis", pad=number < len(places) - 1)
+    for number, (cell_text, slot) in enumerate(zip(cells, slots, strict=True)):
+        shown = cell_text.copy()
+        shown.truncate(slot.width, overflow="ellipsis", pad=number < len(slots) - 1)
         line.append_text(shown)
-        if number < len(places) - 1:
+        if number < len(slots) - 1:
             line.append(" " * GAP)
     return line

@@ -1,18 +1,18 @@
-"""Text that others wrote, made safe to print: what a terminal would act on, or not show, is written out."""
+"""Makes untrusted text safe to print: characters that a terminal would act on or wouldn't show are escaped."""
 
 from __future__ import annotations
 
 import unicodedata
 
-UNSEEN_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""Letters by their category, but nothing to the eye."""
+INVISIBLE_LETTERS = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters by category, but invisible."""
 
 ESCAPED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 """Control, format (bidi marks, zero-width and tag characters), surrogate, private use, line and paragraph separators."""
 
 
-def _acts(character: str) -> bool:
-    return unicodedata.category(character) in ESCAPED_CATEGORIES or character in UNSEEN_LETTERS
+def _needs_escape(character: str) -> bool:
+    return unicodedata.category(character) in ESCAPED_CATEGORIES or character in INVISIBLE_LETTERS
 
 
 def _json_escape(character: str) -> str:
@@ -36,7 +36,7 @@ def safe(value: object) -> str:
     text = str(value)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_plain_escape(character) if _acts(character) else character for character in text)
+    return "".join(_plain_escape(character) if _needs_escape(character) else character for character in text)
 
 
 def safe_lines(value: object) -> str:
@@ -47,9 +47,9 @@ def safe_lines(value: object) -> str:
 def safe_json(document: str) -> str:
     """The same JSON value, with such characters written as JSON escapes.
 
-    They can only stand in strings: outside them JSON knows no other white space than these four.
+    They can only occur in strings: outside strings, JSON allows only four white-space characters, which are kept.
     """
     return "".join(
-        _json_escape(character) if character not in " \n\r\t" and _acts(character) else character
+        _json_escape(character) if character not in " \n\r\t" and _needs_escape(character) else character
         for character in document
     )

@@ -17,7 +17,7 @@ from agentgrid.cli.names import suggesting
 from agentgrid.cli.output import facts, indented
 from agentgrid.cli.policies import ApproverOption, ChangesOption, ExpiresOption, TitleOption, rule_body
 from agentgrid.cli.rules import effect_text
-from agentgrid.cli.schemas import described
+from agentgrid.cli.schemas import description_and_schemas
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -57,14 +57,14 @@ def list_(
 
 @app.command()
 def show(name: ToolName, profile: ProfileOption = None, output: OutputOption = OutputFormat.TABLE) -> None:
-    """Show a tool: its input and output, its risk, the rule that applies to it. -o json has the whole schemas."""
+    """Show a tool: its input and output, its risk and the rule that applies to it. -o json prints the full schemas."""
     show_named("tools", name, _detail, profile=profile, output=output)
 
 
 @app.command()
 def policy(
     name: ToolName,
-    effect: Annotated[Effect, typer.Argument(help="The effect on its calls.")],
+    effect: Annotated[Effect, typer.Argument(help="The effect on the tool's calls.")],
     approver: ApproverOption = None,
     expires: ExpiresOption = None,
     title: TitleOption = None,
@@ -80,8 +80,8 @@ def policy(
         place = f"/tools/{part(name)}"
         with suggesting(client, "tools", name):
             if effect is Effect.ALLOW and not yes:
-                held = client.get(place).json()
-                if held.get("risk") == "destructive":
+                tool = client.get(place).json()
+                if tool.get("risk") == "destructive":
                     confirm(f"{name!r} is destructive. Allow it to be called without approval?", yes=yes)
             answer = client.write("PUT", f"{place}/policy", body, doing=f"the policy on {name}")
         show_answer(answer, output, _summary)
@@ -97,7 +97,7 @@ def disable(
 ) -> None:
     """Turn on a tool's kill switch: every call fails. Its rules are unaffected."""
     with session(profile, output) as client:
-        confirm(f"Every call of {name} will fail from now on, without a retry. Disable it?", yes=yes)
+        confirm(f"Every call of {name} will fail from now on, without retries. Disable it?", yes=yes)
         put_switch(client, "tool", name, "disable", reason, output, _summary)
 
 
@@ -155,9 +155,9 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
                     "rule": f"{rule['rule']} on {rule['tool']}",
                     "approvers": rule["approvers"] if asks else None,
                     "expires after": words.duration(rule["expires_seconds"]) if asks else None,
-                    "changes take": "two approvers" if asks and rule["changes"] == "second_person" else None,
+                    "changes require": "two approvers" if asks and rule["changes"] == "second_person" else None,
                     "reason": rule["reason"],
-                    "put by": rule["created_by"],
+                    "set by": rule["created_by"],
                     "timeout": words.duration(tool["timeout_seconds"]),
                     "retries": tool["retries"],
                     "idempotent": words.yes_no(tool["idempotent"], no_style="dim"),
@@ -168,9 +168,9 @@ def _summary(tool: Mapping[str, Any]) -> RenderableType:
                 }
             )
         ),
-        *(indented(each) for each in note),
+        *(indented(line) for line in note),
     )
 
 
 def _detail(tool: Mapping[str, Any]) -> RenderableType:
-    return Group(_summary(tool), *described(tool))
+    return Group(_summary(tool), *description_and_schemas(tool))

@@ -18,13 +18,13 @@ def money(usd: float | None, unpriced: int) -> str:
     if usd is None:
         return "unpriced" if unpriced else ""
     if usd == 0:
-        known = "$0"
+        amount = "$0"
     elif usd < 0.0001:
-        known = "under $0.0001"
+        amount = "under $0.0001"
     else:
         whole, cents = f"{usd:,.4f}".split(".")
-        known = f"${whole}.{cents[:2]}{cents[2:].rstrip('0')}"
-    return f"{known} + {unpriced} unpriced" if unpriced else known
+        amount = f"${whole}.{cents[:2]}{cents[2:].rstrip('0')}"
+    return f"{amount} + {unpriced} unpriced" if unpriced else amount
 
 
 def tokens(usage: Mapping[str, Any]) -> str:
@@ -37,17 +37,17 @@ def _requests(usage: Mapping[str, Any]) -> str:
 
 
 def used(usage: Mapping[str, Any] | None) -> str | None:
-    """A sum: money, requests, tokens. None without any."""
+    """A total: money, requests, tokens. None without requests."""
     if not usage or not usage["requests"]:
         return None
     return "  ".join(filter(None, (money(usage["usd"], usage["unpriced"]), _requests(usage), tokens(usage))))
 
 
 def of_step(step: Mapping[str, Any]) -> list[Text]:
-    """The notes on an agent's step, with its sums so far, and on a model turn."""
+    """Notes on an agent's step, with its totals so far, or on a model turn."""
     usage = step.get("usage")
     if step["kind"] == "agent":
-        # In this order, because a narrow terminal cuts the end.
+        # Most important first: a narrow terminal cuts the end.
         version = [Text(f"version {safe(step['version'])}", style="dim")] if step.get("version") else []
         if not usage or not usage["requests"]:
             return version

@@ -54,13 +54,13 @@ UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def status(word: object, suffix: str = "") -> Text:
-    """A status with its icon and colour; an unknown one is printed as it is."""
+    """A status with its icon and colour; an unknown status is printed as is."""
     icon, style = ICONS.get(str(word), ("·", ""))
     return Text(f"{icon} {safe(word)}{suffix}", style=style)
 
 
 def run_status(run: Mapping[str, Any]) -> Text:
-    """A run's status, with what it waits on."""
+    """A run's status and what it waits on."""
     waiting_on = run.get("waiting_on")
     return status(run["status"], f" · {safe(waiting_on)}" if waiting_on else "")
 
@@ -89,7 +89,7 @@ def moment(value: str | None) -> datetime | None:
 
 
 def duration(seconds: float) -> str:
-    """A length of time, in the two units that matter: `0.4s`, `12s`, `3m 05s`, `2h 10m`, `5d 3h`."""
+    """A duration in its two largest units: `0.4s`, `12s`, `3m 05s`, `2h 10m`, `5d 3h`."""
     if seconds < 0:
         return "0s"
     if seconds < 9.95:
@@ -105,7 +105,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(value: str | None, now: datetime | None = None) -> Text:
-    """Time since a moment, or until it."""
+    """Time since or until a moment."""
     at = moment(value)
     if at is None:
         return NOTHING
@@ -113,8 +113,8 @@ def ago(value: str | None, now: datetime | None = None) -> Text:
     return Text(f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}")
 
 
-def lately(value: str | None, now: datetime | None = None) -> Text:
-    """As `ago`, for lists: what was, in one unit, `7m ago`; what will be, in two, because it may be pressing: `in 3h 59m`."""
+def short_ago(value: str | None, now: datetime | None = None) -> Text:
+    """Like `ago`, for lists: past times in one unit (`7m ago`), future times in two, because they may be urgent (`in 3h 59m`)."""
     at = moment(value)
     if at is None:
         return NOTHING
@@ -133,7 +133,7 @@ def absolute(value: str | None) -> str:
 
 def between(start: str | None, end: str | None, now: datetime | None = None) -> str:
     """Time from one moment to another, or to now."""
-    begun = moment(start)
-    if begun is None:
+    began = moment(start)
+    if began is None:
         return ""
-    return duration(((moment(end) or now or datetime.now(UTC)) - begun).total_seconds())
+    return duration(((moment(end) or now or datetime.now(UTC)) - began).total_seconds())

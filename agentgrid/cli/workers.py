@@ -16,7 +16,7 @@ from agentgrid.cli.tables import TextTable, ago, fixed, text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NONE = "no workers: one appears here up to ten seconds after it has started"
+NONE = "no workers; a new worker appears within ten seconds of its start"
 
 app = make_group(bare=True)
 
@@ -26,7 +26,7 @@ def worker(
     context: typer.Context,
     task_queue: Annotated[str | None, typer.Option(help="The task queue to poll; default: the grid's name.")] = None,
 ) -> None:
-    """Run a worker for this project; or `worker list`: list all workers."""
+    """Run a worker for this project, or list all workers."""
     if context.invoked_subcommand is None:
         from agentgrid.cli.processes import worker as run
 
@@ -45,7 +45,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
             text("WORKER", least=24),
             text("QUEUE", 1, least=16),
             fixed("STATUS", 0),
-            ago("HEARD", 3),
+            ago("LAST SEEN", 3),
             ago("UP SINCE", 6),
             fixed("WORKFLOWS", 4),
             fixed("ACTIVITIES", 5),
@@ -69,7 +69,7 @@ def _table(items: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _build(build: str | None) -> tuple[str | None, str | None]:
-    """The build's id, and the deployment that it belongs to: a deployment's name contains no dot."""
+    """The build's id and its deployment, whose name contains no dot."""
     if build is None:
         return None, None
     deployment, _, identifier = build.partition(".")

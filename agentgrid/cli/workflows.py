@@ -15,7 +15,7 @@ from agentgrid.cli.groups import make_group
 from agentgrid.cli.inputs import part
 from agentgrid.cli.modes import OutputFormat
 from agentgrid.cli.output import facts, indented
-from agentgrid.cli.schemas import described
+from agentgrid.cli.schemas import description_and_schemas
 from agentgrid.cli.session import (
     CursorOption,
     LimitOption,
@@ -59,7 +59,7 @@ def show(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show a workflow: its input and output, versions and statistics. -o json has the whole schemas."""
+    """Show a workflow: its input and output, versions and statistics. -o json prints the full schemas."""
     show_named("workflows", name, _detail, profile=profile, output=output)
 
 
@@ -71,12 +71,12 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Turn on a workflow's kill switch: it can't be started, and tool calls of its runs fail."""
+    """Turn on a workflow's kill switch: it can't be started, and tool calls in its runs fail."""
     with session(profile, output) as client:
         if not yes:
             running = sum(client.get(f"/workflows/{part(name)}").json().get("stats", {}).get("open", {}).values())
             confirm(
-                f"{name} has {running} open runs, and the next tool call of each will fail without a retry. Disable it?",
+                f"{name} has {running} open runs, and the next tool call of each will fail without retries. Disable it?",
                 yes=yes,
             )
         put_switch(client, "workflow", name, "disable", reason, output, _summary)
@@ -151,7 +151,7 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
     )
     return Group(
         _summary(workflow),
-        *described(workflow),
+        *description_and_schemas(workflow),
         *_handlers(workflow.get("handlers")),
         Text("\nVersions", style="bold"),
         indented(versions),
@@ -159,7 +159,7 @@ def _detail(workflow: Mapping[str, Any]) -> RenderableType:
 
 
 def _handlers(handlers: Mapping[str, Any] | None) -> Iterator[RenderableType]:
-    """The signals, queries and updates, each with its parameters and its docstring's first line."""
+    """Signals, queries and updates, each with its parameters and the first line of its docstring."""
     if handlers is None:
         return
     for plural, kind in (("signals", "signal"), ("queries", "query"), ("updates", "update")):
@@ -178,7 +178,7 @@ def _handlers(handlers: Mapping[str, Any] | None) -> Iterator[RenderableType]:
 
 
 def _call(handler: Mapping[str, Any]) -> str:
-    """`hold(until, reason?)`."""
+    """A handler as a call, such as `hold(until, reason?)`."""
     schema = handler["input_schema"]
     items, required = schema.get("prefixItems"), schema.get("minItems", 0)
     if not isinstance(items, list) or not isinstance(required, int):  # a hand-written or hostile catalog entry

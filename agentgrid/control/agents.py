@@ -1,7 +1,7 @@
 """Agents as data: an operator's version of an agent, and the choice of the version that new calls use.
 
-An edit needs no second administrator, unlike the relaxation of a rule: no version admits more than the code does. To keep an agent from
-a tool for good, make a rule.
+Unlike relaxing a rule, an edit needs no second administrator: no version can allow more than the code does. To deny an agent a tool
+permanently, create a rule.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agentgrid.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """A new version of an agent. None: as the code has it, also of each limit."""
+    """A new version of an agent. None, here and in each limit, keeps the code's value."""
 
     models: list[str] | None = None
     instructions: str | None = None
@@ -36,7 +36,7 @@ class Edit:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRequest:
-    """Why a version is made or chosen, and the one in use that the caller has seen."""
+    """Why a version is created or chosen, and the active version that the caller last saw."""
 
     note: str = ""
     expected_version: str | None = None
@@ -51,77 +51,76 @@ class _State:
 
 
 def allowed_models(settings: Settings) -> list[str]:
-    """Globs of the models that an edit may name, beside the offline model and those of the agent's own code."""
+    """Globs of the models that an edit may name, besides the offline model and those in the agent's own code."""
     return [*settings.models, *([settings.model] if settings.model else [])]
 
 
-async def put(plane: ControlPlane, caller: Caller, name: str, edit: Edit, asked: VersionRequest) -> Command:
-    """Make a version of an agent, and use it for new calls. Raises NotFound, Conflict, InvalidInput if the code doesn't allow it."""
+async def put(plane: ControlPlane, caller: Caller, name: str, edit: Edit, request: VersionRequest) -> Command:
+    """Create a version of an agent, and use it for new calls. Raises NotFound, Conflict, InvalidInput if the code doesn't allow it."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        state = await _state(session, name, asked)
+        state = await _state(session, name, request)
         version = _edited(state.code, edit, await db_agents.next_edit(session, name))
-        wrong = list(faults(state.code, version, allowed_models(plane.settings)))
-        if wrong:
-            raise InvalidInput(f"the code of the agent {name} does not allow this version", wrong)
+        violations = list(faults(state.code, version, allowed_models(plane.settings)))
+        if violations:
+            raise InvalidInput(f"the code of the agent {name} does not allow this version", violations)
         differs = changes(state.active, version)
         if differs:
-            session.add(_row(name, version, caller, asked.note))
+            session.add(_row(name, version, caller, request.note))
             await session.flush()
         return await _choose(
-            session, caller, CommandKind.AGENT_PUT, state, version.version if differs else None, differs, asked
+            session, caller, CommandKind.AGENT_PUT, state, version.version if differs else None, differs, request
         )
 
 
-async def use(plane: ControlPlane, caller: Caller, name: str, version: str, asked: VersionRequest) -> Command:
+async def use(plane: ControlPlane, caller: Caller, name: str, version: str, request: VersionRequest) -> Command:
     """Use another version for new calls: `code` for the version in the code. Raises NotFound, Conflict, InvalidInput."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
-        state = await _state(session, name, asked)
-        target = await _wanted(session, state, version)
-        wrong = list(faults(state.code, target, allowed_models(plane.settings)))
-        if wrong:
-            reasons = "; ".join(f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in wrong[:5])
+        state = await _state(session, name, request)
+        target = await _target(session, state, version)
+        violations = list(faults(state.code, target, allowed_models(plane.settings)))
+        if violations:
+            reasons = "; ".join(f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in violations[:5])
             raise Conflict(
-                f"the version {version} of the agent {name} was made for other code, and this code doesn't allow it: {reasons}",
+                f"version {version} of the agent {name} was made for other code, and the current code doesn't allow it: {reasons}",
                 status=state.active.version,
             )
-        now = state.choice.version if state.choice is not None else None
-        wished = None if version == CODE else version
-        changed = CODE if wished is None else wished
+        current = state.choice.version if state.choice is not None else None
+        chosen = None if version == CODE else version
         return await _choose(
             session,
             caller,
             CommandKind.AGENT_USE,
             state,
-            changed if now != wished else None,
+            (CODE if chosen is None else chosen) if current != chosen else None,
             changes(state.active, target),
-            asked,
+            request,
         )
 
 
-async def _state(session: WriteSession, name: str, asked: VersionRequest) -> _State:
-    """The agent as it is, under the lock of policy changes. Raises NotFound, Conflict."""
+async def _state(session: WriteSession, name: str, request: VersionRequest) -> _State:
+    """The agent's current state, read under the lock for policy changes. Raises NotFound, Conflict."""
     agent = await db_agents.get(session, name)
     if agent is None:
         raise NotFound("agent", name)
     await policies.lock(session)
     await session.refresh(agent)
     choice = (await db_agents.choices(session, [name])).get(name)
-    used = agent.version if choice is None or choice.version is None else choice.version
-    if asked.expected_version not in (None, used):
+    active = agent.version if choice is None or choice.version is None else choice.version
+    if request.expected_version not in (None, active):
         raise Conflict(
-            f"the agent {name} is now at version {used}, not {asked.expected_version}: review that version, and edit it",
-            status=used,
+            f"the agent {name} is now at version {active}, not {request.expected_version}; review version {active} and try again",
+            status=active,
         )
     code = await _read(session, name, agent.version)
     return _State(
         agent=agent,
         code=code,
         choice=choice,
-        active=code if used == agent.version else await _read(session, name, used),
+        active=code if active == agent.version else await _read(session, name, active),
     )
 
 
@@ -132,29 +131,27 @@ async def _read(session: WriteSession, name: str, version: str) -> AgentVersion:
     try:
         return db_agents.document(row)
     except ValueError:
-        raise Conflict(
-            f"the version {version} of the agent {name} was not registered as one: deploy its worker again"
-        ) from None
+        raise Conflict(f"version {version} of the agent {name} can't be read: deploy its worker again") from None
 
 
-async def _wanted(session: WriteSession, state: _State, version: str) -> AgentVersion:
+async def _target(session: WriteSession, state: _State, version: str) -> AgentVersion:
     if version in (CODE, state.agent.version):
         return state.code
     return await _read(session, state.agent.name, version)
 
 
 def _edited(code: AgentVersion, edit: Edit, name: str) -> AgentVersion:
-    given = {field: value for field, value in vars(edit).items() if value is not None}
+    values = {field: value for field, value in vars(edit).items() if value is not None}
     if edit.tools is not None:
-        given["tools"] = list(dict.fromkeys(edit.tools))
+        values["tools"] = list(dict.fromkeys(edit.tools))
     if edit.limits is not None:
         limits = {name: value for name, value in asdict(edit.limits).items() if value is not None}
-        given["limits"] = replace(code.limits, **limits)
-    if not given.get("instructions", code.instructions).strip():
+        values["limits"] = replace(code.limits, **limits)
+    if not values.get("instructions", code.instructions).strip():
         raise InvalidInput(
             "an agent needs instructions", [InvalidPlace(pointer="/instructions", message="must not be empty")]
         )
-    return code.model_copy(update={**given, "version": name, "made_for": code.version})
+    return code.model_copy(update={**values, "version": name, "made_for": code.version})
 
 
 def _row(agent: str, version: AgentVersion, caller: Caller, note: str) -> AgentVersionRow:
@@ -169,9 +166,9 @@ async def _choose(
     state: _State,
     version: str | None,
     differs: dict[str, Any],
-    asked: VersionRequest,
+    request: VersionRequest,
 ) -> Command:
-    """Record the command and, if a version is given, choose it and publish. The outcome has the fields that differ, not their values."""
+    """Record the command and, if a version is given, choose it and publish. The outcome names the changed fields, not their values."""
     name = state.agent.name
     outcome = {
         "version": state.active.version if version is None else version,
@@ -179,14 +176,14 @@ async def _choose(
         "changed": version is not None,
         "fields": sorted(differs),
     }
-    recorded = await commands.apply(session, caller, kind, outcome, target=name, reason=asked.note or None)
+    recorded = await commands.apply(session, caller, kind, outcome, target=name, reason=request.note or None)
     if version is not None and not recorded.replayed:
         session.add(
             AgentChoice(
                 agent=name,
                 number=1 if state.choice is None else state.choice.number + 1,
                 version=None if version == CODE else version,
-                note=asked.note,
+                note=request.note,
                 created_by=recorded.command.principal,
                 created_at=recorded.command.created_at,
             )
@@ -198,9 +195,9 @@ async def _choose(
 
 
 def _check_size(published: dict[str, dict[str, Any]]) -> None:
-    """Raise Conflict if all chosen versions together are too large for the document that every worker reads."""
+    """Raise Conflict if the chosen versions together are too large for the snapshot that every worker reads."""
     if len(json.dumps(published)) > MAX_PUBLISHED_BYTES:
         raise Conflict(
-            f"the chosen versions of all agents together may take {MAX_PUBLISHED_BYTES // 1024:,} KiB: shorten instructions, or put the longest "
-            "ones in the code"
+            f"the chosen versions of all agents together exceed {MAX_PUBLISHED_BYTES // 1024:,} KiB: shorten instructions, or move the longest "
+            "ones into the code"
         )

@@ -1,7 +1,7 @@
 """API keys: `ag_<id>_<secret>`, shown once, stored only as SHA-256. All keys expire.
 
-A key records its issuers: everybody who saw it, and everybody who saw the key it was created with. A key for a principal who may decide
-requires two administrators (`confirmation.py`); the one who confirms is shown the secret.
+A key records its issuers: everybody who saw it, and everybody who saw the key it was created with. A key for a principal that can decide
+approvals requires two administrators (`confirmation.py`); the secret is shown to the one who confirms.
 """
 
 from __future__ import annotations
@@ -74,19 +74,23 @@ async def create(
     """
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise InvalidInput(
-            "every key expires",
-            [InvalidPlace(pointer="/lifetime_seconds", message=f"between now and {MAX_LIFETIME.days} days ahead")],
+            "invalid key lifetime",
+            [
+                InvalidPlace(
+                    pointer="/lifetime_seconds", message=f"must be positive, and at most {MAX_LIFETIME.days} days"
+                )
+            ],
         )
     async with writing(engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
-            return _made_before(earlier)
+            return _from_earlier(earlier)
         # Approver status and existing keys are checked under one lock: see `principals.put`.
         await policies.lock(session)
         owner = await principals.get(session, principal)
         if owner is None:
             raise NotFound("principal", principal)
         if principal_of(owner).approver_entries and not confirmation.acts_alone(caller):
-            return _made_before(await _propose(session, caller, owner, lifetime, note))
+            return _from_earlier(await _propose(session, caller, owner, lifetime, note))
         issuers = frozenset({SYSTEM}) if confirmation.acts_alone(caller) else caller.persons
         wish = {"key_id": _new_id(), "lifetime_seconds": lifetime.total_seconds(), "note": note}
         return await _make(session, caller, principal, wish, issuers=issuers)
@@ -146,7 +150,7 @@ async def _make(
         reason=note or None,
     )
     if recorded.replayed:
-        return _made_before(recorded.command)
+        return _from_earlier(recorded.command)
     session.add(
         ApiKey(
             key_id=key_id,
@@ -171,7 +175,7 @@ def _basis(owner: PrincipalRow) -> dict[str, Any]:
     return {"roles": sorted(owner.roles), "groups": sorted(owner.groups)}
 
 
-def _made_before(command: Command) -> NewKey:
+def _from_earlier(command: Command) -> NewKey:
     proposed = command.status == CommandStatus.PROPOSED
     issued = command.outcome["proposal"] if proposed else command.outcome
     return NewKey(
@@ -191,9 +195,9 @@ async def revoke(engine: AsyncEngine, caller: Caller, key_id: str, *, reason: st
         await policies.lock(session)
         key = await principals.revoke_key(session, key_id)
         if key is None:
-            raise NotFound("key", key_id)
+            raise NotFound("API key", key_id)
         await snapshots.publish(session)
-        await principals.tell_access_changed(session)
+        await principals.notify_access_changed(session)
         recorded = await commands.apply(
             session, caller, CommandKind.KEY_REVOKE, {"principal": key.principal}, target=key_id, reason=reason
         )
@@ -205,7 +209,7 @@ async def get(engine: AsyncEngine, key_id: str) -> ApiKey:
     async with reading(engine) as session:
         key = await principals.key(session, key_id)
     if key is None:
-        raise NotFound("key", key_id)
+        raise NotFound("API key", key_id)
     return key
 
 
@@ -216,41 +220,41 @@ async def listed(engine: AsyncEngine, *, principal: str | None = None) -> Sequen
 
 
 async def authenticate(pool: Pool, presented: str) -> Authenticated:
-    """The owner of this key. Raises Unauthenticated, with the same message for every reason a key can be invalid."""
-    wrong = Unauthenticated("the API key is unknown, expired or revoked")
+    """The owner of this key. Raises Unauthenticated, with the same message whatever is wrong with the key."""
+    invalid = Unauthenticated("the API key is unknown, expired or revoked")
     match = KEY.fullmatch(presented)
     if match is None:
-        raise wrong
+        raise invalid
     key_id = match[1]
     async with direct(pool) as connection:
-        found = await principals.holder(connection, key_id)
+        owned = await principals.holder(connection, key_id)
         # The hash is always compared, first and in constant time, so that the response time reveals nothing about the secret.
-        if found is None or not hmac.compare_digest(found.secret_hash, secret_hash(presented)) or not found.opens:
-            raise wrong
-        if found.unnoted:
-            await principals.note_use(connection, key_id)
+        if owned is None or not hmac.compare_digest(owned.secret_hash, secret_hash(presented)) or not owned.valid:
+            raise invalid
+        if owned.use_is_unrecorded:
+            await principals.record_use(connection, key_id)
     return Authenticated(
-        principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at, issuers=found.issuers
+        principal=principal_of(owned.owner), key_id=key_id, expires_at=owned.expires_at, issuers=owned.issuers
     )
 
 
 async def holder(pool: Pool, key_id: str) -> Principal | None:
     """The current owner of a key that was authenticated earlier, or None if it is no longer valid. For long-lived streams."""
     async with direct(pool) as connection:
-        found = await principals.holder(connection, key_id)
-    return principal_of(found.owner) if found is not None and found.opens else None
+        owned = await principals.holder(connection, key_id)
+    return principal_of(owned.owner) if owned is not None and owned.valid else None
 
 
-async def holding(pool: Pool, key_id: str) -> Authenticated | None:
-    """As `authenticate`, for a key that was authenticated earlier: None if it is no longer valid. Counts as a use of it."""
+async def reauthenticate(pool: Pool, key_id: str) -> Authenticated | None:
+    """Like `authenticate`, for a key that was authenticated earlier: None if it is no longer valid. Counts as a use of the key."""
     async with direct(pool) as connection:
-        found = await principals.holder(connection, key_id)
-        if found is None or not found.opens:
+        owned = await principals.holder(connection, key_id)
+        if owned is None or not owned.valid:
             return None
-        if found.unnoted:
-            await principals.note_use(connection, key_id)
+        if owned.use_is_unrecorded:
+            await principals.record_use(connection, key_id)
     return Authenticated(
-        principal=principal_of(found.owner), key_id=key_id, expires_at=found.expires_at, issuers=found.issuers
+        principal=principal_of(owned.owner), key_id=key_id, expires_at=owned.expires_at, issuers=owned.issuers
     )
 
 

@@ -1,15 +1,15 @@
 """Commands: recorded in a separate transaction, then delivered to Temporal, and redelivered until the outcome is known.
 
-    pending ── Temporal took it ──▶ delivered ── seen in history, by the projector ──▶ applied | superseded
-       │ │ └── Temporal took it, and its answer confirms the effect ──▶ applied
+    pending ── Temporal accepted it ──▶ delivered ── the projector saw it in history ──▶ applied | superseded
+       │ │ └── Temporal accepted it, and its response confirms the effect ──▶ applied
        │ └──── impossible ──▶ refused
        └────── not sent, and reported to the caller ──▶ failed
 
 A command that needs two administrators begins as `proposed`, and is carried out or refused without Temporal: `control/confirmation.py`.
 
-What confirms a command, and whether it waits while Temporal can't be reached, is in its kind's record: `HANDLING`. One that waits, such as a
-start, stays pending. Any other needs its answer now; if it certainly was not sent it fails, and the caller gets an error and can retry. If it
-is not known whether it was sent, it stays pending and is sent again under the same request id.
+`HANDLING` says for each kind what confirms a command, and whether it is queued while Temporal is unreachable. A queued command, such as a
+start, stays pending. Any other needs an immediate response: if it was certainly not sent, it fails, and the caller gets an error and can retry.
+If it may have been sent, it stays pending and is sent again with the same request id.
 """
 
 from __future__ import annotations
@@ -67,17 +67,17 @@ class Recorded:
 
 
 def body_digest(body: Any) -> str:
-    """The digest that compares bodies: SHA-256 over the JSON with sorted keys. Exact for any integer, unlike RFC 8785."""
+    """The digest used to compare bodies: SHA-256 over the JSON with sorted keys. Exact for any integer, unlike RFC 8785."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 async def new(session: WriteSession, caller: Caller, kind: CommandKind, **about: Any) -> Command:
-    """As `made`, with the database's current time."""
-    return made(caller, kind, await db_commands.clock(session), **about)
+    """Like `new_at`, with the database's current time."""
+    return new_at(caller, kind, await db_commands.clock(session), **about)
 
 
-def made(caller: Caller, kind: CommandKind, now: datetime, **about: Any) -> Command:
-    """A command of this caller. `about` holds its columns: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
+def new_at(caller: Caller, kind: CommandKind, now: datetime, **about: Any) -> Command:
+    """A new command by this caller, not yet recorded. `about` sets its columns: `run_id`, `approval_id`, `target`, `reason`, `body`, ...
 
     `now` must come from the database's clock: decisions are signed with it, and the clocks of API processes differ.
     """
@@ -111,26 +111,28 @@ async def replayed(session: WriteSession, caller: Caller) -> Command | None:
     if caller.idempotency_key is None:
         return None
     scope = {"principal": caller.principal.name, "route": caller.route, "key": caller.idempotency_key}
-    found = await db_commands.by_idempotency_key(session, **scope)
-    if found is not None and await db_commands.release_expired_key(session, found):
+    earlier = await db_commands.by_idempotency_key(session, **scope)
+    if earlier is not None and await db_commands.release_expired_key(session, earlier):
         return None
-    if found is not None and found.body_digest != body_digest(caller.body):
+    if earlier is not None and earlier.body_digest != body_digest(caller.body):
         raise IdempotencyConflict(caller.idempotency_key)
-    return found
+    return earlier
 
 
 async def record(session: WriteSession, caller: Caller, command: Command) -> Recorded:
-    """Record the command once: of concurrent identical requests with one idempotency key, the first one's counts."""
+    """Record the command once: of concurrent identical requests with one idempotency key, the first one wins."""
     if await db_commands.insert_once(session, command):
         return Recorded(command=command, replayed=False)
-    return Recorded(command=await first_of_equals(session, caller), replayed=True)
+    return Recorded(command=await first_of_identical(session, caller), replayed=True)
 
 
-async def first_of_equals(session: WriteSession, caller: Caller) -> Command:
-    """The command of an identical request that took the idempotency key first. Raises IdempotencyConflict, Unavailable."""
+async def first_of_identical(session: WriteSession, caller: Caller) -> Command:
+    """The command of the identical request that claimed the idempotency key first. Raises IdempotencyConflict, Unavailable."""
     earlier = await replayed(session, caller)
     if earlier is None:
-        raise Unavailable("another request with the same Idempotency-Key is in progress", retry_after_seconds=1)
+        raise Unavailable(
+            "another request with the same Idempotency-Key is in progress; try again in a moment", retry_after_seconds=1
+        )
     return earlier
 
 
@@ -145,11 +147,11 @@ async def refuse(
 ) -> str:
     """Record a refused request with the reason. Returns the command's id.
 
-    message: the name of the message that the request would send, where its body doesn't have it.
+    message: the name of the message that the request would send, if the body doesn't have it.
     """
     body = caller.body if len(json.dumps(caller.body)) <= KEPT_BODY_BYTES else None
     if message is not None:
-        # As the body of a recorded command has it. A name in the request's own body is none that counts.
+        # The same field as in a recorded command's body. It overrides a `name` in the request's own body.
         body = {**(body if isinstance(body, dict) else {}), "name": message}
     async with writing(plane.engine) as session:
         if about.get("run_id") is None and about.get("approval_id") is not None:
@@ -215,7 +217,7 @@ async def settle(
     """Set the outcome of a pending command. Returns its current state, which another process may have set first.
 
     Temporal accepts a cancel for an ended run and leaves no trace of it. So a command delivered to a run that the projection already shows
-    as ended came too late, and nothing would settle it later. keep_key: it may have happened, so the same request must not be made again.
+    as ended came too late, and nothing would settle it later. keep_key: keep the idempotency key used, because the change may have happened.
     """
     async with plane.changing() as connection:
         settled = await db_commands.settle(connection, command, status=status, outcome=outcome, keep_key=keep_key)
@@ -225,8 +227,8 @@ async def settle(
     return settled
 
 
-async def asker(plane: ControlPlane, command: Command) -> Caller:
-    """The caller of a command that waited, as they are now. Raises Forbidden if they have been disabled or their key revoked since."""
+async def current_caller(plane: ControlPlane, command: Command) -> Caller:
+    """The current state of a queued command's caller. Raises Forbidden if they have since been disabled or their key revoked."""
     async with reading(plane.engine) as session:
         row = await principals.get(session, command.principal)
         key = await principals.key(session, command.key_id or "")
@@ -244,7 +246,7 @@ Deliverer = Callable[[ControlPlane, Command], Awaitable[dict[str, Any]]]
 async def deliver(plane: ControlPlane, command: Command, send: Deliverer) -> Command:
     """Deliver the command within the request that recorded it. Returns its state afterwards.
 
-    A command of a `queued` kind that Temporal can't accept now stays pending. Any other raises: Unavailable, with `outcome_unknown` if it
+    If Temporal can't accept a command of a `queued` kind now, it stays pending. Any other raises: Unavailable, with `outcome_unknown` if it
     may have been carried out and will be sent again, or the reason why it is impossible.
     """
     handling = HANDLING[command.kind]
@@ -268,7 +270,7 @@ async def deliver(plane: ControlPlane, command: Command, send: Deliverer) -> Com
 
 
 async def redeliver(plane: ControlPlane, command: Command, send: Deliverer) -> None:
-    """One attempt in the background. If delivery fails for now it is retried; if it is impossible the command is settled."""
+    """One attempt in the background. A temporary failure is retried; if delivery is impossible, the command is settled."""
     try:
         outcome = await send(plane, command)
     except (Unavailable, RateLimited) as error:

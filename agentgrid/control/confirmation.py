@@ -4,8 +4,8 @@
         └────── withdrawn, or not confirmed in time ─▶ refused
 
 The first administrator's request is only recorded, as a command. `control/proposals.py` carries it out when a second one confirms it.
-Two administrators are two people. Programs don't count, nor does anybody who issued the other's key. The command line on the database's
-side acts alone: its user could change every table anyway.
+The two administrators must be two people: programs don't count, nor does anybody who issued the other's key. The command line on the
+database's machine acts alone: its user could change every table anyway.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from agentgrid.errors import Conflict, Forbidden, SecondPersonNeeded
 
 ALONE = "relaxed by one administrator alone: there was no second administrator to confirm it"
 
-HOW = (
-    "create a second administrator, with their own key, on the machine that owns the database "
-    "(`agentgrid key create NAME --role admin`); there one person can also grant roles, groups and keys"
+ADD_ADMINISTRATOR = (
+    "create a second administrator, with their own key, on the database's machine "
+    "(`agentgrid key create NAME --role admin`); there, one person can also grant roles, groups and keys"
 )
 
 
@@ -52,7 +52,7 @@ def acts_alone(caller: Caller) -> bool:
 
 
 def is_person_administrator(principal: Principal) -> bool:
-    """Whether the principal is a person with the role admin, and so may confirm."""
+    """Whether the principal is a person with the role admin, who may confirm proposals."""
     return principal.kind is PrincipalKind.HUMAN and principal.may(Permission.ADMINISTER)
 
 
@@ -60,9 +60,9 @@ async def propose(session: WriteSession, caller: Caller, proposal: Proposal) -> 
     """Record a proposal for another administrator to confirm. Raises Forbidden for programs, SecondPersonNeeded if there is no other."""
     people = await _administrators(session)
     if caller.principal.kind is not PrincipalKind.HUMAN:
-        raise Forbidden(f"this requires two people, and {caller.principal.name} is a {caller.principal.kind}")
+        raise Forbidden(f"this change requires two people, and {caller.principal.name} is a {caller.principal.kind}")
     if not people - {caller.principal.name}:
-        raise SecondPersonNeeded(f"this requires a second administrator, and there is none: {HOW}")
+        raise SecondPersonNeeded(f"this change requires a second administrator, and there is none: {ADD_ADMINISTRATOR}")
     command = await commands.new(
         session,
         caller,
@@ -86,7 +86,7 @@ async def propose(session: WriteSession, caller: Caller, proposal: Proposal) -> 
 async def propose_unless_alone(session: WriteSession, caller: Caller, proposal: Proposal) -> Command | None:
     """Like `propose`, but returns None if there is no second administrator, in which case the caller may act alone.
 
-    An administrator removed through the API still counts for the lifetime of a proposal: otherwise one could disable the other first.
+    An administrator removed through the API still counts for the lifetime of a proposal: otherwise one could disable the other and act alone.
     """
     people = await _administrators(session)
     alone = not people - {caller.principal.name} or (
@@ -96,8 +96,8 @@ async def propose_unless_alone(session: WriteSession, caller: Caller, proposal: 
         return await propose(session, caller, proposal)
     if await db_commands.administrator_removed_since(session, PROPOSAL_LIFETIME):
         raise SecondPersonNeeded(
-            f"this requires a second administrator, and the last one was disabled or lost the role less than "
-            f"{PROPOSAL_LIFETIME.days} days ago: {HOW}"
+            f"this change requires a second administrator, and the last one was disabled or lost the role less than "
+            f"{PROPOSAL_LIFETIME.days} days ago: {ADD_ADMINISTRATOR}"
         )
     return None
 
@@ -112,12 +112,12 @@ async def record(
     target: str,
     reason: str | None,
 ) -> commands.Recorded:
-    """Record a command that the session's transaction carries out: a new one, or the proposal that the caller has confirmed."""
+    """Record a command that the session's transaction carries out: a new command, or the proposal that the caller has confirmed."""
     if confirmed is None:
         return await commands.apply(session, caller, kind, outcome, target=target, reason=reason)
-    whole = {"proposal": confirmed.outcome["proposal"], **outcome, "confirmed_by": caller.principal.name}
+    final = {"proposal": confirmed.outcome["proposal"], **outcome, "confirmed_by": caller.principal.name}
     applied = await db_commands.settle_proposal(
-        session, confirmed.command_id, status=CommandStatus.APPLIED, outcome=whole
+        session, confirmed.command_id, status=CommandStatus.APPLIED, outcome=final
     )
     return commands.Recorded(command=applied, replayed=False)
 
@@ -126,8 +126,8 @@ async def proposer(session: WriteSession, proposal: Command) -> Caller:
     """The proposer, with everybody who issued their key. Raises Conflict if they are no longer an administrator."""
     row = await principals.get(session, proposal.principal)
     key = None if proposal.key_id is None else await principals.key(session, proposal.key_id)
-    able = row is not None and row.disabled_at is None and is_person_administrator(principal_of(row))
-    if row is None or not able or (key is not None and key.revoked_at is not None):
+    may_propose = row is not None and row.disabled_at is None and is_person_administrator(principal_of(row))
+    if row is None or not may_propose or (key is not None and key.revoked_at is not None):
         raise Conflict(
             f"{proposal.principal}, who made this proposal, is no longer an administrator, or their key was revoked: withdraw the proposal",
             status=proposal.status,

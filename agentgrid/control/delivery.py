@@ -32,28 +32,30 @@ DELIVERERS: dict[str, commands.Deliverer] = {
     CommandKind.RUN_UPDATE: updates.deliver_late_update,
     CommandKind.APPROVAL_DECIDE: approvals.deliver_late_decision,
 }
-"""How a command is sent if the request that recorded it did not: for each kind whose `Handling` says that it is sent."""
+"""How the background loop sends a command: one entry for each kind that is sent according to its `Handling`."""
 
 BATCH = 20
 LEASE = timedelta(seconds=15)
 """The lease of a claimed command: several times the duration of an attempt."""
-UPDATES_AT_ONCE = 20
-"""Updates wait for a worker, so they are attempted beside the others, which must not wait for them. One for which there is no room is due again later."""
+MAX_CONCURRENT_UPDATES = 20
+"""Updates wait for a worker, so they run in separate tasks and don't block other commands. An update over the limit is due again later."""
 POLL_SECONDS = 5.0
-"""Delay of a command after a lost notification."""
+"""Maximum delay of a command if its notification is lost."""
 RECOVERY_SECONDS = 1.0
 
 
-async def deliver_due(plane: ControlPlane, beside: set[asyncio.Task[None]] | None = None) -> int:
-    """Attempt every command that is due. Returns their number. `beside`: where updates are attempted without waiting for them."""
+async def deliver_due(plane: ControlPlane, background: set[asyncio.Task[None]] | None = None) -> int:
+    """Attempt every command that is due. Returns their number. With `background`, updates run as tasks in that set and are not awaited."""
     count = 0
     while True:
         async with writing(plane.engine) as session:
             claimed = await db_commands.claim_due(session, limit=BATCH, lease=LEASE)
-        updating = [command for command in claimed if command.kind == CommandKind.RUN_UPDATE and beside is not None]
-        if beside is not None:
-            _start_beside(plane, updating, beside)
-        await asyncio.gather(*(_attempt(plane, command) for command in claimed if command not in updating))
+        update_commands = [
+            command for command in claimed if command.kind == CommandKind.RUN_UPDATE and background is not None
+        ]
+        if background is not None:
+            _start_in_background(plane, update_commands, background)
+        await asyncio.gather(*(_attempt(plane, command) for command in claimed if command not in update_commands))
         count += len(claimed)
         if len(claimed) < BATCH:
             return count
@@ -66,18 +68,20 @@ async def expire_proposals(plane: ControlPlane) -> None:
             log.info("proposal_expired", command_id=command_id)
 
 
-def _start_beside(plane: ControlPlane, updating: Sequence[Command], beside: set[asyncio.Task[None]]) -> None:
-    for command in updating[: UPDATES_AT_ONCE - len(beside)]:
-        task = asyncio.create_task(_attempt_beside(plane, command))
-        beside.add(task)
-        task.add_done_callback(beside.discard)
+def _start_in_background(
+    plane: ControlPlane, update_commands: Sequence[Command], background: set[asyncio.Task[None]]
+) -> None:
+    for command in update_commands[: MAX_CONCURRENT_UPDATES - len(background)]:
+        task = asyncio.create_task(_attempt_in_background(plane, command))
+        background.add(task)
+        task.add_done_callback(background.discard)
 
 
-async def _attempt_beside(plane: ControlPlane, command: Command) -> None:
+async def _attempt_in_background(plane: ControlPlane, command: Command) -> None:
     try:
         await _attempt(plane, command)
     except SESSION_FAULTS as error:
-        # Its lease ends, and it is tried again.
+        # Retried when its lease ends.
         log.warning("delivery_waits_for_the_database", error=str(error)[:200])
 
 
@@ -87,12 +91,12 @@ async def _attempt(plane: ControlPlane, command: Command) -> None:
     except SESSION_FAULTS:
         raise
     except Exception:
-        # A bug with one command must not block the others. Its lease ends, and it is tried again.
+        # A bug with one command must not block the others. It is retried when its lease ends.
         log.exception("delivery_failed", command_id=command.command_id, kind=command.kind)
 
 
 async def run(plane: ControlPlane) -> None:
-    """Deliver until cancelled: woken by notifications, when the next command is due, or by polling."""
+    """Deliver until cancelled. Wakes on notifications, when the next command is due, and at the polling interval."""
     wake = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(_listen(plane, wake))
@@ -100,12 +104,12 @@ async def run(plane: ControlPlane) -> None:
 
 
 async def _deliver(plane: ControlPlane, wake: asyncio.Event) -> None:
-    beside: set[asyncio.Task[None]] = set()
+    background: set[asyncio.Task[None]] = set()
     try:
         while True:
             wake.clear()
             try:
-                await deliver_due(plane, beside)
+                await deliver_due(plane, background)
                 await expire_proposals(plane)
                 pause = await _seconds_to_next(plane)
             except SESSION_FAULTS as error:
@@ -115,9 +119,9 @@ async def _deliver(plane: ControlPlane, wake: asyncio.Event) -> None:
                 async with asyncio.timeout(pause):
                     await wake.wait()
     finally:
-        for task in beside:
+        for task in background:
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.gather(*background, return_exceptions=True)
 
 
 async def _seconds_to_next(plane: ControlPlane) -> float:
@@ -129,10 +133,10 @@ async def _seconds_to_next(plane: ControlPlane) -> float:
 
 
 async def _listen(plane: ControlPlane, wake: asyncio.Event) -> None:
-    async def hear(line: Line) -> None:
+    async def session(line: Line) -> None:
         await signing_keys.announce(line.connection, plane.signer.key_id)
         await line.listen(channels.COMMANDS, lambda _: wake.set())
         wake.set()
         await line.lost.wait()
 
-    await follow(plane.settings.require_database(), hear, name="agentgrid-delivery", event="commands_not_heard")
+    await follow(plane.settings.require_database(), session, name="agentgrid-delivery", event="commands_not_heard")

@@ -1,8 +1,8 @@
 """Checks a message (signal, query, update) against the handlers of the run's version, before anything is sent.
 
-Temporal accepts a signal of any name, and a workflow without its handler does nothing: only this check finds a mistyped one. A run may be
-taken up by newer code than its own version, so the message may also fit the newest version. Where the run's version is unknown, or was
-registered without its handlers, nothing is checked, and the answer says so.
+Temporal accepts any signal name, and a workflow without a matching handler ignores it: only this check finds a typo. Newer code may have picked
+up the run, so the message may also match the newest version. If the run's version is unknown, or was registered without handlers, nothing
+is checked, and the response says so.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ NAME = "/name"
 
 
 def check_form(plane: ControlPlane, kind: HandlerKind, name: str, arguments: Sequence[Any]) -> None:
-    """Refuse reserved names and arguments that Temporal would not accept. Raises InvalidInput, PayloadTooLarge."""
+    """Reject reserved names and arguments that Temporal would not accept. Raises InvalidInput, PayloadTooLarge."""
     if is_reserved(kind, name):
         others = f", except {' and '.join(sorted(SHOWN_INTERNAL_QUERIES))}" if kind is HandlerKind.QUERY else ""
         reserved = " or ".join(f"`{prefix}`" for prefix in RESERVED)
         raise InvalidInput(
-            f"a {kind}'s name must not begin with {reserved}{others}",
+            f"{kind} names that begin with {reserved} are reserved{others}; use another name",
             [InvalidPlace(pointer=NAME, message="is reserved")],
         )
     inputs.check_size(f"the {kind}", arguments, plane.temporal.data_converter.payload_converter)
 
 
 async def check(plane: ControlPlane, run: Run, kind: HandlerKind, name: str, arguments: Sequence[Any]) -> Fit:
-    """What is known about the message. Raises InvalidInput, with a suggestion, if no handler of the run takes it; RateLimited."""
+    """How far the message could be checked. Raises InvalidInput, with a suggestion, if no handler of the run accepts it; RateLimited."""
     if run.version is None or is_reserved(HandlerKind.SIGNAL, name):
         return Fit.UNKNOWN
     async with reading(plane.engine) as session:
@@ -52,16 +52,16 @@ async def check(plane: ControlPlane, run: Run, kind: HandlerKind, name: str, arg
     declared = {version: Handlers.read(document) for version, document in documents.items()}
     if declared.get(run.version) is None:
         return Fit.UNKNOWN
-    # The run's own version first: its refusal is the one to show.
+    # The run's own version comes first: its error is the one to show.
     versions = sorted(declared, key=lambda version: version != run.version)
     refused: InvalidInput | None = None
     for version in versions:
-        known = declared[version]
-        if known is None:
+        version_handlers = declared[version]
+        if version_handlers is None:
             return Fit.UNKNOWN
-        handler = known.of(kind).get(name)
+        handler = version_handlers.of(kind).get(name)
         if handler is None:
-            if kind in known.dynamic:
+            if kind in version_handlers.dynamic:
                 return Fit.DYNAMIC
             continue
         try:
@@ -69,7 +69,7 @@ async def check(plane: ControlPlane, run: Run, kind: HandlerKind, name: str, arg
         except InvalidInput as error:
             refused = refused or error
     if refused is None:
-        names = {each for known in declared.values() if known is not None for each in known.of(kind)}
+        names = {known for of_version in declared.values() if of_version is not None for known in of_version.of(kind)}
         refused = InvalidInput(
             f"{run.workflow}: {unknown(kind, name, names)}", [InvalidPlace(pointer=NAME, message=f"no such {kind}")]
         )
@@ -85,7 +85,7 @@ async def _fit(
             f"{workflow} {kind} {handler.name}", version, schema, list(arguments), place=ARGUMENTS
         )
     except Conflict:
-        # The schema can't be used. That must not keep a message from a run.
+        # An unusable schema must not block a message to a run.
         return Fit.UNKNOWN
     except InvalidInput as error:
         raise InvalidInput(f"the {kind} {handler.name!r} takes {described(schema)}", error.faults) from None

@@ -16,10 +16,10 @@ from agentgrid.domain.schemas import CHEAP, CHEAP_TO_EXPLAIN, Compiled
 from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, PayloadTooLarge
 from agentgrid.protocol import MAX_JSON_BYTES
 
-KEPT_SCHEMAS = 256
+MAX_CACHED_SCHEMAS = 256
 
 UNUSABLE = "unusable_schema"
-"""The `status` in the refusal of a start."""
+"""The error's `status` when a start is refused."""
 
 
 def takes_several(schema: dict[str, Any]) -> bool:
@@ -40,9 +40,9 @@ def arguments_of(schema: dict[str, Any], value: Any) -> list[Any]:
 
 
 def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter) -> None:
-    """Raise PayloadTooLarge if Temporal would not accept the arguments: it doesn't report that for a call too large to read.
+    """Raise PayloadTooLarge if Temporal would not accept the arguments: it reports no clear error for a request that is too large to read.
 
-    They can be longer than in the request body, if a number was written in a shorter form than Python's.
+    They can be longer than in the request body if it writes a number in a shorter form than Python does.
     """
     size = sum(len(payload.data) for payload in converter.to_payloads(arguments))
     if size > MAX_JSON_BYTES:
@@ -51,7 +51,7 @@ def check_size(what: str, arguments: Sequence[Any], converter: PayloadConverter)
 
 @dataclass(frozen=True, kw_only=True)
 class InputPlace:
-    """Where in a request body the checked value is, and what to call it."""
+    """Where the checked value is in a request body, and how messages refer to it."""
 
     pointer: str
     subject: str
@@ -64,15 +64,15 @@ INPUT = InputPlace(pointer="/input", subject="the input")
 
 
 class Checker:
-    """Checks values against their schemas, with a cache of the most recently used."""
+    """Checks values against their schemas; caches the most recently used compiled schemas."""
 
     def __init__(self) -> None:
-        self._ready: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], tuple[dict[str, Any], Compiled | str]] = OrderedDict()
 
     async def check(
         self, workflow: str, version: str, schema: dict[str, Any], value: Any, *, place: InputPlace = INPUT
     ) -> None:
-        """Check the value against the schema of this version of the workflow (or, with its name added, of one of its handlers).
+        """Check the value against the schema of this version of a workflow, or of one of its handlers (`workflow` then includes its name).
 
         Raises InvalidInput, with a JSON pointer for each fault; Conflict if the schema is unusable; RateLimited while too many
         expensive checks are running.
@@ -81,7 +81,7 @@ class Checker:
         if isinstance(ready, str):
             raise Conflict(
                 f"{place.subject} schema of {workflow} {version} can't be used: {ready}; fix it in the code "
-                f"(run `agentgrid check`), and restart the workers",
+                f"(run `agentgrid check`), then restart the workers",
                 status=UNUSABLE,
             )
         faults = _wrong_count(schema, value, place) or await _faults(schema, ready, value, place)
@@ -90,14 +90,14 @@ class Checker:
 
     def _compiled(self, workflow: str, version: str, schema: dict[str, Any]) -> Compiled | str:
         key = (workflow, version)
-        kept = self._ready.get(key)
-        if kept is None or (kept[0] is not schema and kept[0] != schema):
-            kept = (schema, _compiled(schema))
-        self._ready[key] = kept
-        self._ready.move_to_end(key)
-        if len(self._ready) > KEPT_SCHEMAS:
-            self._ready.popitem(last=False)
-        return kept[1]
+        cached = self._cache.get(key)
+        if cached is None or (cached[0] is not schema and cached[0] != schema):
+            cached = (schema, _compiled(schema))
+        self._cache[key] = cached
+        self._cache.move_to_end(key)
+        if len(self._cache) > MAX_CACHED_SCHEMAS:
+            self._cache.popitem(last=False)
+        return cached[1]
 
 
 def _compiled(schema: dict[str, Any]) -> Compiled | str:
@@ -110,10 +110,10 @@ def _compiled(schema: dict[str, Any]) -> Compiled | str:
 def _wrong_count(schema: dict[str, Any], value: Any, place: InputPlace) -> list[InvalidPlace]:
     if not takes_several(schema):
         return []
-    most = len(schema["prefixItems"])
-    if isinstance(value, list) and schema.get("minItems", 0) <= len(value) <= most:
+    limit = len(schema["prefixItems"])
+    if isinstance(value, list) and schema.get("minItems", 0) <= len(value) <= limit:
         return []
-    return [InvalidPlace(pointer=place.pointer, message=f"takes an array of {most} arguments")]
+    return [InvalidPlace(pointer=place.pointer, message=f"takes an array of {limit} arguments")]
 
 
 async def _faults(schema: dict[str, Any], ready: Compiled, value: Any, place: InputPlace) -> list[InvalidPlace]:

@@ -1,4 +1,4 @@
-"""Database logins, created and closed by the schema's owner. Each change is a command, recorded in the transaction that carries it out."""
+"""Database logins, which the schema's owner creates and closes. Each change is a command, recorded in the transaction that carries it out."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ async def put_worker(
     Returns whether `password` was set. Raises InvalidInput, Conflict.
     """
     async with writing(engine) as session:
-        given = await db_logins.put_worker(await _driver(session), name, binding, password=password, keep=keep)
-        outcome = {"group": db_logins.WORKER_GROUP, **asdict(binding), "new_password": given}
+        password_set = await db_logins.put_worker(await _driver(session), name, binding, password=password, keep=keep)
+        outcome = {"group": db_logins.WORKER_GROUP, **asdict(binding), "new_password": password_set}
         await commands.apply(session, caller, CommandKind.LOGIN_PUT, outcome, target=name)
-    return given
+    return password_set
 
 
 async def put_control(engine: AsyncEngine, caller: Caller, name: str, *, password: str, keep: bool) -> bool:
     """Create a login for the API and the projector; `password` and `keep` as in `put_worker`. Raises InvalidInput, Conflict."""
     async with writing(engine) as session:
-        given = await db_logins.put_control(await _driver(session), name, password=password, keep=keep)
-        outcome = {"group": db_logins.CONTROL_GROUP, "new_password": given}
+        password_set = await db_logins.put_control(await _driver(session), name, password=password, keep=keep)
+        outcome = {"group": db_logins.CONTROL_GROUP, "new_password": password_set}
         await commands.apply(session, caller, CommandKind.LOGIN_PUT, outcome, target=name)
-    return given
+    return password_set
 
 
 async def worker_logins(engine: AsyncEngine) -> list[db_logins.WorkerLoginStatus]:
-    """All workers' logins, by name, with the counts of their refused reports."""
+    """All worker logins, by name, with the number of refused reports of each."""
     async with writing(engine) as session:
         return await db_logins.workers(await _driver(session))
 
@@ -52,7 +52,7 @@ async def close_worker(engine: AsyncEngine, caller: Caller, name: str) -> None:
 
 
 async def move_grid(engine: AsyncEngine, caller: Caller, before: str, after: str) -> int:
-    """Move the names that one grid registered to another; returns how many. Raises NotFound."""
+    """Move the names registered by one grid to another; returns how many moved. Raises NotFound."""
     async with writing(engine) as session:
         moved = await db_logins.move_grid(await _driver(session), before, after)
         await commands.apply(session, caller, CommandKind.GRID_MOVE, {"to": after, "names": moved}, target=before)
@@ -60,6 +60,6 @@ async def move_grid(engine: AsyncEngine, caller: Caller, before: str, after: str
 
 
 async def _driver(session: WriteSession) -> Connection:
-    """The session's driver connection, in its transaction: `db/logins.py` builds statements that take no parameters."""
+    """The session's driver connection, in the session's transaction: `db/logins.py` builds statements that can't take parameters."""
     raw = await (await session.connection()).get_raw_connection()
     return cast("Connection", raw.driver_connection)

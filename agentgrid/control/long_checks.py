@@ -1,8 +1,7 @@
 """Expensive input checks, each in a child process with limits on time and memory.
 
-With a recursive schema the number of faults can be exponential in the value's depth, and the library can't be interrupted. A check
-whose cost isn't known to be small therefore runs in a child process, which gets the schema and the value but none of this
-process's environment.
+With a recursive schema the number of faults can be exponential in the value's depth, and the library can't be interrupted. So a check
+that may be expensive runs in a child process, which gets the schema and the value, but not this process's environment.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from agentgrid.errors import RateLimited
 
 SECONDS = 5.0
 MEMORY_BYTES = 1 << 30
-AT_ONCE = 2
+MAX_CONCURRENT = 2
 
 FITS = "fits"
 FAILS = "fails"
@@ -30,26 +29,26 @@ _running = 0
 async def faults(schema: dict[str, Any], value: Any) -> list[tuple[list[str | int], str]]:
     """The first faults, each with its path; empty if the value fits. Raises RateLimited while too many checks are running."""
     global _running
-    if _running >= AT_ONCE:
+    if _running >= MAX_CONCURRENT:
         raise RateLimited(
             "too many expensive input checks are running; try again in a moment", retry_after_seconds=SECONDS
         )
     _running += 1
     try:
-        verdict, _, found = (await _asked(json.dumps({"schema": schema, "value": value}))).partition("\n")
+        verdict, _, listed = (await _run_child(json.dumps({"schema": schema, "value": value}))).partition("\n")
     finally:
         _running -= 1
     if verdict == FITS:
         return []
     if verdict != FAILS:
-        return [([], f"can't be checked within {SECONDS:.0f} s: the schema is too ambiguous for this value")]
+        return [([], f"could not be checked within {SECONDS:.0f} s: the schema is too ambiguous for this value")]
     try:
-        return [(path, message) for path, message in json.loads(found)]
+        return [(path, message) for path, message in json.loads(listed)]
     except ValueError:
         return [([], f"does not fit the schema; the exact place could not be found within {SECONDS:.0f} s")]
 
 
-async def _asked(question: str) -> str:
+async def _run_child(request: str) -> str:
     """The child's output until it exited or was killed."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", __name__),
@@ -64,7 +63,7 @@ async def _asked(question: str) -> str:
     output = b""
     try:
         async with asyncio.timeout(SECONDS):
-            process.stdin.write(question.encode())
+            process.stdin.write(request.encode())
             process.stdin.close()
             while part := await process.stdout.read(65536):
                 output += part
@@ -82,13 +81,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS), int(SECONDS)))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    question = json.loads(sys.stdin.buffer.read())
-    ready = schemas.compiled(question["schema"])
-    fits = ready.validator.is_valid(question["value"])
+    request = json.loads(sys.stdin.buffer.read())
+    ready = schemas.compiled(request["schema"])
+    fits = ready.validator.is_valid(request["value"])
     sys.stdout.write(f"{FITS if fits else FAILS}\n")
     sys.stdout.flush()
     if not fits:
-        sys.stdout.write(json.dumps(schemas.faults(ready, question["value"])))
+        sys.stdout.write(json.dumps(schemas.faults(ready, request["value"])))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shared by all verbs: the control plane's connections, and the caller."""
+"""The control plane's connections and the caller, shared by all verbs."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ class ControlPlane:
     settings: Settings
     engine: AsyncEngine
     pool: Pool
-    """The driver's pool, used directly for the most frequent queries and, in turns, the most frequent writes."""
+    """The driver's pool, used directly for the most frequent queries and (limited by `turns`) the most frequent writes."""
     temporal: Client
     signer: Signer
     checker: Checker = field(default_factory=Checker)
     turns: Turns = field(default_factory=Turns)
-    offers: dict[str, StartConditions] = field(default_factory=dict)
+    start_conditions: dict[str, StartConditions] = field(default_factory=dict)
     """The last known start conditions, by workflow."""
     waits: Waits = field(default_factory=Waits)
 
     def changing(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection of the driver for one writing statement, which may wait for a lock."""
+        """A driver connection for one writing statement, which may wait for a lock."""
         return self.turns.changing(self.pool)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """The caller and the request: the part of a command that does not depend on its verb."""
+    """The caller and the request: the part of a command that is the same for every verb."""
 
     principal: Principal
     key_id: str | None = None
     """The API key's id, not its secret."""
     session_id: str | None = None
-    """The browser session that was opened with the key."""
+    """The browser session used, if any; it was opened with the key."""
     issuers: tuple[str, ...] = ()
-    """Who issued the key, and so could use it too: principals, or `system` for the database's side."""
+    """Who issued the key, and so could also use it: principals, or `system` for the command line on the database's machine."""
     address: str | None = None
     route: str = ""
-    """The route with its identifiers filled in. With the principal, it is the scope of an idempotency key."""
+    """The route with its identifiers filled in. Principal and route are the scope of an idempotency key."""
     idempotency_key: str | None = None
     body: Any = field(default=None, repr=False)
-    """The request body as sent, compared on a second use of an idempotency key."""
+    """The request body as sent, compared when an idempotency key is reused."""
 
     @property
     def persons(self) -> frozenset[str]:

@@ -27,7 +27,7 @@ from agentgrid.domain.steps import StepKind
 from agentgrid.errors import Conflict, InvalidInput, InvalidPlace, NotFound
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,126}")
-"""Ids that operators choose. A colon is reserved for ids with a meaning: `tool:` and a tool's name, `agent:` and an agent's, `default:` and a risk."""
+"""Ids that operators choose. Ids with a colon are reserved: `tool:` and a tool's name, `agent:` and an agent's, `default:` and a risk."""
 
 AGENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
 AGENT_GLOB = re.compile(r"[a-z0-9_*?\[\]!-]{1,100}")
@@ -38,7 +38,7 @@ TOOL = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]{0,253}[^\s\x00-\x1f\x7f]
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """The calls that a rule is about."""
+    """The calls that a rule applies to."""
 
     tool: str
     kind: StepKind | None = None
@@ -46,20 +46,20 @@ class Scope:
     when: tuple[Condition, ...] = ()
 
     def wire(self) -> dict[str, Any]:
-        """The columns of a row, and the wish of a proposal."""
+        """The columns of a row, and part of a proposal's `wish`."""
         kind = None if self.kind is None else self.kind.value
-        when = [each.model_dump(mode="json") for each in self.when]
+        when = [condition.model_dump(mode="json") for condition in self.when]
         return {"kind": kind, "tool": self.tool, "agent": self.agent, "when": when}
 
     @classmethod
     def read(cls, wish: Mapping[str, Any]) -> Scope:
-        """The scope in the wish of a proposal."""
+        """The scope in a proposal's `wish`."""
         kind = StepKind(wish["kind"]) if wish.get("kind") is not None else None
-        when = tuple(Condition.model_validate(each) for each in wish.get("when", ()))
+        when = tuple(Condition.model_validate(condition) for condition in wish.get("when", ()))
         return cls(tool=wish["tool"], kind=kind, agent=wish.get("agent"), when=when)
 
     def narrowed(self) -> str:
-        """The limits to an agent and to conditions, as words that follow the tool's name; empty without any."""
+        """The limits to an agent and to conditions, in words to follow the tool's name; empty if there are none."""
         agent = f" for the agent {self.agent}" if self.agent is not None else ""
         return agent + (" under the same conditions" if self.when else "")
 
@@ -68,7 +68,7 @@ _NARROWING = ("kind", "agent", "when")
 
 
 def scope_of(row: PolicyRow) -> Scope:
-    """The calls that a stored rule is about."""
+    """The calls that a stored rule applies to."""
     kind = None if row.kind is None else StepKind(row.kind)
     return Scope(tool=row.tool, kind=kind, agent=row.agent, when=snapshots.conditions_of(row))
 
@@ -83,7 +83,7 @@ class RulePut:
     reason: str = ""
     changes: Changes = Changes.ONE_PERSON
     title: str = ""
-    """What it says, in a few words for approvers. Workers don't need it, so the snapshot leaves it out."""
+    """The rule in a few words, for approvers. Workers don't need it, so the snapshot omits it."""
 
 
 async def put(
@@ -100,22 +100,22 @@ async def put(
 ) -> Command:
     """Put a rule under an id that the operator chose. Raises InvalidInput, Conflict if another rule covers the same calls.
 
-    expected: the version that the caller has seen, 0 for none in force. Raises Conflict if it is another by now.
+    expected: the version that the caller last saw, 0 if none was in force. Raises Conflict if the current version differs.
 
-    kind: what the rule is about; None for tools and plain activities. agent: whose calls it is about, a name or a glob;
-    None for all agents' calls and for those of workflow code.
-    when: what must hold for the call's arguments.
+    kind: the kind of calls; None for tools and plain activities.
+    agent: the agent that makes the calls, by name or glob; None for calls by any agent or by workflow code.
+    when: conditions on the call's arguments.
     """
     if not RULE_ID.fullmatch(rule_id):
         raise InvalidInput("invalid rule id", [InvalidPlace(pointer="rule_id", message=_id_fault(rule_id))])
     if not TOOL.fullmatch(tool):
-        message = "must be a tool's name, an activity type or a glob: at most 255 characters, without control characters or surrounding blanks"
+        message = "must be a tool name, an activity type or a glob: at most 255 characters, without control characters or surrounding spaces"
         raise InvalidInput("invalid rule", [InvalidPlace(pointer="/tool", message=message)])
     if kind is not None and not about(kind):
-        known = ", ".join(sorted(each.step for each in governed()))
-        raise InvalidInput("invalid rule", [InvalidPlace(pointer="/kind", message=f"rules can be about: {known}")])
+        kinds = ", ".join(sorted(kind.step for kind in governed()))
+        raise InvalidInput("invalid rule", [InvalidPlace(pointer="/kind", message=f"must be one of: {kinds}")])
     if agent is not None and not AGENT_GLOB.fullmatch(agent):
-        message = "must be an agent's name or a glob: at most 100 lower-case letters, digits, _ and * ? [ ] ! -"
+        message = "must be an agent name or a glob: at most 100 lower-case letters, digits, _ and * ? [ ] ! -"
         raise InvalidInput("invalid rule", [InvalidPlace(pointer="/agent", message=message)])
     _check_conditions(when)
     scope = Scope(tool=tool, kind=kind, agent=agent, when=tuple(when))
@@ -133,8 +133,11 @@ def _check_conditions(when: Sequence[Condition]) -> None:
         raise InvalidInput(
             "invalid rule", [InvalidPlace(pointer="/when", message=f"must have at most {MAX_CONDITIONS} conditions")]
         )
-    found = [(index, fault) for index, each in enumerate(when) if (fault := fault_of(each)) is not None]
-    faults = [InvalidPlace(pointer=f"/when/{index}/{name}", message=message) for index, (name, message) in found]
+    faults = [
+        InvalidPlace(pointer=f"/when/{index}/{fault[0]}", message=fault[1])
+        for index, condition in enumerate(when)
+        if (fault := fault_of(condition)) is not None
+    ]
     if faults:
         raise InvalidInput("invalid rule", faults)
 
@@ -143,7 +146,7 @@ async def _check_only_one(session: WriteSession, rule_id: str, scope: Scope) -> 
     for other in await db_policies.in_force(session):
         if scope_of(other) == scope and other.rule_id != rule_id:
             raise Conflict(
-                f"the rule {other.rule_id!r} already covers {scope.tool!r}{scope.narrowed()}: change that rule, or withdraw it first",
+                f"rule {other.rule_id!r} already covers {scope.tool!r}{scope.narrowed()}: change that rule, or withdraw it first",
                 status=f"{other.rule_id}@{other.version}",
             )
 
@@ -156,7 +159,7 @@ async def _check_version(session: WriteSession, rule_id: str, expected: int | No
     none_in_force = last is None or last.withdrawn
     if version != expected and not (expected == 0 and none_in_force):
         raise Conflict(
-            f"the rule {rule_id!r} is at version {version} by now, not {expected}: read it again",
+            f"rule {rule_id!r} is now at version {version}, not {expected}: read it again",
             status=f"{rule_id}@{version}",
         )
 
@@ -179,7 +182,7 @@ async def put_tool_policy(
 async def put_agent_policy(
     plane: ControlPlane, caller: Caller, agent: str, rule: RulePut, *, expected: int | None = None
 ) -> Command:
-    """Put an agent's own rule, about all calls that it makes. Raises NotFound if no agent can have this name, InvalidInput."""
+    """Put an agent's own rule, which applies to all its calls. Raises NotFound if no agent can have this name, InvalidInput."""
     if not AGENT_NAME.fullmatch(agent):
         raise NotFound("agent", agent)
     async with writing(plane.engine) as session:
@@ -196,7 +199,9 @@ async def withdraw(
 ) -> Command:
     """Withdraw a rule; its versions are kept. Raises NotFound, Conflict."""
     if rule_id.startswith(BUILT_IN_RULE):
-        raise Conflict(f"{rule_id!r} is a built-in rule: it applies if no other rule matches, and can't be withdrawn")
+        raise Conflict(
+            f"{rule_id!r} is a built-in rule, which applies if no other rule matches; it can't be withdrawn, only overridden by another rule"
+        )
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -210,7 +215,7 @@ async def _withdraw(
 ) -> Command:
     last = await db_policies.newest(session, rule_id)
     if last is None:
-        raise NotFound("policy", rule_id)
+        raise NotFound("rule", rule_id)
     changes = not last.withdrawn
     version = last.version + changes
     row = PolicyRow(**{**last.model_dump(), "version": version, "withdrawn": True, "reason": reason})
@@ -240,7 +245,7 @@ async def carry_out(session: WriteSession, caller: Caller, proposal: Command) ->
 
 
 _PREFIXES = {CommandKind.TOOL_POLICY: TOOL_RULE, CommandKind.AGENT_POLICY: AGENT_RULE}
-"""What the id of a rule begins with, before the command's target."""
+"""The prefix of the rule id, before the command's target."""
 
 
 def _wire(rule: RulePut) -> dict[str, Any]:
@@ -274,9 +279,10 @@ async def _put(
     target: str,
     confirmed: Command | None = None,
 ) -> Command:
-    """The rule's next version. An unchanged rule keeps its version: a new version would void the approvals that are pending under it."""
+    """Put the rule's next version. An unchanged rule keeps its version: a new version would void the approvals pending under it."""
     if rule.effect is Effect.REQUIRE_APPROVAL and not rule.approvers:
-        raise InvalidInput("nobody could approve", [InvalidPlace(pointer="/approvers", message="must name somebody")])
+        fault = InvalidPlace(pointer="/approvers", message="must name at least one approver")
+        raise InvalidInput("a rule that requires approval needs approvers", [fault])
     columns: dict[str, Any] = {
         **scope.wire(),
         "effect": rule.effect.value,
@@ -288,8 +294,8 @@ async def _put(
         "withdrawn": False,
     }
     last = await db_policies.newest(session, rule_id)
-    plain = {name: value for name, value in columns.items() if name not in scope.wire()}
-    changes = last is None or scope_of(last) != scope or last.model_dump(include=set(plain)) != plain
+    outside_scope = {name: value for name, value in columns.items() if name not in scope.wire()}
+    changes = last is None or scope_of(last) != scope or last.model_dump(include=set(outside_scope)) != outside_scope
     before = 0 if last is None else last.version
     version = before + changes
     proposal = Proposal(
@@ -312,7 +318,7 @@ async def _change(
     proposal: Proposal,
     confirmed: Command | None,
 ) -> Command:
-    """Add the rule's next version, if it differs, and publish; propose it instead if it relaxes a rule and there is a second administrator."""
+    """Add the rule's next version, if it differs, and publish. If it relaxes a rule and there is a second administrator, propose it instead."""
     lifts = await _lifts(session, row)
     about: dict[str, Any] = {"lifts": list(lifts)} if lifts else {}
     proposal = replace(proposal, basis=proposal.basis | about, shown=proposal.shown | about)
@@ -344,10 +350,10 @@ async def _lifts(session: WriteSession, row: PolicyRow | None) -> Sequence[str]:
     """The tools and activities whose policy this version of a rule would relax."""
     if row is None:
         return ()
-    now = await db_policies.in_force(session)
-    then = [rule for rule in now if rule.rule_id != row.rule_id] + ([] if row.withdrawn else [row])
+    before = await db_policies.in_force(session)
+    after = [rule for rule in before if rule.rule_id != row.rule_id] + ([] if row.withdrawn else [row])
     risks = {name: Risk(risk) for name, risk in (await tools.risks(session)).items()}
-    return lifted(snapshots.of(now), snapshots.of(then), risks)
+    return lifted(snapshots.of(before), snapshots.of(after), risks)
 
 
 def _id_fault(rule_id: str) -> str:
@@ -357,4 +363,4 @@ def _id_fault(rule_id: str) -> str:
         return f"ids that begin with {AGENT_RULE!r} are reserved for PUT /api/v1/agents/{{name}}/policy"
     if rule_id.startswith(BUILT_IN_RULE):
         return f"ids that begin with {BUILT_IN_RULE!r} are reserved for built-in rules"
-    return "lower-case letters, digits and . _ -, at most 127, a letter or digit first"
+    return "must be lower-case letters, digits and . _ -, at most 127 characters, beginning with a letter or digit"

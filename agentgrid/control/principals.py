@@ -1,6 +1,6 @@
 """Principals, created and changed by administrators or by the installation's owner.
 
-Those who grant authority must not be able to use it: an administrator never decides approvals, nobody can make themselves an approver, and
+Those who grant authority must not be able to use it: administrators never decide approvals, nobody can make themselves an approver, and
 nobody becomes one while somebody else has seen one of their keys. Granting the power to decide requires two administrators
 (`confirmation.py`); removing it requires one.
 """
@@ -28,7 +28,7 @@ from agentgrid.errors import Conflict, Forbidden, InvalidInput, NotFound
 async def put(
     engine: AsyncEngine, caller: Caller, principal: Principal, *, keep_scope: bool = False, reason: str = ""
 ) -> Command:
-    """Create the principal, or replace its roles, groups and scope. `disabled` is unchanged, and with `keep_scope` its scope is too.
+    """Create the principal, or replace its roles, groups and scope. `disabled` is unchanged, as is the scope with `keep_scope`.
 
     If the principal could decide more than before, the command is `proposed`, for another administrator to confirm. Raises InvalidInput;
     Forbidden if the caller would become an approver or there is no other administrator; Conflict for a different kind, a name that is both
@@ -39,8 +39,8 @@ async def put(
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         await policies.lock(session)
-        if keep_scope and (known := await db_principals.get(session, principal.name)) is not None:
-            principal = replace(principal, workflows=principal_of(known).workflows)
+        if keep_scope and (row := await db_principals.get(session, principal.name)) is not None:
+            principal = replace(principal, workflows=principal_of(row).workflows)
         return await _put(session, caller, principal, reason=reason or None)
 
 
@@ -96,7 +96,7 @@ async def _put(
     )
     if changes and not recorded.replayed:
         await db_principals.put(session, name=principal.name, **wish)
-        await _tell(session)
+        await _notify(session)
     return recorded.command
 
 
@@ -145,7 +145,7 @@ async def _set_disabled(
     )
     if changes and not recorded.replayed:
         await db_principals.set_disabled(session, name, disabled)
-        await _tell(session)
+        await _notify(session)
     return recorded.command
 
 
@@ -180,30 +180,32 @@ async def listed(engine: AsyncEngine) -> Sequence[Principal]:
         return [principal_of(row) for row in await db_principals.by_name(session)]
 
 
-async def _tell(session: WriteSession) -> None:
+async def _notify(session: WriteSession) -> None:
     """Notify workers, which check the decider again just before an approved call, and streams, which check their own access."""
     await snapshots.publish(session)
-    await db_principals.tell_access_changed(session)
+    await db_principals.notify_access_changed(session)
 
 
-async def _check_promotion(session: WriteSession, caller: Caller, wanted: Principal, before: Principal | None) -> None:
+async def _check_promotion(
+    session: WriteSession, caller: Caller, promoted: Principal, before: Principal | None
+) -> None:
     if confirmation.acts_alone(caller):
         return
-    name = wanted.name
+    name = promoted.name
     if name in caller.persons:
         raise Forbidden("nobody can make themselves an approver")
     if before is not None and before.may(Permission.DECIDE):
         return
-    seen = await db_principals.live_keys_seen_by_others(session, name)
-    if seen:
+    exposed = await db_principals.live_keys_seen_by_others(session, name)
+    if exposed:
         raise Conflict(
-            f"other people have seen keys of {name} and could decide with them: revoke {', '.join(seen)} first; an approver's key is created "
-            f"by two administrators, or on the machine that owns the database, by `agentgrid key create {name}`"
+            f"other people have seen keys of {name} and could decide with them: revoke {', '.join(exposed)} first; an approver's key must be "
+            f"created by two administrators, or on the database's machine with `agentgrid key create {name}`"
         )
 
 
 def _removes_administrator(row: PrincipalRow | None) -> dict[str, Any]:
-    """Outcome fields that record the removal of an administrator, so that the remaining one can't act alone right away."""
+    """Outcome fields that record the removal of an administrator, so that the remaining one can't act alone immediately."""
     if row is None or row.disabled_at is not None or not confirmation.is_person_administrator(principal_of(row)):
         return {}
     return {"administrator_removed": True}
@@ -225,9 +227,11 @@ async def _keep_an_administrator(session: WriteSession, *, without: str) -> None
 
 async def _check_names(session: WriteSession, principal: Principal) -> None:
     """Approver lists name both principals and groups, so a name may not be both."""
-    taken = await db_principals.also_names(session, name=principal.name, groups=sorted(principal.groups))
-    if taken:
-        raise Conflict(f"{', '.join(taken)} can't be both a principal and a group: approvers are named by either")
+    ambiguous = await db_principals.also_names(session, name=principal.name, groups=sorted(principal.groups))
+    if ambiguous:
+        raise Conflict(
+            f"{', '.join(ambiguous)} can't be both a principal and a group, because approver lists name both: choose another name"
+        )
 
 
 def _administers(row: PrincipalRow) -> bool:

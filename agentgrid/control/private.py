@@ -1,4 +1,4 @@
-"""Files that hold secrets: written with mode 0600, and refused on reading if other users could read or write them."""
+"""Files that hold secrets: written with mode 0600, and not read if other users could read or write them."""
 
 from __future__ import annotations
 

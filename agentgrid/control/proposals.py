@@ -1,4 +1,4 @@
-"""Proposed commands: a second administrator confirms one, which carries it out, or it is withdrawn."""
+"""Proposed commands: carried out when a second administrator confirms them, or withdrawn."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ async def confirm(engine: AsyncEngine, caller: Caller, command_id: str, *, reaso
         proposal, earlier = await _proposal(session, caller, command_id)
         if earlier:
             return SettledProposal(command=proposal)
-        mine = (proposal.outcome or {}).get("confirmed_by") == caller.principal.name
-        if not mine:
+        confirmed_by_caller = (proposal.outcome or {}).get("confirmed_by") == caller.principal.name
+        if not confirmed_by_caller:
             _check_open(proposal)
             if proposal.created_at + PROPOSAL_LIFETIME <= await db_commands.clock(session):
                 raise Conflict("the proposal has expired: make a new one", status="expired")
             await _check_second(session, caller, proposal)
-        about = {"command_id": command_id, "kind": proposal.kind, "changed": not mine}
+        about = {"command_id": command_id, "kind": proposal.kind, "changed": not confirmed_by_caller}
         await commands.apply(session, caller, CommandKind.COMMAND_CONFIRM, about, target=command_id, reason=reason)
-        if mine:
+        if confirmed_by_caller:
             return SettledProposal(command=proposal)
         secret = await CARRIERS[CommandKind(proposal.kind)](session, caller, proposal)
         carried_out = await db_commands.get(session, command_id)
@@ -94,33 +94,33 @@ async def withdraw(engine: AsyncEngine, caller: Caller, command_id: str, *, reas
 
 async def _proposal(session: WriteSession, caller: Caller, command_id: str) -> tuple[Command, bool]:
     """The proposal, and whether the caller's request is a replay. Raises NotFound."""
-    # Lock first: of two concurrent identical requests, the second then finds the first one's command.
+    # Lock first, so that the second of two concurrent identical requests finds the first one's command.
     await db_policies.lock(session)
     earlier = await commands.replayed(session, caller)
-    found = await db_commands.locked(session, command_id)
-    if found is None or "proposal" not in (found.outcome or {}):
+    proposal = await db_commands.locked(session, command_id)
+    if proposal is None or "proposal" not in (proposal.outcome or {}):
         raise NotFound("proposed command", command_id)
-    return found, earlier is not None
+    return proposal, earlier is not None
 
 
 def _check_open(proposal: Command) -> None:
     if proposal.status != CommandStatus.PROPOSED:
-        why = (proposal.outcome or {}).get("message") or f"it is {proposal.status}"
+        why = (proposal.outcome or {}).get("message") or f"its status is {proposal.status}"
         raise Conflict(f"the proposal is closed: {why}", status=proposal.status)
 
 
 async def _check_second(session: WriteSession, caller: Caller, proposal: Command) -> None:
-    """Raise unless the caller is a different person than the proposer, and the proposer is still an administrator."""
+    """Raise unless the caller and the proposer are two people, and the proposer is still an administrator."""
     me = caller.principal
     if not is_person_administrator(me):
-        raise Forbidden(f"only people can confirm; {me.name} is a {me.kind}")
+        raise Forbidden(f"only a person with the role admin can confirm a proposal; {me.name} is not one")
     if me.name == proposal.principal:
         raise Forbidden("you made this proposal: another administrator must confirm it")
     first = await proposer(session, proposal)
     if shared := sorted(caller.persons & first.persons):
         raise Forbidden(
-            f"{', '.join(shared)} issued your key or the proposer's, and could be both of you: use a key created on the machine that owns the "
-            f"database, by `agentgrid key create {me.name}`"
+            f"{', '.join(shared)} issued your key or the proposer's, so both could be the same person: use a key created on the database's "
+            f"machine with `agentgrid key create {me.name}`"
         )
     if programs := await db_principals.programs(session, caller.persons | first.persons):
         raise Forbidden(

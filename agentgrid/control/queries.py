@@ -1,4 +1,4 @@
-"""Queries: questions to a run's workflow, which a worker answers from its memory or by replaying the run. They change nothing."""
+"""Queries to a run's workflow. A worker answers them from its cache or by replaying the run. They change nothing."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MAX_MESSAGE = 2_000
 async def ask(plane: ControlPlane, caller: Caller, run_id: str, name: str, arguments: Sequence[Any]) -> dict[str, Any]:
     """The query's result as a stored payload.
 
-    Raises NotFound, InvalidInput if the run has no such query, QueryFailed, Conflict for a queued run, Unavailable if no worker
-    answers in time, RateLimited.
+    Raises NotFound; InvalidInput if the run has no such query; QueryFailed; Conflict for a queued run; Unavailable if no worker
+    answers in time; RateLimited.
     """
     handlers.check_form(plane, HandlerKind.QUERY, name, arguments)
     async with reading(plane.engine) as session:
@@ -41,33 +41,33 @@ async def ask(plane: ControlPlane, caller: Caller, run_id: str, name: str, argum
     await handlers.check(plane, run, HandlerKind.QUERY, name, arguments)
     encoded = await plane.temporal.data_converter.encode(arguments) if arguments else []
     with plane.waits.one(caller.principal.name):
-        found = Payloads(payloads=await _answered(plane, run, name, encoded))
-    await payloads.decode(found, plane.temporal.data_converter)
-    return payloads.store(found.payloads, plane.temporal.data_converter.payload_converter, limit=RESULT_BYTES)
+        result = Payloads(payloads=await _answer(plane, run, name, encoded))
+    await payloads.decode(result, plane.temporal.data_converter)
+    return payloads.store(result.payloads, plane.temporal.data_converter.payload_converter, limit=RESULT_BYTES)
 
 
-async def _answered(plane: ControlPlane, run: Run, name: str, encoded: Sequence[Payload]) -> Sequence[Payload]:
+async def _answer(plane: ControlPlane, run: Run, name: str, encoded: Sequence[Payload]) -> Sequence[Payload]:
     try:
         execution_id = await _newest(plane, run)
-        return await asked(_sent(plane, run, execution_id, name, encoded), identifier=run.run_id, seconds=SECONDS)
+        return await asked(_send(plane, run, execution_id, name, encoded), identifier=run.run_id, seconds=SECONDS)
     except NotFound:
-        raise Conflict("Temporal no longer knows this run", status=run.status) from None
+        raise Conflict("Temporal no longer has this run", status=run.status) from None
     except Unavailable as error:
         if not error.outcome_unknown:
             raise
         why = await workers.silence(plane, run.task_queue, SECONDS)
-        raise Unavailable(f"the query has no answer: {why}", retry_after_seconds=SECONDS) from None
+        raise Unavailable(f"the query was not answered: {why}", retry_after_seconds=SECONDS) from None
 
 
 async def _newest(plane: ControlPlane, run: Run) -> str | None:
-    """The run's newest execution; None stands for the newest of the workflow id, which is the same where the run owns its id."""
+    """The run's newest execution. None means the workflow id's newest execution, which is the same if the run owns its workflow id."""
     if run.workflow_id == run.run_id:
         return None
     info = (await describe(plane, run.workflow_id, None)).workflow_execution_info
     return info.execution.run_id if info.first_run_id == run.first_execution_id else run.execution_id
 
 
-async def _sent(
+async def _send(
     plane: ControlPlane, run: Run, execution_id: str | None, name: str, encoded: Sequence[Payload]
 ) -> Sequence[Payload]:
     try:

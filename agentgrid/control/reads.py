@@ -1,11 +1,11 @@
 """The record of payload reads, refusals and requests without a valid key.
 
-A read costs no transaction: identical reads within a minute are counted in memory, and a background loop writes them a moment later and
-again when the count has grown. A killed process loses what it has not written yet. A database fault delays writing but fails no read.
+A read costs no transaction: identical reads within a minute are counted in memory. A background loop writes them a moment later, and again
+if the count has grown. A killed process loses unwritten entries. A database fault delays writing but never fails a read.
 
-The number of entries in memory is bounded per principal, for addresses without a key, and overall. Past the bound, reads that differ only
-in subject (or in address, without a key) are merged; what still doesn't fit is counted as dropped. So nobody can make the table grow faster
-than the bounds, and nobody can hide another principal's reads behind their own requests.
+The number of entries in memory is bounded per principal, for all requests without a key, and overall. Past the bound, reads that differ only
+in subject (or in address, without a key) are merged; any further ones are counted as dropped. So nobody can make the table grow faster
+than the bounds, and nobody can crowd out another principal's reads with their own requests.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ReadIdentity:
 
     @property
     def coarse(self) -> ReadIdentity:
-        """The merged form, used past the bound."""
+        """The merged entry that is used past the bound."""
         return replace(self, subject=None, address=self.address if self.principal is not None else None)
 
 
@@ -69,7 +69,7 @@ class Recorder:
         self._engine = engine
         self._entries: dict[ReadIdentity, _Entry] = {}
         self._ended: list[tuple[ReadIdentity, _Entry]] = []
-        self._of: Counter[str | None] = Counter()
+        self._per_principal: Counter[str | None] = Counter()
         self.dropped = 0
         """Reads dropped because there was no room."""
         self.failures = 0
@@ -78,29 +78,29 @@ class Recorder:
     def note(self, reading: ReadIdentity) -> None:
         """Count a read. Never fails and never blocks."""
         now = datetime.now(UTC)
-        entry = self._entry(reading, now) or self._entry(reading.coarse, now, spare=True)
+        entry = self._entry(reading, now) or self._entry(reading.coarse, now, merged=True)
         if entry is None:
             self.dropped += 1
             return
         entry.count += 1
         entry.last_at = now
 
-    def _entry(self, reading: ReadIdentity, now: datetime, *, spare: bool = False) -> _Entry | None:
-        """The entry that counts such reads now: this minute's or, if there is room, a new one."""
-        known = self._entries.get(reading)
-        if known is not None and now - known.at < MINUTE:
-            return known
-        if known is not None:
-            self._end(reading, known)
-        held = len(self._entries) + len(self._ended)
-        most = MAX_PER_PRINCIPAL if reading.principal is not None else MAX_WITHOUT_KEY
-        # A tenth of the room is reserved for merged entries.
-        room = 1.1 if spare else 1.0
-        if held >= MAX_ENTRIES * room or self._of[reading.principal] >= most * room:
+    def _entry(self, reading: ReadIdentity, now: datetime, *, merged: bool = False) -> _Entry | None:
+        """The current entry for such reads: this minute's or, if there is room, a new one."""
+        entry = self._entries.get(reading)
+        if entry is not None and now - entry.at < MINUTE:
+            return entry
+        if entry is not None:
+            self._end(reading, entry)
+        count = len(self._entries) + len(self._ended)
+        limit = MAX_PER_PRINCIPAL if reading.principal is not None else MAX_WITHOUT_KEY
+        # Merged entries may exceed each limit by a tenth.
+        factor = 1.1 if merged else 1.0
+        if count >= MAX_ENTRIES * factor or self._per_principal[reading.principal] >= limit * factor:
             return None
-        self._of[reading.principal] += 1
-        made = self._entries[reading] = _Entry(read_id=new_id(), at=now, last_at=now)
-        return made
+        self._per_principal[reading.principal] += 1
+        entry = self._entries[reading] = _Entry(read_id=new_id(), at=now, last_at=now)
+        return entry
 
     def _end(self, reading: ReadIdentity, entry: _Entry) -> None:
         del self._entries[reading]
@@ -110,12 +110,12 @@ class Recorder:
             self._forget(reading)
 
     def _forget(self, reading: ReadIdentity) -> None:
-        self._of[reading.principal] -= 1
-        if not self._of[reading.principal]:
-            del self._of[reading.principal]
+        self._per_principal[reading.principal] -= 1
+        if not self._per_principal[reading.principal]:
+            del self._per_principal[reading.principal]
 
     async def run(self) -> None:
-        """Write noted reads until cancelled, then write the rest."""
+        """Write counted reads until cancelled, then write the rest."""
         try:
             while True:
                 await asyncio.sleep(FLUSH_SECONDS)
@@ -126,7 +126,7 @@ class Recorder:
                     await self.flush()
 
     async def flush(self) -> None:
-        """Write what was counted since the last time, and drop written entries over a minute old."""
+        """Write the counts since the last flush, and drop written entries older than a minute."""
         now = datetime.now(UTC)
         for reading, entry in list(self._entries.items()):
             if now - entry.at >= MINUTE:

@@ -1,4 +1,4 @@
-"""Calls to Temporal within a request: one attempt, two seconds, and a clear outcome."""
+"""Calls to Temporal within a request: one attempt, a deadline of two seconds, and a clear outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NEVER_SENT = ("connect error", "connection refused", "dns error", "failed clien
 async def asked(
     call: Awaitable[Answer], *, noun: str = "run", identifier: str = "", seconds: float = DEADLINE.total_seconds()
 ) -> Answer:
-    """The call's response. Raises AgentGrid's errors; `Unavailable.outcome_unknown` if it may have been carried out.
+    """The call's response. Raises AgentGrid's errors: Unavailable with `outcome_unknown` if the call may have been carried out.
 
     seconds: the call's own deadline.
     """
@@ -36,12 +36,15 @@ async def asked(
     except RPCError as error:
         if error.status is RPCStatusCode.UNAVAILABLE:
             raise Unavailable(
-                f"Temporal can't answer now: {error.message}", outcome_unknown=not _never_sent(error.message)
+                f"Temporal is unavailable: {error.message}", outcome_unknown=not _never_sent(error.message)
             ) from error
         failure = rpc.failure(error, noun=noun, identifier=identifier)
         if type(failure) is AgentGridError or _about_the_namespace(error):
-            # A wrong credential, a missing namespace, an old server: an operator must fix it, not the caller.
-            failure = Unavailable(f"Temporal refuses this installation: {error.message}", retry_after_seconds=30)
+            # A wrong credential, a missing namespace or an old server: an operator must fix it, not the caller.
+            failure = Unavailable(
+                f"Temporal rejected the request, and an operator must fix the connection's settings: {error.message}",
+                retry_after_seconds=30,
+            )
         raise failure from error
     except TimeoutError as error:
         raise Unavailable("Temporal did not answer in time", outcome_unknown=True) from error

@@ -47,7 +47,9 @@ _ACTIONS: dict[CommandKind, Literal["pause", "resume", "interrupt"]] = {
 
 MAX_MESSAGE_BYTES = 5_000
 MAX_REASON = 400
-"""Characters of a reason in a control signal. With a message it is under 8 KiB, the most that a worker reads, however both are escaped."""
+"""Maximum characters of a reason in a control signal. With a message, and however both are escaped, the signal stays under the 8 KiB
+that a worker reads.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +70,10 @@ async def act(
     signal: SignalRequest | None = None,
     message: str | None = None,
 ) -> Command:
-    """Carry out the verb and return its command. message: of an interruption, for the agents.
+    """Carry out the verb and return its command. message: the message to the agents, only for an interruption.
 
-    Raises NotFound, Conflict with the current status, InvalidInput for a signal that no handler of the run takes or a message that is too
-    long, PayloadTooLarge, Unavailable.
+    Raises NotFound; Conflict with the current status; InvalidInput for a signal that no handler of the run accepts, or a message that is
+    too long; PayloadTooLarge; Unavailable.
     """
     body: dict[str, Any] | None = None
     if message is not None:
@@ -91,16 +93,16 @@ async def act(
 
 
 def _check_message(message: str) -> None:
-    """Raises InvalidInput: a signal that is too large has no effect, and nobody would see why."""
+    """Raise InvalidInput if the message is too long: an oversized signal would be ignored without an explanation."""
     if (size := len(sorted_json(message))) > MAX_MESSAGE_BYTES:
-        fault = f"has {size:,} bytes in JSON; at most {MAX_MESSAGE_BYTES:,} are allowed"
+        fault = f"has {size:,} bytes in JSON; the maximum is {MAX_MESSAGE_BYTES:,}"
         raise InvalidInput("the message is too long", [InvalidPlace(pointer="/message", message=fault)])
 
 
 async def record(
     plane: ControlPlane, caller: Caller, run_id: str, verb: Verb, *, reason: str | None, body: Any
 ) -> commands.Recorded:
-    """Record the verb's command, or find that of the same request made earlier. Raises NotFound, Conflict with the current status."""
+    """Record the verb's command, or return the one of an earlier identical request. Raises NotFound, Conflict with the current status."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return commands.Recorded(command=earlier, replayed=True)
@@ -112,7 +114,7 @@ async def record(
 
 
 async def prepare(plane: ControlPlane, caller: Caller, run_id: str, verb: Verb) -> Run | Command:
-    """The run, for checks that may take long and so need no transaction; or the command of the same request made earlier."""
+    """The run, for checks that may take long and so run outside a transaction; or the command of an earlier identical request."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
@@ -120,7 +122,7 @@ async def prepare(plane: ControlPlane, caller: Caller, run_id: str, verb: Verb) 
 
 
 async def allowed(session: WriteSession, caller: Caller, run_id: str, verb: Verb) -> Run:
-    """The run, if the verb makes sense in its status. Raises NotFound, Conflict with the current status."""
+    """The run, if its status allows the verb. Raises NotFound, Conflict with the current status."""
     run = await runs.seen(session, run_id, scope=caller.principal.workflows)
     status = RunStatus(run.status)
     at_work = verb is Verb.INTERRUPT and await runs.at_work(session, run)
@@ -141,7 +143,7 @@ async def deliver_verb(plane: ControlPlane, command: Command) -> dict[str, Any]:
     except NotFound:
         if run.first_execution_id is None:
             raise Unavailable("the run's start has not reached Temporal yet", retry_after_seconds=2) from None
-        raise Conflict("Temporal no longer knows this run", status=run.status) from None
+        raise Conflict("Temporal no longer has this run", status=run.status) from None
     except Conflict as error:
         raise Conflict(error.message, status=run.status) from None
     return {}
@@ -162,7 +164,7 @@ async def _send(plane: ControlPlane, command: Command, run: Run) -> None:
             action=_ACTIONS[kind],
             principal=command.principal,
             command_id=command.command_id,
-            # The command has the whole reason.
+            # The command has the full reason.
             reason=command.reason[:MAX_REASON] if command.reason is not None else None,
             message=(command.body or {}).get("message"),
         )
@@ -208,12 +210,12 @@ async def _terminate(plane: ControlPlane, command: Command, run: Run) -> None:
             identifier=run.run_id,
         )
     except Conflict:
-        # Terminate has no request id: an earlier attempt of this command may have ended the run.
-        if command.attempts == 0 or not await _ended_by(plane, command, run):
+        # Terminate takes no request id: an earlier attempt of this command may have ended the run.
+        if command.attempts == 0 or not await _was_terminated_by(plane, command, run):
             raise
 
 
-async def _ended_by(plane: ControlPlane, command: Command, run: Run) -> bool:
+async def _was_terminated_by(plane: ControlPlane, command: Command, run: Run) -> bool:
     answer = await asked(
         plane.temporal.workflow_service.get_workflow_execution_history_reverse(
             service.GetWorkflowExecutionHistoryReverseRequest(
@@ -230,13 +232,13 @@ async def _ended_by(plane: ControlPlane, command: Command, run: Run) -> bool:
 
 
 async def _signal(plane: ControlPlane, command: Command, run: Run, name: str, encoded: Sequence[Payload]) -> None:
-    """Signal the run. Only a run started by AgentGrid owns its workflow id; any other is addressed by its execution."""
+    """Signal the run. Only a run started by AgentGrid owns its workflow id; any other is addressed by its execution id."""
     own = run.workflow_id == run.run_id
     execution_id = None if own else run.execution_id
     try:
         await _send_signal(plane, command, run, execution_id, name, encoded)
     except Conflict:
-        # It has continued as new or was reset since the last projection: the chain's newest execution may still be open.
+        # The run has continued as new or was reset since the last projection: the chain's newest execution may still be open.
         if own:
             raise
         info = (await describe(plane, run.workflow_id, None)).workflow_execution_info

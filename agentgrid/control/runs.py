@@ -41,8 +41,8 @@ from agentgrid.temporal import payloads
 
 MAX_DELAY = timedelta(days=366)
 TRIES = 3
-KEPT_OFFERS = 256
-"""The number of workflows whose start conditions a process caches."""
+MAX_CACHED_CONDITIONS = 256
+"""Maximum number of workflows whose start conditions a process caches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +62,15 @@ class StartedRun:
     """The result of a start: its command and, if it is new, its run."""
 
     command: Command
-    """Its state after the first attempt to deliver it; for a replay, its current state."""
+    """Its state after the first delivery attempt; for a replay, its current state."""
     run: Run | None = None
-    """The run as recorded, `queued`; None for a replay, since the run may have any status by now."""
+    """The run as recorded, `queued`; None for a replay, since the run's status may have changed."""
     workflow_title: str = ""
     """The title of the recorded run's workflow."""
 
     @property
     def run_id(self) -> str:
-        """The run's id."""
+        """The started run's id."""
         return self.command.run_id or ""
 
     @property
@@ -81,7 +81,7 @@ class StartedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Fresh:
-    """A run that was just recorded, with what its delivery would otherwise read again."""
+    """A run that was just recorded, with what its delivery would otherwise have to read again."""
 
     command: Command
     run: Run
@@ -89,7 +89,7 @@ class Fresh:
 
 
 def sender(command_id: str) -> str:
-    """The identity under which a command is sent: the only trace of the command that cancel and terminate leave in history."""
+    """The identity that a command is sent with: the only trace of the command that cancel and terminate leave in history."""
     return f"{SENDER_PREFIX}{command_id}"
 
 
@@ -99,94 +99,96 @@ async def start(plane: ControlPlane, caller: Caller, workflow: str, request: Sta
     Raises NotFound, Conflict if the workflow is disabled or its schema is unusable, InvalidInput with a pointer for each
     fault, PayloadTooLarge, RateLimited, IdempotencyConflict.
     """
-    # A cached offer may be out of date: the writing statement checks it again.
-    offer, certain = plane.offers.get(workflow) if request.start_at is None else None, False
+    # Cached conditions may be stale: the writing statement checks them again.
+    conditions, is_current = plane.start_conditions.get(workflow) if request.start_at is None else None, False
     for _ in range(TRIES):
-        if offer is None:
-            asked = await _asked(plane, caller, workflow)
-            if isinstance(asked, StartedRun):
-                return asked
-            offer, certain = asked, True
+        if conditions is None:
+            current = await _conditions(plane, caller, workflow)
+            if isinstance(current, StartedRun):
+                return current
+            conditions, is_current = current, True
         try:
-            fresh = await _record(plane, caller, workflow, offer, request)
+            fresh = await _record(plane, caller, workflow, conditions, request)
         except AgentGridError:
-            if certain:
+            if is_current:
                 raise
-            asked = await _asked(plane, caller, workflow)
-            if isinstance(asked, StartedRun):
-                return asked
-            if asked.version == offer.version:
+            current = await _conditions(plane, caller, workflow)
+            if isinstance(current, StartedRun):
+                return current
+            if current.version == conditions.version:
                 raise
-            offer, certain = asked, True
+            conditions, is_current = current, True
             continue
         if fresh is not None:
-            _keep(plane, workflow, offer)
+            _cache(plane, workflow, conditions)
             command = await commands.deliver(plane, fresh.command, partial(deliver_start, fresh=fresh))
-            return StartedRun(command=command, run=fresh.run, workflow_title=offer.title)
-        offer, certain = None, False
-    raise Unavailable("another request with the same Idempotency-Key, or a change to the workflow, is in progress")
+            return StartedRun(command=command, run=fresh.run, workflow_title=conditions.title)
+        conditions, is_current = None, False
+    raise Unavailable(
+        "another request with the same Idempotency-Key, or a change to the workflow, is in progress; try again in a moment"
+    )
 
 
-def _keep(plane: ControlPlane, workflow: str, offer: starts.StartConditions) -> None:
-    plane.offers[workflow] = offer
-    if len(plane.offers) > KEPT_OFFERS:
-        del plane.offers[next(iter(plane.offers))]
+def _cache(plane: ControlPlane, workflow: str, conditions: starts.StartConditions) -> None:
+    plane.start_conditions[workflow] = conditions
+    if len(plane.start_conditions) > MAX_CACHED_CONDITIONS:
+        del plane.start_conditions[next(iter(plane.start_conditions))]
 
 
-async def _asked(plane: ControlPlane, caller: Caller, workflow: str) -> starts.StartConditions | StartedRun:
-    """The current conditions for a start, or the result of the same request made earlier. Raises NotFound, Conflict, IdempotencyConflict."""
+async def _conditions(plane: ControlPlane, caller: Caller, workflow: str) -> starts.StartConditions | StartedRun:
+    """The current conditions for a start, or the result of an earlier identical request. Raises NotFound, Conflict, IdempotencyConflict."""
     async with direct(plane.pool) as connection:
-        offer = await starts.offer(
+        conditions = await starts.conditions(
             connection,
             workflow,
             principal=caller.principal.name,
             route=caller.route,
             key=caller.idempotency_key,
         )
-    if offer.asked_before:
+    if conditions.is_repeated:
         async with writing(plane.engine) as session:
             if (earlier := await commands.replayed(session, caller)) is not None:
                 return StartedRun(command=earlier)
-    if offer.version is None or not caller.principal.reaches(workflow):
+    if conditions.version is None or not caller.principal.reaches(workflow):
         raise NotFound("workflow", workflow)
-    if (disabled := switches.refusal(offer.switch)) is not None:
+    if (disabled := switches.refusal(conditions.switch)) is not None:
         raise disabled
-    return offer
+    return conditions
 
 
 async def _record(
-    plane: ControlPlane, caller: Caller, workflow: str, offer: starts.StartConditions, request: StartRequest
+    plane: ControlPlane, caller: Caller, workflow: str, conditions: starts.StartConditions, request: StartRequest
 ) -> Fresh | None:
-    """Check and record the request. Returns None, with nothing written, if an identical request was first or the offer is out of date."""
+    """Check and record the request. Returns None and writes nothing if an identical request was first, or the conditions are stale."""
     if not caller.principal.reaches(workflow):
         raise NotFound("workflow", workflow)
-    await _check(plane, workflow, offer, request)
+    await _check(plane, workflow, conditions, request)
     run_id = new_id()
-    command = commands.made(
+    command = commands.new_at(
         caller,
         CommandKind.RUN_START,
-        offer.now,
+        conditions.now,
         run_id=run_id,
         target=workflow,
         reason=request.note,
         body=_wire(request),
     )
-    run = _queued(plane, workflow, offer, request, command, issuers=caller.persons - {caller.principal.name})
-    event = _changed(run_id, RunStatus.QUEUED).data
+    run = _queued(plane, workflow, conditions, request, command, issuers=caller.persons - {caller.principal.name})
+    event = _live_event(run_id, RunStatus.QUEUED).data
     async with plane.changing() as connection:
         recorded_at = await starts.record(connection, command, run, event, lease=commands.FIRST_LEASE)
     if recorded_at is None:
         return None
     command.created_at = run.created_at = run.updated_at = recorded_at
     command.next_attempt_at = recorded_at + commands.FIRST_LEASE
-    return Fresh(command=command, run=run, schema=offer.schema)
+    return Fresh(command=command, run=run, schema=conditions.schema)
 
 
-async def _check(plane: ControlPlane, workflow: str, offer: starts.StartConditions, request: StartRequest) -> None:
-    await plane.checker.check(workflow, offer.version or "", offer.schema, request.input)
-    arguments = inputs.arguments_of(offer.schema, request.input)
+async def _check(plane: ControlPlane, workflow: str, conditions: starts.StartConditions, request: StartRequest) -> None:
+    await plane.checker.check(workflow, conditions.version or "", conditions.schema, request.input)
+    arguments = inputs.arguments_of(conditions.schema, request.input)
     inputs.check_size("the input", arguments, plane.temporal.data_converter.payload_converter)
-    if request.start_at is not None and request.start_at > offer.now + MAX_DELAY:
+    if request.start_at is not None and request.start_at > conditions.now + MAX_DELAY:
         raise InvalidInput(
             "start_at is too far ahead",
             [InvalidPlace(pointer="/start_at", message=f"at most {MAX_DELAY.days} days ahead")],
@@ -207,7 +209,7 @@ def _wire(request: StartRequest) -> dict[str, Any]:
 def _queued(
     plane: ControlPlane,
     workflow: str,
-    offer: starts.StartConditions,
+    conditions: starts.StartConditions,
     request: StartRequest,
     command: Command,
     *,
@@ -222,8 +224,8 @@ def _queued(
             "namespace": plane.settings.temporal_namespace,
             "workflow_id": run_id,
             "workflow": workflow,
-            "version": offer.version,
-            "task_queue": offer.task_queue,
+            "version": conditions.version,
+            "task_queue": conditions.task_queue,
             "status": RunStatus.QUEUED.value,
             "governed": False,
             "initiator": command.principal,
@@ -237,7 +239,9 @@ def _queued(
             "priority": request.priority,
             "note": request.note,
             "input": stored,
-            "subject": None if offer.subject is None else asks.subject(offer.subject, stored, offer.schema) or "",
+            "subject": None
+            if conditions.subject is None
+            else asks.subject(conditions.subject, stored, conditions.schema) or "",
             "created_at": command.created_at,
             "start_at": request.start_at,
             "step_count": 0,
@@ -249,8 +253,8 @@ def _queued(
     )
 
 
-def _changed(run_id: str, status: RunStatus, kind: str = "run") -> feed.NewEvent:
-    """The live event for a run that has no history yet."""
+def _live_event(run_id: str, status: RunStatus, kind: str = "run") -> feed.NewEvent:
+    """The live event for a run without history."""
     data = (
         {"status": status.value}
         if kind == "end"
@@ -271,27 +275,27 @@ def _changed(run_id: str, status: RunStatus, kind: str = "run") -> feed.NewEvent
 async def deliver_start(plane: ControlPlane, command: Command, fresh: Fresh | None = None) -> dict[str, Any]:
     """Start the workflow under the run's id. Idempotent. Returns Temporal's response.
 
-    If Temporal refuses it permanently, the run ends as failed: it has no history from which this could be projected.
+    If Temporal refuses it permanently, the run is closed as failed here: it has no history to project this from.
     """
-    async with _ending_what_never_begins(plane, command):
+    async with _closing_refused_run(plane, command):
         return await _start(plane, command, fresh)
 
 
 async def deliver_late_start(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Send a start that waited, if its principal may still make it and no kill switch is on. A start that Temporal already has is kept."""
-    async with _ending_what_never_begins(plane, command):
+    """Send a queued start, if its principal may still make it and no kill switch is on. A start that Temporal already has is kept."""
+    async with _closing_refused_run(plane, command):
         try:
             await _check_still_allowed(plane, command)
         except commands.IMPOSSIBLE:
             with suppress(NotFound):
-                return {"execution_id": await _started_before(plane, command)}
+                return {"execution_id": await _already_started(plane, command)}
             raise
         return await _start(plane, command, None)
 
 
 async def _check_still_allowed(plane: ControlPlane, command: Command) -> None:
     workflow = command.target or ""
-    caller = await commands.asker(plane, command)
+    caller = await commands.current_caller(plane, command)
     if not caller.principal.may(Permission.START) or not caller.principal.reaches(workflow):
         raise Forbidden(f"{command.principal} may no longer start {workflow}")
     async with reading(plane.engine) as session:
@@ -299,7 +303,7 @@ async def _check_still_allowed(plane: ControlPlane, command: Command) -> None:
 
 
 @asynccontextmanager
-async def _ending_what_never_begins(plane: ControlPlane, command: Command) -> AsyncIterator[None]:
+async def _closing_refused_run(plane: ControlPlane, command: Command) -> AsyncIterator[None]:
     try:
         yield
     except commands.IMPOSSIBLE as error:
@@ -313,12 +317,12 @@ async def _ending_what_never_begins(plane: ControlPlane, command: Command) -> As
                 error={"type": "StartRefused", "message": error.message, "retryable": False},
             ):
                 failed = RunStatus.FAILED
-                await feed.append(session, [_changed(run_id, failed), _changed(run_id, failed, "end")])
+                await feed.append(session, [_live_event(run_id, failed), _live_event(run_id, failed, "end")])
         raise
 
 
 async def _start(plane: ControlPlane, command: Command, fresh: Fresh | None) -> dict[str, Any]:
-    # Uses the database's clock: this process's clock may be wrong, and a run could start days too early or too late.
+    # Uses the database's clock: if this process's clock is wrong, the run could start days too early or too late.
     now = command.created_at
     if fresh is None:
         fresh, now = await _read(plane, command)
@@ -332,8 +336,8 @@ async def _start(plane: ControlPlane, command: Command, fresh: Fresh | None) -> 
             identifier=run.workflow,
         )
     except Conflict:
-        # Already started, probably by an earlier attempt of this command: check that it is.
-        return {"execution_id": await _started_before(plane, command)}
+        # Already started, probably by an earlier attempt of this command: verify that.
+        return {"execution_id": await _already_started(plane, command)}
     return {"execution_id": answer.first_execution_run_id or answer.run_id}
 
 
@@ -387,11 +391,10 @@ async def _start_request(
     return request
 
 
-async def _started_before(plane: ControlPlane, command: Command) -> str:
+async def _already_started(plane: ControlPlane, command: Command) -> str:
     run_id = command.run_id or ""
-    found = await describe(plane, run_id, None)
-    memo = payloads.memo_values(found.workflow_execution_info.memo, plane.temporal.data_converter.payload_converter)
-    ours = memo.get(MEMO)
-    if not isinstance(ours, dict) or ours.get("command_id") != command.command_id:
-        raise Conflict(f"a workflow with the id {run_id!r} already exists, and AgentGrid did not start it")
-    return str(found.workflow_execution_info.first_run_id or found.workflow_execution_info.execution.run_id)
+    info = (await describe(plane, run_id, None)).workflow_execution_info
+    memo = payloads.memo_values(info.memo, plane.temporal.data_converter.payload_converter).get(MEMO)
+    if not isinstance(memo, dict) or memo.get("command_id") != command.command_id:
+        raise Conflict(f"Temporal already has a workflow with the id {run_id!r} that AgentGrid did not start")
+    return str(info.first_run_id or info.execution.run_id)

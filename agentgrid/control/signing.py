@@ -1,6 +1,6 @@
-"""The API's Ed25519 keys: they sign decisions and run memos. Their public keys are registered for verification.
+"""The API's Ed25519 keys, which sign decisions and run memos. Their public keys are registered for verification.
 
-The first key in the file signs. The keys after it are older ones, kept for approvals whose terms name no newer key: terms are fixed when
+The first key in the file signs. The keys after it are older, kept for approvals whose terms name no newer key: terms are fixed when
 an approval opens, so without the old keys a rotation would leave approvals that nobody can decide.
 """
 
@@ -47,22 +47,22 @@ class Signer:
 
     @property
     def public(self) -> frozenset[tuple[str, str]]:
-        """The id and public key of each of them."""
-        return frozenset((each.key_id, each.public_key) for each in self.all)
+        """The id and public key of each key."""
+        return frozenset((signer.key_id, signer.public_key) for signer in self.all)
 
     def under(self, terms: Terms, *, revoked: Collection[str]) -> Signer | None:
         """The newest of these keys whose decisions count under the terms, or None.
 
-        A revoked key may still be used if no other counts: the worker checks every approval again before its effect, refuses the key, and
-        asks again under a key in force.
+        A revoked key may still be used if no other counts: the worker checks every approval again before the effect, refuses the key, and
+        requests approval again under a key in force.
         """
-        counting = [each for each in self.all if terms.keys.get(each.key_id) == each.public_key]
-        trusted = [each for each in counting if each.key_id not in revoked]
-        return next(iter(trusted + counting), None)
+        named = [signer for signer in self.all if terms.keys.get(signer.key_id) == signer.public_key]
+        trusted = [signer for signer in named if signer.key_id not in revoked]
+        return next(iter(trusted + named), None)
 
     @classmethod
     def of(cls, private_key: Ed25519PrivateKey) -> Signer:
-        """The signer for this key."""
+        """The signer for this private key."""
         raw = private_key.public_key().public_bytes_raw()
         return cls(
             key_id=hashlib.sha256(raw).hexdigest()[:16],
@@ -71,7 +71,7 @@ class Signer:
         )
 
     def decision(self, decision: Decision) -> SignedDecision:
-        """Sign the decision."""
+        """The decision with this key's signature."""
         return sign(decision, self.private_key)
 
     def memo(self, memo: RunMemo) -> RunMemo:
@@ -81,14 +81,14 @@ class Signer:
         return named.model_copy(update={"signature": base64.b64encode(signature).decode()})
 
     def schedule_memo(self, memo: ScheduleMemo) -> ScheduleMemo:
-        """Sign a schedule's memo."""
+        """Like `memo`, for the memo of a schedule."""
         named = memo.model_copy(update={"key_id": self.key_id, "signature": None})
         signature = self.private_key.sign(signed_bytes(named.model_dump(mode="json", exclude_none=True)))
         return named.model_copy(update={"signature": base64.b64encode(signature).decode()})
 
 
 def memo_bytes(memo: RunMemo) -> bytes:
-    """Exactly what a memo's signature covers."""
+    """The bytes that a memo's signature covers."""
     return canonical(memo.model_dump(mode="json", exclude={"signature"}, exclude_none=True))
 
 
@@ -101,7 +101,7 @@ def load(settings: Settings) -> Signer:
     if path is None:
         raise SettingsError(
             "AGENTGRID_SIGNING_KEY_FILE is not set; set it to the path of an Ed25519 private key in PEM "
-            "(create one with `openssl genpkey -algorithm ed25519`, or use the one of `agentgrid dev`)"
+            "(create one with `openssl genpkey -algorithm ed25519`, or use the key of `agentgrid dev`)"
         )
     try:
         text = read_private(path).encode()
@@ -115,7 +115,7 @@ def load(settings: Settings) -> Signer:
         ) from error
     signers = [Signer.of(key) for key in keys if isinstance(key, Ed25519PrivateKey)]
     if len(signers) != len(keys):
-        raise SettingsError(f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} is not an Ed25519 key")
+        raise SettingsError(f"AGENTGRID_SIGNING_KEY_FILE={str(path)!r} contains a key that is not Ed25519")
     return replace(signers[0], older=tuple(signers[1:]))
 
 

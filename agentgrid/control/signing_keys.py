@@ -1,7 +1,7 @@
-"""Retiring and revoking signing keys. New approvals don't accept a retired key, but open ones can still be decided with it; a revoked key is
+"""Retiring and revoking signing keys. New approvals don't accept a retired key, but open approvals can still be decided with it. A revoked key is
 no longer valid at all.
 
-Neither can be undone: an API that starts with such a key doesn't register it, and logs that. One command creates a new key.
+Neither can be undone: an API that starts with such a key doesn't register it, and logs a warning. One command creates a new key.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from agentgrid.errors import Conflict, NotFound
 
 
 def status_of(key: SigningKey) -> KeyStatus:
-    """The key's status."""
+    """Whether the key is in force, retired or revoked."""
     if key.revoked_at is not None:
         return KeyStatus.REVOKED
     return KeyStatus.RETIRED if key.retired_at is not None else KeyStatus.IN_FORCE
 
 
-async def standing(engine: AsyncEngine, key_id: str) -> KeyStatus | None:
-    """The status of the key with this id; None if there is none."""
+async def status(engine: AsyncEngine, key_id: str) -> KeyStatus | None:
+    """The status of the key with this id; None if there is no such key."""
     async with reading(engine) as session:
         key = await db_signing_keys.get(session, key_id)
     return None if key is None else status_of(key)
 
 
 async def retire(plane: ControlPlane, caller: Caller, key_id: str, *, reason: str | None) -> Command:
-    """Retire the key: new terms don't name it. Raises NotFound, Conflict while an API signs with it: new approvals couldn't be decided."""
+    """Retire the key: new terms don't name it. Raises NotFound; Conflict while an API signs with it, since new approvals couldn't be decided."""
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
             return earlier
         key = await _locked(session, key_id)
-        status = status_of(key)
-        if status is KeyStatus.IN_FORCE and await db_signing_keys.in_use(session, [key_id]):
+        current = status_of(key)
+        if current is KeyStatus.IN_FORCE and await db_signing_keys.in_use(session, [key_id]):
             raise Conflict(
                 "an API process signs with this key: put another key first in its AGENTGRID_SIGNING_KEY_FILE and restart it",
-                status=status,
+                status=current,
             )
-        return await _end(session, caller, CommandKind.SIGNING_KEY_RETIRE, key, status is KeyStatus.IN_FORCE, reason)
+        return await _end(session, caller, CommandKind.SIGNING_KEY_RETIRE, key, current is KeyStatus.IN_FORCE, reason)
 
 
 async def revoke(plane: ControlPlane, caller: Caller, key_id: str, *, reason: str | None) -> Command:

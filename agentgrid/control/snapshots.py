@@ -1,4 +1,4 @@
-"""The policy snapshot that workers read: made of everything in force, and published with each change."""
+"""The policy snapshot that workers read: built from everything in force, and published with each change."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from agentgrid.domain.effects import Effect
 from agentgrid.domain.policies import Rule, Snapshot
 
 DECISIONS_LISTED = timedelta(days=1)
-"""How long the snapshot lists a decision made with an API key that was later revoked: many times as long as a decision is valid."""
+"""How long the snapshot lists a decision made with an API key that was later revoked: many times longer than a decision is valid."""
 
 
 def of(rules: Sequence[PolicyRow]) -> Snapshot:
-    """A snapshot of the rules only, without revocations or kill switches: enough to find the rule that applies to a tool."""
+    """A snapshot of only the rules, without revocations or kill switches: enough to find the rule that applies to a tool."""
     return Snapshot(version=0, made_at=datetime.now(UTC), rules=tuple(rule_of(rule) for rule in rules))
 
 
@@ -43,7 +43,7 @@ def rule_of(row: PolicyRow) -> Rule:
 
 def conditions_of(row: PolicyRow) -> tuple[Condition, ...]:
     """The conditions stored in a row."""
-    return tuple(Condition.model_validate(each) for each in row.when)
+    return tuple(Condition.model_validate(condition) for condition in row.when)
 
 
 async def publish(session: WriteSession) -> Snapshot:
@@ -70,10 +70,10 @@ async def publish(session: WriteSession) -> Snapshot:
 
 
 async def ensure_published(session: WriteSession, signer: Signer) -> bool:
-    """Register the signer's public key, and publish if it is new or if nothing was published yet."""
+    """Register the signer's public key, and publish if it is new or if nothing was published yet. Returns whether it published."""
     await policies.lock(session)
-    news = await signing_keys.register(session, key_id=signer.key_id, public_key=signer.public_key)
-    if not news and await policies.newest_snapshot(session) is not None:
+    is_new = await signing_keys.register(session, key_id=signer.key_id, public_key=signer.public_key)
+    if not is_new and await policies.newest_snapshot(session) is not None:
         return False
     await publish(session)
     return True

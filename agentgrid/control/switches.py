@@ -1,4 +1,4 @@
-"""Kill switches. Everything with a name can have one: a new noun is a row of `NOUNS`. Switches and rules are independent of each other."""
+"""Kill switches. Anything with a name can have one: to add a noun, add an entry to `NOUNS`. Switches and rules are independent of each other."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from agentgrid.domain.switches import SwitchKind, Thing
 from agentgrid.errors import Conflict, NotFound
 
 DISABLED = "disabled"
-"""The `status` in the refusal of a start."""
+"""The error's `status` when a start is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noun:
-    """A kind of things that have kill switches."""
+    """A kind of thing with kill switches."""
 
     disable: CommandKind
     enable: CommandKind
     exists: Callable[[WriteSession, str], Awaitable[bool]]
-    """Whether something has this name. A switch for nothing would be a typo."""
+    """Whether something has this name. A switch for an unknown name would be a typo."""
 
 
 async def _is_tool(session: WriteSession, name: str) -> bool:
@@ -35,7 +35,7 @@ async def _is_tool(session: WriteSession, name: str) -> bool:
 
 
 async def _is_agent(session: WriteSession, name: str) -> bool:
-    # Agents are code, and one may have to be disabled before any run has called it: any name that an agent can have.
+    # Agents are code, and one may have to be disabled before any run calls it, so any valid agent name counts.
     return AGENT_NAME.fullmatch(name) is not None
 
 
@@ -62,8 +62,8 @@ async def put(plane: ControlPlane, caller: Caller, kind: str, name: str, *, disa
             raise NotFound(kind, name)
         await policies.lock(session)
         last = (await db_switches.newest(session, kind, [name])).get(name)
-        now = (False, "") if last is None else (last.disabled, last.reason)
-        changes = now != (disabled, reason)
+        current = (False, "") if last is None else (last.disabled, last.reason)
+        changes = current != (disabled, reason)
         recorded = await commands.apply(
             session,
             caller,
@@ -97,7 +97,7 @@ async def check(session: ReadSession | WriteSession, *things: Thing) -> None:
 
 
 def refusal(switch: Switch | None) -> Conflict | None:
-    """The refusal to use what this switch disables, or None if the switch is off."""
+    """The error for using what this switch disables, or None if the switch is off."""
     if switch is None or not switch.disabled:
         return None
     return Conflict(Thing(switch.kind, switch.name).refusal(switch.reason), status=DISABLED)

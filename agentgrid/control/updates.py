@@ -1,8 +1,8 @@
-"""Updates: changes that a run's workflow may reject, carries out and answers.
+"""Updates: changes that a run's workflow accepts or rejects, carries out and answers.
 
-The command's id is Temporal's update id, so an update that is sent again is the same one. Until a worker accepts it Temporal keeps it in memory
-only; then history has it. So a command is `delivered` once it is accepted, and the projector settles it when its handler has ended. Temporal knows
-an update by id within one execution: a command names the execution that it is sent to, and moves on only if that one ended without it.
+The command's id is Temporal's update id, so resending an update is idempotent. Until a worker accepts it, Temporal keeps it only in memory; then
+it is in history. So a command is `delivered` once the update is accepted, and the projector settles it when the handler ends. Temporal's update ids
+are unique within one execution: a command names the execution that it is sent to, and is retargeted only if that execution ended without it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from agentgrid.temporal import payloads, rpc
 ACCEPT_SECONDS = 4.0
 """How long the request waits for a worker to accept the update: less than `commands.FIRST_LEASE`."""
 LATE_ACCEPT_SECONDS = 2.0
-OFFERED = timedelta(minutes=10)
-"""How long an update that no worker has accepted is offered again."""
-MOVES = 3
+RESEND_FOR = timedelta(minutes=10)
+"""How long an update that no worker has accepted is sent again."""
+MAX_EXECUTIONS = 3
+"""How many executions of a run's chain one attempt tries."""
 MAX_WAIT_SECONDS = 20.0
 RESULT_BYTES = 1024 * 1024
 """A longer result is cut to a preview."""
@@ -63,7 +64,7 @@ class WorkflowUpdate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class UpdateState:
     """What is known about an update."""
 
     command: Command
@@ -75,10 +76,10 @@ class Known:
 
 
 async def send(plane: ControlPlane, caller: Caller, run_id: str, request: WorkflowUpdate) -> Command:
-    """Record the update and offer it to a worker. Returns its command, `delivered` once a worker has accepted it.
+    """Record the update and send it to a worker. Returns its command, `delivered` once a worker has accepted it.
 
-    Raises UpdateRejected; InvalidInput if no handler of the run takes it; NotFound; Conflict with the current status; PayloadTooLarge;
-    Unavailable, with `outcome_unknown` while it is offered again.
+    Raises UpdateRejected; InvalidInput if no handler of the run accepts it; NotFound; Conflict with the current status; PayloadTooLarge;
+    Unavailable, with `outcome_unknown` while it is being sent again.
     """
     handlers.check_form(plane, HandlerKind.UPDATE, request.name, request.arguments)
     prepared = await run_verbs.prepare(plane, caller, run_id, Verb.UPDATE)
@@ -93,22 +94,24 @@ async def send(plane: ControlPlane, caller: Caller, run_id: str, request: Workfl
 
 
 async def deliver_update(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Offer the update to a worker. Raises UpdateRejected, Conflict, Unavailable."""
+    """Send the update to a worker. Raises UpdateRejected, Conflict, Unavailable."""
     run, _ = await _read(plane, command)
-    return await _offer(plane, command, run, seconds=ACCEPT_SECONDS)
+    return await _send(plane, command, run, seconds=ACCEPT_SECONDS)
 
 
 async def deliver_late_update(plane: ControlPlane, command: Command) -> dict[str, Any]:
-    """Offer it again, if no worker has it yet, only while its principal may still make it and for a limited time. Raises UpdateExpired too."""
+    """Send the update again. If no worker has accepted it, its principal must still be allowed to make it. Also raises UpdateExpired."""
     run, now = await _read(plane, command)
-    found = await _poll(plane, run, command.execution_id or "", command.command_id)
-    if found is None or found.stage < rpc.ACCEPTED:
-        if now - command.created_at > OFFERED:
-            raise UpdateExpired(f"no worker accepted the update within {OFFERED.seconds // 60} minutes")
-        caller = await commands.asker(plane, command)
+    update = await _poll(plane, run, command.execution_id or "", command.command_id)
+    if update is None or update.stage < rpc.ACCEPTED:
+        if now - command.created_at > RESEND_FOR:
+            raise UpdateExpired(
+                f"no worker accepted the update within {RESEND_FOR.seconds // 60} minutes; send it again"
+            )
+        caller = await commands.current_caller(plane, command)
         if not caller.principal.may(Permission.CONTROL) or not caller.principal.sees(run.workflow):
             raise Forbidden(f"{command.principal} may no longer update runs of {run.workflow}")
-    return await _offer(plane, command, run, seconds=LATE_ACCEPT_SECONDS)
+    return await _send(plane, command, run, seconds=LATE_ACCEPT_SECONDS)
 
 
 async def _read(plane: ControlPlane, command: Command) -> tuple[Run, datetime]:
@@ -120,10 +123,10 @@ async def _read(plane: ControlPlane, command: Command) -> tuple[Run, datetime]:
     return run, now
 
 
-async def _offer(plane: ControlPlane, command: Command, run: Run, *, seconds: float) -> dict[str, Any]:
+async def _send(plane: ControlPlane, command: Command, run: Run, *, seconds: float) -> dict[str, Any]:
     arguments = command.body["arguments"]
     encoded = await plane.temporal.data_converter.encode(arguments) if arguments else []
-    for _ in range(MOVES):
+    for _ in range(MAX_EXECUTIONS):
         execution_id = command.execution_id or ""
         try:
             answer = await asked(
@@ -141,9 +144,9 @@ async def _offer(plane: ControlPlane, command: Command, run: Run, *, seconds: fl
                 seconds=seconds,
             )
         except NotFound:
-            raise Conflict("Temporal no longer knows this run", status=run.status) from None
+            raise Conflict("Temporal no longer has this run", status=run.status) from None
         except Conflict as error:
-            command = await _move(plane, command, run, error)
+            command = await _retarget(plane, command, run, error)
             continue
         except Unavailable as error:
             if not error.outcome_unknown:
@@ -153,21 +156,21 @@ async def _offer(plane: ControlPlane, command: Command, run: Run, *, seconds: fl
             raise await _not_accepted(plane, run, seconds)
         await _raise_if_rejected(plane, run, execution_id, command.command_id, answer.outcome)
         return {"execution_id": execution_id}
-    raise Unavailable("the run continues as new too often to take the update now", outcome_unknown=True)
+    raise Unavailable("the run keeps continuing as new, so the update can't reach it now", outcome_unknown=True)
 
 
 async def _not_accepted(plane: ControlPlane, run: Run, seconds: float) -> Unavailable:
     why = await workers.silence(plane, run.task_queue, seconds)
-    minutes = OFFERED.seconds // 60
+    minutes = RESEND_FOR.seconds // 60
     return Unavailable(
-        f"the update is not accepted yet: {why}. It is offered again for {minutes} minutes; repeat the request with the same "
-        f"Idempotency-Key, or ask for the command, to see what became of it",
+        f"no worker has accepted the update yet: {why}. It is retried for {minutes} minutes; to see the outcome, repeat the request "
+        f"with the same Idempotency-Key, or read the command",
         outcome_unknown=True,
     )
 
 
-async def _move(plane: ControlPlane, command: Command, run: Run, ended: Conflict) -> Command:
-    """The command, addressed to the newest execution of the run's chain, because its own has ended without the update."""
+async def _retarget(plane: ControlPlane, command: Command, run: Run, ended: Conflict) -> Command:
+    """Retarget the command to the newest execution of the run's chain, because its own has ended without the update."""
     try:
         info = (await describe(plane, run.workflow_id, None)).workflow_execution_info
     except NotFound:
@@ -182,7 +185,7 @@ async def _move(plane: ControlPlane, command: Command, run: Run, ended: Conflict
 async def _raise_if_rejected(
     plane: ControlPlane, run: Run, execution_id: str, update_id: str, outcome: Outcome
 ) -> None:
-    """Raise UpdateRejected if the failure came before the handler ran. Temporal keeps every update but a rejected one."""
+    """Raise UpdateRejected if the update failed before the handler ran. Temporal keeps every update except rejected ones."""
     if outcome.WhichOneof("value") != "failure" or await _poll(plane, run, execution_id, update_id) is not None:
         return
     failure = await _failure(plane, outcome)
@@ -225,24 +228,24 @@ async def get(plane: ControlPlane, caller: Caller, run_id: str, command_id: str)
     return command
 
 
-async def outcome(plane: ControlPlane, caller: Caller, command: Command, *, wait_seconds: float = 0.0) -> Known:
-    """What became of the update, after waiting for its end for at most this long. Raises Unavailable, RateLimited."""
+async def outcome(plane: ControlPlane, caller: Caller, command: Command, *, wait_seconds: float = 0.0) -> UpdateState:
+    """The update's state, after waiting up to `wait_seconds` for its end. Raises Unavailable, RateLimited."""
     run, _ = await _read(plane, command)
     recorded = command.outcome or {}
     if command.status in (CommandStatus.REFUSED, CommandStatus.SUPERSEDED) or (
         command.status == CommandStatus.FAILED and "event_id" not in recorded
     ):
-        # A run that ended before the update reached it refused it too.
+        # An update whose run had ended was also refused, with the code `conflict`.
         stage = SETTLED[CommandStatus(command.status)] if recorded.get("code") != "conflict" else UpdateStage.ABANDONED
-        return Known(command=command, stage=stage, error=_refusal(recorded))
+        return UpdateState(command=command, stage=stage, error=_refusal(recorded))
     execution_id = recorded.get("execution_id") or command.execution_id or ""
     with plane.waits.one(caller.principal.name):
-        found = await _ended(plane, run, execution_id, command.command_id, min(wait_seconds, MAX_WAIT_SECONDS))
+        update = await _wait_for_end(plane, run, execution_id, command.command_id, min(wait_seconds, MAX_WAIT_SECONDS))
     command = await commands.get(plane, command.command_id)
-    if found is not None and found.outcome.WhichOneof("value") is not None:
-        return await _known(plane, command, found.outcome)
-    if found is not None and found.stage >= rpc.ACCEPTED:
-        return Known(command=command, stage=UpdateStage.ACCEPTED)
+    if update is not None and update.outcome.WhichOneof("value") is not None:
+        return await _ended(plane, command, update.outcome)
+    if update is not None and update.stage >= rpc.ACCEPTED:
+        return UpdateState(command=command, stage=UpdateStage.ACCEPTED)
     return await _from_step(plane, command)
 
 
@@ -250,49 +253,48 @@ def _refusal(recorded: dict[str, Any]) -> dict[str, Any] | None:
     return {"type": recorded["code"], "message": recorded.get("message")} if "code" in recorded else None
 
 
-async def _ended(
+async def _wait_for_end(
     plane: ControlPlane, run: Run, execution_id: str, update_id: str, seconds: float
 ) -> service.PollWorkflowExecutionUpdateResponse | None:
     until = time.monotonic() + seconds
-    found = await _poll(plane, run, execution_id, update_id)
-    while found is not None and found.outcome.WhichOneof("value") is None and (left := until - time.monotonic()) > 0:
+    update = await _poll(plane, run, execution_id, update_id)
+    while update is not None and update.outcome.WhichOneof("value") is None and (left := until - time.monotonic()) > 0:
         try:
-            later = await _poll(
+            update = await _poll(
                 plane, run, execution_id, update_id, stage=rpc.COMPLETED, deadline=timedelta(seconds=left)
             )
         except Unavailable as error:
             if not error.outcome_unknown:
                 raise
             return await _poll(plane, run, execution_id, update_id)
-        found = later
-    return found
+    return update
 
 
-async def _known(plane: ControlPlane, command: Command, given: Outcome) -> Known:
-    if given.WhichOneof("value") == "success":
-        await payloads.decode(given.success, plane.temporal.data_converter)
+async def _ended(plane: ControlPlane, command: Command, result_or_failure: Outcome) -> UpdateState:
+    if result_or_failure.WhichOneof("value") == "success":
+        await payloads.decode(result_or_failure.success, plane.temporal.data_converter)
         converter = plane.temporal.data_converter.payload_converter
-        result = payloads.store(given.success.payloads, converter, limit=RESULT_BYTES)
-        return Known(command=command, stage=UpdateStage.COMPLETED, result=result)
-    failure = await _failure(plane, given)
+        result = payloads.store(result_or_failure.success.payloads, converter, limit=RESULT_BYTES)
+        return UpdateState(command=command, stage=UpdateStage.COMPLETED, result=result)
+    failure = await _failure(plane, result_or_failure)
     stage = UpdateStage.ABANDONED if failure["type"] == RUN_ENDED else UpdateStage.FAILED
-    return Known(command=command, stage=stage, error=failure)
+    return UpdateState(command=command, stage=stage, error=failure)
 
 
-async def _failure(plane: ControlPlane, given: Outcome) -> dict[str, Any]:
-    await payloads.decode(given.failure, plane.temporal.data_converter)
-    return payloads.store_failure(given.failure, plane.temporal.data_converter.payload_converter)
+async def _failure(plane: ControlPlane, result_or_failure: Outcome) -> dict[str, Any]:
+    await payloads.decode(result_or_failure.failure, plane.temporal.data_converter)
+    return payloads.store_failure(result_or_failure.failure, plane.temporal.data_converter.payload_converter)
 
 
-async def _from_step(plane: ControlPlane, command: Command) -> Known:
-    """What the projection read in history, where Temporal no longer has the update."""
+async def _from_step(plane: ControlPlane, command: Command) -> UpdateState:
+    """What the projection read from history, if Temporal no longer has the update."""
     recorded = command.outcome or {}
     stage = SETTLED[CommandStatus(command.status)]
     if "event_id" not in recorded:
-        return Known(command=command, stage=stage)
+        return UpdateState(command=command, stage=stage)
     async with reading(plane.engine) as session:
         step = await steps.get(session, recorded["execution_id"], recorded["event_id"])
     stage = UpdateStage.FAILED if command.status == CommandStatus.FAILED else stage
     if step is None:
-        return Known(command=command, stage=stage)
-    return Known(command=command, stage=stage, result=step.output, error=step.error)
+        return UpdateState(command=command, stage=stage)
+    return UpdateState(command=command, stage=stage, result=step.output, error=step.error)

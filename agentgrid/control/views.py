@@ -1,4 +1,4 @@
-"""Saved views: each principal has its own, and those who may edit share some with everybody."""
+"""Saved views: each principal has private ones, and principals with the permission `edit` can share views with everybody."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def owner_of(caller: Caller, *, shared: bool) -> str:
         return caller.principal.name
     if not caller.principal.may(Permission.EDIT):
         raise Forbidden(
-            "only a principal that may `edit` (operator, developer, admin) shares views, or changes shared ones"
+            "sharing a view, or changing a shared one, requires the permission `edit` (operator, developer, admin)"
         )
     return SHARED
 
@@ -37,7 +37,7 @@ async def put(
     shared: bool,
     expected_version: int | None,
 ) -> Command:
-    """Save a view, or replace it. Raises InvalidInput, Forbidden, Conflict if there are too many or its version is another by now."""
+    """Save a view, or replace it. Raises InvalidInput, Forbidden, Conflict if there are too many or its version has changed."""
     if faults := views.faults_of(name, filters):
         raise InvalidInput("invalid view", faults)
     owner = owner_of(caller, shared=shared)
@@ -69,7 +69,7 @@ async def put(
 async def remove(
     plane: ControlPlane, caller: Caller, name: str, *, shared: bool, expected_version: int | None
 ) -> Command:
-    """Delete a view. Raises NotFound, Forbidden, Conflict if its version is another by now."""
+    """Delete a view. Raises NotFound, Forbidden, Conflict if its version has changed."""
     owner = owner_of(caller, shared=shared)
     async with writing(plane.engine) as session:
         if (earlier := await commands.replayed(session, caller)) is not None:
@@ -87,10 +87,14 @@ async def remove(
 def _check_version(last: View | None, name: str, expected: int | None) -> None:
     version = 0 if last is None else last.version
     if expected is not None and expected != version:
-        raise Conflict(f"the view {name!r} is at version {version} by now: read it again", status=str(version))
+        raise Conflict(
+            f"the view {name!r} is now at version {version}, not {expected}: read it again", status=str(version)
+        )
 
 
 async def _check_room(session: WriteSession, owner: str) -> None:
-    most = MAX_SHARED if owner == SHARED else MAX_PRIVATE
-    if await db_views.count(session, owner) >= most:
-        raise Conflict(f"there are {most} {'shared ' if owner == SHARED else ''}views already: delete one first")
+    limit = MAX_SHARED if owner == SHARED else MAX_PRIVATE
+    if await db_views.count(session, owner) >= limit:
+        raise Conflict(
+            f"there are already {limit} {'shared ' if owner == SHARED else ''}views, the maximum: delete one first"
+        )

@@ -1,4 +1,4 @@
-"""Workers and pollers of task queues, as Temporal reports them. Cached for a few seconds, because lists ask repeatedly."""
+"""Workers and task queue pollers, as Temporal reports them. Cached for a few seconds, because lists ask repeatedly."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ ACTIVITY = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
 
 FRESH_SECONDS = 3.0
 LIVE_SECONDS = 70.0
-"""A poller polls at least once a minute; one that has not polled for longer is gone."""
+"""A poller that has not polled for this long is gone: pollers poll at least once a minute."""
 PARALLEL = 8
 STALE_SECONDS = 150.0
 """A worker sends a heartbeat every 60 s, or every 10 s if AgentGrid created its client."""
 
 
-class _Kept(Generic[Answer]):
-    """A cache with a lifetime of a few seconds per key; concurrent requests share one call."""
+class _Cached(Generic[Answer]):
+    """A cache that keeps each answer for a few seconds; concurrent requests share one call."""
 
     def __init__(self) -> None:
         self._answers: dict[object, tuple[float, asyncio.Future[Answer]]] = {}
 
     async def get(self, key: object, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         now = time.monotonic()
-        kept = self._answers.get(key)
-        if kept is not None and now - kept[0] < FRESH_SECONDS:
-            return await asyncio.shield(kept[1])
+        cached = self._answers.get(key)
+        if cached is not None and now - cached[0] < FRESH_SECONDS:
+            return await asyncio.shield(cached[1])
         future: asyncio.Future[Answer] = asyncio.ensure_future(ask())
         self._answers = {name: (at, answer) for name, (at, answer) in self._answers.items() if now - at < FRESH_SECONDS}
         self._answers[key] = (now, future)
         return await asyncio.shield(future)
 
 
-_HEARTBEATS: WeakKeyDictionary[Client, _Kept[list[WorkerHeartbeat]]] = WeakKeyDictionary()
-_QUEUES: WeakKeyDictionary[Client, _Kept[service.DescribeTaskQueueResponse]] = WeakKeyDictionary()
+_HEARTBEATS: WeakKeyDictionary[Client, _Cached[list[WorkerHeartbeat]]] = WeakKeyDictionary()
+_QUEUES: WeakKeyDictionary[Client, _Cached[service.DescribeTaskQueueResponse]] = WeakKeyDictionary()
 
 
 async def task_queue(
     plane: ControlPlane, name: str, kind: TaskQueueType.ValueType
 ) -> service.DescribeTaskQueueResponse:
     """The pollers of the queue. Raises Unavailable."""
-    kept = _QUEUES.setdefault(plane.temporal, _Kept())
-    return await kept.get(
+    cached = _QUEUES.setdefault(plane.temporal, _Cached())
+    return await cached.get(
         (name, kind),
         lambda: asked(rpc.describe_task_queue(plane.temporal, name, kind=kind), noun="task queue", identifier=name),
     )
@@ -70,10 +70,10 @@ def is_polled(answer: service.DescribeTaskQueueResponse) -> bool:
 
 
 async def served(plane: ControlPlane, names: Sequence[str], kind: TaskQueueType.ValueType) -> dict[str, bool | None]:
-    """Whether a live worker polls each queue; None where Temporal can't say."""
+    """Whether a live worker polls each queue; None if Temporal can't say."""
     limit = asyncio.Semaphore(PARALLEL)
 
-    async def one(name: str) -> bool | None:
+    async def check(name: str) -> bool | None:
         async with limit:
             try:
                 return is_polled(await task_queue(plane, name, kind))
@@ -81,12 +81,12 @@ async def served(plane: ControlPlane, names: Sequence[str], kind: TaskQueueType.
                 return None
 
     distinct = list(dict.fromkeys(names))
-    answers = await asyncio.gather(*(one(name) for name in distinct))
+    answers = await asyncio.gather(*(check(name) for name in distinct))
     return dict(zip(distinct, answers, strict=True))
 
 
 async def silence(plane: ControlPlane, queue: str, seconds: float) -> str:
-    """Why no worker may have answered within this time, in words."""
+    """A likely reason why no worker answered within this time, in words."""
     if (await served(plane, [queue], WORKFLOW))[queue] is False:
         return f"no worker polls its task queue {queue!r}"
     return f"no worker answered within {seconds:g} s"
@@ -94,8 +94,8 @@ async def silence(plane: ControlPlane, queue: str, seconds: float) -> str:
 
 async def heartbeats(plane: ControlPlane) -> list[WorkerHeartbeat]:
     """The last heartbeat of every worker. Raises Unavailable."""
-    kept = _HEARTBEATS.setdefault(plane.temporal, _Kept())
-    return await kept.get("", lambda: asked(rpc.list_workers(plane.temporal), noun="workers"))
+    cached = _HEARTBEATS.setdefault(plane.temporal, _Cached())
+    return await cached.get("", lambda: asked(rpc.list_workers(plane.temporal), noun="workers"))
 
 
 def is_stale(beat: WorkerHeartbeat) -> bool:
@@ -104,5 +104,5 @@ def is_stale(beat: WorkerHeartbeat) -> bool:
 
 
 def is_stopping(beat: WorkerHeartbeat) -> bool:
-    """Whether the worker's last heartbeat announced that it shuts down."""
+    """Whether the worker's last heartbeat said that it is shutting down."""
     return beat.status in (WorkerStatus.WORKER_STATUS_SHUTTING_DOWN, WorkerStatus.WORKER_STATUS_SHUTDOWN)

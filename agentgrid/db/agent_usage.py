@@ -1,4 +1,4 @@
-"""Sums over the steps of agents and their model turns, in bounded ranges of time. What a reset copied counts once."""
+"""Totals over the steps of agents and their model turns, in bounded time ranges. Steps copied by a reset count once."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from agentgrid.domain.agents import Usage
 S: Any = Step
 R: Any = Run
 
-# Written out, not bound: a plan that is made once for all parameters could not use the partial indexes.
+# Literals, not parameters: a generic plan could not use the partial indexes.
 _IS_AGENT = text("steps.kind = 'agent'")
 _IS_MODEL = text("steps.kind = 'model'")
 
 Size = Literal["hour", "day"]
-"""Of a bucket."""
+"""The size of a bucket."""
 
 _COUNTED = ("requests", "input_tokens", "cached_tokens", "output_tokens", "unpriced")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """What was used from `start` to the next bucket's."""
+    """The usage from `start` to the next bucket's start."""
 
     start: datetime
     usage: Usage
@@ -39,7 +39,7 @@ class Bucket:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentCallFigures:
-    """The calls of an agent in a time, by how they ended, and how long they took."""
+    """An agent's calls in a period: counts by outcome, durations and cost."""
 
     completed: int = 0
     failed: int = 0
@@ -52,7 +52,7 @@ class AgentCallFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Stats:
-    """An agent's calls and their usage lately, and what is open now."""
+    """An agent's recent calls and their usage, and the number of calls open now."""
 
     calls: AgentCallFigures
     usage: Usage
@@ -78,15 +78,15 @@ def _seen(scope: Scope) -> list[Any]:
 async def of_agent(
     session: ReadSession, agent: str, *, since: datetime, before: datetime, bucket: Size, scope: Scope
 ) -> list[Bucket]:
-    """What the agent's model turns used, by the `hour` or `day` (UTC) in which they were asked; empty buckets are left out."""
+    """The usage of the agent's model turns, by the `hour` or `day` (UTC) of the request; empty buckets are omitted."""
     return await _buckets(session, [S.name == agent, *_seen(scope)], since, before, bucket)
 
 
 async def of_workflow(
     session: ReadSession, workflow: str, *, since: datetime, before: datetime, bucket: Size
 ) -> list[Bucket]:
-    """What the model turns of the workflow's runs used, as `of_agent`."""
-    # A run that had ended before has no turn in the range.
+    """Like `of_agent`, for the model turns of the workflow's runs."""
+    # A run that ended earlier has no turns in the range.
     runs = select(R.run_id).where(
         R.workflow == workflow, R.created_at < before, R.closed_at.is_(None) | (R.closed_at >= since)
     )
@@ -109,10 +109,10 @@ async def _buckets(
 
 
 async def stats(session: ReadSession, agents: Sequence[str], *, since: timedelta, scope: Scope) -> dict[str, Stats]:
-    """The statistics of each of these agents, for this long until now."""
-    lately = and_(S.name.in_(agents), S.scheduled_at >= func.now() - since, ~S.inherited, *_seen(scope))
+    """The statistics of each of these agents in the last `since`."""
+    recent = and_(S.name.in_(agents), S.scheduled_at >= func.now() - since, ~S.inherited, *_seen(scope))
     took = func.extract("epoch", S.closed_at - S.started_at)
-    # A call that people were asked about lasts as long as they took: the median and a high percentile show more than the mean.
+    # A call that needed approval lasts as long as people took to decide: the median and a high percentile say more than the mean.
     ended = case((S.status == "completed", took))
     cost = case((S.status == "completed", cast(S.usage.op("->>")("usd"), Double)))
     calls = (
@@ -124,10 +124,10 @@ async def stats(session: ReadSession, agents: Sequence[str], *, since: timedelta
             func.percentile_cont(0.5).within_group(cost).label("p50_usd"),
             func.percentile_cont(0.95).within_group(cost).label("p95_usd"),
         )
-        .where(_IS_AGENT, lately)
+        .where(_IS_AGENT, recent)
         .group_by(S.name)
     )
-    used = select(S.name, *_sums()).where(_IS_MODEL, lately, S.usage.is_not(None)).group_by(S.name)
+    used = select(S.name, *_sums()).where(_IS_MODEL, recent, S.usage.is_not(None)).group_by(S.name)
     opened = (
         select(S.name, func.count().label("open"))
         .where(IS_OPEN_CALL, S.name.in_(agents), ~S.inherited, *_seen(scope))

@@ -1,4 +1,4 @@
-"""The catalog's agents, their versions and which one new calls use; and their calls, as the steps of runs show them."""
+"""The catalog's agents, their versions and the version that new calls use; and their calls, from the steps of runs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ V: Any = AgentVersionRow
 R: Any = Run
 S: Any = Step
 
-# Written out, not bound: a plan that is made once for all parameters could not use the partial index.
+# Literals, not parameters: a generic plan could not use the partial index.
 IS_OPEN_CALL = text(f"steps.kind = '{StepKind.AGENT.value}' AND steps.status = '{StepStatus.RUNNING.value}'")
 
 
 async def by_name(
     session: ReadSession, *, limit: int, after: str | None = None, q: str | None = None
 ) -> Sequence[AgentRow]:
-    """Agents in the order of their names."""
+    """Agents, ordered by name."""
     statement = select(AgentRow).order_by(A.name).limit(limit)
     if after is not None:
         statement = statement.where(A.name > after)
@@ -38,7 +38,7 @@ async def by_name(
 
 
 async def count(session: ReadSession) -> int:
-    """How many agents there are."""
+    """The number of agents."""
     return (await session.execute(select(func.count()).select_from(AgentRow))).scalar_one()
 
 
@@ -48,7 +48,7 @@ async def get(session: ReadSession | WriteSession, name: str) -> AgentRow | None
 
 
 async def named(session: ReadSession, names: Sequence[str]) -> Sequence[AgentRow]:
-    """Those of these names that are agents."""
+    """The agents with these names; other names are ignored."""
     return (await session.execute(select(AgentRow).where(among(A.name, names)))).scalars().all()
 
 
@@ -64,18 +64,18 @@ async def versions(session: ReadSession, agent: str, *, limit: int) -> Sequence[
 
 
 async def active(session: ReadSession, rows: Sequence[AgentRow]) -> dict[str, AgentVersionRow]:
-    """The version that new calls of each of these agents use, by the agent's name."""
+    """The version that new calls of each of these agents use, by agent name."""
     chosen = await choices(session, [row.name for row in rows])
     return await _versions(session, [(row.name, _version_of(row, chosen.get(row.name))) for row in rows])
 
 
 async def codes(session: ReadSession, rows: Sequence[AgentRow]) -> dict[str, AgentVersionRow]:
-    """The newest version of the code of each of these agents, by the agent's name."""
+    """The newest code version of each of these agents, by agent name."""
     return await _versions(session, [(row.name, row.version) for row in rows])
 
 
-async def _versions(session: ReadSession, wanted: Sequence[tuple[str, str]]) -> dict[str, AgentVersionRow]:
-    statement = select(AgentVersionRow).where(tuple_(V.agent, V.version).in_(wanted))
+async def _versions(session: ReadSession, keys: Sequence[tuple[str, str]]) -> dict[str, AgentVersionRow]:
+    statement = select(AgentVersionRow).where(tuple_(V.agent, V.version).in_(keys))
     return {row.agent: row for row in (await session.execute(statement)).scalars()}
 
 
@@ -84,13 +84,13 @@ def _version_of(row: AgentRow, choice: AgentChoice | None) -> str:
 
 
 async def choices(session: ReadSession | WriteSession, agents: Sequence[str]) -> dict[str, AgentChoice]:
-    """The newest choice of a version of each of these agents for which there ever was one."""
+    """The newest version choice for each of these agents that ever had one."""
     statement = select(AgentChoice).where(among(C.agent, agents)).distinct(C.agent).order_by(C.agent, C.number.desc())
     return {row.agent: row for row in (await session.execute(statement, execution_options=FRESH)).scalars()}
 
 
 async def chosen(session: WriteSession) -> Sequence[AgentVersionRow]:
-    """The versions that operators chose in place of the code's, in the order of the agents' names."""
+    """The versions that operators chose instead of the code's, ordered by agent name."""
     newest = select(C.agent, C.version).distinct(C.agent).order_by(C.agent, C.number.desc()).subquery()
     statement = (
         select(AgentVersionRow)
@@ -101,26 +101,26 @@ async def chosen(session: WriteSession) -> Sequence[AgentVersionRow]:
 
 
 async def next_edit(session: WriteSession, agent: str) -> str:
-    """The name of the next version that an operator makes. Unique under the lock of policy changes."""
+    """The name of the next operator-made version. Unique under the lock for policy changes."""
     statement = select(func.count()).where(V.agent == agent, V.source == "operator")
     return f"{EDIT_PREFIX}{(await session.execute(statement)).scalar_one() + 1}"
 
 
 async def current(session: ReadSession, rows: Sequence[AgentRow]) -> frozenset[str]:
-    """Those of these agents that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
+    """Those of these agents that were in the newest registration for their grid and queue. The others were removed from the code or renamed."""
     newest = select(A.grid, A.task_queue, func.max(A.registered_at)).group_by(A.grid, A.task_queue)
-    found = await session.execute(newest.where(among(A.task_queue, {row.task_queue for row in rows})))
-    latest = {(grid, queue): at for grid, queue, at in found.all()}
+    registered = await session.execute(newest.where(among(A.task_queue, {row.task_queue for row in rows})))
+    latest = {(grid, queue): at for grid, queue, at in registered.all()}
     return frozenset(row.name for row in rows if row.registered_at >= latest[row.grid, row.task_queue])
 
 
 def document(row: AgentVersionRow) -> AgentVersion:
-    """The version as data. Raises ValueError if what a worker registered is none."""
+    """The version as a model. Raises ValueError if what a worker registered is invalid."""
     return AgentVersion.model_validate(row.model_dump())
 
 
 async def was_called(session: ReadSession, name: str) -> bool:
-    """Whether some run has called an agent of this name."""
+    """Whether any run has called an agent with this name."""
     called = exists().where(S.kind == StepKind.AGENT.value, S.name == name)
     return bool((await session.execute(select(called))).scalar_one())
 
@@ -128,7 +128,7 @@ async def was_called(session: ReadSession, name: str) -> bool:
 async def open_calls(
     session: ReadSession, name: str, *, scope: frozenset[str], limit: int
 ) -> Sequence[tuple[Step, Run]]:
-    """The calls of the agent that have not ended, with their runs, in the scope; newest first."""
+    """The agent's open calls in the scope, with their runs, newest first."""
     statement = (
         select(Step, Run)
         .join(Run, S.run_id == R.run_id)

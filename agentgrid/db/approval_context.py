@@ -1,4 +1,4 @@
-"""What a page of approvals shows beside their rows: the catalog's titles, the tool versions that asked, and what determines who may decide now."""
+"""What a list of approvals shows besides the rows: the catalog's titles, the requesting tool versions, and what determines who may decide now."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ V: Any = ToolVersion
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a page of approvals is read with."""
+    """The context needed to show a page of approvals."""
 
     now: datetime
-    """By the database's clock."""
+    """The time on the database's clock."""
     revoked_keys: frozenset[str]
     tools: dict[tuple[str, str | None], ToolVersion]
-    """The versions that asked, of those that were registered."""
+    """The requesting tool versions that are registered, by name and version."""
     tool_titles: dict[str, str]
     workflow_titles: dict[str, str]
     agent_titles: dict[str, str]
     copies: frozenset[tuple[str, str]]
-    """Approvals that took the id of an earlier one, by execution and id. Only the first can be decided."""
+    """Approvals that reuse the id of an earlier one, by execution and id. Only the first can be decided."""
 
     def found(self, approval: Approval, run: Run) -> ApprovalFacts:
-        """The approval, with all that determines who may decide it now."""
+        """The approval with everything that determines who may decide it now."""
         return ApprovalFacts(approval=approval, run=run, now=self.now, revoked_keys=self.revoked_keys)
 
     def tool(self, approval: Approval) -> ToolVersion | None:
-        """The version of the tool that asked, if it was registered."""
+        """The requesting version of the tool, if it is registered."""
         return self.tools.get((approval.tool or "", approval.tool_version))
 
 
@@ -50,23 +50,23 @@ async def read(session: ReadSession, rows: Sequence[tuple[Approval, Run]]) -> Co
     return Context(
         now=now,
         revoked_keys=frozenset((await session.execute(revoked)).scalars()),
-        tools=await _versions(session, {(each.tool, each.tool_version) for each in approvals if each.tool_version}),
-        tool_titles=await titles_of(session, ToolRow, {each.tool for each in approvals if each.tool}),
+        tools=await _versions(session, {(row.tool, row.tool_version) for row in approvals if row.tool_version}),
+        tool_titles=await titles_of(session, ToolRow, {row.tool for row in approvals if row.tool}),
         workflow_titles=await titles_of(session, Workflow, {run.workflow for _, run in rows}),
-        agent_titles=await titles_of(session, AgentRow, {each.agent for each in approvals if each.agent}),
+        agent_titles=await titles_of(session, AgentRow, {row.agent for row in approvals if row.agent}),
         copies=await _copies(session, approvals),
     )
 
 
-async def _versions(session: ReadSession, wanted: Collection[tuple[Any, Any]]) -> dict[tuple[str, str | None], Any]:
-    if not wanted:
+async def _versions(session: ReadSession, keys: Collection[tuple[Any, Any]]) -> dict[tuple[str, str | None], Any]:
+    if not keys:
         return {}
-    statement = select(ToolVersion).where(tuple_(V.name, V.version).in_(sorted(wanted)))
+    statement = select(ToolVersion).where(tuple_(V.name, V.version).in_(sorted(keys)))
     return {(row.name, row.version): row for row in (await session.execute(statement)).scalars()}
 
 
 async def titles_of(session: ReadSession, table: Any, names: Collection[str]) -> dict[str, str]:
-    """The titles of those of these workflows, tools or agents that are registered."""
+    """The titles of these workflows, tools or agents; unregistered ones are omitted."""
     if not names:
         return {}
     statement = select(table.name, table.title).where(table.name.in_(sorted(names)))
@@ -76,13 +76,13 @@ async def titles_of(session: ReadSession, table: Any, names: Collection[str]) ->
 async def _copies(session: ReadSession, approvals: Sequence[Approval]) -> frozenset[tuple[str, str]]:
     statement = (
         select(A.approval_id, func.min(A.opened_at))
-        .where(A.approval_id.in_([each.approval_id for each in approvals]), ~A.inherited)
+        .where(A.approval_id.in_([approval.approval_id for approval in approvals]), ~A.inherited)
         .group_by(A.approval_id)
         .having(func.count() > 1)
     )
     first = {approval_id: at for approval_id, at in (await session.execute(statement)).all()}
     return frozenset(
-        (each.execution_id, each.approval_id)
-        for each in approvals
-        if each.opened_at > first.get(each.approval_id, each.opened_at)
+        (approval.execution_id, approval.approval_id)
+        for approval in approvals
+        if approval.opened_at > first.get(approval.approval_id, approval.opened_at)
     )

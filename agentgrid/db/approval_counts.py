@@ -1,4 +1,4 @@
-"""How many approvals are pending: all, and of each approver entry."""
+"""Numbers of pending approvals: in total, and per approver entry."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ class Pending:
 
     total: int
     by_approver: dict[str, int]
-    """Of each entry that is named among approvers, the most frequent first; at most 100."""
+    """Per entry in the approver lists, most frequent first; at most 100."""
 
 
 async def pending(session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str]) -> Pending:
-    """The pending approvals in the scope among those that are wanted."""
+    """The pending approvals in the scope that match the filter."""
     statement = (
         select(A.approvers, func.count())
         .join(Run, A.run_id == R.run_id)
         .where(A.status == ApprovalStatus.PENDING.value, ~A.inherited, *conditions(wanted, scope, A))
         .group_by(A.approvers)
     )
-    found: Counter[str] = Counter()
+    by_approver: Counter[str] = Counter()
     total = 0
     for approvers, count in (await session.execute(statement)).all():
         total += count
-        # An entry that is named twice in one approval counts once.
-        found.update(dict.fromkeys(approvers, count))
-    ranked = sorted(found.items(), key=lambda each: (-each[1], each[0]))
+        # An entry that an approval names twice counts once.
+        by_approver.update(dict.fromkeys(approvers, count))
+    ranked = sorted(by_approver.items(), key=lambda entry: (-entry[1], entry[0]))
     return Pending(total=total, by_approver=dict(ranked[:MAX_ENTRIES]))
 
 
 async def pending_under(
     session: ReadSession, *, tools: Sequence[str], rules: Sequence[str], agent: str | None, scope: frozenset[str]
 ) -> int:
-    """The pending approvals of these tools' calls under these rules (`id@version`), of one agent's calls or of all."""
+    """The number of pending approvals for calls of these tools under these rules (`id@version`), by one agent or by anyone."""
     if not tools:
         return 0
-    about = [among(A.tool, tools), among(A.policy, rules), *conditions(ApprovalFilter(agent=agent), scope, A)]
-    counted = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
-    found = await session.execute(counted.where(A.status == ApprovalStatus.PENDING.value, ~A.inherited, *about))
-    return int(found.scalar_one())
+    matching = [among(A.tool, tools), among(A.policy, rules), *conditions(ApprovalFilter(agent=agent), scope, A)]
+    statement = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
+    statement = statement.where(A.status == ApprovalStatus.PENDING.value, ~A.inherited, *matching)
+    return int((await session.execute(statement)).scalar_one())

@@ -1,5 +1,5 @@
-"""What the page of one approval shows beside its row: the rule, the model's turn that asked, what its agent did before, and the approvals of
-the same shape. Each query is bounded and answered by an index."""
+"""What the page of an approval shows besides its row: the rule, the model turn that requested the call, the agent's earlier calls, and the approvals
+of the same shape. Each query is bounded and uses an index."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MAX_LOOKED_AT = 8
 SINCE = timedelta(days=30)
 MAX_COUNTED = 10_000
 MAX_WALKED = 2_000
-"""How many approvals of a shape are looked at for one in the scope, and how many steps before the call."""
+"""Maximum approvals of a shape to search for one in the scope, and maximum steps to search before the call."""
 MAX_PREVIOUS_BYTES = 8 * 1024
 
 _RULE = "SELECT * FROM policies WHERE rule_id = $1 AND version = $2"
 
 _PARENT = "SELECT parent, turn FROM steps WHERE execution_id = $1 AND event_id = $2"
 
-# An agent's steps come after the agent's own, whose event id they name.
+# The steps within an agent's call come after the agent's own step, and have its event id as parent.
 _TURN = """
     SELECT s.output::text AS output, s.usage::text AS usage FROM steps s
     WHERE s.execution_id = $1 AND s.event_id > $2 AND s.event_id < $3 AND s.parent = $2 AND s.kind = 'model' AND s.turn = $4
@@ -65,37 +65,37 @@ _RUN = ("run_id", "workflow_id", "workflow", "initiator", "issuers", "reference"
 
 @dataclass(frozen=True, kw_only=True)
 class Letter:
-    """What the page of one approval shows beside its row."""
+    """What the page of an approval shows besides its row."""
 
     rule: PolicyRow | None = None
-    """The rule that asked; None for a built-in one, and for an explicit approval."""
+    """The rule that required approval; None for a built-in rule and for an explicit approval."""
     turn: Step | None = None
-    """The model turn that asked, with only its output and usage."""
+    """The model turn that requested the call, with only its output and usage."""
     looked_at: Sequence[Step] = ()
-    """The calls that its agent made before, oldest first, without outputs."""
+    """The agent's earlier calls, oldest first, without outputs."""
     previous: ApprovalFacts | None = None
-    """The approval of the same shape that was decided last, in the scope."""
+    """The most recently decided approval of the same shape in the scope."""
     ended: dict[str, int] = field(default_factory=dict)
-    """The other approvals of the same shape in the scope that ended in the last 30 days, by status."""
+    """Other approvals of the same shape in the scope that ended in the last 30 days, counted by status."""
 
 
 async def read(
-    connection: Connection, found: ApprovalFacts, *, scope: frozenset[str], started_by: str | None
+    connection: Connection, facts: ApprovalFacts, *, scope: frozenset[str], started_by: str | None
 ) -> Letter:
-    """The letter of this approval. scope and started_by limit the approvals of the same shape, as they limit lists."""
-    row = found.approval
+    """The letter of this approval. `scope` and `started_by` limit the approvals of the same shape, as they limit lists."""
+    row = facts.approval
     turn, looked_at = await _before(connection, row)
     previous, ended = None, {}
     if row.shape is not None:
         limits = (scopes.patterns(scope), started_by)
-        until = row.closed_at or found.now
+        until = row.closed_at or facts.now
         previous = await _previous(
             connection,
-            found,
+            facts,
             await connection.fetchrow(_PREVIOUS, row.shape, until, row.approval_id, *limits, MAX_WALKED),
         )
-        counts = await connection.fetch(_COUNTS, row.shape, found.now - SINCE, row.approval_id, *limits, MAX_COUNTED)
-        ended = {each["status"]: each["count"] for each in counts}
+        counts = await connection.fetch(_COUNTS, row.shape, facts.now - SINCE, row.approval_id, *limits, MAX_COUNTED)
+        ended = {count["status"]: count["count"] for count in counts}
     return Letter(
         rule=await _rule(connection, row.policy), turn=turn, looked_at=looked_at, previous=previous, ended=ended
     )
@@ -120,16 +120,16 @@ async def _before(connection: Connection, row: Approval) -> tuple[Step | None, S
     looked_at = await connection.fetch(_LOOKED_AT, *place, MAX_LOOKED_AT, MAX_WALKED)
     return (
         None if turn is None else _step(turn),
-        [_step({**dict(each), "execution_id": row.execution_id}) for each in looked_at],
+        [_step({**dict(call), "execution_id": row.execution_id}) for call in looked_at],
     )
 
 
 def _step(values: Any) -> Step:
-    # As text: the driver would fail with the whole row where JSON is nested too deeply.
-    held = {
+    # The JSON is read as text: the driver would fail for the whole row if it is nested too deeply.
+    parsed = {
         name: _parsed(value) if name in ("output", "usage", "input") else value for name, value in dict(values).items()
     }
-    return loaded(Step, held)
+    return loaded(Step, parsed)
 
 
 def _parsed(text: str | None) -> Any:
@@ -139,9 +139,9 @@ def _parsed(text: str | None) -> Any:
         return None
 
 
-async def _previous(connection: Connection, found: ApprovalFacts, row: Any) -> ApprovalFacts | None:
+async def _previous(connection: Connection, facts: ApprovalFacts, row: Any) -> ApprovalFacts | None:
     if row is None:
         return None
     values = dict(row)
     run = loaded(Run, {name: values.pop(f"run_{name}") for name in _RUN})
-    return ApprovalFacts(approval=loaded(Approval, values), run=run, now=found.now, revoked_keys=found.revoked_keys)
+    return ApprovalFacts(approval=loaded(Approval, values), run=run, now=facts.now, revoked_keys=facts.revoked_keys)

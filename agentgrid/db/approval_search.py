@@ -1,6 +1,7 @@
-"""Searching approvals by words: by what their run is found by, the tool's and the agent's name, the whole id, and the title.
+"""Text search for approvals: by their run's searchable text, the tool's and the agent's name, the complete id, and the title.
 
-The title with the values of the call is `asked`. Names of tools and agents are few: the distinct ones are read first, each with one index lookup.
+`asked` is the title with the values of the call. There are few tool and agent names, so the distinct names are read first, with one index lookup
+each.
 """
 
 from __future__ import annotations
@@ -17,37 +18,37 @@ A: Any = Approval
 
 
 def matches(approval: Any, run: Any, q: str, *, titles: bool) -> Any:
-    """This approval, or each of a few, is found by `q`. titles: look at titles too, which quote payloads."""
-    ways = [
+    """A condition that evaluates `q` for each approval, for one or a few approvals. titles: also search titles, which quote payloads."""
+    clauses = [
         run_search.matches(run, q),
         approval.tool.icontains(q, autoescape=True),
         approval.agent.icontains(q, autoescape=True),
         approval.approval_id == q,
     ]
     if titles:
-        ways.append(func.coalesce(approval.asked.icontains(q, autoescape=True), False))
-    return or_(*ways)
+        clauses.append(func.coalesce(approval.asked.icontains(q, autoescape=True), False))
+    return or_(*clauses)
 
 
-def found(approval: Any, _run: Any, q: str, *, titles: bool) -> Any:
-    """It is one of all the approvals that are found by `q`."""
+def is_match(approval: Any, _run: Any, q: str, *, titles: bool) -> Any:
+    """A condition that selects all approvals matching `q` by index."""
     other: Any = aliased(Approval)
     keys = select(other.execution_id, other.approval_id).where(~other.inherited)
-    ways = [
-        keys.where(other.run_id.in_(run_search.found(q))),
+    queries = [
+        keys.where(other.run_id.in_(run_search.matching_ids(q))),
         keys.where(other.tool.in_(_names("tool", q))),
         keys.where(other.agent.in_(_names("agent", q))),
         keys.where(other.approval_id == q),
     ]
     if titles:
-        ways.append(keys.where(*run_search.asking(other, q)))
-    return tuple_(approval.execution_id, approval.approval_id).in_(union_all(*ways))
+        queries.append(keys.where(*run_search.asking(other, q)))
+    return tuple_(approval.execution_id, approval.approval_id).in_(union_all(*queries))
 
 
 def _names(column: str, q: str) -> Any:
-    """The distinct names in the column that hold the words."""
-    given = getattr(A, column)
-    first = select(func.min(given).label("name")).where(~A.inherited, given.is_not(None))
+    """The distinct names in the column that contain `q`."""
+    name = getattr(A, column)
+    first = select(func.min(name).label("name")).where(~A.inherited, name.is_not(None))
     names = first.cte(f"{column}s", recursive=True)
     further: Any = aliased(Approval)
     other = getattr(further, column)

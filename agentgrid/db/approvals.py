@@ -1,4 +1,4 @@
-"""Approvals and the decisions about them. A copy that a reset inherited is not an approval of its own: it is left out."""
+"""Approvals and the decisions about them. Copies inherited by a reset are not separate approvals, and are omitted."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ D: Any = DecisionRow
 R: Any = Run
 
 _UNREADABLE = r"\\u(0000|d[89a-f]..)"
-"""Escapes of U+0000 and of surrogates in JSON; of pairs of these too, which no name or key that is compared has."""
+"""JSON escapes of U+0000 and of surrogates. This includes surrogate pairs, which don't occur in the names and keys that are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalFilter:
-    """What a list of approvals is limited to."""
+    """The filter of a list of approvals."""
 
     status: tuple[str, ...] = ()
     run_id: str | None = None
@@ -45,7 +45,7 @@ class ApprovalFilter:
     agent: str | None = None
     workflow: str | None = None
     approver_entries: frozenset[str] | None = None
-    """Only those that name one of these among their approvers."""
+    """Only approvals that name one of these entries among their approvers."""
     not_behind: frozenset[str] | None = None
     """Exclude runs that any of these principals started, or whose starting key they issued."""
     open_under: frozenset[tuple[str, str]] | None = None
@@ -53,32 +53,32 @@ class ApprovalFilter:
     started_by: str | None = None
     """Only approvals of runs that this principal started."""
     approver: str | None = None
-    """Only those that name this entry among their approvers."""
+    """Only approvals that name this entry among their approvers."""
     shape: str | None = None
     decided_by: str | None = None
     opened_after: datetime | None = None
     expires_within: timedelta | None = None
     q: str | None = None
-    """Only those found by these words: in the tool's or the agent's name, in what their run is found by, or as the whole id."""
+    """Search for this in the tool's or the agent's name and the run's searchable text, or as the complete approval id."""
     titles: bool = False
-    """Whether `q` and `shape` look at explicit approvals' titles, which are payloads, and which their shapes are made of."""
+    """Whether `q` and `shape` also match explicit approvals by title, which is a payload (their shapes are built from titles)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalFacts:
-    """An approval, with all that determines who may decide it now."""
+    """An approval with everything that determines who may decide it now."""
 
     approval: Approval
     run: Run
-    """What identifies it and who began it; neither its payloads nor its counts."""
+    """Only the run's identifying fields and initiator, without payloads and counts."""
     now: datetime
-    """By the database's clock."""
+    """The time on the database's clock."""
     revoked_keys: frozenset[str]
-    """The signing keys of which nothing counts any more."""
+    """The ids of the revoked signing keys."""
 
     @cached_property
     def terms(self) -> Terms:
-        """The approval's terms."""
+        """The parsed terms of the approval."""
         return Terms.model_validate(self.approval.terms)
 
 
@@ -100,7 +100,7 @@ _DECISIONS = """
 """
 
 MAX_PROPOSALS = 50
-# The newest of each proposer come first: nobody hides another's proposal by making many.
+# Each proposer's newest proposals come first, so that nobody can hide another's proposal by making many.
 _PROPOSALS = """
     SELECT c.* FROM (
         SELECT command_id FROM (
@@ -116,69 +116,69 @@ _PROPOSALS_OF = """
 """
 
 _ORDERED = ("status", "tool", "agent", "decided_by")
-"""Each alone has an index in the list's order."""
+"""Each of these filters on its own has an index in list order."""
 
 
 def _ordered(wanted: ApprovalFilter) -> bool:
-    """Whether one index holds what is wanted in the list's order."""
-    given = {item.name: getattr(wanted, item.name) for item in fields(wanted)}
-    given = {name: value for name, value in given.items() if value not in (None, (), False)}
-    return not given or (len(given) == 1 and len(wanted.status) <= 1 and next(iter(given)) in _ORDERED)
+    """Whether a single index returns the matches in list order."""
+    active = {item.name: getattr(wanted, item.name) for item in fields(wanted)}
+    active = {name: value for name, value in active.items() if value not in (None, (), False)}
+    return not active or (len(active) == 1 and len(wanted.status) <= 1 and next(iter(active)) in _ORDERED)
 
 
 def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, collected: bool = False) -> list[Any]:
-    """What holds for the approvals that are wanted, joined with their runs. collected: all that match are collected, by index."""
-    found: list[Any] = list(scopes.within(R.workflow, scope))
+    """Conditions for the filter, on approvals joined with their runs. collected: all matches are collected, by index."""
+    clauses: list[Any] = list(scopes.within(R.workflow, scope))
     if wanted.status:
-        found.append(approval.status.in_(wanted.status))
+        clauses.append(approval.status.in_(wanted.status))
     if wanted.run_id is not None:
-        found.append(approval.run_id == wanted.run_id)
+        clauses.append(approval.run_id == wanted.run_id)
     if wanted.tool is not None:
-        found.append(approval.tool == wanted.tool)
+        clauses.append(approval.tool == wanted.tool)
     if wanted.agent is not None:
-        found.append(approval.agent == wanted.agent)
+        clauses.append(approval.agent == wanted.agent)
     if wanted.workflow is not None:
-        found.append(R.workflow == wanted.workflow)
+        clauses.append(R.workflow == wanted.workflow)
     if wanted.approver_entries is not None:
-        found.append(holds_any(approval.approvers, wanted.approver_entries))
+        clauses.append(holds_any(approval.approvers, wanted.approver_entries))
     if wanted.not_behind is not None:
-        found.append(func.coalesce(approval.initiator, "").not_in(wanted.not_behind))
-        found.append(R.initiator.not_in(wanted.not_behind))
-        found.append(~holds_any(R.issuers, wanted.not_behind))
-        found.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(wanted.not_behind))), False))
-        found.append(
+        clauses.append(func.coalesce(approval.initiator, "").not_in(wanted.not_behind))
+        clauses.append(R.initiator.not_in(wanted.not_behind))
+        clauses.append(~holds_any(R.issuers, wanted.not_behind))
+        clauses.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(wanted.not_behind))), False))
+        clauses.append(
             ~func.coalesce(_terms(approval)["changed_issuers"].has_any(array(sorted(wanted.not_behind))), False)
         )
-        found.append(func.coalesce(_terms(approval)["changed_by"].astext, "").not_in(wanted.not_behind))
+        clauses.append(func.coalesce(_terms(approval)["changed_by"].astext, "").not_in(wanted.not_behind))
     if wanted.open_under is not None:
-        found.extend(_open(approval, wanted.open_under))
+        clauses.extend(_open(approval, wanted.open_under))
     if wanted.started_by is not None:
-        found.append(R.initiator == wanted.started_by)
+        clauses.append(R.initiator == wanted.started_by)
     if wanted.q is not None:
-        find = approval_search.found if collected else approval_search.matches
-        found.append(find(approval, R, wanted.q, titles=wanted.titles))
-    return found + _narrowing(wanted, approval)
+        find = approval_search.is_match if collected else approval_search.matches
+        clauses.append(find(approval, R, wanted.q, titles=wanted.titles))
+    return clauses + _further(wanted, approval)
 
 
-def _narrowing(wanted: ApprovalFilter, approval: Any) -> list[Any]:
-    found: list[Any] = []
+def _further(wanted: ApprovalFilter, approval: Any) -> list[Any]:
+    clauses: list[Any] = []
     if wanted.approver is not None:
-        found.append(holds_any(approval.approvers, [wanted.approver]))
+        clauses.append(holds_any(approval.approvers, [wanted.approver]))
     if wanted.shape is not None:
-        found.append(approval.shape == wanted.shape)
+        clauses.append(approval.shape == wanted.shape)
         if not wanted.titles:
-            found.append(approval.kind == ApprovalKind.TOOL.value)
+            clauses.append(approval.kind == ApprovalKind.TOOL.value)
     if wanted.decided_by is not None:
-        found.append(approval.decided_by == wanted.decided_by)
+        clauses.append(approval.decided_by == wanted.decided_by)
     if wanted.opened_after is not None:
-        found.append(approval.opened_at > wanted.opened_after)
+        clauses.append(approval.opened_at > wanted.opened_after)
     if wanted.expires_within is not None:
-        found.append(approval.expires_at <= func.now() + wanted.expires_within)
-    return found
+        clauses.append(approval.expires_at <= func.now() + wanted.expires_within)
+    return clauses
 
 
 def _open(approval: Any, keys: frozenset[tuple[str, str]]) -> list[ColumnElement[bool]]:
-    """The state in which `control.approvals.obstacle` finds nothing against a decision, apart from who decides."""
+    """The conditions of `control.approvals.obstacle` in SQL, except those about the person who decides."""
     other: Any = aliased(Approval)
     earlier = select(other.approval_id).where(
         other.approval_id == approval.approval_id, ~other.inherited, other.opened_at < approval.opened_at
@@ -195,7 +195,7 @@ def _open(approval: Any, keys: frozenset[tuple[str, str]]) -> list[ColumnElement
 
 
 def _terms(approval: Any) -> Any:
-    """The terms, as PostgreSQL can look into them: it can't where a text holds U+0000 or a lone surrogate, which a worker may send."""
+    """The terms as JSONB. Replaces U+0000 and lone surrogates, which a worker may send but PostgreSQL rejects in JSONB."""
     return cast(func.regexp_replace(cast(approval.terms, Text), _UNREADABLE, r"\\ufffd", "gi"), JSONB)
 
 
@@ -215,7 +215,7 @@ _LISTING = Listing(
 
 
 def without_payloads(approval: Any) -> list[Any]:
-    """Options that load an approval with its run without their payloads, which are most of both rows."""
+    """Options that load an approval and its run without payloads, which make up most of both rows."""
     columns = (approval.payload, approval.changed, R.input, R.result, R.error)
     return [defer(column, raiseload=True) for column in columns]
 
@@ -229,7 +229,7 @@ async def newest(
         return conditions(wanted, scope, approval, collected=collected)
 
     if wanted.q is not None:
-        # Otherwise words that may be found in many approvals are looked for in the runs from one end to the other.
+        # Otherwise a search with many matches would scan the whole table of runs.
         await session.execute(BY_INDEX)
     ordered = _ordered(wanted) and is_everything(scope)
     rows = await paging.newest(session, _LISTING, matching, limit=limit, after=after, ordered=ordered)
@@ -243,13 +243,13 @@ async def count(session: ReadSession, *, wanted: ApprovalFilter, scope: frozense
 
 @lru_cache(maxsize=256)
 def _counting(wanted: ApprovalFilter, scope: frozenset[str]) -> Any:
-    # Kept, because the overview asks again and again: to put it together costs several times what the database takes.
+    # Cached because the overview polls: building the statement takes several times as long as executing it.
     statement = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
     return statement.where(~A.inherited, *conditions(wanted, scope, A))
 
 
 async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]) -> ApprovalFacts | None:
-    """One approval in the scope, in a single query, because a decision waits for it."""
+    """One approval in the scope. A single query, because it delays a decision."""
     row = await connection.fetchrow(_GET, approval_id, scopes.patterns(scope))
     if row is None:
         return None
@@ -269,40 +269,40 @@ async def run_of(session: ReadSession | WriteSession, approval_id: str) -> str |
 async def decisions(
     connection: Connection, approval: Approval, *, limit: int = 200
 ) -> Sequence[tuple[DecisionRow, str | None]]:
-    """The verdict of `judge` on each signal about the approval, and of each that named none while it was open; oldest first, with their comments.
+    """The decision signals for the approval, and those without an approval id sent while it was open, as judged by `judge`; oldest first, with comments.
 
-    The one that counted is always among them, however many others were sent.
+    The decision that counted is always included, however many others were sent.
     """
-    found = await connection.fetch(
+    records = await connection.fetch(
         _DECISIONS, approval.execution_id, approval.approval_id, approval.opened_at, approval.closed_at, limit
     )
-    rows = [(loaded(DecisionRow, dict(row)), row["comment"]) for row in found]
+    rows = [(loaded(DecisionRow, dict(record)), record["comment"]) for record in records]
     return sorted(rows, key=lambda row: (row[0].signalled_at, row[0].event_id))
 
 
 async def proposals(connection: Connection, approval_id: str) -> Sequence[Command]:
-    """The changed arguments that approvers have proposed, newest first; of more than 50, the newest of each approver."""
-    found = await connection.fetch(_PROPOSALS, approval_id, CommandKind.APPROVAL_PROPOSE.value, MAX_PROPOSALS)
-    return [loaded(Command, dict(row)) for row in found]
+    """The changed arguments that approvers have proposed, newest first; if there are more than 50, the newest of each approver."""
+    rows = await connection.fetch(_PROPOSALS, approval_id, CommandKind.APPROVAL_PROPOSE.value, MAX_PROPOSALS)
+    return [loaded(Command, dict(row)) for row in rows]
 
 
 async def proposals_of(connection: Connection, approval_id: str, *, digest: str, but_by: str) -> Sequence[Command]:
-    """The last proposal of exactly this change by each person and key, without those of one principal, newest first."""
+    """The last proposal of exactly this change by each person and key except the principal `but_by`, newest first."""
     kind = CommandKind.APPROVAL_PROPOSE.value
-    found = [
+    proposed = [
         loaded(Command, dict(row)) for row in await connection.fetch(_PROPOSALS_OF, approval_id, kind, digest, but_by)
     ]
-    return sorted(found, key=lambda each: (each.created_at, each.command_id), reverse=True)
+    return sorted(proposed, key=lambda command: (command.created_at, command.command_id), reverse=True)
 
 
 async def refused_since(session: ReadSession, since: timedelta) -> int:
-    """How many decision signals of this last while were unsigned, forged or for something else, and moved nothing."""
+    """The number of decision signals in the last `since` without effect: unsigned, forged or for something else."""
     statement = select(func.count()).where(D.judged == "refused", D.signalled_at > func.now() - since, ~D.inherited)
     return int((await session.execute(statement)).scalar_one())
 
 
 async def pending_by_only_key(session: ReadSession) -> dict[str, int]:
-    """How many open approvals name just one signing key, by that key."""
+    """The number of open approvals that name only one signing key, by that key."""
     keys = func.jsonb_object_keys(_terms(A)["keys"]).table_valued("key_id").render_derived(name="keys")
     named = (
         select(A.execution_id, A.approval_id, func.min(keys.c.key_id).label("key_id"))

@@ -1,4 +1,4 @@
-"""Conditions with lists of texts, each passed as one array, whatever its length."""
+"""Conditions with lists of texts, each passed as a single array parameter."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def _texts(values: Iterable[str]) -> Any:
 
 
 def holds_all(column: Any, values: Iterable[str]) -> Any:
-    """The `text[]` column holds every one of the values. A GIN index answers it."""
+    """The `text[]` column contains all of the values. Can use a GIN index."""
     return column.op("@>")(_texts(values))
 
 
 def holds_any(column: Any, values: Iterable[str]) -> Any:
-    """The `text[]` column holds at least one of the values. A GIN index answers it."""
+    """The `text[]` column contains at least one of the values. Can use a GIN index."""
     return column.op("&&")(_texts(values))
 
 
 def among(column: Any, values: Iterable[str]) -> Any:
-    """The column is one of the values. Unlike `IN`, it is not rendered again for each number of values, which costs more than a small query."""
+    """The column equals one of the values. Unlike `IN`, it isn't compiled again for each number of values, which costs more than a small query."""
     return column == any_(_texts(values))

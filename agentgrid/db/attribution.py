@@ -1,4 +1,4 @@
-"""Unattributed acts: signals that affected runs without a registered key and a matching command to confirm who sent them."""
+"""Unattributed acts: signals that affected runs, but without a registered key and a matching command to confirm who sent them."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ async def newest(
         part(D, _DECISIONS, D.approval_id, D.verdict, [*within, *own]),
         part(K, _CONTROLS, literal(None), K.action, within),
     ).subquery()
-    found = both.c
-    statement = select(both).order_by(found.signalled_at.desc(), found.execution_id.desc(), found.event_id.desc())
+    act = both.c
+    statement = select(both).order_by(act.signalled_at.desc(), act.execution_id.desc(), act.event_id.desc())
     return [Act(**row) for row in (await session.execute(statement.limit(limit))).mappings()]
 
 
 async def count_since(session: ReadSession, since: timedelta) -> int:
-    """The number of unattributed acts on all runs within this period until now."""
+    """The number of unattributed acts on all runs in the last `since`."""
     decisions, controls = (
         select(func.count())
         .select_from(table)

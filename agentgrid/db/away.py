@@ -1,7 +1,7 @@
-"""What the driver raises when the database does not answer as it should: the one list, so that no loop dies of an error it did not name.
+"""The driver's errors for a database fault, in a single list, so that no loop dies of an error that it forgot to catch.
 
-asyncpg's own confusion belongs to it: a connection that breaks while a statement is prepared ends in InternalClientError, which is neither
-of its two error families (seen at a `kill -9` of PostgreSQL, of which every projector died).
+The list includes asyncpg's internal errors: a connection that breaks while a statement is being prepared raises InternalClientError, which
+belongs to neither of asyncpg's two error families (seen after a `kill -9` of PostgreSQL, which killed every projector).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DATABASE_AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
 )
-"""It can't answer now, whatever was asked: the same may work later."""
+"""The database is unavailable, regardless of the statement; a retry may succeed."""
 
 DATABASE_FAULTS = (*DATABASE_AWAY, asyncpg.PostgresError)
-"""It can't answer now, or not this."""
+"""The database is unavailable, or rejected the statement."""

@@ -1,4 +1,4 @@
-"""Commands in the database: recorded once, settled once, claimed for delivery by lease."""
+"""Commands in the database: recorded once, settled once, and leased for delivery."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agentgrid.domain.principals import SYSTEM
 from agentgrid.domain.runs import CLOSED
 from agentgrid.domain.scopes import is_everything
 
-# The same classes, their attributes read as the SQL expressions that they are.
+# The same classes, typed so that their attributes are SQL expressions.
 C: Any = Command
 K: Any = ApiKey
 R: Any = Run
@@ -36,13 +36,15 @@ _LISTING = Listing(
 
 
 def _asking() -> Any:
-    paths = {kind: each.words.paths for kind, each in HANDLING.items() if each.words is not None}
-    value = case(*((C.kind == kind, func.coalesce(*(C.body[path] for path in where))) for kind, where in paths.items()))
-    wanted = C.command_id == any_(bindparam("command_ids", type_=ARRAY(Text)))
-    return select(C.command_id, func.json_build_array(value)).where(wanted, C.kind.in_([*paths]))
+    by_kind = {kind: handling.words.paths for kind, handling in HANDLING.items() if handling.words is not None}
+    value = case(
+        *((C.kind == kind, func.coalesce(*(C.body[path] for path in paths))) for kind, paths in by_kind.items())
+    )
+    requested = C.command_id == any_(bindparam("command_ids", type_=ARRAY(Text)))
+    return select(C.command_id, func.json_build_array(value)).where(requested, C.kind.in_([*by_kind]))
 
 
-# Made once: to put them together costs as much as to send them.
+# Built once: building these statements costs as much as executing them.
 _ASKED = _asking()
 _CLOCK = select(func.clock_timestamp())
 _INSERT = (
@@ -60,9 +62,9 @@ _RECORD = """
 """.replace("{columns}", ", ".join(_NAMES))
 _RECORD = _RECORD.replace("{values}", ", ".join(f"${number}" for number in range(1, len(_NAMES) + 1)))
 
-_ASKED_BEFORE = "SELECT 1 FROM commands WHERE principal = $1 AND route = $2 AND idempotency_key = $3"
+_IS_REPEATED = "SELECT 1 FROM commands WHERE principal = $1 AND route = $2 AND idempotency_key = $3"
 
-# The run is locked before the command is, as the projector does it, so that it can't end in between.
+# Locks the run before the command, in the projector's lock order, so that the run can't end in between.
 _SETTLE = """
     WITH run AS MATERIALIZED (SELECT status FROM runs WHERE run_id = $1 FOR SHARE),
     ended AS MATERIALIZED (SELECT status FROM run WHERE status = ANY($2)),
@@ -79,42 +81,42 @@ _SETTLE = """
 """
 
 IDEMPOTENCY_WINDOW = timedelta(days=30)
-"""For how long a key means the same request."""
+"""How long an idempotency key identifies the same request."""
 
 
 async def clock(session: ReadSession | WriteSession) -> datetime:
-    """The time by the database's clock, the one that all processes share."""
+    """The time on the database's clock, which all processes share."""
     now: datetime = (await session.execute(_CLOCK)).scalar_one()
     return now
 
 
 async def insert_once(session: WriteSession, command: Command) -> bool:
-    """Insert the command; false where its idempotency key is taken. Waits for a transaction that holds the same key."""
+    """Insert the command; false if its idempotency key is taken. Waits for a transaction that holds the same key."""
     values = {name: value for name, value in command.model_dump().items() if value is not None}
     return (await session.execute(_INSERT, values)).scalar() is not None
 
 
 async def record(connection: Connection, command: Command) -> bool:
-    """Like `insert_once`, if the transaction writes nothing else."""
+    """Like `insert_once`, for a transaction that writes nothing else."""
     values = (getattr(command, name) for name in _NAMES)
     return await connection.fetchval(_RECORD, *values) is not None
 
 
-async def is_asked_before(connection: Connection, *, principal: str, route: str, key: str | None) -> bool:
-    """Whether a command has this idempotency key."""
-    return key is not None and await connection.fetchval(_ASKED_BEFORE, principal, route, key) is not None
+async def is_repeated(connection: Connection, *, principal: str, route: str, key: str | None) -> bool:
+    """Whether a command with this idempotency key exists."""
+    return key is not None and await connection.fetchval(_IS_REPEATED, principal, route, key) is not None
 
 
 async def by_idempotency_key(
     session: ReadSession | WriteSession, *, principal: str, route: str, key: str
 ) -> Command | None:
-    """The command that was recorded under this key."""
+    """The command that was recorded under this idempotency key."""
     statement = select(Command).where(C.principal == principal, C.route == route, C.idempotency_key == key)
     return (await session.execute(statement)).scalar_one_or_none()
 
 
 async def release_expired_key(session: WriteSession, command: Command) -> bool:
-    """Let go of the command's key if it was used longer ago than the window, and say whether it was."""
+    """Release the command's idempotency key if it is older than the window. Returns whether it was released."""
     statement = (
         update(Command)
         .where(C.command_id == command.command_id, C.created_at < func.now() - IDEMPOTENCY_WINDOW)
@@ -130,32 +132,32 @@ async def get(session: ReadSession | WriteSession, command_id: str) -> Command |
 
 
 def within(command: Any, scope: frozenset[str]) -> list[Any]:
-    """Conditions for commands in the scope: starts of its workflows, commands on its runs, and commands that concern no run."""
+    """Conditions for commands in the scope: starts of its workflows, commands on its runs, and commands without a run."""
     started = scopes.within(command.target, scope)
     if not started:
         return []
-    starts = command.kind.in_([kind for kind, each in HANDLING.items() if each.target is Target.WORKFLOW_START])
+    starts = command.kind.in_([kind for kind, handling in HANDLING.items() if handling.target is Target.WORKFLOW_START])
     of_run = exists(select(R.run_id).where(R.run_id == command.run_id, *scopes.within(R.workflow, scope)))
-    # A decision on an unknown approval has no run. Neither has one by a principal out of the approval's scope, who must not learn the difference.
+    # A decision on an unknown approval has no run, and neither does one on an approval outside the principal's scope: they must look the same.
     of_no_run = and_(command.run_id.is_(None), command.approval_id.is_(None))
     return [or_(and_(starts, *started), and_(~starts, or_(of_no_run, of_run)))]
 
 
 async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) -> Command | None:
-    """One command; None also if its run is not in the scope."""
+    """One command; None if it doesn't exist or its run is outside the scope."""
     statement = select(Command).where(C.command_id == command_id, *within(C, scope))
     return (await session.execute(statement)).scalar_one_or_none()
 
 
 async def asked(session: ReadSession, command_ids: Sequence[str]) -> dict[str, Any]:
-    """The values of these commands' bodies that the audit shows as their `Words`, unchecked, by command id.
+    """The values in these commands' bodies that the audit log shows as their `Words`, unchecked, by command id.
 
-    As JSON: as text the database would refuse a NUL. Not the bodies, which may be large.
+    Read as JSON, because the database rejects NUL in text. The bodies themselves may be large, so they are not read.
     """
     if not command_ids:
         return {}
     rows = await session.execute(_ASKED, {"command_ids": list(command_ids)})
-    return {command_id: found[0] for command_id, found in rows.all()}
+    return {command_id: value[0] for command_id, value in rows.all()}
 
 
 async def newest(
@@ -176,9 +178,9 @@ async def newest(
     until: datetime | None = None,
     q: str | None = None,
 ) -> Sequence[Command]:
-    """Commands in the scope, newest first, without their bodies. `only_of` limits them to one principal's own.
+    """Commands in the scope, newest first, without their bodies. `only_of` limits them to one principal's commands.
 
-    q: words anywhere in principal, kind, target or reason, or an id of a run, an approval or a command.
+    q: a substring of principal, kind, target or reason, or the id of a run, an approval or a command.
     """
     equal = (
         ("principal", only_of),
@@ -191,20 +193,20 @@ async def newest(
     among = (("kind", kind), ("status", status))
 
     def conditions(command: Any, _collected: bool) -> Sequence[Any]:
-        found = within(command, scope)
-        found += [getattr(command, name) == value for name, value in equal if value is not None]
-        found += [getattr(command, name).in_(values) for name, values in among if values]
+        clauses = within(command, scope)
+        clauses += [getattr(command, name) == value for name, value in equal if value is not None]
+        clauses += [getattr(command, name).in_(values) for name, values in among if values]
         if since is not None:
-            found.append(command.created_at >= since)
+            clauses.append(command.created_at >= since)
         if until is not None:
-            found.append(command.created_at < until)
+            clauses.append(command.created_at < until)
         if q is not None:
-            found.append(_matches(command, q))
-        return found
+            clauses.append(_matches(command, q))
+        return clauses
 
-    # Each of these alone has an index in the list's order.
-    alone = sum(value is not None for _, value in equal) + sum(len(values) for _, values in among) <= 1
-    ordered = alone and q is None and is_everything(scope)
+    # Each of these filters on its own has an index in list order.
+    at_most_one = sum(value is not None for _, value in equal) + sum(len(values) for _, values in among) <= 1
+    ordered = at_most_one and q is None and is_everything(scope)
     rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
 
@@ -212,7 +214,7 @@ async def newest(
 def _matches(command: Any, q: str) -> Any:
     words = (command.principal, command.kind, command.target, command.reason)
     ids = (command.command_id, command.run_id, command.approval_id)
-    return or_(*(each.icontains(q, autoescape=True) for each in words), *(each == q for each in ids))
+    return or_(*(column.icontains(q, autoescape=True) for column in words), *(column == q for column in ids))
 
 
 async def settle(
@@ -223,10 +225,10 @@ async def settle(
     outcome: dict[str, Any] | None,
     keep_key: bool = False,
 ) -> Command | None:
-    """Set the outcome of a pending command and return it; None if somebody, such as the projector, has already set it.
+    """Set the outcome of a pending command and return it; None if it is already settled, for example by the projector.
 
     A command that was delivered to a run that has ended is superseded, if its kind `ends_with_run`. The idempotency key of a command that
-    never happened is released, so that the same request can be made again, unless `keep_key`.
+    was never carried out is released unless `keep_key`, so that the same request can be made again.
     """
     ends = status is CommandStatus.DELIVERED and HANDLING[command.kind].ends_with_run
     row = await connection.fetchrow(
@@ -236,7 +238,7 @@ async def settle(
 
 
 async def retarget(session: WriteSession, command: Command, *, execution_id: str) -> str | None:
-    """Send the pending command to another execution of its run, unless another process has redirected it already. Returns where it goes now."""
+    """Retarget the pending command to another execution of its run, unless another process already has. Returns its current target."""
     moved = (
         update(Command)
         .where(
@@ -247,14 +249,14 @@ async def retarget(session: WriteSession, command: Command, *, execution_id: str
         .values(execution_id=execution_id)
     )
     await session.execute(moved, execution_options={"synchronize_session": False})
-    found: str | None = (
+    target: str | None = (
         await session.execute(select(C.execution_id).where(C.command_id == command.command_id))
     ).scalar_one()
-    return found
+    return target
 
 
 async def postpone(session: WriteSession, command_id: str, *, delay: timedelta, outcome: dict[str, Any]) -> None:
-    """Try a pending command again after the delay; `outcome` says why it wasn't delivered yet."""
+    """Retry a pending command after the delay; `outcome` says why it wasn't delivered yet."""
     await session.execute(
         update(Command)
         .where(C.command_id == command_id, C.status == CommandStatus.PENDING.value)
@@ -297,7 +299,7 @@ async def expire_proposals(session: WriteSession) -> Sequence[str]:
 
 
 async def administrator_removed_since(session: WriteSession, since: timedelta) -> bool:
-    """Whether an administrator was disabled or lost the role through the API within this period until now."""
+    """Whether an administrator was disabled or lost the role through the API in the last `since`."""
     statement = select(
         select(C.command_id)
         .where(
@@ -313,12 +315,12 @@ async def administrator_removed_since(session: WriteSession, since: timedelta) -
 
 
 async def decided_with_revoked_keys(session: WriteSession, since: timedelta) -> Sequence[str]:
-    """The ids of decisions and proposed changes of the last `since` made with an API key that has been revoked."""
+    """The ids of decisions and proposed changes from the last `since` that were made with an API key that has since been revoked."""
     statement = (
         select(C.command_id)
         .join(ApiKey, K.key_id == C.key_id)
         .where(
-            # A proposed change counts for as long as its approval waits.
+            # A proposed change counts while its approval is pending, however old it is.
             or_(
                 and_(C.kind == CommandKind.APPROVAL_DECIDE.value, C.created_at > func.now() - since),
                 and_(C.kind == CommandKind.APPROVAL_PROPOSE.value, K.revoked_at > func.now() - since),
@@ -327,12 +329,12 @@ async def decided_with_revoked_keys(session: WriteSession, since: timedelta) -> 
         )
         .order_by(C.command_id)
     )
-    found: Sequence[str] = (await session.execute(statement)).scalars().all()
-    return found
+    command_ids: Sequence[str] = (await session.execute(statement)).scalars().all()
+    return command_ids
 
 
 async def claim_due(session: WriteSession, *, limit: int, lease: timedelta) -> Sequence[Command]:
-    """Take pending commands that are due, oldest first; nobody else gets them until the lease is over."""
+    """Claim pending commands that are due, oldest first; no other process gets them until the lease ends."""
     due = (
         select(C.command_id)
         .where(
@@ -354,7 +356,7 @@ async def claim_due(session: WriteSession, *, limit: int, lease: timedelta) -> S
 
 
 async def next_due_at(session: ReadSession) -> datetime | None:
-    """When the next pending command is due, or None where none is pending."""
+    """When the next pending command is due; None if none is pending."""
     statement = select(func.min(func.coalesce(C.next_attempt_at, C.created_at))).where(
         C.status == CommandStatus.PENDING.value
     )
@@ -363,6 +365,6 @@ async def next_due_at(session: ReadSession) -> datetime | None:
 
 
 async def pending_count(session: ReadSession) -> int:
-    """How many commands are not delivered yet."""
+    """The number of commands that are not yet delivered."""
     statement = select(func.count()).where(C.status == CommandStatus.PENDING.value)
     return int((await session.execute(statement)).scalar_one())

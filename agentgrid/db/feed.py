@@ -1,7 +1,7 @@
-"""The feed: the events that live streams carry, appended and read, and what they are about.
+"""The feed: appending and reading the events that live streams carry, and the objects that they are about.
 
-A sequence assigns numbers in request order, not commit order: a reader that has seen 8 could miss a 7 that commits later. So each
-writer holds a lock until its transaction ends, and appends last, to hold it briefly.
+A sequence assigns numbers in request order, not commit order: a reader that has seen 8 could miss a 7 that commits later. So each writer holds
+a lock until its transaction ends, and appends last to hold it only briefly.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ L: Any = Log
 R: Any = Run
 S: Any = Step
 
-# None of these is shown, and they are most of a row.
-_NO_PAYLOADS_OF_STEPS = [defer(each, raiseload=True) for each in (S.input, S.changed_input, S.output)]
-_NO_PAYLOADS_OF_APPROVALS = [defer(each, raiseload=True) for each in (A.payload, A.changed, A.terms)]
+# These columns are not shown, and make up most of a row.
+_NO_PAYLOADS_OF_STEPS = [defer(column, raiseload=True) for column in (S.input, S.changed_input, S.output)]
+_NO_PAYLOADS_OF_APPROVALS = [defer(column, raiseload=True) for column in (A.payload, A.changed, A.terms)]
 _NO_BODIES = [defer(C.body, raiseload=True)]
 
 
@@ -56,14 +56,14 @@ class NewEvent:
 
 
 def wire(events: Sequence[NewEvent]) -> str:
-    """The events as the JSON text that the insert takes."""
+    """The events as JSON text, the parameter of `INSERT`."""
     return json.dumps(
         [{"run_id": event.run_id, "kind": event.kind, "subject": event.subject, "data": event.data} for event in events]
     )
 
 
 async def append(session: WriteSession, events: Sequence[NewEvent]) -> None:
-    """Append events, as the last statement of the session's transaction, and notify the readers."""
+    """Append events and notify the readers. Must be the last statement of the session's transaction."""
     if not events:
         return
     await locks.take(session, locks.EVENTS)
@@ -80,7 +80,7 @@ class About:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Things:
-    """What events are about, as it is now, without payloads."""
+    """The current state of what events are about, without payloads."""
 
     runs: Mapping[str, Run] = field(default_factory=dict)
     steps: Mapping[str, Step] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Things:
     """By run and approval."""
     commands: Mapping[str, Command] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict)
-    """What the commands asked for, by their ids: see `commands.asked`."""
+    """What the commands requested, by command id: see `commands.asked`."""
 
 
 async def after(
@@ -101,9 +101,10 @@ async def after(
     interest: Interest | None = None,
     approvals_of: str | None = None,
 ) -> Sequence[tuple[EventRow, About]]:
-    """Events past the cursor of runs in the scope, in order. `approvals_of` limits approval events to runs started by this principal.
+    """Events past the cursor about runs in the scope, in order. `approvals_of` limits approval events to runs started by this principal.
 
-    Commands have rules of their own about who sees them: their events are all returned, and so are events about no run. interest: None for everything.
+    Who may see commands follows different rules, so all command events are returned, as are events that are not about a run. interest: None for all
+    events.
     """
     statement = select(EventRow, R.workflow, R.initiator).outerjoin(Run, R.run_id == E.run_id)
     statement = statement.where(E.event_id > event_id)
@@ -111,51 +112,51 @@ async def after(
     if within:
         statement = statement.where(or_(E.kind.in_([EventKind.COMMAND.value, EventKind.POLICY.value]), and_(*within)))
     if interest is not None:
-        statement = statement.where(*_wanted(interest))
+        statement = statement.where(*_of_interest(interest))
     if approvals_of is not None:
         statement = statement.where(or_(E.kind != EventKind.APPROVAL.value, R.initiator == approvals_of))
-    found = await session.execute(statement.order_by(E.event_id).limit(limit))
-    return [(event, About(workflow=workflow or "", initiator=initiator or "")) for event, workflow, initiator in found]
+    rows = await session.execute(statement.order_by(E.event_id).limit(limit))
+    return [(event, About(workflow=workflow or "", initiator=initiator or "")) for event, workflow, initiator in rows]
 
 
-def _wanted(interest: Interest) -> list[Any]:
-    found = [E.kind.in_(sorted(interest.kinds))]
+def _of_interest(interest: Interest) -> list[Any]:
+    clauses = [E.kind.in_(sorted(interest.kinds))]
     if interest.run_id is not None:
-        found.append(E.run_id == interest.run_id)
+        clauses.append(E.run_id == interest.run_id)
     elif interest.runs is not None:
-        found.append(or_(E.kind != EventKind.STEP.value, E.run_id.in_(sorted(interest.runs))))
-    return found
+        clauses.append(or_(E.kind != EventKind.STEP.value, E.run_id.in_(sorted(interest.runs))))
+    return clauses
 
 
 async def things(session: ReadSession, events: Sequence[EventRow]) -> Things:
-    """What these events are about: one query for each kind of thing among them."""
+    """What these events are about, with one query per kind."""
     by_kind: dict[str, list[EventRow]] = {}
     for event in events:
         by_kind.setdefault(event.kind, []).append(event)
-    gates = by_kind.get(EventKind.APPROVAL, [])
-    sent = by_kind.get(EventKind.COMMAND, [])
-    runs = {event.run_id for event in (*by_kind.get(EventKind.RUN, []), *gates, *sent)} - {""}
-    command_ids = sorted({event.subject or "" for event in sent})
+    about_approvals = by_kind.get(EventKind.APPROVAL, [])
+    about_commands = by_kind.get(EventKind.COMMAND, [])
+    runs = {event.run_id for event in (*by_kind.get(EventKind.RUN, []), *about_approvals, *about_commands)} - {""}
+    command_ids = sorted({event.subject or "" for event in about_commands})
     return Things(
         runs={run.run_id: run for run in await named(session, sorted(runs))},
         steps=await _steps(session, {event.subject or "" for event in by_kind.get(EventKind.STEP, [])}),
-        approvals=await _approvals(session, gates),
+        approvals=await _approvals(session, about_approvals),
         commands=await _commands(session, command_ids),
         asked=await commands.asked(session, command_ids),
     )
 
 
 async def _steps(session: ReadSession, subjects: set[str]) -> Mapping[str, Step]:
-    parts = [each.rpartition("/") for each in subjects]
+    parts = [subject.rpartition("/") for subject in subjects]
     keys = [(execution, int(event)) for execution, _, event in parts if execution and event.isdecimal()]
     if not keys:
         return {}
     unnested = func.unnest(
         cast([execution for execution, _ in keys], ARRAY(Text)), cast([event for _, event in keys], ARRAY(BigInteger))
     )
-    given = unnested.table_valued("execution_id", "event_id", name="given").render_derived()
-    is_given = and_(S.execution_id == given.c.execution_id, S.event_id == given.c.event_id)
-    statement = select(Step).options(*_NO_PAYLOADS_OF_STEPS).join(given, is_given)
+    key = unnested.table_valued("execution_id", "event_id", name="key").render_derived()
+    has_key = and_(S.execution_id == key.c.execution_id, S.event_id == key.c.event_id)
+    statement = select(Step).options(*_NO_PAYLOADS_OF_STEPS).join(key, has_key)
     return {f"{step.execution_id}/{step.event_id}": step for step in (await session.execute(statement)).scalars()}
 
 
@@ -164,7 +165,7 @@ async def _approvals(session: ReadSession, events: Sequence[EventRow]) -> Mappin
         return {}
     statement = select(Approval).options(*_NO_PAYLOADS_OF_APPROVALS).where(~A.inherited)
     statement = statement.where(A.approval_id.in_(sorted({event.subject or "" for event in events})))
-    return {(gate.run_id, gate.approval_id): gate for gate in (await session.execute(statement)).scalars()}
+    return {(row.run_id, row.approval_id): row for row in (await session.execute(statement)).scalars()}
 
 
 async def _commands(session: ReadSession, command_ids: Sequence[str]) -> Mapping[str, Command]:
@@ -176,14 +177,14 @@ async def _commands(session: ReadSession, command_ids: Sequence[str]) -> Mapping
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunLogs:
-    """Log lines of one run."""
+    """The ids of new log lines of one run."""
 
     run_id: str
     workflow: str
     log_ids: frozenset[int]
 
 
-# Only lines that the run's own workers wrote: the condition of `steps.logs`, for many runs at once.
+# Only lines from the run's own workers: the condition of `steps.reported`, for many runs at once.
 _LOGS_AFTER = text("""
     WITH line AS MATERIALIZED (
         SELECT log_id, execution_id, activity_id, task_queue FROM logs WHERE log_id > :after ORDER BY log_id DESC LIMIT :most
@@ -197,24 +198,24 @@ _LOGS_AFTER = text("""
         WHERE s.execution_id = w.execution_id AND s.activity_id = w.activity_id AND s.task_queue = w.task_queue
     )
 """)
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 
 
 async def logs_after(session: ReadSession, log_id: int) -> Sequence[RunLogs]:
-    """The newest log lines past this one, at most `MOST_LINES`, by run."""
-    found: dict[str, RunLogs] = {}
-    for run_id, workflow, log_ids in await session.execute(_LOGS_AFTER, {"after": log_id, "most": MOST_LINES}):
-        earlier = found[run_id].log_ids if run_id in found else frozenset[int]()
-        found[run_id] = RunLogs(run_id=run_id, workflow=workflow, log_ids=earlier.union(log_ids))
-    return list(found.values())
+    """The newest log lines past this one, at most `MAX_LINES`, by run."""
+    by_run: dict[str, RunLogs] = {}
+    for run_id, workflow, log_ids in await session.execute(_LOGS_AFTER, {"after": log_id, "most": MAX_LINES}):
+        earlier = by_run[run_id].log_ids if run_id in by_run else frozenset[int]()
+        by_run[run_id] = RunLogs(run_id=run_id, workflow=workflow, log_ids=earlier.union(log_ids))
+    return list(by_run.values())
 
 
 async def newest_log(session: ReadSession) -> int:
-    """The newest log line; 0 where there is none."""
+    """The id of the newest log line; 0 if there are none."""
     return (await session.execute(select(func.max(L.log_id)))).scalar_one() or 0
 
 
 async def bounds(session: ReadSession) -> tuple[int, int]:
-    """The oldest and the newest event that is kept; (0, 0) where there is none."""
+    """The ids of the oldest and the newest stored event; (0, 0) if there are none."""
     oldest, newest = (await session.execute(select(func.min(E.event_id), func.max(E.event_id)))).one()
     return oldest or 0, newest or 0

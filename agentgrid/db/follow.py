@@ -1,6 +1,6 @@
-"""Keep a connection that listens: one loop for everything that PostgreSQL notifies.
+"""Keeps a LISTEN connection open: one loop for all PostgreSQL notifications.
 
-A notification can be lost, with its connection or without, so a follower must also look for itself: once as its session begins, and by polling.
+A notification can be lost, with its connection or without, so a follower must also check for itself: once when its session begins, and by polling.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from agentgrid.logging import get_logger, worth_a_line
 log = get_logger()
 
 CONNECT_SECONDS = 5.0
-"""For connecting, and for each statement of a session."""
+"""Timeout for connecting, and for each statement of a session."""
 CLOSE_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 2.0
 STEADY_SECONDS = 15.0
-"""What lasted longer worked: failures are counted from one again. Connecting and a statement may take ten seconds and fail."""
+"""A session that lasted longer than this worked, so the failure count is reset. Connecting and one statement can take ten seconds and fail."""
 
 
 class Line:
-    """One connection of a follower."""
+    """A follower's connection."""
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
         self.connection = connection
         self.lost = asyncio.Event()
-        """Set when the connection is gone."""
+        """Set when the connection is lost."""
         connection.add_termination_listener(lambda _: self.lost.set())
 
     async def listen(self, channel: str, hear: Callable[[str], None]) -> None:
-        """Call `hear` with the payload of each notification of the channel."""
+        """Call `hear` with the payload of each notification on the channel."""
         await self.connection.add_listener(channel, lambda *heard: hear(str(heard[3])))
 
 
@@ -51,9 +51,10 @@ async def follow(
     faults: tuple[type[Exception], ...] = DATABASE_FAULTS,
     on_fault: Callable[[], None] | None = None,
 ) -> None:
-    """Run the session on a connection, and again on another one when it ends or raises one of the faults; until cancelled.
+    """Run the session on a connection, and again on a new connection whenever it ends or raises one of the faults, until cancelled.
 
-    name: of the connection, in `pg_stat_activity`. event: the log's line for a session's end. on_fault: called at each end. Other errors are raised.
+    name: the connection's name in `pg_stat_activity`. event: the log event when a session ends. on_fault: called each time a session ends. Other
+    errors are raised.
     """
     failures = 0
     while True:

@@ -1,4 +1,4 @@
-"""What the projectors say of themselves."""
+"""How current the projection is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from agentgrid.db.session import ReadSession
 from agentgrid.db.tables import ProjectorState
 
 LAG = "lag"
-"""The row that every projector keeps writing while it works."""
+"""The row that every running projector keeps updating."""
 
 
 async def lag(session: ReadSession) -> ProjectorState | None:

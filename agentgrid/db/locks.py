@@ -12,11 +12,11 @@ from agentgrid.db.session import WriteSession
 POLICY = "policy"
 """Held during changes to rules, switches, principals and keys."""
 EVENTS = "events"
-"""Held while events are appended, so that they commit in number order."""
+"""Held while events are appended, so that they commit in the order of their numbers."""
 
 TAKE = "SELECT 1 FROM locks WHERE name = $1 FOR UPDATE"
 
 
 async def take(session: WriteSession, name: str) -> None:
-    """Wait for the lock, and hold it until the transaction ends."""
+    """Wait for the lock; it is held until the transaction ends."""
     await session.execute(text(TAKE.replace("$1", ":name")), {"name": name})

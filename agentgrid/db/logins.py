@@ -1,4 +1,4 @@
-"""Database logins of the installation's processes: created, bound and closed by the login that owns the schema.
+"""Database logins of the installation's processes, which the schema's owner creates, binds and closes.
 
 A worker's login is bound to a grid and its task queues. The functions that it may call look up the binding by `session_user`, which a
 session can't change. `sql/grants.sql` defines the rights of the two login groups.
@@ -29,9 +29,9 @@ CONTROL_GROUP = "agentgrid_control"
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 RATE = 2_000.0
-"""A three-step run sends about a dozen reports."""
+"""Default reports per second. A three-step run sends about a dozen reports."""
 CONNECTIONS = 60
-"""A worker process holds three connections."""
+"""Default connection limit. A worker process uses three connections."""
 RESERVED = frozenset({"agentgrid_worker", "agentgrid_control", "agentgrid_reports"})
 
 
@@ -58,7 +58,7 @@ class Binding:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerLoginStatus:
-    """A worker's login, with the counts of its refused reports."""
+    """A worker's login, with the number of its refused reports."""
 
     login: str
     grid: str
@@ -72,12 +72,12 @@ class WorkerLoginStatus:
 
 
 async def put_role(connection: Connection, name: str, *, password: str, keep: bool = False) -> bool:
-    """Create a login with this password. With `keep`, an existing login keeps its own unless it was closed. Returns whether the password was set."""
+    """Create a login with this password. With `keep`, an existing open login keeps its password. Returns whether the password was set."""
     _check(name)
-    open_now = await connection.fetchval("SELECT rolcanlogin FROM pg_roles WHERE rolname = $1", name)
-    if open_now is None:
+    is_open = await connection.fetchval("SELECT rolcanlogin FROM pg_roles WHERE rolname = $1", name)
+    if is_open is None:
         await _run(connection, "CREATE ROLE %I", name)
-    if not open_now:
+    if not is_open:
         keep = False
     if not keep:
         await _run(connection, "ALTER ROLE %I LOGIN PASSWORD %L", name, password)
@@ -85,24 +85,24 @@ async def put_role(connection: Connection, name: str, *, password: str, keep: bo
 
 
 async def put_control(connection: Connection, name: str, *, password: str, keep: bool = False) -> bool:
-    """Create a login for the API and the projector, as `put_role` does. Raises InvalidInput, Conflict for a worker's login."""
+    """Like `put_role`, for a login of the API and the projector. Raises InvalidInput, Conflict for a worker's login."""
     if await connection.fetchval("SELECT 1 FROM worker_logins WHERE login = $1 AND closed_at IS NULL", name):
-        raise Conflict(f"{name} is a worker's login: choose another name for the API's")
-    given = await put_role(connection, name, password=password, keep=keep)
-    await _let_in(connection, name, CONTROL_GROUP)
-    return given
+        raise Conflict(f"{name} is a worker's login: choose another name for the API's login")
+    password_set = await put_role(connection, name, password=password, keep=keep)
+    await _grant_access(connection, name, CONTROL_GROUP)
+    return password_set
 
 
 async def put_worker(connection: Connection, name: str, binding: Binding, *, password: str, keep: bool = False) -> bool:
-    """Create a worker's login, or rebind an existing one; the password as in `put_role`.
+    """Create a worker's login, or rebind an existing one. `password` and `keep` as in `put_role`.
 
     Raises InvalidInput, Conflict for a login with more rights than a worker's.
     """
     _check_binding(binding)
-    given = await put_role(connection, name, password=password, keep=keep)
+    password_set = await put_role(connection, name, password=password, keep=keep)
     if await connection.fetchval(HAS_MORE_RIGHTS, name):
-        raise Conflict(f"{name} exists and has more rights than a worker's login: choose another name")
-    await _let_in(connection, name, WORKER_GROUP)
+        raise Conflict(f"{name} already exists and has more rights than a worker's login: choose another name")
+    await _grant_access(connection, name, WORKER_GROUP)
     await _run(connection, f"ALTER ROLE %I CONNECTION LIMIT {binding.connections:d}", name)
     await connection.execute(
         "INSERT INTO worker_logins AS w (login, grid, queues, rate) VALUES ($1, $2, $3, $4) "
@@ -113,7 +113,7 @@ async def put_worker(connection: Connection, name: str, binding: Binding, *, pas
         list(binding.queues),
         binding.rate,
     )
-    return given
+    return password_set
 
 
 async def close_worker(connection: Connection, name: str) -> None:
@@ -132,7 +132,7 @@ async def close_worker(connection: Connection, name: str) -> None:
 
 
 async def workers(connection: Connection) -> list[WorkerLoginStatus]:
-    """All workers' logins, by name, with the counts of reports refused since the database server last crashed."""
+    """All worker logins, by name, with the number of reports refused since the database server last crashed."""
     records = await connection.fetch(
         "SELECT w.login, w.grid, w.queues, w.rate, w.created_at, w.closed_at, coalesce(b.dropped, 0) AS dropped, "
         "coalesce(b.bad, 0) AS bad, coalesce(b.unattributed, 0) AS unattributed "
@@ -142,48 +142,50 @@ async def workers(connection: Connection) -> list[WorkerLoginStatus]:
 
 
 async def budgets(session: ReadSession) -> Sequence[WorkerBudget]:
-    """The remaining budgets and refused reports of workers' logins, by login."""
+    """The remaining budgets and refused reports of worker logins, by login."""
     return (await session.execute(select(WorkerBudget).order_by(B.login))).scalars().all()
 
 
 async def move_grid(connection: Connection, before: str, after: str) -> int:
-    """Move the names that one grid registered to another; returns how many. Raises NotFound if there are none."""
+    """Move the names registered by one grid to another; returns how many moved. Raises NotFound if there are none."""
     async with connection.transaction():
         moved = 0
         for table in ("workflows", "tools", "agents"):
             status = await connection.execute(f"UPDATE {table} SET grid = $2 WHERE grid = $1", before, after)  # noqa: S608
             moved += int(status.rsplit(" ", 1)[1])
-        # The new grid's workers report theirs when they start.
+        # The new grid's workers report their servers when they start.
         await connection.execute("DELETE FROM mcp_servers WHERE grid = $1", before)
     if moved == 0:
         raise NotFound("grid", before)
     return moved
 
 
-async def _let_in(connection: Connection, name: str, group: str) -> None:
+async def _grant_access(connection: Connection, name: str, group: str) -> None:
     database = await connection.fetchval("SELECT current_database()")
     await _run(connection, "GRANT CONNECT ON DATABASE %I TO %I", database, name)
     await _run(connection, f"GRANT {group} TO %I", name)
 
 
 async def _run(connection: Connection, template: str, *values: str) -> None:
-    """A statement about roles, which takes no parameters: the server quotes the values."""
+    """Run a statement about roles. Such statements can't take parameters, so the server quotes the values."""
     names = ", ".join(f"${number}::text" for number in range(2, len(values) + 2))
     await connection.execute(await connection.fetchval(f"SELECT format($1, {names})", template, *values))
 
 
 def _check(name: str) -> None:
     if not NAME.fullmatch(name) or name in RESERVED or name.startswith("pg_"):
-        message = "lower-case letters, digits and _, at most 63, no digit first; some names are reserved"
+        message = "must be lower-case letters, digits and _, at most 63 characters, not beginning with a digit; some names are reserved"
         raise InvalidInput("invalid login name", [InvalidPlace(pointer="name", message=message)])
 
 
 def _check_binding(binding: Binding) -> None:
     faults = []
     if not binding.grid.strip() or len(binding.grid) > 200:
-        faults.append(InvalidPlace(pointer="grid", message="a grid's name, at most 200 characters, or * for any"))
+        faults.append(
+            InvalidPlace(pointer="grid", message="must be a grid's name of at most 200 characters, or * for any")
+        )
     if not binding.queues or any(not queue.strip() or len(queue) > 1000 for queue in binding.queues):
-        message = "at least one task queue, each at most 1,000 characters, or * for any"
+        message = "must be at least one task queue, each at most 1,000 characters, or * for any"
         faults.append(InvalidPlace(pointer="queue", message=message))
     if faults:
         raise InvalidInput("invalid binding for the login", faults)

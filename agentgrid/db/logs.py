@@ -1,4 +1,4 @@
-"""What a run's workflow and tools logged."""
+"""Log lines of a run's workflow and tools."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ L: Any = Log
 
 @dataclass(frozen=True, kw_only=True)
 class LogFilter:
-    """Which lines of a run are wanted."""
+    """Selects log lines of a run."""
 
     execution_id: str | None = None
     activity_id: str | None = None
     step: tuple[str, int] | None = None
     """The execution and the event id of a step."""
     levels: frozenset[LogLevel] = frozenset()
-    """Any level if empty."""
+    """Empty for all levels."""
     q: str | None = None
 
 
@@ -39,7 +39,7 @@ async def page(
     before: int | None = None,
     newest: bool = False,
 ) -> Sequence[Log]:
-    """Lines oldest first. `after` and `before`: only those with a higher or a lower id. `newest`: the last ones, not the first ones."""
+    """Lines, oldest first. `after`, `before`: only lines with a higher or lower id. `newest`: the last page instead of the first."""
     execution = wanted.step[0] if wanted.step is not None else wanted.execution_id
     statement = select(Log).where(reported(L, run_id, execution))
     if wanted.activity_id is not None:
@@ -55,18 +55,18 @@ async def page(
     if before is not None:
         statement = statement.where(L.log_id < before)
     order = L.log_id.desc() if newest else L.log_id
-    found = (await session.execute(statement.order_by(order).limit(limit))).scalars().all()
-    return found[::-1] if newest else found
+    lines = (await session.execute(statement.order_by(order).limit(limit))).scalars().all()
+    return lines[::-1] if newest else lines
 
 
 def _level(levels: frozenset[LogLevel]) -> ColumnElement[bool]:
     written = func.lower(L.level)
     if LogLevel.INFO in levels:
-        # A level of the worker's own counts as info.
+        # A custom level counts as info.
         return written.not_in(spellings(frozenset(LogLevel) - levels))
     return written.in_(spellings(levels))
 
 
 async def steps(session: ReadSession, lines: Sequence[Log]) -> Mapping[tuple[str, str], int]:
-    """The event ids of the steps that wrote these lines, by execution and activity."""
+    """The event ids of the steps that wrote these lines, by execution id and activity id."""
     return await steps_of(session, {(line.execution_id, line.activity_id) for line in lines if line.activity_id})

@@ -1,4 +1,4 @@
-"""MCP servers, as workers last found them."""
+"""MCP servers, as last reported by workers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ORDER = case((M.state == "held", 0), (M.state == "unreachable", 1), else_=2)
 
 
 async def worst_first(session: ReadSession, *, limit: int, of_grid: int) -> Sequence[tuple[McpServer, Sequence[str]]]:
-    """The servers, those that can't be used first, with the names among their tools that another grid has registered.
+    """The servers, unusable ones first, each with those of its tool names that another grid has registered.
 
-    of_grid: maximum number of each grid.
+    of_grid: maximum number of servers per grid.
     """
     named = select(func.unnest(M.tools)).correlate(McpServer)
     foreign = select(T.name).where(T.name.in_(named), T.grid != M.grid).correlate(McpServer)
@@ -28,10 +28,10 @@ async def worst_first(session: ReadSession, *, limit: int, of_grid: int) -> Sequ
     placed = select(*key, place.label("place")).subquery()
     first = select(placed.c.grid, placed.c.task_queue, placed.c.name).where(placed.c.place <= of_grid)
     order = (_ORDER, M.name, M.grid, M.task_queue)
-    found = await session.execute(
+    rows = await session.execute(
         select(McpServer, func.array(foreign.scalar_subquery()))
         .where(tuple_(*key).in_(first))
         .order_by(*order)
         .limit(limit)
     )
-    return [(row, names) for row, names in found]
+    return [(server, names) for server, names in rows]

@@ -1,6 +1,6 @@
-"""Upgrade a database to this version's schema: Alembic, run from code, in one transaction, one migrator at a time.
+"""Upgrades a database to this version's schema: runs Alembic from code, in one transaction, one migrator at a time.
 
-Roles, functions and grants are not migrations: `agentgrid/db/sql` holds their current definitions, which every upgrade applies.
+Roles, functions and grants are not migrations: `agentgrid/db/sql` contains their current definitions, which every upgrade applies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS alembic_version (
 INSUFFICIENT_PRIVILEGE = "42501"
 UNIQUE_VIOLATION = "23505"
 STATEMENT_TIMEOUT_MS = 3_600_000
-"""An index over millions of rows takes minutes."""
+"""Building an index over millions of rows takes minutes."""
 
 
 def _config() -> Config:
@@ -41,12 +41,12 @@ def head() -> str:
     """The revision that this version of the code needs."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     if revision is None:
-        raise RuntimeError("the package holds no migrations")
+        raise RuntimeError("the package contains no migrations")
     return revision
 
 
 def _upgrade(connection: Connection) -> str | None:
-    # Alembic's table serves as the lock: unlike an advisory lock, other logins can't take it. Another migrator may be creating it right now.
+    # Alembic's table serves as the lock: unlike an advisory lock, other logins can't take it. Another migrator may be creating the table now.
     connection.execute(text(_VERSION_TABLE))
     connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
     before = MigrationContext.configure(connection).get_current_revision()
@@ -60,14 +60,14 @@ def _upgrade(connection: Connection) -> str | None:
 
 
 def _run(connection: Connection, file: str) -> None:
-    """Run a file of several statements in the connection's transaction. Only the driver itself accepts several at once."""
+    """Run a SQL file in the connection's transaction. Only the raw driver accepts multiple statements at once."""
     statements = (SQL / file).read_text()
     driver: Any = connection.connection
     driver.run_async(lambda raw: raw.execute(statements))
 
 
 async def upgrade(dsn: str) -> tuple[str | None, str]:
-    """Migrate to the newest revision; returns the revisions before and after. If killed, it changes nothing.
+    """Migrate to the newest revision; returns the revisions before and after. If killed, nothing has changed.
 
     Raises Forbidden for a login that doesn't own the schema.
     """
@@ -86,14 +86,14 @@ async def upgrade(dsn: str) -> tuple[str | None, str]:
                         f"this login may not change the schema: {cause}. Use the login that owns the schema"
                     ) from None
                 if sqlstate != UNIQUE_VIOLATION or not tries_left:
-                    raise  # two migrators created Alembic's table at the same time: one must retry
+                    raise  # two migrators created Alembic's table at the same time; one of them retries
     finally:
         await engine.dispose()
     raise AssertionError("unreachable")
 
 
 async def current(dsn: str) -> str | None:
-    """The revision that the database has, or None where it has none."""
+    """The database's revision; None for a database without a schema."""
     engine = make_engine(dsn, pool_size=1)
     try:
         async with engine.connect() as connection:

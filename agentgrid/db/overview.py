@@ -1,4 +1,4 @@
-"""What happens next, and what needs attention: one bounded statement each, because the overview asks again and again."""
+"""Upcoming events and conditions that need attention, with one bounded statement each, because the overview polls."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ W: Any = Switch
 
 MOST_NEXT = 10
 MOST_SIGNS = 50
-"""Of each kind."""
+"""Maximum findings of each kind."""
 ALIKE = timedelta(seconds=1)
-"""A run's `next_at` and its approval's expiry are read from two events of one task."""
+"""Tolerance when comparing a run's `next_at` with its approval's expiry: they come from two events of one task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Due:
-    """One thing that will happen by itself."""
+    """An event that will happen by itself, such as a timer or an expiry."""
 
     kind: NextKind
     at: datetime
@@ -55,20 +55,20 @@ class Due:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that needs attention, as the database knows it."""
+    """Something that needs attention, according to the database."""
 
     sign: Sign
     name: str | None
-    """The task queue, the thing that is switched off, or a run."""
+    """The name of the task queue or of the disabled thing, or a run id."""
     thing: str | None
-    """The kind of what is switched off."""
+    """The kind of the disabled thing."""
     count: int
     since: datetime | None
     reason: str | None
 
 
 async def upcoming(session: ReadSession, *, scope: Scope, approvals_of: str | None = None) -> Sequence[Due]:
-    """What is due next in the runs of the scope, soonest first; at most 10. What is overdue is left out.
+    """What is due next in runs of the scope, soonest first; at most 10. Overdue events are omitted.
 
     approvals_of: only the approvals of runs that this principal started.
     """
@@ -80,7 +80,7 @@ async def upcoming(session: ReadSession, *, scope: Scope, approvals_of: str | No
 def _upcoming(scope: Scope, approvals_of: str | None) -> Any:
     inside = scopes.within(R.workflow, scope)
     own = [] if approvals_of is None else [R.initiator == approvals_of]
-    gates = (
+    expiries = (
         select(*_due(literal(NextKind.APPROVAL_EXPIRES.value), A.expires_at, A.approval_id, A.tool, A.asked))
         .join(R, R.run_id == A.run_id)
         .where(A.status == ApprovalStatus.PENDING.value, ~A.inherited, A.expires_at > func.now(), *inside, *own)
@@ -92,14 +92,14 @@ def _upcoming(scope: Scope, approvals_of: str | None) -> Any:
         (R.waiting_on == WaitingOn.RETRY.value, NextKind.RETRY.value),
         else_=NextKind.TIMER.value,
     )
-    gate = exists().where(
+    is_expiry = exists().where(
         A.run_id == R.run_id,
         A.status == ApprovalStatus.PENDING.value,
         A.expires_at.between(R.next_at - ALIKE, R.next_at + ALIKE),
     )
     timers = (
         select(*_due(kind, R.next_at))
-        .where(R.next_at > func.now(), ~gate, *inside)
+        .where(R.next_at > func.now(), ~is_expiry, *inside)
         .order_by(R.next_at, R.run_id)
         .limit(MOST_NEXT)
     )
@@ -109,7 +109,7 @@ def _upcoming(scope: Scope, approvals_of: str | None) -> Any:
         .order_by(R.start_at)
         .limit(MOST_NEXT)
     )
-    every = union_all(*(select(part.subquery()) for part in (gates, timers, starts))).subquery()
+    every = union_all(*(select(part.subquery()) for part in (expiries, timers, starts))).subquery()
     first = select(every).order_by(every.c.at, every.c.run_id).limit(MOST_NEXT).subquery()
     return (
         select(first, F.title.label("workflow_title"), T.title.label("tool_title"))
@@ -138,9 +138,9 @@ def _due(kind: Any, at: Any, approval_id: Any = None, tool: Any = None, asked: A
 async def signs(
     session: ReadSession, *, scope: Scope, commands_of: str | None, since: timedelta, before: datetime
 ) -> Sequence[Finding]:
-    """What needs attention: queues whose runs wait for a worker, kill switches, commands that wait, refused signals.
+    """What needs attention: queues whose runs wait for a worker, active kill switches, pending commands, refused signals.
 
-    commands_of: only this principal's commands. since: of refused signals. before: only commands recorded before this time.
+    commands_of: only this principal's commands. since: the period for refused signals. before: only commands recorded before this time.
     """
     rows = (await session.execute(_signs(scope, commands_of, since), {"before": before})).mappings()
     return [Finding(**{**row, "sign": Sign(row["sign"])}) for row in rows]

@@ -1,4 +1,4 @@
-"""Policy rules, and the snapshots made of them."""
+"""Policy rules, and the snapshots built from them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ V: Any = PolicySnapshot
 
 
 async def lock(session: WriteSession) -> None:
-    """Wait for other policy changes, and lock until the transaction ends. So each snapshot holds everything committed before it."""
+    """Wait for other policy changes, and lock until the transaction ends, so that each snapshot contains everything committed before it."""
     await locks.take(session, locks.POLICY)
 
 
 async def in_force(session: ReadSession | WriteSession) -> Sequence[PolicyRow]:
-    """The newest version of every rule that is not withdrawn, in the order of their ids."""
+    """The newest version of every rule that is not withdrawn, ordered by rule id."""
     newest = select(PolicyRow).distinct(P.rule_id).order_by(P.rule_id, P.version.desc())
     return [rule for rule in (await session.execute(newest, execution_options=FRESH)).scalars() if not rule.withdrawn]
 
@@ -41,20 +41,20 @@ async def versions(session: ReadSession, rule_id: str, *, limit: int) -> Sequenc
 
 
 async def newest_snapshot(session: ReadSession | WriteSession) -> Snapshot | None:
-    """The snapshot that holds."""
+    """The snapshot in force."""
     statement = select(PolicySnapshot).order_by(V.version.desc()).limit(1)
     row = (await session.execute(statement)).scalar_one_or_none()
     return None if row is None else Snapshot.model_validate(row.document)
 
 
 async def next_snapshot_version(session: WriteSession) -> int:
-    """A version of its own for a new snapshot."""
+    """A unique version for a new snapshot."""
     statement = text("SELECT nextval(pg_get_serial_sequence('policy_snapshots', 'version'))")
     return int((await session.execute(statement)).scalar_one())
 
 
 async def insert_snapshot(session: WriteSession, snapshot: Snapshot) -> None:
-    """Store the snapshot, and tell workers when the transaction commits."""
+    """Store the snapshot, and notify workers when the transaction commits."""
     session.add(
         PolicySnapshot(version=snapshot.version, document=snapshot.model_dump(mode="json"), made_at=snapshot.made_at)
     )

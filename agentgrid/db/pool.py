@@ -1,8 +1,8 @@
-"""Connections of the driver itself, used beside the sessions for a request's first queries and for the most frequent reads and writes
+"""Connections of the driver itself, used besides SQLAlchemy sessions for a request's first queries and for the most frequent reads and writes
 (decisions 16 and 24).
 
-A statement that may wait for a lock takes a turn first. There are fewer turns than connections, so that however many statements wait, a connection
-is left to authenticate callers.
+A statement that may wait for a lock takes a turn first. There are fewer turns than connections, so a connection is always left to authenticate
+callers, however many statements are waiting.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import asyncpg
 import asyncpg.pool
 
 Pool = asyncpg.Pool
-"""Connections, each statement on which is a transaction of its own."""
+"""A pool of connections in autocommit mode: each statement is its own transaction."""
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
-"""One of them."""
+"""A connection, from the pool or opened separately."""
 
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000
 POOL_TIMEOUT_SECONDS = 5.0
 CONNECT_SECONDS = 5
 CONNECTIONS = 5
-"""For reads. Each is held for about a millisecond, so a few serve thousands of requests a second."""
+"""Connections for reads. A read holds one for about a millisecond, so a few serve thousands of requests a second."""
 TURNS = 10
-"""Maximum concurrent writes. Each has a connection in addition to those for reads."""
+"""Maximum concurrent writes. The pool has this many connections in addition to those for reads."""
 
 
 @asynccontextmanager
 async def open_pool(dsn: str) -> AsyncIterator[Pool]:
-    """A pool that opens also while the database is away; every statement, and the wait for a connection, is bounded."""
+    """A pool that also opens while the database is unreachable. Every statement, and the wait for a connection, has a timeout."""
     pool = asyncpg.create_pool(
         dsn,
         min_size=0,
@@ -49,14 +49,14 @@ async def open_pool(dsn: str) -> AsyncIterator[Pool]:
         try:
             yield pool
         finally:
-            # A connection that is still held would keep the process from ending.
+            # A connection that is still in use would keep the process from exiting.
             pool.terminate()
 
 
 @asynccontextmanager
 async def direct(pool: Pool) -> AsyncIterator[Connection]:
-    """One connection of the pool, for a statement that waits for no lock."""
-    # A timeout costs a timer, and nothing waits while a connection is idle.
+    """A connection from the pool, for a statement that doesn't wait for locks."""
+    # A timeout costs a timer, and isn't needed while a connection is idle.
     async with pool.acquire(timeout=None if pool.get_idle_size() else POOL_TIMEOUT_SECONDS) as connection:
         yield connection
 
@@ -69,7 +69,7 @@ class Turns:
 
     @asynccontextmanager
     async def changing(self, pool: Pool) -> AsyncIterator[Connection]:
-        """One connection of the pool, for a statement that writes. Raises TimeoutError if other writes take too long."""
+        """A connection from the pool, for a statement that writes. Raises TimeoutError if other writes take too long."""
         if self._free.locked():
             async with asyncio.timeout(POOL_TIMEOUT_SECONDS):
                 await self._free.acquire()
@@ -87,20 +87,19 @@ async def _read_json(connection: asyncpg.Connection[Any]) -> None:
 
 
 async def keep(_connection: object) -> None:
-    """Give a connection back as it is: nothing changes the state of one, so no statement is spent on cleaning it."""
+    """Return a connection to the pool without a reset statement: nothing here changes a connection's state."""
 
 
 def server_settings(statement_timeout_ms: int) -> dict[str, str]:
-    """How PostgreSQL is to treat a connection of the API's, through a session or not."""
+    """PostgreSQL settings for the API's connections, with or without a session."""
     return {
         "application_name": "agentgrid",
         "timezone": "UTC",
         "statement_timeout": str(statement_timeout_ms),
         "lock_timeout": str(LOCK_TIMEOUT_MS),
-        # What fits one status, tag or workflow ruins another: a plan is made for the values asked for.
+        # The best plan for one status, tag or workflow can be disastrous for another, so plan for the actual values.
         "plan_cache_mode": "force_custom_plan",
-        # A request reads a page of rows by index, from memory or a disk without heads: nothing here is worth a whole table, a
-        # second process or a compiler.
+        # A request reads a page of rows by index, from memory or an SSD: no query here is worth a table scan, parallel workers or JIT.
         "random_page_cost": "1.1",
         "max_parallel_workers_per_gather": "0",
         "jit": "off",

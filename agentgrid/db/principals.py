@@ -25,43 +25,43 @@ K: Any = ApiKey
 
 _HOLDER = """
     SELECT k.secret_hash, k.expires_at, k.issuers, p.name, p.kind, p.roles, p.groups, p.workflows,
-        k.revoked_at IS NULL AND k.expires_at > now() AND p.disabled_at IS NULL AS opens,
-        k.last_used_at IS NULL OR k.last_used_at < now() - $2::interval AS unnoted
+        k.revoked_at IS NULL AND k.expires_at > now() AND p.disabled_at IS NULL AS valid,
+        k.last_used_at IS NULL OR k.last_used_at < now() - $2::interval AS use_is_unrecorded
     FROM api_keys k JOIN principals p ON p.name = k.principal WHERE k.key_id = $1
 """
-# A transaction that has the row locked records a use too, or ends the key: not worth waiting for.
-_NOTE_USE = """
+# A locked row is skipped: the transaction that holds the lock also records a use, or revokes the key.
+_RECORD_USE = """
     UPDATE api_keys SET last_used_at = now()
     WHERE key_id = (SELECT key_id FROM api_keys WHERE key_id = $1 FOR UPDATE SKIP LOCKED)
 """
 
 USED_RESOLUTION = timedelta(minutes=1)
-"""How exactly a key's last use is kept: a write for each request would cost more than it is worth."""
+"""The resolution of a key's last use: a write per request would cost more than it is worth."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyHolder:
-    """Whose an API key is, and whether it opens anything."""
+    """An API key's owner, and whether the key is still valid."""
 
     owner: PrincipalRow
     secret_hash: str = field(repr=False)
     expires_at: datetime
     issuers: tuple[str, ...]
-    opens: bool
-    """By the database's clock: neither expired nor revoked, nor its owner disabled."""
-    unnoted: bool
+    valid: bool
+    """Valid on the database's clock: neither expired nor revoked, and the owner is not disabled."""
+    use_is_unrecorded: bool
     """Whether this use must still be recorded."""
 
 
 async def get(session: ReadSession | WriteSession, name: str) -> PrincipalRow | None:
-    """One principal, read afresh from the database."""
+    """One principal, reloaded from the database."""
     return await session.get(PrincipalRow, name, populate_existing=True)
 
 
 async def by_name(
     session: ReadSession, *, limit: int | None = None, after: str | None = None, q: str | None = None
 ) -> Sequence[PrincipalRow]:
-    """Principals in the order of their names."""
+    """Principals, ordered by name."""
     statement = select(PrincipalRow).order_by(P.name).limit(limit)
     if q is not None:
         statement = statement.where(P.name.icontains(q, autoescape=True))
@@ -71,34 +71,34 @@ async def by_name(
 
 
 async def enabled(session: WriteSession) -> Sequence[PrincipalRow]:
-    """The enabled principals, by name, read afresh from the database."""
+    """The enabled principals, by name, reloaded from the database."""
     statement = select(PrincipalRow).where(P.disabled_at.is_(None)).order_by(P.name)
     return (await session.execute(statement, execution_options=FRESH)).scalars().all()
 
 
 async def approver_entries(session: ReadSession) -> frozenset[str]:
-    """The entries of a rule's approvers under which somebody may decide: names and groups of enabled approvers, and `role:approver`."""
-    holds = (
+    """The approver entries that match somebody who may decide: names and groups of enabled approvers, and `role:approver`."""
+    may_decide = (
         holds_all(P.roles, [Role.APPROVER.value]),
         ~holds_all(P.roles, [Role.ADMIN.value]),
         P.kind == PrincipalKind.HUMAN.value,
         P.disabled_at.is_(None),
     )
-    people = (await session.execute(select(P.name, P.groups).where(*holds))).all()
+    people = (await session.execute(select(P.name, P.groups).where(*may_decide))).all()
     entries = {entry for name, groups in people for entry in (name, *groups)}
     return frozenset(entries | {ANY_APPROVER} if people else entries)
 
 
 async def also_names(session: WriteSession, *, name: str, groups: Sequence[str]) -> list[str]:
-    """Names used for both a principal and a group: these groups that are principals, and the principal's name if it is a group."""
-    found = set((await session.execute(select(P.name).where(P.name.in_([*groups, name])))).scalars())
+    """Names used for both a principal and a group: those of these groups that are principals, and the principal's name if it is a group."""
+    principals = set((await session.execute(select(P.name).where(P.name.in_([*groups, name])))).scalars())
     member = await session.scalar(select(P.name).where(holds_all(P.groups, [name])).limit(1))
-    clashes = (found | {name}) & set(groups) | ({name} if member is not None else set())
+    clashes = (principals | {name}) & set(groups) | ({name} if member is not None else set())
     return sorted(clashes)
 
 
 async def disabled_names(session: WriteSession) -> Sequence[str]:
-    """The principals who may no longer act."""
+    """The names of the disabled principals."""
     statement = select(P.name).where(P.disabled_at.is_not(None)).order_by(P.name)
     return (await session.execute(statement)).scalars().all()
 
@@ -120,18 +120,18 @@ async def put(
 
 
 async def set_disabled(session: WriteSession, name: str, disabled: bool) -> None:
-    """Let the principal do nothing from now on, or what its roles grant again."""
+    """Disable or enable the principal."""
     disabled_at = func.coalesce(P.disabled_at, func.now()) if disabled else None
     await session.execute(update(PrincipalRow).where(P.name == name).values(disabled_at=disabled_at))
 
 
-async def tell_access_changed(session: WriteSession) -> None:
-    """Have open streams ask, when the transaction commits, whether their keys still hold."""
+async def notify_access_changed(session: WriteSession) -> None:
+    """On commit, make open streams check whether their keys are still valid."""
     await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channels.ACCESS})
 
 
 async def holder(connection: Connection, key_id: str) -> KeyHolder | None:
-    """Whose the API key is."""
+    """The API key's owner; None if there is no such key."""
     row = await connection.fetchrow(_HOLDER, key_id, USED_RESOLUTION)
     if row is None:
         return None
@@ -141,8 +141,8 @@ async def holder(connection: Connection, key_id: str) -> KeyHolder | None:
         secret_hash=row["secret_hash"],
         expires_at=row["expires_at"],
         issuers=tuple(row["issuers"]),
-        opens=row["opens"],
-        unnoted=row["unnoted"],
+        valid=row["valid"],
+        use_is_unrecorded=row["use_is_unrecorded"],
     )
 
 
@@ -159,12 +159,12 @@ async def keys(
 
 
 async def key(session: ReadSession | WriteSession, key_id: str) -> ApiKey | None:
-    """One API key."""
+    """The API key with this id."""
     return await session.get(ApiKey, key_id)
 
 
 async def live_keys_seen_by_others(session: WriteSession, principal: str) -> Sequence[str]:
-    """The ids of the principal's live keys that somebody else issued and so could use too."""
+    """The ids of the principal's live keys that somebody else issued, and so could also use."""
     statement = (
         select(K.key_id)
         .where(
@@ -185,7 +185,7 @@ async def programs(session: ReadSession | WriteSession, names: Iterable[str]) ->
 
 
 async def revoke_key(session: WriteSession, key_id: str) -> ApiKey | None:
-    """Revoke the key, if it wasn't already; None where there is no such key."""
+    """Revoke the key, if it is not already revoked; None if there is no such key."""
     statement = (
         update(ApiKey)
         .where(K.key_id == key_id)
@@ -195,6 +195,6 @@ async def revoke_key(session: WriteSession, key_id: str) -> ApiKey | None:
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def note_use(connection: Connection, key_id: str) -> None:
-    """Remember that the key was used now, to the minute."""
-    await connection.execute(_NOTE_USE, key_id)
+async def record_use(connection: Connection, key_id: str) -> None:
+    """Record that the key was used now, to the minute."""
+    await connection.execute(_RECORD_USE, key_id)

@@ -41,14 +41,14 @@ async def newest(
     equal = (("principal", principal), ("subject", subject))
 
     def conditions(read: Any, _collected: bool) -> Sequence[Any]:
-        found = [getattr(read, name) == value for name, value in equal if value is not None]
+        clauses = [getattr(read, name) == value for name, value in equal if value is not None]
         if outcome:
-            found.append(read.outcome.in_(outcome))
+            clauses.append(read.outcome.in_(outcome))
         if since is not None:
-            found.append(read.at >= since)
-        return found
+            clauses.append(read.at >= since)
+        return clauses
 
-    # Each of these filters alone has an index in list order.
+    # Each of these filters on its own has an index in list order.
     ordered = sum(value is not None for _, value in equal) + len(outcome) <= 1
     rows = await paging.newest(session, _LISTING, conditions, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]

@@ -1,6 +1,6 @@
-"""Replaces sessions for connections of the driver: compiles statements for them, and turns their rows into objects of the table classes.
+"""Replaces ORM sessions for driver connections: compiles statements for them, and turns their rows into objects of the table classes.
 
-Creating an object here takes a fiftieth of the time of the class's constructor.
+Creating an object here takes a fiftieth of the time that the class's constructor takes.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from sqlalchemy.orm import configure_mappers
 from sqlmodel import SQLModel
 
 Row = TypeVar("Row", bound=SQLModel)
-Question = tuple[str, tuple[Any, ...]]
+Query = tuple[str, tuple[Any, ...]]
 """An SQL text and its arguments, as the driver expects them."""
 
 _DIALECT: Any = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
-def question(statement: Select[Any]) -> Question:
+def compiled(statement: Select[Any]) -> Query:
     """The compiled statement. Compiling costs as much as executing, so callers cache frequent ones."""
-    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    arguments = compiled.params
-    return str(compiled), tuple(arguments[name] for name in compiled.positiontup or ())
+    query = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    arguments = query.params
+    return str(query), tuple(arguments[name] for name in query.positiontup or ())
 
 
 def loaded(table: type[Row], values: Mapping[str, Any]) -> Row:
     """A row with these column values, detached from any session. All other columns are None."""
-    nothing = _nothing(table)
+    defaults = _all_none(table)
     row: Row = inspect(table).class_manager.new_instance()
-    row.__dict__.update(nothing)
+    row.__dict__.update(defaults)
     row.__dict__.update(values)
     return row
 
 
 def loaded_json(table: type[Row], values: Mapping[str, Any]) -> Row:
-    """Like `loaded`, from a row that the database returned as JSON, with times as texts."""
+    """Like `loaded`, from a row that the database returned as JSON, with times as text."""
     times = {name: datetime.fromisoformat(at) for name in _times(table) if (at := values.get(name)) is not None}
     return loaded(table, {**values, **times})
 
@@ -54,8 +54,8 @@ def _names(table: type[SQLModel]) -> Iterable[str]:
 
 
 @cache
-def _nothing(table: type[SQLModel]) -> Mapping[str, None]:
-    # Otherwise done by the first constructor call or query. Without it the attributes of an instance can't be read.
+def _all_none(table: type[SQLModel]) -> Mapping[str, None]:
+    # Normally done by the first constructor call or query. Without it, the attributes of an instance can't be read.
     configure_mappers()
     return dict.fromkeys(_names(table))
 

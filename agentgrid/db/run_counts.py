@@ -1,7 +1,7 @@
-"""Counts of runs by status under any filter, at a bounded cost: counting ends at MOST matches.
+"""Counts of runs by status under any filter, at a bounded cost: counting stops at MOST matches.
 
-Without a filter, or by status alone, each status is counted in its own index. Under any other filter the matches are collected by whatever indexes
-there are, as a list does that is not in an index's order.
+Without a filter, or with only a status filter, each status is counted in its own index. Under any other filter, all matches are collected by any
+available index, as for a list that no index returns in order.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from agentgrid.domain.runs import RunStatus
 from agentgrid.domain.scopes import is_everything
 
 MOST = 100_000
-"""About 50 ms where the matches are scattered over the table, 10 ms where one index holds them."""
+"""About 50 ms if the matches are scattered over the table, 10 ms if one index contains them."""
 
 
 BY_INDEX = text("SET LOCAL enable_seqscan = off")
-"""Otherwise a filter that matches much of the table is answered from one end of it to the other, however large it has become."""
+"""Otherwise a filter that matches much of the table causes a full scan, however large the table is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How many runs there are."""
+    """Numbers of runs by status."""
 
     by_status: Mapping[RunStatus, int]
-    """Every status, also where there are none."""
+    """Has every status, even with a count of 0."""
     complete: bool
     """False if there are more: the counts are then lower bounds."""
 
     @property
     def total(self) -> int:
-        """All together."""
+        """The sum over all statuses."""
         return sum(self.by_status.values())
 
 
 async def by_status(session: ReadSession, *, wanted: RunFilter, scope: Scope) -> Tally:
     """The number of matching runs in the scope, by status."""
-    alone = replace(wanted, status=()) == RunFilter() and is_everything(scope)
-    statement = _in_the_index(wanted) if alone else _collected(wanted, scope)
+    only_status = replace(wanted, status=()) == RunFilter() and is_everything(scope)
+    statement = _in_the_index(wanted) if only_status else _collected(wanted, scope)
     await session.execute(BY_INDEX)
-    found = {RunStatus(status): count for status, count in (await session.execute(statement)).all()}
-    # The one beyond the most only tells that there are more.
-    complete = (max(found.values(), default=0) if alone else sum(found.values())) <= MOST
-    counted = {status: min(found.get(status, 0), MOST) for status in RunStatus}
-    return Tally(by_status=counted, complete=complete)
+    counts = {RunStatus(status): count for status, count in (await session.execute(statement)).all()}
+    # One match over the limit shows that there are more.
+    complete = (max(counts.values(), default=0) if only_status else sum(counts.values())) <= MOST
+    capped = {status: min(counts.get(status, 0), MOST) for status in RunStatus}
+    return Tally(by_status=capped, complete=complete)
 
 
 def _in_the_index(wanted: RunFilter) -> Any:
@@ -67,8 +67,8 @@ def _collected(wanted: RunFilter, scope: Scope) -> Any:
 
 
 def matching(wanted: RunFilter, scope: Scope, *columns: Any, newest: bool = False) -> Any:
-    """These columns of the matching runs in the scope, to be limited. newest: in the list's order."""
-    found = select(*columns).where(*conditions(wanted, scope, R, True))
-    # No index holds the trigger of most runs, `api`: the list's own is walked.
-    walked = wanted.trigger is not None or (newest and wanted == RunFilter())
-    return found.order_by(R.created_at.desc(), R.run_id.desc()) if walked else found
+    """These columns of the matching runs in the scope, for the caller to limit. newest: in list order."""
+    statement = select(*columns).where(*conditions(wanted, scope, R, True))
+    # The trigger's index omits the most common value, `api`, so that filter scans the list's index.
+    in_list_order = wanted.trigger is not None or (newest and wanted == RunFilter())
+    return statement.order_by(R.created_at.desc(), R.run_id.desc()) if in_list_order else statement

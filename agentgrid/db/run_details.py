@@ -1,4 +1,4 @@
-"""Everything that the detail of a run shows, in a single query."""
+"""Everything that a run's detail shows, in a single query."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from agentgrid.domain.scopes import admits
 
 MAX_CHILDREN = 100
 MAX_OPEN_STEPS = 50
-MAX_GATES = 100
+MAX_APPROVALS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """A run with everything that belongs to it. The defaults are those of a run that was just recorded."""
+    """A run with everything that belongs to it. The defaults fit a run that was just recorded."""
 
     run: Run
     workflow_title: str | None = None
-    """Of the workflow as it is registered now."""
+    """The current title of the registered workflow."""
     taken: bool = False
-    """Whether a worker has completed a workflow task of its current execution, according to the fold."""
+    """Whether a worker has completed a workflow task of the run's current execution, according to the fold."""
     at_work: bool = False
-    """Whether a call of an agent is open in its current execution."""
+    """Whether an agent's call is open in the run's current execution."""
     open_steps: Sequence[Step] = ()
-    """The steps of the newest execution of each segment that run or wait, oldest first, without inputs and outputs."""
+    """The running or waiting steps of each segment's newest execution, oldest first, without inputs and outputs."""
     executions: Sequence[ExecutionRow] = ()
-    """Its executions, oldest first, without results, errors and the fold's state."""
+    """The run's executions, oldest first, without results, errors and the fold's state."""
     children: Sequence[Run] = ()
-    """The runs in the scope that it started, newest first, with only their id, workflow, status and times."""
-    gates: Sequence[Approval] = ()
+    """The child runs in the scope, newest first, with only their id, workflow, status and times."""
+    approvals: Sequence[Approval] = ()
     """The pending approvals, oldest first, without payloads."""
     revoked_keys: frozenset[str] = frozenset()
-    """The signing keys of which nothing counts any more."""
+    """The ids of the revoked signing keys."""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """By the database's clock."""
+    """The time on the database's clock."""
     refused_signals: int = 0
     """The number of decision signals without effect: unsigned, forged or for something else."""
     unattributed_signals: int = 0
-    """The number of unattributed acts: decisions that counted, pauses, resumes and interruptions."""
+    """The number of unattributed decisions that counted, pauses, resumes and interruptions."""
     last_control: Control | None = field(default=None)
-    """The signal that last paused, resumed or interrupted its current execution."""
+    """The last signal that paused, resumed or interrupted the run's current execution."""
 
 
 _GET = """
@@ -58,29 +58,29 @@ SELECT {run}, clock_timestamp() AS now, ARRAY(SELECT key_id FROM signing_keys WH
     EXISTS (
         SELECT FROM steps s WHERE s.execution_id = r.execution_id AND s.kind = 'agent' AND s.status = 'running'
     ) AS at_work,
-    (SELECT json_agg(found) FROM (
+    (SELECT json_agg(item) FROM (
         SELECT {step} FROM steps s WHERE s.run_id = r.run_id AND s.status = ANY($3)
             AND s.execution_id IN (SELECT e.execution_id FROM executions e WHERE e.run_id = r.run_id AND e.reset_to IS NULL)
         ORDER BY s.scheduled_at, s.event_id, s.execution_id LIMIT $4
-    ) AS found) AS open_steps,
-    (SELECT json_agg(found) FROM (
+    ) AS item) AS open_steps,
+    (SELECT json_agg(item) FROM (
         SELECT {execution} FROM executions e WHERE e.run_id = r.run_id ORDER BY e.started_at, e.execution_id
-    ) AS found) AS executions,
-    (SELECT json_agg(found) FROM (
+    ) AS item) AS executions,
+    (SELECT json_agg(item) FROM (
         SELECT c.run_id, c.workflow, c.status, c.created_at, c.closed_at FROM runs c
         WHERE c.parent_run_id = r.run_id AND ($2::text[] IS NULL OR c.workflow LIKE ANY ($2))
         ORDER BY c.created_at DESC, c.run_id DESC LIMIT $5
-    ) AS found) AS children,
-    (SELECT json_agg(found) FROM (
+    ) AS item) AS children,
+    (SELECT json_agg(item) FROM (
         SELECT {approval} FROM approvals a WHERE a.run_id = r.run_id AND a.status = $6 AND NOT a.inherited
         ORDER BY a.opened_at, a.approval_id LIMIT $7
-    ) AS found) AS gates,
+    ) AS item) AS approvals,
     (SELECT count(*) FROM decisions d WHERE d.run_id = r.run_id AND d.judged = 'refused' AND NOT d.inherited) AS refused_signals,
     (SELECT count(*) FROM decisions d WHERE d.run_id = r.run_id AND d.judged = 'counted' AND NOT d.attributed AND NOT d.inherited)
         + (SELECT count(*) FROM controls k WHERE k.run_id = r.run_id AND NOT k.attributed AND NOT k.inherited) AS unattributed_signals,
-    (SELECT row_to_json(found) FROM (
+    (SELECT row_to_json(item) FROM (
         SELECT {control} FROM controls k WHERE k.execution_id = r.execution_id ORDER BY k.event_id DESC LIMIT 1
-    ) AS found) AS last_control
+    ) AS item) AS last_control
 FROM runs r WHERE r.run_id = $1
 """.replace("{run}", columns(Run, "r"))
 _GET = (
@@ -92,7 +92,7 @@ _GET = (
 
 
 async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> Details | None:
-    """One run with everything that belongs to it; None also if it is not in the scope."""
+    """One run with everything that belongs to it; None if it doesn't exist or is outside the scope."""
     row = await connection.fetchrow(
         _GET,
         run_id,
@@ -101,7 +101,7 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
         MAX_OPEN_STEPS,
         MAX_CHILDREN,
         ApprovalStatus.PENDING.value,
-        MAX_GATES,
+        MAX_APPROVALS,
     )
     if row is None or not admits(scope, row["workflow"]):
         return None
@@ -113,10 +113,10 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
         now=values.pop("now"),
         revoked_keys=frozenset(values.pop("revoked_keys")),
         at_work=values.pop("at_work"),
-        open_steps=[loaded_json(Step, each) for each in values.pop("open_steps") or ()],
-        executions=[loaded_json(ExecutionRow, each) for each in values.pop("executions") or ()],
-        children=[loaded_json(Run, each) for each in values.pop("children") or ()],
-        gates=[loaded_json(Approval, each) for each in values.pop("gates") or ()],
+        open_steps=[loaded_json(Step, step) for step in values.pop("open_steps") or ()],
+        executions=[loaded_json(ExecutionRow, execution) for execution in values.pop("executions") or ()],
+        children=[loaded_json(Run, child) for child in values.pop("children") or ()],
+        approvals=[loaded_json(Approval, approval) for approval in values.pop("approvals") or ()],
         refused_signals=values.pop("refused_signals"),
         unattributed_signals=values.pop("unattributed_signals"),
         last_control=None if control is None else loaded_json(Control, control),

@@ -1,10 +1,11 @@
-"""Searching runs by words: the table `run_search`, which a trigger keeps, and the conditions that its indexes answer.
+"""Text search for runs: the table `run_search`, which a trigger maintains, and the conditions that its indexes support.
 
-`words` is what a run can be found by, in lower case: its workflow, reference and note, and its workflow id where that isn't the run id. It is
-indexed by its trigrams, so words are found at any place. A run id is found by its beginning or its end: its thirty-odd trigrams,
-random ones, would cost more to keep than all the rest of a run's indexes.
+`words` is a run's searchable text in lower case: its workflow, reference and note, and its workflow id if that differs from the run id. A trigram
+index supports substring search. Run ids are only searched by prefix or suffix: their thirty-odd random trigrams would cost more to maintain
+than all of a run's other indexes together.
 
-A run's subject and the titles of its open approvals quote payloads, so they are not among the words, and find runs for callers who may read them.
+A run's subject and the titles of its open approvals quote payloads, so they are not part of `words`; only callers who may read payloads can search
+them.
 """
 
 from __future__ import annotations
@@ -24,41 +25,41 @@ _OPEN = (A.status == ApprovalStatus.PENDING.value, ~A.inherited)
 
 
 def like(words: str) -> str:
-    """The words as a pattern takes them literally: `%`, `_` and the backslash as they are."""
+    """Escape the words for a LIKE pattern: `%`, `_` and the backslash match literally."""
     return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def matches(run: Any, q: str, *, titles: bool = False) -> Any:
-    """This run, or each of a few, is found by `q`. titles: look at its subject and the titles of its open approvals too."""
+    """A condition that evaluates `q` for each run, for one or a few runs. titles: also search the subject and the titles of open approvals."""
     words = func.agentgrid_words(run.run_id, run.workflow_id, run.workflow, run.reference, run.note)
-    ways = [words.like(_anywhere(q)), run.run_id.like(_first(q)), func.reverse(run.run_id).like(_first(q[::-1]))]
+    clauses = [words.like(_anywhere(q)), run.run_id.like(_prefix(q)), func.reverse(run.run_id).like(_prefix(q[::-1]))]
     if titles:
         asks = exists(select(A.run_id).where(A.run_id == run.run_id, *_OPEN, func.lower(A.asked).like(_anywhere(q))))
-        ways += [func.lower(run.subject).like(_anywhere(q)), run.asked.is_not(None) & asks]
-    return or_(*ways)
+        clauses += [func.lower(run.subject).like(_anywhere(q)), run.asked.is_not(None) & asks]
+    return or_(*clauses)
 
 
-def found(q: str, *, titles: bool = False) -> Any:
-    """The ids of all runs that are found by `q`, some of them perhaps twice. titles: as in `matches`."""
-    # Apart, because together with another way the grams of each row would be made again, to see which way had led to it.
-    ways = [
-        select(W.run_id).where(*_holds(W.words, q)),
-        select(W.run_id).where(W.run_id.like(_first(q))),
-        select(W.run_id).where(func.reverse(W.run_id).like(_first(q[::-1]))),
+def matching_ids(q: str, *, titles: bool = False) -> Any:
+    """A query for the ids of all runs that match `q`, with possible duplicates. titles: as in `matches`."""
+    # Separate queries: in an OR, the trigrams of each row would be computed again to recheck the condition.
+    queries = [
+        select(W.run_id).where(*_contains(W.words, q)),
+        select(W.run_id).where(W.run_id.like(_prefix(q))),
+        select(W.run_id).where(func.reverse(W.run_id).like(_prefix(q[::-1]))),
     ]
     if titles:
-        ways.append(select(W.run_id).where(W.subject.is_not(None), *_holds(func.lower(W.subject), q)))
-        ways.append(select(A.run_id).where(*asking(A, q), *_OPEN))
-    return union_all(*ways)
+        queries.append(select(W.run_id).where(W.subject.is_not(None), *_contains(func.lower(W.subject), q)))
+        queries.append(select(A.run_id).where(*asking(A, q), *_OPEN))
+    return union_all(*queries)
 
 
 def asking(approval: Any, q: str) -> list[Any]:
-    """It is one of the approvals, not inherited ones, with these words in what they ask: by index."""
-    return [~approval.inherited, approval.asked.is_not(None), *_holds(func.lower(approval.asked), q)]
+    """Conditions, supported by an index, for approvals that are not inherited and whose question contains `q`."""
+    return [~approval.inherited, approval.asked.is_not(None), *_contains(func.lower(approval.asked), q)]
 
 
-def _holds(words: Any, q: str) -> tuple[Any, Any]:
-    """The words hold `q`: its trigrams, by which an index finds them, and itself."""
+def _contains(words: Any, q: str) -> tuple[Any, Any]:
+    """The words contain `q`: its trigrams, for the index, and the text itself."""
     grams = func.agentgrid_grams(words).bool_op("@@")(func.agentgrid_wanted(func.lower(literal(q))))
     return grams, words.like(_anywhere(q))
 
@@ -67,5 +68,5 @@ def _anywhere(words: str) -> Any:
     return func.lower(literal(f"%{like(words)}%"))
 
 
-def _first(words: str) -> Any:
+def _prefix(words: str) -> Any:
     return func.lower(literal(f"{like(words)}%"))

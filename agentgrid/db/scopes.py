@@ -1,4 +1,4 @@
-"""Scopes as query conditions, so that rows outside a principal's scope are neither read nor counted: `domain/scopes.py` in SQL."""
+"""Scopes as SQL conditions, so that rows outside a principal's scope are neither read nor counted; the counterpart of `domain/scopes.py`."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ def pattern(glob: str) -> str:
 
 def patterns(globs: Iterable[str]) -> list[str] | None:
     """The globs as LIKE patterns; None if the scope is every workflow."""
-    given = sorted(globs)
-    return None if scopes.is_everything(given) else [pattern(glob) for glob in given]
+    ordered = sorted(globs)
+    return None if scopes.is_everything(ordered) else [pattern(glob) for glob in ordered]
 
 
 def within(workflow: Any, globs: Iterable[str]) -> list[ColumnElement[bool]]:
-    """Conditions that limit this column to workflows in the scope; none if the scope is every workflow."""
-    given = sorted(globs)
-    if scopes.is_everything(given):
+    """Conditions that limit this column to workflows in the scope; empty if the scope is every workflow."""
+    ordered = sorted(globs)
+    if scopes.is_everything(ordered):
         return []
-    exact = [glob for glob in given if scopes.is_exact(glob)]
+    exact = [glob for glob in ordered if scopes.is_exact(glob)]
     # An empty scope matches nothing: `IN ()` is false.
-    found = [workflow.in_(exact), *(workflow.like(pattern(glob)) for glob in given if not scopes.is_exact(glob))]
-    return [or_(*found)]
+    clauses = [workflow.in_(exact), *(workflow.like(pattern(glob)) for glob in ordered if not scopes.is_exact(glob))]
+    return [or_(*clauses)]
 
 
 def among(workflow: Any, globs: Iterable[str]) -> list[ColumnElement[bool]]:
-    """Like `within`, for queries that aggregate all matching runs: matches by exact workflow names, so that indexes are used.
+    """Like `within`, for queries that aggregate all matching runs: matches exact workflow names, so that indexes are used.
 
     A pattern that starts with a wildcard can't use an index. There are far fewer workflows than runs, so the matching names are collected
-    first, each with one index lookup.
+    first, with one index lookup each.
     """
-    given = sorted(globs)
-    if scopes.is_everything(given):
+    ordered = sorted(globs)
+    if scopes.is_everything(ordered):
         return []
     names = select(func.min(R.workflow).label("name")).cte("names", recursive=True)
     further: Any = aliased(Run)
     following = select(func.min(further.workflow)).where(further.workflow > names.c.name).scalar_subquery()
     names = names.union_all(select(following).where(names.c.name.is_not(None)))
-    return [workflow.in_(select(names.c.name).where(names.c.name.is_not(None), *within(names.c.name, given)))]
+    return [workflow.in_(select(names.c.name).where(names.c.name.is_not(None), *within(names.c.name, ordered)))]

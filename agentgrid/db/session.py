@@ -1,4 +1,4 @@
-"""Engines and sessions. Reading and writing sessions are different types; only the edge of the application commits."""
+"""Engines and sessions. Read and write sessions are different types; only the application's entry points commit."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ ReadSession = NewType("ReadSession", AsyncSession)
 """A session in a read-only transaction."""
 
 WriteSession = NewType("WriteSession", AsyncSession)
-"""A session whose owner, at the edge, commits."""
+"""A session in a transaction that its owner commits."""
 
 SESSION_FAULTS = (SQLAlchemyError, *DATABASE_FAULTS)
-"""What a session raises when the database can't answer: SQLAlchemy passes on as they are the errors of the driver that it doesn't know."""
+"""What a session raises on a database fault: SQLAlchemy doesn't wrap driver errors that it doesn't know."""
 
 
 FRESH = {"populate_existing": True}
@@ -29,14 +29,14 @@ FRESH = {"populate_existing": True}
 
 
 def make_engine(dsn: str, *, pool_size: int = 10, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> AsyncEngine:
-    """An engine over asyncpg for `postgresql://...`; every statement, lock and wait for a connection is bounded."""
+    """An asyncpg engine for `postgresql://...`. Every statement, lock and wait for a connection has a timeout."""
     url = make_url(dsn).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=POOL_TIMEOUT_SECONDS,
-        # Some two hundred statements are all there are; a compiled one holds 50 kB.
+        # There are about two hundred distinct statements; a compiled one takes 50 kB.
         query_cache_size=250,
         connect_args={
             "timeout": CONNECT_SECONDS,
@@ -49,14 +49,14 @@ def make_engine(dsn: str, *, pool_size: int = 10, statement_timeout_ms: int = ST
 
 
 def _still_open(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Let the pool make another connection for one that has ended meanwhile: the socket says so, without asking the server each time."""
+    """Make the pool replace a closed connection. This checks the local socket, so it costs no round trip to the server."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError("the connection has ended")
 
 
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
-    """A session that only reads; nothing it does is kept."""
+    """A session in a read-only transaction, which is never committed."""
     async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
         await session.connection(execution_options={"postgresql_readonly": True})
         yield ReadSession(session)
@@ -64,7 +64,7 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[ReadSession]:
 
 @asynccontextmanager
 async def stating(engine: AsyncEngine) -> AsyncIterator[WriteSession]:
-    """A session without a transaction around it, for a change that is a single statement: each counts at once."""
+    """A session in autocommit mode, for changes that are single statements."""
     autocommitting = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with AsyncSession(autocommitting, expire_on_commit=False, autoflush=False) as session:
         yield WriteSession(session)
@@ -72,6 +72,6 @@ async def stating(engine: AsyncEngine) -> AsyncIterator[WriteSession]:
 
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[WriteSession]:
-    """One transaction: committed when the block ends well, else rolled back."""
+    """A session in one transaction: committed when the block succeeds, otherwise rolled back."""
     async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
         yield WriteSession(session)

@@ -25,25 +25,25 @@ P: Any = PrincipalRow
 _HOLDER = """
     SELECT s.session_id, s.key_id, s.opened_at, s.expires_at, k.expires_at AS key_expires_at, k.issuers, p.name, p.kind, p.roles, p.groups, p.workflows,
         s.ended_at IS NULL AND s.expires_at > now() AND k.revoked_at IS NULL AND k.expires_at > now()
-            AND p.disabled_at IS NULL AND p.kind = 'human' AS opens,
-        s.last_used_at < now() - $2::interval AS unnoted
+            AND p.disabled_at IS NULL AND p.kind = 'human' AS valid,
+        s.last_used_at < now() - $2::interval AS use_is_unrecorded
     FROM sessions s JOIN api_keys k ON k.key_id = s.key_id JOIN principals p ON p.name = k.principal WHERE s.{column} = $1
 """
 _BY_TOKEN = _HOLDER.replace("{column}", "token_hash")
 _BY_ID = _HOLDER.replace("{column}", "session_id")
-# As for keys: a transaction that has the row locked records a use too, or ends the session.
-_NOTE_USE = """
+# As for keys, locked rows are skipped: the transaction that holds the lock also records a use, or ends the session.
+_RECORD_USE = """
     UPDATE sessions s SET last_used_at = now(), expires_at = least(now() + $2::interval, s.opened_at + $3::interval, k.expires_at)
     FROM api_keys k WHERE k.key_id = s.key_id
         AND s.session_id = (SELECT session_id FROM sessions WHERE session_id = $1 AND ended_at IS NULL FOR UPDATE SKIP LOCKED)
 """
 CODE_KEPT = timedelta(days=1)
-"""How long a code is kept after it has expired, so that its use gets the answer `expired` and not `unknown`."""
+"""How long a code is kept after it has expired, so that using it returns `expired` rather than `unknown`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionHolder:
-    """Whose a session is, and whether it opens anything."""
+    """A session's owner, and whether the session is still valid."""
 
     session_id: str
     key_id: str
@@ -52,9 +52,9 @@ class SessionHolder:
     key_expires_at: datetime
     owner: PrincipalRow
     issuers: tuple[str, ...]
-    opens: bool
-    """By the database's clock: neither it nor its key has ended, and its owner is a person who isn't disabled."""
-    unnoted: bool
+    valid: bool
+    """Valid on the database's clock: neither the session nor its key has ended, and the owner is a person and not disabled."""
+    use_is_unrecorded: bool
     """Whether this use must still be recorded."""
 
 
@@ -67,17 +67,17 @@ class Listed:
 
 
 async def by_token(connection: Connection, token_hash: str) -> SessionHolder | None:
-    """Whose the session with this cookie is."""
+    """The session with this cookie."""
     return await _holder(connection, _BY_TOKEN, token_hash)
 
 
 async def holder(connection: Connection, session_id: str) -> SessionHolder | None:
-    """Whose the session is."""
+    """The session with this id."""
     return await _holder(connection, _BY_ID, session_id)
 
 
-async def _holder(connection: Connection, question: str, value: str) -> SessionHolder | None:
-    row = await connection.fetchrow(question, value, USED_RESOLUTION)
+async def _holder(connection: Connection, query: str, value: str) -> SessionHolder | None:
+    row = await connection.fetchrow(query, value, USED_RESOLUTION)
     if row is None:
         return None
     columns = {name: row[name] for name in ("name", "kind", "roles", "groups", "workflows")}
@@ -89,27 +89,27 @@ async def _holder(connection: Connection, question: str, value: str) -> SessionH
         key_expires_at=row["key_expires_at"],
         owner=loaded(PrincipalRow, columns),
         issuers=tuple(row["issuers"]),
-        opens=row["opens"],
-        unnoted=row["unnoted"],
+        valid=row["valid"],
+        use_is_unrecorded=row["use_is_unrecorded"],
     )
 
 
-async def note_use(connection: Connection, session_id: str) -> None:
-    """Remember that the session was used now, to the minute, and let it last longer."""
-    await connection.execute(_NOTE_USE, session_id, IDLE_LIFETIME, LONGEST_LIFETIME)
+async def record_use(connection: Connection, session_id: str) -> None:
+    """Record that the session was used now (to the minute), and extend it."""
+    await connection.execute(_RECORD_USE, session_id, IDLE_LIFETIME, LONGEST_LIFETIME)
 
 
 async def get(session: ReadSession | WriteSession, session_id: str) -> Listed | None:
-    """One session, read afresh from the database."""
+    """One session, reloaded from the database."""
     statement = select(SessionRow, K.principal).join(ApiKey, K.key_id == S.key_id).where(S.session_id == session_id)
-    found = (await session.execute(statement, execution_options=FRESH)).one_or_none()
-    return None if found is None else Listed(row=found[0], principal=found[1])
+    row = (await session.execute(statement, execution_options=FRESH)).one_or_none()
+    return None if row is None else Listed(row=row[0], principal=row[1])
 
 
 async def opened(
     session: ReadSession, *, principal: str | None = None, limit: int | None = None, after: Key | None = None
 ) -> Sequence[Listed]:
-    """The sessions that open something now, newest first."""
+    """The sessions that are valid now, newest first."""
     statement = (
         select(SessionRow, K.principal)
         .join(ApiKey, K.key_id == S.key_id)
@@ -117,7 +117,7 @@ async def opened(
         .where(
             S.ended_at.is_(None),
             S.expires_at > func.now(),
-            # Nothing older is open: sessions that ended by themselves are not walked through.
+            # No older session is open; without this bound, the index scan would visit all expired ones.
             S.opened_at > func.now() - LONGEST_LIFETIME,
             K.revoked_at.is_(None),
             K.expires_at > func.now(),
@@ -134,7 +134,7 @@ async def opened(
 
 
 async def end(session: WriteSession, session_id: str) -> bool:
-    """End the session; false if it had ended before."""
+    """End the session; false if it had already ended."""
     statement = (
         update(SessionRow)
         .where(S.session_id == session_id, S.ended_at.is_(None))
@@ -146,7 +146,7 @@ async def end(session: WriteSession, session_id: str) -> bool:
 
 
 async def add_code(session: WriteSession, code: SignInCode) -> None:
-    """Store a code in place of the key's oldest ones, and drop all that expired long ago."""
+    """Store a code, replacing the key's oldest ones, and delete all codes that expired long ago."""
     newest = (
         select(D.code_hash)
         .where(D.key_id == code.key_id, D.used_at.is_(None))
@@ -163,7 +163,7 @@ async def add_code(session: WriteSession, code: SignInCode) -> None:
 
 
 async def spend_code(session: WriteSession, code_hash: str) -> bool:
-    """Whether the code could still be used; from now on it can't. Concurrent uses wait for each other."""
+    """Use up the code; false if it was used or has expired. Concurrent uses wait for each other."""
     statement = (
         update(SignInCode)
         .where(D.code_hash == code_hash, D.used_at.is_(None), D.expires_at > func.now())
@@ -175,5 +175,5 @@ async def spend_code(session: WriteSession, code_hash: str) -> bool:
 
 
 async def code(session: ReadSession | WriteSession, code_hash: str) -> SignInCode | None:
-    """One code."""
+    """The code with this hash."""
     return await session.get(SignInCode, code_hash)

@@ -1,6 +1,6 @@
 """Starting a run: one query reads the conditions, and one statement writes everything.
 
-The statement checks again what others can change (the workflow's version, its queue and its kill switch) and writes nothing if any of it has changed.
+The statement rechecks what others can change (the workflow's version, its queue and its kill switch) and writes nothing if any of it has changed.
 So a process can cache the conditions, and a kill switch takes effect up to the moment of the write.
 """
 
@@ -17,8 +17,8 @@ from agentgrid.db.tables import Command, Run, Switch
 from agentgrid.domain import channels
 from agentgrid.domain.switches import SwitchKind
 
-_OFFER = """
-    SELECT clock_timestamp() AS now, e.command_id IS NOT NULL AS asked_before, w.version, w.title, w.task_queue,
+_CONDITIONS = """
+    SELECT clock_timestamp() AS now, e.command_id IS NOT NULL AS is_repeated, w.version, w.title, w.task_queue,
         coalesce(v.input_schema, '{}') AS schema, v.subject, s.disabled, s.reason
     FROM (SELECT 1) AS once
     LEFT JOIN workflows w ON w.name = $1
@@ -29,15 +29,15 @@ _OFFER = """
     LEFT JOIN commands e ON e.principal = $3 AND e.route = $4 AND e.idempotency_key = $5
 """
 
-# The lock for events is taken last, and before the sequence assigns a number: `events.py` says why.
+# The lock for events is taken last, and before the sequence assigns a number: `feed.py` explains why.
 _RECORD = """
-    WITH offer AS MATERIALIZED (
+    WITH startable AS MATERIALIZED (
         SELECT clock_timestamp() AS now FROM workflows w WHERE w.name = $7 AND w.version = $19 AND w.task_queue = $20
         AND (SELECT disabled FROM switches WHERE kind = $14 AND name = w.name ORDER BY version DESC LIMIT 1) IS NOT TRUE
     ), command AS (
         INSERT INTO commands (command_id, kind, status, principal, key_id, run_id, target, route, idempotency_key, body_digest, body, reason,
             address, created_at, next_attempt_at, session_id)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13, now, now + $15::interval, $32 FROM offer
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::json, $12, $13, now, now + $15::interval, $32 FROM startable
         ON CONFLICT (principal, route, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING command_id, created_at
     ), run AS (
@@ -60,31 +60,30 @@ class StartConditions:
     """The conditions for starting a workflow."""
 
     now: datetime
-    """The time by the database's clock, which all processes share."""
-    asked_before: bool
-    """Whether a command has the same idempotency key."""
+    """The time on the database's clock, which all processes share."""
+    is_repeated: bool
+    """Whether a command with the same idempotency key exists."""
     version: str | None
     """The workflow's newest version; None if the workflow doesn't exist."""
     title: str
-    """The workflow's title."""
     task_queue: str
     schema: Any
-    """That version's input schema, as its worker registered it."""
+    """The version's input schema, as its worker registered it."""
     subject: str | None
-    """That version's template of what a run is about."""
+    """The version's template for a run's subject."""
     switch: Switch | None
 
 
-async def offer(
+async def conditions(
     connection: Connection, workflow: str, *, principal: str, route: str, key: str | None
 ) -> StartConditions:
-    """The conditions for a start of this workflow by this principal."""
-    row = await connection.fetchrow(_OFFER, workflow, SwitchKind.WORKFLOW.value, principal, route, key)
+    """The conditions for this principal's start of this workflow."""
+    row = await connection.fetchrow(_CONDITIONS, workflow, SwitchKind.WORKFLOW.value, principal, route, key)
     assert row is not None  # the query always returns one row
     switch = {"kind": SwitchKind.WORKFLOW.value, "name": workflow, "disabled": row["disabled"], "reason": row["reason"]}
     return StartConditions(
         now=row["now"],
-        asked_before=row["asked_before"],
+        is_repeated=row["is_repeated"],
         version=row["version"],
         title=row["title"] or workflow,
         task_queue=row["task_queue"] or "",
@@ -97,9 +96,9 @@ async def offer(
 async def record(
     connection: Connection, command: Command, run: Run, event: dict[str, Any], *, lease: timedelta
 ) -> datetime | None:
-    """Write the command, the run and its live event. Returns the time of the write, by the database's clock.
+    """Write the command, the run and its live event. Returns the time of the write on the database's clock.
 
-    Returns None, with nothing written, if the command's idempotency key is taken, the workflow's version or queue has changed, or it is disabled.
+    Returns None and writes nothing if the command's idempotency key is taken, the workflow's version or queue has changed, or it is disabled.
     Waits for a transaction that holds the same key, and for other writers of events.
     """
     recorded_at: datetime | None = await connection.fetchval(

@@ -1,4 +1,4 @@
-"""Steps of a run, and what its workers reported about them."""
+"""A run's steps, and what its workers reported about them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ E: Any = ExecutionRow
 J: Any = Job
 
 Place = tuple[str, str]
-"""The execution and the id of an activity."""
+"""An execution id and an activity id."""
 
 MAX_CALLS = 1_000
-"""Jobs of one step that are looked at for its activities."""
+"""Maximum jobs of one step to search for its activities."""
 
 PENDING = ("scheduled", "running", "waiting")
 
@@ -40,9 +40,9 @@ async def of_run(
     status: Sequence[str] = (),
     kind: Sequence[str] = (),
 ) -> Sequence[Step]:
-    """The run's steps in the order in which they were scheduled.
+    """The run's steps, in the order in which they were scheduled.
 
-    Without an execution, those of the newest execution of each segment: what a reset left behind is not shown.
+    Without an execution, the steps of each segment's newest execution: executions replaced by a reset are not shown.
     """
     statement = select(Step).where(S.run_id == run_id)
     if execution_id is not None:
@@ -75,28 +75,29 @@ async def in_run(session: ReadSession, run_id: str, execution_id: str, event_id:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """A job as its worker reported it, with the facts that history adds."""
+    """A job as its worker reported it, with facts from history."""
 
     job: Job
     step: Step | None
-    """The step whose call it is now."""
+    """The step whose current activity this job belongs to."""
     step_event_id: int | None
-    """The step that it belongs to, also as a call from before a gate."""
+    """The event id of the job's step, even if the job is a call from before an approval."""
     last: bool
-    """No later attempt is known."""
+    """Whether no later attempt is known."""
     ended: bool
-    """Its execution has ended."""
+    """Whether the job's execution has ended."""
 
 
 def reported(report: Any, run_id: str, execution_id: str | None) -> Any:
-    """A condition for reports by the run's own workers: the worker's queue must be that of the execution or the step.
+    """A condition for reports by the run's own workers: the worker's queue must be the execution's or the step's.
 
     The database has checked that the reporting login serves the queue, so other workers can't report about the run.
     """
     chain = select(E.execution_id).where(E.run_id == run_id)
     if execution_id is not None:
         chain = chain.where(E.execution_id == execution_id)
-    # The subqueries name the run and not the report, so PostgreSQL answers each once. A lookup for each report would read all steps of its execution.
+    # The subqueries depend on the run and not on the report, so PostgreSQL runs each once. A correlated one would read all steps of the execution
+    # for each report.
     executions = select(E.execution_id, E.task_queue).where(E.run_id == run_id)
     called = select(S.execution_id, S.activity_id, S.task_queue).where(S.execution_id.in_(chain))
     own = [
@@ -105,7 +106,7 @@ def reported(report: Any, run_id: str, execution_id: str | None) -> Any:
         tuple_(report.execution_id, report.activity_id, report.task_queue).in_(called),
     ]
     if hasattr(report, "call_key"):
-        # After a gate a step has the activity of its last call; the key joins the earlier ones to it.
+        # After an approval, a step has the activity of its last call; the call key joins the earlier calls to it.
         keyed = select(S.execution_id, S.call_key, S.task_queue).where(S.execution_id.in_(chain))
         own.append(tuple_(report.execution_id, report.call_key, report.task_queue).in_(keyed))
     return and_(report.execution_id.in_(chain), or_(*own))
@@ -120,21 +121,21 @@ async def jobs(
     execution_id: str | None = None,
     activity_id: str | None = None,
 ) -> Sequence[Attempt]:
-    """Attempts of the run's steps on workers, oldest first."""
+    """The attempts of the run's steps, oldest first."""
     statement = select(Job).where(reported(J, run_id, execution_id))
     if activity_id is not None:
         statement = statement.where(J.activity_id == activity_id)
     if after is not None:
         statement = statement.where(newer_than(J.started_at, J.job_id, after))
-    found = (await session.execute(statement.order_by(J.started_at, J.job_id).limit(limit))).scalars().all()
-    return await _attempts(session, found)
+    rows = (await session.execute(statement.order_by(J.started_at, J.job_id).limit(limit))).scalars().all()
+    return await _attempts(session, rows)
 
 
-async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Attempt]:
-    if not found:
+async def _attempts(session: ReadSession, rows: Sequence[Job]) -> Sequence[Attempt]:
+    if not rows:
         return []
-    executions = sorted({job.execution_id for job in found})
-    activities = sorted({job.activity_id for job in found})
+    executions = sorted({job.execution_id for job in rows})
+    activities = sorted({job.activity_id for job in rows})
     closed = select(E.execution_id).where(E.execution_id.in_(executions), E.status != ExecutionStatus.RUNNING.value)
     ended = set((await session.execute(closed)).scalars())
     named = (
@@ -144,65 +145,65 @@ async def _attempts(session: ReadSession, found: Sequence[Job]) -> Sequence[Atte
     )
     steps = {(step.execution_id, step.activity_id): step for step in (await session.execute(named)).scalars()}
     owners = {(place[0], place[1] or ""): step.event_id for place, step in steps.items()}
-    keys = {(job.execution_id, job.activity_id): job.call_key for job in found if job.call_key is not None}
+    keys = {(job.execution_id, job.activity_id): job.call_key for job in rows if job.call_key is not None}
     owners |= await _by_key(session, {place: key for place, key in keys.items() if place not in owners})
-    following = [_next_id(job) for job in found if not job.local]
-    known = set((await session.execute(select(J.job_id).where(J.job_id.in_(following)))).scalars())
+    next_ids = [_next_id(job) for job in rows if not job.local]
+    later = set((await session.execute(select(J.job_id).where(J.job_id.in_(next_ids)))).scalars())
 
     def attempt(job: Job) -> Attempt:
         step = steps.get((job.execution_id, job.activity_id))
         if job.local:
-            # Attempts of one local call may share a number. The worker that ends the call reports it, so a job that never reported its end belongs to
+            # Attempts of one local call may share a number. The worker that ends the call reports it, so a job without a reported end belongs to
             # another worker.
             last = step is None or not StepStatus(step.status).closed or job.status != JobStatus.RUNNING
         else:
-            last = _next_id(job) not in known and (step is None or (step.live_attempt or 0) <= job.attempt)
-        of = owners.get((job.execution_id, job.activity_id))
-        return Attempt(job=job, step=step, step_event_id=of, last=last, ended=job.execution_id in ended)
+            last = _next_id(job) not in later and (step is None or (step.live_attempt or 0) <= job.attempt)
+        owner = owners.get((job.execution_id, job.activity_id))
+        return Attempt(job=job, step=step, step_event_id=owner, last=last, ended=job.execution_id in ended)
 
-    return [attempt(job) for job in found]
+    return [attempt(job) for job in rows]
 
 
 async def _by_key(session: ReadSession, keys: Mapping[Place, str]) -> dict[Place, int]:
-    """The steps that have these calls' keys, by the calls' places."""
+    """The event ids of the steps with these call keys, by the calls' places."""
     if not keys:
         return {}
-    wanted = sorted({(place[0], key) for place, key in keys.items()})
-    of = select(S.execution_id, S.call_key, S.event_id).where(tuple_(S.execution_id, S.call_key).in_(wanted))
-    steps = {(execution, key): event for execution, key, event in await session.execute(of)}
+    call_keys = sorted({(place[0], key) for place, key in keys.items()})
+    statement = select(S.execution_id, S.call_key, S.event_id).where(tuple_(S.execution_id, S.call_key).in_(call_keys))
+    steps = {(execution, key): event for execution, key, event in await session.execute(statement)}
     return {place: steps[place[0], key] for place, key in keys.items() if (place[0], key) in steps}
 
 
 async def steps_of(session: ReadSession, places: Collection[Place]) -> dict[Place, int]:
-    """The event ids of the steps that these activities belong to, also those of calls from before a gate."""
+    """The event ids of these activities' steps, including activities of calls from before an approval."""
     if not places:
         return {}
     named = select(S.execution_id, S.activity_id, S.event_id).where(
         tuple_(S.execution_id, S.activity_id).in_(sorted(places))
     )
-    found = {(execution, activity): event for execution, activity, event in await session.execute(named)}
-    left = sorted(set(places) - found.keys())
-    if left:
+    events = {(execution, activity): event for execution, activity, event in await session.execute(named)}
+    missing = sorted(set(places) - events.keys())
+    if missing:
         called = select(J.execution_id, J.activity_id, J.call_key).where(
-            tuple_(J.execution_id, J.activity_id).in_(left), J.call_key.is_not(None)
+            tuple_(J.execution_id, J.activity_id).in_(missing), J.call_key.is_not(None)
         )
         keys = {(execution, activity): key for execution, activity, key in await session.execute(called)}
-        found |= await _by_key(session, keys)
-    return found
+        events |= await _by_key(session, keys)
+    return events
 
 
 async def activities_of(session: ReadSession, execution_id: str, event_id: int) -> list[str]:
-    """The ids of a step's activities; none if there is no such step."""
+    """The ids of a step's activities; empty if there is no such step."""
     step = await session.get(Step, (execution_id, event_id))
     if step is None:
         return []
-    found = {step.activity_id} - {None}
+    activities = {step.activity_id} - {None}
     if step.call_key is not None:
         calls = (
             select(J.activity_id).where(J.execution_id == execution_id, J.call_key == step.call_key).limit(MAX_CALLS)
         )
-        found |= set((await session.execute(calls)).scalars())
-    return sorted(each for each in found if each is not None)
+        activities |= set((await session.execute(calls)).scalars())
+    return sorted(activity for activity in activities if activity is not None)
 
 
 def _next_id(job: Job) -> str:

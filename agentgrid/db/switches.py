@@ -1,4 +1,4 @@
-"""The kill switches of whatever has a name."""
+"""Kill switches, for anything with a name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ S: Any = Switch
 
 
 async def newest(session: ReadSession | WriteSession, kind: str, names: Sequence[str]) -> dict[str, Switch]:
-    """The newest setting of each of these switches that was ever set, by name."""
+    """The newest setting of each of these switches, by name; switches that were never set are omitted."""
     statement = (
         select(Switch).where(S.kind == kind, among(S.name, names)).distinct(S.name).order_by(S.name, S.version.desc())
     )
@@ -25,7 +25,7 @@ async def newest(session: ReadSession | WriteSession, kind: str, names: Sequence
 
 
 async def of(session: ReadSession | WriteSession, things: Collection[Thing]) -> Sequence[Switch]:
-    """The newest setting of the switch of each of these things that ever had one, in the order of kinds and names."""
+    """The newest setting of each of these things' switches, ordered by kind and name; switches that were never set are omitted."""
     named = tuple_(S.kind, S.name).in_([(thing.kind, thing.name) for thing in things])
     newest = select(Switch).where(named).distinct(S.kind, S.name).order_by(S.kind, S.name, S.version.desc())
     return (await session.execute(newest)).scalars().all()
@@ -34,8 +34,8 @@ async def of(session: ReadSession | WriteSession, things: Collection[Thing]) -> 
 async def disabled(session: WriteSession) -> dict[str, frozenset[str]]:
     """The names of all switches that are on, by kind."""
     newest = select(Switch).distinct(S.kind, S.name).order_by(S.kind, S.name, S.version.desc())
-    found: dict[str, set[str]] = {}
+    by_kind: dict[str, set[str]] = {}
     for row in (await session.execute(newest)).scalars():
         if row.disabled:
-            found.setdefault(row.kind, set()).add(row.name)
-    return {kind: frozenset(names) for kind, names in found.items()}
+            by_kind.setdefault(row.kind, set()).add(row.name)
+    return {kind: frozenset(names) for kind, names in by_kind.items()}

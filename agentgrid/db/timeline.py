@@ -1,4 +1,4 @@
-"""What the timeline of a run is made of, read in one snapshot: steps without payloads, attempts, gates, and the newest event."""
+"""The rows of a run's timeline, read in one snapshot: steps without payloads, attempts, approvals, and the newest event."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from agentgrid.domain.asks import UNIT
 from agentgrid.domain.scopes import admits
 from agentgrid.domain.timeline import ERROR_HEAD, FoldedSteps, Shape, StepKey, Usual
 
-MOST_SHAPES = 50_000
-"""How many steps are looked at when a run is folded; Temporal ends an execution at about 51,000 events."""
-MOST_ATTEMPTS = 20
-"""Of one step: the newest."""
-MOST_JOBS = 5_000
-MOST_GATES = 5_000
+MAX_SHAPES = 50_000
+"""Maximum steps to read when a run's steps are grouped; Temporal ends an execution at about 51,000 events."""
+MAX_ATTEMPTS = 20
+"""Maximum attempts per step, the newest ones."""
+MAX_JOBS = 5_000
+MAX_APPROVALS = 5_000
 LABEL_BYTES = 2_000
-"""Arguments up to this, as PostgreSQL stores them, are read for a step's label."""
+"""Maximum stored size of arguments that are read for a step's label."""
 EARLIER_RUNS = 50
 LOOKED_AT_RUNS = 500
 EARLIER_STEPS = 200
@@ -34,11 +34,11 @@ Row = asyncpg.Record
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The part of a run that is asked for; by default all of its newest executions."""
+    """The requested part of a run; by default all of its newest executions."""
 
     limit: int
     labels: bool
-    """Whether arguments are read for labels."""
+    """Whether to read arguments for labels."""
     execution: str | None = None
     first: int | None = None
     last: int | None = None
@@ -53,16 +53,16 @@ class TimelineRows:
     as_of: int
     steps: Sequence[Row]
     folded: FoldedSteps | None
-    """The groups, if there were more steps than wanted."""
+    """The grouped steps, if there were more steps than the limit."""
     complete: bool
     jobs: Sequence[Row]
-    """The newest jobs of the steps that have more than one, oldest first."""
-    gates: Sequence[Row]
+    """The newest jobs of the steps with more than one job, oldest first."""
+    approvals: Sequence[Row]
     risks: Mapping[str, str]
     schemas: Mapping[str, Any]
-    """Of those of its tools whose arguments have units, by name, as they are registered now."""
+    """The current input schemas of the run's tools whose arguments have units, by name."""
     agents: Mapping[str, str]
-    """Their titles, by name."""
+    """The titles of the run's agents, by name."""
 
 
 _RUN = """
@@ -90,7 +90,7 @@ SELECT s.execution_id, s.event_id, s.parent, s.turn, s.kind, s.name, s.title, s.
     CASE WHEN {{labels}} AND s.kind IN ('tool', 'agent', 'activity')
         AND pg_column_size(coalesce(s.changed_input, s.input)) <= {LABEL_BYTES} THEN coalesce(s.changed_input, s.input) END AS input
 """
-"""Those of `TimelineStep` under its names, and some to make others of."""
+"""The columns of `TimelineStep` under its field names, and some from which other fields are computed."""
 
 _SHAPES = f"SELECT s.execution_id, s.event_id, s.parent, s.kind, s.name, s.status, s.scheduled_at, s.closed_at {_PART} {_ORDER} LIMIT $5"
 
@@ -99,7 +99,7 @@ FROM steps s JOIN unnest($1::text[], $2::bigint[]) AS k (execution_id, event_id)
     ON s.execution_id = k.execution_id AND s.event_id = k.event_id
 """
 
-# As `steps.jobs`: only reports by the run's own workers, whose queue is the execution's or the step's.
+# As in `steps.jobs`: only reports by the run's own workers, whose queue is the execution's or the step's.
 _JOBS = f"""
 SELECT execution_id, activity_id, call_key, attempt, local, worker, status, started_at, finished_at, left(error::text, {ERROR_HEAD}) AS error,
     total - back + 1 AS n
@@ -111,15 +111,15 @@ FROM (
         OR (j.execution_id, j.call_key, j.task_queue) IN (SELECT s.execution_id, s.call_key, s.task_queue FROM steps s WHERE s.run_id = $1)
     )
     WINDOW call AS (PARTITION BY j.execution_id, coalesce(j.call_key, j.activity_id))
-) AS found WHERE total > 1 AND back <= {MOST_ATTEMPTS} ORDER BY started_at DESC, job_id DESC LIMIT {MOST_JOBS}
+) AS attempts WHERE total > 1 AND back <= {MAX_ATTEMPTS} ORDER BY started_at DESC, job_id DESC LIMIT {MAX_JOBS}
 """  # noqa: S608
 
-_GATES = f"""
+_APPROVALS = f"""
 SELECT execution_id, step_event_id, approval_id, status, approvers, opened_at, closed_at FROM approvals
-WHERE run_id = $1 AND execution_id = ANY($2) ORDER BY opened_at DESC LIMIT {MOST_GATES}
+WHERE run_id = $1 AND execution_id = ANY($2) ORDER BY opened_at DESC LIMIT {MAX_APPROVALS}
 """  # noqa: S608
 
-# As text, which is read with care: a worker registered it.
+# The schema is read as text, for defensive parsing: a worker registered it.
 _TOOLS = f"""
 SELECT name, risk, CASE WHEN $2 AND input_schema::text LIKE '%{UNIT}%' THEN input_schema::text END AS schema
 FROM tools WHERE name = ANY($1)
@@ -150,18 +150,18 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         steps = await connection.fetch(f"{columns} {_PART} {_ORDER} LIMIT $5", *part, wanted.limit + 1)
         folded, complete = None, True
         if len(steps) > wanted.limit:
-            rows = await connection.fetch(_SHAPES, *part, MOST_SHAPES + 1)
+            rows = await connection.fetch(_SHAPES, *part, MAX_SHAPES + 1)
             shapes = [_shape(*row) for row in rows]
-            complete = len(shapes) <= MOST_SHAPES
+            complete = len(shapes) <= MAX_SHAPES
             folded = timeline.fold(shapes)
-            kept = _newest(shapes, folded.kept, wanted.limit)
-            complete = complete and len(kept) == len(folded.kept)
-            keys = list(kept)
+            newest = _newest(shapes, folded.kept, wanted.limit)
+            complete = complete and len(newest) == len(folded.kept)
+            keys = list(newest)
             steps = await connection.fetch(
                 f"{columns} {_CHOSEN} {_ORDER}", [key[0] for key in keys], [key[1] for key in keys]
             )
         jobs = await connection.fetch(_JOBS, run_id, executions)
-        gates = await connection.fetch(_GATES, run_id, executions)
+        approvals = await connection.fetch(_APPROVALS, run_id, executions)
         names = sorted({row["name"] for row in steps if row["kind"] == "tool"})
         tools = await connection.fetch(_TOOLS, names, wanted.labels)
         names = sorted({row["name"] for row in steps if row["kind"] == "agent"})
@@ -173,7 +173,7 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         folded=folded,
         complete=complete,
         jobs=jobs[::-1],
-        gates=gates,
+        approvals=approvals,
         risks={row["name"]: row["risk"] for row in tools},
         schemas={row["name"]: read_registered(row["schema"]) for row in tools if row["schema"] is not None},
         agents={row["name"]: row["title"] for row in agents},
@@ -202,26 +202,26 @@ def _shape(
 
 
 def _newest(shapes: Sequence[Shape], kept: Sequence[StepKey], limit: int) -> set[StepKey]:
-    """The newest of the steps that were not folded, with the steps that they belong to."""
-    among = set(kept)
-    if len(among) <= limit:
-        return among
+    """The newest of the steps that were not grouped, with their ancestors."""
+    ungrouped = set(kept)
+    if len(ungrouped) <= limit:
+        return ungrouped
     by_key = {shape.key: shape for shape in shapes}
-    found: set[StepKey] = set()
+    newest: set[StepKey] = set()
     for shape in reversed(shapes):
-        if len(found) >= limit:
+        if len(newest) >= limit:
             break
-        each: Shape | None = shape if shape.key in among else None
-        while each is not None and each.key not in found:
-            found.add(each.key)
-            each = None if each.parent is None else by_key.get((each.key[0], each.parent))
-    return found
+        step: Shape | None = shape if shape.key in ungrouped else None
+        while step is not None and step.key not in newest:
+            newest.add(step.key)
+            step = None if step.parent is None else by_key.get((step.key[0], step.parent))
+    return newest
 
 
 async def earlier(connection: Connection, *, workflow: str, version: str | None) -> list[list[Usual]]:
-    """The distinct steps, in order, of each of the newest completed runs of a workflow's version."""
-    found: dict[str, dict[tuple[str, str], Usual]] = {}
+    """The distinct steps, in order, of each of the newest completed runs of a workflow version."""
+    by_run: dict[str, dict[tuple[str, str], Usual]] = {}
     for row in await connection.fetch(_EARLIER, workflow, version):
-        steps = found.setdefault(row["run_id"], {})
+        steps = by_run.setdefault(row["run_id"], {})
         steps.setdefault((row["kind"], row["name"]), Usual(kind=row["kind"], name=row["name"], title=row["title"]))
-    return [list(steps.values()) for steps in found.values()]
+    return [list(steps.values()) for steps in by_run.values()]

@@ -17,7 +17,7 @@ from agentgrid.domain.policies import Risk
 T: Any = ToolRow
 W: Any = Workflow
 
-# A list shows no schemas, which are most of a row.
+# Lists show no schemas, which make up most of a row.
 _NO_SCHEMAS = [defer(schema, raiseload=True) for schema in (T.input_schema, T.output_schema)]
 
 
@@ -30,7 +30,7 @@ async def by_name(
     risk: str | None = None,
     q: str | None = None,
 ) -> Sequence[ToolRow]:
-    """Tools in the order of their names, without their schemas."""
+    """Tools, ordered by name, without their schemas."""
     statement = select(ToolRow).options(*_NO_SCHEMAS).order_by(T.name).limit(limit)
     if after is not None:
         statement = statement.where(T.name > after)
@@ -44,7 +44,7 @@ async def by_name(
 
 
 async def acting(session: ReadSession, *, limit: int) -> tuple[Sequence[ToolRow], int, int]:
-    """Tools that change something, without their schemas, destructive ones first; how many these are, and how many tools there are."""
+    """Tools that change something, without their schemas, destructive ones first; and the number of such tools and of all tools."""
     acts = Risk.READ.value != T.risk
     first = select(ToolRow).options(*_NO_SCHEMAS).where(acts)
     rows = (
@@ -58,9 +58,9 @@ async def acting(session: ReadSession, *, limit: int) -> tuple[Sequence[ToolRow]
 async def callable_alone(
     session: ReadSession, *, limit: int, after: str | None = None, name: str | None = None
 ) -> Sequence[ToolRow]:
-    """Tools that have a workflow which runs one alone, in the order of their names.
+    """Tools with a workflow that runs only the tool, ordered by name.
 
-    It must be of the same grid and queue: another grid's worker could register a workflow of that name, to be sent the tool's arguments.
+    The workflow must belong to the same grid and queue: another grid's worker could register a workflow of that name to receive the tool's arguments.
     """
     alone = (W.name == literal(TOOL_PREFIX) + T.name) & (W.grid == T.grid) & (W.task_queue == T.task_queue)
     statement = select(ToolRow).join(Workflow, alone).order_by(T.name).limit(limit)
@@ -77,26 +77,26 @@ async def get(session: ReadSession | WriteSession, name: str) -> ToolRow | None:
 
 
 async def named(session: ReadSession, names: Sequence[str]) -> Sequence[ToolRow]:
-    """Those of these names that are tools."""
+    """The tools with these names; other names are ignored."""
     return (await session.execute(select(ToolRow).where(among(T.name, names)))).scalars().all()
 
 
 async def risks(session: ReadSession | WriteSession) -> dict[str, str]:
-    """The risk of every tool, by its name, in the order of the names."""
+    """The risk of every tool, by name, ordered by name."""
     return {name: risk for name, risk in (await session.execute(select(T.name, T.risk).order_by(T.name))).all()}
 
 
 async def current(session: ReadSession, rows: Sequence[ToolRow]) -> frozenset[str]:
-    """Those of these tools that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
+    """Those of these tools that were in the newest registration for their grid and queue. The others were removed from the code or renamed."""
     newest = select(T.grid, T.task_queue, func.max(T.registered_at)).group_by(T.grid, T.task_queue)
-    found = await session.execute(newest.where(among(T.task_queue, {row.task_queue for row in rows})))
-    latest = {(grid, queue): at for grid, queue, at in found.all()}
+    registered = await session.execute(newest.where(among(T.task_queue, {row.task_queue for row in rows})))
+    latest = {(grid, queue): at for grid, queue, at in registered.all()}
     return frozenset(row.name for row in rows if row.registered_at >= latest[row.grid, row.task_queue])
 
 
 async def queues(session: ReadSession) -> dict[str, list[str]]:
     """The tools of each task queue."""
-    found: dict[str, list[str]] = {}
+    by_queue: dict[str, list[str]] = {}
     for queue, name in (await session.execute(select(T.task_queue, T.name).order_by(T.task_queue, T.name))).all():
-        found.setdefault(queue, []).append(name)
-    return found
+        by_queue.setdefault(queue, []).append(name)
+    return by_queue

@@ -1,4 +1,4 @@
-"""Saved views. A shared one has no owner."""
+"""Saved views. A shared view has no owner."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ async def get(session: ReadSession | WriteSession, owner: str, name: str, *, loc
 
 
 async def count(session: WriteSession, owner: str) -> int:
-    """How many views the owner has."""
+    """The number of the owner's views."""
     return int((await session.execute(select(func.count()).where(V.owner == owner))).scalar_one())
 
 
 async def put(session: WriteSession, view: View) -> View:
-    """Insert the view, or replace it as its next version."""
+    """Insert the view, or replace it with its next version."""
     values = view.model_dump()
     statement = insert(V.__table__).values(**values)
     changed = {name: statement.excluded[name] for name in ("title", "filter", "changed_by", "changed_at")}
@@ -40,12 +40,10 @@ async def put(session: WriteSession, view: View) -> View:
         index_elements=["owner", "name"], set_={**changed, "version": V.__table__.c.version + 1}
     )
     await session.execute(stored)
-    found = await session.execute(
-        select(View).where(V.owner == view.owner, V.name == view.name), execution_options=FRESH
-    )
-    return found.scalar_one()
+    row = await session.execute(select(View).where(V.owner == view.owner, V.name == view.name), execution_options=FRESH)
+    return row.scalar_one()
 
 
 async def remove(session: WriteSession, owner: str, name: str) -> None:
-    """Delete the view."""
+    """Delete the owner's view of this name."""
     await session.execute(delete(View).where(V.owner == owner, V.name == name))

@@ -1,4 +1,4 @@
-"""Figures of workflows: what is open, how runs ended lately and how long they took, and the errors they failed with."""
+"""Workflow statistics: open runs, how recent runs ended and how long they took, and the errors they failed with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentgrid.domain.runs import RunStatus
 
 UNSUCCESSFUL = (RunStatus.FAILED.value, RunStatus.TIMED_OUT.value, RunStatus.TERMINATED.value)
 EDGES_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
-"""What divides durations into bins: the first is below the first edge, the last is from the last one on."""
+"""The edges of the duration bins: the first bin is below the first edge, the last bin starts at the last edge."""
 MOST_ERRORS = 20
 
 _TOOK: Any = func.extract("epoch", R.closed_at - func.coalesce(R.started_at, R.created_at))
@@ -24,19 +24,19 @@ _TOOK: Any = func.extract("epoch", R.closed_at - func.coalesce(R.started_at, R.c
 
 @dataclass(frozen=True, kw_only=True)
 class Lately:
-    """What is open now, and how runs ended in a time."""
+    """The number of open runs, and how runs ended in a period."""
 
     open: int = 0
     completed: int = 0
     failed: int = 0
     """Failed, timed out or terminated."""
     p50_seconds: float | None = None
-    """Of the completed ones."""
+    """Median duration of the completed runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Took:
-    """How long completed runs took: half of them at most `p50_seconds`, 95 of 100 at most `p95_seconds`."""
+    """How long completed runs took: median and 95th percentile."""
 
     completed: int
     p50_seconds: float | None
@@ -45,7 +45,7 @@ class Took:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorClass:
-    """Runs that ended badly with the same class of error."""
+    """Unsuccessful runs with the same error class."""
 
     status: str
     error_type: str | None
@@ -55,7 +55,7 @@ class ErrorClass:
 
 
 async def lately(session: ReadSession, workflows: Sequence[str], *, since: timedelta) -> dict[str, Lately]:
-    """The figures of each of these workflows."""
+    """The statistics of each of these workflows; runs that ended are counted for the last `since`."""
     if not workflows:
         return {}
     opened = (
@@ -85,12 +85,12 @@ def _lately(opened: int, row: Any) -> Lately:
     return Lately(open=opened, completed=row.completed, failed=row.failed, p50_seconds=_seconds(row.p50))
 
 
-def _seconds(given: Any) -> float | None:
-    return None if given is None else round(float(given), 3)
+def _seconds(value: Any) -> float | None:
+    return None if value is None else round(float(value), 3)
 
 
 async def errors(session: ReadSession, workflow: str, *, since: timedelta) -> Sequence[ErrorClass]:
-    """How the workflow's runs ended badly, by the class of the error, most frequent first; at most 20."""
+    """The workflow's unsuccessful runs by error class, most frequent first; at most 20."""
     count = func.count().label("count")
     statement = (
         select(
@@ -109,7 +109,7 @@ async def errors(session: ReadSession, workflow: str, *, since: timedelta) -> Se
 
 
 async def took(session: ReadSession, workflow: str, *, since: timedelta) -> Took:
-    """How long the workflow's completed runs took."""
+    """How long the workflow's completed runs of the last `since` took."""
     ended = (R.workflow == workflow, R.status == RunStatus.COMPLETED.value, R.closed_at >= func.now() - since)
     shares = [func.percentile_cont(share).within_group(_TOOK) for share in (0.5, 0.95)]
     completed, p50, p95 = (await session.execute(select(func.count(), *shares).where(*ended))).one()
@@ -117,11 +117,11 @@ async def took(session: ReadSession, workflow: str, *, since: timedelta) -> Took
 
 
 async def durations(session: ReadSession, workflow: str, *, since: timedelta) -> Sequence[int]:
-    """How many completed runs took how long: a count for each bin of `EDGES_SECONDS`."""
+    """A histogram of the durations of completed runs: a count for each bin of `EDGES_SECONDS`."""
     edges = cast(literal(list(EDGES_SECONDS), ARRAY(Double)), ARRAY(Double))
-    found = cast(func.width_bucket(cast(_TOOK, Double), edges), Integer).label("bin")
+    bucket = cast(func.width_bucket(cast(_TOOK, Double), edges), Integer).label("bin")
     ended = (R.workflow == workflow, R.status == RunStatus.COMPLETED.value, R.closed_at >= func.now() - since)
-    bins = select(found).where(*ended).subquery()
+    bins = select(bucket).where(*ended).subquery()
     rows = (await session.execute(select(bins.c.bin, func.count()).group_by(bins.c.bin))).all()
     counts = dict.fromkeys(range(len(EDGES_SECONDS) + 1), 0) | {number: count for number, count in rows}
     return [counts[number] for number in range(len(EDGES_SECONDS) + 1)]

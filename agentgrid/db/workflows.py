@@ -13,7 +13,7 @@ from agentgrid.db.session import ReadSession, WriteSession
 from agentgrid.db.tables import Workflow, WorkflowVersion
 from agentgrid.domain.activities import TOOL_PREFIX
 
-# The same classes, their attributes read as the SQL expressions that they are.
+# The same classes, typed so that their attributes are SQL expressions.
 W: Any = Workflow
 V: Any = WorkflowVersion
 
@@ -21,7 +21,7 @@ V: Any = WorkflowVersion
 async def by_name(
     session: ReadSession, *, limit: int, after: str | None = None, tag: str | None = None, q: str | None = None
 ) -> Sequence[Workflow]:
-    """Workflows in the order of their names, without the built-in ones that run a single tool: the list of tools has those."""
+    """Workflows, ordered by name, without the built-in ones that run a single tool: those are in the list of tools."""
     statement = select(Workflow).where(W.name.not_like(f"{TOOL_PREFIX}%")).order_by(W.name).limit(limit)
     if after is not None:
         statement = statement.where(W.name > after)
@@ -33,7 +33,7 @@ async def by_name(
 
 
 async def count(session: ReadSession) -> int:
-    """How many `by_name` lists without a filter."""
+    """The number of workflows that `by_name` lists without a filter."""
     statement = select(func.count()).select_from(Workflow).where(W.name.not_like(f"{TOOL_PREFIX}%"))
     return (await session.execute(statement)).scalar_one()
 
@@ -44,11 +44,11 @@ async def get(session: ReadSession | WriteSession, name: str) -> Workflow | None
 
 
 async def titles(connection: Connection, names: Collection[str]) -> dict[str, str]:
-    """The titles of those of these workflows that are registered."""
+    """The titles of these workflows; unregistered ones are omitted."""
     if not names:
         return {}
-    found = await connection.fetch("SELECT name, title FROM workflows WHERE name = ANY ($1)", sorted(names))
-    return {row["name"]: row["title"] for row in found}
+    rows = await connection.fetch("SELECT name, title FROM workflows WHERE name = ANY ($1)", sorted(names))
+    return {row["name"]: row["title"] for row in rows}
 
 
 async def version(session: ReadSession | WriteSession, name: str, version: str) -> WorkflowVersion | None:
@@ -63,7 +63,7 @@ async def versions(session: ReadSession, name: str, *, limit: int) -> Sequence[W
 
 
 async def version_before(session: ReadSession, row: WorkflowVersion) -> str | None:
-    """The version that was registered before this one, in the order of `versions`."""
+    """The version registered before this one, in the order of `versions`."""
     earlier = or_(
         V.first_seen_at < row.first_seen_at, and_(V.first_seen_at == row.first_seen_at, V.version > row.version)
     )
@@ -73,24 +73,24 @@ async def version_before(session: ReadSession, row: WorkflowVersion) -> str | No
 
 
 async def handlers(session: ReadSession, name: str, version: str) -> dict[str, Any]:
-    """The handlers of this version and of the newest one, by version; None for one that was registered without them."""
+    """The handlers of this version and of the newest one, by version; None for a version registered without handlers."""
     newest = select(W.version).where(W.name == name).scalar_subquery()
     statement = select(V.version, V.handlers).where(V.name == name, V.version.in_([version, newest]))
-    return {found: document for found, document in (await session.execute(statement)).all()}
+    return {row.version: row.handlers for row in (await session.execute(statement)).all()}
 
 
 async def current(session: ReadSession, rows: Sequence[Workflow]) -> frozenset[str]:
-    """Those of these workflows that were in the newest registration for their grid and queue: the others' code is gone, or has another name."""
+    """Those of these workflows that were in the newest registration for their grid and queue. The others were removed from the code or renamed."""
     newest = select(W.grid, W.task_queue, func.max(W.registered_at)).group_by(W.grid, W.task_queue)
-    found = await session.execute(newest.where(among(W.task_queue, {row.task_queue for row in rows})))
-    latest = {(grid, queue): at for grid, queue, at in found.all()}
+    registered = await session.execute(newest.where(among(W.task_queue, {row.task_queue for row in rows})))
+    latest = {(grid, queue): at for grid, queue, at in registered.all()}
     return frozenset(row.name for row in rows if row.registered_at >= latest[row.grid, row.task_queue])
 
 
 async def queues(session: ReadSession) -> dict[str, list[str]]:
     """The workflows of each task queue, without those that run a single tool."""
-    found: dict[str, list[str]] = {}
+    by_queue: dict[str, list[str]] = {}
     statement = select(W.task_queue, W.name).where(W.name.not_like(f"{TOOL_PREFIX}%")).order_by(W.task_queue, W.name)
     for queue, name in (await session.execute(statement)).all():
-        found.setdefault(queue, []).append(name)
-    return found
+        by_queue.setdefault(queue, []).append(name)
+    return by_queue

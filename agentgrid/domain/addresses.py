@@ -1,4 +1,4 @@
-"""Which network addresses a tool from elsewhere may reach."""
+"""Which network addresses a tool from an OpenAPI document or MCP server may reach."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 GLOBAL_V6 = ipaddress.ip_network("2000::/3")
-"""The only IPv6 addresses that are assigned for the internet."""
+"""The only IPv6 range assigned to the public internet."""
 TUNNELS = tuple(map(ipaddress.ip_network, ("2002::/16", "2001::/32")))
-"""6to4 and Teredo: an IPv4 address in an IPv6 one, as the translated ones outside `GLOBAL_V6` are."""
+"""6to4 and Teredo, which embed an IPv4 address. The translated ranges do too, but are outside `GLOBAL_V6`."""
 METADATA = frozenset(
     map(ipaddress.ip_address, ("169.254.169.254", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"))
 )
-"""Where clouds hand out credentials to the machine that asks."""
+"""Cloud metadata services, which hand out credentials to any caller on the machine."""
 PROTOCOL = ipaddress.ip_network("192.0.0.0/24")
 
 
@@ -24,11 +24,11 @@ class Refusal:
 
     reason: str
     by_name: bool = False
-    """Whether it may be if its host's name is allowed; otherwise only if the address itself is."""
+    """Whether allowing the host's name is enough; otherwise the address itself must be allowed."""
 
 
 def refusal(text: str) -> Refusal | None:
-    """Why an address may not be reached unless it is allowed; None for one in the internet."""
+    """Why this address needs to be allowed explicitly; None for a public address."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -51,7 +51,7 @@ def refusal(text: str) -> Refusal | None:
 def _refusal_v4(address: IPv4Address) -> Refusal | None:
     if address.is_global and address not in PROTOCOL:
         return None
-    return Refusal(reason="is not an address of the internet", by_name=address.is_private and address not in PROTOCOL)
+    return Refusal(reason="is not a public internet address", by_name=address.is_private and address not in PROTOCOL)
 
 
 def _refusal_v6(address: IPv6Address) -> Refusal | None:
@@ -59,11 +59,11 @@ def _refusal_v6(address: IPv6Address) -> Refusal | None:
         return Refusal(reason="contains an IPv4 address")
     if address.is_global and address in GLOBAL_V6:
         return None
-    return Refusal(reason="is not an address of the internet", by_name=address.is_private)
+    return Refusal(reason="is not a public internet address", by_name=address.is_private)
 
 
 def is_allowed(allowed: Collection[str], host: str, port: int) -> bool:
-    """Whether a host is in a list of hosts such as `crm.internal`, `10.1.2.3`, `localhost:8080`, `[::1]:8080`. Without a port all are meant."""
+    """Whether a host is in a list such as `crm.internal`, `10.1.2.3`, `localhost:8080`, `[::1]:8080`. An entry without a port allows all ports."""
     name = host.lower().rstrip(".")
     shown = f"[{name}]" if ":" in name else name
     return not {name, shown, f"{shown}:{port}"}.isdisjoint(allowed)

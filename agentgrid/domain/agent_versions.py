@@ -1,8 +1,8 @@
-"""Versions of an agent as data: what an operator may edit, what bounds the edit, and what a worker makes of it.
+"""Versions of an agent as data: what an operator may edit, how far, and how a worker applies the edit.
 
-The code is the bound. A version may use fewer tools, smaller limits and a narrower output than the code has, and never more; instructions and
-models are free, models only among those that the installation allows. The API checks this when the version is made, and the worker again
-under its own code whenever a call opens.
+The code sets the bounds. A version may have fewer tools, lower limits and a narrower output than the code, but never more. Instructions can be
+edited freely; models can be chosen from those that the installation allows. The API checks this when a version is created, and the worker
+checks it again against its own code whenever a call opens.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from agentgrid.domain.narrowing import why_wider
 from agentgrid.errors import InvalidPlace
 
 EDIT_PREFIX = "edit-"
-"""An operator's version is called this and a number. A version of the code is a digest."""
+"""Prefix of an operator's version, followed by a number. A version from the code is a digest."""
 CODE = "code"
-"""In place of a version: the one in the code."""
+"""Stands for the version in the code."""
 
 MAX_INSTRUCTIONS = 20_000
 MAX_MODELS = 5
 MAX_SCHEMA_BYTES = 16 * 1024
 MAX_PUBLISHED_BYTES = 1024 * 1024
-"""All versions together that workers read with their policy."""
+"""Limit on the total size of the versions that workers read with their policy."""
 MAX_DIFF_LINES = 400
 
 _BOUNDS = ("requests", "tool_calls", "tokens", "usd", "seconds", "soft")
@@ -43,23 +43,23 @@ class AgentVersion(BaseModel):
 
     version: str
     made_for: str
-    """The version of the code that it was checked against."""
+    """The code's version against which it was checked."""
     models: list[str]
-    """Empty: the worker's default model."""
+    """If empty, the worker's default model is used."""
     instructions: str
     tools: list[str]
     output_schema: dict[str, Any] | None = None
     limits: Limits
 
     def content(self) -> dict[str, Any]:
-        """All that an edit can change."""
+        """The fields that an edit can change."""
         return self.model_dump(mode="json", exclude={"version", "made_for"})
 
 
 def fitted(code: AgentSpec, version: AgentVersion) -> AgentSpec:
-    """The version, as far as this code allows it: only the code's tools, and the smaller of both limits.
+    """The version within the bounds of this code: only the code's tools, and the lower of each pair of limits.
 
-    Raises ValueError, with the reason, if its output can't be shown to be narrower than the code's.
+    Raises ValueError, with the reason, if its output schema can't be shown to be narrower than the code's.
     """
     if (why := _output_fault(code.output_schema, version.output_schema)) is not None:
         raise ValueError(f"its output schema is not narrower than the code's: {why}")
@@ -76,26 +76,27 @@ def fitted(code: AgentSpec, version: AgentVersion) -> AgentSpec:
 
 
 def _smaller(one: Any, other: Any) -> Any:
-    given = [value for value in (one, other) if value is not None]
-    return min(given) if given else None
+    limits = [value for value in (one, other) if value is not None]
+    return min(limits) if limits else None
 
 
 def faults(code: AgentVersion, edited: AgentVersion, allowed: Sequence[str]) -> Iterator[InvalidPlace]:
-    """What of an edit the code does not allow. allowed: globs of the models that the installation allows."""
+    """The parts of an edit that the code does not allow. allowed: globs of the models that the installation allows."""
     for number, model in enumerate(edited.models):
         if (why := model_fault(model, [*code.models, *allowed])) is not None:
             yield InvalidPlace(pointer=f"/models/{number}", message=why)
     for number, tool in enumerate(edited.tools):
         if tool not in code.tools:
-            known = ", ".join(code.tools) or "none"
+            available = ", ".join(code.tools) or "none"
             yield InvalidPlace(
-                pointer=f"/tools/{number}", message=f"the code gives it no tool {tool!r:.100}; it has: {known}"
+                pointer=f"/tools/{number}",
+                message=f"the code has no tool {tool!r:.100} for it; available: {available}",
             )
     for name in _BOUNDS:
-        most, given = getattr(code.limits, name), getattr(edited.limits, name)
-        if most is not None and (given is None or given > most):
+        maximum, edit = getattr(code.limits, name), getattr(edited.limits, name)
+        if maximum is not None and (edit is None or edit > maximum):
             yield InvalidPlace(
-                pointer=f"/limits/{name}", message=f"must be at most {most:g}, which is the code's limit"
+                pointer=f"/limits/{name}", message=f"must be at most {maximum:g}, which is the code's limit"
             )
     if (why := _output_fault(code.output_schema, edited.output_schema)) is not None:
         yield InvalidPlace(pointer="/output_schema", message=f"must be narrower than the code's: {why}")
@@ -107,12 +108,12 @@ def model_fault(model: str, allowed: Sequence[str]) -> str | None:
         return None
     provider, _, name = model.partition(":")
     if provider not in PROVIDERS or not name:
-        known = ", ".join(f"{provider}:…" for provider in PROVIDERS)
-        return f"{model!r:.100} is unknown: it must be {known} or {OFFLINE}"
+        supported = ", ".join(f"{provider}:…" for provider in PROVIDERS)
+        return f"{model!r:.100} is not a known model: use {supported} or {OFFLINE}"
     if any(fnmatchcase(model, glob) for glob in allowed):
         return None
     others = ", ".join(dict.fromkeys([OFFLINE, *allowed]))
-    return f"{model!r:.100} is not allowed here; allowed are: {others}. The API's AGENTGRID_MODELS has the list"
+    return f"{model!r:.100} is not allowed here; allowed: {others}. Set AGENTGRID_MODELS of the API to change the list"
 
 
 def _output_fault(code: dict[str, Any] | None, edited: dict[str, Any] | None) -> str | None:
@@ -138,18 +139,18 @@ def _output_fault(code: dict[str, Any] | None, edited: dict[str, Any] | None) ->
 
 
 def changes(before: AgentVersion, after: AgentVersion) -> dict[str, dict[str, Any]]:
-    """What differs, by field, each with `before` and `after`; instructions also with a unified `diff`."""
+    """The changed fields, each with `before` and `after`; instructions also have a unified `diff`."""
     return differences(before.content(), after.content(), before.version, after.version)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], before: str, after: str) -> dict[str, dict[str, Any]]:
-    """As `changes`, of the contents of two versions with these names."""
-    found: dict[str, dict[str, Any]] = {}
+    """Like `changes`, for the contents of two versions with these names."""
+    changed: dict[str, dict[str, Any]] = {}
     for name, value in new.items():
         if old[name] == value:
             continue
-        found[name] = {"before": old[name], "after": value}
+        changed[name] = {"before": old[name], "after": value}
         if name == "instructions":
             lines = difflib.unified_diff(old[name].splitlines(), value.splitlines(), before, after, lineterm="", n=2)
-            found[name]["diff"] = "\n".join(islice(lines, MAX_DIFF_LINES))
-    return found
+            changed[name]["diff"] = "\n".join(islice(lines, MAX_DIFF_LINES))
+    return changed

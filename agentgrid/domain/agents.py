@@ -1,7 +1,7 @@
-"""Agents as they cross the boundary between workflow code, workers and the projector. Payloads only ever gain optional fields.
+"""Agent payloads exchanged between workflow code, workers and the projector. They may only ever gain optional fields.
 
-A call of an agent is, in history: a marker that opens it with the `AgentSpec` it is pinned to, one activity `model.<agent>` for each model
-turn (`ModelCall` in, `ModelTurn` out), the tools' own activities with an `AgentHeader`, and a marker that closes it with its `AgentEnd`.
+In history, an agent call consists of an opening marker with the `AgentSpec` that the call is pinned to, one activity `model.<agent>` per model
+turn (`ModelCall` in, `ModelTurn` out), the activities of its tools with an `AgentHeader`, and a closing marker with its `AgentEnd`.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass
 
 FINAL_ANSWER = "final_answer"
-"""The tool by which a model gives an answer that has a schema."""
+"""The tool that a model calls to return an answer with a schema."""
 
 OFFLINE = "offline"
-"""The model that needs no provider: a deterministic stand-in, named as such on every record."""
+"""A deterministic stand-in that needs no provider. Every record names it as such."""
 
 PROVIDERS = ("openai", "openai-chat", "anthropic")
-"""The providers that a worker can ask."""
+"""The model providers that a worker supports."""
 
 
 INTERRUPTED = "interrupted"
-"""The reason of the hold with which a run pauses after a person has interrupted its agents."""
+"""The hold reason of a run that paused because a person interrupted its agents."""
 
 
 class AgentHeader(BaseModel):
-    """The agent for which a call is made, in the header of the call."""
+    """Call header that names the agent on whose behalf the call is made."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     agent: str
     version: str
     call: str
-    """The key of the agent's call, which its opening marker names too."""
+    """The call key of the agent's call, as in its opening marker."""
     turn: int = 0
-    """The model turn, or the turn that asked for the tool; the first is 1."""
+    """The model turn, or the turn that requested the tool; the first is 1."""
     barred: bool = False
-    """The call's version of the agent doesn't have the tool: the call is made only so that its refusal is on the record."""
+    """This version of the agent doesn't have the tool: the call is made only to put its refusal on record."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one call of an agent may use; None is no limit."""
+    """What one agent call may use; None means no limit."""
 
     requests: int | None = 20
     tool_calls: int | None = 50
@@ -52,12 +52,12 @@ class Limits:
     usd: float | None = None
     seconds: float | None = None
     soft: float | None = None
-    """The share of each limit, between 0 and 1, at which people are asked to raise it."""
+    """The share of each limit, between 0 and 1, at which an approval to raise it is requested."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSpec:
-    """An agent's version, from the code or from an operator's edit. With a call's key it is the version that this call is pinned to."""
+    """An agent's version, from the code or an operator's edit. With a call key, it is the version that this call is pinned to."""
 
     agent: str
     version: str
@@ -71,14 +71,14 @@ class AgentSpec:
     call: str = ""
     prompt: str = ""
     parent: str | None = None
-    """The key of the call of the agent that called this one."""
+    """The call key of the agent that called this one."""
     turn: int | None = None
-    """The turn of that call."""
+    """The turn of the calling agent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAgent:
-    """Input of the local activity that opens a call of an agent."""
+    """Input of the local activity that opens an agent call."""
 
     agent: str
     call: str
@@ -89,7 +89,7 @@ class OpenAgent:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCall:
-    """Input of a model turn: the whole conversation, since the model remembers nothing."""
+    """Input of a model turn: the whole conversation, because models are stateless."""
 
     agent: str
     version: str
@@ -101,8 +101,8 @@ class ModelCall:
     messages: list[dict[str, Any]]
     """`{"role": "user", "text"}`, `{"role": "tool", "id", "name", "result" or "fault"}`, `{"role": "model", "answer"}`.
 
-    The result or fault of a call that people approved with a comment or changed arguments has `approval` beside it: `comment`, and `ran_with`
-    or, of a fault, `changed_to`.
+    If people approved a call with a comment or changed arguments, `approval` is next to its result or fault: `comment`, and `ran_with` for a
+    result or `changed_to` for a fault.
     An answer holds the provider's parts as the worker wrote them, and is opaque to workflow code.
     """
     output_schema: dict[str, Any] | None = None
@@ -110,35 +110,35 @@ class ModelCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What a model turn, or several, used."""
+    """What one or more model turns used."""
 
     requests: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
-    """The part of the input tokens that the provider had in its cache."""
+    """Input tokens that the provider read from its cache."""
     output_tokens: int = 0
     usd: float | None = None
-    """None if the price is unknown, which is not 0."""
+    """None, not 0, if the price is unknown."""
     unpriced: int = 0
     """Requests without a known price."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AskedCall:
-    """A tool call that a model asks for."""
+    """A tool call requested by a model."""
 
     id: str
     name: str
     args: dict[str, Any] = field(default_factory=dict)
     fault: str | None = None
-    """Why it can't be made. The model sees it."""
+    """Why it can't be made. Shown to the model."""
     barred: bool = False
-    """The tool exists, but not for this agent: the call is made anyway, so that the worker's refusal is on the record."""
+    """The tool exists, but not for this agent: the call is made anyway to put the worker's refusal on record."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTurn:
-    """Result of a model turn: all that the loop, the fold and an auditor need, priced where the model was asked."""
+    """Result of a model turn: everything that the loop, the fold and an auditor need. The worker that called the model prices it."""
 
     message: dict[str, Any]
     """The provider's parts, for the next turn."""
@@ -147,9 +147,9 @@ class ModelTurn:
     output: Any = None
     final: bool = False
     answer_id: str | None = None
-    """The id of the call that gave the final answer. Providers refuse a conversation that goes on before that call has a result."""
+    """The id of the call that gave the final answer. Providers refuse to continue a conversation in which that call has no result."""
     fault: str | None = None
-    """Why the answer doesn't fit. The model sees it."""
+    """Why the answer doesn't fit its schema. Shown to the model."""
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     provider: str = ""
@@ -162,7 +162,7 @@ class ModelTurn:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentEnd:
-    """How a call of an agent ended, with its sums. Input and result of the local activity that closes it."""
+    """How an agent call ended, with its totals. Input and result of the local activity that closes it."""
 
     agent: str
     call: str
@@ -177,7 +177,7 @@ class AgentEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """Why a run pauses by itself. Input and result of the local activity that records it."""
+    """Why a run paused itself. Input and result of the local activity that records it."""
 
     reason: str
     """`loop`, `budget_exceeded` or `interrupted`."""
@@ -194,14 +194,14 @@ class Spent:
     tool_calls: int = 0
     seconds: float = 0.0
     granted: int = 1
-    """How often the session's budget was granted: once by the code, then by people."""
+    """How many times the session's budget was granted: once by the code, then by people."""
     may_be_unpriced: bool = False
-    """Whether a person has let it go on although the price of a request is unknown."""
+    """Whether a person allowed it to continue although the price of a request is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionState:
-    """A conversation between two calls of its agent, in the form that continue-as-new carries."""
+    """A conversation between two calls of its agent, in the form carried across continue-as-new."""
 
     agent: str
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -210,7 +210,7 @@ class SessionState:
 
 
 def is_conversation(messages: list[dict[str, Any]]) -> bool:
-    """Whether each message has the form that `ModelCall` names."""
+    """Whether each message has one of the forms listed in `ModelCall`."""
     return all(_is_message(message) for message in messages)
 
 
@@ -226,7 +226,7 @@ def _is_message(message: dict[str, Any]) -> bool:
 
 
 def conversation_size(messages: list[dict[str, Any]]) -> int:
-    """A lower bound of the JSON size of these messages, in bytes, at a fraction of the cost of serialising them."""
+    """A lower bound on the JSON size of these messages in bytes, at a fraction of the cost of serialising them."""
     return sum(_size(message) for message in messages)
 
 
@@ -241,7 +241,7 @@ def _size(value: Any) -> int:
 
 
 def add(total: Usage, turn: Usage) -> Usage:
-    """The sum of two usages. A known price is kept where another is unknown: `unpriced` counts those."""
+    """The sum of two usages. Known prices are kept if others are unknown; `unpriced` counts the unknown ones."""
     usd = total.usd if turn.usd is None else (total.usd or 0.0) + turn.usd
     return Usage(
         requests=total.requests + turn.requests,

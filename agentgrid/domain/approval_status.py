@@ -1,4 +1,4 @@
-"""The status of an approval. Loads no library, because the command line imports it at every start."""
+"""The status of an approval. Imports no library, because the command line loads it on every start."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""An approval: its terms, the signed decision on it, and the one judge of both.
+"""Approvals: their terms, the signed decision, and the function that judges whether a decision counts.
 
-The same `judge` runs in workflow code (a signal arrives), in the worker (just before the effect), in the API (before signing) and in the
-projector's fold (what became of it). It is pure: everything it looks at is in the terms, which history carries, and in the signal; so a
-key rotation can't change a replay, and nobody needs a database to know whether a decision counts.
+The same `judge` runs in workflow code (when a signal arrives), in the worker (just before the effect), in the API (before signing) and in the
+projector's fold (to record the outcome). It is pure: its only inputs are the terms, which history carries, and the signal. So a key rotation
+can't change a replay, and judging a decision needs no database.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from agentgrid.domain.canonical import canonical, digest
 
 MAX_DECISION_BYTES = 8192
-"""A decision signal over this is refused unread."""
+"""A larger decision signal is refused unread."""
 
 DEFAULT_EXPIRY_SECONDS = 7 * 24 * 3600.0
-"""Every approval expires; without a word from its author, after seven days."""
+"""Every approval expires: after seven days, unless its author sets another time."""
 
 MAX_EXPIRY_SECONDS = 365 * 24 * 3600.0
 
@@ -32,11 +32,11 @@ MAX_COMMENT = 2_000
 """Maximum number of characters of an approver's comment."""
 
 COMMENT, ARGUMENTS, ISSUERS = "comment", "arguments", "issuers"
-"""The optional parts of a decision, as `Terms.takes` names them."""
+"""The optional parts of a decision, as named in `Terms.takes`."""
 
 CLOCK_TOLERANCE_SECONDS = 60.0
-"""A decision dated further than this into the worker's future is refused, because it would be valid for longer. Decisions carry the database's
-time, and unsynchronised clocks differ by some seconds; a minute allows for that and gains a forger little."""
+"""A decision dated further than this in the worker's future is refused, because it would be valid for longer. Decisions carry the database's
+time, and unsynchronised clocks differ by a few seconds; a minute allows for that and gives a forger little."""
 
 
 class Judged(StrEnum):
@@ -48,26 +48,26 @@ class Judged(StrEnum):
 
 
 class Verdict(StrEnum):
-    """The answer of a person."""
+    """A person's answer."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
 
 
 class ApprovalKind(StrEnum):
-    """Who asked: a policy about a tool's call, or workflow code by name."""
+    """What required it: a rule about a tool call, or an explicit request in workflow code."""
 
     TOOL = "tool"
     EXPLICIT = "explicit"
 
 
 class Changes(StrEnum):
-    """How many people it takes to let a tool's call through with changed arguments."""
+    """How many people it takes to approve a tool call with changed arguments."""
 
     ONE_PERSON = "one_person"
-    """An approver changes the arguments and approves, in one act."""
+    """An approver changes the arguments and approves in one step."""
     SECOND_PERSON = "second_person"
-    """An approver proposes the changed arguments; another approver approves exactly these."""
+    """An approver proposes the changed arguments; another approver approves exactly those."""
 
 
 class Terms(BaseModel):
@@ -81,49 +81,49 @@ class Terms(BaseModel):
     namespace: str
     workflow_id: str
     execution_id: str
-    """The Temporal run id: a decision counts for this execution alone."""
+    """The Temporal run id: a decision counts only for this execution."""
     digest: str
     """SHA-256 over the canonical `[tool, version, args]`, or `[title, shown]` for an explicit approval."""
     tool: str | None = None
     tool_version: str | None = None
     risk: str | None = None
-    """The tool's risk: shown to people, and no part of what is signed. None for a plain activity and from an older worker."""
+    """The tool's risk: shown to people, not signed. None for a plain activity and from an older worker."""
     key: str | None = None
-    """The idempotency key of the waiting call. Without one no decision is valid."""
+    """The call key of the waiting call. Without one, no decision is valid."""
     shown: Any = None
-    """What an explicit approval shows, or a local call's arguments; a remote call's are in its scheduled event."""
+    """What an explicit approval shows, or the arguments of a local call. Those of a remote call are in its scheduled event."""
     approvers: tuple[str, ...]
     """Principals, groups or `role:approver`."""
     initiator: str | None = None
-    """Who started the run, and so never decides."""
+    """Who started the run, and therefore may not decide."""
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
     """Who issued the API key that started the run. They count as initiators too."""
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
     policy: str | None = None
-    """The rule that asked, `id@version`."""
+    """The rule that requires approval, as `id@version`."""
     reason: str | None = None
-    """Why the rule asks, in its author's words: shown to people, and no part of what is signed."""
+    """Why the rule requires approval, in its author's words: shown to people, not signed."""
     parameters: tuple[str, ...] = Field(default=(), exclude_if=lambda parameters: not parameters)
-    """What the positional arguments of a plain activity are called, in its function's signature: shown to people, and no part of what is signed."""
+    """The names of a plain activity's positional arguments, from its function's signature: shown to people, not signed."""
     agent: str | None = None
-    """The agent that asks, as the call's header has it: shown to people, and no part of what is signed."""
+    """The agent that makes the call, from the call's header: shown to people, not signed."""
     agent_version: str | None = None
     turn: int | None = None
-    """The agent's model turn that asked for the call."""
+    """The agent's model turn that requested the call."""
     keys: dict[str, str] = {}
     """The public keys that count, base64 by key id."""
     takes: tuple[str, ...] = Field(default=(), exclude_if=lambda takes: not takes)
-    """The optional parts of a decision that the worker understands: `comment`, `arguments`, `issuers`. An older worker would ignore a decision with others."""
+    """The optional parts of a decision that the worker understands: `comment`, `arguments`, `issuers`. A worker ignores a decision with other parts."""
     changes: Changes = Field(default=Changes.ONE_PERSON, exclude_if=lambda changes: changes is Changes.ONE_PERSON)
-    """How many people it takes to approve changed arguments, by the rule that asked."""
+    """How many people it takes to approve changed arguments, by the rule that requires approval."""
     changed_by: str | None = None
-    """Who changed the call's arguments alone, under another rule, where this one wants a second person: somebody else decides."""
+    """Who changed the call's arguments alone under another rule, where this rule requires a second person: somebody else must decide."""
     changed_issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
-    """Who issued the API key with which they did. They count as the same person."""
+    """Who issued the API key used for that change. They count as the same person."""
 
     @property
     def changers(self) -> frozenset[str]:
-        """Everybody who may be the person that changed the arguments alone."""
+        """Everybody who may be the person who changed the arguments alone."""
         return frozenset((*self.changed_issuers, *(() if self.changed_by is None else (self.changed_by,))))
 
     def wire(self) -> dict[str, Any]:
@@ -136,9 +136,9 @@ def _absent(value: Any) -> bool:
 
 
 class Decision(BaseModel):
-    """One person's answer, as it is signed. An absent optional part is no part of what is signed: without it, the bytes are those of version 1.
+    """One person's answer, as signed. An absent optional part is left out of the signed bytes: without any, they are those of version 1.
 
-    With changed arguments, `digest` covers what may run, and `original` is the digest of what was asked.
+    With changed arguments, `digest` covers what may run, and `original` is the digest of the original request.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -150,7 +150,7 @@ class Decision(BaseModel):
     approval_id: str
     digest: str
     key: str
-    """The idempotency key of the approved call. An identical call has a different key."""
+    """The call key of the approved call. An identical call has a different key."""
     policy: str | None = None
     verdict: Verdict
     principal: str
@@ -161,17 +161,17 @@ class Decision(BaseModel):
     """The id of the command that carries it."""
     key_id: str
     comment: str | None = Field(default=None, exclude_if=_absent, max_length=MAX_COMMENT)
-    """The approver's message to the workflow's code, or to the agent that asked."""
+    """The approver's message to the workflow's code, or to the agent that made the call."""
     arguments: dict[str, Any] | None = Field(default=None, exclude_if=_absent)
-    """The arguments with which the tool is called instead."""
+    """The changed arguments, with which the tool is called instead."""
     original: str | None = Field(default=None, exclude_if=_absent)
-    """The terms' digest, where `arguments` change it."""
+    """The terms' digest, if `arguments` change it."""
     proposer: str | None = Field(default=None, exclude_if=_absent)
     """The other approver, who proposed these arguments."""
     proposal: str | None = Field(default=None, exclude_if=_absent)
-    """The id of the command with which they did."""
+    """The id of the command that proposed them."""
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
-    """Who issued the API key with which the principal changes the arguments alone."""
+    """Who issued the API key of a principal who changes the arguments alone."""
 
     @property
     def asked(self) -> str:
@@ -184,7 +184,7 @@ class Decision(BaseModel):
 
 
 class SignedDecision(BaseModel):
-    """What the signal `agentgrid.decide` carries."""
+    """The payload of the signal `agentgrid.decide`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -195,7 +195,7 @@ class SignedDecision(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What a decision signal does to an approval: a verdict, or the reason why it moves nothing."""
+    """The effect of a decision signal on an approval: a verdict, or the reason why it has no effect."""
 
     verdict: Verdict | None = None
     reason: str | None = None
@@ -209,7 +209,7 @@ def sign(decision: Decision, key: Ed25519PrivateKey) -> SignedDecision:
 
 
 def read_signal(raw: bytes) -> SignedDecision | None:
-    """The signed decision that these bytes are, its signature unverified, or None."""
+    """The signed decision in these bytes, or None. Its signature is not verified."""
     try:
         return SignedDecision.model_validate_json(raw)
     except (ValidationError, ValueError):
@@ -217,9 +217,9 @@ def read_signal(raw: bytes) -> SignedDecision | None:
 
 
 def judge(terms: Terms, raw: bytes) -> Judgement:
-    """What this signal's bytes do to the approval with these terms. Pure; never raises, for any bytes.
+    """The effect of this signal's bytes on the approval with these terms. Pure; never raises, whatever the bytes.
 
-    A person's authority at this moment (revocation, policy) is not judged here: the worker does so again before the effect.
+    A person's current authority (revocation, policy) is not judged here: the worker checks it before the effect.
     """
     if len(raw) > MAX_DECISION_BYTES:
         return Judgement(reason=f"over {MAX_DECISION_BYTES} bytes")

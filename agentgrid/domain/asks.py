@@ -1,8 +1,8 @@
-"""What an approval asks and what a run is about: a template with the values of a call's arguments, or of the run's input. Pure.
+"""Titles of approvals and subjects of runs: templates filled with a call's arguments or a run's input. Pure.
 
-A template is a text with the names of arguments in braces: `Refund {amount_cents} on ticket {ticket_id}`. Nothing else has a meaning in it: no
-attributes, indexes, conversions or format specifications, because the values come from models and the template from a worker. `{{` and `}}`
-are braces.
+A template is a text with argument names in braces: `Refund {amount_cents} on ticket {ticket_id}`. It supports nothing else (no attributes,
+indexes, conversions or format specifications), because the values come from models and the template from a worker. `{{` and `}}` are literal
+braces.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_VALUE = 60
 MAX_TITLE = 200
 
 MAX_REACH, MAX_REACH_TEXT = 6, 60
-"""Maximum number of phrases about a tool's reach, and of characters of one."""
+"""Maximum number of phrases about a tool's reach, and of characters per phrase."""
 
 UNIT, CURRENCY = "x-unit", "x-currency"
 """Keywords of a tool's schema: the unit of a number, and the currency of an amount of money."""
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Control, format (bidi marks, zero-width and tag characters), surrogate, private, unassigned, line and paragraph separators."""
 _UNSEEN = frozenset("\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""Letters by their category, but invisible."""
+"""Categorised as letters, but invisible."""
 
 
 class _Invalid(ValueError):
@@ -45,9 +45,9 @@ class _Invalid(ValueError):
 
 
 def fault(template: str, names: frozenset[str], *, of: str = "the arguments") -> str | None:
-    """Why this is no template for these names, or None. of: what they are the names of, for the sentence."""
+    """Why this is not a valid template for these names, or None. of: what the names refer to, for the message."""
     if not template.strip() or len(template) > MAX_TEMPLATE:
-        return f"a template has between 1 and {MAX_TEMPLATE} characters"
+        return f"a template must have between 1 and {MAX_TEMPLATE} characters"
     try:
         used = [name for _, name in _parts(template) if name is not None]
     except _Invalid as error:
@@ -58,35 +58,35 @@ def fault(template: str, names: frozenset[str], *, of: str = "the arguments") ->
 
 
 def title(template: str, arguments: dict[str, Any], schema: Any) -> str | None:
-    """The template with the arguments in it, by the units of the tool's schema; one line of at most 200 characters.
+    """The template filled with the arguments, with the units of the tool's schema; one line of at most 200 characters.
 
-    None if the template is invalid, or an argument is missing or no scalar. A text with a space or a quotation mark in it is quoted, so that a
-    value can't be read as words of the template.
+    None if the template is invalid, or an argument is missing or not a scalar. A text that contains a space or a quotation mark is quoted, so
+    that a value can't be mistaken for words of the template.
     """
     if len(template) > MAX_TEMPLATE:
         return None
-    found = []
+    parts = []
     try:
         for text, name in _parts(template):
-            found.append(line(text) if name is None else _value(arguments[name], property_of(schema, name)))
+            parts.append(line(text) if name is None else _value(arguments[name], property_of(schema, name)))
     except (_Invalid, KeyError):
         return None
-    return cut("".join(found).strip(), MAX_TITLE) or None
+    return cut("".join(parts).strip(), MAX_TITLE) or None
 
 
 def subject(template: str, stored: Any, schema: Any) -> str | None:
-    """What a run is about: the template of its workflow with fields of its stored input in it; None if it can't be filled."""
+    """A run's subject: its workflow's template filled from the stored input; None if it can't be filled."""
     return title(template, arguments_of(stored) or {}, schema)
 
 
 def several(first: str, count: int) -> str:
-    """What the first of several approvals asks, and how many more there are."""
+    """The title of the first of several approvals, with the number of others."""
     return first if count <= 1 else f"{first} and {count - 1} more"
 
 
 def line(text: str) -> str:
-    """The text in one line, without characters that are invisible or change how others are shown."""
-    shown = "".join(" " if unicodedata.category(each) in _UNSAFE or each in _UNSEEN else each for each in text)
+    """The text on one line, without characters that are invisible or change how others are displayed."""
+    shown = "".join(" " if unicodedata.category(char) in _UNSAFE or char in _UNSEEN else char for char in text)
     return re.sub(r"\s+", " ", shown)
 
 
@@ -98,7 +98,7 @@ def amount(value: float, unit: str, currency: str | None) -> str:
 
 
 def number(value: float, described: dict[str, Any]) -> str:
-    """A number with the unit of its property in a schema, if that has one."""
+    """A number with the unit of its schema property, if it has one."""
     unit, currency = described.get(UNIT), described.get(CURRENCY)
     if not isinstance(unit, str):
         return str(value)
@@ -106,7 +106,7 @@ def number(value: float, described: dict[str, Any]) -> str:
 
 
 def without_units(schema: Any) -> Any:
-    """The schema without the keywords of units, for models: some providers refuse keywords that they don't know."""
+    """The schema without the unit keywords, for models: some providers refuse unknown keywords."""
     if isinstance(schema, list):
         return [without_units(each) for each in schema]
     if not isinstance(schema, dict):
@@ -119,7 +119,7 @@ def without_units(schema: Any) -> Any:
 
 
 def _parts(template: str) -> Iterator[tuple[str, str | None]]:
-    """The texts of a template, and the names in it. Raises _Invalid."""
+    """The literal texts and the names of a template, in order. Raises _Invalid."""
     at = 0
     for match in _PART.finditer(template):
         if match.start() > at:
@@ -129,7 +129,7 @@ def _parts(template: str) -> Iterator[tuple[str, str | None]]:
         if part in ("{{", "}}"):
             yield part[0], None
         elif name is None:
-            raise _Invalid("it has a single brace: write {{ or }} for a brace")
+            raise _Invalid("it has an unmatched brace: write {{ or }} for a literal brace")
         elif not _NAME.fullmatch(name):
             raise _Invalid(f"{{{name}}} is not a name: only names are allowed in braces")
         else:
@@ -139,20 +139,20 @@ def _parts(template: str) -> Iterator[tuple[str, str | None]]:
 
 
 def property_of(schema: Any, name: str) -> dict[str, Any]:
-    """What a schema says of an argument; empty if it says nothing that can be read."""
-    found = properties_of(schema).get(name)
-    return found if isinstance(found, dict) else {}
+    """An argument's schema; empty if there is none or it is not an object."""
+    described = properties_of(schema).get(name)
+    return described if isinstance(described, dict) else {}
 
 
 def properties_of(schema: Any) -> dict[str, Any]:
-    """The properties that a schema has. Those of a type that contains itself are in a definition to which the schema refers."""
+    """A schema's properties. For a recursive type they are in a definition that the schema refers to."""
     if isinstance(schema, dict) and "$ref" in schema and "properties" not in schema:
         try:
             schema = pointers.referenced(schema, schema["$ref"])
         except LookupError:
             return {}
-    found = schema.get("properties") if isinstance(schema, dict) else None
-    return found if isinstance(found, dict) else {}
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return properties if isinstance(properties, dict) else {}
 
 
 def _value(value: Any, described: dict[str, Any]) -> str:
@@ -166,7 +166,7 @@ def _value(value: Any, described: dict[str, Any]) -> str:
         raise _Invalid("not a scalar")
     if (at := moments.readable(value)) is not None:
         return at
-    # Cut before it is cleaned, which takes time for each character, and after.
+    # Cut before cleaning, which takes time per character, and again after.
     shown = cut(line(value[: 10 * MAX_VALUE]).strip(), MAX_VALUE)
     if shown and not re.search(r"[\s\"“”„«»]", shown):
         return shown

@@ -1,4 +1,4 @@
-"""One JSON text per value, and its digest: what approvers see, sign and what tools run on is compared byte by byte."""
+"""Canonical JSON and its digest: what approvers see and sign is compared byte by byte with what tools run on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import rfc8785
 def canonical(value: Any) -> bytes:
     """The RFC 8785 (JCS) text of a JSON value, as UTF-8.
 
-    Raises ValueError for what JSON can't say exactly: NaN, infinities, integers beyond 2**53, lone surrogates, keys that aren't strings.
+    Raises ValueError for values that JSON can't represent exactly: NaN, infinities, integers beyond 2**53, lone surrogates, non-string keys.
     """
     try:
         return rfc8785.dumps(value)
@@ -21,11 +21,11 @@ def canonical(value: Any) -> bytes:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 over the canonical text, in hexadecimal."""
+    """The SHA-256 of the canonical text, in hexadecimal."""
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def sorted_json(value: Any) -> bytes:
-    """A key-order-independent text for a JSON value; unlike `canonical` it accepts any number and any string."""
+    """A JSON text that is independent of key order. Unlike `canonical`, it accepts any number and any string."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return text.encode(errors="surrogatepass")

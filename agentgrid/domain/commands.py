@@ -1,6 +1,6 @@
-"""A command: one change asked for by somebody, recorded before it is carried out.
+"""Commands: requested changes, recorded before they are carried out.
 
-A new kind is a member of `CommandKind`, a record in `HANDLING` and, if Temporal carries it out, a send function in `control/delivery.py`.
+To add a kind, add a member to `CommandKind`, an entry to `HANDLING` and, if Temporal carries it out, a send function in `control/delivery.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PROPOSAL_LIFETIME = timedelta(days=7)
 
 
 class CommandKind(StrEnum):
-    """What was asked."""
+    """The requested change."""
 
     RUN_START = "run.start"
     RUN_CANCEL = "run.cancel"
@@ -60,14 +60,14 @@ class CommandKind(StrEnum):
 
 
 class CommandStatus(StrEnum):
-    """What became of it."""
+    """How far a command has come."""
 
     PROPOSED = "proposed"
     """Requested by one administrator; not carried out until another confirms it."""
     PENDING = "pending"
     """Recorded, not yet known to have been delivered."""
     DELIVERED = "delivered"
-    """Temporal took it; its effect is not yet seen in history."""
+    """Temporal accepted it; its effect is not yet in history."""
     APPLIED = "applied"
     """Its effect is known."""
     SUPERSEDED = "superseded"
@@ -79,7 +79,7 @@ class CommandStatus(StrEnum):
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more will be done about it."""
+        """Whether this status is final."""
         return self not in (CommandStatus.PROPOSED, CommandStatus.PENDING, CommandStatus.DELIVERED)
 
 
@@ -89,40 +89,41 @@ class ConfirmedBy(StrEnum):
     TRANSACTION = "transaction"
     """The transaction that records it. It changes only the database, and is never sent."""
     ANSWER = "answer"
-    """Temporal's answer. Only for effects that no run's history shows, such as a change of one of Temporal's own objects."""
+    """Temporal's response. Only for effects that no run's history shows, such as a change to one of Temporal's own objects."""
     HISTORY = "history"
     """An event in a run's history, seen by the projector."""
 
 
 class Target(StrEnum):
-    """What a command acts on, and so which of its columns names it and who may see it."""
+    """What a command acts on. It determines which column names the target and who may see the command."""
 
     RUN = "run"
-    """A run, in `run_id`. Visible within the run's scope."""
+    """A run, in `run_id`. Visible to principals whose scope includes the run."""
     APPROVAL = "approval"
-    """An approval, in `approval_id`. Visible within the scope of its run."""
+    """An approval, in `approval_id`. Visible to principals whose scope includes its run."""
     WORKFLOW_START = "workflow_start"
-    """A workflow to start, in `target`; `run_id` is the new run. Visible within the workflow's scope, also if refused before there is a run."""
+    """A workflow to start, in `target`; `run_id` is the new run. Visible to principals whose scope includes the workflow, even if refused before a
+    run exists."""
     NAMED = "named"
     """Anything else, in `target`. Visible in every scope."""
 
     @property
     def column(self) -> str:
-        """The column that names it."""
+        """The column that names the target."""
         return {Target.RUN: "run_id", Target.APPROVAL: "approval_id"}.get(self, "target")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """The value of a command's body that the audit shows beside the kind."""
+    """The value from a command's body that the audit log shows next to its kind."""
 
     paths: tuple[tuple[str, ...], ...]
-    """Where it may be in the body. The first path that has a value counts."""
+    """Paths in the body. The first that has a value is used."""
     among: frozenset[str] | None = None
-    """The values that it can have; None for a name. As text: to import the enums takes the command line 0.15 s."""
+    """The possible values; None for a name. They are texts, because importing the enums takes the command line 0.15 s."""
 
     def shown(self, value: Any) -> str | None:
-        """The value, if it has the right form: the body of a refused request may hold anything."""
+        """The value, if it is valid: the body of a refused request may contain anything."""
         if not isinstance(value, str) or len(value) > MAX_WORD:
             return None
         return value if self.among is None or value in self.among else None
@@ -135,7 +136,8 @@ class Handling:
     confirmed_by: ConfirmedBy
     target: Target
     queued: bool = False
-    """Whether it waits, accepted, while Temporal can't be reached. Otherwise the caller gets an error, and it fails unless it may have been sent."""
+    """Whether it is accepted and queued while Temporal is unreachable. Otherwise the caller gets an error, and the command fails unless it may
+    have been sent."""
     words: Words | None = None
 
     @property
@@ -145,17 +147,17 @@ class Handling:
 
     @property
     def once_taken(self) -> CommandStatus:
-        """Its status when Temporal has taken it."""
+        """Its status once Temporal has accepted it."""
         return CommandStatus.DELIVERED if self.confirmed_by is ConfirmedBy.HISTORY else CommandStatus.APPLIED
 
     @property
     def ends_with_run(self) -> bool:
-        """Whether the end of its run supersedes it once it is delivered, because its effect can't appear in history any more."""
+        """Whether the end of its run supersedes it after delivery, because its effect can no longer appear in history."""
         return self.confirmed_by is ConfirmedBy.HISTORY and self.target in (Target.RUN, Target.APPROVAL)
 
 
 MAX_WORD = 255
-"""Longer words of a body are not shown in lists."""
+"""Lists don't show longer values from a body."""
 
 _ON_RUN = Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN)
 _MESSAGE = Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN, words=Words(paths=(("name",),)))
@@ -163,7 +165,7 @@ _RECORDED = Handling(confirmed_by=ConfirmedBy.TRANSACTION, target=Target.NAMED)
 _RULE = Handling(
     confirmed_by=ConfirmedBy.TRANSACTION,
     target=Target.NAMED,
-    # A proposed rule is inside what the proposer wishes.
+    # A proposed rule is nested in the proposer's `wish`.
     words=Words(
         paths=(("effect",), ("wish", "rule", "effect")), among=frozenset({"allow", "require_approval", "deny"})
     ),
@@ -217,4 +219,4 @@ HANDLING: dict[str, Handling] = {
     CommandKind.COMMAND_CONFIRM: _RECORDED,
     CommandKind.COMMAND_WITHDRAW: _RECORDED,
 }
-"""By `CommandKind`. Keyed by the words, because rows hold them."""
+"""By `CommandKind`. Keyed by text, because that is what rows hold."""

@@ -1,11 +1,11 @@
-"""Conditions as people write them: `amount_cents > 10000`. No heavy imports, because the command line reads them.
+"""Textual conditions, such as `amount_cents > 10000`. No heavy imports, because the command line parses them.
 
     condition  = path, operator, value | path, "exists", [ "true" | "false" ]
-    path       = names without blanks and without < > = !, with dots between them
+    path       = names separated by dots, without spaces or < > = !
     operator   = "==" | "!=" | ">" | ">=" | "<" | "<=" | "in" | "not in" | "contains" | "matches"
     value      = JSON
 
-Blanks separate the three; beside an operator that is made of signs they may be left out.
+Spaces separate the three. They are optional around operators made of symbols.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ HINTS = {
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """The condition, as the API takes it. Raises InvalidInput with the place that is wrong."""
-    found = SHAPE.match(text)
-    if found is None:
+    """The condition in the API's form. Raises InvalidInput with the position of the error."""
+    match = SHAPE.match(text)
+    if match is None:
         raise _wrong(text, len(text), "path")
-    if found["op"] is None:
-        rest = text[found.end() :]
+    if match["op"] is None:
+        rest = text[match.end() :]
         raise _wrong(text, len(text) - len(rest.lstrip()), "op")
-    op = " ".join(found["op"].split())
-    rest = text[found.end() :].strip()
+    op = " ".join(match["op"].split())
+    rest = text[match.end() :].strip()
     if op == "exists" and not rest:
-        return {"argument": found["path"], "op": op, "value": True}
-    start = len(text) - len(text[found.end() :].lstrip())
+        return {"argument": match["path"], "op": op, "value": True}
+    start = len(text) - len(text[match.end() :].lstrip())
     try:
         value = json.loads(rest, parse_constant=_constant)
     except json.JSONDecodeError as error:
         raise _wrong(text, start + error.pos, "value") from None
     except (ValueError, RecursionError):
         raise _wrong(text, start, "value") from None
-    return {"argument": found["path"], "op": op, "value": value}
+    return {"argument": match["path"], "op": op, "value": value}
 
 
 def written(condition: Mapping[str, Any]) -> str:
-    """The text of a condition that the API shows. `parsed` reads it."""
+    """The text of a condition from the API. The inverse of `parsed`."""
     if condition["op"] == "exists" and condition.get("value") is True:
         return f"{condition['argument']} exists"
     return f"{condition['argument']} {condition['op']} {json.dumps(condition.get('value'), ensure_ascii=False)}"
@@ -63,4 +63,4 @@ def _constant(name: str) -> Any:
 
 def _wrong(text: str, at: int, expected: str) -> InvalidInput:
     shown = text if len(text) <= 80 else f"{text[:80]}…"
-    return InvalidInput(f"the condition {shown!r} is wrong at character {at + 1}: {HINTS[expected]}")
+    return InvalidInput(f"the condition {shown!r} is invalid at character {at + 1}: {HINTS[expected]}")

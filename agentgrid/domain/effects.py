@@ -1,4 +1,4 @@
-"""The effect of a rule. Loads no library, because the command line imports it at every start."""
+"""The effect of a rule. Imports no library, because the command line loads it on every start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workflow's handlers: the signals, queries and updates that one version declares, and how a name is checked against them."""
+"""A workflow's handlers: the signals, queries and updates that one version declares, and checks of names against them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ RESERVED = ("agentgrid.", "__")
 """Prefixes of names that belong to AgentGrid and to Temporal's SDKs."""
 
 SHOWN_INTERNAL_QUERIES = frozenset({"__stack_trace", "__temporal_workflow_metadata"})
-"""The SDK's own queries that callers may ask: the tasks of the code, and the handlers that it has now. They show no value of the run.
+"""The SDK's own queries that callers may send: they list the code's tasks and its current handlers, and no values of the run.
 
-`__enhanced_stack_trace` is not among them: it returns the source code.
+`__enhanced_stack_trace` is excluded because it returns source code.
 """
 
 MAX_NAME = 255
@@ -26,7 +26,7 @@ LISTED = 10
 
 
 class HandlerKind(StrEnum):
-    """What sort of message a handler takes."""
+    """The kind of message that a handler takes."""
 
     SIGNAL = "signal"
     QUERY = "query"
@@ -34,17 +34,17 @@ class HandlerKind(StrEnum):
 
     @property
     def plural(self) -> str:
-        """The word for several, and the field of `Handlers` that holds them."""
+        """The plural, which is also the field of `Handlers` that holds them."""
         return "queries" if self is HandlerKind.QUERY else f"{self}s"
 
 
 class Fit(StrEnum):
-    """What is known about a message before it is sent."""
+    """What is known about a message's handler before it is sent."""
 
     DECLARED = "declared"
     """A handler of this name exists, and the arguments fit its schema."""
     DYNAMIC = "dynamic"
-    """The workflow takes any name; the arguments are not checked."""
+    """The workflow accepts any name; the arguments are not checked."""
     UNKNOWN = "unknown"
     """The run's version is unknown, or was registered without its handlers. Nothing was checked."""
 
@@ -53,27 +53,27 @@ class UpdateStage(StrEnum):
     """How far an update has come."""
 
     PENDING = "pending"
-    """No worker has accepted it yet, as far as is known. It is offered again."""
+    """As far as is known, no worker has accepted it yet. It is sent again."""
     ACCEPTED = "accepted"
-    """Its handler runs."""
+    """Its handler is running."""
     COMPLETED = "completed"
     FAILED = "failed"
-    """Its handler failed. What it did before that remains."""
+    """Its handler failed. The handler's effects before the failure remain."""
     REJECTED = "rejected"
     """The workflow refused it. It changed nothing."""
     EXPIRED = "expired"
-    """No worker accepted it in time, so it is no longer offered."""
+    """No worker accepted it in time, so it is no longer sent."""
     ABANDONED = "abandoned"
     """The run, or its execution, ended before the handler did."""
 
     @property
     def final(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the update can't progress further."""
         return self not in (UpdateStage.PENDING, UpdateStage.ACCEPTED)
 
 
 class Handler(BaseModel):
-    """One handler with a name of its own."""
+    """One named handler, as opposed to a dynamic one."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -93,11 +93,11 @@ class Handlers(BaseModel):
     queries: tuple[Handler, ...] = ()
     updates: tuple[Handler, ...] = ()
     dynamic: tuple[HandlerKind, ...] = ()
-    """The kinds of message of which it takes any name: it has a dynamic handler, or sets handlers while it runs."""
+    """The kinds of message whose name can be anything: the workflow has a dynamic handler, or sets handlers at run time."""
 
     @classmethod
     def read(cls, document: Any) -> Self | None:
-        """The handlers in a catalog entry; None if it has none, or not in this form. A worker wrote the entry."""
+        """The handlers in a catalog entry; None if it has none or they are invalid. Workers write these entries."""
         try:
             return cls.model_validate(document)
         except ValidationError:
@@ -105,29 +105,29 @@ class Handlers(BaseModel):
 
     def of(self, kind: HandlerKind) -> dict[str, Handler]:
         """The handlers of one kind, by name."""
-        found: tuple[Handler, ...] = getattr(self, kind.plural)
-        return {handler.name: handler for handler in found}
+        handlers: tuple[Handler, ...] = getattr(self, kind.plural)
+        return {handler.name: handler for handler in handlers}
 
 
 def is_reserved(kind: HandlerKind, name: str) -> bool:
-    """Whether a message of this name can't be sent by callers."""
+    """Whether callers may not send a message of this name."""
     return name.startswith(RESERVED) and not (kind is HandlerKind.QUERY and name in SHOWN_INTERNAL_QUERIES)
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The names that are most like this one, best first. The cost is bounded."""
+    """The names most similar to this one, best first. The cost is bounded."""
     if len(name) > MAX_COMPARED_CHARACTERS:
         return []
-    compared = [each for each in sorted(known) if len(each) <= MAX_COMPARED_CHARACTERS][:MAX_COMPARED]
+    compared = [other for other in sorted(known) if len(other) <= MAX_COMPARED_CHARACTERS][:MAX_COMPARED]
     return difflib.get_close_matches(name, compared, n=SUGGESTED, cutoff=0.6)
 
 
 def unknown(kind: HandlerKind, name: str, known: Iterable[str]) -> str:
-    """The message about a name that no handler has."""
+    """The error message for a name that no handler has."""
     names = sorted(known)
     if not names:
-        return f"the workflow takes no {kind.plural}"
-    if alike := nearest(name, names):
-        return f"the workflow has no {kind} of this name; did you mean {' or '.join(map(repr, alike))}?"
+        return f"the workflow has no {kind.plural}"
+    if similar := nearest(name, names):
+        return f"the workflow has no {kind} with this name; did you mean {' or '.join(map(repr, similar))}?"
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return f"the workflow has no {kind} of this name; it has {', '.join(names[:LISTED])}{more}"
+    return f"the workflow has no {kind} with this name; it has {', '.join(names[:LISTED])}{more}"

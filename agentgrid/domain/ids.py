@@ -1,4 +1,4 @@
-"""Identifiers, made in one place."""
+"""Identifiers: UUIDv7."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import uuid_utils
 
 
 def new_id() -> str:
-    """A UUIDv7: unique, and sorted by the time of its making."""
+    """A new UUIDv7, which sorts by creation time."""
     return str(uuid_utils.uuid7())
 
 
 def is_uuid(value: str) -> bool:
-    """Whether the text is a UUID in its one canonical form (lower case, hyphens)."""
+    """Whether the text is a UUID in canonical form (lower case, with hyphens)."""
     try:
         return str(UUID(value)) == value
     except ValueError:
@@ -22,7 +22,7 @@ def is_uuid(value: str) -> bool:
 
 
 def made_at(identifier: str) -> datetime | None:
-    """When a UUIDv7 was made, to the millisecond; None for any other identifier."""
+    """When a UUIDv7 was created, to the millisecond; None for any other UUID."""
     parsed = UUID(identifier)
     if parsed.version != 7:
         return None

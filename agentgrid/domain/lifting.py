@@ -1,8 +1,8 @@
-"""Which calls a change of rules relaxes: those that need less under the new rules than under the old ones. Pure.
+"""Which calls a change of rules relaxes: those that are less restricted under the new rules than under the old ones. Pure.
 
-For known tools every name is checked. A plain activity, or a future tool, can have any name: for these the rules themselves are compared, pair
-by pair. Where the comparison can't be exact, it reports too much rather than too little: the contents of conditions are not compared, so each
-could hold or not, independently of the others; and an agent that no rule names could match any glob of agents.
+Every known tool is checked by name. A plain activity, or a future tool, can have any name, so for these the rules are compared pair by pair.
+Where the comparison can't be exact, it reports too much rather than too little: the contents of conditions are not compared, so each is assumed
+to hold or not independently of the others; and an agent that no rule names is assumed to match any glob of agents.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from agentgrid.domain.steps import StepKind
 Value = TypeVar("Value")
 GLOB = frozenset("*?[")
 MANY, ANY = "many", ""
-"""Parts of a glob that match any text, and any one character."""
+"""Parts of a glob that match any text, and any single character."""
 FILLER = "x"
 STRANGER = ""
 """An agent that no rule names."""
 MAX_FREE = 8
-"""With more conditions and globs of agents than this about one name, the cases are not gone through: the name is reported."""
+"""With more conditions and agent globs than this for one name, the cases are not enumerated: the name is reported."""
 STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tuple[str, ...]:
     """The tools, activities and patterns that become less restricted: a weaker effect (deny, require approval, allow), more
-    approvers, or changes by one person.
+    approvers, or changed arguments approved by one person.
 
     tools: the known tools with their risks.
     """
@@ -45,12 +45,12 @@ def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tupl
         # A plain activity can have the name of a tool.
         *((name, Risk.READ, kind.step) for name in named for kind in governed() if kind.step is not StepKind.TOOL),
     ]
-    found = {name for name, risk, kind in tried if _may_need_less(before.rules, after.rules, name, risk, kind)}
-    return tuple(sorted(found | _patterns(before, after)))
+    names = {name for name, risk, kind in tried if _may_need_less(before.rules, after.rules, name, risk, kind)}
+    return tuple(sorted(names | _patterns(before, after)))
 
 
 def _may_need_less(before: Sequence[Rule], after: Sequence[Rule], name: str, risk: Risk, kind: StepKind) -> bool:
-    """Whether some call of this name, by some agent or none, may need less."""
+    """Whether some call of this name, by any agent or none, may become less restricted."""
     old, new = ([rule for rule in rules if rule.fits(name, kind)] for rules in (before, after))
     if not any(_is_narrow(rule) for rule in (*old, *new)):
         return _less(old, new, name, None, risk)
@@ -71,23 +71,23 @@ def _less(old: Sequence[Rule], new: Sequence[Rule], name: str, agent: str | None
 
 
 def _cases(rules: Sequence[Rule]) -> Iterator[tuple[str | None, Callable[[Rule], bool]]] | None:
-    """The callers and states of conditions that may differ: who calls, and which rules match then. None if there are too many."""
+    """The combinations of caller and condition results that may differ: who calls, and which rules then match. None if there are too many."""
     agents = {rule.agent for rule in rules if rule.agent is not None}
     globs = sorted(agent for agent in agents if GLOB & set(agent))
     conditions = list(dict.fromkeys(rule.when for rule in rules if rule.when))
     if len(globs) + len(conditions) > MAX_FREE:
         return None
-    return _gone_through(sorted(agents - set(globs)), globs, conditions)
+    return _combinations(sorted(agents - set(globs)), globs, conditions)
 
 
-def _gone_through(
+def _combinations(
     named: Sequence[str], globs: Sequence[str], conditions: Sequence[tuple[Condition, ...]]
 ) -> Iterator[tuple[str | None, Callable[[Rule], bool]]]:
     for holding in _subsets(conditions):
         for caller in (None, *named):
             yield caller, lambda rule, caller=caller, holding=holding: rule.is_about(caller) and _holds(rule, holding)  # type: ignore[misc]
         for matched in _subsets(globs):
-            # An agent of another name. It has the name of no rule, so any text without a glob's length can represent it.
+            # An agent that no rule names. `STRANGER` can stand for it, because it equals no rule's agent.
             yield (
                 STRANGER,
                 lambda rule, matched=matched, holding=holding: (
@@ -100,7 +100,7 @@ def _gone_through(
 
 
 def _subsets(values: Sequence[Value]) -> list[tuple[Value, ...]]:
-    return [each for size in range(len(values) + 1) for each in itertools.combinations(values, size)]
+    return [subset for size in range(len(values) + 1) for subset in itertools.combinations(values, size)]
 
 
 def _holds(rule: Rule, holding: Sequence[tuple[Condition, ...]]) -> bool:
@@ -108,7 +108,7 @@ def _holds(rule: Rule, holding: Sequence[tuple[Condition, ...]]) -> bool:
 
 
 def _is_narrow(rule: Rule) -> bool:
-    """Whether it is about some callers or arguments only."""
+    """Whether it applies only to some callers or arguments."""
     return rule.agent is not None or bool(rule.when)
 
 
@@ -126,34 +126,34 @@ def needs_less(rule: Rule, than: Rule) -> bool:
 def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
     """The globs under which some name, of any risk, may become less restricted."""
     old, new = _globs(before.rules), _globs(after.rules)
-    found = set()
+    relaxed = set()
     for rule in new:
         if any(_same(rule, each) for each in old):
             continue
-        # Names that this rule newly governs, and that its earlier version, another rule or a built-in one governed before.
+        # Names that this rule newly governs, and that its earlier version, another rule or a built-in rule governed before.
         loosened = [each for each in old if needs_less(rule, each)]
         as_loose = any(_covers(each, rule) and not needs_less(rule, each) for each in old)
         if any(
             _shared(rule, each) is not None if each.rule_id == rule.rule_id else _may_precede(rule, each)
             for each in loosened
         ) or (any(needs_less(rule, each) for each in _built_in(rule)) and not as_loose):
-            found.add(rule.tool)
+            relaxed.add(rule.tool)
     for rule in old:
         if any(_same(rule, each) for each in new):
             continue
-        # Names that this rule governed, and that other rules or built-in ones now govern because its next version doesn't.
+        # Names that this rule governed, and that other or built-in rules now govern because its next version doesn't.
         successors = [each for each in new if each.rule_id == rule.rule_id and _covers(each, rule)]
         looser = [each for each in new if each.rule_id != rule.rule_id and needs_less(each, rule)]
         if any(
             _may_precede(rule, each) and all(_may_precede(each, successor) for successor in successors)
             for each in looser
         ) or (not successors and any(needs_less(each, rule) for each in _built_in(rule))):
-            found.add(rule.tool)
-    return found
+            relaxed.add(rule.tool)
+    return relaxed
 
 
 def _may_precede(rule: Rule, other: Rule) -> bool:
-    """Whether this rule may take precedence over the other for some call that both match."""
+    """Whether this rule may take precedence over the other for a call that both match."""
     shared = _shared(rule, other)
     if shared is None:
         return False
@@ -164,7 +164,7 @@ def _may_precede(rule: Rule, other: Rule) -> bool:
 
 
 def _shared(rule: Rule, other: Rule) -> tuple[str, StepKind, str | None] | None:
-    """A call that both rules match, by its name, kind and agent; None if there is none."""
+    """The name, kind and agent of a call that both rules match; None if there is no such call."""
     kinds = about(rule.kind) & about(other.kind)
     name = _common(rule.tool, other.tool) if kinds else None
     if name is None:
@@ -175,13 +175,13 @@ def _shared(rule: Rule, other: Rule) -> tuple[str, StepKind, str | None] | None:
 
 
 def _covers(rule: Rule, other: Rule) -> bool:
-    """Whether this rule matches all that the other does: it has the same name or glob, and is about the same kinds, callers, arguments or more."""
+    """Whether this rule matches everything that the other does: the same name or glob, and at least the same kinds, callers and arguments."""
     named = rule.tool == other.tool and about(other.kind) <= about(rule.kind)
     return named and rule.agent in (None, other.agent) and rule.when in ((), other.when)
 
 
 def _built_in(rule: Rule) -> list[Rule]:
-    """The built-in rules that may apply where this rule does. Only tools have a risk; all else counts as reading."""
+    """The built-in rules that may apply where this rule does. Only tools have a risk; everything else counts as `read`."""
     risks = Risk if StepKind.TOOL in about(rule.kind) else (Risk.READ,)
     return [BY_RISK[risk] for risk in risks]
 
@@ -218,7 +218,7 @@ def _common(one: str, other: str) -> str | None:
             if here is None and there is None:
                 row[j] = ""
             elif here == MANY or there == MANY:
-                # The star matches nothing more, or what the other glob has here.
+                # The star matches nothing more, or the other glob's next part.
                 row[j] = _first(
                     down if here == MANY else _prepended(here, down),
                     right if there == MANY else _prepended(there, right),
@@ -229,8 +229,8 @@ def _common(one: str, other: str) -> str | None:
     return below[0]
 
 
-def _first(*found: str | None) -> str | None:
-    return next((each for each in found if each is not None), None)
+def _first(*texts: str | None) -> str | None:
+    return next((text for text in texts if text is not None), None)
 
 
 def _prepended(part: str | None, rest: str | None) -> str | None:

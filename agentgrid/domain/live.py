@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """What an event is about."""
+    """The subject of a live event."""
 
     RUN = "run"
     STEP = "step"
@@ -22,13 +22,13 @@ class EventKind(StrEnum):
 
 
 UNASKED = frozenset({EventKind.RUN, EventKind.STEP, EventKind.APPROVAL, EventKind.END})
-"""What a stream carries whose client names neither kinds nor runs."""
+"""What a stream carries by default, if its client names neither kinds nor runs."""
 OF_NAMED_RUNS = frozenset({EventKind.STEP, EventKind.DELTA})
-"""Kinds that a stream carries only for the runs that its client names, if it names any."""
+"""Kinds that a stream carries only for the runs that its client names, if any."""
 QUOTING = frozenset({EventKind.RUN, EventKind.STEP, EventKind.APPROVAL, EventKind.COMMAND, EventKind.DELTA})
-"""Kinds that may quote payloads, for those who may read them."""
+"""Kinds that may quote payloads, if the client may read payloads."""
 READERS = frozenset({EventKind.LOG, EventKind.DELTA})
-"""Kinds that only those who may read payloads get."""
+"""Kinds that are sent only to clients that may read payloads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class Interest:
 
     kinds: frozenset[EventKind] = UNASKED
     runs: frozenset[str] | None = None
-    """The runs whose steps are wanted; None for all."""
+    """The runs whose steps the stream carries; None for all."""
     run_id: str | None = None
-    """The only run of which anything is wanted; None for all."""
+    """The only run that the stream is about; None for all."""
 
     def wants(self, kind: str, run_id: str) -> bool:
         """Whether the stream carries events of this kind about this run."""
@@ -50,22 +50,22 @@ class Interest:
         return kind != EventKind.STEP or self.runs is None or run_id in self.runs
 
     def without(self, *kinds: EventKind) -> Interest:
-        """The same without these kinds."""
+        """This interest without these kinds."""
         return Interest(kinds=self.kinds.difference(kinds), runs=self.runs, run_id=self.run_id)
 
 
 def union(interests: Iterable[Interest]) -> Interest:
-    """An interest that covers all of these, perhaps more."""
-    given = list(interests)
-    kinds = frozenset[EventKind]().union(*(each.kinds for each in given))
-    named: set[str] = set()
-    for each in given:
-        if EventKind.STEP not in each.kinds:
+    """An interest that covers all of these, and possibly more."""
+    merged = list(interests)
+    kinds = frozenset[EventKind]().union(*(interest.kinds for interest in merged))
+    runs: set[str] = set()
+    for interest in merged:
+        if EventKind.STEP not in interest.kinds:
             continue
-        if each.run_id is not None:
-            named.add(each.run_id)
-        elif each.runs is not None:
-            named |= each.runs
+        if interest.run_id is not None:
+            runs.add(interest.run_id)
+        elif interest.runs is not None:
+            runs |= interest.runs
         else:
             return Interest(kinds=kinds)
-    return Interest(kinds=kinds, runs=frozenset(named))
+    return Interest(kinds=kinds, runs=frozenset(runs))

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class LogLevel(StrEnum):
-    """How severe a line is, in rising order. A level that is none of these counts as `info`."""
+    """The severity of a line, in ascending order. An unknown level counts as `info`."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -17,7 +17,7 @@ class LogLevel(StrEnum):
 
     @classmethod
     def read(cls, text: str) -> LogLevel:
-        """The level of a line as its worker wrote it."""
+        """The level of a line, from the worker's spelling."""
         lowered = text.lower()
         return _READ.get(lowered, cls.INFO)
 
@@ -32,6 +32,6 @@ _READ = {**{level.value: level for level in LogLevel}, "warn": LogLevel.WARNING,
 
 
 def spellings(levels: Iterable[LogLevel]) -> list[str]:
-    """How workers write these levels."""
-    wanted = set(levels)
-    return [word for word, level in _READ.items() if level in wanted]
+    """The worker spellings of these levels."""
+    selected = set(levels)
+    return [word for word, level in _READ.items() if level in selected]

@@ -1,9 +1,10 @@
-"""The signed memo of a schedule: on whose behalf Temporal starts the schedule's runs.
+"""The signed memo of a schedule, which states on whose behalf Temporal starts the schedule's runs.
 
-A run that the API starts has a memo of its own (`protocol.RunMemo`), which names the run's id. Every run of a schedule carries the same memo, and
-Temporal makes their workflow ids: the id of the schedule's action, a hyphen, and the scheduled time. So this memo names everything about the start
-that is the same for all runs: namespace, schedule, the beginning of the workflow id, workflow, task queue and input. It counts only for such a start,
-and only between two times. The signature covers a prefix that no other signed text begins with, so neither form can pass for the other.
+A run started through the API has its own memo (`protocol.RunMemo`), which names the run's id. All runs of a schedule carry the same memo, and
+Temporal generates their workflow ids: the id of the schedule's action, a hyphen, and the scheduled time. So this memo names everything about the
+start that is the same for all runs: namespace, schedule, the beginning of the workflow id, workflow, task queue and input. It is valid only for
+such a start, and only between two times. The signature covers a prefix that no other signed text begins with, so neither form can pass for the
+other.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from agentgrid.domain.canonical import canonical
 
 MAX_LIFETIME = timedelta(days=366)
-"""A schedule's memo must be signed again before this has passed."""
+"""A schedule's memo must be signed again within this time."""
 
 MAX_BYTES = 64 * 1024
-"""A longer memo counts for nothing: Temporal takes 2 MiB, whose canonical text takes the best part of a second to make."""
+"""A larger memo is ignored: Temporal accepts 2 MiB, and canonicalising that takes most of a second."""
 
 _SIGNED_AS = b"agentgrid schedule memo 1\n"
-"""Precedes the canonical text. Every other text that a signing key signs is a JSON object, and begins with a brace."""
+"""Prefix of the canonical text. Every other text that a signing key signs is a JSON object, and begins with a brace."""
 
 _SCHEDULED_AT = re.compile(r"-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
 """What Temporal appends to the workflow id of a schedule's action."""
 
 
 class ScheduleMemo(BaseModel):
-    """The facts that the runs of one schedule have in common."""
+    """What all runs of one schedule have in common."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,15 +50,15 @@ class ScheduleMemo(BaseModel):
     workflow: str
     task_queue: str
     input_digest: str
-    """`temporal.payloads.input_digest` of the action's arguments, as the data converter makes them and before any codec."""
+    """`temporal.payloads.input_digest` of the action's arguments, as encoded by the data converter, before any codec."""
     not_before: AwareDatetime
     expires_at: AwareDatetime
-    """Runs that start later are shown as unattributed: the schedule needs a new memo before that."""
+    """Runs that start later are shown as unattributed, so the schedule needs a new memo before then."""
     initiator: str
     issuers: tuple[str, ...] = Field(default=(), exclude_if=lambda issuers: not issuers)
-    """Who issued the API key that asked for the schedule, apart from the initiator."""
+    """Who issued the API key used to create the schedule, apart from the initiator."""
     command_id: str
-    """The command that asked for the schedule in its present form."""
+    """The command that created or last changed the schedule."""
     reference: str | None = None
     tags: tuple[str, ...] = ()
     priority: int | None = None
@@ -77,7 +78,7 @@ class ScheduleMemo(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledStart:
-    """The start, in history, of an execution that may be a schedule's."""
+    """The start, from history, of an execution that a schedule may have started."""
 
     namespace: str
     scheduled_by: str | None
@@ -92,12 +93,12 @@ class ScheduledStart:
 
 
 def is_schedule_memo(claimed: Mapping[str, Any] | None) -> bool:
-    """Whether the memo claims to be a schedule's. Nothing is verified."""
+    """Whether the memo claims to be a schedule's. Verifies nothing."""
     return claimed is not None and claimed.get("form") == "schedule"
 
 
 def signed_bytes(claimed: Mapping[str, Any]) -> bytes:
-    """Exactly what the signature of a schedule's memo covers: all its other fields that are not null."""
+    """Exactly what the signature of a schedule's memo covers: all other fields that are not null."""
     return _SIGNED_AS + canonical(
         {name: value for name, value in claimed.items() if name != "signature" and value is not None}
     )
@@ -106,7 +107,7 @@ def signed_bytes(claimed: Mapping[str, Any]) -> bytes:
 def verified_schedule(
     claimed: Mapping[str, Any], start: ScheduledStart, keys: Mapping[str, str]
 ) -> ScheduleMemo | None:
-    """The memo, if one of the keys signed it for exactly this start; None for every other memo. Never raises.
+    """The memo, if one of these signing keys signed it for exactly this start; otherwise None. Never raises.
 
     keys: base64 public keys by key id.
     """
@@ -123,12 +124,12 @@ def verified_schedule(
 
 
 def _names(memo: ScheduleMemo, start: ScheduledStart) -> bool:
-    """Whether the memo is about this start."""
-    named = (memo.namespace, memo.schedule_id, memo.workflow, memo.task_queue, memo.input_digest)
-    found = (start.namespace, start.scheduled_by, start.workflow, start.task_queue, start.input_digest)
+    """Whether the memo is for this start."""
+    claimed = (memo.namespace, memo.schedule_id, memo.workflow, memo.task_queue, memo.input_digest)
+    actual = (start.namespace, start.scheduled_by, start.workflow, start.task_queue, start.input_digest)
     rest = start.workflow_id.removeprefix(memo.workflow_id)
     return (
-        named == found
+        claimed == actual
         and start.workflow_id.startswith(memo.workflow_id)
         and _SCHEDULED_AT.fullmatch(rest) is not None
         and memo.not_before <= start.started_at < memo.expires_at

@@ -1,4 +1,4 @@
-"""Times in sentences. Pure."""
+"""Times as readable text. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _UTC = ("Z", "+00:00")
 
 
 def readable(text: str) -> str | None:
-    """A text that is an ISO 8601 time, as people write it: `2026-11-29 14:30 UTC+02:00`. None for any other text.
+    """An ISO 8601 time as people write it: `2026-11-29 14:30 UTC+02:00`. None for any other text.
 
-    Nothing of it is lost but seconds that are zero: it may stand for a value that somebody approves.
+    Only zero seconds are dropped, because somebody may approve the value that this represents.
     """
     match = _ISO.fullmatch(text)
     if match is None or not _is_a_time(text):
@@ -23,7 +23,7 @@ def readable(text: str) -> str | None:
 
 
 def in_utc(at: datetime) -> str:
-    """A moment to the second, as in `readable`."""
+    """A time to the second in UTC, in the form of `readable`."""
     return readable(at.astimezone(UTC).isoformat(timespec="seconds")) or ""
 
 

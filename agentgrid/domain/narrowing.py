@@ -1,7 +1,8 @@
-"""Whether one JSON Schema admits only values that another admits. Conservative: what can't be shown to be narrower is refused, with the reason.
+"""Whether one JSON Schema is narrower than another: it admits no value that the other refuses. Conservative: what can't be proved is refused, with
+the reason.
 
-Shown are the same types with tighter bounds, fewer constants, fewer alternatives, more required fields, and fewer optional ones. A part with
-any other keyword must be the same on both sides.
+It can prove tighter bounds on the same types, fewer constants, fewer alternatives, more required fields, and fewer optional ones. A part with any
+other keyword must be identical in both schemas.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import json
 from typing import Any
 
 MAX_DEPTH = 60
-"""A deeper pair of schemas is not compared."""
+"""Schemas that are nested deeper are not compared."""
 MAX_COMPARISONS = 5_000
-"""Definitions that refer to others could otherwise be compared exponentially often."""
+"""Without a limit, definitions that refer to each other could be compared exponentially often."""
 COMPILED = 50
-"""A schema that is compiled, to check constants, counts as so many comparisons."""
+"""Compiling a schema to check constants counts as this many comparisons."""
 MAX_SHOWN = 120
 
 _ANNOTATIONS = frozenset(
@@ -36,7 +37,7 @@ _ANNOTATIONS = frozenset(
 _LEAST = {"minLength", "minItems", "minProperties"}
 _MOST = {"maxLength", "maxItems", "maxProperties"}
 _SAME = {"pattern", "format", "uniqueItems"}
-"""They can be added. Where the wider schema has one, the narrower must have the same."""
+"""The narrower schema may add these. If the wider schema has one, the narrower must have the same."""
 
 _COMPARED = (
     _ANNOTATIONS
@@ -66,7 +67,7 @@ class _Wider(Exception):
 
 
 def why_wider(narrow: dict[str, Any], wide: dict[str, Any]) -> str | None:
-    """Why the first schema can't be shown to admit only what the second admits, with the place; None if it can."""
+    """Why the first schema can't be shown to be narrower than the second, with the place; None if it can."""
     try:
         _Comparison(narrow, wide).check(narrow, wide, "", 0)
     except _Wider as error:
@@ -78,11 +79,11 @@ class _Comparison:
     def __init__(self, narrow: dict[str, Any], wide: dict[str, Any]) -> None:
         self._roots = (narrow, wide)
         self._done: set[tuple[int, int]] = set()
-        """Pairs that are compared, or being compared: a recursive schema comes back to them."""
+        """Pairs already compared or being compared, which recursive schemas reach again."""
         self._left = MAX_COMPARISONS
 
     def check(self, narrow: Any, wide: Any, where: str, depth: int) -> None:
-        """Raise _Wider unless all that the narrow schema admits is admitted by the wide one."""
+        """Raise _Wider unless the wide schema admits everything that the narrow one does."""
         self._left -= 1
         if depth > MAX_DEPTH or self._left < 0:
             raise _Wider(where, "the schemas are too deep or too large to compare")
@@ -97,7 +98,7 @@ class _Comparison:
         self._check_values(narrow, wide, where, depth)
 
     def _same(self, narrow: Any, wide: Any) -> bool:
-        """Whether both are the same JSON, in which 1 is not true. A part with references needs the same definitions."""
+        """Whether both are the same JSON, where 1 is not true. A part with references also needs the same definitions."""
         if not _equal(narrow, wide):
             return False
         return "$ref" not in json.dumps(narrow) or _equal(self._roots[0].get("$defs"), self._roots[1].get("$defs"))
@@ -128,7 +129,7 @@ class _Comparison:
                 raise _Wider(where, f"{_shown(value)} is not admitted")
 
     def _check_alternatives(self, narrow: dict[str, Any], wide: dict[str, Any], where: str, depth: int) -> None:
-        """Every alternative must be narrower. Keywords beside them only narrow further."""
+        """Every alternative must be narrower. Keywords next to them only narrow further."""
         name = "anyOf" if "anyOf" in narrow else "oneOf"
         alternatives = narrow[name]
         if not isinstance(alternatives, list) or not alternatives:
@@ -139,22 +140,22 @@ class _Comparison:
     def _check_one_of(self, narrow: dict[str, Any], wide: dict[str, Any], where: str, depth: int) -> None:
         name = "anyOf" if "anyOf" in wide else "oneOf"
         if set(wide) - _ANNOTATIONS - {name}:
-            raise _Wider(where, f"{name} beside other keywords can't be compared: leave this part as it is")
+            raise _Wider(where, f"{name} next to other keywords can't be compared: leave this part unchanged")
         if name == "oneOf" and not self._exclusive(wide):
-            raise _Wider(where, "oneOf can't be compared: leave this part as it is")
+            raise _Wider(where, "oneOf can't be compared: leave this part unchanged")
         reasons = []
         for each in wide[name]:
             kept = set(self._done)
             try:
                 return self.check(narrow, each, where, depth + 1)
             except _Wider as error:
-                # What was taken for granted under an alternative that fails is not shown.
+                # Pairs assumed to be narrower under a failed alternative are not proved.
                 self._done = kept
                 reasons.append(str(error))
         raise _Wider(where, f"fits none of the alternatives ({'; '.join(reasons[:3])[:300]})")
 
     def _exclusive(self, wide: dict[str, Any]) -> bool:
-        """Whether no value fits two alternatives: each requires the discriminator, with other constants."""
+        """Whether no value fits two alternatives: each requires the discriminator, with different constants."""
         about = wide.get("discriminator")
         name = about.get("propertyName") if isinstance(about, dict) else None
         seen: set[str] = set()
@@ -170,9 +171,9 @@ class _Comparison:
 
     def _check_keywords(self, narrow: dict[str, Any], wide: dict[str, Any], where: str, depth: int) -> None:
         if _constants(wide) is not None:
-            raise _Wider(where, f"must be among {_shown(_constants(wide))}")
+            raise _Wider(where, f"must be one of {_shown(_constants(wide))}")
         for name in sorted((set(narrow) | set(wide)) - _COMPARED):
-            raise _Wider(where, f"{name} can't be compared: leave this part as it is")
+            raise _Wider(where, f"{name} can't be compared: leave this part unchanged")
         _check_type(narrow, wide, where)
         _check_bounds(narrow, wide, where)
         self._check_items(narrow, wide, where, depth)
@@ -208,11 +209,11 @@ def _resolved(schema: Any, root: dict[str, Any], where: str) -> Any:
             return schema
         reference = schema["$ref"]
         if set(schema) - _ANNOTATIONS - {"$ref"}:
-            raise _Wider(where, "a reference beside other keywords can't be compared: leave this part as it is")
+            raise _Wider(where, "a reference next to other keywords can't be compared: leave this part unchanged")
         name = reference.removeprefix("#/$defs/") if isinstance(reference, str) else ""
         definitions = root.get("$defs")
         if not name or name == reference or not isinstance(definitions, dict) or name not in definitions:
-            raise _Wider(where, "a reference must be to one of the schema's own $defs")
+            raise _Wider(where, "a reference must point to one of the schema's own $defs")
         schema = definitions[name]
     raise _Wider(where, "refers to itself")
 
@@ -229,13 +230,13 @@ def _constants(schema: dict[str, Any]) -> list[Any] | None:
 
 
 def _types(schema: dict[str, Any], where: str) -> set[str] | None:
-    given = schema.get("type")
-    if given is None:
+    declared = schema.get("type")
+    if declared is None:
         return None
-    found = {given} if isinstance(given, str) else set(given)
-    if not found <= _TYPES:
+    types = {declared} if isinstance(declared, str) else set(declared)
+    if not types <= _TYPES:
         raise _Wider(f"{where}/type", "is not a type")
-    return found
+    return types
 
 
 def _check_type(narrow: dict[str, Any], wide: dict[str, Any], where: str) -> None:
@@ -275,7 +276,7 @@ def _check_range(narrow: dict[str, Any], wide: dict[str, Any], where: str) -> No
                 continue
             closed, opened = narrow.get(bound), narrow.get(open_bound)
             within_opened = opened is not None and opened * sign >= limit * sign
-            # A bound that includes its value is not within one that excludes the same.
+            # An inclusive bound is wider than an exclusive bound of the same value.
             strict = name == open_bound
             within_closed = closed is not None and (closed - limit) * sign >= 0 and not (strict and closed == limit)
             if not (within_opened or within_closed):

@@ -1,15 +1,15 @@
-"""How many levels a JSON value has. Most code that reads, writes or shows one is recursive, so each way in has a limit."""
+"""The nesting depth of JSON values. Most code that reads, writes or shows them is recursive, so every entry point has a limit."""
 
 from __future__ import annotations
 
 from typing import Any
 
 MAX_STORED = 200
-"""Of what is stored and shown. Pydantic serialises up to 255 levels, and a response adds some around the value."""
+"""Limit for stored and shown values. Pydantic serialises up to 255 levels, and a response adds some around the value."""
 
 
 def is_deeper(value: Any, levels: int) -> bool:
-    """Whether the value has more levels than this. A scalar, and an empty array or object, is one level. Doesn't recurse."""
+    """Whether the value has more levels than this. A scalar or an empty array or object is one level. Not recursive."""
     level = [value]
     for _ in range(levels):
         level = [

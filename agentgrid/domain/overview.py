@@ -1,4 +1,4 @@
-"""The words of the overview: what happens next, and what needs attention."""
+"""Enums of the overview: what happens next, and what needs attention."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from enum import StrEnum
 
 
 class NextKind(StrEnum):
-    """What will happen by itself."""
+    """What will happen without anybody's action."""
 
     APPROVAL_EXPIRES = "approval_expires"
     TIMER = "timer"
-    """A timer fires, or a run's wait ends in another way that its history sets a time for."""
+    """A timer fires, or another wait ends at a time known from history."""
     RETRY = "retry"
     START = "start"
-    """A run that was started for later begins."""
+    """A run with a delayed start begins."""
 
 
 class Sign(StrEnum):
-    """What the database shows to need attention."""
+    """What needs attention, according to the database."""
 
     QUEUE = "queue"
     """Runs wait for a worker of the queue."""
@@ -30,18 +30,18 @@ class ConditionKind(StrEnum):
     """What needs attention, as the overview shows it."""
 
     TEMPORAL_AWAY = "temporal_away"
-    """Temporal doesn't answer: lists show what was known, and what is started is queued."""
+    """Temporal is unreachable: lists show the last known state, and new runs are queued."""
     PROJECTION_BEHIND = "projection_behind"
-    """What is shown is older than Temporal's history."""
+    """The projection lags behind Temporal's history."""
     QUEUE_UNSERVED = "queue_unserved"
     """No live worker polls the task queue, and runs wait for one."""
     QUEUE_WAITING = "queue_waiting"
-    """Runs wait for a worker that has their code, although the task queue is polled, or Temporal doesn't say whether it is."""
+    """Runs wait for a worker with their code, although the task queue is polled, or Temporal doesn't report whether it is."""
     WORKER_STALE = "worker_stale"
     """A worker has sent no heartbeat for 150 s and did not shut down."""
     SWITCHED_OFF = "switched_off"
     """A kill switch is on."""
     COMMANDS_PENDING = "commands_pending"
-    """Commands that were not delivered within 10 s. They are tried again until they are."""
+    """Commands were not delivered within 10 s. Delivery is retried until it succeeds."""
     SIGNALS_REFUSED = "signals_refused"
-    """Decision signals of the last 24 h that were unsigned, forged or for something else. They had no effect."""
+    """Decision signals of the last 24 h were unsigned, forged or for another approval. They had no effect."""

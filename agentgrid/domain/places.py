@@ -1,11 +1,11 @@
-"""Where in a project's code something failed, read from the text of a Python traceback that another machine may have written."""
+"""Finds where a project's code failed in the text of a Python traceback, possibly from another machine."""
 
 from __future__ import annotations
 
 import re
 
 LIBRARIES = ("agentgrid", "temporalio", "pydantic", "pydantic_core")
-"""The packages through which a project's code runs, wherever it is installed itself."""
+"""Packages that call the project's code, and are skipped even if the project itself is installed as a package."""
 
 MAX_PLACE = 200
 _FRAME = re.compile(r'^[ \t]*File "([^"\n]+)", line (\d{1,9})(?:, in ([^\s]{1,100}))?', re.MULTILINE)
@@ -15,11 +15,11 @@ _OWN = re.compile(r"/agentgrid/(?:sdk|worker|domain|temporal|testing)/\w+\.py$")
 
 
 def failing_place(stack: str) -> str | None:
-    """The innermost `file:line in function` of a traceback that is neither Python's, Temporal's nor AgentGrid's; None if there is none.
+    """The innermost `file:line in function` of a traceback outside Python, Temporal and AgentGrid; None if there is none.
 
-    Unlike `sdk.places`, this knows nothing of the machine: libraries are recognised by the usual names of their folders.
+    Unlike `sdk.places`, this knows nothing about the machine: it recognises libraries by the usual names of their folders.
     """
-    found: str | None = None
+    own: str | None = None
     installed: str | None = None
     for file, line, function in _FRAME.findall(stack):
         path = file.replace("\\", "/")
@@ -29,9 +29,9 @@ def failing_place(stack: str) -> str | None:
         if (package := _INSTALLED.search(path)) is not None:
             installed = installed if package[1] in LIBRARIES else place
         elif not _STANDARD.search(path):
-            found = place
-    # A project that is installed itself has no other frames than those of packages.
-    return found or installed
+            own = place
+    # If the project itself is installed, all its frames are those of packages.
+    return own or installed
 
 
 def _shown(path: str, line: str, function: str) -> str:

@@ -1,7 +1,7 @@
-"""Policy: operators' rules and kill switches, and how they apply to one call. Pure; the worker's interceptors evaluate it before every call.
+"""Policy: operators' rules and kill switches, and how they apply to a call. Pure; the worker's interceptors evaluate it before every call.
 
-A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies: decision 0036 has the order,
-`prevailing` implements it, and the built-in rule for the risk (`BY_RISK`) applies where no rule matches.
+A kill switch that is on denies every call, regardless of the rules. Of the rules that match a call, one applies, in the order of decision 0036,
+which `prevailing` implements. If no rule matches, the built-in rule for the tool's risk (`BY_RISK`) applies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from agentgrid.domain.switches import SwitchKind, Thing
 
 
 class Risk(StrEnum):
-    """What a tool can do to the world, in rising order."""
+    """What a tool can do to the outside world, in ascending order."""
 
     READ = "read"
     WRITE = "write"
@@ -37,23 +37,23 @@ class Risk(StrEnum):
 
 
 TOOL_RULE = "tool:"
-"""Prefix of the id of a tool's own rule; the tool's name follows."""
+"""Prefix of the id of a tool's own rule, followed by the tool's name."""
 
 AGENT_RULE = "agent:"
-"""Prefix of the id of an agent's own rule; the agent's name follows."""
+"""Prefix of the id of an agent's own rule, followed by the agent's name."""
 
 BUILT_IN_RULE = "default:"
-"""The rules of `BY_RISK`, which nobody can change, are called this and the risk."""
+"""Prefix of the ids of the fixed rules in `BY_RISK`, followed by the risk."""
 
 
 _STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 class Rule(BaseModel):
-    """One operator's rule about what workflows and agents call, by a name or a glob.
+    """An operator's rule for calls by workflows and agents, matched by name or glob.
 
-    A worker can't judge a rule with a field that it doesn't know, and takes it as one whose conditions can't be judged. So a new field is left
-    out of the snapshot where it has its default, which means what holds without the field.
+    A worker can't judge a rule with an unknown field, and treats it as one whose conditions can't be judged. So a new field must be left out of
+    the snapshot when it has its default, and the default must mean the behaviour before the field existed.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -61,22 +61,22 @@ class Rule(BaseModel):
     rule_id: str
     version: int = 1
     kind: str | None = None
-    """What it is about: `tool`, `activity`, or another kind of calls, a `StepKind`. None: tools and plain activities.
+    """The kind of call it applies to, a `StepKind` such as `tool` or `activity`. None: tools and plain activities.
 
-    A text, because a worker must be able to read a snapshot whose rules name kinds that it does not know.
+    It is a text because a worker must be able to read a snapshot whose rules name unknown kinds.
     """
     tool: str
-    """A tool's name, the type of a plain activity, a name of that kind, or a glob such as `crm_*`."""
+    """The name of a tool, the type of a plain activity, a name of the given kind, or a glob such as `crm_*`."""
     agent: str | None = Field(default=None, exclude_if=lambda agent: agent is None)
-    """The agent whose calls it is about: a name, or a glob. None: all calls, those of agents and of workflow code."""
+    """The agent whose calls it applies to: a name or a glob. None: all calls, by agents and by workflow code."""
     when: tuple[Condition, ...] = Field(default=(), exclude_if=lambda when: not when)
-    """What must hold for the call's arguments; all of it."""
+    """Conditions on the call's arguments, all of which must hold."""
     effect: Effect
     approvers: tuple[str, ...] = (ANY_APPROVER,)
     expires_seconds: float = DEFAULT_EXPIRY_SECONDS
     reason: str = ""
     changes: Changes = Field(default=Changes.ONE_PERSON, exclude_if=lambda changes: changes is Changes.ONE_PERSON)
-    """How many people it takes to approve a tool's call with changed arguments."""
+    """How many people it takes to approve a tool call with changed arguments."""
 
     @property
     def reference(self) -> str:
@@ -84,7 +84,7 @@ class Rule(BaseModel):
         return f"{self.rule_id}@{self.version}"
 
     def fits(self, name: str, kind: StepKind = StepKind.TOOL) -> bool:
-        """Whether it is about calls of this kind and name."""
+        """Whether it applies to calls of this kind and name."""
         return kind in about(self.kind) and self.matches(name)
 
     def matches(self, name: str) -> bool:
@@ -92,7 +92,7 @@ class Rule(BaseModel):
         return self.tool == name or fnmatchcase(name, self.tool)
 
     def is_about(self, agent: str | None) -> bool:
-        """Whether it is about the calls of this agent; None for calls that workflow code makes."""
+        """Whether it applies to the calls of this agent, or for None to calls by workflow code."""
         return self.agent is None or (agent is not None and (self.agent == agent or fnmatchcase(agent, self.agent)))
 
     def holds(self, arguments: Any) -> bool | None:
@@ -105,15 +105,15 @@ BY_RISK: dict[Risk, Rule] = {
     Risk.WRITE: Rule(rule_id="default:write", tool="*", effect=Effect.ALLOW),
     Risk.DESTRUCTIVE: Rule(rule_id="default:destructive", tool="*", effect=Effect.REQUIRE_APPROVAL),
 }
-"""What holds where no rule speaks: what destroys is asked for."""
+"""The built-in rules, which apply if no other rule does: destructive tools require approval."""
 
 
 OLDER = {"disabled_tools": SwitchKind.TOOL, "disabled_workflows": SwitchKind.WORKFLOW}
-"""The fields in which snapshots named what was disabled before `disabled`, with their kinds."""
+"""The fields that preceded `disabled` in older snapshots, with their kinds."""
 
 
 def plain_title(rule_id: str) -> str:
-    """What a rule says, if its author gave it no title."""
+    """The title of a rule whose author gave it none."""
     if rule_id.startswith(BUILT_IN_RULE):
         return f"{rule_id.removeprefix(BUILT_IN_RULE).capitalize()} tools ask"
     if rule_id.startswith(TOOL_RULE):
@@ -129,13 +129,13 @@ class KeyStatus(StrEnum):
     IN_FORCE = "in_force"
     """New terms name it."""
     RETIRED = "retired"
-    """New terms don't; decisions under terms that do still hold."""
+    """New terms don't name it; decisions under older terms that do are still valid."""
     REVOKED = "revoked"
-    """Nothing that it signed counts."""
+    """Nothing that it signed is valid."""
 
 
 class Snapshot(BaseModel):
-    """The one document through which policy reaches workers."""
+    """The document through which policy reaches workers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -143,24 +143,24 @@ class Snapshot(BaseModel):
     made_at: AwareDatetime
     rules: tuple[Rule, ...] = ()
     disabled: dict[str, frozenset[str]] = Field(default_factory=dict)
-    """The names whose kill switch is on, by kind. `disabled_tools` and `disabled_workflows` are for older workers, and read from older snapshots."""
+    """Names whose kill switch is on, by kind. `disabled_tools` and `disabled_workflows` are written for older workers and read from older snapshots."""
     agents: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """The versions that operators chose, by the agent's name: an `AgentVersion` each. Read when a call opens, so that a worker that can't use
-    one still has its policy."""
+    """The agent versions that operators chose, by agent name, each in the form of an `AgentVersion`. They are parsed when a call opens, so that a
+    worker that can't use one still has its policy."""
     revoked_principals: frozenset[str] = frozenset()
     revoked_keys: frozenset[str] = frozenset()
     """Ids of the signing keys whose decisions no longer count."""
     revoked_decisions: frozenset[str] = frozenset()
-    """Recent decisions, by command id, made with an API key that has since been revoked."""
+    """Command ids of recent decisions made with an API key that has since been revoked."""
     approver_entries: dict[str, frozenset[str]] = Field(default_factory=dict)
-    """Who may decide at this moment: each human approver's name, with the entries under which they may (their name, groups, `role:approver`).
+    """Who may currently decide: the name of each human approver, with the entries that allow it (their name, groups, `role:approver`).
 
-    The worker asks it again before the effect, so a role or group taken away between decision and effect stops the effect.
+    The worker checks it again before the effect, so removing a role or group between decision and effect stops the effect.
     """
     public_keys: dict[str, str] = Field(default_factory=dict)
     """The signing keys in force, base64 by key id."""
     retired_keys: dict[str, str] = Field(default_factory=dict)
-    """Signing keys that new terms don't name any more, base64 by key id: approvals opened before may still be decided with them."""
+    """Retired signing keys, base64 by key id. New terms don't name them; approvals opened earlier can still be decided with them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -184,7 +184,7 @@ class Snapshot(BaseModel):
         return self.disabled.get(SwitchKind.WORKFLOW, frozenset())
 
     def refusal(self, *things: Thing) -> str | None:
-        """Why the first of these things that is disabled may not be used, or None if none is."""
+        """Why the first disabled one of these things can't be used, or None if none is disabled."""
         off = next((thing for thing in things if thing.name in self.disabled.get(thing.kind, frozenset())), None)
         return None if off is None else off.refusal()
 
@@ -195,7 +195,7 @@ class Snapshot(BaseModel):
 
     @property
     def keys_that_count(self) -> dict[str, str]:
-        """The public keys whose decisions let a call through now: those in force, and retired ones until they are revoked."""
+        """The public keys whose decisions currently let a call through: those in force, and retired ones until they are revoked."""
         return self._unrevoked(self.retired_keys | self.public_keys)
 
     def _unrevoked(self, keys: dict[str, str]) -> dict[str, str]:
@@ -210,10 +210,10 @@ class Snapshot(BaseModel):
         agent: str | None = None,
         arguments: Callable[[], Any] | None = None,
     ) -> Rule:
-        """The rule that applies to a call of this kind and name, by the order in decision 0036.
+        """The rule that applies to a call of this kind and name, in the order of decision 0036.
 
-        agent: the agent that makes the call. arguments: makes the call's arguments, if a rule has conditions; if they are not known, or it
-        raises ValueError, no condition can be judged.
+        agent: the agent that makes the call. arguments: returns the call's arguments, and is called only if a rule has conditions; without it, or
+        if it raises ValueError, no condition can be judged.
         """
         return self.weigh(name, risk, kind, agent=agent, arguments=arguments).rule
 
@@ -234,13 +234,13 @@ class Snapshot(BaseModel):
             return prevailing([(rule, True) for rule in fitting], name, agent, BY_RISK[risk])
         try:
             if arguments is None:
-                raise ValueError("not known")
+                raise ValueError("no arguments")
             values = arguments()
         except ValueError:
-            held = [(rule, None if rule.when or rule.model_extra else True) for rule in fitting]
+            judged = [(rule, None if rule.when or rule.model_extra else True) for rule in fitting]
         else:
-            held = [(rule, rule.holds(values)) for rule in fitting]
-        return prevailing(held, name, agent, BY_RISK[risk])
+            judged = [(rule, rule.holds(values)) for rule in fitting]
+        return prevailing(judged, name, agent, BY_RISK[risk])
 
 
 class Exactness(NamedTuple):
@@ -249,53 +249,55 @@ class Exactness(NamedTuple):
     tool: tuple[bool, int]
     """Whether it names the tool itself, and the length of its glob."""
     agent: tuple[bool, int]
-    """Whether it names the agent itself, and the length of its glob; -1 if it is about all calls."""
+    """Whether it names the agent itself, and the length of its glob; -1 if it applies to all calls."""
     conditions: bool
 
     def covers(self, other: Exactness) -> bool:
-        """Whether it is less exact than the other in no respect."""
+        """Whether it is at least as exact as the other in every respect."""
         return self.tool >= other.tool and self.agent >= other.agent and self.conditions >= other.conditions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Considered:
-    """A rule that is about a call, and what became of it."""
+    """A rule that matches a call, and why it does or doesn't count."""
 
     rule: Rule
     holds: bool | None
     """Whether its conditions hold; None if that can't be judged."""
     displaced_by: Rule | None = None
-    """A rule that is more exact."""
+    """The more exact rule that displaces it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weighed:
-    """The rule that applies to a call, and all that are about it."""
+    """The rule that applies to a call, and all rules that match it."""
 
     rule: Rule
     considered: tuple[Considered, ...]
 
 
-def prevailing(held: Sequence[tuple[Rule, bool | None]], name: str, agent: str | None, built_in: Rule) -> Weighed:
-    """The rule that applies, of those that are about a call, each with whether its conditions hold. Their order makes no difference.
+def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str | None, built_in: Rule) -> Weighed:
+    """The rule that applies, of those that match a call, each with whether its conditions hold. Their order makes no difference.
 
-    One whose conditions can't be judged displaces no other, and counts unless it allows. So the result is the strictest of what could be.
+    A rule whose conditions can't be judged displaces no other, and counts unless it allows. So the result is the strictest possible one.
     """
-    matching = [rule for rule, holds in held if holds]
+    matching = [rule for rule, holds in judged if holds]
 
-    known: dict[str, Rule | None] = {}
+    displacers: dict[str, Rule | None] = {}
 
     def displacer(rule: Rule) -> Rule | None:
-        if rule.rule_id not in known:
+        if rule.rule_id not in displacers:
             denies = rule.effect is Effect.DENY
             displacing = (each for each in matching if displaces(each, rule, name, agent))
-            # An exception to a denial that is itself displaced leaves the denial in force.
-            known[rule.rule_id] = next((each for each in displacing if not denies or displacer(each) is None), None)
-        return known[rule.rule_id]
+            # If the exception to a denial is itself displaced, the denial stays in force.
+            displacers[rule.rule_id] = next(
+                (each for each in displacing if not denies or displacer(each) is None), None
+            )
+        return displacers[rule.rule_id]
 
     considered = [
         Considered(rule=rule, holds=holds, displaced_by=None if holds is False else displacer(rule))
-        for rule, holds in held
+        for rule, holds in judged
     ]
     left = [each for each in considered if each.holds is not False and each.displaced_by is None]
     counting = [each.rule for each in left if each.holds or each.rule.effect is not Effect.ALLOW]
@@ -310,7 +312,7 @@ def prevailing(held: Sequence[tuple[Rule, bool | None]], name: str, agent: str |
 
 
 def exactness(rule: Rule, name: str, agent: str | None) -> Exactness:
-    """How exactly the rule names this call."""
+    """How exactly the rule matches this call."""
     named = (False, -1) if rule.agent is None else (rule.agent == agent, len(rule.agent))
     return Exactness(
         tool=(rule.tool == name, len(rule.tool)), agent=named, conditions=bool(rule.when or rule.model_extra)
@@ -318,16 +320,16 @@ def exactness(rule: Rule, name: str, agent: str | None) -> Exactness:
 
 
 def is_own(rule: Rule, name: str, agent: str | None) -> bool:
-    """Whether it is the tool's own rule, or the agent's."""
+    """Whether it is the own rule of the tool or the agent."""
     return (rule.tool == name and rule.rule_id == f"{TOOL_RULE}{name}") or (
         agent is not None and rule.agent == agent and rule.rule_id == f"{AGENT_RULE}{agent}"
     )
 
 
 def displaces(one: Rule, other: Rule, name: str, agent: str | None) -> bool:
-    """Whether the other rule doesn't count for this call where this one holds: it is more exact in one respect, and less in none.
+    """Whether the first rule, if it holds, displaces the other for this call: it is more exact in one respect, and less exact in none.
 
-    A rule that denies is displaced only by one that names the tool itself, and names something for which the other has a glob or nothing.
+    A rule that denies is displaced only by a rule that names the tool itself, and that names something for which the other has a glob or nothing.
     """
     mine, its = exactness(one, name, agent), exactness(other, name, agent)
     denied = other.effect is Effect.DENY

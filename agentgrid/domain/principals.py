@@ -1,4 +1,4 @@
-"""Who asks, and what they may do. Deny by default: what is not granted here is refused, for HTTP, SSE and CLI alike."""
+"""Principals and their permissions. Deny by default: whatever is not granted here is refused, for HTTP, SSE and CLI alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agentgrid.errors import InvalidPlace
 
 
 class PrincipalKind(StrEnum):
-    """What sort of principal asks."""
+    """The kind of principal."""
 
     HUMAN = "human"
     SERVICE = "service"
@@ -33,7 +33,7 @@ class Role(StrEnum):
 
 
 class Permission(StrEnum):
-    """One thing that a route may need."""
+    """A permission that a route may require."""
 
     READ = "read"
     """Lists and details of runs, catalog and workers."""
@@ -47,11 +47,11 @@ class Permission(StrEnum):
     """Cancel, terminate, pause, resume, signal."""
     DECIDE = "decide"
     AUDIT = "audit"
-    """The commands of all principals; without it, only one's own."""
+    """The commands of all principals; without it, principals see only their own."""
     EDIT = "edit"
-    """Versions of agents, within what their code allows, and shared views. Not for agents: a model may be able to read their keys."""
+    """Versions of agents, within what their code allows, and shared views. Not for agents: a model may be able to read their API keys."""
     GOVERN = "govern"
-    """Policies and kill switches."""
+    """Rules and kill switches."""
     ADMINISTER = "administer"
     """Principals, API keys and signing keys."""
 
@@ -70,10 +70,10 @@ GRANTS: dict[Role, frozenset[Permission]] = {
 }
 
 ANY_APPROVER = "role:approver"
-"""The approver entry that means everybody with the role `approver`."""
+"""The approver entry for everybody with the role `approver`."""
 
 SYSTEM = "system"
-"""Who acts on the database's side, with its URL and no key: no principal of its own can have this name."""
+"""The name recorded for changes made directly in the database, with its URL and no API key. No principal can have this name."""
 
 UNKNOWN_INITIATOR = "unknown"
 """The initiator of a run that was started outside AgentGrid."""
@@ -82,12 +82,12 @@ UNKNOWN_INITIATOR = "unknown"
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,126}")
 RESERVED = frozenset({UNKNOWN_INITIATOR, ANY_APPROVER, SYSTEM})
 DECIDING = frozenset({Role.APPROVER})
-"""Roles that only people may have, and administrators may not."""
+"""Roles for people only, and not for administrators."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who asks, as authenticated for one request."""
+    """A principal, as authenticated for one request."""
 
     name: str
     kind: PrincipalKind
@@ -106,14 +106,14 @@ class Principal:
         return scopes.admits(self.workflows, workflow)
 
     def reaches(self, workflow: str) -> bool:
-        """Whether its scope lets it start this workflow. A run of a single tool requires a scope that names tools: see `scopes.admits_call`."""
+        """Whether its scope lets it start this workflow. A run of a tool requires a scope that names tools: see `scopes.admits_call`."""
         if workflow.startswith(TOOL_PREFIX):
             return scopes.admits_call(self.workflows, workflow.removeprefix(TOOL_PREFIX))
         return self.sees(workflow)
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """All that this principal's roles grant. Programs never decide, nor do administrators: they make people approvers."""
+        """Everything that this principal's roles grant. Neither programs nor administrators decide approvals; administrators appoint approvers."""
         granted: set[Permission] = set()
         for role in self.roles:
             granted |= GRANTS[role]
@@ -129,11 +129,11 @@ class Principal:
 
     @property
     def only_own_approvals(self) -> bool:
-        """Whether this principal sees only the approvals of runs that it started. A model may be able to read an agent's key."""
+        """Whether this principal sees only the approvals of runs that it started. A model may be able to read an agent's API key."""
         return self.kind is PrincipalKind.AGENT
 
     def gains_over(self, before: Principal | None) -> frozenset[str]:
-        """What this principal may decide that its earlier version could not: new approver entries and, for an approver, new workflows."""
+        """What this principal may decide that its earlier version could not: new approver entries and, if it is an approver, new workflows."""
         if before is None or not self.approver_entries:
             return self.approver_entries
         widened = frozenset() if scopes.is_everything(before.workflows) else self.workflows - before.workflows
@@ -141,7 +141,7 @@ class Principal:
 
     @property
     def approver_entries(self) -> frozenset[str]:
-        """The entries of an approval's approvers under which this principal may decide: its name, its groups, `role:approver`."""
+        """The approver entries under which this principal may decide: its name, its groups, `role:approver`."""
         return entries_of(self.name, self.groups) if self.may(Permission.DECIDE) else frozenset()
 
     def approver_entry(self, approvers: tuple[str, ...]) -> str | None:
@@ -151,28 +151,28 @@ class Principal:
 
 
 def entries_of(approver: str, groups: Iterable[str]) -> frozenset[str]:
-    """The entries of an approval's approvers that name this approver."""
+    """The approver entries that include this approver."""
     return frozenset({approver, ANY_APPROVER, *groups})
 
 
 def no_decider(principal: Principal) -> str | None:
-    """Why this principal could decide no approval under any role, or None."""
+    """Why this principal can't decide any approval, whatever its roles, or None."""
     if principal.kind is PrincipalKind.HUMAN:
         return None
     return f"only people decide approvals; {principal.name} is a {principal.kind}"
 
 
 def approvers_in_words(approvers: Collection[str]) -> str:
-    """Who may decide, for sentences: `support-leads or any approver`."""
-    named = [each for each in approvers if each != ANY_APPROVER]
+    """Who may decide, as part of a sentence: `support-leads or any approver`."""
+    named = [approver for approver in approvers if approver != ANY_APPROVER]
     return " or ".join([*named, "any approver"] if ANY_APPROVER in approvers else named) or "an approver"
 
 
 def faults_of(principal: Principal) -> list[InvalidPlace]:
-    """Everything that no principal may be."""
+    """What makes this principal invalid."""
     faults = []
     if not NAME.fullmatch(principal.name) or principal.name in RESERVED:
-        message = "lower-case letters, digits and . _ @ + -, at most 127; some words are reserved"
+        message = "must be 1 to 127 lower-case letters, digits and . _ @ + -, and not a reserved word"
         faults.append(InvalidPlace(pointer="/name", message=message))
     if principal.kind is PrincipalKind.SYSTEM:
         faults.append(InvalidPlace(pointer="/kind", message="`system` is reserved for AgentGrid itself"))

@@ -9,8 +9,8 @@ class ReadOutcome(StrEnum):
     """The outcome of a read."""
 
     READ = "read"
-    """The response held payloads."""
+    """The response contained payloads."""
     REFUSED = "refused"
-    """The principal may not read it."""
+    """The principal may not read the payloads."""
     UNAUTHENTICATED = "unauthenticated"
-    """There was no valid key. Also recorded for requests that would change something."""
+    """The request had no valid API key. Also recorded for requests that would have changed something."""

@@ -1,4 +1,4 @@
-"""A run's state in one word: its status, or for a waiting run what it waits for."""
+"""A run's state in one word: its status or, for a waiting run, what it waits for."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 
 
 class RunState(StrEnum):
-    """A status, or what a waiting run waits for. `stuck` is beside the others: a run in it is also in one of them, unless it waits for a worker."""
+    """A status, or what a waiting run waits for. `stuck` overlaps with the others: a stuck run is also in one of them, unless it waits for a worker."""
 
     APPROVAL = "approval"
-    """It waits for people."""
+    """Waiting for people."""
     RETRYING = "retrying"
-    """It waits to try a step again."""
+    """Waiting to retry a step."""
     SLEEPING = "sleeping"
-    """It waits for a timer."""
+    """Waiting for a timer."""
     STUCK = "stuck"
-    """Open, and it waits for a worker or its workflow task keeps failing."""
+    """Open, and either waiting for a worker or its workflow task keeps failing."""
     WAITING = "waiting"
-    """It waits for anything else: a signal, a child, policy."""
+    """Waiting for anything else: a signal, a child, policy."""
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
@@ -38,11 +38,11 @@ WAITS: Mapping[RunState, tuple[str, ...]] = {
     RunState.SLEEPING: (WaitingOn.TIMER.value,),
     RunState.WAITING: (WaitingOn.SIGNAL.value, WaitingOn.CHILD.value, WaitingOn.POLICY.value),
 }
-"""What a run in each of the states of waiting waits on. With `worker` it is stuck."""
+"""The `waiting_on` values of each waiting state. With `worker`, a run is stuck."""
 
 
 def state_of(status: str, waiting_on: str | None) -> RunState:
-    """The state of a run. A run whose workflow task keeps failing is stuck too, which these columns don't show."""
+    """The state of a run. A run whose workflow task keeps failing is also stuck, which these columns don't show."""
     if status != RunStatus.WAITING:
         return RunState(status)
     if waiting_on == WaitingOn.WORKER:

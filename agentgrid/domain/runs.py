@@ -1,4 +1,4 @@
-"""A run's status, what it waits on, and what may be done to it when."""
+"""A run's status, what it waits on, and which verbs are possible in which status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class RunStatus(StrEnum):
-    """The status of a run, from its user's point of view."""
+    """The status of a run from its user's point of view."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -21,7 +21,7 @@ class RunStatus(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Whether the run has ended for good."""
+        """Whether the run has ended."""
         return self in CLOSED
 
 
@@ -44,27 +44,27 @@ class WaitingOn(StrEnum):
 
 
 class RunTrigger(StrEnum):
-    """What started a run. It grants no authority: that is the initiator's."""
+    """What started a run. It grants no authority; the initiator does."""
 
     API = "api"
     """A start through the API, which the command line and the Python client use too."""
     SCHEDULE = "schedule"
-    """A Temporal schedule, under a memo that AgentGrid signed for it."""
+    """A Temporal schedule, with a memo that AgentGrid signed for it."""
     CHILD = "child"
     """A workflow that started it as a child."""
     EXTERNAL = "external"
     """Temporal's own client, another SDK, or a schedule that AgentGrid did not sign."""
     OTHER = "other"
-    """AgentGrid, in a way that this version does not know: a later version started it."""
+    """A later version of AgentGrid, in a way unknown to this one."""
 
     @classmethod
     def read(cls, text: str) -> RunTrigger:
-        """The trigger that a signed memo names; `OTHER` for every text that is none."""
+        """The trigger named in a signed memo; `OTHER` for an unknown one."""
         return cls(text) if text in list(cls) else cls.OTHER
 
 
 class ExecutionStatus(StrEnum):
-    """Temporal's own status of one execution, under Temporal's own words."""
+    """Temporal's status of one execution, in Temporal's own words."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -76,7 +76,7 @@ class ExecutionStatus(StrEnum):
 
 
 class ExecutionKind(StrEnum):
-    """Why an execution exists in its run's chain."""
+    """How an execution came about in its run's chain."""
 
     FIRST = "first"
     CONTINUED = "continued"
@@ -86,7 +86,7 @@ class ExecutionKind(StrEnum):
 
 
 class Verb(StrEnum):
-    """What may be asked of a run."""
+    """An action on a run."""
 
     CANCEL = "cancel"
     TERMINATE = "terminate"
@@ -106,14 +106,14 @@ RUN_VERBS: dict[Verb, frozenset[RunStatus]] = {
     Verb.SIGNAL: OPEN - {RunStatus.QUEUED},
     Verb.UPDATE: OPEN - {RunStatus.QUEUED},
 }
-"""The statuses in which each verb makes sense."""
+"""The statuses in which each verb is possible."""
 
 
 def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool, at_work: bool) -> str | None:
     """Why the verb can't be carried out now, or None if it can.
 
-    taken: a worker has completed a workflow task of the run. Before that nobody knows whether the run is governed. at_work: a call of an
-    agent is open in it.
+    taken: whether a worker has completed a workflow task of the run. Before that, it is unknown whether the run is governed. at_work: whether an
+    agent call is open in it.
     """
     if status.closed:
         return f"the run is {status} and has ended"
@@ -122,11 +122,11 @@ def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool, at_wo
         return f"the run is {status}; {verb} is possible when it is {allowed}"
     if verb in (Verb.PAUSE, Verb.RESUME) and not governed:
         if not taken:
-            return "no worker has taken the run yet and completed its first task, so it can't be paused"
-        return "the run began before its worker used the AgentGrid plugin, or without it, so it can't be paused"
+            return "no worker has completed the run's first task yet, so it can't be paused: try again when it runs"
+        return "the run began without the AgentGrid plugin on its worker, so it can't be paused"
     if verb is Verb.INTERRUPT and not at_work:
         return (
-            "no agent is at work in the run itself; interrupt stops the turn of an agent, and pause holds any run. An agent in a child run is "
-            "interrupted by the child's id"
+            "no agent is working in this run; interrupt stops an agent's turn, and pause holds any run. To interrupt an agent in a child run, use "
+            "the child's id"
         )
     return None

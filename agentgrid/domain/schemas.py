@@ -1,8 +1,8 @@
-"""JSON Schemas for validating input: what a schema may contain, and what validation can cost.
+"""JSON Schemas for input validation: what a schema may contain, and what validation may cost.
 
 Patterns run on a linear-time engine (`(a+)+` takes no longer than `a+`); references never leave the document. The cost of a check is
-bounded before it runs: `price` times the size of the value. The library caches verdicts on recursive schemas, so the bound holds for
-them too; it does not hold for listing their faults.
+bounded before it runs: `price` times the size of the value. The library caches verdicts on recursive schemas, so the bound also holds for
+them, but not for listing their faults.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ MAX_REPORTED = 5
 """Maximum number of faults in one message."""
 MESSAGE_CHARACTERS = 300
 MAX_UNKNOWN = 5
-"""This many unknown fields of one object are named."""
+"""How many unknown fields of one object a message names."""
 MAX_NAME = 100
-"""Longer names of fields are neither repeated nor compared."""
+"""Longer field names are neither quoted nor compared."""
 MAX_COMPARED = 100
 
 PATTERN_SIZES = (1 << 10, 1 << 12, 1 << 14, 1 << 16, MAX_PATTERN_BYTES)
@@ -41,15 +41,15 @@ STRING_STEP = 64
 """This many characters of text count as one more value."""
 
 CHEAP = 2_000_000.0
-"""Up to this product of a schema's cost and a value's size, a check may run in the process that needs it: it takes less than 0.1 s."""
+"""Up to this product of a schema's price and a value's size, a check may run in the calling process: it takes less than 0.1 s."""
 CHEAP_TO_EXPLAIN = 50_000.0
-"""The same bound for listing all faults, which costs more and is unbounded for a schema that refers to itself."""
+"""The same bound for listing all faults, which costs more and is unbounded for a recursive schema."""
 
 IN_PLACE = ("$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
 """Keywords whose subschemas apply to the same value."""
 
 UNFOLLOWED = frozenset({"$id", "$dynamicRef", "$recursiveRef"})
-"""Keywords with which only the library can resolve references."""
+"""Keywords whose references only the library can resolve."""
 
 MAX_WRITTEN_PATTERN = 1_000
 
@@ -67,7 +67,7 @@ def _is_pattern(text: str) -> bool:
 
 
 FORMATS = {
-    # Pydantic accepts and emits more than the RFCs allow, such as times without a zone and addresses with umlauts.
+    # Pydantic accepts and emits more than the RFCs allow, such as times without a zone and URLs with umlauts.
     **dict.fromkeys(("date-time", "time", "duration"), _anything),
     **dict.fromkeys(("uri", "uri-reference", "uri-template", "iri", "iri-reference", "hostname"), _anything),
     **dict.fromkeys(("idn-hostname", "json-pointer", "relative-json-pointer"), _anything),
@@ -90,14 +90,14 @@ class Compiled:
 def compiled(schema: dict[str, Any], *, mask: str | None = None) -> Compiled:
     """Compile the schema. Raises ValueError, with the fault and its place, if it can't be used for validation.
 
-    mask: what messages call the checked value and its parts, instead of quoting them.
+    mask: what messages show in place of the checked value and its parts.
     """
     if not isinstance(schema, dict):
         raise ValueError("it is not a JSON object")
     _check_size(schema)
     walk = _Walk(schema)
     try:
-        # Before the library sees it: the library follows references recursively, and a stack overflow there kills the process.
+        # Check first: the library follows references recursively, and a stack overflow there kills the process.
         walk.refuse_endless(schema, ())
         price = walk.price(schema)
     except RecursionError:
@@ -118,12 +118,12 @@ def compiled(schema: dict[str, Any], *, mask: str | None = None) -> Compiled:
 
 def faults(ready: Compiled, value: Any) -> list[tuple[list[str | int], str]]:
     """The first faults of a value, each with its path and a message of bounded length."""
-    found = (fault for error in ready.validator.iter_errors(value) for fault in _explained(ready.schema, error))
-    return list(islice(found, MAX_FAULTS))
+    all_faults = (fault for error in ready.validator.iter_errors(value) for fault in _explained(ready.schema, error))
+    return list(islice(all_faults, MAX_FAULTS))
 
 
 def misfit(ready: Compiled, value: Any) -> str | None:
-    """Why a value does not fit, with the place of each fault, or None if it fits. A check that could take long is refused instead."""
+    """Why a value does not fit, with the place of each fault, or None if it fits. Refuses a check that could take too long."""
     cost = ready.price * size_of(value, limit=CHEAP / ready.price)
     if cost > CHEAP:
         return "it is too large to be checked against its schema"
@@ -131,12 +131,12 @@ def misfit(ready: Compiled, value: Any) -> str | None:
         return None
     if ready.recursive or cost > CHEAP_TO_EXPLAIN:
         return "it does not fit its schema"
-    found = faults(ready, value)[:MAX_REPORTED]
-    return "; ".join(f"{'.'.join(map(str, path)) or 'the value'}: {message}" for path, message in found)
+    reported = faults(ready, value)[:MAX_REPORTED]
+    return "; ".join(f"{'.'.join(map(str, path)) or 'the value'}: {message}" for path, message in reported)
 
 
 def _explained(schema: dict[str, Any], error: ValidationError) -> Iterator[tuple[list[str | int], str]]:
-    """An error's faults: an unknown field is one of its own, with the known field that it may be meant for."""
+    """An error's faults. Each unknown field is a separate fault, which suggests the known field that it may stand for."""
     path = list(error.instance_path)
     unknown = error.kind.unexpected if isinstance(error.kind, ValidationErrorKind.AdditionalProperties) else []
     if not unknown or any(len(name) > MAX_NAME for name in unknown):
@@ -149,12 +149,12 @@ def _explained(schema: dict[str, Any], error: ValidationError) -> Iterator[tuple
 
 
 def _known_fields(schema: dict[str, Any], error: ValidationError) -> list[str]:
-    """The fields of the object whose schema made this error."""
-    found: Any = schema
+    """The fields of the object schema that raised this error."""
+    subschema: Any = schema
     try:
         for part in list(error.schema_path)[:-1]:
-            found = found[part]
-        return [name for name in found["properties"] if len(name) <= MAX_NAME][:MAX_COMPARED]
+            subschema = subschema[part]
+        return [name for name in subschema["properties"] if len(name) <= MAX_NAME][:MAX_COMPARED]
     except (KeyError, IndexError, TypeError):
         return []
 
@@ -171,15 +171,15 @@ def size_of(value: Any, *, limit: float) -> float:
     """The size of a value: the number of its parts, with long texts counted more than once. Stops counting past the limit."""
     size, pending = 0.0, [value]
     while pending and size <= limit:
-        each = pending.pop()
+        part = pending.pop()
         size += 1
-        if isinstance(each, str):
-            size += len(each) / STRING_STEP
-        elif isinstance(each, list):
-            pending.extend(each)
-        elif isinstance(each, dict):
-            pending.extend(each)
-            pending.extend(each.values())
+        if isinstance(part, str):
+            size += len(part) / STRING_STEP
+        elif isinstance(part, list):
+            pending.extend(part)
+        elif isinstance(part, dict):
+            pending.extend(part)
+            pending.extend(part.values())
     return size
 
 
@@ -209,16 +209,14 @@ def _elsewhere(uri: str) -> Any:
 
 def _message(error: ValidationError) -> str:
     if " is not present in a registry" in error.message:
-        return (
-            f"it refers to an external schema ({error.message.split(' is not present')[0]}): copy that into its $defs"
-        )
+        return f"it refers to an external schema ({error.message.split(' is not present')[0]}): copy it into $defs"
     if error.message.startswith("Pointer "):
         return f"it contains a broken reference: {error.message}"
     where = pointers.pointer(error.instance_path) or "/"
     if error.message.endswith('is not a "regex"'):
         return (
-            f"the pattern at {where} is invalid or can't run in linear time: {error.message}; look-around and back "
-            f"references are not supported, nor patterns over {MAX_PATTERN_BYTES // 1024} KiB when compiled"
+            f"the pattern at {where} is invalid or can't run in linear time: {error.message}; look-around, "
+            f"back-references and patterns over {MAX_PATTERN_BYTES // 1024} KiB when compiled are not supported"
         )
     return f"it is not a valid JSON Schema: at {where}, {error.message[:200]}"
 
@@ -242,16 +240,16 @@ class _Walk:
             )
         for keyword, value in schema.items():
             if keyword in IN_PLACE:
-                for each in self._meant(keyword, value):
-                    self.refuse_endless(each, (*above, id(schema)))
+                for subschema in self._in_place(keyword, value):
+                    self.refuse_endless(subschema, (*above, id(schema)))
         # No cycle from here on; subschemas that apply to other values are checked separately.
         self._prices[id(schema)] = 0
         for keyword, value in schema.items():
             if keyword not in IN_PLACE:
-                for each in _schemas_in(value):
-                    self.refuse_endless(each, ())
+                for subschema in _schemas_in(value):
+                    self.refuse_endless(subschema, ())
 
-    def _meant(self, keyword: str, value: Any) -> Iterator[Any]:
+    def _in_place(self, keyword: str, value: Any) -> Iterator[Any]:
         if keyword == "$ref":
             yield self._target(value)
         elif keyword == "dependentSchemas":
@@ -262,14 +260,14 @@ class _Walk:
             yield value
 
     def price(self, schema: Any) -> float:
-        """The number of rules below, with each reference counted as its target and each recursion once."""
+        """The number of rules in the schema, with each reference counted as its target and each recursion once."""
         self._prices.clear()
         return self._price(schema)
 
     def _price(self, schema: Any) -> float:
-        known = self._prices.get(id(schema))
-        if known is not None:
-            return known
+        cached = self._prices.get(id(schema))
+        if cached is not None:
+            return cached
         if not isinstance(schema, dict | list):
             return 1
         if id(schema) in self._open:
@@ -295,7 +293,7 @@ class _Walk:
         return extra + sum(_pattern_price(pattern) for pattern in _patterns(schema))
 
     def _target(self, reference: Any) -> Any:
-        """The target of a JSON pointer into the document; None for other kinds of references, which the library resolves."""
+        """The target of a JSON pointer into the document; None for any other reference, which the library resolves."""
         try:
             return pointers.referenced(self._root, reference)
         except LookupError:
@@ -313,13 +311,13 @@ def _schemas_in(value: Any) -> Iterator[Any]:
 def _patterns(schema: Any) -> list[str]:
     if not isinstance(schema, dict):
         return []
-    found = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
-    named = schema.get("patternProperties")
-    return [*found, *named] if isinstance(named, dict) else found
+    patterns = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
+    properties = schema.get("patternProperties")
+    return [*patterns, *properties] if isinstance(properties, dict) else patterns
 
 
 def _pattern_price(pattern: str) -> float:
-    """Steps per `STRING_STEP` characters of text: in the worst case each character visits the whole compiled pattern."""
+    """Steps per `STRING_STEP` characters of text: in the worst case, each character visits the whole compiled pattern."""
     for size in PATTERN_SIZES:
         try:
             Draft202012Validator({"pattern": pattern}, pattern_options=RegexOptions(size_limit=size))

@@ -1,4 +1,4 @@
-"""Scopes: the workflows whose runs a principal may see, as globs of their names. Pure; `db/scopes.py` is the same in SQL."""
+"""Scopes: the workflows whose runs a principal may see, as globs of their names. Pure; `db/scopes.py` is the SQL equivalent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agentgrid.domain.activities import TOOL_PREFIX
 EVERY_WORKFLOW = frozenset({"*"})
 MAX_GLOB = 255
 _OTHER_SYNTAX = frozenset("[]{}!^\\")
-"""Special characters in other glob dialects. They are refused, so that nobody expects them to work here."""
+"""Special characters of other glob dialects, refused so that nobody expects them to work here."""
 
 
 def is_everything(globs: Iterable[str]) -> bool:
@@ -22,7 +22,7 @@ def is_everything(globs: Iterable[str]) -> bool:
 def fault(glob: str) -> str | None:
     """What is wrong with the glob, or None. `*` matches any text, `?` one character, everything else itself."""
     if not 0 < len(glob) <= MAX_GLOB:
-        return f"a glob has 1 to {MAX_GLOB} characters"
+        return f"a glob must have 1 to {MAX_GLOB} characters"
     if not glob.isprintable() or _OTHER_SYNTAX & set(glob):
         return f"{glob!r} is not a valid glob: use workflow names, with `*` for any text and `?` for one character"
     return None
@@ -41,7 +41,8 @@ def admits(globs: Iterable[str], workflow: str) -> bool:
 def admits_call(globs: Iterable[str], tool: str) -> bool:
     """Whether the scope lets its principal call this tool directly: only by a glob that begins with `tool.`, not by `*`.
 
-    A workflow may ask for an approval, or check its input, before it calls a tool. Who may start the workflow could otherwise go around it.
+    A workflow may request an approval, or check its input, before it calls a tool. Otherwise a principal that may start the workflow could bypass
+    that.
     """
     return any(
         glob.startswith(TOOL_PREFIX) and _pattern(glob).fullmatch(TOOL_PREFIX + tool) is not None for glob in globs
@@ -51,7 +52,7 @@ def admits_call(globs: Iterable[str], tool: str) -> bool:
 @lru_cache(maxsize=1000)
 def _pattern(glob: str) -> re.Pattern[str]:
     # No backtracking across stars: each star matches as little as possible, and the text after it is searched for once.
-    parts = ["".join("." if each == "?" else re.escape(each) for each in part) for part in glob.split("*")]
+    parts = ["".join("." if char == "?" else re.escape(char) for char in part) for part in glob.split("*")]
     if len(parts) == 1:
         return re.compile(parts[0], re.DOTALL)
     first, *middle, last = parts

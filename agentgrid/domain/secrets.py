@@ -1,4 +1,4 @@
-"""Names of secrets, and the redaction of their values in everything that leaves a worker. No I/O."""
+"""Secret names, and redaction of secret values in everything that leaves a worker. No I/O."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
-"""Valid names: they are names of environment variables and of files, and can lead out of no folder."""
+"""Valid names. They are used as names of environment variables and files, and must not allow path traversal."""
 
 MIN_REDACTED = 8
-"""Shorter values, in characters, are not redacted: they would be found in ordinary words and numbers."""
+"""Values with fewer characters are not redacted: they would match ordinary words and numbers."""
 KEPT_VALUES = 8
-"""How many values of one secret are redacted: after a rotation, the previous ones may still be valid."""
+"""How many values of one secret are redacted: after a rotation, previous values may still be valid."""
 MAX_DEPTH = 20
 QUOTED_BYTES = 50
-"""Pydantic's errors cut longer inputs to their first 25 and last 24 bytes."""
+"""Pydantic's errors truncate longer inputs to their first 25 and last 24 bytes."""
 
 _UNCHANGED = (bool, int, float, type(None))
 
@@ -31,32 +31,32 @@ def mark(name: str) -> str:
 
 
 def forms(value: str) -> set[str]:
-    """The texts in which a value may appear: as it is, quoted, JSON-escaped, URL-encoded, and in base64 at any offset."""
+    """The texts in which a value may appear: verbatim, quoted, JSON-escaped, URL-encoded, and in base64 at any offset."""
     quoted = repr(value)
-    found = {value, quoted[1:-1], repr(value.encode())[2:-1]}
+    texts = {value, quoted[1:-1], repr(value.encode())[2:-1]}
     if len(raw := quoted.encode()) > QUOTED_BYTES:
-        found.add(f"{raw[:25].decode(errors='ignore')}...{raw[-24:].decode(errors='ignore')}")
+        texts.add(f"{raw[:25].decode(errors='ignore')}...{raw[-24:].decode(errors='ignore')}")
     for encoded in (quote(value, safe=""), quote(value), quote_plus(value)):
-        found |= {encoded, re.sub("%..", lambda escape: escape[0].lower(), encoded)}
+        texts |= {encoded, re.sub("%..", lambda escape: escape[0].lower(), encoded)}
     for _ in range(2):  # a text in JSON, and that JSON as a text in JSON
-        found |= {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in found for ascii in (True, False)}
-    found |= {text.replace("/", "\\/") for text in found}  # as some encoders of JSON write it
+        texts |= {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in texts for ascii in (True, False)}
+    texts |= {text.replace("/", "\\/") for text in texts}  # as some JSON encoders write it
     for offset, start in enumerate((0, 2, 3)):
         raw = b"\0" * offset + value.encode()
         for encoded_bytes in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
-            # Only the characters that depend on nothing but the value.
-            found.add(encoded_bytes.decode()[start : len(raw) * 8 // 6])
-    return found
+            # Only the characters that depend on the value alone.
+            texts.add(encoded_bytes.decode()[start : len(raw) * 8 // 6])
+    return texts
 
 
 class Redactor:
-    """Replaces the values of known secrets in texts. Thread-safe; free of cost while it knows none."""
+    """Replaces the values of known secrets in texts. Thread-safe; costs nothing while it knows none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, tuple[str, ...]] = {}
         self._forms: tuple[tuple[str, bytes, str], ...] = ()
-        """Each form as text and as bytes, with its secret's name; the longest first, because one may contain another."""
+        """Each form as text and bytes, with its secret's name; longest first, because one may contain another."""
 
     @property
     def active(self) -> bool:
@@ -65,11 +65,11 @@ class Redactor:
 
     @property
     def longest(self) -> int:
-        """Characters of the longest form of a known value; 0 without any."""
+        """The number of characters of the longest known form; 0 if no value is known."""
         return len(self._forms[0][0]) if self._forms else 0
 
     def learn(self, name: str, value: str) -> None:
-        """Redact this value from now on, and the secret's previous ones."""
+        """Redact this value from now on, along with the secret's previous ones."""
         if len(value) < MIN_REDACTED or value in self._values.get(name, ()):
             return
         with self._lock:
@@ -77,7 +77,7 @@ class Redactor:
             self._compile()
 
     def forget(self, name: str, value: str) -> None:
-        """No longer redact this value."""
+        """Stop redacting this value."""
         with self._lock:
             self._values[name] = tuple(kept for kept in self._values.get(name, ()) if kept != value)
             self._compile()
@@ -95,7 +95,7 @@ class Redactor:
         return text
 
     def beginning(self, text: str, characters: int) -> str:
-        """This much of the redacted text. If a text is cut first, a part of a value may remain, which nothing finds."""
+        """The first characters of the redacted text. Truncating before redacting could leave part of a value, which no form matches."""
         return self.text(text)[:characters]
 
     def data(self, data: bytes) -> bytes:
@@ -106,13 +106,13 @@ class Redactor:
         return data
 
     def names_in(self, data: bytes | str) -> set[str]:
-        """The secrets whose values these bytes, or this text, hold."""
+        """The secrets whose values occur in this text or these bytes."""
         if isinstance(data, str):
             return {name for form, _, name in self._forms if form in data}
         return {name for _, form, name in self._forms if form in data}
 
     def shown(self, value: Any, depth: int = 0) -> Any:
-        """A value for a log line: the same object if its texts hold no secret, else a redacted copy."""
+        """A value for a log line: the same object if it contains no secret, otherwise a redacted copy."""
         if isinstance(value, _UNCHANGED):
             return value
         if isinstance(value, str):
@@ -134,7 +134,7 @@ class Redactor:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """The value as `str` and as `repr`, where its code can make them."""
+    """The `str` and `repr` of a value, unless its code raises."""
     for make in (str, repr):
         with contextlib.suppress(Exception):
             yield make(value)
@@ -147,4 +147,4 @@ def _parts(pairs: dict[Any, Any]) -> Iterator[Any]:
 
 
 known = Redactor()
-"""The values that this process has read: one for all of its workers, because they share its log. Workflow code never fills it."""
+"""The values that this process has read. Its workers share one redactor because they share its log. Workflow code never adds to it."""

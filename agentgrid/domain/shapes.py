@@ -1,7 +1,7 @@
-"""The shape of an approval: what it has in common with others that ask for the same thing with other values. Pure.
+"""The shape of an approval: what it has in common with approvals that ask for the same thing with other values. Pure.
 
-Approvals of one shape can be read side by side, and the last one of the shape is what a new one is compared with. So the projector stores the
-shape with the approval, and beside it the few small values in which approvals of one shape differ.
+Approvals of one shape can be read side by side, and a new one is compared with the last one of its shape. So the projector stores the shape with
+the approval, together with the small values in which approvals of one shape differ.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 from agentgrid.domain import moments
 
 SHAPE_LENGTH = 16
-"""Hexadecimal digits: enough to distinguish all shapes of an installation."""
+"""Number of hexadecimal digits: enough to distinguish all shapes of an installation."""
 
 MAX_SMALL = 16
-"""Maximum number of arguments that a list shows of one approval."""
+"""Maximum number of arguments that a list shows per approval."""
 MAX_NAME = 64
 MAX_SMALL_TEXT = 120
-"""Longer texts are cut, and end with an ellipsis."""
+"""Longer texts are truncated with an ellipsis."""
 MAX_SMALL_NUMBER = 2**53
-"""Larger numbers are left out: many readers of JSON would change them."""
+"""Larger numbers are left out: many JSON parsers would change them."""
 
 LABELLED = 2
 MAX_LABEL = 80
@@ -40,24 +40,24 @@ def shape_of(
     title: str,
     arguments: dict[str, Any] | None,
 ) -> str:
-    """A short stable hash: of a tool's call by the tool, its version and the names of its arguments.
+    """A short stable hash. For a tool call it covers the tool, its version and the names of its arguments.
 
-    An explicit approval has no tool: it has the shape of its workflow, of its title without the words that hold a digit, and of the names in
-    what it shows.
+    An explicit approval has no tool: the hash covers its workflow, its title without the words that contain a digit, and the names in what it
+    shows.
     """
     names = None if arguments is None else sorted(arguments)
     if tool is not None:
         parts: list[Any] = ["tool", tool, version, names]
     else:
         parts = ["explicit", workflow, _CHANGING.sub("#", title), names]
-    # Escaped, because a name may hold lone surrogates.
+    # ASCII-escaped, because a name may contain lone surrogates.
     return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()[:SHAPE_LENGTH]
 
 
 def arguments_of(stored: Any, parameters: Sequence[str] = ()) -> dict[str, Any] | None:
-    """The arguments in a stored payload by their names, or None if they have none or are not stored whole.
+    """The arguments in a stored payload by name, or None if they have no names or are not stored whole.
 
-    parameters: what the positional arguments of a plain activity are called.
+    parameters: the names of a plain activity's positional arguments.
     """
     if not isinstance(stored, dict):
         return None
@@ -70,19 +70,19 @@ def arguments_of(stored: Any, parameters: Sequence[str] = ()) -> dict[str, Any] 
 
 
 def small(arguments: dict[str, Any] | None) -> dict[str, Any]:
-    """The scalars among the arguments, in their order, bounded: long texts are cut; large numbers and long names are left out."""
-    found: dict[str, Any] = {}
+    """The first scalars among the arguments, in order. Long texts are truncated; large numbers and long names are left out."""
+    scalars: dict[str, Any] = {}
     for name, value in (arguments or {}).items():
-        if len(found) == MAX_SMALL:
+        if len(scalars) == MAX_SMALL:
             break
         if len(name) > MAX_NAME or not _is_small(value):
             continue
-        found[name] = cut(value, MAX_SMALL_TEXT) if isinstance(value, str) else value
-    return found
+        scalars[name] = cut(value, MAX_SMALL_TEXT) if isinstance(value, str) else value
+    return scalars
 
 
 def label(arguments: dict[str, Any] | None) -> str | None:
-    """The first small arguments in one line, which distinguishes calls of one tool; None without any."""
+    """The first small arguments on one line, to tell calls of one tool apart; None if there are none."""
     values = [
         moments.readable(str(value)) or str(value)
         for value in small(arguments).values()
@@ -92,7 +92,7 @@ def label(arguments: dict[str, Any] | None) -> str | None:
 
 
 def texts_in(arguments: dict[str, Any]) -> list[str]:
-    """The names of the arguments that are texts, or hold any."""
+    """The names of the arguments that are or contain texts."""
     return [name for name, value in arguments.items() if _holds_text(value)]
 
 
@@ -103,7 +103,7 @@ def _holds_text(value: Any) -> bool:
 
 
 def cut(text: str, limit: int) -> str:
-    """The text, cut to at most this many characters."""
+    """The text, truncated to at most this many characters."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + CUT
 
 

@@ -1,4 +1,4 @@
-"""A step: one thing that a run did or waits on."""
+"""Steps: what a run did or waits on, and the jobs that carry them out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class StepKind(StrEnum):
-    """What a step is."""
+    """The kind of a step."""
 
     TOOL = "tool"
     MODEL = "model"
@@ -21,11 +21,11 @@ class StepKind(StrEnum):
 
 
 WORKS = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.AGENT, StepKind.ACTIVITY, StepKind.UPDATE, StepKind.NEXUS})
-"""The kinds of steps that do something while they are open; the others only wait."""
+"""The kinds of steps that do work while they are open; the others only wait."""
 
 
 class StepStatus(StrEnum):
-    """How far a step is. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can."""
+    """The status of a step. For an activity, history alone can't tell `scheduled` from `running`; the volatile `live_*` columns can."""
 
     SCHEDULED = "scheduled"
     RUNNING = "running"
@@ -51,9 +51,9 @@ class JobStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     LOST = "lost"
-    """It ended, but its worker did not report how; most likely the worker was killed. Never reported by a worker."""
+    """It ended, but its worker did not report how, most likely because the worker was killed. Never reported by a worker."""
     GATED = "gated"
-    """It asked for an approval instead of doing the work. Never reported by a worker, which reports it as failed."""
+    """It requested an approval instead of doing the work. Never reported by a worker, which reports it as failed."""
 
 
 _ENDS = {
@@ -68,8 +68,8 @@ def job_status(
 ) -> JobStatus:
     """The actual status of an attempt. A worker can die, leave the end to another worker, or fail to deliver its result.
 
-    step: the status of its step, if history has one. last: no later attempt is known. ended: its execution has ended.
-    asked: it failed because the call needs an approval.
+    step: the status of its step, if history has one. last: whether no later attempt is known. ended: whether its execution has ended.
+    asked: whether it failed because the call needs an approval.
     """
     if reported is JobStatus.FAILED and asked:
         return JobStatus.GATED

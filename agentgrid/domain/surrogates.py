@@ -1,4 +1,4 @@
-"""Half of a surrogate pair: JSON's escapes can write it, PostgreSQL's `json` keeps it, and no UTF-8 can hold it."""
+"""Lone surrogates: JSON escapes can contain them, PostgreSQL's `json` keeps them, and UTF-8 can't represent them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def sendable(value: Any) -> Any:
-    """The JSON value with each lone surrogate replaced by `?`, in keys too."""
+    """The JSON value with each lone surrogate replaced by `?`, including those in keys."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()

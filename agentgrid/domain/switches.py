@@ -1,4 +1,4 @@
-"""Kill switches: everything with a name can have one. While it is on, the thing can't be used, regardless of the rules."""
+"""Kill switches: anything with a name can have one. While it is on, the thing can't be used, regardless of the rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class SwitchKind(StrEnum):
-    """The kinds of things that have a kill switch. The table and the snapshot take any word, so that a new noun needs no migration."""
+    """The kinds of things that have a kill switch. The table and the snapshot accept any kind, so that a new one needs no migration."""
 
     TOOL = "tool"
     """While on, every call of the tool is denied."""
@@ -25,6 +25,6 @@ class Thing:
     name: str
 
     def refusal(self, reason: str = "") -> str:
-        """The refusal to use it while its kill switch is on."""
+        """The error message for using it while its kill switch is on."""
         named = self.name if self.kind == SwitchKind.TOOL else f"the {self.kind} {self.name}"
         return f"{named} is disabled by its kill switch{': ' if reason else ''}{reason}"

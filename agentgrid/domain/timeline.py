@@ -1,4 +1,4 @@
-"""A run's steps as one picture: which of them are one line, how long the run worked, and what usually comes next."""
+"""A run's timeline: which steps are grouped into one line, how long the run worked, and what usually comes next."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from agentgrid.domain.principals import approvers_in_words
 from agentgrid.domain.steps import StepKind, StepStatus
 
 FAN_OUT = 20
-"""At least this many equal siblings in a row are folded into one group where a run has too many steps."""
+"""If a run has too many steps, at least this many consecutive siblings of the same kind and name are folded into a group."""
 BINS = 24
-"""Into how many equal stretches of time a group's steps are counted."""
+"""The number of equal time intervals in which a group's steps are counted."""
 LABEL_PARTS = 3
 LABEL_PART_CHARACTERS = 40
 LABEL_CHARACTERS = 80
@@ -25,7 +25,7 @@ USUAL_STEPS = 8
 USUAL_SHARE = 0.2
 """A step is usual if at least this share of the earlier runs took it."""
 ERROR_HEAD = 1_500
-"""How many characters of a stored error `error_head` needs."""
+"""The number of characters of a stored error that `error_head` needs."""
 MESSAGE_CHARACTERS = 300
 
 _STRING = r'"(?:[^"\\]|\\.)*'
@@ -33,12 +33,12 @@ _HEAD = re.compile(rf'\{{\s*"type"\s*:\s*({_STRING}"|null)(?:\s*,\s*"message"\s*
 _TORN_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?$")
 
 StepKey = tuple[str, int]
-"""The execution and the event id of a step."""
+"""The execution and the event id that identify a step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """What folding looks at of one step."""
+    """The fields of a step that folding needs."""
 
     key: StepKey
     parent: int | None
@@ -51,7 +51,7 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bin:
-    """The steps of a group that ended in one stretch of time; for open ones, that were scheduled in it."""
+    """The number of a group's steps that ended in one time interval or, if still open, were scheduled in it."""
 
     done: int
     failed: int
@@ -60,7 +60,7 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Equal siblings in a row, shown as one line."""
+    """Consecutive siblings of the same kind and name, shown as one line."""
 
     first: Shape
     last: Shape
@@ -69,7 +69,7 @@ class Group:
     failed: int
     open: int
     beneath: int
-    """How many steps belong to its steps, at any depth."""
+    """The number of descendants of its steps, at any depth."""
     first_at: datetime
     last_at: datetime
     bins: tuple[Bin, ...]
@@ -77,19 +77,19 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldedSteps:
-    """The steps that are shown one by one, and the groups of the others."""
+    """The steps that are shown individually, and the groups of the others."""
 
     kept: Sequence[StepKey]
     groups: Sequence[Group]
 
 
 def fold(steps: Sequence[Shape]) -> FoldedSteps:
-    """Fold rows of at least `FAN_OUT` consecutive siblings of the same kind and name. `steps`: in the order in which they were scheduled."""
+    """Fold at least `FAN_OUT` consecutive siblings of the same kind and name into a group. steps: in the order in which they were scheduled."""
     known = {step.key for step in steps}
     children: dict[StepKey | None, list[Shape]] = {}
     for step in steps:
         above = None if step.parent is None else (step.key[0], step.parent)
-        # A parent that is unknown, or that is no earlier step, would make a ring that nobody reaches.
+        # A parent that is unknown, or not an earlier step, would make a cycle that is never reached.
         top = above is None or above not in known or above[1] >= step.key[1]
         children.setdefault(None if top else above, []).append(step)
     kept: list[StepKey] = []
@@ -158,7 +158,7 @@ Span = tuple[datetime, datetime]
 
 
 def covered(spans: Iterable[Span]) -> timedelta:
-    """How much time the spans cover together; where they overlap it counts once."""
+    """The total time that the spans cover; overlaps count once."""
     total, until = timedelta(), None
     for start, end in sorted(spans):
         begin = start if until is None else max(start, until)
@@ -168,25 +168,25 @@ def covered(spans: Iterable[Span]) -> timedelta:
     return total
 
 
-# A child's work is its own run's; an agent's is that of its model turns and tools.
+# A child's work belongs to its own run; an agent's work is that of its model turns and tools.
 WORKING = frozenset({StepKind.TOOL, StepKind.MODEL, StepKind.ACTIVITY, StepKind.UPDATE, StepKind.NEXUS})
 """The kinds of steps during which the run itself works."""
 
 
 def label_of(value: Any, schema: Any = None) -> str | None:
-    """The first small scalars of a call's arguments, which tell it from its siblings. schema: the tool's, for the units of numbers."""
+    """The first small scalars of a call's arguments, to tell it from its siblings. schema: the tool's, for the units of numbers."""
     parts: list[str] = []
-    given = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    names = list(value) if isinstance(value, dict) else [""] * len(given)
-    for name, each in zip(names, given, strict=True):
-        text = _scalar(each, asks.property_of(schema, name))
+    arguments = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    names = list(value) if isinstance(value, dict) else [""] * len(arguments)
+    for name, argument in zip(names, arguments, strict=True):
+        text = _scalar(argument, asks.property_of(schema, name))
         if text is not None and len(text) <= LABEL_PART_CHARACTERS:
             parts.append(text)
         if len(parts) == LABEL_PARTS:
             break
-    if not parts and (long := next((each for each in given if isinstance(each, str)), None)) is not None:
+    if not parts and (long := next((text for text in arguments if isinstance(text, str)), None)) is not None:
         parts = [" ".join(long[: 2 * LABEL_CHARACTERS].split())]
-    # JSON may hold half a character, which no response can.
+    # JSON may contain lone surrogates, which a response can't.
     label = " · ".join(parts).encode("utf-8", "replace").decode()
     return label if len(label) <= LABEL_CHARACTERS else label[: LABEL_CHARACTERS - 1] + "…" if label else None
 
@@ -206,29 +206,29 @@ def in_words(duration: timedelta) -> str:
     seconds = duration.total_seconds()
     if seconds < 1:
         return f"{max(round(seconds * 1000), 0)} ms"
-    left, found = round(seconds), []
+    left, parts = round(seconds), []
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
         if left >= size:
-            found.append(f"{left // size} {unit}")
+            parts.append(f"{left // size} {unit}")
             left %= size
-        elif found:
+        elif parts:
             break
-        if len(found) == 2:
+        if len(parts) == 2:
             break
-    return " ".join(found)
+    return " ".join(parts)
 
 
 def waits_for(approvers: Sequence[str]) -> str:
-    """Whom an approval waits for, as a title."""
+    """The title of a pending approval, which names its approvers."""
     return f"Waits for {approvers_in_words(approvers)}"
 
 
 def error_head(text: str | None) -> tuple[str | None, str | None]:
-    """Type and message of a stored error, from its beginning alone: the rest may be long."""
-    found = _HEAD.match(text or "")
-    if found is None:
+    """The type and message of a stored error, read only from its beginning, because the rest may be long."""
+    match = _HEAD.match(text or "")
+    if match is None:
         return None, None
-    kind, message = (_text(part) for part in found.groups())
+    kind, message = (_text(part) for part in match.groups())
     if message is not None and len(message) > MESSAGE_CHARACTERS:
         message = message[: MESSAGE_CHARACTERS - 1] + "…"
     return kind, message
@@ -257,12 +257,12 @@ class Usual:
 
 
 def usual_next(earlier: Sequence[Sequence[Usual]], taken: Sequence[Hashable]) -> list[Usual]:
-    """What earlier runs did after the newest step that this run has taken too, in their order.
+    """What earlier runs did after the newest step that they share with this run, in their order.
 
-    earlier: the distinct steps of each run, in the order in which they were first scheduled. taken: (kind, name) of this run's.
+    earlier: the distinct steps of each run, in the order in which they were first scheduled. taken: (kind, name) of this run's steps.
     """
     known = {(step.kind, step.name) for run in earlier for step in run}
-    here = next((each for each in reversed(taken) if each in known), None)
+    here = next((step for step in reversed(taken) if step in known), None)
     counts: Counter[tuple[str, str]] = Counter()
     places: Counter[tuple[str, str]] = Counter()
     titles: dict[tuple[str, str], str | None] = {}
@@ -286,7 +286,7 @@ def usual_next(earlier: Sequence[Sequence[Usual]], taken: Sequence[Hashable]) ->
 
 
 def usual_steps(earlier: Sequence[Sequence[Usual]]) -> list[Usual]:
-    """What earlier runs did, in their order. Approvals are one step without a name of its own: their titles differ, and may quote payloads."""
+    """What earlier runs did, in their order. All approvals count as one step without a title: titles differ, and may quote payloads."""
 
     def named(step: Usual) -> Usual:
         approval = step.kind == StepKind.APPROVAL

@@ -1,4 +1,4 @@
-"""Saved views: a named filter of the list of runs, private or shared."""
+"""Saved views: named filters of the list of runs, private or shared."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from agentgrid.errors import InvalidPlace
 
 SHARED = ""
-"""The owner of a shared view: no principal can have this name."""
+"""The owner of a shared view. No principal can have this name."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 MAX_PRIVATE = 50
-"""Of one principal."""
+"""Maximum number of private views per principal."""
 MAX_SHARED = 200
 MAX_VALUES = 20
 MAX_VALUE = 300
@@ -43,24 +43,25 @@ FILTERS = frozenset(
         "sort",
     }
 )
-"""What a view can hold: the parameters of the list, without the place in it."""
+"""What a view can contain: the list's parameters, without those for paging."""
 
 
 def faults_of(name: str, filters: Mapping[str, Sequence[str]]) -> list[InvalidPlace]:
-    """The faults of a view."""
+    """What makes a view invalid."""
     faults = []
     if not NAME.fullmatch(name):
-        message = "lower-case letters, digits and . _ -, at most 80, beginning with a letter or digit; the title can be any text"
+        message = "must be 1 to 80 lower-case letters, digits and . _ -, starting with a letter or digit; the title can be any text"
         faults.append(InvalidPlace(pointer="name", message=message))
     for key in sorted(set(filters) - FILTERS):
         faults.append(
             InvalidPlace(
-                pointer=f"/filter/{key[:80]}", message=f"is no filter of runs; these are: {', '.join(sorted(FILTERS))}"
+                pointer=f"/filter/{key[:80]}",
+                message=f"is not a filter of runs; use one of {', '.join(sorted(FILTERS))}",
             )
         )
     for key in sorted(set(filters) & FILTERS):
         values = filters[key]
         if not 0 < len(values) <= MAX_VALUES or any(not 0 < len(value) <= MAX_VALUE for value in values):
-            message = f"1 to {MAX_VALUES} values of 1 to {MAX_VALUE} characters"
+            message = f"must have 1 to {MAX_VALUES} values of 1 to {MAX_VALUE} characters"
             faults.append(InvalidPlace(pointer=f"/filter/{key}", message=message))
     return faults

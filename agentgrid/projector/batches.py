@@ -1,4 +1,4 @@
-"""Group commit: what is ready together is written together; a poisonous piece is found by writing one by one."""
+"""Group commit: items that are ready together are written together. If a batch fails, its items are written one by one to isolate the bad one."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ log = structlog.get_logger(__name__)
 LARGEST_BATCH = 64
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Batches(Generic[Item, Answer]):
-    """One task that writes; any number of tasks that wait until their piece is written.
+class Batches(Generic[Item, Result]):
+    """One writer task; any number of tasks put items and wait until these are written.
 
-    write: writes a batch and answers each piece, in the same order.
-    company: awaited when a first piece is ready, for as long as it makes sense that others join it.
+    write: writes a batch and returns one result per item, in the same order.
+    linger: awaited once the first item of a batch is ready, to let others join it.
     """
 
     def __init__(
         self,
-        write: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        write: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
-        company: Callable[[], Awaitable[None]] | None = None,
+        linger: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._write = write
-        self._company = company
-        self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Answer]]] = asyncio.Queue()
+        self._linger = linger
+        self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue()
 
-    async def put(self, item: Item) -> Answer:
-        """Write with whatever else is ready. Raises what writing this very piece raised."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    async def put(self, item: Item) -> Result:
+        """Write the item together with any others that are ready. Raises the error of writing this item."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((item, future))
         return await future
 
@@ -43,23 +43,23 @@ class Batches(Generic[Item, Answer]):
         """Write batches until cancelled."""
         while True:
             batch = [await self._queue.get()]
-            if self._company is not None:
-                await self._company()
+            if self._linger is not None:
+                await self._linger()
             while len(batch) < LARGEST_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            await self._all(batch)
+            await self._write_batch(batch)
 
-    async def _all(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    async def _write_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            answers = await self._write([item for item, _ in batch])
+            results = await self._write([item for item, _ in batch])
         except Exception as error:
             if len(batch) > 1:
                 log.warning("batch_written_one_by_one", size=len(batch), error=f"{type(error).__name__}: {error}")
-                for each in batch:
-                    await self._all([each])
+                for entry in batch:
+                    await self._write_batch([entry])
             elif not batch[0][1].done():
                 batch[0][1].set_exception(error)
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
-                future.set_result(answer)
+                future.set_result(result)

@@ -1,7 +1,7 @@
-"""A run derived from its executions. Pure: the chain's rules, and Temporal's current view of the newest execution.
+"""Derives a run from its executions. Pure: its input is the chain and what Temporal last reported about the newest execution.
 
 An execution continues another (continue-as-new, retry, cron) or forks from it (reset). The run shows the newest execution without a
-successor. Sums cover the executions that are shown, so they agree with the list of steps. A closed execution ends its run only if it has no
+successor. Sums cover the shown executions, so they agree with the list of steps. A closed execution ends its run only if it has no
 successor.
 """
 
@@ -28,12 +28,12 @@ ENDS = {
     ExecutionStatus.TIMED_OUT: RunStatus.TIMED_OUT,
 }
 MAX_REASON = 500
-"""A longer reason is cut: lists show it."""
+"""Longer reasons are truncated, because lists show them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChainLink:
-    """One execution, as far as its run needs it."""
+    """The part of an execution that its run is derived from."""
 
     execution_id: str
     status: str
@@ -54,7 +54,7 @@ class ChainLink:
 
 @dataclass(frozen=True, kw_only=True)
 class LiveStep:
-    """What Temporal last reported about an activity that has not ended."""
+    """Temporal's last report about an open activity."""
 
     event_id: int
     state: str
@@ -65,29 +65,29 @@ class LiveStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """The columns of a run that follow from its executions."""
+    """The columns of a run that are derived from its executions."""
 
     columns: dict[str, Any]
     tip: ChainLink
     left_behind: dict[str, str] = field(default_factory=dict)
-    """Executions that a reset left behind, and the execution that took their place."""
+    """Executions that a reset left behind, each with the execution that replaced it."""
 
 
 def newest(links: Sequence[ChainLink]) -> ChainLink:
-    """The execution that nothing follows; where a chain has forked, the one that began last."""
+    """The execution without a successor; if the chain has forked, the one that started last."""
     followed = {link.reset_from for link in links} | {link.continued_from for link in links}
     tips = [link for link in links if link.execution_id not in followed] or list(links)
     return max(tips, key=lambda link: (link.started_at, link.execution_id))
 
 
 def derive(links: Sequence[ChainLink], live: Mapping[str, Sequence[LiveStep]] | None = None) -> Chain:
-    """The run's columns from all of its executions, and what Temporal reported about their open activities."""
+    """Derive the run's columns from all its executions and from Temporal's reports about their open activities."""
     tip = newest(links)
     left_behind = _left_behind(links, tip)
     shown = [link for link in links if link.execution_id not in left_behind]
-    ends = _end(tip)
-    summary = Summary(status=ends) if ends is not None else _standing(tip, (live or {}).get(tip.execution_id, ()))
-    pending = tip.state.approvals_pending if ends is None else 0
+    end = _end(tip)
+    summary = Summary(status=end) if end is not None else _open_summary(tip, (live or {}).get(tip.execution_id, ()))
+    pending = tip.state.approvals_pending if end is None else 0
     columns: dict[str, Any] = {
         "execution_id": tip.execution_id,
         "workflow": tip.workflow,
@@ -95,13 +95,13 @@ def derive(links: Sequence[ChainLink], live: Mapping[str, Sequence[LiveStep]] | 
         "build": tip.build or next((link.build for link in reversed(_by_age(links)) if link.build), None),
         "status": summary.status.value,
         "waiting_on": summary.waiting_on.value if summary.waiting_on is not None else None,
-        "status_reason": _end_reason(tip) if ends is not None else summary.reason,
+        "status_reason": _end_reason(tip) if end is not None else summary.reason,
         "hold": tip.state.hold if summary.status is RunStatus.PAUSED else None,
-        "error_type": _cause(tip.error).get("type") if ends is not None else None,
+        "error_type": _cause(tip.error).get("type") if end is not None else None,
         "temporal_status": tip.status,
         "governed": tip.state.governed,
         "started_at": min(link.started_at for link in links),
-        "closed_at": tip.closed_at if ends is not None else None,
+        "closed_at": tip.closed_at if end is not None else None,
         "current_step": summary.current_step,
         "current_kind": summary.current_kind,
         "next_at": summary.next_at,
@@ -116,7 +116,7 @@ def derive(links: Sequence[ChainLink], live: Mapping[str, Sequence[LiveStep]] | 
 
 
 def usage_of(links: Sequence[ChainLink]) -> dict[str, Any] | None:
-    """What the model turns of all executions used, also of those that a reset left behind: it was spent."""
+    """The usage of the model turns of all executions, including those that a reset left behind: it was spent."""
     total = Usage()
     for link in links:
         total = add(total, Usage(**link.state.usage))
@@ -128,14 +128,14 @@ def _by_age(links: Sequence[ChainLink]) -> list[ChainLink]:
 
 
 def _end(tip: ChainLink) -> RunStatus | None:
-    """How the run ended, or None while it is open or something follows."""
+    """How the run ended; None while it is open or the execution has a successor."""
     if tip.continued_to is not None or tip.reset_to is not None:
         return None
     return ENDS.get(ExecutionStatus(tip.status))
 
 
 def _end_reason(tip: ChainLink) -> str | None:
-    """Why it ended: of a failure its innermost cause, after the name of what failed (Temporal wraps it in "Activity task failed"), and where."""
+    """Why the run ended. For a failure: the name of what failed, the innermost cause (Temporal wraps it in "Activity task failed"), and the place."""
     error = tip.error or {}
     failed = error.get("failed")
     place = failing_place(str(error.get("stack", "")))
@@ -153,43 +153,43 @@ def _end_reason(tip: ChainLink) -> str | None:
 
 def _cause(error: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The innermost cause of an error."""
-    found = error or {}
-    while found.get("cause"):
-        found = found["cause"]
-    return found
+    innermost = error or {}
+    while innermost.get("cause"):
+        innermost = innermost["cause"]
+    return innermost
 
 
-def _standing(tip: ChainLink, live: Sequence[LiveStep]) -> Summary:
-    """The status of an open run: from history, refined by what Temporal last reported."""
+def _open_summary(tip: ChainLink, live: Sequence[LiveStep]) -> Summary:
+    """The status of an open run: from history, refined by Temporal's last report."""
     if tip.state.closed:
-        # It has ended, but its successor has not been read yet.
+        # The execution has ended, but its successor has not been read yet.
         return Summary(status=RunStatus.RUNNING)
     summary = summarise(tip.state)
     if summary.status not in (RunStatus.RUNNING, RunStatus.WAITING):
         return replace(summary, reason=tip.live_problem or summary.reason)
     if tip.live_problem is not None:
-        # A decision that was made waits for the worker too.
-        again = (tip.live_task_attempt or 0) > 1 and not tip.state.misfit
-        return _waiting(summary, WaitingOn.RETRY if again else WaitingOn.WORKER, tip.live_problem, None)
+        # This takes precedence over approvals: a decision, too, needs the worker to take effect.
+        retrying = (tip.live_task_attempt or 0) > 1 and not tip.state.misfit
+        return _waiting(summary, WaitingOn.RETRY if retrying else WaitingOn.WORKER, tip.live_problem, None)
     if tip.state.task is not None or summary.status is not RunStatus.RUNNING:
         return summary
-    return _attempts(tip.state, summary, live)
+    return _refine_by_attempts(tip.state, summary, live)
 
 
-def _attempts(state: FoldState, summary: Summary, live: Sequence[LiveStep]) -> Summary:
-    """Waiting, if every open activity waits: for its next attempt, for policy, or for a worker to take it."""
-    asked = {step.event_id: step for step in live}
+def _refine_by_attempts(state: FoldState, summary: Summary, live: Sequence[LiveStep]) -> Summary:
+    """Waiting if every open activity waits: for its next attempt, for policy, or for a worker."""
+    reported = {step.event_id: step for step in live}
     remote = list(state.calls.values())
-    works = [key for key, step in state.steps.items() if step.kind in WORKS]
-    if not remote or set(works) != set(remote) or not all(key in asked for key in remote):
+    working = [key for key, step in state.steps.items() if step.kind in WORKS]
+    if not remote or set(working) != set(remote) or not all(key in reported for key in remote):
         return summary
-    known = [asked[key] for key in remote]
-    if any(step.state not in ("scheduled", "paused") for step in known):
+    activities = [reported[key] for key in remote]
+    if any(step.state not in ("scheduled", "paused") for step in activities):
         return summary
-    if paused := [state.steps[step.event_id].label for step in known if step.state == "paused"]:
+    if paused := [state.steps[step.event_id].label for step in activities if step.state == "paused"]:
         reason = f"paused in Temporal itself, and must be unpaused there: {', '.join(paused)}"
         return _waiting(summary, WaitingOn.RETRY, reason[:500], None)
-    retries = [step for step in known if step.attempt > 1]
+    retries = [step for step in activities if step.attempt > 1]
     if not retries:
         return _waiting(summary, WaitingOn.WORKER, "no worker has taken it", None)
     next_at = min((step.next_retry_at for step in retries if step.next_retry_at is not None), default=None)
@@ -210,7 +210,7 @@ def _waiting(summary: Summary, waiting_on: WaitingOn, reason: str | None, next_a
 
 
 def _left_behind(links: Sequence[ChainLink], tip: ChainLink) -> dict[str, str]:
-    """What is neither the tip nor continued by it was left behind by a reset."""
+    """Executions that are neither the tip nor predecessors that it continued: a reset left them behind."""
     by_id = {link.execution_id: link for link in links}
     shown: set[str] = set()
     at: str | None = tip.execution_id

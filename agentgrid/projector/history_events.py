@@ -1,4 +1,4 @@
-"""What `decode` makes of Temporal's history events: frozen plain values, one type per thing that the fold tells apart.
+"""Temporal's history events as `decode` returns them: frozen plain values, one type for each case that the fold distinguishes.
 
 Payloads are *stored payloads* (`temporal/payloads.py`), errors are stored errors, times are aware UTC.
 """
@@ -30,14 +30,14 @@ class DecodedEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unknown(DecodedEvent):
-    """A type that this version doesn't know, or one that could not be read: counted, and otherwise passed over."""
+    """An event of a type that this version doesn't know, or one that could not be read: counted, otherwise ignored."""
 
     kind: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Passed(DecodedEvent):
-    """A known type that changes no row."""
+class Ignored(DecodedEvent):
+    """An event of a known type that changes no row."""
 
     kind: str
 
@@ -47,7 +47,7 @@ class Passed(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started(DecodedEvent):
-    """Event 1."""
+    """The start of the execution: always event 1."""
 
     workflow: str
     task_queue: str
@@ -62,7 +62,7 @@ class Started(DecodedEvent):
     memo: dict[str, Any] | None = None
     """The memo field `agentgrid`, not yet verified."""
     scheduled_by: str | None = None
-    """The schedule that Temporal names; set only with a schedule's memo, and so is the digest."""
+    """The schedule that Temporal names. Like `input_digest`, set only if the memo is a schedule's."""
     input_digest: str | None = None
     header: RunHeader | None = None
     input: Stored | None = None
@@ -70,7 +70,7 @@ class Started(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Closed(DecodedEvent):
-    """The last event."""
+    """The end of the execution: always the last event."""
 
     status: ExecutionStatus
     continued_to: str | None = None
@@ -87,7 +87,7 @@ class CancelRequested(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemporalPaused(DecodedEvent):
-    """Temporal's own, experimental pause, which AgentGrid doesn't use but shows."""
+    """Temporal's own, experimental pause. AgentGrid doesn't use it, but shows it."""
 
     paused: bool
     reason: str | None = None
@@ -104,7 +104,7 @@ class TaskScheduled(DecodedEvent):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStarted(DecodedEvent):
     build: str | None = None
-    """Whose code took the task; of a worker without a deployment, the digest that the SDK makes up for it."""
+    """The build that took the task; for a worker without a deployment, the digest that the SDK generates."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,20 +112,20 @@ class TaskCompleted(DecodedEvent):
     started_event_id: int
     build: str | None = None
     claims: bool = False
-    """Whether the build id has the prefix of governed workers; any worker can use it."""
+    """Whether the build id has the prefix of governed workers. It is only a claim: any worker can use the prefix."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskFailed(DecodedEvent):
-    """Also a task that timed out."""
+    """A workflow task that failed or timed out."""
 
     cause: str
     error: Stored | None = None
     worker: str | None = None
     misfit: bool = False
-    """Non-determinism: the worker's code would not have done what history says was done."""
+    """Non-determinism: replaying the worker's code gives other commands than the history has."""
     fork: bool = False
-    """The reset that this execution begins with: all events before this one are copies."""
+    """Whether this is the reset that created this execution: all events before this one are copies."""
     base_execution_id: str | None = None
     new_execution_id: str | None = None
     reason: str | None = None
@@ -136,17 +136,17 @@ class TaskFailed(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnResult:
-    """What a model turn's result holds."""
+    """The result of a model turn."""
 
     usage: Usage
     facts: dict[str, Any]
-    """Model, provider, price's source, finish reason, latency, attempt."""
+    """Model, provider, source of the price, finish reason, latency, attempt."""
     output: Stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentOpened:
-    """The version that a call of an agent is pinned to."""
+    """The start of an agent's call, with the version that it is pinned to."""
 
     agent: str
     version: str
@@ -158,7 +158,7 @@ class AgentOpened:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentClosed:
-    """How a call of an agent ended."""
+    """The end of an agent's call."""
 
     call: str
     cancelled: bool
@@ -182,7 +182,7 @@ class ActivityScheduled(DecodedEvent):
     agent: AgentHeader | None = None
     """The agent that makes the call."""
     headed: bool = False
-    """Whether it carries the plugin's header, even an unreadable one."""
+    """Whether the call carries the plugin's header, even an unreadable one."""
     input: Stored | None = None
 
 
@@ -200,16 +200,16 @@ class ActivityClosed(DecodedEvent):
     output: Stored | None = None
     error: Stored | None = None
     terms: Terms | None = None
-    """Set where the worker asks for an approval."""
+    """Set if the worker asks for an approval."""
     policy_wait: PolicyWait | None = None
-    """Set where the worker's policy was too old, and the caller waits and calls again."""
+    """Set if the worker's policy was stale: the caller waits and calls again."""
     turn: TurnResult | None = None
-    """Set where the result has the form of a model turn's."""
+    """Set if the result has the form of a model turn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalActivity(DecodedEvent):
-    """The marker of a local activity: it ended, or it backs off for longer than a workflow task lasts."""
+    """The marker of a local activity: it ended, or its backoff is longer than a workflow task can last."""
 
     activity_id: str
     activity_type: str
@@ -226,7 +226,7 @@ class LocalActivity(DecodedEvent):
     error: Stored | None = None
     cancelled: bool = False
     terms: Terms | None = None
-    """From the failure of a gated call, or the result of the local activity that opens an explicit approval."""
+    """From the failure of a call that needs an approval, or the result of the local activity that opens an explicit approval."""
     shown: Stored | None = None
     """What an explicit approval shows."""
     explicit: bool = False
@@ -266,7 +266,7 @@ class TimerEnded(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signaled(DecodedEvent):
-    """A signal that came in."""
+    """A signal other than a decision or a control."""
 
     name: str
     input: Stored
@@ -276,7 +276,7 @@ class Signaled(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decided(DecodedEvent):
-    """A decision signal, with the very bytes that the judge reads. Nothing in it is believed yet."""
+    """A decision signal, with the exact bytes that are judged. Nothing in it is verified yet."""
 
     raw: bytes
     problem: str | None = None
@@ -286,7 +286,7 @@ class Decided(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Controlled(DecodedEvent):
-    """A pause or resume, or what pretends to be one (`control` is None)."""
+    """A control signal: pause, resume or interrupt. `control` is None if it is malformed."""
 
     control: ControlSignal | None
     identity: str | None = None
@@ -320,7 +320,7 @@ class UpdateCompleted(DecodedEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallInitiated(DecodedEvent):
-    """The workflow asked for something of another execution: a child, a signal, a cancel, a Nexus operation."""
+    """The workflow requests a child, a signal or a cancel of another execution, or a Nexus operation."""
 
     kind: str
     """`child`, `signal`, `cancel` or `nexus`."""
@@ -330,7 +330,7 @@ class CallInitiated(DecodedEvent):
     title: str | None = None
     governed: bool = False
     own_child: bool = False
-    """A signal or a cancel that is for a child of this execution only."""
+    """For a signal or a cancel: whether it is restricted to a child of this execution."""
     input: Stored | None = None
 
 

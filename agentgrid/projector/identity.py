@@ -1,4 +1,4 @@
-"""Whose run it is: what the signed memo of a start says, if its signature holds."""
+"""Who started a run: the signed memo of its start, if the signature is valid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SignedMemo = RunMemo | ScheduleMemo
 
 
 def verified(started: Started, *, workflow_id: str, namespace: str, keys: Mapping[str, str]) -> SignedMemo | None:
-    """The memo, if one of our keys signed it for this very start; a forged or copied one is ignored."""
+    """The memo, if one of our signing keys signed it for this start; a forged or copied memo is ignored."""
     memo = started.memo
     if memo is None:
         return None
@@ -57,8 +57,8 @@ def _verified_run(claimed: Mapping[str, Any], workflow_id: str, keys: Mapping[st
 
 
 def beginning(started: Started, *, run_id: str, memo: SignedMemo | None) -> dict[str, Any]:
-    """The columns of a run that its beginning fixes. Its version follows from what really ran, so it is no such column."""
-    known: dict[str, Any] = {
+    """The columns of a run that its first event fixes. The version isn't one of them: it depends on the code that actually ran."""
+    columns: dict[str, Any] = {
         "run_id": run_id,
         "workflow": started.workflow,
         "task_queue": started.task_queue,
@@ -66,7 +66,7 @@ def beginning(started: Started, *, run_id: str, memo: SignedMemo | None) -> dict
         "root_run_id": run_id,
     }
     if memo is not None:
-        return known | {
+        return columns | {
             "trigger": _trigger(memo),
             "initiator": memo.initiator,
             "issuers": list(memo.issuers),
@@ -80,9 +80,9 @@ def beginning(started: Started, *, run_id: str, memo: SignedMemo | None) -> dict
             "start_at": memo.start_at if isinstance(memo, RunMemo) else None,
         }
     if started.parent_execution_id is not None:
-        # The initiator is taken from the parent's run. The header names it too, but anybody can set a header.
-        return known | {"trigger": RunTrigger.CHILD, "initiator": UNKNOWN_INITIATOR, "issuers": []}
-    return known | {"trigger": RunTrigger.EXTERNAL, "initiator": UNKNOWN_INITIATOR, "issuers": []}
+        # The initiator is taken from the parent's run. The header names it too, but anyone can set a header.
+        return columns | {"trigger": RunTrigger.CHILD, "initiator": UNKNOWN_INITIATOR, "issuers": []}
+    return columns | {"trigger": RunTrigger.EXTERNAL, "initiator": UNKNOWN_INITIATOR, "issuers": []}
 
 
 def _trigger(memo: SignedMemo) -> RunTrigger:

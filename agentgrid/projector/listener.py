@@ -1,4 +1,4 @@
-"""Hear of changes by LISTEN. A lost notification, or a lost connection, costs no more than the poll interval."""
+"""Listens for changes (LISTEN). A lost notification or connection delays work by at most the poll interval."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from agentgrid.domain import channels
 
 
 class Listener:
-    """Wakes its waiters at each notification; reconnects for as long as it runs."""
+    """Wakes its waiters on each notification; reconnects until cancelled."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._heard = asyncio.Event()
         self.heard_at = -math.inf
-        """When something was last heard, by the event loop's clock."""
+        """When the last notification came, by the event loop's clock."""
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -29,12 +29,12 @@ class Listener:
         await line.lost.wait()
 
     def hear(self, *_: Any) -> None:
-        """Something may be due now or soon."""
+        """Wake the waiters: something may be due now or soon."""
         self.heard_at = asyncio.get_running_loop().time()
         self._heard.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Return at the next notification, or after this long; whether one was heard."""
+        """Wait for the next notification, at most this long. Returns whether one came."""
         self._heard.clear()
         try:
             async with asyncio.timeout(seconds):

@@ -1,7 +1,7 @@
-"""What history doesn't say: attempts, retries and heartbeats of open activities, and workflow tasks that nobody takes or that keep failing.
+"""What history doesn't show: attempts, retries and heartbeats of open activities, and workflow tasks that no worker takes or that keep failing.
 
-It comes from `Describe`, so it costs a call, and it is asked for only where history alone would mislead. It lives in the `live_*` columns,
-which are no part of what a rebuild restores.
+This comes from `DescribeWorkflowExecution`, which costs a call, so it is made only where history alone would mislead. The result goes to the
+`live_*` columns, which a rebuild doesn't restore.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ _STATES = {
 }
 
 
-def ask_at(state: FoldState, *, checked_at: datetime | None, now: datetime) -> datetime | None:
-    """When it makes sense to ask Temporal about the open execution, or None while history says it all."""
-    wanted: list[datetime] = []
+def describe_at(state: FoldState, *, checked_at: datetime | None, now: datetime) -> datetime | None:
+    """When to call Describe for the open execution; None while history is enough."""
+    times: list[datetime] = []
     for key in state.calls.values():
         since = when(state.steps[key].since) or now
-        wanted.append(since + ACTIVITY_PATIENCE)
+        times.append(since + ACTIVITY_PATIENCE)
     if state.task is not None:
-        wanted.append((when(state.task) or now) + TASK_PATIENCE)
-    if not wanted:
+        times.append((when(state.task) or now) + TASK_PATIENCE)
+    if not times:
         return None
-    at = min(wanted)
+    at = min(times)
     if checked_at is None:
         return at
-    # What has lasted long will last longer: ask ever more rarely.
+    # The longer something has lasted, the longer it is likely to last: poll less and less often.
     interval = min(max((now - at) / 4, LEAST_INTERVAL), LONGEST_INTERVAL)
     return max(at, checked_at + interval)
 
 
 def next_retry(live: LiveReport) -> datetime | None:
-    """When Temporal will try the next activity again."""
+    """When Temporal next retries an activity of this execution."""
     times = [columns["live_next_retry_at"] for columns in live.steps.values()]
     return min((at for at in times if at is not None), default=None)
 

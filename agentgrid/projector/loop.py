@@ -1,7 +1,7 @@
-"""The projector's loop: claim what is due, look at each, write, say when to look again.
+"""The projector's loop: claim the executions that are due, look at each, write, schedule the next look.
 
-A claim is a lease, committed before Temporal is read: a lock held across the read would block the workers, who touch the same rows. A
-touch during the look raises the row's generation, so the look is repeated instead of forgotten.
+A claim is a lease, committed before Temporal is read: a lock held during the read would block the workers, which touch the same rows. A
+touch during the look raises the row's generation, so the execution is looked at again and the touch isn't lost.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from agentgrid.projector import health, queue
 from agentgrid.projector.batches import Batches
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.pace import Pace
-from agentgrid.projector.queue import Claim, Done
+from agentgrid.projector.queue import Claim, FinishedClaim
 from agentgrid.projector.store import FoldResult, Store
-from agentgrid.projector.work import Looked, Looker
+from agentgrid.projector.work import Looker, LookResult
 from agentgrid.temporal.history import TornHistory
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 CONCURRENCY = 64
-COMPANY_SECONDS = 0.1
-"""The first that has been read waits at most so long for those that were claimed with it."""
+BATCH_LINGER_SECONDS = 0.1
+"""Maximum wait for the other reads in flight before a batch is written."""
 AWAY_SECONDS = 1.0
 TEMPORAL_AWAY = timedelta(seconds=1)
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 300.0
 EXPECT_TRIES = 6
 EXPECT_FIRST_SECONDS = 0.05
-EXPECT_MOST_SECONDS = 1.6
-CLOCKS_APART = timedelta(milliseconds=10)
-REMEMBERED = 10_000
-AWAY = frozenset(
+EXPECT_LONGEST_SECONDS = 1.6
+CLOCK_SKEW = timedelta(milliseconds=10)
+MAX_MISSING = 10_000
+AWAY_STATUSES = frozenset(
     {
         RPCStatusCode.UNAVAILABLE,
         RPCStatusCode.DEADLINE_EXCEEDED,
@@ -54,33 +54,33 @@ AWAY = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookOutcome:
-    """What one look came to: what is to be written, if anything, and what becomes of the claim then."""
+class ClaimResult:
+    """The result of one look: rows to write, if any, and how the claim is finished afterwards."""
 
-    done: Done
+    finished: FinishedClaim
     folded: FoldResult | None = None
 
 
 class Loop:
-    """One projector's share of the work; any number of them may run."""
+    """The loop of one projector; any number of projectors may run."""
 
     def __init__(self, store: Store, looker: Looker, listener: Listener, *, poll_seconds: float = POLL_SECONDS) -> None:
         self._store = store
         self._looker = looker
         self._listener = listener
-        self._writes: Batches[LookOutcome, None] = Batches(self._write, company=self._company)
+        self._writes: Batches[ClaimResult, None] = Batches(self._write, linger=self._linger)
         self._poll_seconds = poll_seconds
         self._pace = Pace()
         self._working: set[asyncio.Task[None]] = set()
         self._reading = 0
-        self._read = asyncio.Event()
-        """Set while nothing is being read."""
+        self._no_reads = asyncio.Event()
+        """Set while no read is in flight."""
         self._missing: OrderedDict[str, int] = OrderedDict()
-        """How often an execution was found to be shorter than expected, one after another."""
+        """How many times in a row an execution's history was shorter than expected."""
         self._free = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until cancelled; then finish what was claimed, as far as it goes."""
+        """Work until cancelled; then finish the claimed executions, waiting at most 5 seconds for them."""
         writing = asyncio.create_task(self._writes.run())
         try:
             while True:
@@ -106,16 +106,16 @@ class Loop:
             log.warning("database_away", error=str(error))
             await asyncio.sleep(AWAY_SECONDS)
             return
-        for each in claims:
-            task = asyncio.create_task(self._work(each))
+        for claim in claims:
+            task = asyncio.create_task(self._work(claim))
             self._working.add(task)
             task.add_done_callback(self._worked)
-        self._pace.looked((each.execution.execution_id for each in claims), at=began)
+        self._pace.looked((claim.execution.execution_id for claim in claims), at=began)
         if len(claims) == room:
             return
         if began <= self._listener.heard_at + delay.total_seconds():
-            # Something that was heard of may have been too young for this claim.
-            await asyncio.sleep(self._pace.beat.total_seconds())
+            # A recently notified change may have been too young for this claim.
+            await asyncio.sleep(self._pace.claim_interval.total_seconds())
         elif await self._listener.wait(self._poll_seconds):
             await asyncio.sleep(self._pace.delay.total_seconds())
 
@@ -125,51 +125,53 @@ class Loop:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("projector_task_failed", error=str(error), exc_info=error)
 
-    async def _company(self) -> None:
-        """Let those that are being read join the batch, for a moment."""
+    async def _linger(self) -> None:
+        """Let the reads in flight join the batch."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(COMPANY_SECONDS):
-                await self._read.wait()
+            async with asyncio.timeout(BATCH_LINGER_SECONDS):
+                await self._no_reads.wait()
 
-    async def _write(self, passes: Sequence[LookOutcome]) -> list[None]:
-        """Commit what was found, then be done with the claims; what somebody else has overtaken is looked at again."""
-        found = [each.folded for each in passes if each.folded is not None]
-        written = await self._store.write(found) if found else []
-        overtaken = {folded.execution for folded, mine in zip(found, written, strict=True) if not mine}
+    async def _write(self, outcomes: Sequence[ClaimResult]) -> list[None]:
+        """Commit the results, then finish the claims. An execution that another projector has moved on is looked at again."""
+        results = [outcome.folded for outcome in outcomes if outcome.folded is not None]
+        written = await self._store.write(results) if results else []
+        overtaken = {result.execution for result, accepted in zip(results, written, strict=True) if not accepted}
         now = datetime.now(UTC)
-        done = [
-            Done(claim=each.done.claim, look_at=now) if each.done.claim.execution in overtaken else each.done
-            for each in passes
+        finished = [
+            FinishedClaim(claim=outcome.finished.claim, look_at=now)
+            if outcome.finished.claim.execution in overtaken
+            else outcome.finished
+            for outcome in outcomes
         ]
-        if await queue.finish(self._store.pool, done):
+        if await queue.finish(self._store.pool, finished):
             self._listener.hear()
-        return [None] * len(passes)
+        return [None] * len(outcomes)
 
-    async def _look(self, claim: Claim) -> LookOutcome:
+    async def _look(self, claim: Claim) -> ClaimResult:
         self._reading += 1
-        self._read.clear()
+        self._no_reads.clear()
         try:
             hinted = claim.expect <= claim.loaded.state.last_event_id
             looked = await self._looker.look(claim.execution, claim.loaded, hinted=hinted)
-            return LookOutcome(folded=looked.folded, done=self._done(claim, looked))
+            return ClaimResult(folded=looked.folded, finished=self._finished(claim, looked))
         except TornHistory:
-            return LookOutcome(done=Done(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
+            return ClaimResult(finished=FinishedClaim(claim=claim, look_at=datetime.now(UTC), expect=claim.expect))
         finally:
             self._reading -= 1
             if self._reading == 0:
-                self._read.set()
+                self._no_reads.set()
 
     async def _work(self, claim: Claim) -> None:
-        """Look at one execution. Its faults are its own: they never stop the others."""
+        """Look at one execution. Its errors never affect other executions."""
         try:
             await self._writes.put(await self._look(claim))
         except NotFound:
             await self._unknown(claim)
         except RPCError as error:
             if error.status is RPCStatusCode.INVALID_ARGUMENT and claim.loaded.run_id is None:
-                # A touch with an id that is not an execution id.
+                # A touch whose id isn't an execution id.
                 await self._unknown(claim)
-            elif error.status not in AWAY:
+            elif error.status not in AWAY_STATUSES:
                 await self._failed(claim, error)
             else:
                 log.warning("temporal_away", status=error.status.name)
@@ -178,39 +180,39 @@ class Loop:
             await queue.release(self._store.pool, [claim])
             raise
         except DATABASE_AWAY as error:
-            # No fault of this execution.
+            # Not this execution's fault.
             log.warning("database_away", error=f"{type(error).__name__}: {error}")
-            await self._let_go(claim)
+            await self._release_after_pause(claim)
         except Exception as error:
             await self._failed(claim, error)
 
-    async def _let_go(self, claim: Claim) -> None:
-        """Let it be claimed again soon: a lost connection must not cost a lease. If the database stays away, that ends by itself."""
+    async def _release_after_pause(self, claim: Claim) -> None:
+        """Release the claim, so that a lost connection doesn't cost a whole lease. If the database stays away, the lease expires."""
         await asyncio.sleep(AWAY_SECONDS)
         with contextlib.suppress(*DATABASE_AWAY):
             await queue.release(self._store.pool, [claim])
 
-    def _done(self, claim: Claim, looked: Looked) -> Done:
+    def _finished(self, claim: Claim, looked: LookResult) -> FinishedClaim:
         key = claim.execution.execution_id
         if looked.closed or looked.last_event_id >= claim.expect:
             self._missing.pop(key, None)
-            return Done(claim=claim, look_at=looked.look_at)
+            return FinishedClaim(claim=claim, look_at=looked.look_at)
         # The touch was made as the workflow task began; its end isn't in history yet, or the task failed.
         tries = self._missing.pop(key, 0) + 1
         if tries > EXPECT_TRIES:
-            return Done(claim=claim, look_at=looked.look_at)
+            return FinishedClaim(claim=claim, look_at=looked.look_at)
         self._missing[key] = tries
-        while len(self._missing) > REMEMBERED:
+        while len(self._missing) > MAX_MISSING:
             self._missing.popitem(last=False)
-        wait = timedelta(seconds=backoff(EXPECT_FIRST_SECONDS, EXPECT_MOST_SECONDS, tries=tries - 1))
+        wait = timedelta(seconds=backoff(EXPECT_FIRST_SECONDS, EXPECT_LONGEST_SECONDS, tries=tries - 1))
         soon = datetime.now(UTC) + wait
-        # Nobody else will say when it is due.
-        asyncio.get_running_loop().call_later((wait + CLOCKS_APART).total_seconds(), self._listener.hear)
+        # No notification will come when it is due.
+        asyncio.get_running_loop().call_later((wait + CLOCK_SKEW).total_seconds(), self._listener.hear)
         look_at = min(soon, looked.look_at) if looked.look_at is not None else soon
-        return Done(claim=claim, look_at=look_at, expect=claim.expect)
+        return FinishedClaim(claim=claim, look_at=look_at, expect=claim.expect)
 
     async def _unknown(self, claim: Claim) -> None:
-        """Handle an execution deleted from Temporal and never archived: keep its projection, with a note, or forget it if there is none."""
+        """Handle an execution that was deleted from Temporal and never archived: note it in its projection and remove it from the queue."""
         health.unknown.inc()
         if claim.loaded.run_id is not None:
             log.warning("execution_unknown", execution_id=claim.execution.execution_id)

@@ -1,4 +1,4 @@
-"""The projector's process: the loop, the sweep, the checks, the reports and the housekeeping, until it is asked to stop."""
+"""The projector process: loop, sweep, checks, reports and housekeeping, until it is stopped."""
 
 from __future__ import annotations
 
@@ -31,18 +31,20 @@ PARTITION_SECONDS = 3600.0
 PARTITION_DAYS_AHEAD = 7
 TELEMETRY_DAYS = 30
 SNAPSHOT_DAYS = 30
-"""For how long a policy snapshot is kept after another replaced it."""
+"""How long a policy snapshot is kept after it was replaced."""
 EVENT_DAYS = 7
-"""A live reader whose cursor is older than this starts over."""
+"""A live reader with an older cursor starts over."""
+MCP_SERVER_DAYS = 7
+"""Workers report every five minutes. A server unreported for this long is gone, or a worker made it up."""
 READ_DAYS = 90
 READS_FOR_FOREIGN = 50.0
-"""Reads a second that open runs of foreign workers may take together."""
+"""Maximum reads per second for all open runs of foreign workers together."""
 RETRY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intervals:
-    """How often the projector does what it does unasked, in seconds."""
+    """Intervals of the projector's periodic tasks, in seconds."""
 
     poll: float = POLL_SECONDS
     sweep: float = SWEEP_SECONDS
@@ -50,7 +52,7 @@ class Intervals:
 
 
 async def run(settings: Settings, *, pace: Intervals = Intervals()) -> None:
-    """Project until cancelled. Raises SettingsError without a database; waits for Temporal and PostgreSQL to come."""
+    """Project until cancelled. Raises SettingsError if no database is configured; waits until Temporal and PostgreSQL are reachable."""
     dsn = settings.require_database()
     client = await connect(settings, identity="agentgrid-projector", lazy=True)
     while True:
@@ -88,13 +90,15 @@ async def _run(dsn: str, store: Store, reader: HistoryReader, pace: Intervals) -
             tasks.create_task(_every(pace.sweep, sweeping, errors), name="projector sweep")
             tasks.create_task(_every(pace.check, checking, errors), name="projector check")
             tasks.create_task(_every(health.REPORT_SECONDS, reporting, errors), name="projector report")
-            tasks.create_task(_every(PARTITION_SECONDS, lambda: keep_house(store), errors), name="projector house")
+            tasks.create_task(
+                _every(PARTITION_SECONDS, lambda: keep_house(store), errors), name="projector housekeeping"
+            )
     finally:
         log.info("projector_stopped")
 
 
 async def _every(seconds: float, do: Callable[[], Awaitable[None]], errors: list[str]) -> None:
-    """Do it at intervals, without end; a fault is logged, reported and tried again at the next turn."""
+    """Call `do` at intervals until cancelled; errors are logged and reported, and the next turn tries again."""
     while True:
         try:
             await do()
@@ -102,26 +106,27 @@ async def _every(seconds: float, do: Callable[[], Awaitable[None]], errors: list
             errors.append(f"{type(error).__name__}: {error}"[:500])
             log.warning("projector_turn_failed", error=errors[-1])
         except Exception as error:
-            # A fault of this program in one of its turns must not end all the others with it.
+            # A bug in one periodic task must not stop the others.
             errors.append(f"{type(error).__name__}: {error}"[:500])
             log.exception("projector_turn_broken")
         await asyncio.sleep(seconds)
 
 
 async def _foreign_interval(store: Store) -> timedelta:
-    """Ever more rarely the more there are, so that they never take more than their share of the reads."""
-    waiting = await store.pool.fetchval("SELECT count(*) FROM run_changes")
-    return max(FOREIGN_INTERVAL, timedelta(seconds=waiting / READS_FOR_FOREIGN))
+    """The interval for foreign runs: longer the more runs are queued, so that their reads stay within `READS_FOR_FOREIGN`."""
+    queued = await store.pool.fetchval("SELECT count(*) FROM run_changes")
+    return max(FOREIGN_INTERVAL, timedelta(seconds=queued / READS_FOR_FOREIGN))
 
 
 async def keep_house(store: Store) -> None:
-    """Drop telemetry, events, read records and policy snapshots that are past their retention; create the partitions of the coming days.
+    """Delete telemetry, events, read records, reports of MCP servers and policy snapshots past their retention; create the partitions for the coming days.
 
     Rows are deleted first, because a worker's open transaction can block creating and dropping partitions. Telemetry then goes to the default partitions.
     """
     for table, at, days in (
         ("reads", "at", READ_DAYS),
         ("events", "created_at", EVENT_DAYS),
+        ("mcp_servers", "reported_at", MCP_SERVER_DAYS),
         ("jobs", "started_at", TELEMETRY_DAYS + 2),
         ("logs", "logged_at", TELEMETRY_DAYS + 2),
     ):

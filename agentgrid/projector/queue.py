@@ -1,6 +1,6 @@
-"""The queue of executions to process (`run_changes`). Executions are claimed by lease, without holding locks, and done only if untouched since.
+"""The queue of executions to process (`run_changes`). Executions are claimed by lease, without holding locks; a touch during the lease requeues them.
 
-Workers append to `touches`, and projectors move the rows from there. So a worker's transaction never locks a row that a projector needs.
+Workers append to `touches`, and projectors move those rows here, so a worker's transaction never locks a row that a projector needs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from agentgrid.projector.store import Loaded, loaded
+from agentgrid.projector.store import LoadedState, load_state
 from agentgrid.temporal.history import ExecutionId
 
 TOUCHES_AT_ONCE = 5_000
@@ -31,27 +31,27 @@ ON CONFLICT (execution_id) DO UPDATE SET
     due_at = least(c.due_at, excluded.due_at),
     urgent_at = coalesce(excluded.urgent_at, c.urgent_at)
 """
-"""A touch never lowers `expect` and never ends a claim."""
+"""A touch never lowers `expect` and never releases a claim."""
 
 LEASE = timedelta(seconds=20)
-"""A projector that has not finished by then counts as dead. Another takes over; compare-and-set keeps late writes of the first harmless."""
+"""A projector that hasn't finished within this time is presumed dead, and another takes over. Compare-and-set makes late writes of the first one harmless."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One execution to look at."""
+    """A leased execution to look at."""
 
     execution: ExecutionId
-    loaded: Loaded
-    """Where the projection stood at the claim."""
+    loaded: LoadedState
+    """The state of the projection when the claim was made."""
     generation: int
     expect: int
     failures: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
-    """A look that ended well; `look_at` says when to look again, None for never."""
+class FinishedClaim:
+    """A finished look. `look_at` is when to look again, None for never."""
 
     claim: Claim
     look_at: datetime | None
@@ -59,16 +59,16 @@ class Done:
 
 
 async def take_touches(pool: asyncpg.Pool[asyncpg.Record]) -> None:
-    """Queue the executions that workers have touched since the last call."""
+    """Move touches into the queue, up to `TOUCHES_AT_ONCE`."""
     await pool.execute(TAKE_TOUCHES, TOUCHES_AT_ONCE)
 
 
 async def claim(
     pool: asyncpg.Pool[asyncpg.Record], *, limit: int, delay: timedelta, brief: timedelta = timedelta(0)
 ) -> list[Claim]:
-    """Take what has been due for `delay`, so that several touches of one execution cost one read; load it too.
+    """Claim executions that have been due for `delay`, so that several touches of one execution cost one read; load their state too.
 
-    brief: how long the urgent ones wait.
+    brief: the delay of urgent ones.
     """
     records = await pool.fetch(
         "WITH due AS (SELECT execution_id FROM run_changes WHERE due_at <= now() "
@@ -87,7 +87,7 @@ async def claim(
     return [
         Claim(
             execution=ExecutionId(workflow_id=record["workflow_id"], execution_id=record["execution_id"]),
-            loaded=loaded(record),
+            loaded=load_state(record),
             generation=record["generation"],
             expect=record["expect"],
             failures=record["failures"],
@@ -96,14 +96,14 @@ async def claim(
     ]
 
 
-async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> bool:
-    """Forget what needs no further look, unless it was touched since the claim; else let go of the claim.
+async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[FinishedClaim]) -> bool:
+    """Remove executions that need no further look, unless they were touched since the claim; release the claims of the others.
 
-    Returns whether any of them is due now: of a touch that was made during the look nobody hears again.
+    Returns whether any of them is due now: a touch that came during the look sends no further notification.
     """
     if not done:
         return False
-    ordered = sorted(done, key=lambda each: each.claim.execution.execution_id)
+    ordered = sorted(done, key=lambda item: item.claim.execution.execution_id)
     records = await pool.fetch(
         "WITH f AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::bigint[]) "
         "AS f(execution_id, generation, look_at, expect)), "
@@ -117,24 +117,24 @@ async def finish(pool: asyncpg.Pool[asyncpg.Record], done: Sequence[Done]) -> bo
         "urgent_at = CASE WHEN c.generation = f.generation THEN NULL ELSE c.urgent_at END "
         "FROM f, locked WHERE c.execution_id = f.execution_id AND locked.execution_id = c.execution_id "
         "AND (f.look_at IS NOT NULL OR c.generation <> f.generation) RETURNING c.due_at <= now() AS due",
-        [each.claim.execution.execution_id for each in ordered],
-        [each.claim.generation for each in ordered],
-        [each.look_at for each in ordered],
-        [each.expect for each in ordered],
+        [item.claim.execution.execution_id for item in ordered],
+        [item.claim.generation for item in ordered],
+        [item.look_at for item in ordered],
+        [item.expect for item in ordered],
     )
     return any(record["due"] for record in records)
 
 
 async def release(pool: asyncpg.Pool[asyncpg.Record], claims: Sequence[Claim]) -> None:
-    """Give claims back untouched: at a stop, or where they came to nothing through no fault of the executions."""
+    """Release claims unprocessed: on shutdown, or after an error that isn't the executions' fault."""
     await pool.execute(
         "UPDATE run_changes SET claimed_until = NULL WHERE execution_id = ANY($1)",
-        sorted(each.execution.execution_id for each in claims),
+        sorted(claim.execution.execution_id for claim in claims),
     )
 
 
 async def postpone(pool: asyncpg.Pool[asyncpg.Record], postponed: Claim, *, wait: timedelta) -> None:
-    """Look again after a while, through no fault of the execution."""
+    """Retry after `wait`, without counting a failure."""
     await pool.execute(
         "UPDATE run_changes SET claimed_until = now() + $2::interval WHERE execution_id = $1",
         postponed.execution.execution_id,
@@ -143,7 +143,7 @@ async def postpone(pool: asyncpg.Pool[asyncpg.Record], postponed: Claim, *, wait
 
 
 async def fail(pool: asyncpg.Pool[asyncpg.Record], failed: Claim, *, error: str, wait: timedelta) -> None:
-    """Keep the execution aside for a while, however often it is touched, and say why."""
+    """Record the failure and hold the execution back for `wait`, even if it is touched meanwhile."""
     await pool.execute(
         "UPDATE run_changes SET claimed_until = now() + $2::interval, failures = failures + 1, last_error = $3 "
         "WHERE execution_id = $1",
@@ -154,22 +154,22 @@ async def fail(pool: asyncpg.Pool[asyncpg.Record], failed: Claim, *, error: str,
 
 
 async def forget(pool: asyncpg.Pool[asyncpg.Record], execution_id: str) -> None:
-    """Nobody knows this execution."""
+    """Remove the execution from the queue."""
     await pool.execute("DELETE FROM run_changes WHERE execution_id = $1", execution_id)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """How far the projection is behind."""
+    """The size and age of the queue."""
 
     due: int
     failing: int
     oldest_seconds: float
-    """For how long the oldest healthy execution has been due."""
+    """How long the oldest execution without failures has been due."""
 
 
 async def backlog(pool: asyncpg.Pool[asyncpg.Record]) -> Backlog:
-    """What is due now."""
+    """Count the executions that are due now."""
     record = await pool.fetchrow(
         "SELECT count(*) FILTER (WHERE failures = 0) AS due, count(*) FILTER (WHERE failures > 0) AS failing, "
         "coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE failures = 0)), 0) AS oldest "

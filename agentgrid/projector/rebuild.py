@@ -1,7 +1,8 @@
-"""Make the projection again from what it is a projection of: the archive and Temporal's histories.
+"""Rebuilds the projection from the archive and Temporal's histories.
 
 Each execution is folded from its first event and its rows are replaced in one transaction, so readers see the old rows until the new ones
-are there. What neither Temporal nor the archive knows any more is left as it is: nothing could say better. So is what can't be unpacked.
+are there. Executions that neither Temporal nor the archive has are left as they are, because there is nothing better; so are those whose
+archive can't be unpacked.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rebuilt:
-    """What a rebuild came to."""
+class RebuildResult:
+    """The result of a rebuild."""
 
     executions: int
     unknown: int
-    """Executions left as they are: neither Temporal nor the archive knows them, or their archived history is too large."""
+    """Executions left as they are: neither Temporal nor the archive has them, or their archived history can't be read."""
 
 
 Progress = Callable[[int], None]
@@ -43,13 +44,15 @@ Progress = Callable[[int], None]
 
 async def rebuild_projection(
     settings: Settings, *, run_ids: Collection[str] | None = None, progress: Progress | None = None
-) -> Rebuilt:
-    """Fold all runs, or those named, again from their first events. Raises SettingsError, RPCError, NotFound for an unknown run."""
+) -> RebuildResult:
+    """Refold all runs, or the given ones, from their first events. Raises SettingsError, RPCError, and NotFound for an unknown run."""
     client = await connect(settings, identity="agentgrid-rebuild")
     async with open_store(settings.require_database(), settings.temporal_namespace) as store:
         refolder = Refolder(HistoryReader(client))
-        wanted = await _of_runs(store, run_ids) if run_ids is not None else await _everything(store, refolder.reader)
-        return await _Rebuild(store, refolder, progress).run(wanted)
+        executions = (
+            await _of_runs(store, run_ids) if run_ids is not None else await _everything(store, refolder.reader)
+        )
+        return await _Rebuild(store, refolder, progress).run(executions)
 
 
 async def _of_runs(store: Store, run_ids: Collection[str]) -> list[ExecutionId]:
@@ -59,18 +62,18 @@ async def _of_runs(store: Store, run_ids: Collection[str]) -> list[ExecutionId]:
     )
     for missing in sorted(set(run_ids) - {record["run_id"] for record in records}):
         raise NotFound("run", missing)
-    return [ExecutionId(workflow_id=each["workflow_id"], execution_id=each["execution_id"]) for each in records]
+    return [ExecutionId(workflow_id=record["workflow_id"], execution_id=record["execution_id"]) for record in records]
 
 
 async def _everything(store: Store, reader: HistoryReader) -> list[ExecutionId]:
-    """What the archive, the tables and Temporal know together."""
+    """All executions in the archive, the tables or Temporal."""
     records = await store.pool.fetch(
         "SELECT execution_id, workflow_id FROM histories UNION SELECT execution_id, workflow_id FROM executions"
     )
-    found = {record["execution_id"]: record["workflow_id"] for record in records}
+    workflow_ids = {record["execution_id"]: record["workflow_id"] for record in records}
     async for execution in _visible(reader):
-        found[execution.execution_id] = execution.workflow_id
-    return [ExecutionId(workflow_id=found[key], execution_id=key) for key in sorted(found)]
+        workflow_ids[execution.execution_id] = execution.workflow_id
+    return [ExecutionId(workflow_id=workflow_ids[key], execution_id=key) for key in sorted(workflow_ids)]
 
 
 async def _visible(reader: HistoryReader) -> AsyncIterator[ExecutionId]:
@@ -90,22 +93,22 @@ class _Rebuild:
         self._refolder = refolder
         self._progress = progress
         self._commits: Batches[FoldResult, bool] = Batches(store.write)
-        self._places = asyncio.Semaphore(CONCURRENCY)
+        self._slots = asyncio.Semaphore(CONCURRENCY)
         self._done = self._unknown = 0
 
-    async def run(self, wanted: Sequence[ExecutionId]) -> Rebuilt:
+    async def run(self, executions: Sequence[ExecutionId]) -> RebuildResult:
         committing = asyncio.create_task(self._commits.run())
         try:
             async with asyncio.TaskGroup() as tasks:
-                for first in range(0, len(wanted), CONCURRENCY):
-                    some = wanted[first : first + CONCURRENCY]
-                    archives = await self._store.archives([each.execution_id for each in some])
-                    for execution in some:
-                        await self._places.acquire()
+                for first in range(0, len(executions), CONCURRENCY):
+                    chunk = executions[first : first + CONCURRENCY]
+                    archives = await self._store.archives([execution.execution_id for execution in chunk])
+                    for execution in chunk:
+                        await self._slots.acquire()
                         tasks.create_task(self._one(execution, archives.get(execution.execution_id)))
         finally:
             committing.cancel()
-        return Rebuilt(executions=self._done, unknown=self._unknown)
+        return RebuildResult(executions=self._done, unknown=self._unknown)
 
     async def _one(self, execution: ExecutionId, archive: Archive | None) -> None:
         try:
@@ -120,7 +123,7 @@ class _Rebuild:
             if self._progress is not None:
                 self._progress(self._done + self._unknown)
         finally:
-            self._places.release()
+            self._slots.release()
 
     async def _folded(self, execution: ExecutionId, archive: Archive | None) -> FoldResult:
         for _ in range(TRIES):
@@ -128,4 +131,6 @@ class _Rebuild:
                 return await self._refolder.check(execution, archive)
             except TornHistory:
                 await asyncio.sleep(RETRY_SECONDS)
-        raise TornHistory(f"execution {execution.execution_id} could not be read in one piece")
+        raise TornHistory(
+            f"the history of execution {execution.execution_id} kept changing while it was read; rebuild it again later"
+        )

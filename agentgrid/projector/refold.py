@@ -1,4 +1,4 @@
-"""Fold an execution again from its first event: from the archive, or from its whole history. It writes nothing."""
+"""Refolds an execution from its first event, read from the archive or from Temporal. Writes nothing."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from agentgrid.temporal.payloads import decode_events
 
 
 class Refolder:
-    """Reads whole histories through one reader."""
+    """Refolds executions whose histories it reads through one reader."""
 
     def __init__(self, reader: HistoryReader) -> None:
         self.reader = reader
         self._converter = reader.client.data_converter
 
     async def check(self, execution: ExecutionId, archive: Archive | None) -> FoldResult:
-        """A pass over the whole history that replaces what the tables hold; from the archive, if there is one. Raises NotFound, RPCError, TornHistory."""
+        """Fold the whole history, from the archive if there is one. The result replaces the stored rows. Raises NotFound, RPCError, TornHistory."""
         if archive is not None:
             return await self._refold(execution, unpack(archive.events), archive)
-        whole = await self.reader.tail(execution, after=0)
-        return await self._refold(execution, whole, archived(whole) if closes(whole) else None)
+        history = await self.reader.tail(execution, after=0)
+        return await self._refold(execution, history, archived(history) if closes(history) else None)
 
-    async def _refold(self, execution: ExecutionId, whole: list[HistoryEvent], archive: Archive | None) -> FoldResult:
-        state, changes = fold(FoldState(execution_id=execution.execution_id), await self.decoded(whole))
+    async def _refold(self, execution: ExecutionId, history: list[HistoryEvent], archive: Archive | None) -> FoldResult:
+        state, changes = fold(FoldState(execution_id=execution.execution_id), await self.decoded(history))
         return FoldResult(execution=execution, base=0, state=state, changes=changes, replace=True, archive=archive)
 
     async def decoded(self, events: Sequence[HistoryEvent]) -> list[DecodedEvent]:
-        """The events as the fold takes them."""
+        """The events in the form that the fold reads."""
         await decode_events(events, self._converter)
         return decode(events, self._converter.payload_converter)
 
 
-def archived(whole: Sequence[HistoryEvent]) -> Archive:
-    """The archive of a whole history. Decoding changes the events, so this comes first."""
-    return Archive(events=pack(whole), event_count=len(whole))
+def archived(history: Sequence[HistoryEvent]) -> Archive:
+    """Pack a whole history. Call this before decoding, which changes the events in place."""
+    return Archive(events=pack(history), event_count=len(history))
 
 
 def closes(events: Sequence[HistoryEvent]) -> bool:
-    """Whether they reach to the end of the execution."""
+    """Whether the last event ends the execution."""
     return bool(events) and events[-1].event_type in CLOSING

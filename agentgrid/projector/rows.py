@@ -1,7 +1,7 @@
-"""How rows travel to PostgreSQL: one JSON array for any number of rows, unpacked there by the table's own types.
+"""Statements that write any number of rows: the rows are sent as one JSON array, which PostgreSQL unpacks by the table's column types.
 
-A `json` column travels as a string, under its name and `~`, and is cast there: unpacked as a part of the array, PostgreSQL would read its
-escapes and refuse `\\u0000` and lone surrogates, which payloads may hold and a `json` column keeps.
+A `json` column is sent as a string under its name plus `~`, and cast in the statement. If it were unpacked as part of the array, PostgreSQL
+would parse its escapes and reject `\\u0000` and lone surrogates, which payloads may contain and a `json` column keeps.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ _JSON_COLUMNS = {
 }
 
 
-def columns_of(table: str, *, but: Iterable[str] = ()) -> list[str]:
-    """The table's columns in their order, without some."""
-    left_out = set(but)
-    return [column.name for column in METADATA.tables[table].columns if column.name not in left_out]
+def columns_of(table: str, *, without: Iterable[str] = ()) -> list[str]:
+    """The table's columns in order, except those in `without`."""
+    omitted = set(without)
+    return [column.name for column in METADATA.tables[table].columns if column.name not in omitted]
 
 
 def wire(table: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as JSON text. Text columns lose what PostgreSQL can't hold in them; `json` columns keep everything."""
-    held = _JSON_COLUMNS[table]
-    prepared = [dict(_cell(name, value, held) for name, value in row.items()) for row in rows]
+    """The rows as JSON text. Text columns lose characters that PostgreSQL can't store; `json` columns keep everything."""
+    json_columns = _JSON_COLUMNS[table]
+    prepared = [dict(_cell(name, value, json_columns) for name, value in row.items()) for row in rows]
     return json.dumps(prepared, separators=(",", ":"), default=_default, allow_nan=False)
 
 
-def _cell(name: str, value: Any, held: frozenset[str]) -> tuple[str, Any]:
-    if name in held:
+def _cell(name: str, value: Any, json_columns: frozenset[str]) -> tuple[str, Any]:
+    if name in json_columns:
         return f"{name}~", None if value is None else dump(value)
     return name, plain(value)
 
 
 def plain(value: Any) -> Any:
-    """The value with its texts as a text column can hold them."""
+    """The value with its strings made storable in text columns."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, list | tuple):
@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
 
 
 def text(value: str) -> str:
-    """The text without NULs and lone surrogates, which no text column takes."""
+    """The text with NULs and lone surrogates replaced: PostgreSQL rejects them in text columns."""
     if value.isascii() and "\x00" not in value:
         return value
     return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
@@ -64,11 +64,11 @@ def _default(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Enum):
         return value.value
-    raise TypeError(f"{type(value).__name__} is no column's value")
+    raise TypeError(f"a value of type {type(value).__name__} can't be written to a column")
 
 
 def insert(table: str, *, key: Sequence[str], columns: Sequence[str], kept: Sequence[str] = (), returning: str) -> str:
-    """Insert rows; where one is there already it is made equal, and returned only if it wasn't. `kept` columns of it stay."""
+    """An upsert that changes and returns only rows that are new or differ. Existing rows keep their `kept` columns."""
     names = ", ".join(columns)
     changing = [name for name in columns if name not in key and name not in kept]
     sets = ", ".join(f"{name} = excluded.{name}" for name in changing)
@@ -87,7 +87,7 @@ def _sent(table: str, name: str) -> str:
 
 
 def _changed(table: str, name: str) -> str:
-    """The value that a patch gives a column: what was sent, the old one where nothing was."""
+    """The value that a patch gives a column: the one sent, or the old one if none was sent."""
     if name not in _JSON_COLUMNS[table]:
         return f"n.{name}"
     return f"CASE WHEN p.j->'{name}~' IS NULL THEN old.{name} ELSE (p.j->>'{name}~')::json END"
@@ -109,28 +109,28 @@ def patch(
     joins: str = "",
     joined: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Change the columns that each JSON object names, of the row that its key names; where that changes none but `ignoring`, nothing.
+    """Update the columns that each JSON object contains, in the row that its key names. A row of which only `ignoring` columns differ is skipped.
 
-    stamp: a column that becomes the time of the transaction wherever anything changes.
-    joins, joined: more of the FROM clause, which may look at the row to be (`n`), and the columns that get their values from there.
+    stamp: a column set to the transaction's time in every row that changes.
+    joins, joined: additional FROM items, which may refer to the new row (`n`), and the columns whose values come from them.
     """
     changing = [name for name in columns if name not in key and name != stamp]
     values = {name: joined.get(name) or _changed(table, name) for name in changing}
     sets = ", ".join(f"{name} = {value}" for name, value in values.items())
     stamped = f", {stamp} = now()" if stamp is not None else ""
-    finds = " AND ".join(f"old.{name} = {_key(table, name)}" for name in key)
+    matches = " AND ".join(f"old.{name} = {_key(table, name)}" for name in key)
     same = " AND ".join(f"t.{name} = old.{name}" for name in key)
     differs = " OR ".join(_moves(table, name, joined.get(name)) for name in changing if name not in ignoring)
     return (
         f"UPDATE {table} AS t SET {sets}{stamped} FROM json_array_elements($1::json) AS p(j) "  # noqa: S608
-        f"JOIN {table} AS old ON {finds} "
+        f"JOIN {table} AS old ON {matches} "
         f"CROSS JOIN LATERAL json_populate_record(old, p.j) AS n {joins} "
         f"WHERE {same} AND ({differs}) RETURNING {returning}"
     )
 
 
 def _key(table: str, name: str) -> str:
-    """What a JSON object has for a column of the key."""
+    """The value of a key column in the JSON object."""
     kind = METADATA.tables[table].columns[name].type.compile()
     return f"p.j->>'{name}'" if kind == "TEXT" else f"(p.j->>'{name}')::{kind}"
 

@@ -1,6 +1,6 @@
-"""Notices an agent that goes in circles. Pure; fed from history, so a replay notices the same.
+"""Detects agents that are stuck in a loop. Pure, and fed from history, so a replay detects the same.
 
-It compares calls with their outcomes: an honest retry changes its arguments or sees another result sooner or later, a loop does neither.
+It compares calls together with their outcomes: a legitimate retry sooner or later changes its arguments or gets another result; a loop does neither.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from agentgrid.domain.canonical import sorted_json
 from agentgrid.protocol import ErrorType
 
 REPEATS = {1: 6, 2: 4, 3: 3}
-"""A pattern of this many calls, with the same arguments and outcomes, this often in a row, is a loop."""
+"""A loop is a pattern of this many calls (key) that repeats this many times in a row (value), with the same arguments and outcomes."""
 
 DENIALS = 3
-"""The same call, denied or rejected this often without another outcome, is a loop."""
+"""A call that is denied or rejected this many times, without another outcome, is a loop."""
 
 SPIKE = 10
-"""A turn that uses this many times the tokens of the turns before it, on average, is a spike..."""
+"""A turn that uses this many times the average tokens of the earlier turns is a spike,"""
 SPIKE_TURNS = 4
-"""...once there are this many turns to compare with..."""
+"""if there are at least this many earlier turns"""
 SPIKE_TOKENS = 50_000
-"""...and if it uses at least this many tokens."""
+"""and it uses at least this many tokens."""
 
 REFUSALS = frozenset({ErrorType.POLICY_DENIED, ErrorType.APPROVAL_REJECTED, ErrorType.APPROVAL_EXPIRED})
 
@@ -33,7 +33,7 @@ _KEPT = max(period * times for period, times in REPEATS.items())
 
 
 class Breaker:
-    """What one call of an agent has called lately, and what its turns used."""
+    """The recent calls of one agent call, and the usage of its turns."""
 
     def __init__(self) -> None:
         self._calls: deque[bytes] = deque(maxlen=_KEPT)
@@ -41,7 +41,7 @@ class Breaker:
         self._tokens: list[int] = []
 
     def called(self, name: str, arguments: Any, answer: dict[str, Any]) -> None:
-        """Record a call and its outcome. answer: the message that the model sees about it."""
+        """Record a call and its outcome. answer: the message about it that the model sees."""
         call = hashlib.sha256(sorted_json([name, arguments])).digest()
         outcome = {key: answer.get(key) for key in ("result", "fault")}
         self._calls.append(hashlib.sha256(call + sorted_json(outcome)).digest())
@@ -49,13 +49,13 @@ class Breaker:
         self._denials[call] = self._denials.get(call, 0) + 1 if refused else 0
 
     def used(self, usage: Usage) -> None:
-        """Note a model turn's usage."""
+        """Record the usage of a model turn."""
         self._tokens.append(usage.input_tokens - usage.cached_tokens + usage.output_tokens)
 
     def loop(self) -> str | None:
-        """Which loop the agent is in, in words, or None."""
+        """A description of the loop that the agent is in, or None."""
         if any(times >= DENIALS for times in self._denials.values()):
-            return f"it made a call {DENIALS} times that was refused each time"
+            return f"it made the same call {DENIALS} times, and was refused each time"
         calls = list(self._calls)
         for period, times in REPEATS.items():
             tail = calls[-period * times :]
@@ -70,13 +70,13 @@ class Breaker:
             return None
         average = _average(before)
         return (
-            f"its last turn used {last:,} tokens, the turns before {average:,.0f} on average"
+            f"its last turn used {last:,} tokens; earlier turns used {average:,.0f} on average"
             if last > SPIKE * average
             else None
         )
 
     def forget(self) -> None:
-        """Begin again: a person has seen the loop and let the agent go on."""
+        """Start over, because a person has seen the loop and let the agent continue."""
         self._calls.clear()
         self._denials.clear()
         self._tokens.clear()

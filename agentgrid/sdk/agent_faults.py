@@ -1,4 +1,4 @@
-"""What is wrong with a project's agents."""
+"""Registration faults of a project's agents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agentgrid.sdk.tools import Tool
 
 
 def agent_faults(agents: Sequence[Agent[Any]], tools: Sequence[Tool[..., Any]]) -> Iterator[RegistrationError]:
-    """The faults of these agents. tools: those of the grid, the only ones that its worker runs."""
+    """The faults of these agents. tools: the grid's tools, the only ones that its worker runs."""
     seen: dict[str, Agent[Any]] = {}
     for agent in agents:
         for message in _faults_of(agent, agents, tools):
@@ -37,15 +37,15 @@ def _faults_of(agent: Agent[Any], agents: Sequence[Agent[Any]], tools: Sequence[
     for model in agent.models:
         provider, _, name = str(model).partition(":")
         if model != OFFLINE and (provider not in PROVIDERS or not name):
-            known = ", ".join(f"{provider}:…" for provider in PROVIDERS)
-            yield f"the model {model!r} is unknown: it must be {known} or {OFFLINE}"
+            supported = ", ".join(f"{provider}:…" for provider in PROVIDERS)
+            yield f"{model!r} is not a known model: use {supported} or {OFFLINE}"
     yield from _tool_faults(agent, agents, tools)
     try:
         agent.adapter.json_schema()
     except SCHEMA_ERRORS as error:
         yield f"its output can't be represented in JSON: {str(error).splitlines()[0]}"
     if agent.budget is None:
-        yield "has no budget: set what one call may use, e.g. budget=Budget(usd=0.50, requests=12)"
+        yield "has no budget: limit what one call may use, e.g. budget=Budget(usd=0.50, requests=12)"
     elif not isinstance(agent.budget, Budget):
         yield "its budget must be a Budget"
     else:
@@ -68,7 +68,7 @@ def _tool_faults(agent: Agent[Any], agents: Sequence[Agent[Any]], tools: Sequenc
         if tool.name == FINAL_ANSWER:
             yield f"the name {FINAL_ANSWER!r} is reserved for its answer"
         if not any(tool is known for known in (*tools, *agents)):
-            yield f"{tool.name!r} is not in the grid: pass its package to the Grid"
+            yield f"{tool.name!r} is not in the grid: pass its package to Grid"
         if tool is agent:
             yield "it can't call itself"
 
@@ -83,11 +83,11 @@ def _budget_faults(budget: Budget) -> Iterator[str]:
         "seconds": limits.seconds,
     }
     if all(limit is None for limit in named.values()):
-        yield "its budget limits nothing"
+        yield "its budget has no limit: set at least one"
     for name, limit in named.items():
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit <= 0):
             yield f"its budget's {name} must be a positive number"
     if limits.soft is not None and not 0 < limits.soft < 1:
-        yield "its budget's soft must be a share between 0 and 1"
+        yield "its budget's soft must be between 0 and 1"
     if not budget.approvers or isinstance(budget.approvers, str):
         yield "its budget's approvers must be a non-empty sequence of names"

@@ -1,4 +1,4 @@
-"""Interrupting an agent's turn. Workflow code: the signal's handler only notes the interruption, and the agent's loop acts on it."""
+"""Interrupting an agent's turn. Workflow code: the signal handler only records the interruption; the agent's loop acts on it."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from temporalio import workflow
 from temporalio.exceptions import is_cancelled_exception
 
 MAX_MESSAGES = 20
-"""Messages that one interruption takes; of more, the newest."""
+"""Maximum number of messages kept for one interruption: the newest ones."""
 
 
 @dataclass(kw_only=True)
 class Interruptions:
-    """The interruptions of one call of an agent that its loop has not acted on yet."""
+    """The interruptions of one agent call that its loop has not handled yet."""
 
-    asked: bool = False
+    pending: bool = False
     messages: list[str] = field(default_factory=list)
-    """For the agent, in the order in which they came."""
+    """Messages for the agent, in order of arrival."""
 
-    def ask(self, message: str | None) -> None:
-        """Note an interruption."""
-        self.asked = True
+    def add(self, message: str | None) -> None:
+        """Record an interruption."""
+        self.pending = True
         if message:
             self.messages = [*self.messages, message][-MAX_MESSAGES:]
 
     def take(self) -> list[str]:
-        """The messages. Until the next interruption, nothing is asked."""
-        taken, self.asked, self.messages = self.messages, False, []
-        return taken
+        """Return the messages, and clear the interruption."""
+        messages, self.pending, self.messages = self.messages, False, []
+        return messages
 
 
 async def ended(
     tasks: Sequence[asyncio.Task[Any]], interruptions: Interruptions, *, agents: Sequence[asyncio.Task[Any]] = ()
 ) -> None:
-    """Wait for the tasks. An interruption, or the failure of one, cancels the others, and waits for them too.
+    """Wait until the tasks have ended. An interruption, or the failure of a task, cancels the others and waits for them too.
 
-    The run's own cancellation reaches them all, and waits only for `agents`, which must close their calls.
+    Cancellation of the run cancels them all, and waits only for `agents`, which must close their calls.
     """
     try:
-        # The signal's handler cancels nothing itself: a call that is completed in the same activation would lose its result. The event loop
-        # checks this condition when nothing else is left to do.
+        # The signal handler cancels nothing itself: a call that completes in the same activation would lose its result. The event loop checks
+        # this condition only when nothing else is left to do.
         await workflow.wait_condition(
-            lambda: interruptions.asked or all(task.done() for task in tasks) or any(_failed(task) for task in tasks)
+            lambda: interruptions.pending or all(task.done() for task in tasks) or any(_failed(task) for task in tasks)
         )
         if waiting := [task for task in tasks if not task.done()]:
             _cancel(waiting)
@@ -58,7 +58,7 @@ async def ended(
 
 
 def was_cancelled(task: asyncio.Task[Any]) -> bool:
-    """Whether the task ended by its cancellation, also if that reached an activity."""
+    """Whether the task ended because it was cancelled, even if the cancellation went through an activity."""
     error = None if task.cancelled() else task.exception()
     return task.cancelled() or (error is not None and is_cancelled_exception(error))
 
@@ -69,6 +69,6 @@ def _failed(task: asyncio.Task[Any]) -> bool:
 
 def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     for task in tasks:
-        # Nobody may be left to ask for its outcome.
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        # Nobody may be left to retrieve the exception.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         task.cancel()

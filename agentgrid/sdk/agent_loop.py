@@ -1,6 +1,6 @@
-"""The loop of an agent's call: model turns and the calls they ask for, until there is an answer. Workflow code.
+"""The agent loop: model turns and the tool calls that they request, until there is an answer. Workflow code.
 
-All that it decides by is in history: the version from the opening marker, and usage, answers and faults from the activities' results.
+Everything that it decides on is in history: the version from the opening marker; usage, answers and faults from the activities' results.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from agentgrid.sdk.agent_meter import Meter
 from agentgrid.sdk.calls import prompt_bytes
 from agentgrid.sdk.context import Note, current_agent, current_note
 from agentgrid.sdk.holds import hold
-from agentgrid.sdk.recorded import judged, recorded
+from agentgrid.sdk.recorded import recorded, recorded_with_policy
 from agentgrid.sdk.state import WorkflowState, current_state
 
 if TYPE_CHECKING:
@@ -52,34 +52,34 @@ if TYPE_CHECKING:
     from agentgrid.sdk.agents import Agent
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
-"""After this long without a heartbeat the worker is taken for dead, and the request is made again by another."""
+"""After this long without a heartbeat, the worker is presumed dead, and another one retries the request."""
 
 MAX_ERROR = MAX_COMMENT + 1_000
-"""Characters of an error that a model sees: a rejection with the longest comment fits."""
+"""Maximum number of characters of an error shown to a model: a rejection with the longest comment fits."""
 
 BY_A_PERSON = "interrupted by a person"
 NOT_MADE = "the call was not made"
 MAYBE_MADE = "the call was stopped, and may have had an effect"
 
 MAX_FAULTS = 8
-"""Turns in a row with an answer or a call that can't be used."""
+"""Maximum number of consecutive turns with an invalid answer or call."""
 
 MAX_DEPTH = 5
-"""Agents that call agents that call agents."""
+"""Maximum depth of agents that call agents."""
 
 
 async def converse(
     agent: Agent[Any], prompt: str, within: Meter | None = None, session: AgentSession[Any] | None = None
 ) -> Any:
-    """Open a call of the agent, work until there is an answer, and close it. The answer is JSON.
+    """Open an agent call, work until there is an answer, and close the call. The answer is JSON.
 
-    within: the meter of the agent that calls this one; what this one uses counts there too. session: the conversation that this call
-    goes on with, and leaves as it is when the call ends, also by an error.
+    within: the meter of the calling agent, which also counts what this one uses. session: the conversation that this call continues, and updates
+    when it ends, even with an error.
     """
     state = current_state()
     if state is None:
         raise ApplicationError(
-            f"this worker runs without AgentGridPlugin, so the agent {agent.name} can't run: add the plugin",
+            f"this worker runs without AgentGridPlugin, so the agent {agent.name} can't run: add the plugin to the worker",
             type=ErrorType.AGENT_FAILED,
             non_retryable=True,
         )
@@ -92,8 +92,8 @@ async def converse(
         parent=outer.call if outer is not None else None,
         turn=outer.turn if outer is not None else None,
     )
-    # The version is fixed once, by the worker, and history has it: an operator's edit can't change a replay.
-    spec: AgentSpec = await judged(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
+    # The worker pins the version once, in history, so an operator's edit can't change a replay.
+    spec: AgentSpec = await recorded_with_policy(state, ACTIVITY_OPEN_AGENT, request, AgentSpec, agent.name)
     if session is not None:
         within = session.meter(spec, state)
     meter = Meter(spec, state, approvers=agent.budget.approvers if agent.budget is not None else (), within=within)
@@ -114,7 +114,7 @@ async def converse(
         await _closed(dataclasses.replace(end, error_type=kind, error=_message(error), cancelled=cancelled), meter)
         raise
     finally:
-        # Not `reset(token)`: an evicted execution is closed in another context, where the token is refused.
+        # Not `reset(token)`: an evicted execution is closed in another context, where the token is invalid.
         current_agent.set(outer)
 
 
@@ -124,7 +124,7 @@ async def _closed(end: AgentEnd, meter: Meter) -> None:
 
 
 class _Conversation:
-    """One call of an agent."""
+    """One agent call."""
 
     def __init__(
         self, agent: Agent[Any], spec: AgentSpec, state: WorkflowState, meter: Meter, before: list[dict[str, Any]]
@@ -133,18 +133,18 @@ class _Conversation:
         self.agent, self.spec, self.state, self.meter = agent, spec, state, meter
         self.tools = {tool.name: tool for tool in agent.tools if tool.name in spec.tools}
         self.messages: list[dict[str, Any]] = [*before, {"role": "user", "text": spec.prompt}]
-        """Complete after each turn: every call that a model asked for has its result or fault."""
+        """Complete after each turn: every call that a model requested has its result or fault."""
         self.measured = self.size = 0
         self.breaker = Breaker()
         self.interruptions = Interruptions()
         self.outermost = meter.depth == 1
         self.number = 0
-        """The turn that it is at."""
+        """The current turn."""
         self.faults = self.model = 0
-        """The index of the model in use: those before it have failed."""
+        """`model` is the index of the model in use; earlier ones have failed."""
 
     async def until_answered(self) -> Any:
-        """Work until there is an answer. Interruptions reach the call that workflow code made, not the agents that it calls."""
+        """Work until there is an answer. Interruptions go to the outermost agent call, which stops the agents that it calls."""
         at_work = self.state.at_work
         if self.outermost:
             at_work.append(self.interruptions)
@@ -159,11 +159,11 @@ class _Conversation:
                 await self._interrupted()
             raise
         finally:
-            # By identity: others that nobody has interrupted either are equal.
-            at_work[:] = [each for each in at_work if each is not self.interruptions]
+            # By identity, because uninterrupted ones are equal.
+            at_work[:] = [other for other in at_work if other is not self.interruptions]
 
     async def _one_turn(self) -> ModelTurn | None:
-        """A model turn and the calls that it asks for. The turn, if it is the last one."""
+        """One model turn and the calls that it requests. Returns the turn if it is the last one."""
         self._measure()
         turn = await self._next()
         if turn is None:
@@ -180,16 +180,16 @@ class _Conversation:
             self.messages.append({"role": "user", "text": turn.fault})
         elif turn.calls:
             answers = await self._calls(turn.calls)
-            if not self.interruptions.asked:
+            if not self.interruptions.pending:
                 for call, answer in zip(turn.calls, answers, strict=True):
                     self.breaker.called(call.name, call.args, answer)
-                await self._stopped_in_circles()
+                await self._hold_if_looping()
         return None
 
     async def _interrupted(self) -> bool:
-        """If a person has interrupted the agent, hold the run until it is resumed; whether there is a message for the agent."""
+        """If a person interrupted the agent, hold the run until it is resumed. Returns whether there is a message for the agent."""
         new_message = False
-        while self.interruptions.asked:
+        while self.interruptions.pending:
             texts = self.interruptions.take()
             detail = f"a person interrupted the agent {self.spec.agent} in turn {self.number}"
             await hold(Hold(reason=INTERRUPTED, detail=detail, agent=self.spec.agent, call=self.spec.call))
@@ -198,17 +198,17 @@ class _Conversation:
         return new_message
 
     def _faulted(self, fault: bool) -> None:
-        """Bound the answers that lead nowhere: the budget may allow hundreds of them."""
+        """Limit the number of invalid answers, because the budget may allow hundreds of them."""
         self.faults = self.faults + 1 if fault else 0
         if self.faults >= MAX_FAULTS:
             raise ApplicationError(
-                f"{self.spec.agent}: the model gave {MAX_FAULTS} answers in a row that can't be used",
+                f"{self.spec.agent}: the model gave {MAX_FAULTS} invalid answers in a row",
                 type=ErrorType.AGENT_FAILED,
                 non_retryable=True,
             )
 
-    async def _stopped_in_circles(self) -> None:
-        """Pause the run if the agent loops; a person who resumes it lets the agent go on."""
+    async def _hold_if_looping(self) -> None:
+        """Pause the run if the agent loops; resuming it lets the agent continue."""
         if (loop := self.breaker.loop()) is not None:
             await hold(Hold(reason="loop", detail=loop, agent=self.spec.agent, call=self.spec.call))
             self.breaker.forget()
@@ -226,25 +226,25 @@ class _Conversation:
         current_agent.set(header)
         task = asyncio.create_task(self._turn(number), name=f"agent: turn {number}")
         await ended([task], self.interruptions)
-        if self.interruptions.asked and was_cancelled(task):
+        if self.interruptions.pending and was_cancelled(task):
             return None
         return task.result()
 
     async def _turn(self, number: int) -> ModelTurn:
-        """The turn, counted."""
+        """Run and count the turn."""
         await self.meter.before_request()
         try:
-            turn = await self._answered(number)
+            turn = await self._with_fallback(number)
         finally:
             self.meter.after_request()
         self.meter.count(turn)
         return turn
 
-    async def _answered(self, number: int) -> ModelTurn:
-        """The turn, by the first model that does not fail."""
+    async def _with_fallback(self, number: int) -> ModelTurn:
+        """The turn, from the first model that does not fail."""
         while True:
             try:
-                return await self._asked(number)
+                return await self._request_turn(number)
             except ActivityError as error:
                 if is_cancelled_exception(error):
                     raise
@@ -256,7 +256,7 @@ class _Conversation:
                     ) from error
                 self.model += 1
 
-    async def _asked(self, number: int) -> ModelTurn:
+    async def _request_turn(self, number: int) -> ModelTurn:
         spec, agent = self.spec, self.agent
         call = ModelCall(
             agent=spec.agent,
@@ -285,8 +285,8 @@ class _Conversation:
         return answered
 
     async def _calls(self, calls: list[AskedCall]) -> list[dict[str, Any]]:
-        """Make the calls of a turn in parallel, and return the message about each that the model sees. If one ends the agent, the others are cancelled."""
-        if self.interruptions.asked:
+        """Make the calls of a turn in parallel, and return the model's message about each. If a call ends the agent, the others are cancelled."""
+        if self.interruptions.pending:
             self.messages += [_fault(call, f"{BY_A_PERSON}: {NOT_MADE}") for call in calls]
             return []
         tasks = [asyncio.create_task(self._called(call), name=f"agent: {call.name}") for call in calls]
@@ -294,12 +294,12 @@ class _Conversation:
             agents = [task for task, call in zip(tasks, calls, strict=True) if self._delegates(call)]
             await ended(tasks, self.interruptions, agents=agents)
         finally:
-            # Also if the agent ends: a session may go on, and the model must know what was done.
+            # Even if the agent ends: a session may continue, and the model must know what was done.
             answers = [self._outcome(call, task) for call, task in zip(calls, tasks, strict=True)]
             self.messages += answers
-        # Those that were cancelled come last: what ended the agent is the error of another.
+        # Cancelled tasks come last: the error that ended the agent is that of another task.
         for task in sorted(tasks, key=was_cancelled):
-            if not (self.interruptions.asked and was_cancelled(task)):
+            if not (self.interruptions.pending and was_cancelled(task)):
                 task.result()
         return answers
 
@@ -308,24 +308,24 @@ class _Conversation:
         return tool is not None and not hasattr(tool, "call")
 
     def _outcome(self, call: AskedCall, task: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
-        """The message that the model sees about a call that may not have been completed."""
+        """The model's message about a call that may not have completed."""
         if task.done() and not task.cancelled() and task.exception() is None:
             return task.result()
-        # A call that waited, for people or for policy, ends without an error of its activity.
+        # A call that was waiting for people or policy ends without an activity error.
         stopped = not task.done() or (not task.cancelled() and was_cancelled(task))
         made = stopped or self._delegates(call)
         fault = MAYBE_MADE if made else NOT_MADE
-        return _fault(call, f"{BY_A_PERSON}: {fault}" if self.interruptions.asked else fault)
+        return _fault(call, f"{BY_A_PERSON}: {fault}" if self.interruptions.pending else fault)
 
     async def _called(self, call: AskedCall) -> dict[str, Any]:
-        """The message that the model sees about the call: its result, or why it failed. Raises what ends the agent."""
+        """The model's message about the call: its result, or why it failed. Raises errors that end the agent."""
         if call.fault is not None:
             return _fault(call, call.fault)
-        # If nobody raises the budget, the agent ends: this is no failure of the call.
+        # If nobody raises the budget, the agent ends: that is not a failure of the call.
         await self.meter.before_call()
         note, changed = Note(), "ran_with"
         before = current_note.get()
-        # What another agent does under decisions is noted for its own calls.
+        # Another agent's decisions are noted with that agent's own calls.
         current_note.set(None if self._delegates(call) else note)
         try:
             if call.barred:
@@ -334,10 +334,10 @@ class _Conversation:
         except (ActivityError, ApplicationError, ValidationError) as error:
             if is_cancelled_exception(error) or self.meter.refused is not None:
                 raise
-            # Without the change, the fault would seem to be that of the model's own arguments.
+            # Without the change, the model would blame its own arguments for the fault.
             outcome, changed = {"fault": _message(error)}, "changed_to"
         finally:
-            # Not `reset`: it raises where the workflow is evicted.
+            # Not `reset`, which raises when the workflow is evicted.
             current_note.set(before)
         return {"role": "tool", "id": call.id, "name": call.name, **outcome, **_approval(note, changed)}
 
@@ -352,13 +352,13 @@ class _Conversation:
     async def _delegated(self, agent: Agent[Any], prompt: str) -> Any:
         if self.meter.depth >= MAX_DEPTH:
             raise ApplicationError(
-                f"agents may call each other {MAX_DEPTH} deep", type=ErrorType.AGENT_FAILED, non_retryable=True
+                f"agents may be nested at most {MAX_DEPTH} deep", type=ErrorType.AGENT_FAILED, non_retryable=True
             )
         return await converse(agent, prompt, within=self.meter)
 
     async def _barred(self, call: AskedCall) -> None:
-        """Make the call, for which the worker has no permission: its refusal is then a step, in history."""
-        # The code may give the agent this tool although its version doesn't: the header marks that. A task of its own, so nothing else sees it.
+        """Make the call although the worker will refuse it, so that the refusal is a step in history."""
+        # The code may give the agent this tool although its version doesn't, which the header marks. Calls run in separate tasks, so no other sees it.
         caller = current_agent.get()
         current_agent.set(None if caller is None else caller.model_copy(update={"barred": True}))
         await workflow.execute_activity(
@@ -376,15 +376,15 @@ def _fault(call: AskedCall, fault: str) -> dict[str, Any]:
 
 
 def _approval(note: Note, changed: str) -> dict[str, Any]:
-    """What the model sees of the call's approvals: the comments, and under the name `changed` the arguments that an approver gave instead."""
-    comments = [each.comment for each in note.decisions if each.comment is not None]
-    arguments = [each.arguments for each in note.decisions if each.arguments is not None]
-    seen = ({"comment": "\n".join(comments)} if comments else {}) | ({changed: arguments[-1]} if arguments else {})
-    return {"approval": seen} if seen else {}
+    """What the model sees of the call's approvals: the comments and, under the name in `changed`, the arguments that an approver substituted."""
+    comments = [decision.comment for decision in note.decisions if decision.comment is not None]
+    arguments = [decision.arguments for decision in note.decisions if decision.arguments is not None]
+    shown = ({"comment": "\n".join(comments)} if comments else {}) | ({changed: arguments[-1]} if arguments else {})
+    return {"approval": shown} if shown else {}
 
 
 def _message(error: BaseException) -> str:
-    """An error as a model sees it, and as the closing marker has it."""
+    """An error as shown to models and in the closing marker."""
     cause = error.cause if isinstance(error, ActivityError) and error.cause is not None else error
     kind = getattr(cause, "type", None) or type(cause).__name__
     text = str(getattr(cause, "message", None) or cause)

@@ -1,4 +1,4 @@
-"""What a call of an agent has used, counted from history, and the one place where its budget is enforced. Workflow code."""
+"""Counts what an agent call uses, from history, and enforces its budget. Workflow code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from agentgrid.sdk.holds import hold
 from agentgrid.sdk.state import WorkflowState
 
 RAISE_EXPIRES = timedelta(days=7)
-"""How long people may take to raise a budget."""
+"""How long people have to raise a budget."""
 
 
 class Meter:
-    """The usage of one call, and of the agents that it calls; or of a session, and its calls."""
+    """The usage of one agent call and of the agents that it calls, or of a session and its calls."""
 
     def __init__(
         self,
@@ -30,19 +30,19 @@ class Meter:
         within: Meter | None,
         spent: Spent | None = None,
     ) -> None:
-        """spent: what the session has used before this call, if the budget is a session's."""
+        """spent: what a session used before this call, if the budget is the session's."""
         self.spec, self.approvers, self.within = spec, approvers, within
         self.depth: int = 0 if spent is not None else 1 if within is None else within.depth + 1
         self.usage = Usage()
         self.turns = self.tool_calls = 0
         self.in_flight = 0
-        """Requests without an answer so far. Agents that run at once share their caller's budget."""
+        """Requests without an answer yet. Parallel agents share their caller's budget."""
         self.granted = 1
-        """How often the budget was granted: once by the agent's version, then by people."""
+        """How many times the budget was granted: once by the agent's version, then by people."""
         self.may_be_unpriced = False
-        """Whether a person has let it go on although the limit in dollars can't be kept."""
+        """Whether a person let it continue although the limit in dollars can't be enforced."""
         self.refused: ApplicationError | None = None
-        """Why the budget was not raised: it ends the agent, also if an agent asked that this one calls."""
+        """Why the budget was not raised. This ends the agent, even if the request came from an agent that it calls."""
         self._state = state
         self.began = self._clock()
         self.of = ""
@@ -60,24 +60,24 @@ class Meter:
             meter.usage = add(meter.usage, turn.usage)
 
     async def before_request(self) -> None:
-        """Return while there is budget for one more model request, which is then in flight; otherwise ask people, or hold the run."""
+        """Return when there is budget for one more model request, which is then in flight. Until then, request an approval or hold the run."""
         await self._check("requests")
         for meter in self._all():
             meter.in_flight += 1
 
     def after_request(self) -> None:
-        """The request has ended. If it was answered, `count` must follow at once."""
+        """Record the end of the request. If it was answered, `count` must follow immediately."""
         for meter in self._all():
             meter.in_flight -= 1
 
     async def before_call(self) -> None:
-        """Count one more call of a tool, as `before_request` does."""
+        """Count one more tool call, like `before_request`."""
         await self._check("tool_calls")
         for meter in self._all():
             meter.tool_calls += 1
 
     def _all(self) -> Iterator[Meter]:
-        """This meter, and those that count the same."""
+        """This meter and the meters of its callers."""
         meter: Meter | None = self
         while meter is not None:
             yield meter
@@ -86,7 +86,7 @@ class Meter:
     async def _check(self, about: str) -> None:
         if self.within is not None:
             await self.within._check(about)
-        # Calls of one turn run in parallel: one of them asks for all.
+        # Calls of one turn run in parallel: only one of them may ask people.
         async with self.checking:
             while (over := self._over(1.0, about)) is not None:
                 await self._hold(over)
@@ -100,7 +100,7 @@ class Meter:
                 self.granted += 1
 
     async def _ask(self, used: str) -> None:
-        # Others who wait for the same answer must not ask again.
+        # Other calls that waited for the same answer must not ask again.
         if self.refused is not None:
             raise self.refused
         try:
@@ -122,11 +122,11 @@ class Meter:
 
     @property
     def seconds(self) -> float:
-        """The wall time that counts: without pauses, whether by a person or by the run itself."""
+        """The wall time counted against the budget: it excludes pauses, both by people and by the run itself."""
         return self._clock() - self.began
 
     def _over(self, share: float, about: str) -> str | None:
-        """Which limit has no room for one more, as text, or None."""
+        """A description of the first limit that leaves no room for one more, or None."""
         limits, usage = self.spec.limits, self.usage
         used: list[tuple[str, float, float | None]] = [
             ("tokens", usage.input_tokens + usage.output_tokens, limits.tokens),
@@ -137,18 +137,18 @@ class Meter:
             used.append(("model requests", usage.requests + self.in_flight, limits.requests))
         else:
             used.append(("tool calls", self.tool_calls, limits.tool_calls))
-        for name, taken, limit in used:
-            if limit is not None and taken >= limit * self.granted * share:
-                return f"{_shown(taken)} of {_shown(limit * self.granted)} {name}{self.of}"
+        for name, amount, limit in used:
+            if limit is not None and amount >= limit * self.granted * share:
+                return f"{_shown(amount)} of {_shown(limit * self.granted)} {name}{self.of}"
         return None
 
     def _unpriced(self) -> str | None:
-        """Why the limit in dollars can't be kept, or None."""
+        """Why the limit in dollars can't be enforced, or None."""
         limit, unpriced = self.spec.limits.usd, self.usage.unpriced
         if limit is None or not unpriced or self.may_be_unpriced:
             return None
         requests = "1 request has" if unpriced == 1 else f"{unpriced:,} requests have"
-        return f"{requests} no known price, so the limit of {_shown(limit)} US dollars can't be kept"
+        return f"{requests} no known price, so the limit of {_shown(limit)} US dollars can't be enforced"
 
 
 def _shown(amount: float) -> str:

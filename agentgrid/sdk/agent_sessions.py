@@ -1,4 +1,4 @@
-"""A session: a conversation with an agent in several calls, also across continue-as-new. Workflow code."""
+"""Sessions: conversations with an agent over several calls, also across continue-as-new. Workflow code."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 Out = TypeVar("Out")
 
 MAX_STATE_BYTES = 1024 * 1024
-"""Maximum JSON size of a session's state: half of what one payload may have, which leaves room for the next call."""
+"""Maximum JSON size of a session's state: half of a payload's limit, to leave room for the next call."""
 
 _STATE: TypeAdapter[SessionState] = TypeAdapter(SessionState)
 
 
 class AgentSession(Generic[Out]):
-    """A conversation with an agent in several calls. Made by `Agent.session`.
+    """A conversation with an agent over several calls. Created by `Agent.session`.
 
-    Each `run` is a call of the agent: it has the agent's version of that moment, a budget and a step of its own.
+    Each `run` is a separate agent call, with the agent's version at that time, its own budget and its own step.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class AgentSession(Generic[Out]):
         self._spent = self._before = before.spent
 
     async def run(self, prompt: str) -> Out:
-        """Go on with the conversation until there is an answer, as `Agent.run` does, and with its errors.
+        """Continue the conversation until there is an answer. Raises the same errors as `Agent.run`.
 
-        If it fails, the session keeps the conversation up to that point: the next call can go on from there.
+        If it fails, the session keeps the conversation up to that point, and the next call can continue from there.
         """
-        self._idle("a session makes one call at a time: await the one before")
+        self._idle("a session makes one call at a time: await the previous call first")
         self._at_work = True
         try:
             return self.agent.typed(await converse(self.agent, prompt, session=self))
@@ -58,21 +58,21 @@ class AgentSession(Generic[Out]):
     def state(self) -> dict[str, Any]:
         """The conversation so far as a JSON value, for `workflow.continue_as_new` and then `Agent.session`.
 
-        Raises ApplicationError, not retryable, while a call is made, or if the JSON has more than 1 MiB.
+        Raises a non-retryable ApplicationError while a call is in progress, or if the JSON is larger than 1 MiB.
         """
-        self._idle("a session has no state while it makes a call: await the call")
+        self._idle("a session has no state during a call: await the call first")
         state: dict[str, Any] = _STATE.dump_python(
             SessionState(agent=self.agent.name, messages=self.messages, spent=self._spent), mode="json"
         )
         if (size := len(sorted_json(state))) > MAX_STATE_BYTES:
             raise self._fault(
                 f"the session's state has {size:,} bytes in JSON; at most {MAX_STATE_BYTES:,} are allowed. "
-                "Begin a new session, with a summary of this one in its first prompt"
+                "Start a new session, with a summary of this one in its first prompt"
             )
         return state
 
     def meter(self, spec: AgentSpec, state: WorkflowState) -> Meter | None:
-        """The meter of all calls together, for a call that begins now; None without a budget."""
+        """The meter of all calls of the session, for a call that starts now; None without a budget."""
         self._total, self._before = None, self._spent
         if self._limits is not None:
             whole = dataclasses.replace(spec, limits=self._limits)
@@ -80,7 +80,7 @@ class AgentSession(Generic[Out]):
         return self._total
 
     def took(self, messages: list[dict[str, Any]], meter: Meter) -> None:
-        """Record a call that has ended: the conversation so far, and what the call used. May be repeated."""
+        """Record a call that has ended: the conversation so far, and what the call used. Idempotent."""
         spent, total = self._before, self._total
         self.messages = messages
         self._spent = Spent(
@@ -93,19 +93,19 @@ class AgentSession(Generic[Out]):
 
     def _read(self, state: dict[str, Any]) -> SessionState:
         try:
-            read = _STATE.validate_python(state)
+            loaded = _STATE.validate_python(state)
         except ValidationError:
-            read = None
-        if read is None or not is_conversation(read.messages):
-            raise self._fault("this is not the state of a session: pass what `state()` of a session returned")
-        if read.agent != self.agent.name:
-            raise self._fault(f"this is the state of a session of {read.agent}, another agent")
-        return read
+            loaded = None
+        if loaded is None or not is_conversation(loaded.messages):
+            raise self._fault("this is not the state of a session: pass what `AgentSession.state()` returned")
+        if loaded.agent != self.agent.name:
+            raise self._fault(f"this is the state of a session with the agent {loaded.agent}: pass it to that agent")
+        return loaded
 
     def _idle(self, otherwise: str) -> None:
         if self._at_work:
             raise self._fault(otherwise)
 
     def _fault(self, message: str) -> ApplicationError:
-        # Not a plain error, which would repeat the workflow task forever: a state is often a workflow's input.
+        # Any other error would retry the workflow task forever, because a state is often a workflow's input.
         return ApplicationError(f"{self.agent.name}: {message}", type=ErrorType.AGENT_FAILED, non_retryable=True)

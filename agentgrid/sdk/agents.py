@@ -1,7 +1,7 @@
-"""An agent: a model, instructions, tools that it may use, an output type and a budget; called in a workflow like a tool.
+"""Agents: a model, instructions, tools, an output type and a budget. Workflows call them like tools.
 
-The loop (`sdk/agent_loop.py`) is workflow code. A model turn is one activity, `model.<agent>`; a tool's call is the tool's own, through the
-gate that every call passes. Nothing here imports a provider: those are in the worker, behind the activity.
+The loop (`sdk/agent_loop.py`) is workflow code. A model turn is one activity, `model.<agent>`; a tool call is the tool's own activity, and passes
+the gate like every call. Nothing here imports a provider: providers are in the worker, behind the activity.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ Out = TypeVar("Out")
 
 PROMPT_SCHEMA = {
     "type": "object",
-    "properties": {"prompt": {"type": "string", "description": "What to do, with all that it must know."}},
+    "properties": {"prompt": {"type": "string", "description": "The task, with all the context that the agent needs."}},
     "required": ["prompt"],
     "additionalProperties": False,
 }
-"""The arguments of an agent that another agent calls."""
+"""The arguments of an agent when another agent calls it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What one call of an agent may use; None is no limit.
+    """What one agent call may use; None means no limit.
 
-    At `soft`, a share of each limit, people are asked to raise it. At the limit the run pauses with the reason `budget_exceeded`; a person who
-    resumes it grants as much again. tokens: of input and output. seconds: wall time, with waits for approvals and without pauses.
+    At `soft`, a share of each limit, an approval to raise the limit is requested. At the limit, the run pauses with the reason `budget_exceeded`;
+    resuming it grants the same amount again. tokens: input and output. seconds: wall time, including waits for approvals but not pauses.
     """
 
     requests: int | None = 20
@@ -57,7 +57,7 @@ class Budget:
     """Who may raise it."""
 
     def limits(self) -> Limits:
-        """As an agent's version has it."""
+        """The limits in the form of an agent's version."""
         return Limits(
             requests=self.requests,
             tool_calls=self.tool_calls,
@@ -69,7 +69,7 @@ class Budget:
 
 
 class Agent(Generic[Out]):
-    """A registered agent. Made by `agentgrid.agent`."""
+    """A registered agent. Created by `agentgrid.agent`."""
 
     def __init__(
         self,
@@ -98,12 +98,12 @@ class Agent(Generic[Out]):
 
     @property
     def activity_type(self) -> str:
-        """The name of its model turns on the wire."""
+        """The activity type of its model turns."""
         return MODEL_PREFIX + self.name
 
     @functools.cached_property
     def adapter(self) -> TypeAdapter[Out]:
-        """The output type. Raises what pydantic raises for a type that JSON can't hold."""
+        """The type adapter of its output. Raises pydantic's errors for a type that can't be represented in JSON."""
         return adapter_of(self.output)
 
     @functools.cached_property
@@ -124,11 +124,11 @@ class Agent(Generic[Out]):
 
     @property
     def limits(self) -> Limits:
-        """Its budget as its version has it."""
+        """Its budget in the form of a version."""
         return (self.budget or Budget()).limits()
 
     def spec(self) -> AgentSpec:
-        """Its version as the code has it. Without models the worker adds its default one."""
+        """Its version from the code. If it names no model, the worker adds its default model."""
         return AgentSpec(
             agent=self.name,
             version=self.version,
@@ -140,32 +140,33 @@ class Agent(Generic[Out]):
         )
 
     async def run(self, prompt: str) -> Out:
-        """Work until there is an answer, durably. Only in a workflow, on a worker with AgentGridPlugin.
+        """Run the agent durably until it has an answer. Only in a workflow, on a worker with AgentGridPlugin.
 
-        Raises ApplicationError, not retryable: `AgentDisabled`, `ModelError` if every model failed, `AgentFailed` for a conversation that
-        is too long or an answer that doesn't fit the output type, `ApprovalRejected` or `ApprovalExpired` if nobody raises its budget.
+        Raises a non-retryable ApplicationError of type `AgentDisabled`, `ModelError` if every model failed, `AgentFailed` if the conversation is
+        too long or the answer doesn't fit the output type, or `ApprovalRejected` or `ApprovalExpired` if nobody raised its budget.
         """
         if not workflow.in_workflow():
             raise RuntimeError(
-                f"the agent {self.name} runs in a workflow: call it there, or test it with agentgrid.testing"
+                f"the agent {self.name} can only run in a workflow: call it there, or test it with agentgrid.testing"
             )
         return self.typed(await converse(self, prompt))
 
     def session(self, state: dict[str, Any] | None = None, *, budget: Budget | None = None) -> AgentSession[Out]:
-        """A conversation in several calls. Only in a workflow.
+        """A conversation over several calls. Only in a workflow.
 
-        state: what `AgentSession.state` returned in the execution before, to go on with it. budget: of all calls of the session together,
-        beside the agent's own, which each call has. Raises ApplicationError, not retryable, for a state of another agent or form.
+        state: what `AgentSession.state` returned in the previous execution, to continue that conversation. budget: for all calls of the session
+        together, in addition to the agent's own budget for each call. Raises a non-retryable ApplicationError if the state is invalid or another
+        agent's.
         """
         limits = None if budget is None else budget.limits()
         return AgentSession(self, state, limits=limits, approvers=() if budget is None else budget.approvers)
 
     def typed(self, answer: Any) -> Out:
-        """An answer in JSON as the output type. Raises ApplicationError, not retryable."""
+        """Convert a JSON answer to the output type. Raises a non-retryable ApplicationError."""
         try:
             return self.adapter.validate_python(answer)
         except ValidationError as error:
-            # A worker with other code made it. This fails the run; a plain error would retry its workflow task forever.
+            # It came from a worker with different code. This fails the run; any other error would retry the workflow task forever.
             raise ApplicationError(
                 f"{self.name}: the answer does not fit its output type: {message_of(error)}",
                 type=ErrorType.AGENT_FAILED,
@@ -217,12 +218,12 @@ def agent(
     timeout: timedelta = timedelta(minutes=2),
     retries: int = 4,
 ) -> Agent[Any]:
-    """Register an agent; call it in a workflow with `await triager.run("…")`.
+    """Register an agent. Call it in a workflow with `await triager.run("…")`.
 
-    model: `provider:model`, such as `openai:gpt-5` (OpenAI's Responses), `openai-chat:…` (chat completions), `anthropic:…` or `offline`;
-    several in the order in which they are tried. Without one, the worker's AGENTGRID_MODEL.
-    tools: what the model may call, and nothing else; another agent is one too. output: the type of the answer; text by default.
-    budget: required. timeout: maximum duration of one model request. retries: attempts after the first, for each model.
+    model: `provider:model`, such as `openai:gpt-5` (OpenAI's Responses API), `openai-chat:…` (chat completions), `anthropic:…` or `offline`; or
+    several, in the order in which they are tried. Defaults to the worker's AGENTGRID_MODEL.
+    tools: the only tools that the model may call; they may include other agents. output: the type of the answer; text by default.
+    budget: required. timeout: maximum duration of one model request. retries: attempts after the first, per model.
 
     `agentgrid check` and worker start report all mistakes at once.
     """

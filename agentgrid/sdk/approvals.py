@@ -13,13 +13,13 @@ from agentgrid.domain.approvals import MAX_EXPIRY_SECONDS, Terms
 from agentgrid.domain.canonical import sorted_json
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.protocol import ACTIVITY_CONFIRM_APPROVAL, ACTIVITY_OPEN_APPROVAL, Confirmation, ErrorType
-from agentgrid.sdk.recorded import judged
+from agentgrid.sdk.recorded import recorded_with_policy
 from agentgrid.sdk.schema import to_json_value
 from agentgrid.sdk.state import Outcome, current_state
 
 
 class ApprovalRejected(ApplicationError):
-    """The approval was rejected. Raised at the waiting call. The comment, if there is one, is in the message and the details."""
+    """The approval was rejected. Raised by the waiting call. The message and the details contain the comment, if there is one."""
 
     def __init__(self, terms: Terms, principal: str, comment: str | None = None) -> None:
         details = {} if comment is None else {"comment": comment}
@@ -38,7 +38,7 @@ class ApprovalRejected(ApplicationError):
 
 
 class ApprovalExpired(ApplicationError):
-    """Nobody decided in time. Raised at the waiting call."""
+    """Nobody decided in time. Raised by the waiting call."""
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(
@@ -51,7 +51,7 @@ class ApprovalExpired(ApplicationError):
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalRequest:
-    """Input of the local activity that opens an approval. A plain dataclass, because every JSON data converter supports it."""
+    """Input of the local activity that opens an approval. A plain dataclass, because every JSON data converter supports those."""
 
     title: str
     shown: Any
@@ -60,12 +60,12 @@ class ApprovalRequest:
     initiator: str | None = None
     issuers: list[str] = field(default_factory=list)
     key: str | None = None
-    """The idempotency key, which other calls carry in a header."""
+    """The call key, which other calls carry in a header."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecidedApproval:
-    """Input of the local activity that checks authority again: the terms without what is shown, and the signed decision."""
+    """Input of the local activity that checks authority again: the terms without `shown`, and the signed decision."""
 
     terms: dict[str, Any]
     decision: str
@@ -82,7 +82,7 @@ class Approved:
 
 
 def refusal(terms: Terms, outcome: Outcome) -> ApplicationError:
-    """The error for a gate that was rejected or expired."""
+    """The error for an approval that was rejected or expired."""
     if outcome.decision is None:
         return ApprovalExpired(terms)
     return ApprovalRejected(terms, outcome.decision.principal, outcome.decision.comment)
@@ -97,19 +97,19 @@ async def approval(
 ) -> Approved:
     """Request an approval and wait durably for the decision, for at most `expires`.
 
-    show: what approvers see, and what the digest that they sign covers; anything that pydantic can serialise to JSON.
-    approvers: principals, groups or `role:approver`; the initiator of the run may never decide.
+    show: what approvers see, covered by the digest that they sign; anything that pydantic can serialise to JSON.
+    approvers: principals, groups or `role:approver`; the initiator of the run can't decide.
 
-    After an approval the worker checks the approver's authority again before this returns; in a paused run, after resume. If the authority
-    no longer holds, the approval is requested again, under new terms with a new expiry.
+    After an approval, the worker checks the approver's authority again before this returns (in a paused run, after resume). If the approver no
+    longer has it, the approval is requested again, under new terms with a new expiry.
 
-    A worker that has not seen a policy yet can't open an approval; it opens once a policy arrives. Raises ApprovalRejected, ApprovalExpired
-    (both non-retryable `ApplicationError`s) and `asyncio.CancelledError`.
+    A worker without a policy yet opens the approval once it receives one. Raises ApprovalRejected and ApprovalExpired (both non-retryable
+    `ApplicationError`s) and `asyncio.CancelledError`.
     """
     state = current_state()
     if state is None:
         raise ApplicationError(
-            "this worker runs without AgentGridPlugin, so approvals can't be requested: add the plugin",
+            "this worker runs without AgentGridPlugin, so approvals can't be requested: add the plugin to the worker",
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )
@@ -120,7 +120,7 @@ async def approval(
         )
     if not 0 < seconds <= MAX_EXPIRY_SECONDS:
         raise ApplicationError(
-            f"expires is {expires}: an approval must be open for some time, at most {timedelta(seconds=MAX_EXPIRY_SECONDS).days} days",
+            f"expires is {expires}; it must be positive, and at most {timedelta(seconds=MAX_EXPIRY_SECONDS).days} days",
             type=ErrorType.APPROVAL_UNSUPPORTED,
             non_retryable=True,
         )
@@ -135,7 +135,7 @@ async def approval(
         key=state.next_key(ACTIVITY_OPEN_APPROVAL, sorted_json([title, shown])),
     )
     while True:
-        terms = Terms.model_validate(await judged(state, ACTIVITY_OPEN_APPROVAL, request, dict, title))
+        terms = Terms.model_validate(await recorded_with_policy(state, ACTIVITY_OPEN_APPROVAL, request, dict, title))
         outcome = await state.wait(terms)
         if outcome.void:
             continue
@@ -143,7 +143,7 @@ async def approval(
         if accepted is None:
             raise refusal(terms, outcome)
         decided = DecidedApproval(terms=terms.model_copy(update={"shown": None}).wire(), decision=outcome.raw)
-        confirmation = await judged(state, ACTIVITY_CONFIRM_APPROVAL, decided, Confirmation, title)
+        confirmation = await recorded_with_policy(state, ACTIVITY_CONFIRM_APPROVAL, decided, Confirmation, title)
         if confirmation.holds:
             return Approved(
                 approval_id=terms.approval_id,

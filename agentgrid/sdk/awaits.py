@@ -1,4 +1,4 @@
-"""Finds calls in workflow code that nobody awaits: their coroutine never runs, so that the run goes on, or ends, without them."""
+"""Finds calls in workflow code that are never awaited: their coroutine never runs, so the run continues or ends without them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ CONSUMERS = frozenset(
     {"bool", "dict", "float", "format", "hash", "int", "len", "max", "min", "print", "repr", "round", "sorted", "str"}
     | {"sum", "any", "all", "isinstance", "type", "enumerate", "zip"}
 )
-"""Builtins that take a value, so that a coroutine given to them is lost."""
+"""Builtins that use a value, so that a coroutine passed to them is never awaited."""
 
 Node = ast.AST
 
 
 def forgotten(function: Function, named: Callable[[ast.Call], str | None]) -> Iterator[tuple[int, str]]:
-    """The calls of coroutine functions, `named` by the caller, whose result is used, or dropped, without an await: line and name.
+    """The line and name of each call of a coroutine function whose result is used or dropped without an await.
 
-    What is handed to another function, stored in a structure or returned by a synchronous one may be awaited there, and is left alone.
+    named: returns the name of a call that makes a coroutine, or None. A coroutine that is passed to another function, stored in a structure or
+    returned by a synchronous function may be awaited there, and is not reported.
     """
     parents = {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
     for call in ast.walk(function):
@@ -35,7 +36,7 @@ def _is_lost(value: Node, parents: dict[Node, Node]) -> bool:
 
 
 def _is_taken(value: Node, parent: Node | None, parents: dict[Node, Node]) -> bool:
-    """Whether this place needs the result, not the coroutine."""
+    """Whether this place needs the result rather than the coroutine."""
     if isinstance(
         parent, (ast.Expr, ast.Compare, ast.BinOp, ast.BoolOp, ast.UnaryOp, ast.FormattedValue, ast.Attribute)
     ):
@@ -61,7 +62,7 @@ def _is_returned_by_a_coroutine(node: Node, parents: dict[Node, Node]) -> bool:
 
 
 def _is_lost_as_a_name(assignment: ast.Assign | ast.AnnAssign | ast.NamedExpr, parents: dict[Node, Node]) -> bool:
-    """Whether a coroutine bound to one name is used there only as if it were the result, or not at all."""
+    """Whether a coroutine bound to a name is only used as if it were the result, or not at all."""
     targets = assignment.targets if isinstance(assignment, ast.Assign) else [assignment.target]
     if len(targets) != 1 or not isinstance(targets[0], ast.Name):
         return False

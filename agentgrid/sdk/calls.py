@@ -1,8 +1,8 @@
-"""A call's arguments are serialised once, when the call is made.
+"""Serialises a call's arguments once, when the call is made.
 
-Workflow code may change its objects while a call waits for resume, a policy or an approval. So the call sends the payloads made at that
-time, not the objects, and its key is derived from the same payloads. A `RawValue` passes a payload converter unchanged: that is part
-of the converter's contract in the SDK, and codecs work on payloads anyway.
+Workflow code may change its objects while a call waits for resume, a policy or an approval. So the call sends the payloads made at call time
+instead of the objects, and its key is derived from the same payloads. A `RawValue` passes a payload converter unchanged: that is part of the
+converter's contract in the SDK, and codecs work on payloads anyway.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from agentgrid.domain.canonical import sorted_json
 from agentgrid.protocol import ErrorType, ToolCall, too_long
 
 MAX_PROMPT_BYTES = 1024 * 1024
-"""The marker that opens an agent's call holds the prompt, beside the agent's version."""
+"""Limited because the opening marker of an agent call contains the prompt and the agent's version."""
 
 Call = TypeVar("Call", StartActivityInput, StartLocalActivityInput)
 
 
 def sealed(input: Call) -> tuple[Call, bytes]:
-    """The call with its arguments as payloads, and the bytes that its key is derived from."""
+    """The call with its arguments as payloads, and the bytes from which its key is derived."""
     context = _context(input)
     if len(input.args) == 1 and isinstance(input.args[0], ToolCall):
-        # The key does not include the tool's version, so that fixed code makes the same call.
+        # The key excludes the tool's version, so that fixed code makes the same call.
         content = _tool_content(input.args[0])
         payloads = _payloads(input.args, context)
     elif len(input.args) == 1 and isinstance(call := input.args[0], ModelCall):
-        # Names the turn: the conversation is long, and need not be hashed.
+        # The turn identifies the call, so the long conversation need not be hashed.
         content = f"{call.call}/{call.turn}/{call.model}".encode()
         payloads = _conversation(call, context)
         if (wrong := too_long("the conversation", len(payloads[0].data))) is not None:
@@ -54,7 +54,7 @@ def sealed(input: Call) -> tuple[Call, bytes]:
 
 
 def with_arguments(sealed: Call, call: ToolCall) -> Call:
-    """The sealed call of a tool, with other arguments."""
+    """The sealed call of a tool with different arguments."""
     (payload,) = _payloads([call], _context(sealed))
     return dataclasses.replace(sealed, args=[RawValue(payload)])
 
@@ -73,7 +73,7 @@ def _context(input: StartActivityInput | StartLocalActivityInput) -> ActivitySer
 
 
 def sealed_child(input: StartChildWorkflowInput) -> StartChildWorkflowInput:
-    """The child's start with its arguments and memo as payloads."""
+    """The start of a child with its arguments and memo as payloads."""
     context = WorkflowSerializationContext(namespace=workflow.info().namespace, workflow_id=input.id)
     args = [RawValue(payload) for payload in _payloads(input.args, context)]
     memo = input.memo and {name: RawValue(_payloads([value], context)[0]) for name, value in input.memo.items()}
@@ -88,11 +88,11 @@ def _payloads(values: Sequence[Any], context: SerializationContext) -> list[Payl
 
 
 def prompt_bytes(agent: str, prompt: str) -> bytes:
-    """The prompt in UTF-8. Raises ApplicationError: any other error in workflow code would retry its task without end."""
+    """The prompt in UTF-8. Raises ApplicationError, because any other error in workflow code would retry the task forever."""
     try:
         text = prompt.encode()
     except UnicodeEncodeError:
-        wrong = "is no valid text: it has half of a surrogate pair"
+        wrong = "is not valid text: it contains a lone surrogate"
     else:
         if len(text) <= MAX_PROMPT_BYTES:
             return text
@@ -101,7 +101,7 @@ def prompt_bytes(agent: str, prompt: str) -> bytes:
 
 
 def _conversation(call: ModelCall, context: SerializationContext) -> list[Payload]:
-    """The payload of a model turn. What a session's state held may be no JSON: that must not repeat the workflow task without end."""
+    """The payload of a model turn. A session's state may hold values that aren't JSON, which must not retry the workflow task forever."""
     try:
         return _payloads([call], context)
     except (ValueError, TypeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Finding the modules, tools and workflows of a project's packages."""
+"""Discovery of the modules, tools, agents and workflows in a project's packages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RegisteredWorkflow:
 
 
 def imported(packages: Sequence[ModuleType | str]) -> tuple[tuple[ModuleType, ...], tuple[RegistrationError, ...]]:
-    """All modules of these packages that can be imported, and why the others can't."""
+    """All importable modules of these packages, and why the others can't be imported."""
     modules: list[ModuleType] = []
     faults: list[RegistrationError] = []
     for package in packages:
@@ -67,47 +67,47 @@ def imported(packages: Sequence[ModuleType | str]) -> tuple[tuple[ModuleType, ..
             try:
                 modules.append(importlib.import_module(info.name))
             except Exception as error:
-                # One broken module must not hide other modules' faults.
+                # A broken module must not hide the faults of others.
                 faults.append(import_fault(info.name, error))
     return tuple(modules), tuple(faults)
 
 
 def tools_in(modules: Iterable[ModuleType]) -> tuple[Tool[..., Any], ...]:
-    """Every tool, by name; those of toolsets too."""
+    """Every tool, sorted by name, including those of toolsets."""
     values = [value for module in modules for value in vars(module).values()]
     grouped = [tool for value in values if isinstance(value, Toolset) for tool in value]
-    found = {id(value): value for value in (*values, *grouped) if isinstance(value, Tool)}
-    return tuple(sorted(found.values(), key=lambda tool: str(tool.name)))
+    tools = {id(value): value for value in (*values, *grouped) if isinstance(value, Tool)}
+    return tuple(sorted(tools.values(), key=lambda tool: str(tool.name)))
 
 
 def toolsets_in(modules: Iterable[ModuleType]) -> tuple[Toolset, ...]:
-    """Every toolset, by name."""
-    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Toolset)}
-    return tuple(sorted(found.values(), key=lambda toolset: str(toolset.name)))
+    """Every toolset, sorted by name."""
+    toolsets = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Toolset)}
+    return tuple(sorted(toolsets.values(), key=lambda toolset: str(toolset.name)))
 
 
 def agents_in(modules: Iterable[ModuleType]) -> tuple[Agent[Any], ...]:
-    """Every agent, by name."""
-    found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Agent)}
-    return tuple(sorted(found.values(), key=lambda agent: str(agent.name)))
+    """Every agent, sorted by name."""
+    agents = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, Agent)}
+    return tuple(sorted(agents.values(), key=lambda agent: str(agent.name)))
 
 
 def secrets_in(sources: dict[str, Source]) -> tuple[str, ...]:
-    """The names of the secrets in these modules: held at module level, or passed literally to `secret(...)`."""
-    found = {
+    """The names of the secrets in these modules: module-level values, and literal arguments of `secret(...)`."""
+    names = {
         value.name for source in sources.values() for value in vars(source.module).values() if isinstance(value, Secret)
     }
-    return tuple(sorted(found.union(*(source.named_by(SECRET) for source in sources.values()))))
+    return tuple(sorted(names.union(*(source.named_by(SECRET) for source in sources.values()))))
 
 
 def workflows_in(modules: Iterable[ModuleType], sources: dict[str, Source]) -> tuple[RegisteredWorkflow, ...]:
-    """Every workflow, by name, with its schemas and version. sources: the grid's own modules, by name."""
-    found = []
+    """Every workflow, sorted by name, with its schemas and version. sources: the grid's modules, by name."""
+    workflows = []
     for module in modules:
         for cls in vars(module).values():
             if inspect.isclass(cls) and SPEC in vars(cls) and cls.__module__ == module.__name__:
-                found.append(_registered(cls, _reachable(module, sources)))
-    return tuple(sorted(found, key=lambda registered: str(registered.spec.name)))
+                workflows.append(_registered(cls, _reachable(module, sources)))
+    return tuple(sorted(workflows, key=lambda registered: str(registered.spec.name)))
 
 
 def _registered(cls: type[Any], reachable: Sequence[Source]) -> RegisteredWorkflow:
@@ -127,7 +127,7 @@ def _registered(cls: type[Any], reachable: Sequence[Source]) -> RegisteredWorkfl
 
 
 def _reachable(module: ModuleType, sources: dict[str, Source]) -> list[Source]:
-    """The module and the grid's modules that it imports, directly or indirectly, as far as they have a file."""
+    """The module and the grid's modules that it imports, directly or indirectly, if they have a file."""
     pending, seen = [module.__name__], {module.__name__}
     while pending:
         for name in sources[pending.pop()].imports():
@@ -138,7 +138,7 @@ def _reachable(module: ModuleType, sources: dict[str, Source]) -> list[Source]:
 
 
 def import_fault(name: str, error: BaseException) -> RegistrationError:
-    """Why a module can't be imported, with the place in the project's code."""
+    """The fault of a module that can't be imported, with the place in the project's code."""
     if isinstance(error, RegistrationError):
         return error
     place = place_of(error)
@@ -168,10 +168,10 @@ def _boundary(cls: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     parameters = list(inspect.signature(definition.run_fn).parameters.values())[1:]
     types = [hints.get(parameter.name, Any) for parameter in parameters]
     if not types:
-        taken: dict[str, Any] = {"type": "null"}
+        input_schema: dict[str, Any] = {"type": "null"}
     elif len(types) == 1:
-        taken = input_schema_of(types[0])
+        input_schema = input_schema_of(types[0])
     else:
         required = sum(parameter.default is parameter.empty for parameter in parameters)
-        taken = {**input_schema_of(tuple[tuple(types)]), "items": False, "minItems": required}  # type: ignore[misc]
-    return taken, schema_of(hints["return"]) if "return" in hints else {}
+        input_schema = {**input_schema_of(tuple[tuple(types)]), "items": False, "minItems": required}  # type: ignore[misc]
+    return input_schema, schema_of(hints["return"]) if "return" in hints else {}

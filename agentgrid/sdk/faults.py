@@ -1,4 +1,4 @@
-"""What is wrong with a project's tools and workflows."""
+"""Registration faults of a project's tools and workflows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from agentgrid.sdk.source import Source
 from agentgrid.sdk.tools import Tool
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-"""Valid names of workflows and tools: they must work in a URL, a shell and a metric."""
+"""Valid names of workflows and tools, which must work in URLs, shells and metrics."""
 
-GIVEN_AWAY = "{!r} has a secret as its default, which is visible in the schema: read it inside a tool: await ag.secret(...).value()"
+VISIBLE_DEFAULT = "{!r} has a secret as its default, which is visible in the schema: read it inside a tool, with await ag.secret(...).value()"
 
 
 def tool_faults(tools: Sequence[Tool[..., Any]], sources: dict[str, Source]) -> Iterator[RegistrationError]:
-    """The faults of these tools, and of all code that runs in activities."""
+    """The faults of these tools and of all code that runs in activities."""
     seen: dict[str, Tool[..., Any]] = {}
     for tool in tools:
         for message in _faults_of(tool):
@@ -48,19 +48,23 @@ def tool_faults(tools: Sequence[Tool[..., Any]], sources: dict[str, Source]) -> 
 def workflow_faults(
     workflows: Sequence[RegisteredWorkflow], sources: dict[str, Source], *, shared_modules: Sequence[str]
 ) -> Iterator[RegistrationError]:
-    """The faults of these workflows, and of all code that runs in them."""
+    """The faults of these workflows and of all code that runs in them."""
     seen: dict[str, RegisteredWorkflow] = {}
     for registered in workflows:
         name, file, line = registered.spec.name, registered.file, registered.line
-        if not _named(name):
+        if not _is_name(name):
             yield RegistrationError(f"workflow {name!r}: the name must match {NAME.pattern}", file=file, line=line)
         if (other := seen.get(str(name))) is not None:
             yield RegistrationError(
                 f"workflow {name!r} is already registered at {other.file}:{other.line}", file=file, line=line
             )
         seen[str(name)] = registered
-        found = (*_boundary_faults(registered), *_subject_faults(registered), *handlers.faults_of(registered.handlers))
-        for message in found:
+        messages = (
+            *_boundary_faults(registered),
+            *_subject_faults(registered),
+            *handlers.faults_of(registered.handlers),
+        )
+        for message in messages:
             yield RegistrationError(f"workflow {name!r}: {message}", file=file, line=line)
         try:
             sandbox.build(registered.cls, shared_modules=shared_modules)
@@ -75,7 +79,7 @@ def workflow_faults(
 
 
 def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
-    """Faults in the parameters of a workflow's run method. Its result may be anything that the data converter supports."""
+    """Faults in the parameters of a workflow's run method. The result can be anything that the data converter supports."""
     run = temporal._Definition.must_from_class(registered.cls).run_fn
     hints = typing.get_type_hints(run, include_extras=True)
     for parameter in list(inspect.signature(run).parameters.values())[1:]:
@@ -86,8 +90,8 @@ def _boundary_faults(registered: RegisteredWorkflow) -> Iterator[str]:
         if is_mutable(parameter.default):
             yield f"parameter {parameter.name!r} of its run method has a mutable default; use None or an immutable value"
         if is_secret(parameter.name, parameter.default):
-            yield GIVEN_AWAY.format(parameter.name)
-    yield from map(GIVEN_AWAY.format, secret_defaults(registered.input_schema))
+            yield VISIBLE_DEFAULT.format(parameter.name)
+    yield from map(VISIBLE_DEFAULT.format, secret_defaults(registered.input_schema))
     yield from _schema_faults("input", registered.input_schema)
 
 
@@ -96,7 +100,7 @@ def _subject_faults(registered: RegisteredWorkflow) -> Iterator[str]:
     if subject is None:
         return
     if not isinstance(subject, str):
-        yield f"subject is {subject!r}; it must be a text such as 'Ticket {{ticket_id}}'"
+        yield f"subject is {subject!r}; it must be a string such as 'Ticket {{ticket_id}}'"
     elif (
         why := asks.fault(subject, frozenset(asks.properties_of(registered.input_schema)), of="the fields of its input")
     ) is not None:
@@ -114,27 +118,27 @@ def _schema_faults(which: str, schema: dict[str, Any]) -> Iterator[str]:
         yield f"its {which} schema can't be used: {error}"
 
 
-def _named(name: Any) -> bool:
+def _is_name(name: Any) -> bool:
     return isinstance(name, str) and NAME.fullmatch(name) is not None
 
 
-def _lasting(value: Any) -> bool:
+def _is_positive(value: Any) -> bool:
     return isinstance(value, timedelta) and value > timedelta(0)
 
 
 def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
-    """The tool's faults. The types of its options have not been checked before."""
-    if not _named(tool.name):
+    """The tool's faults. Its options may have any type, because nothing has checked them yet."""
+    if not _is_name(tool.name):
         yield f"the name must match {NAME.pattern}"
     if not (isinstance(tool.title, str) and tool.title.strip()):
-        yield "has no title: add one for approvers and operators"
+        yield "has no title: add one, for approvers and operators"
     if not inspect.iscoroutinefunction(tool.fn):
         yield "must be an async function"
     if tool.timeout is None:
         yield "has no timeout: set the maximum duration of one attempt, e.g. timeout=timedelta(seconds=20)"
-    elif not _lasting(tool.timeout):
+    elif not _is_positive(tool.timeout):
         yield "its timeout must be a positive timedelta"
-    if tool.heartbeat is not None and not _lasting(tool.heartbeat):
+    if tool.heartbeat is not None and not _is_positive(tool.heartbeat):
         yield "its heartbeat must be a positive timedelta"
     if type(tool.retries) is not int or not 0 <= tool.retries <= 100:
         yield "its retries must be 0 to 100"
@@ -146,7 +150,7 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
     if tool.check is not None:
         yield from _check_faults(tool, tool.check)
     try:
-        yield from map(GIVEN_AWAY.format, secret_defaults(tool.signature.input_schema))
+        yield from map(VISIBLE_DEFAULT.format, secret_defaults(tool.signature.input_schema))
         yield from _schema_faults("input", tool.signature.input_schema)
         if isinstance(tool, JsonTool):
             # Results of Python tools are checked by their types instead.
@@ -162,13 +166,13 @@ def _faults_of(tool: Tool[..., Any]) -> Iterator[str]:
 def _letter_faults(tool: Tool[..., Any]) -> Iterator[str]:
     """Faults in `reach`, `undoable` and `asks`, which approvers read."""
     if not isinstance(tool.reach, tuple) or len(tool.reach) > MAX_REACH or not all(map(_phrase, tool.reach)):
-        yield f"its reach must be a tuple of at most {MAX_REACH} phrases of 1 to {MAX_REACH_TEXT} characters in one line"
+        yield f"its reach must be a tuple of at most {MAX_REACH} phrases, each of 1 to {MAX_REACH_TEXT} characters on one line"
     if tool.undoable is not None and not isinstance(tool.undoable, bool):
         yield f"undoable is {tool.undoable!r}; it must be True, False or None"
     if tool.asks is None:
         return
     if not isinstance(tool.asks, str):
-        yield f"asks is {tool.asks!r}; it must be a text such as 'Refund {{amount_cents}} on ticket {{ticket_id}}'"
+        yield f"asks is {tool.asks!r}; it must be a string such as 'Refund {{amount_cents}} on ticket {{ticket_id}}'"
         return
     try:
         names = frozenset(asks.properties_of(tool.signature.input_schema))
@@ -183,18 +187,18 @@ def _phrase(text: Any) -> bool:
 
 
 def _check_faults(tool: Tool[..., Any], check: Any) -> Iterator[str]:
-    """Faults of a tool's own check, which is called with the tool's arguments by name."""
+    """Faults of a tool's own check, which is called with the tool's arguments as keywords."""
     if not callable(check) or inspect.iscoroutinefunction(check):
         yield "its check must be a plain function, not a coroutine function"
         return
     try:
         inspect.signature(check).bind(**dict.fromkeys(inspect.signature(tool.fn).parameters))
     except (TypeError, ValueError):
-        yield "its check must take the tool's parameters, by the same names"
+        yield "its check must take the tool's parameters, with the same names"
 
 
 def _undecidable(source: Source) -> Iterator[RegistrationError]:
-    """Approvals that nobody can decide: a literal empty list of approvers."""
+    """Approvals that nobody can decide, because their approvers are a literal empty list."""
     for node in ast.walk(source.tree):
         if not (isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "approval"):
             continue
@@ -205,7 +209,7 @@ def _undecidable(source: Source) -> Iterator[RegistrationError]:
                 and not keyword.value.elts
             ):
                 yield RegistrationError(
-                    "nobody can decide this approval: its approvers are empty",
+                    "nobody can decide this approval: its approvers are empty; name at least one",
                     file=source.file,
                     line=node.lineno,
                 )

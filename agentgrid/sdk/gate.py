@@ -1,10 +1,10 @@
-"""The workflow half of the gate: every outgoing call of a workflow passes through it, on the SDK's public interceptors.
+"""The workflow half of the gate: every outgoing call of a workflow passes through it, using the SDK's public interceptors.
 
 The order of commands is protocol. The build of the first workflow task, or a marker, shows that an execution began under the plugin
-(`RunState.governed`); an execution that was already open replays unchanged. A call is scheduled at once, as without the plugin; only its
-*result* is wrapped. If policy requires approval, the activity half answers `ApprovalRequired` with the terms; the workflow then waits under
-those terms and makes the call again with the signed decision. The arguments are serialised once, at the call; if the decision changes them,
-every further call sends the changed ones, under the same key, until the worker finds them invalid: then the call is made as it was at first.
+(`WorkflowState.governed`); an execution that was already open replays unchanged. A call is scheduled immediately, as without the plugin; only its
+*result* is wrapped. If policy requires approval, the activity half fails with `ApprovalRequired` and the terms; the workflow then waits under
+those terms and makes the call again with the signed decision. The arguments are serialised once, when the call is made. If the decision changes
+them, every further call sends the changed arguments under the same key, until the worker finds them invalid; then the original call is made.
 """
 
 from __future__ import annotations
@@ -53,28 +53,28 @@ from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, WorkflowState
 from agentgrid.sdk.workflows import SPEC
 
 _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL, HEADER_AGENT})
-"""Set only by the gate: the same headers from other interceptors are removed."""
+"""Headers that only the gate sets; it removes those set by other interceptors."""
 
 
 class GateInterceptor(Interceptor):
-    """Puts the workflow half into every workflow of a worker or a replayer."""
+    """Installs the workflow half in every workflow of a worker or replayer."""
 
     def __init__(self) -> None:
         self.builds_are_kept = True
-        """Whether the server's history keeps the builds of workers. Set before the first workflow task."""
+        """Whether the server's history keeps worker builds. Set before the first workflow task."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """Called by the SDK once per execution."""
+        """The inbound interceptor's class, which the SDK instantiates once per execution."""
         # A function, because the SDK calls this when it creates the worker, before the server is known.
         input.unsafe_extern_functions[BUILDS_ARE_KEPT] = lambda: self.builds_are_kept
         return GateInbound
 
 
 class GateInbound(WorkflowInboundInterceptor):
-    """Owns the state of one execution and the two signals."""
+    """Owns the state of one execution, and handles AgentGrid's two signals."""
 
     def init(self, outbound: WorkflowOutboundInterceptor) -> None:
-        """Register before any user code, so that an early signal never reaches a dynamic handler."""
+        """Register the signals before any user code, so that an early signal never reaches a dynamic handler."""
         self._state = WorkflowState()
         super().init(GateOutbound(outbound, self._state))
         self._state.install()
@@ -89,7 +89,7 @@ class GateInbound(WorkflowInboundInterceptor):
         return result
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
-        """Handle AgentGrid's own signals. They carry exactly one raw payload; anything else is ignored."""
+        """Handle AgentGrid's own signals. They carry exactly one raw payload; any other form is ignored."""
         if input.signal not in (SIGNAL_DECIDE, SIGNAL_CONTROL):
             return await super().handle_signal(input)
         if len(input.args) != 1 or not isinstance(input.args[0], RawValue):
@@ -101,26 +101,26 @@ class GateInbound(WorkflowInboundInterceptor):
 
 
 class GateOutbound(WorkflowOutboundInterceptor):
-    """Gives every call its key, holds calls while paused, and waits if the worker requires approval."""
+    """Gives every call its key, holds calls while the run is paused, and waits if the worker requires approval."""
 
     def __init__(self, next: WorkflowOutboundInterceptor, state: WorkflowState) -> None:
         super().__init__(next)
         self._state = state
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:
-        """Schedule at once, wrap the result."""
+        """Schedule the call immediately, and wrap its result."""
         if not self._state.governed():
             return super().start_activity(input)
         return self._govern(input, super().start_activity)
 
     def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:
-        """Like `start_activity`, for local activities. AgentGrid's own are not gated."""
+        """Like `start_activity`, for local activities. AgentGrid's own don't pass the gate."""
         if input.activity in OWN_ACTIVITIES or not self._state.governed():
             return super().start_local_activity(input)
         return self._govern(input, super().start_local_activity)
 
     async def start_child_workflow(self, input: StartChildWorkflowInput) -> workflow.ChildWorkflowHandle[Any, Any]:
-        """Hold while paused, and pass the run header to the child."""
+        """Hold while the run is paused, and pass the run header to the child."""
         if self._state.governed():
             input = sealed_child(input)
             await self._state.resumed()
@@ -128,7 +128,7 @@ class GateOutbound(WorkflowOutboundInterceptor):
         return await super().start_child_workflow(input)
 
     def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
-        """The next execution inherits the initiator, the tree and the pause."""
+        """Pass the initiator, the tree and the pause to the next execution."""
         if self._state.governed():
             input = dataclasses.replace(input, headers=self._with_run(input.headers))
         super().continue_as_new(input)
@@ -160,7 +160,7 @@ class GateOutbound(WorkflowOutboundInterceptor):
 
 
 def _cancelling(inner: workflow.ActivityHandle[Any]) -> Callable[[asyncio.Task[Any]], None]:
-    """Cancel the inner call too when the wrapper was cancelled before its first tick, and so never awaited it."""
+    """Also cancel the inner call if the wrapper was cancelled before its first tick, and so never awaited it."""
 
     def done(wrapper: asyncio.Task[Any]) -> None:
         if wrapper.cancelled() and not inner.done():
@@ -175,15 +175,15 @@ async def _result(
     handle: Awaitable[Any] | None,
     remote: bool,
 ) -> Any:
-    """The call's result, after waiting for resume, approvals or a policy and making the call again as needed."""
+    """The call's result. Waits for resume, approvals or a fresh policy, and makes the call again as needed."""
     decision: str | None = None
     changed: ToolCall | None = None
     patience = Patience()
-    asked = state.generation
+    generation = state.generation
     while True:
         if handle is None:
             await state.resumed()
-            asked = state.generation
+            generation = state.generation
             handle = start(decision, changed)
         try:
             return await handle
@@ -194,38 +194,38 @@ async def _result(
                 handle = None
                 continue
             if changed is not None and is_invalid_input(cause):
-                # Workflow code never made this call, so it doesn't fail there.
+                # An approver made these arguments, not workflow code, so the call doesn't fail there.
                 decision, changed, handle = None, None, None
-                _noted().clear()
+                _noted_decisions().clear()
                 continue
             terms = terms_in(cause)
             if terms is None:
                 raise
-        outcome = await state.wait(terms, asked if remote else None)
+        outcome = await state.wait(terms, generation if remote else None)
         if not outcome.void and outcome.approval is None:
             raise refusal(terms, outcome)
-        # After a reset the earlier decision lets nothing through, but it says who changed the arguments.
+        # After a reset, the earlier decision lets nothing through, but it shows who changed the arguments.
         decision, handle = outcome.raw or decision, None
         if outcome.decision is None:
             continue
-        _noted().append(outcome.decision)
+        _noted_decisions().append(outcome.decision)
         if outcome.decision.arguments is not None:
             changed = ToolCall(tool=terms.tool or "", version=terms.tool_version or "", args=outcome.decision.arguments)
 
 
-def _noted() -> list[Decision]:
-    """The decisions that the code which made the call sees."""
+def _noted_decisions() -> list[Decision]:
+    """The decisions visible to the code that made the call."""
     note = current_note.get()
     return [] if note is None else note.decisions
 
 
 def is_invalid_input(error: BaseException | None) -> bool:
-    """Whether the worker found a tool's arguments invalid, before anything ran."""
+    """Whether the worker refused a tool's arguments as invalid, before anything ran."""
     return isinstance(error, ApplicationError) and error.type == ErrorType.TOOL_INPUT
 
 
 def terms_in(error: BaseException | None) -> Terms | None:
-    """The terms in an `ApprovalRequired` failure, or None for any other."""
+    """The terms in an `ApprovalRequired` failure, or None for any other error."""
     if not isinstance(error, ApplicationError) or error.type != ErrorType.APPROVAL_REQUIRED or not error.details:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A grid: every workflow and tool in a project's packages."""
+"""The grid: every workflow, tool and agent in a project's packages."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from agentgrid.sdk.toolsets import Toolset
 
 
 class Grid:
-    """Every workflow and tool in these packages (or modules). Imports are lazy.
+    """Every workflow, tool and agent in these packages or modules, which are imported lazily.
 
-    name: a short name of the deployment; Temporal's history shows it, with the grid's digest, on every workflow task.
-    secret_providers: where its workers look for secrets, before environment variables and files.
+    name: a short name of the deployment. Temporal's history shows it, with the grid's digest, on every workflow task.
+    secret_providers: where workers look for secrets before environment variables and files.
     """
 
     def __init__(self, name: str, *packages: ModuleType | str, secret_providers: Iterable[SecretProvider] = ()) -> None:
@@ -36,42 +36,42 @@ class Grid:
         self._packages = packages
 
     @functools.cached_property
-    def _found(self) -> tuple[tuple[ModuleType, ...], tuple[RegistrationError, ...]]:
+    def _imported(self) -> tuple[tuple[ModuleType, ...], tuple[RegistrationError, ...]]:
         return discovery.imported(self._packages)
 
     @property
     def modules(self) -> tuple[ModuleType, ...]:
         """The modules that could be imported."""
-        return self._found[0]
+        return self._imported[0]
 
     @functools.cached_property
     def tools(self) -> tuple[Tool[..., Any], ...]:
-        """Every tool, by name."""
+        """Every tool, sorted by name."""
         return discovery.tools_in(self.modules)
 
     @functools.cached_property
     def toolsets(self) -> tuple[Toolset, ...]:
-        """Every source of tools outside the project's code, by name."""
+        """Every toolset, sorted by name."""
         return discovery.toolsets_in(self.modules)
 
     @functools.cached_property
     def agents(self) -> tuple[Agent[Any], ...]:
-        """Every agent, by name."""
+        """Every agent, sorted by name."""
         return discovery.agents_in(self.modules)
 
     @functools.cached_property
     def workflows(self) -> tuple[RegisteredWorkflow, ...]:
-        """Every workflow, by name, with its schemas and version."""
+        """Every workflow, sorted by name, with its schemas and version."""
         return discovery.workflows_in(self.modules, self._sources)
 
     @functools.cached_property
     def tool_runs(self) -> tuple[RegisteredWorkflow, ...]:
-        """The built-in workflows that run one tool each. None without workflows: a worker for tools alone polls for no workflow tasks."""
+        """The built-in workflows that each run one tool. Empty without workflows, because a worker with only tools polls for no workflow tasks."""
         return tool_runs(self.tools) if self.workflows else ()
 
     @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
-        """The names of the secrets that its code names literally, or holds at module level, sorted."""
+        """The sorted names of the secrets in its code: module-level values, and literal arguments of `secret(...)`."""
         return discovery.secrets_in(self._sources)
 
     @functools.cached_property
@@ -80,23 +80,23 @@ class Grid:
 
     @functools.cached_property
     def digest(self) -> str:
-        """The digest of everything registered: Temporal's history shows it as the build that completed each workflow task."""
-        workflows, tools = ([item.version for item in each] for each in (self.workflows, self.tools))
-        # A grid without agents keeps the digest that it had before there were any.
+        """The digest of everything registered. Temporal's history shows it as the build that completed each workflow task."""
+        workflows, tools = ([item.version for item in items] for items in (self.workflows, self.tools))
+        # A grid without agents keeps the digest that it had before agents existed.
         return version_of(workflows, tools, *([[agent.version for agent in self.agents]] if self.agents else []))
 
     @property
     def shared_modules(self) -> tuple[str, ...]:
-        """The top-level packages with tools or agents and without workflows: shared with the sandbox, so that their drivers aren't imported again."""
+        """Top-level packages with tools or agents but no workflows. They are shared with the sandbox, so that their drivers aren't imported again."""
         packages = {tool.module.split(".")[0] for tool in self.tools}
         packages |= {agent.module.split(".")[0] for agent in self.agents}
         homes = {registered.cls.__module__.split(".")[0] for registered in self.workflows}
         return tuple(sorted(packages - homes))
 
     def check(self) -> None:
-        """Raise RegistrationErrors with every fault in the registered code, or return."""
+        """Raise RegistrationErrors with every fault in the registered code, if there is any."""
         faults = [
-            *self._found[1],
+            *self._imported[1],
             *(fault for toolset in self.toolsets for fault in toolset.faults),
             *tool_faults(self.tools, self._sources),
             *agent_faults(self.agents, self.tools),
@@ -115,7 +115,7 @@ class Grid:
 
 
 def load_grid(reference: str) -> Grid:
-    """The grid at `module:attribute`, as `[tool.agentgrid] grid` names it. Raises RegistrationErrors."""
+    """The grid at `module:attribute`, the form of `[tool.agentgrid] grid`. Raises RegistrationErrors."""
     module_name, _, attribute = reference.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")

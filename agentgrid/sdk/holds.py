@@ -1,4 +1,4 @@
-"""A run that pauses by itself, until a person resumes it."""
+"""Holds: a run pauses itself until a person resumes it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from agentgrid.sdk.state import current_state
 
 
 async def hold(why: Hold) -> None:
-    """Pause the run, with the reason on record, and return when it is resumed.
+    """Pause the run, record the reason, and return when it is resumed.
 
-    A run that was resumed since its agents were interrupted goes on: what they did then may have ended only now.
+    If the run has been resumed since its agents were interrupted, it is not paused again: work from that time may only have ended now.
     """
     state = current_state()
     assert state is not None
     await recorded(ACTIVITY_HOLD, why, Hold, why.reason)
     if why.reason != INTERRUPTED or not state.resumed_since:
-        state.ask("pause")
+        state.apply("pause")
     await state.resumed()

@@ -1,4 +1,4 @@
-"""A tool that is no Python function: one of another program or service, described by JSON Schemas."""
+"""Tools that aren't Python functions: tools of other programs or services, described by JSON Schemas."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from agentgrid.domain.schemas import Compiled
 
 Handler = Callable[[dict[str, Any]], Awaitable[Any]]
-"""Runs in the activity: a JSON object of arguments in, a JSON value out."""
+"""Runs in the activity. Takes a JSON object of arguments and returns a JSON value."""
 
 CHECKED = "it"
-"""What messages call a value that does not fit: they never quote it."""
+"""What messages show in place of an invalid value, because they must not quote it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """Where a project's code declares something."""
+    """The place of a declaration in a project's code."""
 
     file: str
     line: int
@@ -36,7 +36,7 @@ class Declared:
 
     @classmethod
     def at(cls, frame: FrameType | None) -> Declared:
-        """The place of a frame of the project's code."""
+        """The place of a stack frame in the project's code."""
         if frame is None:
             return cls(file="", line=0, module="")
         return cls(
@@ -45,7 +45,7 @@ class Declared:
 
 
 class JsonBoundary:
-    """The boundary of a tool that takes and returns JSON as it is. It is checked against the schemas in the activity only."""
+    """The boundary of a tool that takes and returns plain JSON. It is checked against the schemas only in the activity."""
 
     def __init__(self, input_schema: dict[str, Any], output_schema: dict[str, Any] | None) -> None:
         self.input_schema = input_schema
@@ -60,11 +60,11 @@ class JsonBoundary:
         return _compiled(self.output_schema)
 
     def dump_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments as they are."""
+        """The arguments, unchanged."""
         return arguments
 
     def load_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The handler's only argument. Raises ValueError if it does not fit the schema."""
+        """The handler's single argument. Raises ValueError if it does not fit the schema."""
         from agentgrid.domain import schemas
 
         if (wrong := schemas.misfit(self._input, values)) is not None:
@@ -72,7 +72,7 @@ class JsonBoundary:
         return {"arguments": values}
 
     def dump_result(self, result: Any) -> tuple[Any, int]:
-        """The result, which is JSON, and its length in bytes. Raises ValueError if it does not fit its schema, if it has one."""
+        """The JSON result, and its length in bytes. Raises ValueError if there is a schema and the result does not fit it."""
         from agentgrid.domain import schemas
 
         try:
@@ -84,7 +84,7 @@ class JsonBoundary:
         return result, len(data)
 
     def load_result(self, value: Any) -> Any:
-        """The JSON as it is."""
+        """The JSON value, unchanged."""
         return value
 
 
@@ -96,9 +96,9 @@ def _compiled(schema: dict[str, Any]) -> Compiled:
 
 
 class JsonTool(Tool[[dict[str, Any]], Any]):
-    """A tool from elsewhere: called with one JSON object of arguments, which its activity checks against the schema.
+    """A tool from an OpenAPI document or MCP server: called with one JSON object of arguments, which its activity checks against the schema.
 
-    pin: what beside the schemas makes it this tool, as JSON; a digest of all is its version.
+    pin: what identifies the tool besides its schemas, as JSON. Its version is a digest of the pin and the schemas.
     """
 
     def __init__(
@@ -136,18 +136,18 @@ class JsonTool(Tool[[dict[str, Any]], Any]):
         self._boundary = JsonBoundary(input_schema, output_schema)
         self._pin = pin
         self.origin = origin
-        """What it is in its source, for messages: `GET /customers/{id} (getCustomer)`."""
+        """Its name in its source, for messages: `GET /customers/{id} (getCustomer)`."""
 
     @property
     def signature(self) -> JsonBoundary:
-        """Its schemas."""
+        """Its boundary, defined by its schemas."""
         return self._boundary
 
     @functools.cached_property
     def version(self) -> str:
         """A digest of what it calls and its schemas."""
         parts = [self.name, self._pin, self._boundary.input_schema, self._boundary.output_schema]
-        # Unlike our own schemas, theirs may have numbers that canonical JSON can't represent.
+        # Unlike generated schemas, external ones may contain numbers that canonical JSON can't represent.
         return hashlib.sha256(sorted_json(parts)).hexdigest()[:VERSION_LENGTH]
 
     async def __call__(self, arguments: dict[str, Any] | None = None) -> Any:

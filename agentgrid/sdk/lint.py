@@ -1,11 +1,11 @@
-"""Static checks of workflow and activity source: workflow code with side effects, with a cycle of child runs, with a call that is not
-awaited, or that raises a tool's error; activities that call a tool or block their worker.
+"""Static checks of source code. In workflow code: side effects, cycles of child runs, calls that aren't awaited, and raising a tool's error. In
+activities: calling a tool, and blocking the worker.
 
-Workflow code may not use clocks, randomness, files, the network or threads. The SDK's sandbox refuses the same at run time, but by then the
-run is stuck on failing code. The list comes from the sandbox's own restrictions, so that both agree. The check sees only the source:
-imported names, and attributes of them, in workflow methods and in the grid's functions that they use. A tool may do all of this; so may
-code under `workflow.unsafe.sandbox_unrestricted()`, on its author's responsibility. But a tool or other activity may not call a tool, which
-would bypass the gate.
+Workflow code can't use clocks, randomness, files, the network or threads. The SDK's sandbox refuses the same at run time, but by then the run is
+stuck on failing code. The list comes from the sandbox's own restrictions, so that both agree. The check reads only source code: imported names
+and their attributes, in workflow methods and in the grid's functions that they use. Tools may do all of this, and so may code under
+`workflow.unsafe.sandbox_unrestricted()`, on its author's responsibility. But a tool or other activity can't call a tool, which would bypass the
+gate.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from agentgrid.sdk.secrets import Secret
 from agentgrid.sdk.source import Function, Source
 from agentgrid.sdk.tools import INSIDE_ACTIVITY, Tool
 
-MOST_HANDS = 10
-"""Maximum number of modules through which a name is followed: two that import it from each other would loop forever."""
+MAX_REEXPORTS = 10
+"""Maximum number of re-exports through which a name is followed: two modules that import it from each other would loop forever."""
 
 STARTS_A_CHILD = ("execute_child_workflow", "start_child_workflow")
 
@@ -36,15 +36,15 @@ Path = tuple[str, ...]
 
 
 def faults(workflows: Sequence[type[Any]], sources: Mapping[str, Source]) -> Iterator[RegistrationError]:
-    """The faults in the code of these workflow classes, each with its line. `sources` are the grid's modules, by name."""
+    """The faults in the code of these workflow classes, each with its line. sources: the grid's modules, by name."""
     for reader in _reached(workflows, sources):
         yield from reader.faults()
     starts = {cls: [start for reader in _reached([cls], sources) for start in reader.starts] for cls in workflows}
-    for circle, (file, line) in _circles(starts):
-        names = " starts ".join(cls.__name__ for cls in (*circle, circle[0]))
+    for cycle, (file, line) in _cycles(starts):
+        names = " starts ".join(cls.__name__ for cls in (*cycle, cycle[0]))
         yield RegistrationError(
             f"{names}, without an end: use continue-as-new instead; if the depth is bounded, "
-            "start the child by its name as a string",
+            "pass the child's name as a string",
             file=file,
             line=line,
         )
@@ -70,7 +70,7 @@ def activity_faults(sources: Mapping[str, Source]) -> Iterator[RegistrationError
 
 
 def _reached(workflows: Iterable[type[Any]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
-    """The workflows' methods and the grid's functions that they use, directly or indirectly, each once."""
+    """The workflows' methods and the grid's functions that they use, directly or indirectly, without duplicates."""
     methods = [
         (sources[base.__module__], method)
         for cls in workflows
@@ -82,7 +82,7 @@ def _reached(workflows: Iterable[type[Any]], sources: Mapping[str, Source]) -> I
 
 
 def _readers(pending: list[tuple[Source, Function]], sources: Mapping[str, Source]) -> Iterator[_Reader]:
-    """These functions and the grid's functions that they use, directly or indirectly, each once."""
+    """These functions and the grid's functions that they use, directly or indirectly, without duplicates."""
     seen: set[int] = set()
     while pending:
         source, function = pending.pop(0)
@@ -94,11 +94,11 @@ def _readers(pending: list[tuple[Source, Function]], sources: Mapping[str, Sourc
 
 
 Start = tuple[type[Any], Place]
-"""A child that workflow code starts, and where."""
+"""A child that workflow code starts, and the place of the start."""
 
 
-def _circles(starts: Mapping[type[Any], Sequence[Start]]) -> Iterator[tuple[list[type[Any]], Place]]:
-    """The shortest cycle of child starts through each workflow, once, with the place of the start that closes it."""
+def _cycles(starts: Mapping[type[Any], Sequence[Start]]) -> Iterator[tuple[list[type[Any]], Place]]:
+    """The shortest cycle of child starts through each workflow, without duplicates, with the place of the start that closes it."""
     reported: set[frozenset[type[Any]]] = set()
     for first in starts:
         pending, seen = [[first]], {first}
@@ -126,8 +126,8 @@ def _bound_by(node: ast.AST) -> str | None:
     return None
 
 
-def _made_by(node: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """The local names that a node binds to a call, which may make an instance of a class."""
+def _calls_bound_by(node: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """The local names that a node binds to the result of a call, which may create an instance of a class."""
     pairs: list[tuple[ast.expr | None, ast.expr]] = []
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
         pairs = [(node.targets[0], node.value)]
@@ -155,7 +155,7 @@ def _executed_elsewhere(function: Function) -> bool:
 
 
 def _refused(path: Path) -> Path | None:
-    """The part of a dotted name that workflow code may not use, or None if all of it is allowed."""
+    """The part of a dotted name that workflow code can't use, or None if all of it is allowed."""
     for matcher in (SandboxRestrictions.invalid_module_members_default, ELSEWHERE):
         if length := _refused_length(matcher, path):
             return path[:length]
@@ -163,7 +163,7 @@ def _refused(path: Path) -> Path | None:
 
 
 def _refused_length(matcher: SandboxMatcher, path: Path) -> int:
-    """The number of names after which the sandbox's matcher refuses at run time; 0 if it doesn't."""
+    """The number of parts after which the sandbox's matcher refuses the name at run time; 0 if it doesn't."""
     for length, name in enumerate(path, start=1):
         if name in matcher.exclude:
             return 0
@@ -177,12 +177,12 @@ def _refused_length(matcher: SandboxMatcher, path: Path) -> int:
 
 
 def _value_at(path: Path) -> Any:
-    """What an imported module has under this dotted name; None if there is nothing."""
+    """The value of a dotted name in an imported module; None if there is none."""
     return getattr(sys.modules.get(".".join(path[:-1])), path[-1], None)
 
 
 def _tool_in(path: Path) -> str | None:
-    """The tool that this names, or whose method `call` it names."""
+    """The tool that this name refers to, directly or through its method `call`."""
     if isinstance(_value_at(path), Tool):
         return path[-1]
     return _tool_in(path[:-1]) if path[-1] == "call" and len(path) > 2 else None
@@ -193,15 +193,15 @@ def _is_secret(path: Path) -> bool:
 
 
 def _is_tool_error(path: Path) -> bool:
-    found = _value_at(path)
-    return isinstance(found, type) and issubclass(found, ToolError)
+    value = _value_at(path)
+    return isinstance(value, type) and issubclass(value, ToolError)
 
 
 class _Reader(ast.NodeVisitor):
-    """Visits one function and its nested functions: records forbidden names, and what it uses, calls and starts in the grid."""
+    """Visits one function and its nested functions. Records forbidden names, and what the function uses, calls and starts in the grid."""
 
     def __init__(self, source: Source, function: Function, sources: Mapping[str, Source]) -> None:
-        self.found: list[tuple[int, Path]] = []
+        self.forbidden: list[tuple[int, Path]] = []
         self.used: list[tuple[Source, Function]] = []
         self.starts: list[Start] = []
         self.tools: list[tuple[int, str]] = []
@@ -216,22 +216,22 @@ class _Reader(ast.NodeVisitor):
         inner = list(ast.walk(function))
         self._names = ChainMap(dict(pair for node in inner for pair in source.bound(node)), source.names)
         self._own = {name for node in inner if node is not function and (name := _bound_by(node)) is not None}
-        made = [pair for node in inner for pair in _made_by(node)]
-        self._made = {name: call for name, call in made if [other for other, _ in made].count(name) == 1}
-        """The local variables that are bound once, to a call."""
+        bound = [pair for node in inner for pair in _calls_bound_by(node)]
+        self._calls = {name: call for name, call in bound if [other for other, _ in bound].count(name) == 1}
+        """The calls that local variables are bound to, if they are bound only once."""
         self._read_function(function)
 
     def faults(self) -> Iterator[RegistrationError]:
-        """What it must not do in workflow code."""
-        for line, path in sorted(set(self.found)):
+        """The faults of this function as workflow code."""
+        for line, path in sorted(set(self.forbidden)):
             yield RegistrationError(refusal(path), file=self.file, line=line)
         for line, name in sorted(set(forgotten(self._function, self._coroutine_called))):
             message = f"the call of {name} is never awaited, so it does nothing: write `await {name.split()[-1]}(...)`"
             yield RegistrationError(message, file=self.file, line=line)
         for line, name in sorted(set(self.tool_errors)):
             message = (
-                f"workflow code can't raise {name}: only a tool can. Here it fails the workflow task, which Temporal repeats, "
-                "and the run never ends: raise temporalio.exceptions.ApplicationError, which fails the run"
+                f"workflow code can't raise {name}: only tools can. Here it would fail the workflow task, which Temporal retries "
+                "forever: raise temporalio.exceptions.ApplicationError instead, which fails the run"
             )
             yield RegistrationError(message, file=self.file, line=line)
 
@@ -240,7 +240,7 @@ class _Reader(ast.NodeVisitor):
             yield RegistrationError(message, file=self.file, line=line)
 
     def _coroutine_called(self, call: ast.Call) -> str | None:
-        """The tool, or the call of the SDK, whose coroutine this call makes."""
+        """The tool or SDK function whose coroutine this call creates, for messages."""
         path = self._path(call.func)
         if path is None or isinstance(call.func, ast.Call):
             return None
@@ -249,7 +249,7 @@ class _Reader(ast.NodeVisitor):
         return ast.unparse(call.func) if path in AWAITED else None
 
     def _read_function(self, node: Function | ast.Lambda) -> None:
-        """The executed parts: without decorators and annotations."""
+        """Visit the executed parts, without decorators and annotations."""
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.visit(default)
@@ -297,17 +297,17 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _blocking_part(self, node: ast.Call, called: Path | None) -> Path:
-        """The blocking function that a call calls, also as the first of a chain; empty if there is none."""
+        """The blocking function in a call, even at the start of a chain; empty if there is none."""
         if called:
             return called[: _refused_length(BLOCKING, called)]
         method = self._path_of_instance(node.func)
-        # What made the variable is a call of its own.
+        # The call that created the variable is visited separately.
         return method if method and _refused_length(BLOCKING, method) == len(method) else ()
 
     def _class_at(self, path: Path) -> type[Any] | None:
         source = self._sources.get(".".join(path[:-1]))
-        found = getattr(source.module, path[-1], None) if source is not None else None
-        return found if isinstance(found, type) else None
+        value = getattr(source.module, path[-1], None) if source is not None else None
+        return value if isinstance(value, type) else None
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not self._recorded(node):
@@ -324,12 +324,12 @@ class _Reader(ast.NodeVisitor):
         self._recorded(node)
 
     def _recorded(self, node: ast.Attribute | ast.Name) -> bool:
-        """Record what the whole name refers to; returns whether it is known."""
+        """Record what the full name refers to. Returns whether it is known."""
         path = self._path(node)
         if path is None:
             return False
         if (refused := _refused(path)) is not None:
-            self.found.append((node.lineno, refused))
+            self.forbidden.append((node.lineno, refused))
         elif (source := self._sources.get(".".join(path[:-1]))) is not None:
             function = source.functions.get(path[-1])
             if function is not None and not _executed_elsewhere(function):
@@ -337,39 +337,39 @@ class _Reader(ast.NodeVisitor):
         return True
 
     def _path(self, node: ast.expr) -> Path | None:
-        """The dotted name that an expression refers to; an instance has its class's members."""
+        """The dotted name that an expression refers to. An instance has the members of its class."""
         if isinstance(node, ast.Name):
             return self._path_of_name(node.id)
         if isinstance(node, ast.Call):
             return self._path(node.func)
         if isinstance(node, ast.Attribute):
             path = self._path(node.value)
-            return None if path is None else self._at_home((*path, node.attr))
+            return None if path is None else self._defined_as((*path, node.attr))
         return None
 
     def _path_of_instance(self, node: ast.expr) -> Path | None:
-        """The dotted name of a method of a local variable, by the class of which the variable is made."""
+        """The dotted name of a method of a local variable, by the class that the variable is an instance of."""
         if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
             return None
-        made = self._made.get(node.value.id)
-        path = None if made is None else self._path(made)
+        call = self._calls.get(node.value.id)
+        path = None if call is None else self._path(call)
         return None if path is None else (*path, node.attr)
 
-    def _at_home(self, path: Path) -> Path:
-        """The dotted name of the definition: a module of the grid may re-export its imports."""
-        for _ in range(MOST_HANDS):
+    def _defined_as(self, path: Path) -> Path:
+        """The dotted name of the definition, because the grid's modules may re-export their imports."""
+        for _ in range(MAX_REEXPORTS):
             source = self._sources.get(".".join(path[:-1]))
-            handed_on = source.names.get(path[-1]) if source is not None else None
-            if handed_on is None:
+            reexported = source.names.get(path[-1]) if source is not None else None
+            if reexported is None:
                 break
-            path = tuple(handed_on.split("."))
+            path = tuple(reexported.split("."))
         return path
 
     def _path_of_name(self, name: str) -> Path | None:
         if name in self._own:
             return None
         if (imported := self._names.get(name)) is not None:
-            return self._at_home(tuple(imported.split(".")))
+            return self._defined_as(tuple(imported.split(".")))
         if hasattr(self._source.module, name):
             return (*self._source.name.split("."), name)
         return ("__builtins__", name) if hasattr(builtins, name) else None

@@ -1,4 +1,4 @@
-"""A logger for workflows and tools: its lines appear in the run's log, and replay doesn't repeat them."""
+"""A logger for workflows and tools. Its lines appear in the run's log, and replays don't repeat them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _outside = logging.getLogger("agentgrid.run")
 
 
 class RunLogger:
-    """Past-tense events with fields: `ag.log.info("reply_posted", ticket=ticket.id)`."""
+    """Logs events with fields. Name events in the past tense: `ag.log.info("reply_posted", ticket=ticket.id)`."""
 
     def debug(self, event: str, **fields: Any) -> None:
         """Log details for debugging."""
@@ -35,7 +35,7 @@ class RunLogger:
         self._log(logging.ERROR, event, fields)
 
     def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:
-        fields = known.shown(fields)  # a handler may write them; the event's text is redacted with the record
+        fields = known.shown(fields)  # handlers may write the fields; the event's text is redacted with the record
         if workflow.in_workflow():
             workflow.logger.log(level, event, extra={FIELDS: fields})
         elif activity.in_activity():

@@ -1,4 +1,4 @@
-"""Names that the checks of source look for: what workflow code may not use, what blocks a worker, and what must be awaited."""
+"""Names that the source checks look for: what workflow code can't use, what blocks a worker, and what must be awaited."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from temporalio.worker.workflow_sandbox import SandboxMatcher
 REQUESTS = {"delete", "get", "head", "options", "patch", "post", "put", "request"}
 ELSEWHERE = SandboxMatcher(
     children={
-        # Network libraries, which the sandbox would detect late, if at all.
+        # Network libraries, which the sandbox detects late, if at all.
         "aiohttp": SandboxMatcher(use={"ClientSession", "request"}),
         "asyncpg": SandboxMatcher(use={"connect", "create_pool"}),
         "httpx": SandboxMatcher(use=REQUESTS | {"AsyncClient", "Client", "stream"}),
@@ -31,7 +31,7 @@ ELSEWHERE = SandboxMatcher(
         ),
     }
 )
-"""Names refused in addition to the sandbox's."""
+"""Names that are refused in addition to the sandbox's."""
 
 FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text"}
 BLOCKING = SandboxMatcher(
@@ -66,7 +66,7 @@ BLOCKING = SandboxMatcher(
         ),
     }
 )
-"""Blocking functions. Called by an async function, they block the whole worker."""
+"""Blocking functions, which block the whole worker if an async function calls them."""
 
 AWAITED = frozenset(
     {("agentgrid", "approval"), ("agentgrid", "sdk", "approvals", "approval"), ("asyncio", "sleep")}
@@ -78,4 +78,4 @@ AWAITED = frozenset(
         )
     }
 )
-"""Coroutine functions beside the tools that workflow code calls."""
+"""Coroutine functions that workflow code calls, besides tools."""

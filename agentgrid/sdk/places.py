@@ -1,4 +1,4 @@
-"""Where in a project's own code something went wrong, and what to write instead of what the sandbox refused."""
+"""Finds where a project's own code failed, and what to use instead of what the sandbox refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from agentgrid.domain.places import LIBRARIES
 
 Place = tuple[str, int]
-"""A file and a line of it."""
+"""A file and a line number."""
 
 INSTEAD = {
     "datetime": "use workflow.now()",
@@ -28,28 +28,28 @@ _REFUSED = re.compile(
 
 
 def refusal(path: tuple[str, ...]) -> str:
-    """What is wrong with a name that workflow code may not use, and what to use instead."""
+    """The error message for a name that workflow code can't use, with what to use instead."""
     name = path[-1] if path[0] == "__builtins__" else ".".join(path)
     return f"workflow code can't use {name}: it must be deterministic; {INSTEAD.get(path[0], 'use a tool instead')}"
 
 
 def reworded(message: str) -> str:
-    """The message, with Temporal's advice to let the refused module through replaced: here that would hide the mistake."""
-    return _REFUSED.sub(lambda found: refusal(tuple(found[1].removesuffix(".__call__").split("."))), message)
+    """Replace Temporal's advice to pass the refused module through, which would only hide the mistake."""
+    return _REFUSED.sub(lambda match: refusal(tuple(match[1].removesuffix(".__call__").split("."))), message)
 
 
 def place_of(error: BaseException) -> Place | None:
-    """The innermost place in the project's code that an error came through, or None."""
+    """The innermost place in the project's code in an error's traceback, or None."""
     return _innermost((frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__))
 
 
 def place_in(stack: str) -> Place | None:
-    """The same, from the text of a traceback."""
+    """Like `place_of`, from the text of a traceback."""
     return _innermost((file, int(line)) for file, line in _FRAME.findall(stack))
 
 
 def failing_at(stack: str) -> str | None:
-    """The innermost place in the project's code, from the text of a traceback, as people read it: `file:line in function`."""
+    """The innermost place in the project's code, from the text of a traceback, as `file:line in function`."""
     place = place_in(stack)
     if place is None:
         return None
@@ -58,7 +58,7 @@ def failing_at(stack: str) -> str | None:
 
 
 def shown(place: Place) -> str:
-    """The place as people read it: below the working directory without that, elsewhere with its last folders."""
+    """The place as `file:line`: relative to the working directory, or outside it with only the last folders."""
     file = Path(place[0])
     try:
         text = str(file.relative_to(Path.cwd()))
@@ -68,7 +68,7 @@ def shown(place: Place) -> str:
 
 
 def _innermost(frames: Iterable[Place]) -> Place | None:
-    found: Place | None = None
+    own_code: Place | None = None
     installed: Place | None = None
     standard, packages, own = _folders()
     for file, line in frames:
@@ -79,9 +79,9 @@ def _innermost(frames: Iterable[Place]) -> Place | None:
             if file.removeprefix(inside).split("/")[0] not in LIBRARIES:
                 installed = (file, line)
         elif not file.startswith(standard):
-            found = (file, line)
-    # A project that is installed itself has no other frames than those of packages.
-    return found or installed
+            own_code = (file, line)
+    # If the project itself is installed, all its frames are those of packages.
+    return own_code or installed
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""AgentGrid's own local activities: the worker answers once, and history has the answer for every replay."""
+"""AgentGrid's own local activities: the worker answers once, and replays read the answer from history."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _RETRIES = RetryPolicy(
 )
 
 
-async def judged(state: WorkflowState, name: str, argument: Any, result_type: type[Any], title: str) -> Any:
-    """The answer of a local activity that needs the worker's policy: waits for resume, and retries while the policy is too old."""
+async def recorded_with_policy(
+    state: WorkflowState, name: str, argument: Any, result_type: type[Any], title: str
+) -> Any:
+    """The result of a local activity that needs the worker's policy. Waits for resume, and retries while the policy is stale."""
     patience = Patience()
     while True:
         await state.resumed()
@@ -29,7 +31,7 @@ async def judged(state: WorkflowState, name: str, argument: Any, result_type: ty
 
 
 async def recorded(name: str, argument: Any, result_type: type[Any], title: str) -> Any:
-    """The answer of a local activity, also while the run is paused."""
+    """The result of a local activity, even while the run is paused."""
     return await workflow.execute_local_activity(
         name,
         argument,

@@ -1,4 +1,4 @@
-"""Checks a registered workflow's result against its annotation before the execution completes."""
+"""Checks a workflow's result against its annotation before the execution completes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from agentgrid.sdk.schema import SCALARS, SCHEMA_ERRORS, adapter_of, message_of
 
 JSON = b"json/plain"
 NOTHING = b"binary/null"
-"""The encoding of None. A converter decodes it as None for any type."""
+"""The encoding of None, which converters decode as None for any type."""
 
 
 def check_result(run: Callable[..., Any], result: Any) -> None:
     """Check that callers can decode the result as the run method's return annotation, and that Temporal can store it.
 
-    Raises a non-retryable ApplicationError, which fails the execution: a retry would give the same result.
+    Raises a non-retryable ApplicationError, which fails the execution, because a retry would give the same result.
     """
     fault = _fault(run, result)
     if fault is not None:
@@ -47,7 +47,7 @@ def _fault(run: Callable[..., Any], result: Any) -> str | None:
 
 
 def _read(converter: PayloadConverter, payload: Payload, annotation: Any) -> None:
-    """Decode the result as callers will: with the user's converter, except for types that it doesn't check."""
+    """Decode the result as callers will, with the user's converter, except for types that it doesn't check."""
     encoding = payload.metadata.get("encoding")
     if encoding == NOTHING:
         try:

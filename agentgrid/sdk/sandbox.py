@@ -1,4 +1,4 @@
-"""Building workflows in the SDK's sandbox, as a starting worker does."""
+"""Builds workflows in the SDK's sandbox, as a worker does on start."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from temporalio import workflow as temporal
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 PASSED_THROUGH = ("agentgrid", "pydantic", "pydantic_core", "annotated_types", "cryptography", "rfc8785", "uuid_utils")
-"""Modules that workflow code and interceptors must share: in the sandbox each side would otherwise have its own copy."""
+"""Modules that workflow code and interceptors must share. Otherwise each side would have its own copy in the sandbox."""
 
 
 def build(cls: type[Any], *, shared_modules: Sequence[str]) -> None:
-    """Build a workflow in a sandbox that shares these modules. Raises whatever its code raises there. The SDK requires a running event loop for it."""
+    """Build a workflow in a sandbox that shares these modules. Raises whatever its code raises there. The SDK requires a running event loop."""
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH, *shared_modules)
     runner = SandboxedWorkflowRunner(restrictions=restrictions)
 

@@ -1,4 +1,4 @@
-"""A function's parameters and result as pydantic models, with their JSON Schemas and digest."""
+"""Function parameters and results as pydantic models, with their JSON Schemas and digest."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ VERSION_LENGTH = 12
 SCALARS = (bool, float, int, str)
 
 MAX_FAULTS = 5
-"""Maximum number of a value's faults in a message."""
+"""Maximum number of faults in a message."""
 
 SCHEMA_ERRORS = (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError, KeyError)
-"""Errors that pydantic raises for a type without a JSON Schema; KeyError for a hand-written reference to a missing definition."""
+"""Pydantic's errors for a type without a JSON Schema. KeyError: a hand-written reference to a missing definition."""
 
 SECRET_NAME = re.compile(
     r"(.*[_-])?(password|passwd|secret|api_?key|private_key|access_token|credentials?)", re.IGNORECASE
@@ -48,7 +48,7 @@ SECRET_VALUE = re.compile(
     r"\bag_[0-9a-z]{16}_|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[0-9A-Za-z]{30}|\bsk-[0-9A-Za-z_-]{20}|\bxox[abprs]-\w"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY|\beyJ[\w-]+\.eyJ"
 )
-"""Keys of AgentGrid, AWS, GitHub, OpenAI and Anthropic, Slack; private keys in PEM; JSON web tokens."""
+"""API keys of AgentGrid, AWS, GitHub, OpenAI and Anthropic, and Slack; private keys in PEM; JSON Web Tokens."""
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
@@ -59,9 +59,9 @@ class _JsonSchema(GenerateJsonSchema):
 
 
 class _InputSchema(_JsonSchema):
-    """The schema of a workflow's input: it refuses fields that a type doesn't have, as a tool's arguments do.
+    """The schema of a workflow's input, which refuses unknown fields, as tool arguments do.
 
-    A type whose author set `extra` keeps that; so does one that pydantic also fills by other names than those in the schema.
+    Exceptions: a type whose author set `extra`, and a type that pydantic also fills from names that aren't in the schema.
     """
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
@@ -74,26 +74,26 @@ class _InputSchema(_JsonSchema):
         return _closed(super().typed_dict_schema(schema), schema.get("cls"))
 
 
-def _closed(made: JsonSchemaValue, cls: Any) -> JsonSchemaValue:
+def _closed(schema: JsonSchemaValue, cls: Any) -> JsonSchemaValue:
     config = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
     fields = getattr(cls, "model_fields", None) or getattr(cls, "__pydantic_fields__", None) or {}
     by_other_names = config.get("populate_by_name") or config.get("validate_by_name")
     by_other_names = by_other_names or any(
         isinstance(field.validation_alias, (AliasChoices, AliasPath)) for field in fields.values()
     )
-    if made.get("type") == "object" and "extra" not in config and not by_other_names:
-        made.setdefault("additionalProperties", False)
-    return made
+    if schema.get("type") == "object" and "extra" not in config and not by_other_names:
+        schema.setdefault("additionalProperties", False)
+    return schema
 
 
 class Boundary(typing.Protocol):
-    """How a tool's arguments and result become JSON and back."""
+    """Converts a tool's arguments and result to JSON and back."""
 
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
 
     def dump_arguments(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The call's arguments as a JSON object. Raises TypeError or ValueError for a wrong call."""
+        """The call's arguments as a JSON object. Raises TypeError or ValueError for an invalid call."""
 
     def load_arguments(self, values: dict[str, Any]) -> dict[str, Any]:
         """The function's keyword arguments. Raises ValueError if the JSON object does not fit."""
@@ -106,7 +106,7 @@ class Boundary(typing.Protocol):
 
 
 class Signature:
-    """The typed boundary of one function: arguments to JSON and back, result to JSON and back.
+    """The boundary of a typed function.
 
     Raises TypeError if an annotation is missing or can't be represented in JSON.
     """
@@ -118,12 +118,12 @@ class Signature:
         for name, parameter in self.signature.parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
                 raise TypeError(
-                    f"parameter {name!r} must be an ordinary one: *args, **kwargs and positional-only ones have no JSON name"
+                    f"parameter {name!r} must be an ordinary one: *args, **kwargs and positional-only parameters have no name in JSON"
                 )
             if name not in hints:
                 raise TypeError(f"parameter {name!r} has no annotation")
             if name.startswith("_"):
-                raise TypeError(f"parameter {name!r} begins with an underscore: pydantic would ignore it")
+                raise TypeError(f"parameter {name!r} begins with an underscore, so pydantic would ignore it: rename it")
             if is_mutable(parameter.default):
                 raise TypeError(f"parameter {name!r} has a mutable default; use None or an immutable value")
             default = ... if parameter.default is parameter.empty else parameter.default
@@ -143,7 +143,7 @@ class Signature:
         self._arranges = may_hold_sets(self.input_schema)
 
     def dump_arguments(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The call's arguments as a JSON object. Raises TypeError or pydantic's ValidationError for a wrong call."""
+        """The call's arguments as a JSON object. Raises TypeError or pydantic's ValidationError for an invalid call."""
         bound = self.signature.bind(*args, **kwargs)
         model = self.arguments(**bound.arguments)
         dumped = model.model_dump(mode="json")
@@ -152,7 +152,7 @@ class Signature:
     def dump_result(self, result: Any) -> tuple[Any, int]:
         """The result as a JSON value for history, and its length in bytes. Raises ValueError if the value doesn't fit the annotation.
 
-        The JSON must decode as the annotation: a dict with a model's fields is accepted, None as a string or NaN as a number is not.
+        The JSON must decode as the annotation: a dict with a model's fields is accepted, but not None for a string or NaN for a number.
         """
         data = self.result.dump_json(result, warnings=False)
         value = from_json(data)
@@ -170,16 +170,16 @@ class Signature:
 
 
 def adapter_of(annotation: Any) -> TypeAdapter[Any]:
-    """The adapter for a type. It is strict: "1" is not a number, and 1 is not True.
+    """The adapter for a type. Scalars are strict: "1" is not a number, and 1 is not True.
 
-    Only plain types are strict: a type with a custom serializer may decode as loosely as its author likes.
+    Other types are not, because a type with a custom serializer may decode as loosely as its author likes.
     """
     strict = any(annotation is scalar for scalar in SCALARS)
     return TypeAdapter(annotation, config=ConfigDict(strict=True) if strict else None)
 
 
 def message_of(error: Exception) -> str:
-    """An error's message without the values it quotes: those may be payloads, and more people can read error messages than payloads."""
+    """An error's message without quoted values, which may be payloads: more people can read error messages than payloads."""
     if not isinstance(error, ValidationError):
         return str(error)
     return "; ".join(
@@ -189,12 +189,12 @@ def message_of(error: Exception) -> str:
 
 
 def schema_of(annotation: Any) -> dict[str, Any]:
-    """The JSON Schema of a type; `{}` for one that has none. None means null."""
+    """The JSON Schema of a type; `{}` for a type without one. None means null."""
     return _schema_of(annotation, _JsonSchema)
 
 
 def input_schema_of(annotation: Any) -> dict[str, Any]:
-    """The JSON Schema of a workflow's input, which refuses unknown fields; `{}` for a type that has none."""
+    """The JSON Schema of a workflow's input, which refuses unknown fields; `{}` for a type without one."""
     return _schema_of(annotation, _InputSchema)
 
 
@@ -219,14 +219,14 @@ def _why(error: Exception) -> str:
 
 
 def to_json_value(value: Any) -> Any:
-    """The value as JSON, for anything that pydantic can serialise. Raises pydantic's PydanticSerializationError otherwise."""
+    """The value as JSON. Raises PydanticSerializationError if pydantic can't serialise it."""
     return arranged(value, _ANY.dump_python(value, mode="json"))
 
 
 def arranged(value: Any, dumped: Any) -> Any:
-    """The JSON that pydantic made of a value, with the items of sets sorted by their JSON.
+    """Pydantic's JSON of a value, with the items of sets sorted by their JSON.
 
-    A set's order depends on the process: unsorted, an equal call would have a different key and digest on another worker.
+    The order of a set depends on the process: unsorted, an equal call would have a different key and digest on another worker.
     """
     if isinstance(value, RootModel):
         return arranged(value.root, dumped)
@@ -248,11 +248,11 @@ def _attributes(value: Any) -> dict[str, Any]:
     """The field values of a model or dataclass, by name and by alias."""
     if isinstance(value, BaseModel):
         model = type(value)
-        found = dict(value)
-        found |= {name: getattr(value, name) for name in model.model_computed_fields}
+        values = dict(value)
+        values |= {name: getattr(value, name) for name in model.model_computed_fields}
         fields: dict[str, Any] = {**model.model_fields, **model.model_computed_fields}
         aliases = {name: getattr(field, "serialization_alias", None) or field.alias for name, field in fields.items()}
-        return {aliases[name]: item for name, item in found.items() if aliases.get(name)} | found
+        return {aliases[name]: item for name, item in values.items() if aliases.get(name)} | values
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return {}
@@ -262,7 +262,7 @@ _COMBINED = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 
 def may_hold_sets(schema: Any) -> bool:
-    """Whether a value of this JSON Schema can come from a set: its type says so or is unspecified."""
+    """Whether a value of this JSON Schema can contain sets, because its type says so or is unspecified."""
     if not isinstance(schema, dict):
         return schema is True
     inner = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
@@ -279,19 +279,19 @@ def may_hold_sets(schema: Any) -> bool:
 
 
 def is_mutable(default: Any) -> bool:
-    """Whether the default is mutable, so that all calls would share its changes."""
+    """Whether the default is mutable, which all calls would share."""
     return isinstance(default, (list, dict, set))
 
 
 def is_secret(name: str, default: Any) -> bool:
-    """Whether a default is a secret, by its parameter's name or its form."""
+    """Whether a default looks like a secret, by its parameter's name or its form."""
     if not isinstance(default, str) or not default:
         return False
     return SECRET_NAME.fullmatch(name) is not None or SECRET_VALUE.search(default) is not None
 
 
 def secret_defaults(schema: Any) -> Iterator[str]:
-    """The properties in a JSON Schema whose default is a secret."""
+    """The properties in a JSON Schema whose default looks like a secret."""
     if isinstance(schema, list):
         for each in schema:
             yield from secret_defaults(each)
@@ -306,7 +306,7 @@ def secret_defaults(schema: Any) -> Iterator[str]:
 
 @functools.cache
 def canonical_source(path: str) -> str:
-    """A Python file without comments, docstrings and formatting."""
+    """The source of a Python file without comments, docstrings and formatting."""
     tree = ast.parse(Path(path).read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -322,5 +322,5 @@ def canonical_source(path: str) -> str:
 
 
 def version_of(*parts: Any) -> str:
-    """A short digest over JSON values."""
+    """A short digest of JSON values."""
     return digest(list(parts))[:VERSION_LENGTH]

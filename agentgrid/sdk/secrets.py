@@ -1,7 +1,7 @@
-"""Secrets by reference: workflow code and tools hold a name; only code in an activity, a test or a script reads the value.
+"""Secrets by reference: workflow code and tools hold only a name; code in an activity, a test or a script reads the value.
 
-A worker asks its providers in order: those of the plugin and of the grid, then environment variables, then files below
-`AGENTGRID_SECRETS_DIR`. Every value that a process has read is redacted in what leaves its worker (`worker/secrets.py`).
+A worker tries its providers in order: those of the plugin and the grid, then environment variables, then files in `AGENTGRID_SECRETS_DIR`. Every
+value that a process has read is redacted in everything that leaves its worker (`worker/secrets.py`).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from agentgrid.errors import SecretMissing, SecretUnavailable
 from agentgrid.protocol import ErrorType
 
 CACHE_SECONDS = 10.0
-"""How long a worker may use a value after it was rotated. Values in environment variables change only with a restart."""
+"""How long a worker may use a value after its rotation. Values in environment variables change only with a restart."""
 LOOKUP_SECONDS = 10.0
-"""How long one provider may take."""
+"""The time limit of one provider."""
 MAX_BYTES = 64 * 1024
 FOLDER_VARIABLE = "AGENTGRID_SECRETS_DIR"
 
 
 class Secret:
-    """The name of a secret. It holds no value, so it may be printed, logged, copied and pickled."""
+    """The name of a secret. It contains no value, so it can be printed, logged, copied and pickled."""
 
     __slots__ = ("_name",)
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or NAME.fullmatch(name) is None:
-            # Not shown: somebody may have passed the value in place of the name.
-            raise ValueError(f"the name of a secret must match {NAME.pattern}; give its name here, never its value")
+            # The argument is not shown, because it may be the value.
+            raise ValueError(f"the name of a secret must match {NAME.pattern}; pass its name, never its value")
         self._name = name
 
     @property
@@ -47,15 +47,15 @@ class Secret:
         return self._name
 
     async def value(self) -> str:
-        """The value, at most `CACHE_SECONDS` old; ask again for each call instead of keeping it.
+        """The value, at most `CACHE_SECONDS` old. Read it for each call instead of keeping it.
 
-        Raises SecretMissing, which a worker doesn't retry, and SecretUnavailable, which it does; in workflow code a
-        non-retryable ApplicationError, because everything that workflow code holds is written to history.
+        Raises SecretMissing, which a worker doesn't retry, and SecretUnavailable, which it does. In workflow code it raises a non-retryable
+        ApplicationError, because the value would be written to history.
         """
-        found = await find(self._name)
-        if found is None:
+        value = await find(self._name)
+        if value is None:
             raise SecretMissing(self._name, [provider.where(self._name) for provider in _store().providers])
-        return found
+        return value
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other._name == self._name
@@ -73,13 +73,13 @@ class Secret:
 def secret(name: str) -> Secret:
     """Refer to a secret by name, at module level or inside a tool: `key = await ag.secret("STRIPE_KEY").value()`.
 
-    Raises ValueError if the name can't be that of an environment variable or a file.
+    Raises ValueError if the name can't be the name of an environment variable or a file.
     """
     return Secret(name)
 
 
 async def find(name: str) -> str | None:
-    """The value of the secret with this name, or None if no provider has it. Raises what `Secret.value` raises, except SecretMissing."""
+    """The value of the secret with this name, or None if no provider has it. Raises the same errors as `Secret.value`, except SecretMissing."""
     if workflow.in_workflow():
         raise ApplicationError(
             f"workflow code can't read the secret {name}: its value would be written to history; read it inside a tool",
@@ -90,29 +90,29 @@ async def find(name: str) -> str | None:
 
 
 class SecretProvider(Protocol):
-    """A source of secrets. Pass yours to `ag.Grid(..., secret_providers=[...])` or `AgentGridPlugin(secret_providers=[...])`."""
+    """A source of secrets. Pass custom ones to `ag.Grid(..., secret_providers=[...])` or `AgentGridPlugin(secret_providers=[...])`."""
 
     def where(self, name: str) -> str:
         """Where it looks for this secret, for error messages: `the environment variable STRIPE_KEY`."""
 
     async def get(self, name: str) -> str | None:
-        """The value, or None if it has none. It may raise: the call is then retried. It has `LOOKUP_SECONDS`."""
+        """The value, or None if it doesn't have the secret. Must return within `LOOKUP_SECONDS`. If it raises, the tool's call is retried."""
 
 
 class Environment:
-    """Environment variables of the secret's own name."""
+    """Reads environment variables with the secret's name."""
 
     def where(self, name: str) -> str:
         """The variable."""
         return f"the environment variable {name}"
 
     async def get(self, name: str) -> str | None:
-        """Its value."""
+        """The variable's value."""
         return os.environ.get(name)
 
 
 class Folder:
-    """Files with the secret's name in one folder, as Docker and Kubernetes mount them. A line break at the end is not part of the value."""
+    """Reads files with the secret's name in a folder, as mounted by Docker and Kubernetes. A trailing line break is not part of the value."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -143,47 +143,47 @@ class Fixed:
         self._values = dict(values)
 
     def where(self, name: str) -> str:
-        """The test."""
+        """The test helper."""
         return "the values given to agentgrid.testing.secrets"
 
     async def get(self, name: str) -> str | None:
-        """The value given."""
+        """The value in memory."""
         return self._values.get(name)
 
 
 def standard_providers(folder: Path | None) -> tuple[SecretProvider, ...]:
-    """The providers that every worker has: environment variables, then files below the folder, if there is one."""
+    """The providers of every worker: environment variables, then files in the folder, if there is one."""
     return (Environment(),) if folder is None else (Environment(), Folder(folder))
 
 
 class SecretStore:
-    """The providers of one worker, asked in order, with a short cache. A value that is found is redacted from then on."""
+    """The providers of one worker, tried in order, with a short cache. Values are redacted once they have been read."""
 
     def __init__(self, providers: Iterable[SecretProvider]) -> None:
         self.providers: Sequence[SecretProvider] = tuple(providers)
         self._cache: dict[str, tuple[float, str]] = {}
 
     async def find(self, name: str) -> str | None:
-        """The value, or None; an empty one counts as none. Raises SecretUnavailable."""
-        kept = self._cache.get(name)
-        if kept is not None and time.monotonic() - kept[0] < CACHE_SECONDS:
-            return kept[1]
-        asked_at = time.monotonic()
+        """The value, or None if there is none or it is empty. Raises SecretUnavailable."""
+        cached = self._cache.get(name)
+        if cached is not None and time.monotonic() - cached[0] < CACHE_SECONDS:
+            return cached[1]
+        started_at = time.monotonic()
         for provider in self.providers:
-            value = await _asked(provider, name)
+            value = await _read_from(provider, name)
             if value:
                 known.learn(name, value)
-                self._cache[name] = (asked_at, value)
+                self._cache[name] = (started_at, value)
                 return value
         return None
 
     async def missing(self, names: Iterable[str]) -> list[str]:
-        """Those of these secrets that no provider has. Raises SecretUnavailable."""
+        """The names of the secrets that no provider has. Raises SecretUnavailable."""
         return [name for name in names if await self.find(name) is None]
 
 
-async def _asked(provider: SecretProvider, name: str) -> str | None:
-    """The provider's answer. The message and the cause of its own error are left out: they may quote the value, or its credentials."""
+async def _read_from(provider: SecretProvider, name: str) -> str | None:
+    """The value from a provider. The message and cause of the provider's error are left out: they may quote the value or credentials."""
     why = None
     value: str | None = None
     try:
@@ -209,7 +209,7 @@ current_store: ContextVar[SecretStore | None] = ContextVar("agentgrid_secrets", 
 
 
 def _store() -> SecretStore:
-    """The store in force here; in a script, a new one of the standard providers."""
+    """The current store; in a script, a new one with the standard providers."""
     if (store := current_store.get()) is not None:
         return store
     folder = os.environ.get(FOLDER_VARIABLE)
@@ -218,7 +218,7 @@ def _store() -> SecretStore:
 
 @contextlib.contextmanager
 def secrets(values: Mapping[str, str]) -> Iterator[None]:
-    """Give the tools called in this block, and workers started in it, exactly these secrets. Environment and files are not asked."""
+    """Give tools called and workers started in this block exactly these secrets. The environment and files are not read."""
     token = current_store.set(SecretStore([Fixed(values)]))
     try:
         yield

@@ -1,4 +1,4 @@
-"""The source of a grid's module: its syntax tree, and what its names refer to."""
+"""The source of a module: its syntax tree, and what its names refer to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Source:
-    """One module's text, read lazily; empty for a module without source."""
+    """The text of one module, read lazily; empty for a module without source."""
 
     def __init__(self, module: ModuleType) -> None:
         self.module = module
@@ -21,12 +21,12 @@ class Source:
 
     @functools.cached_property
     def tree(self) -> ast.Module:
-        """The parsed text."""
+        """The syntax tree."""
         return ast.parse(Path(self.file).read_text("utf-8") if self.file else "")
 
     @functools.cached_property
     def names(self) -> dict[str, str]:
-        """The names bound by imports outside functions and classes, each with its dotted name."""
+        """The names bound by imports outside functions and classes, with their dotted names."""
         return dict(pair for node in self._outside for pair in self.bound(node))
 
     @functools.cached_property
@@ -40,7 +40,7 @@ class Source:
         return {node.name: node for node in self._outside if isinstance(node, ast.ClassDef)}
 
     def imports(self) -> Iterator[str]:
-        """The dotted names of everything the module imports, at any level: modules, and names that may be modules."""
+        """The dotted names of everything that the module imports, at any level: modules, and names that may be modules."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom):
                 yield self._base(node)
@@ -79,11 +79,11 @@ class Source:
     @functools.cached_property
     def _outside(self) -> list[ast.AST]:
         """The nodes outside functions and classes, including conditional ones."""
-        found: list[ast.AST] = []
+        nodes: list[ast.AST] = []
         pending: list[ast.AST] = [self.tree]
         while pending:
             for node in ast.iter_child_nodes(pending.pop()):
-                found.append(node)
+                nodes.append(node)
                 if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
                     pending.append(node)
-        return found
+        return nodes

@@ -1,10 +1,10 @@
-"""The workflow half's state of one execution: whether it is paused, and its open gates.
+"""The workflow half's state of one execution: whether it is paused, and its open approvals.
 
-The state lives in the inbound interceptor, never on the user's instance, and holds only what replay can reproduce: no run id, no
-clock except the workflow's, no environment.
+The state belongs to the inbound interceptor, not to the user's instance, and contains only what a replay can reproduce: no run id, no clock except
+the workflow's, no environment.
 """
 
-# No `from __future__ import annotations` here: the SDK reads the hints of both signal handlers in every execution, and string hints must be compiled.
+# No `from __future__ import annotations` here: the SDK reads the hints of both signal handlers in every execution, and would have to compile strings.
 
 import asyncio
 import hashlib
@@ -39,16 +39,16 @@ from agentgrid.protocol import (
 from agentgrid.sdk.agent_interrupts import Interruptions
 
 KEY_DIGITS = 24
-"""An idempotency key has 96 bits: unique across the calls of all runs."""
+"""A call key has 96 bits: unique across the calls of all runs."""
 
 MAX_SIGNAL_BYTES = 8192
 
 JUDGED_AT_ONCE = 500
-"""The number of signatures that one workflow task verifies, at 0.3 ms each. Temporal accepts 10,000 signals per execution, and the SDK fails a
+"""Maximum number of signatures that one workflow task verifies, at 0.3 ms each. Temporal accepts 10,000 signals per execution, and the SDK fails a
 task after two seconds, on every attempt: without this limit, forged decisions could stop a run permanently."""
 
 BUILDS_ARE_KEPT = "agentgrid_builds_are_kept"
-"""A function outside the sandbox: whether the server's history keeps the builds of workers."""
+"""Name of a function outside the sandbox that returns whether the server's history keeps worker builds."""
 
 BEGINNING = 3
 """The length of history in an undisturbed first workflow task: execution started, task scheduled, task started."""
@@ -67,7 +67,7 @@ class OpenApproval:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a gate closed: by a decision with its raw text, by expiry, or void (after a reset, so that policy is checked again)."""
+    """How an approval closed: by a decision, with its raw text; by expiry; or void, after a reset, so that policy is checked again."""
 
     decision: Decision | None = None
     raw: str = ""
@@ -86,12 +86,12 @@ class Outcome:
 
 @dataclass(kw_only=True)
 class Patience:
-    """How often one call has waited for a fresh policy."""
+    """Counts how many times one call has waited for a fresh policy."""
 
     tries: int = 0
 
     async def waited(self, error: BaseException | None) -> bool:
-        """Wait with a durable timer if the call failed on a stale policy; returns whether to make it again, which is limited."""
+        """If the call failed because of a stale policy, wait on a durable timer. Returns whether to make the call again, which is limited."""
         wait = policy_wait_in(error)
         if wait is None or wait.over(self.tries):
             return False
@@ -102,7 +102,7 @@ class Patience:
 
 
 def policy_wait_in(error: BaseException | None) -> PolicyWait | None:
-    """The wait details of a `PolicyStale` failure, or None for any other."""
+    """The wait details of a `PolicyStale` failure, or None for any other error."""
     if not isinstance(error, ApplicationError) or error.type != ErrorType.POLICY_STALE or not error.details:
         return None
     try:
@@ -119,37 +119,39 @@ class WorkflowState:
     began: bool | None = None
     """Whether it began under the plugin; None while a replay doesn't know yet."""
     header: RunHeader = field(default_factory=lambda: RunHeader(tree=""))
-    asked: Literal["pause", "resume"] | None = None
-    """The last control signal; it may arrive before the headers are read."""
+    last_action: Literal["pause", "resume"] | None = None
+    """The last control signal. It may arrive before the headers are read."""
     paused_since: float | None = None
     paused_before: float = 0.0
-    """Seconds of the pauses that have ended."""
+    """Total seconds of the pauses that have ended."""
     at_work: list[Interruptions] = field(default_factory=list)
-    """One for each call of an agent that workflow code makes now, in their order; agents that it calls are stopped with it."""
+    """One for each agent call currently made by workflow code, in order. Agents that such an agent calls are stopped with it."""
     resumed_since: bool = False
     """Whether the run was resumed after the last interruption."""
-    gates: dict[str, OpenApproval] = field(default_factory=dict)
+    approvals: dict[str, OpenApproval] = field(default_factory=dict)
+    """The open approvals, by id."""
     generation: int = 0
+    """The number of resets so far."""
     encoded: tuple[bool, Payload] | None = None
     origin: str | None = None
     calls: dict[bytes, int] = field(default_factory=dict)
-    """How often each call was made so far, by type and arguments."""
+    """How many times each call was made so far, by type and arguments."""
     unjudged: deque[tuple[OpenApproval, bytes]] = field(default_factory=deque)
-    """Decisions that arrived while their gate was open, beyond the limit of one workflow task."""
+    """Decisions that arrived while their approval was open, and are not judged yet because of the limit per workflow task."""
     judged: tuple[datetime | None, int] = (None, 0)
     """The number of decisions that this workflow task has judged, with the task's time."""
 
     def install(self) -> None:
-        """Register the two signals and the reset callback. In the interceptor's `init` no execution info is available yet."""
+        """Register the two signals and the reset callback. Called in the interceptor's `init`, where no execution info is available yet."""
         workflow.register_random_seed_callback(self._reseeded)
         workflow.set_signal_handler(SIGNAL_DECIDE, self.on_decide)
         workflow.set_signal_handler(SIGNAL_CONTROL, self.on_control)
 
     def open(self) -> None:
-        """Determine in the first activation whether the execution began under the plugin: by the build that completed the first task.
+        """In the first activation, determine whether the execution began under the plugin, from the build that completed the first task.
 
-        A worker without such a build writes the marker, at the cost of a third visibility write. So does a worker with one unless history has
-        nothing before its task: an empty task of a plain worker may come first, and a replay uses that task's build if an update follows.
+        A worker without such a build writes the marker, at the cost of a third visibility write. A worker with one writes it too, unless its task is
+        the first in history: an empty task of a plain worker may come first, and a replay uses that task's build if an update follows.
         """
         if self.opened:
             return
@@ -164,9 +166,9 @@ class WorkflowState:
             self.began = True if named and info.get_current_history_length() == BEGINNING else _marked()
 
     def governed(self) -> bool:
-        """Whether calls are governed: the same in every replay, on any worker.
+        """Whether calls are governed. The answer is the same in every replay, on any worker.
 
-        An execution that was open before the plugin stays ungoverned once it has made a call; until then it can still become governed.
+        An execution that was open before the plugin stays ungoverned once it has made a call. Until then, it can still become governed.
         """
         self.open()
         if self.began is None:
@@ -186,7 +188,7 @@ class WorkflowState:
     @property
     def paused(self) -> bool:
         """Whether calls are held."""
-        return self.header.paused if self.asked is None else self.asked == "pause"
+        return self.header.paused if self.last_action is None else self.last_action == "pause"
 
     @property
     def run_header(self) -> Payload:
@@ -196,33 +198,33 @@ class WorkflowState:
         return self.encoded[1]
 
     def _reseeded(self, _seed: int) -> None:
-        """Void every open gate after a reset. The SDK checks wait conditions only after something has run, so wake each waiter."""
+        """Void every open approval after a reset. The SDK checks wait conditions only after something has run, so wake each waiter."""
         self.generation += 1
-        for gate in self.gates.values():
-            if not gate.voided.done():
-                gate.voided.set_result(None)
+        for approval in self.approvals.values():
+            if not approval.voided.done():
+                approval.voided.set_result(None)
 
     def next_key(self, name: str, content: bytes) -> str:
-        """The idempotency key of a new call. It is the same on every replay and when the call is made again after a reset.
+        """The key of a new call. It is the same on every replay, and when the call is made again after a reset.
 
-        It identifies the n-th call of this type with this content since the execution's start event, which a reset copies: an effect from
-        before the reset is not repeated, and one with other arguments is a new effect (decision 0011).
+        It identifies the n-th call of this type with this content since the execution's start event, which a reset copies. So an effect from before
+        the reset is not repeated, and a call with other arguments is a new effect (decision 0011).
         """
         if self.origin is None:
             info = workflow.info()
             self.origin = f"{info.first_execution_run_id}/{info.continued_run_id or ''}/{info.attempt}"
-        what = hashlib.sha256(f"{self.origin}/{name}/".encode() + content).digest()
-        count = self.calls[what] = self.calls.get(what, 0) + 1
-        return hashlib.sha256(what + str(count).encode()).hexdigest()[:KEY_DIGITS]
+        call = hashlib.sha256(f"{self.origin}/{name}/".encode() + content).digest()
+        count = self.calls[call] = self.calls.get(call, 0) + 1
+        return hashlib.sha256(call + str(count).encode()).hexdigest()[:KEY_DIGITS]
 
     async def on_decide(self, payload: RawValue) -> None:
-        """Handle a decision signal: it affects only the gate for which it is valid. Never raises."""
+        """Handle a decision signal. It affects only the approval for which it is valid. Never raises."""
         raw = payload.payload.data
         signed = read_signal(raw) if len(raw) <= MAX_DECISION_BYTES else None
-        gate = self.gates.get(signed.decision.approval_id) if signed is not None else None
-        if gate is None or gate.decision is not None or workflow.now() >= gate.until:
+        approval = self.approvals.get(signed.decision.approval_id) if signed is not None else None
+        if approval is None or approval.decision is not None or workflow.now() >= approval.until:
             return
-        self.unjudged.append((gate, raw))
+        self.unjudged.append((approval, raw))
         if len(self.unjudged) == 1:
             await self._judge()
 
@@ -233,14 +235,14 @@ class WorkflowState:
             at, count = self.judged
             count = count if at == now else 0
             while self.unjudged:
-                gate, raw = self.unjudged[0]
-                if gate.decision is None:
+                approval, raw = self.unjudged[0]
+                if approval.decision is None:
                     if count == JUDGED_AT_ONCE:
                         break
                     count += 1
-                    judgement = judge(gate.terms, raw)
+                    judgement = judge(approval.terms, raw)
                     if judgement.verdict is not None and judgement.decision is not None:
-                        gate.decision, gate.raw = judgement.decision, raw.decode()
+                        approval.decision, approval.raw = judgement.decision, raw.decode()
                 self.unjudged.popleft()
             self.judged = (now, count)
             if self.unjudged:
@@ -258,63 +260,64 @@ class WorkflowState:
         if signal.action == "interrupt":
             self.resumed_since = False
             for interruptions in self.at_work:
-                interruptions.ask(signal.message)
+                interruptions.add(signal.message)
             return
-        self.ask(signal.action)
+        self.apply(signal.action)
         self.resumed_since |= signal.action == "resume"
 
-    def ask(self, action: Literal["pause", "resume"]) -> None:
+    def apply(self, action: Literal["pause", "resume"]) -> None:
         """Pause or resume, and record the time."""
         if action == "resume":
             self.paused_before, self.paused_since = self.paused_seconds, None
         elif self.paused_since is None:
             self.paused_since = workflow.time()
-        self.asked = action
+        self.last_action = action
 
     @property
     def paused_seconds(self) -> float:
-        """How long the execution was paused so far. Without a pause that it inherited from the execution before, in which no call is made."""
+        """How long the execution has been paused. Excludes a pause inherited from the previous execution, during which no call is made."""
         return self.paused_before + (0.0 if self.paused_since is None else workflow.time() - self.paused_since)
 
     async def resumed(self) -> None:
-        """Return at once unless paused; then return on resume."""
+        """Return when the run is not paused."""
         if self.paused:
             await workflow.wait_condition(lambda: not self.paused)
 
-    async def wait(self, terms: Terms, asked: int | None = None) -> Outcome:
+    async def wait(self, terms: Terms, requested_in: int | None = None) -> Outcome:
         """Wait for a decision under these terms, their expiry, or a reset. Expiry never approves.
 
-        asked: the generation in which the approval was requested, if that can be an earlier one. Such terms may name the execution that was
-        reset, so the gate is void. A local activity's result always belongs to this generation: a reset drops it with its workflow task.
+        requested_in: the generation in which the approval was requested, if it may be an earlier one. Such terms may name the execution that was
+        reset, so the outcome is void. A local activity's result always belongs to this generation: a reset drops it with its workflow task.
         """
         generation = self.generation
-        if asked is not None and asked != generation:
+        if requested_in is not None and requested_in != generation:
             return Outcome()
         expiry = timedelta(seconds=terms.expires_seconds)
         voided = asyncio.get_running_loop().create_future()
-        # The loop checks wait conditions only if a callback is scheduled; a future without a callback schedules none.
+        # The loop checks wait conditions only if a callback is scheduled, and a future without a callback schedules none.
         voided.add_done_callback(lambda _: None)
-        gate = self.gates[terms.approval_id] = OpenApproval(terms=terms, until=workflow.now() + expiry, voided=voided)
+        approval = OpenApproval(terms=terms, until=workflow.now() + expiry, voided=voided)
+        self.approvals[terms.approval_id] = approval
         try:
             await workflow.wait_condition(
-                lambda: gate.decision is not None or self.generation != generation,
+                lambda: approval.decision is not None or self.generation != generation,
                 timeout=expiry,
                 timeout_summary=TIMER_APPROVAL + terms.approval_id,
             )
         except TimeoutError:
-            # What came in time may not be judged yet.
+            # A decision that arrived in time may not be judged yet.
             await workflow.wait_condition(lambda: not self.unjudged or self.generation != generation)
-            if gate.decision is None and self.generation == generation:
+            if approval.decision is None and self.generation == generation:
                 return Outcome(expired=True)
         finally:
-            self.gates.pop(terms.approval_id, None)
+            self.approvals.pop(terms.approval_id, None)
         if self.generation != generation:
             return Outcome()
-        return Outcome(decision=gate.decision, raw=gate.raw)
+        return Outcome(decision=approval.decision, raw=approval.raw)
 
 
 def _marked() -> bool:
-    """Whether history has the marker; outside a replay this writes it."""
+    """Whether history has the marker. Outside a replay, this writes it."""
     workflow.deprecate_patch(PATCH_GATE)
     return workflow.patched(PATCH_GATE)
 

@@ -1,4 +1,4 @@
-"""A tool: a typed async function that touches the outside world, called from a workflow as a durable, governed activity."""
+"""Tools: typed async functions that touch the outside world. Workflows call them as durable, governed activities."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from agentgrid.sdk.context import current_key, keyed
 from agentgrid.sdk.schema import Boundary, Signature, canonical_source, message_of, version_of
 
 INSIDE_ACTIVITY = (
-    "{0} is a tool, and a tool can't be called inside an activity: the call would bypass the gate and appear in no step. "
-    "Call it from the workflow, or let both use a plain function ({0}.fn is one)"
+    "{0} is a tool, and tools can't be called inside an activity: the call would bypass the gate and not appear as a step. "
+    "Call it from the workflow, or share a plain function between both, such as {0}.fn"
 )
 
 RiskName = Literal["read", "write", "destructive"]
-"""The values of `Risk`, so that a type checker finds a misspelt one."""
+"""The values of `Risk`, so that type checkers detect a misspelling."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Tool(Generic[P, R]):
-    """A registered tool. Inside a workflow a call schedules its activity, with its policy; in a test or a script it just runs the function.
+    """A registered tool. In a workflow, calling it schedules its activity, subject to policy; in a test or a script, it just runs the function.
 
-    It can't be called inside an activity: the call would bypass the gate and appear in no step.
+    It can't be called inside an activity: the call would bypass the gate and not appear as a step.
 
-    The name on the wire is `tool.<name>`; the version is a digest of its module's code and its schemas.
+    Its activity type is `tool.<name>`; its version is a digest of its module's code and its schemas.
     """
 
     def __init__(
@@ -80,26 +80,26 @@ class Tool(Generic[P, R]):
         self.file = inspect.getsourcefile(fn) or ""
         self.line = fn.__code__.co_firstlineno if inspect.isfunction(fn) else 0
         self.module = fn.__module__
-        """The module that declares it."""
+        """The name of the module that declares it."""
 
     @property
     def activity_type(self) -> str:
-        """The name of its activity on the wire."""
+        """The type of its activity."""
         return TOOL_PREFIX + self.name
 
     @functools.cached_property
     def signature(self) -> Boundary:
-        """Its typed boundary. Raises TypeError if the signature is invalid."""
+        """Its boundary: arguments and result to JSON and back. Raises TypeError if the signature is invalid."""
         return Signature(self.fn)
 
     @functools.cached_property
     def version(self) -> str:
-        """A digest of its module's code and its schemas. An approval binds it together with the arguments."""
+        """A digest of its module's code and its schemas. An approval is bound to it and to the arguments."""
         source = canonical_source(self.file) if self.file else ""
         return version_of(self.name, source, self.signature.input_schema, self.signature.output_schema)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the tool: durably inside a workflow, directly in a test or a script. Raises ApplicationError inside an activity."""
+        """Call the tool: durably in a workflow, directly in a test or a script. Raises ApplicationError in an activity."""
         if not workflow.in_workflow():
             with self._directly():
                 return await self.fn(*args, **kwargs)
@@ -107,15 +107,15 @@ class Tool(Generic[P, R]):
         try:
             return cast(R, self.signature.load_result(outcome.result))
         except ValidationError as error:
-            # A worker with different code made it. This fails the run; a plain error would retry its workflow task forever.
+            # It came from a worker with different code. This fails the run; any other error would retry the workflow task forever.
             raise self._unfit(error) from None
 
     async def call(self, arguments: dict[str, Any]) -> Any:
-        """Call the tool with a JSON object of arguments, as an agent's loop and the run of a single tool do; the result is JSON too.
+        """Call the tool with a JSON object of arguments, as agent loops and runs of tools do. The result is JSON too.
 
-        Its activity checks the arguments: wrong ones fail the call with an ApplicationError of type `ToolInputInvalid`.
-        Never a local activity: the marker of one has no header, and so could not name the agent. A cancellation waits for the outcome:
-        a call that was completed nevertheless has its result, and an agent must not believe that it had no effect.
+        The activity checks the arguments: invalid ones fail the call with an ApplicationError of type `ToolInputInvalid`.
+        Never a local activity, because its marker has no header that could name the agent. A cancellation waits for the outcome, because the call
+        may still complete, and an agent must not believe that it had no effect.
         """
         values = self._object(arguments)
         if not workflow.in_workflow():
@@ -132,7 +132,7 @@ class Tool(Generic[P, R]):
             raise ApplicationError(
                 INSIDE_ACTIVITY.format(self.name), type=ErrorType.TOOL_INSIDE_ACTIVITY, non_retryable=True
             )
-        # Each call in a test or a script is an effect of its own, unless its author names a key.
+        # Each call in a test or a script is a separate effect, unless its author sets a key.
         with keyed(current_key.get() or f"direct-{uuid.uuid4().hex}"):
             yield
 
@@ -172,7 +172,7 @@ class Tool(Generic[P, R]):
         return outcome
 
     def as_activity(self) -> Callable[[ToolCall], Awaitable[ToolOutcome]]:
-        """The activity that a worker registers for it: JSON in, JSON out, errors as Temporal failures."""
+        """The activity that a worker registers for the tool: JSON in, JSON out, errors as Temporal failures."""
 
         @activity.defn(name=self.activity_type)
         async def run(call: ToolCall) -> ToolOutcome:
@@ -182,7 +182,7 @@ class Tool(Generic[P, R]):
         return run
 
     def _object(self, arguments: Any) -> dict[str, Any]:
-        """A copy of a JSON object. Raises ApplicationError if it is none: any other error in workflow code would retry its task forever."""
+        """A copy of a JSON object. Otherwise raises ApplicationError, because any other error in workflow code would retry the task forever."""
         try:
             text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
             text.encode()
@@ -190,16 +190,16 @@ class Tool(Generic[P, R]):
         except (TypeError, ValueError, RecursionError) as error:
             values, why = None, f"its arguments can't be represented in JSON: {error}"
         else:
-            why = "its arguments must be one JSON object"
+            why = "its arguments must be a JSON object"
         if isinstance(values, dict):
             return values
         raise ApplicationError(f"{self.name}: {why}", type=ErrorType.TOOL_INPUT, non_retryable=True)
 
     def checked(self, args: dict[str, Any]) -> dict[str, Any]:
-        """The typed arguments of a call. Raises ApplicationError if they don't fit the signature or the tool's own check refuses them.
+        """The typed arguments of a call. Raises ApplicationError if they don't fit the signature or the tool's check refuses them.
 
-        Any other error of the check or of a type's validator counts too: both depend on the arguments only, so it would be raised again. It
-        must not fail the run if an approver's changed arguments raise it.
+        That includes any other error of the check or of a type's validator: both depend only on the arguments, so a retry would raise it again. An
+        approver's changed arguments must not fail the run that way.
         """
         try:
             arguments = self.signature.load_arguments(args)
@@ -211,7 +211,7 @@ class Tool(Generic[P, R]):
         return arguments
 
     def _dumped(self, result: Any) -> Any:
-        """The result as JSON. Raises ApplicationError if it does not fit, or is too long."""
+        """The result as JSON. Raises ApplicationError if it does not fit or is too long."""
         try:
             value, size = self.signature.dump_result(result)
         except ValueError as error:
@@ -247,16 +247,16 @@ def tool(
     undoable: bool | None = None,
     asks: str | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Tool[P, R]]:
-    """Make an async function a tool.
+    """Turn an async function into a tool.
 
-    title: shown to approvers and operators. risk: `read`, `write` or `destructive` (destructive tools require approval unless a rule says otherwise).
-    timeout: maximum duration of one attempt (required). retries: attempts after the first. local: run as a local activity, in the workflow's
-    own worker; only for risk `read` or `idempotent` tools, because a crash runs it again. idempotent: one effect per `idempotency_key()`.
+    title: shown to approvers and operators. risk: `read`, `write` or `destructive`; destructive tools require approval unless a rule overrides it.
+    timeout: maximum duration of one attempt; required. retries: attempts after the first. local: run as a local activity in the workflow's own
+    worker; only for risk `read` or `idempotent` tools, because a crash runs it again. idempotent: has only one effect per `idempotency_key()`.
     heartbeat: maximum time between calls of `activity.heartbeat`. check: a plain function with the tool's parameters that raises ValueError for
-    arguments that fit their types and are wrong all the same. It runs in the worker before an approval is requested and before each attempt,
-    also of a call whose arguments an approver changed; so it must be quick, and must depend on nothing but the arguments.
-    reach: what a call does to whom, in at most six short phrases for approvers: `("Moves money out", "One customer")`. undoable: whether its effect
-    can be undone. asks: the title of its approvals, with names of arguments in braces: `Refund {amount_cents} on ticket {ticket_id}`.
+    arguments that have valid types but are still wrong. It runs in the worker before an approval is requested and before each attempt, including
+    calls whose arguments an approver changed; so it must be fast and depend only on the arguments.
+    reach: what a call does and to whom, in at most six short phrases for approvers: `("Moves money out", "One customer")`. undoable: whether its
+    effect can be undone. asks: the title of its approvals, with argument names in braces: `Refund {amount_cents} on ticket {ticket_id}`.
 
     `agentgrid check` and worker start report all mistakes at once.
     """
@@ -285,8 +285,8 @@ def tool(
 def idempotency_key() -> str:
     """The idempotency key of the current call: the same across all its attempts and reschedules. Never empty.
 
-    Pass it to the outside system, so that an attempt repeated after a crash has only one effect. A tool that a test or a script calls
-    directly gets a new key for each call; `agentgrid.testing.keyed` sets one. Raises NoIdempotencyKey where there is no call.
+    Pass it to the external system, so that an attempt repeated after a crash has only one effect. When a test or a script calls a tool directly,
+    each call gets a new key; `agentgrid.testing.keyed` sets one. Raises NoIdempotencyKey outside a call.
     """
     key = current_key.get()
     if not key:

@@ -1,4 +1,4 @@
-"""A toolset: the tools of one source outside the project's code, such as an OpenAPI document or an MCP server."""
+"""Toolsets: the tools of one source outside the project's code, such as an OpenAPI document or an MCP server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_NAME = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Changed:
-    """A tool that its source lists in another form than was reviewed. `before` and `after` are its entries, as text."""
+    """A tool whose listing in its source differs from the reviewed one. `before` and `after` are the two entries, as text."""
 
     tool: str
     what: Literal["added", "removed", "changed"]
@@ -27,7 +27,7 @@ class Changed:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceReport:
-    """What a worker found when it compared a source with what was reviewed."""
+    """The result of a worker's comparison of a source with its reviewed listing."""
 
     name: str
     reached_by: str
@@ -38,7 +38,7 @@ class SourceReport:
 
 
 class Toolset:
-    """The tools of one source, each under its own name there: `crm["getCustomer"]`. Iterating yields all of them.
+    """The tools of one source, by their names in that source: `crm["getCustomer"]`. Iterating yields all of them.
 
     `agentgrid check` and worker start report its faults.
     """
@@ -52,31 +52,31 @@ class Toolset:
         self._faults = tuple(faults)
 
     def add(self, name: str, tool: JsonTool) -> None:
-        """Add the tool that the source calls by this name."""
+        """Add a tool under its name in the source."""
         self._tools[name] = tool
 
     @property
     def tools(self) -> tuple[JsonTool, ...]:
-        """Its tools."""
+        """The tools of the source."""
         return tuple(self._tools.values())
 
     @property
     def faults(self) -> tuple[RegistrationError, ...]:
-        """What is wrong with it, at the place of its declaration."""
+        """Its faults, at the place of its declaration."""
         return tuple(
             RegistrationError(f"toolset {self.name!r}: {fault}", file=self.declared.file, line=self.declared.line)
             for fault in self._faults
         )
 
     def __getitem__(self, name: str) -> JsonTool:
-        """The tool that the source calls by this name. Raises RegistrationError."""
+        """The tool with this name in the source. Raises RegistrationError."""
         tool = self._tools.get(name)
         if tool is not None:
             return tool
-        known = ", ".join(list(self._tools)[:20]) or "none"
+        names = ", ".join(list(self._tools)[:20]) or "none"
         why = f"; {self._faults[0]}" if self._faults else ""
         raise RegistrationError(
-            f"toolset {self.name!r} has no tool {name!r}; it has: {known}{why}",
+            f"toolset {self.name!r} has no tool {name!r}; it has: {names}{why}",
             file=self.declared.file,
             line=self.declared.line,
         )
@@ -88,35 +88,35 @@ class Toolset:
         return len(self._tools)
 
     async def start(self, allowed_hosts: Sequence[str]) -> None:
-        """Called when a worker with it starts. allowed_hosts: private hosts that the operator lets tools reach."""
+        """Called when a worker with this toolset starts. allowed_hosts: private hosts that the operator allows tools to reach."""
 
     async def look(self) -> SourceReport | None:
-        """Compare the source with what was reviewed, for operators to see. None where nothing is compared."""
+        """Compare the source with its reviewed listing, to report to operators. None if nothing is compared."""
         return None
 
     async def stop(self) -> None:
-        """Called when the worker has stopped: every connection and process of it ends."""
+        """Close all connections and processes. Called when the worker has stopped."""
 
     def __repr__(self) -> str:
         return f"<Toolset {self.name}: {len(self)} tools>"
 
 
 def tool_name(source: str, name: str) -> str:
-    """`<source>_<name>` in the form of a tool's name: `getCustomer` of `crm` is `crm_get_customer`."""
+    """`<source>_<name>` as a valid tool name: `getCustomer` of `crm` becomes `crm_get_customer`."""
     words = re.sub(r"([a-z0-9])([A-Z])|([A-Z])([A-Z][a-z])", r"\1\3_\2\4", name)
     return f"{source}_{re.sub(r'[^a-z0-9]+', '_', words.lower()).strip('_')}"[:MAX_NAME]
 
 
 def near(declared: Declared, path: str) -> Path:
-    """The file at a relative path in the project of this declaration: the nearest one, from its folder up to the project's root.
+    """The file at a relative path in the declaring project: the nearest one, from the declaration's folder up to the project's root.
 
-    A file that isn't there is expected in the current directory.
+    If there is none, the path is relative to the current directory.
     """
-    given = Path(path)
+    relative = Path(path)
     folder = Path(declared.file).absolute().parent
-    for above in () if given.is_absolute() or not declared.file else (folder, *folder.parents):
-        if (above / given).is_file():
-            return above / given
+    for above in () if relative.is_absolute() or not declared.file else (folder, *folder.parents):
+        if (above / relative).is_file():
+            return above / relative
         if (above / PROJECT_FILE).is_file():
             break
-    return given.absolute()
+    return relative.absolute()

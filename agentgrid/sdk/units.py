@@ -1,7 +1,7 @@
-"""Units of numbers, in the schemas of tools and workflows: `Annotated[int, ag.unit("cents", currency="USD")]`.
+"""Units of numbers in the schemas of tools and workflows: `Annotated[int, ag.unit("cents", currency="USD")]`.
 
-They reach people, who then read 412.00 USD where the call has 41200. They change no value and no check. A schema that is written otherwise
-can have the same two keywords, `x-unit` and `x-currency`: with pydantic, `Field(json_schema_extra={"x-unit": "kg"})`.
+They are for display: people read 412.00 USD instead of 41200. They change neither values nor validation. Schemas from another source can use the
+same keywords, `x-unit` and `x-currency`; with pydantic, `Field(json_schema_extra={"x-unit": "kg"})`.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Unit:
 
 
 def unit(name: str, *, currency: str | None = None) -> Unit:
-    """The unit of a number: `unit("kg")`; of an amount in hundredths of its currency: `unit("cents", currency="USD")`.
+    """The unit of a number: `unit("kg")`, or `unit("cents", currency="USD")` for an amount in hundredths of its currency.
 
     currency: three capital letters, as in ISO 4217. Raises ValueError.
     """
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_UNIT:
-        raise ValueError(f"a unit is a text of 1 to {MAX_UNIT} characters, not {name!r}")
+        raise ValueError(f"a unit must be a string of 1 to {MAX_UNIT} characters, not {name!r}")
     if name == CENTS and currency is None:
-        raise ValueError('cents need their currency: unit("cents", currency="USD")')
+        raise ValueError('cents need a currency: unit("cents", currency="USD")')
     if currency is not None and not _CURRENCY.fullmatch(currency):
-        raise ValueError(f"a currency is three capital letters, such as USD, not {currency!r}")
+        raise ValueError(f"a currency must be three capital letters, such as USD, not {currency!r}")
     return Unit(name, currency)

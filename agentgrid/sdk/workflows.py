@@ -1,4 +1,4 @@
-"""A workflow: Temporal's own definition, with a name, a title and tags."""
+"""Workflows: Temporal's own definition, plus a name, a title, tags and a subject."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class WorkflowSpec:
     title: str
     tags: tuple[str, ...] = ()
     subject: str | None = None
-    """The template of what a run is about: `domain.asks`."""
+    """The template of a run's subject; see `domain.asks`."""
 
 
 def snake_case(name: str) -> str:
-    """`SupportTriage` to `support_triage`."""
+    """Convert `SupportTriage` to `support_triage`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
@@ -44,10 +44,10 @@ def _place(cls: type[Any]) -> dict[str, Any]:
 def workflow(
     *, title: str, name: str | None = None, tags: tuple[str, ...] = (), subject: str | None = None
 ) -> Callable[[type[T]], type[T]]:
-    """Register a class with `@workflow.run` as a workflow; wraps `temporalio.workflow.defn`.
+    """Register a class with `@workflow.run` as a workflow. Wraps `temporalio.workflow.defn`.
 
-    name: the Temporal workflow type and the name in every URL; defaults to the class's name in snake_case. subject: what a run is about, with names
-    of fields of its input in braces, as in `Ticket {ticket_id}`. Lists show it to those who may read payloads, and find runs by it.
+    name: the Temporal workflow type and the name in URLs; defaults to the class's name in snake_case. subject: what a run is about, with names of
+    input fields in braces, such as `Ticket {ticket_id}`. People who may read payloads see it in lists and can search for it.
     """
 
     def register(cls: type[T]) -> type[T]:
@@ -55,7 +55,7 @@ def workflow(
         try:
             defined = temporal.defn(name=spec.name)(cls)
         except (TypeError, ValueError) as error:
-            # The error's own place is in Temporal's code.
+            # The error's traceback points to Temporal's code.
             raise RegistrationError(f"workflow class {cls.__qualname__}: {error}", **_place(cls)) from error
         setattr(defined, SPEC, spec)
         return defined

@@ -1,7 +1,7 @@
 """Runs PostgreSQL, which refuses to run as root, under a separate unprivileged account.
 
 That account must reach the programs and the data. No permissions are loosened for it: if their folder is inaccessible (such as
-`/root`), the programs are copied and the data is stored under `/var/lib/agentgrid`, which only root can write and everybody can enter.
+`/root`), the programs are copied and the data is stored under `/var/lib/agentgrid`, which only root can write and every account can enter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHARED = Path("/var/lib/agentgrid")
 
 
 def server_account() -> Account | None:
-    """The account to run as; None, the current account, unless it is root."""
+    """The account to run the server as: None, meaning the current one, unless that is root."""
     if os.geteuid() != 0:
         return None
     deadline = time.monotonic() + 5
@@ -33,17 +33,17 @@ def server_account() -> Account | None:
             fault = _add_account()
         else:
             return Account(uid=entry.pw_uid, gid=entry.pw_gid)
-        # Another process may be adding it at the same time, holding the lock on /etc/passwd.
+        # Another process may be adding it right now, holding the lock on /etc/passwd.
         if fault and time.monotonic() > deadline:
             raise ServerError(
-                f"PostgreSQL does not run as root, and the account {ACCOUNT!r} could not be added: {fault}; "
+                f"PostgreSQL refuses to run as root, and the account {ACCOUNT!r} could not be added: {fault}; "
                 f"add it, or run as another user"
             )
         time.sleep(0.1)
 
 
 def _add_account() -> str:
-    """The error, if any."""
+    """Add the account. Returns the error, if any."""
     command = ["useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--user-group"]
     try:
         subprocess.run([*command, "--shell", "/usr/sbin/nologin", ACCOUNT], check=True, capture_output=True, timeout=10)
@@ -74,20 +74,22 @@ def reachable_programs(root: Path, version: str) -> Path:
     package = root.parent
     copy = _shared() / f"programs-{version}"
     if not copy.exists():
-        # Copied next to it and renamed, so that an incomplete copy is never used.
-        made = Path(tempfile.mkdtemp(dir=_shared(), prefix="copying-"))
-        shutil.copytree(root, made / package.name / root.name, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        # Copied to a temporary folder and renamed, so that an incomplete copy is never used.
+        partial = Path(tempfile.mkdtemp(dir=_shared(), prefix="copying-"))
+        shutil.copytree(
+            root, partial / package.name / root.name, symlinks=True, ignore=shutil.ignore_patterns("include")
+        )
         libraries = package.with_name(f"{package.name}.libs")  # found by the programs through its relative path
         if libraries.exists():
-            shutil.copytree(libraries, made / libraries.name, symlinks=True)
-        for path in (made, *made.rglob("*")):
+            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
+        for path in (partial, *partial.rglob("*")):
             runs = path.is_dir() or path.parent.name == "bin"
             path.chmod(0o755 if runs else 0o644)
         try:
-            made.rename(copy)
+            partial.rename(copy)
         except OSError:
-            shutil.rmtree(made)
-            if not copy.exists():  # otherwise another start was faster
+            shutil.rmtree(partial)
+            if not copy.exists():  # otherwise a concurrent start created it first
                 raise
     return copy / package.name / root.name
 

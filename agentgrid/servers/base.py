@@ -85,7 +85,7 @@ class EmbeddedServer(ABC):
 
     async def wait(self) -> int:
         """Wait until it ends unexpectedly; returns its exit code."""
-        while (code := self.returncode) is None:  # noqa: ASYNC110 - a process gives no event
+        while (code := self.returncode) is None:  # noqa: ASYNC110 - a process has no event to wait for
             await asyncio.sleep(0.25)
         return code
 
@@ -102,7 +102,7 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def _spawn(self) -> Child:
-        """Start the process, with free ports for those not given."""
+        """Start the process, choosing free ports for those not given."""
 
     @abstractmethod
     async def _answers(self) -> bool:
@@ -112,7 +112,7 @@ class EmbeddedServer(ABC):
         """Finish setup that needs the running server."""
 
     @abstractmethod
-    def _may_start_again(self, tail: str) -> bool:
+    def _failure_is_transient(self, tail: str) -> bool:
         """Whether the end of a process's log shows a transient error."""
 
     async def _end_orphan(self, orphan: psutil.Process | None) -> None:
@@ -127,13 +127,13 @@ class EmbeddedServer(ABC):
             lease.record(child)
             with killed_on_error(child):
                 while child.returncode is None:
-                    if child.listens(self.port) and await self._asked(deadline):
+                    if child.listens(self.port) and await self._try_answers(deadline):
                         return child
                     if time.monotonic() > deadline:
                         raise self._failure(child, f"did not answer within {self._ready_seconds:g} s")
                     await asyncio.sleep(POLL_SECONDS)
-            if not self._may_start_again(child.log_tail()) or time.monotonic() > deadline:
-                raise self._failure(child, f"ended with code {child.returncode} before it answered")
+            if not self._failure_is_transient(child.log_tail()) or time.monotonic() > deadline:
+                raise self._failure(child, f"exited with code {child.returncode} before it answered")
             await asyncio.sleep(RETRY_SECONDS)
 
     @property
@@ -141,7 +141,7 @@ class EmbeddedServer(ABC):
     def port(self) -> int:
         """The port it listens on."""
 
-    async def _asked(self, deadline: float) -> bool:
+    async def _try_answers(self, deadline: float) -> bool:
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 1.0)):
                 return await self._answers()

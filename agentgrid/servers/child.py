@@ -1,8 +1,8 @@
-"""Starts, watches and ends one child process.
+"""Starts, monitors and ends one child process.
 
 A child must never outlive its parent, however the parent ends. Three mechanisms ensure this: `stop` ends it in an orderly
 way; on Linux the kernel signals it when the starting thread dies (so start it from a thread that lives as long as the
-server should); and the next start finds and ends any process that is left (`lease.py`).
+server should); and the next start finds and ends any leftover process (`lease.py`).
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def free_port() -> int:
 def require_free_port(port: int, purpose: str) -> None:
     """Raise ServerError if the port is in use, naming the process if possible."""
     with socket.socket() as probe:
-        # Like the servers: a port in TIME_WAIT is free, a port with a listener is not.
+        # As for the servers: a port in TIME_WAIT counts as free, a port with a listener does not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise ServerError(
-                f"port {port} of {HOST}, wanted for {purpose}, is in use{_listener(port)}; "
-                f"stop what uses it or choose another port ({error.strerror})"
+                f"port {port} of {HOST}, needed for {purpose}, is in use{_listener(port)}; "
+                f"stop that process or choose another port ({error.strerror})"
             ) from None
 
 
@@ -82,7 +82,7 @@ def _is_listener(status: str, local: Sequence[object], port: int) -> bool:
 
 
 def make_private_folder(folder: Path) -> None:
-    """A private folder. An existing one is made private.
+    """Create a private folder, or make an existing one private.
 
     A child that runs as another account can still write there: it receives open file descriptors.
     """
@@ -91,15 +91,15 @@ def make_private_folder(folder: Path) -> None:
 
 
 def make_home(home: Path) -> None:
-    """The folder of a stack's state, private to its owner. Root's has mode 0711: PostgreSQL, under a separate account, keeps its data there.
+    """Create the folder for a stack's state, private to its owner. Root's has mode 0711: PostgreSQL keeps its data there under another account.
 
-    An existing folder is left unchanged: it may belong to somebody else. Everything in it that holds secrets or payloads is private itself.
+    An existing folder is left unchanged: it may be someone else's. Everything in it with secrets or payloads is itself private.
     """
     home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
 
 
 def open_private_log(log: Path) -> BinaryIO:
-    """The log file, opened for appending, readable by its owner only: log lines may quote payloads."""
+    """Open a log file for appending, readable by its owner only: log lines may quote payloads."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "ab")
@@ -155,7 +155,7 @@ class Child:
         return self._process.poll()
 
     def listens(self, port: int) -> bool:
-        """Whether this process, and not a faster other one, listens on the port."""
+        """Whether this process listens on the port, and not another that took it first."""
         try:
             connections = psutil.Process(self.pid).net_connections("tcp")
         except psutil.Error:
@@ -170,7 +170,7 @@ class Child:
             return lines.read().decode(errors="replace").strip()
 
     async def end(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
-        """Send each signal in turn and wait for its timeout; then kill what still runs."""
+        """Send each signal in turn, waiting up to its timeout; then kill the process if it still runs."""
         try:
             for number, seconds in steps:
                 if self.returncode is None:
@@ -188,13 +188,13 @@ class Child:
 
 
 async def end_process(process: psutil.Process, steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Like `Child.end`, for a process that another start left."""
+    """Like `Child.end`, for a process left over from an earlier start."""
     with contextlib.suppress(psutil.NoSuchProcess):
         for number, seconds in (*steps, (signal.SIGKILL, 10.0)):
             process.send_signal(number)
             if await ended_within(seconds, lambda: not _runs(process)):
                 return
-        raise ServerError(f"process {process.pid} was left by an earlier start and does not end; kill it manually")
+        raise ServerError(f"process {process.pid}, left over from an earlier start, doesn't end; kill it manually")
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -217,7 +217,7 @@ FOR_MODELS = ("AGENTGRID_MODEL", "OPENAI_", "ANTHROPIC_")
 
 
 def clean_environment(*prefixes: str) -> dict[str, str]:
-    """This process's environment without variables that would configure the child unintentionally, and without providers' keys."""
+    """This process's environment without variables that would configure the child by accident, and without providers' keys."""
     return {name: value for name, value in os.environ.items() if not name.startswith((*prefixes, *FOR_MODELS))}
 
 
@@ -230,7 +230,7 @@ def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     """Runs in the child before exec: asks the kernel for a signal when the parent dies."""
     if sys.platform != "linux":
         return None
-    # Loaded here, because there must be no import and no lock between fork and exec.
+    # Loaded here: imports and locks are not safe between fork and exec.
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 

@@ -1,7 +1,7 @@
 """The lease on a home directory's server: one owner at a time, with a record of the child process.
 
 The lock belongs to the owner's open file, so the kernel releases it however the owner ends. If a new owner finds the
-recorded child still running, it is an orphan: nobody else can own it.
+recorded child still running, that child is an orphan: no other process can own it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class _Record:
 class Lease:
     """The right to run one server of one home directory, held until `release`."""
 
-    def __init__(self, descriptor: int, left: _Record | None) -> None:
+    def __init__(self, descriptor: int, previous: _Record | None) -> None:
         self._descriptor = descriptor
-        self._left = left
+        self._previous = previous
 
     @classmethod
     def take(cls, path: Path) -> Lease:
@@ -38,11 +38,11 @@ class Lease:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            held = _read(descriptor)
+            holder = _read(descriptor)
             os.close(descriptor)
-            by = f"process {held.owner}" if held else "another process"
+            user = f"process {holder.owner}" if holder else "another process"
             raise ServerError(
-                f"{path.parent} is in use by {by}; stop that first, or set AGENTGRID_HOME to another folder"
+                f"{path.parent} is in use by {user}; stop that first, or set AGENTGRID_HOME to another folder"
             ) from None
         lease = cls(descriptor, _read(descriptor))
         lease._write(_Record(owner=os.getpid()))
@@ -53,18 +53,18 @@ class Lease:
         self._write(_Record(owner=os.getpid(), child=child.pid, command=child.command))
 
     def orphan(self) -> psutil.Process | None:
-        """The child of an earlier owner, if it still runs. Process ids are reused, so the command is compared too."""
-        if self._left is None or self._left.child is None:
+        """The child of the previous owner, if it still runs. Process ids are reused, so the command is compared too."""
+        if self._previous is None or self._previous.child is None:
             return None
         try:
-            process = psutil.Process(self._left.child)
-            return process if tuple(process.cmdline()) == self._left.command else None
+            process = psutil.Process(self._previous.child)
+            return process if tuple(process.cmdline()) == self._previous.command else None
         except psutil.Error:
             return None
 
     def release(self) -> None:
         """Release the lease; the child must have ended."""
-        # The file stays: unlinking it would let two owners lock two files of one name.
+        # The file stays: unlinking it would let two owners lock different files under one name.
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
@@ -75,8 +75,8 @@ class Lease:
 
 def _read(descriptor: int) -> _Record | None:
     try:
-        found = json.loads(os.pread(descriptor, 65536, 0))
-        return _Record(owner=found["owner"], child=found["child"], command=tuple(found["command"]))
+        record = json.loads(os.pread(descriptor, 65536, 0))
+        return _Record(owner=record["owner"], child=record["child"], command=tuple(record["command"]))
     except (ValueError, KeyError, TypeError):
-        # Empty after a release, or truncated by a crash: in both cases there is no owner.
+        # Empty after a release, or truncated by a crash: either way there is no owner.
         return None

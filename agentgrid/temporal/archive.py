@@ -1,4 +1,4 @@
-"""Whole histories as bytes: Temporal forgets a closed execution after its retention, its archive does not."""
+"""Packs whole histories into bytes, to keep them beyond Temporal's retention."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from agentgrid.errors import Conflict
 
 LEVEL = 3
 MAX_BYTES = 256 * 1024 * 1024
-"""Of an unpacked history: several times what Temporal allows one to have."""
+"""Size limit of an unpacked history: several times what Temporal allows."""
 
 
 def pack(events: Sequence[HistoryEvent]) -> bytes:
-    """The events as Temporal sent them, payloads still encoded, compressed."""
+    """Compress the events as Temporal sent them, with payloads still encoded."""
     return zstandard.ZstdCompressor(level=LEVEL).compress(History(events=events).SerializeToString())
 
 
 def unpack(data: bytes) -> list[HistoryEvent]:
-    """The events of an archived history. Raises Conflict if it is too large, and then unpacks nothing, or if it is no archive."""
+    """The events of an archived history. Raises Conflict if it is too large (before unpacking anything) or damaged."""
     try:
-        # Where a frame names its size, the decompressor follows that, not `max_output_size`.
+        # If a frame states its size, the decompressor uses that and ignores `max_output_size`.
         if zstandard.frame_content_size(data) > MAX_BYTES:
             raise Conflict(f"the archived history is larger than {MAX_BYTES // 1024**2} MiB, so it can't be read")
         raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_BYTES)

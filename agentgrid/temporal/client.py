@@ -1,4 +1,4 @@
-"""The one way to a Temporal client: the same data converter, heartbeats and bounds for every process."""
+"""Creates Temporal clients, with the same data converter, heartbeats and timeouts in every process."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from agentgrid.settings import Settings
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
 WORKER_HEARTBEAT = timedelta(seconds=10)
-"""How often a worker made on such a client tells Temporal that it lives."""
+"""Interval of the heartbeats that a worker with such a client sends to Temporal."""
 
 
 @cache
 def runtime() -> Runtime:
-    """The runtime of this process, made at the first use: each one owns a pool of threads."""
+    """The process-wide runtime, created on first use: each runtime owns a thread pool."""
     return Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=WORKER_HEARTBEAT)
 
 
 def data_converter(settings: Settings) -> DataConverter:
-    """The converter that the workers use: AgentGrid's, or the one that `data_converter` names as `module:attribute`.
+    """The data converter that all processes use: AgentGrid's, or the one that the setting names as `module:attribute`.
 
-    Raises SettingsError where the name leads to no DataConverter.
+    Raises SettingsError if the setting doesn't name a DataConverter.
     """
     if settings.data_converter is None:
         return pydantic_data_converter
     module, _, attribute = settings.data_converter.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        converter = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError(
-            f"AGENTGRID_DATA_CONVERTER={settings.data_converter!r} can't be loaded ({error}); it takes module:attribute"
+            f"AGENTGRID_DATA_CONVERTER={settings.data_converter!r} can't be loaded ({error}); set it to module:attribute"
         ) from error
-    if not isinstance(found, DataConverter):
-        raise SettingsError(f"AGENTGRID_DATA_CONVERTER={settings.data_converter!r} is no temporalio DataConverter")
-    return found
+    if not isinstance(converter, DataConverter):
+        raise SettingsError(f"AGENTGRID_DATA_CONVERTER={settings.data_converter!r} is not a temporalio DataConverter")
+    return converter
 
 
 async def connect(
     settings: Settings, *, identity: str | None = None, plugins: Sequence[Plugin] = (), lazy: bool = False
 ) -> Client:
-    """A client of the configured namespace. A lazy one connects at its first call.
+    """A client for the configured namespace. A lazy one connects on its first call.
 
-    Raises Unavailable when Temporal can't be reached within `CONNECT_TIMEOUT`.
+    Raises Unavailable if Temporal can't be reached within `CONNECT_TIMEOUT`.
     """
     key = settings.temporal_api_key
     try:

@@ -1,8 +1,8 @@
-"""Read histories: exactly, within a budget, and only as much as is new.
+"""Reads histories: only committed events, only new ones, and within a budget.
 
-Histories are read *in reverse*. A forward read of an open execution also returns the events of a workflow task that is being tried, under
-ids that later belong to other events; a fold of those would lose the events that came instead. A reverse read returns committed events only.
-The read that finds the end of an execution goes on to its beginning: that is the archive, and no other read is needed for it.
+Histories are read *in reverse*. A forward read of an open execution also returns the events of a workflow task in flight, under ids that
+other events may get later; a fold of those would miss the real ones. A reverse read returns committed events only. A read that finds the
+end of an execution continues to its beginning, so that it returns the archive and no other read is needed for it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from agentgrid.errors import NotFound
 READS_PER_SECOND = 300.0
 READ_BURST = 100
 FIRST_PAGE = 8
-"""Batches of events in the first page of a tail read; doubled for each further one."""
+"""Batches of events in the first page of a tail read; doubled for each further page."""
 SHORT = 64
-"""A history that is not known to be longer than this is asked for at once: a call costs more than the events that are known already."""
+"""A history not known to be longer than this is read in one page: a further call costs more than rereading known events."""
 LARGEST_PAGE = 1024
 DEADLINE = timedelta(seconds=10)
 FIRST_PAUSE_SECONDS = 0.5
@@ -53,7 +53,7 @@ Answer = TypeVar("Answer")
 
 
 class ReadBudget:
-    """A token bucket over all reads of a process; after RESOURCE_EXHAUSTED everybody waits, each time longer."""
+    """A token bucket for all reads of a process. After RESOURCE_EXHAUSTED all reads pause, with exponential backoff."""
 
     def __init__(self, *, per_second: float = READS_PER_SECOND, burst: int = READ_BURST) -> None:
         self._rate = per_second
@@ -83,35 +83,35 @@ class ReadBudget:
         return 0.0
 
     def exhausted(self) -> None:
-        """Temporal refused it as too large."""
+        """Record a RESOURCE_EXHAUSTED response: all reads pause."""
         pause = jittered(backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, tries=self._refusals))
         self._paused_until = max(self._paused_until, time.monotonic() + pause)
         self._refusals += 1
 
     def answered(self) -> None:
-        """Temporal answered: the next pause is a short one again."""
+        """Record a response: the backoff starts over."""
         self._refusals = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionId:
-    """The name of one execution."""
+    """The ids of one execution."""
 
     workflow_id: str
     execution_id: str
 
     @property
     def proto(self) -> WorkflowExecution:
-        """As Temporal's requests name it."""
+        """The ids as a message for Temporal's requests."""
         return WorkflowExecution(workflow_id=self.workflow_id, run_id=self.execution_id)
 
 
 class TornHistory(Exception):
-    """The pages of one read don't fit together: read again."""
+    """The pages of one read don't fit together; retry the read."""
 
 
 class RewoundHistory(Exception):
-    """The history is shorter than what was read of it before: Temporal was restored to an earlier time."""
+    """The history is shorter than what was read before: Temporal was restored to an earlier time."""
 
 
 class HistoryReader:
@@ -121,15 +121,15 @@ class HistoryReader:
         self.client = client
         self.budget = budget or ReadBudget()
         self.calls: Counter[str] = Counter()
-        """How many calls of each sort were made: `history`, `describe`, `list`."""
+        """The number of calls of each kind: `history`, `describe`, `list`."""
 
     @property
     def reads(self) -> int:
-        """All calls together."""
+        """The number of all calls."""
         return self.calls.total()
 
     async def tail(self, execution: ExecutionId, *, after: int) -> list[HistoryEvent]:
-        """The committed events after this id, oldest first; of a closed execution all of its events.
+        """The committed events after this id, oldest first; for a closed execution, all of its events.
 
         Raises NotFound, RPCError, TornHistory, RewoundHistory.
         """
@@ -163,7 +163,7 @@ class HistoryReader:
         return events
 
     async def describe(self, execution: ExecutionId) -> service.DescribeWorkflowExecutionResponse:
-        """What Temporal knows of the execution at this moment. Raises NotFound, RPCError."""
+        """Temporal's current description of the execution. Raises NotFound, RPCError."""
         request = service.DescribeWorkflowExecutionRequest(namespace=self.client.namespace, execution=execution.proto)
         return await self._call(
             "describe",
@@ -180,10 +180,10 @@ class HistoryReader:
             "list", None, lambda: self.client.workflow_service.list_workflow_executions(request, timeout=DEADLINE)
         )
 
-    async def _call(self, sort: str, execution: ExecutionId | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _call(self, kind: str, execution: ExecutionId | None, call: Callable[[], Awaitable[Answer]]) -> Answer:
         for attempt in range(1, MAX_TRIES + 1):
             await self.budget.take()
-            self.calls[sort] += 1
+            self.calls[kind] += 1
             try:
                 answer = await call()
             except RPCError as error:
@@ -194,7 +194,7 @@ class HistoryReader:
                     raise NotFound("execution", execution.execution_id) from error
                 raise
             except RuntimeError as error:
-                # The SDK's word for a lazy client's first call that finds nobody to connect to.
+                # The SDK raises this if a lazy client can't connect on its first call.
                 raise RPCError(f"Temporal can't be reached: {error}", RPCStatusCode.UNAVAILABLE, b"") from error
             self.budget.answered()
             return answer

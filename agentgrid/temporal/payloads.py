@@ -1,13 +1,13 @@
-"""Payloads and failures as the tables hold them: plain JSON, bounded, never an exception.
+"""Converts payloads and failures to the form stored in tables: plain JSON of bounded size. Never raises.
 
 A *stored payload* is what a `json` column holds:
 
     {"size": 12, "value": {...}}                              one payload
     {"size": 30, "arity": 2, "values": [1, 2]}                none or several
     {"size": 99000, "preview": "{\\"a\\": ...", "truncated": true}   over the limit: the first 2 KiB as text
-    {"size": 80, "encoding": "binary/encrypted", "opaque": true}    nothing that this converter can show
+    {"size": 80, "encoding": "binary/encrypted", "opaque": true}    this converter can't decode it
 
-The codec may be remote and is async, so it runs in one pass over the protos (`decode_events`); what follows is pure.
+The codec is async and may be remote, so it runs first, in one pass over the protos (`decode_events`); everything after that is pure.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from agentgrid.domain.activities import classify
 from agentgrid.domain.nesting import MAX_STORED, is_deeper
 
 INLINE_BYTES = 32 * 1024
-"""A payload up to this is stored whole."""
+"""Payloads up to this size are stored whole."""
 ARGUMENTS_BYTES = 256 * 1024
-"""So are the arguments of an activity, up to this: who approves a call must see all of it."""
+"""The higher limit for an activity's arguments: an approver of the call must see all of them."""
 PREVIEW_BYTES = 2 * 1024
 STACK_BYTES = 8 * 1024
 MESSAGE_BYTES = 8 * 1024
@@ -44,13 +44,13 @@ _NOT_ENCODED = (Header, SearchAttributes)
 
 @dataclass(frozen=True, kw_only=True)
 class Opaque:
-    """A payload that can't be shown, and the encoding it names."""
+    """A payload that can't be decoded, with the encoding it names."""
 
     encoding: str
 
 
 async def decode_events(events: Sequence[HistoryEvent], converter: DataConverter) -> None:
-    """Run the codec over every payload of the events, in place. What it can't decode stays as it is."""
+    """Run the codec over every payload of the events, in place. Payloads that it can't decode are left unchanged."""
     codec = converter.payload_codec
     if codec is None:
         return
@@ -59,13 +59,13 @@ async def decode_events(events: Sequence[HistoryEvent], converter: DataConverter
 
 
 async def decode(message: Message, converter: DataConverter) -> None:
-    """Run the codec over every payload of one message, in place. What it can't decode stays as it is."""
+    """Run the codec over every payload of one message, in place. Payloads that it can't decode are left unchanged."""
     if converter.payload_codec is not None:
         await _decode_message(message, converter.payload_codec)
 
 
 async def _decode_message(message: Message, codec: PayloadCodec) -> None:
-    """Walk the message; headers and search attributes are never encoded, so they are left alone."""
+    """Walk the message; headers and search attributes are never encoded, so they are skipped."""
     if isinstance(message, _NOT_ENCODED):
         return
     if isinstance(message, Payload):
@@ -103,12 +103,12 @@ async def _decoded(payloads: list[Payload], codec: PayloadCodec) -> list[Payload
     try:
         return await codec.decode(payloads)
     except Exception:
-        # A key that is gone, garbage in a signal: shown as opaque, and counted where it is shown.
+        # A lost encryption key, or garbage in a signal: it will be stored as opaque, and counted.
         return payloads
 
 
 def _restore_common_attributes(failure: Failure) -> None:
-    """Put back message and stack where the workers encode them too (`encode_common_attributes`)."""
+    """Restore message and stack if the worker encoded them too (`encode_common_attributes`)."""
     try:
         attributes = json.loads(failure.encoded_attributes.data)
         failure.message = attributes.get("message", failure.message)
@@ -131,7 +131,7 @@ def value_of(payload: Payload, converter: PayloadConverter) -> Any:
             return value
         return pydantic_core.to_jsonable_python(converter.from_payload(payload), inf_nan_mode="strings")
     except Exception:
-        # A converter may raise anything about bytes it doesn't know, and json can't hold NaN, great depth or giant integers.
+        # A converter may raise any error for bytes it doesn't know, and JSON can't hold NaN, deep nesting or giant integers.
         return Opaque(encoding=encoding or "none")
 
 
@@ -140,10 +140,10 @@ def _not_json(constant: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    """A number such as 1e400 parses to infinity, which no JSON can hold afterwards."""
+    """Parse a number; reject one such as 1e400, which parses to infinity and can't be written as JSON again."""
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return number
 
 
@@ -195,7 +195,7 @@ def store_failure(failure: Failure, converter: PayloadConverter, *, depth: int =
 
 
 def failure_type(failure: Failure) -> str:
-    """What sort of failure it is: an application error's own type, else the SDK's word for it."""
+    """The failure's type: an application error's own, otherwise the SDK's name for this kind of failure."""
     kind = failure.WhichOneof("failure_info")
     if kind == "application_failure_info":
         return failure.application_failure_info.type or "ApplicationError"
@@ -213,7 +213,7 @@ def failure_type(failure: Failure) -> str:
 
 
 def _failed(failure: Failure) -> str:
-    """The tool, activity, child or operation whose failure this one wraps; nothing where it wraps none."""
+    """The tool, activity, child or operation whose failure this one wraps; empty if it wraps none."""
     match failure.WhichOneof("failure_info"):
         case "activity_failure_info":
             return classify(failure.activity_failure_info.activity_type.name)[1]
@@ -226,7 +226,7 @@ def _failed(failure: Failure) -> str:
 
 
 def retryable(failure: Failure) -> bool:
-    """Whether the failure is marked as worth another attempt."""
+    """Whether the failure is marked as retryable."""
     kind = failure.WhichOneof("failure_info")
     if kind == "application_failure_info":
         return not failure.application_failure_info.non_retryable
@@ -245,16 +245,16 @@ def _details(failure: Failure) -> Sequence[Payload]:
 
 
 def memo_values(memo: Memo, converter: PayloadConverter) -> dict[str, Any]:
-    """The memo's fields as JSON values; what can't be decoded is left out."""
+    """The memo's fields as JSON values, without those that can't be decoded."""
     values = {name: value_of(payload, converter) for name, payload in memo.fields.items()}
     return {name: value for name, value in values.items() if not isinstance(value, Opaque)}
 
 
 def input_digest(payloads: Sequence[Payload]) -> str:
-    """SHA-256 over the payloads of an input, with their metadata, as the data converter makes them and before any codec."""
+    """SHA-256 over the payloads of an input with their metadata, as the data converter produces them, before any codec."""
     hashed = hashlib.sha256()
     for payload in payloads:
-        # Each part after its length, so that no two inputs are hashed as the same bytes.
+        # Each part is preceded by its length, so that different inputs never hash the same bytes.
         parts = [part for name in sorted(payload.metadata) for part in (name.encode(), payload.metadata[name])]
         for part in (len(parts).to_bytes(8), *parts, payload.data):
             hashed.update(len(part).to_bytes(8))
@@ -263,14 +263,14 @@ def input_digest(payloads: Sequence[Payload]) -> str:
 
 
 def search_attribute(attributes: SearchAttributes, name: str, converter: PayloadConverter) -> str | None:
-    """The search attribute of this name, if it is a text."""
+    """The search attribute with this name, if it is a string."""
     payload = attributes.indexed_fields.get(name)
     value = value_of(payload, converter) if payload is not None else None
     return value if isinstance(value, str) else None
 
 
 def dump(value: Any) -> str:
-    """A JSON value as text that PostgreSQL's `json` takes: ASCII, so that even a lone surrogate passes as its escape."""
+    """A JSON value as ASCII text for a `json` column: escaped, so that even a lone surrogate is accepted."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 

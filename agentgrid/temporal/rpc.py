@@ -1,7 +1,7 @@
-"""Temporal's calls that the SDK's client lacks, or makes without the one field that AgentGrid needs (`request_id`).
+"""Temporal calls that the SDK's client lacks, or makes without a field that AgentGrid needs (`request_id`).
 
-Each is one call, not retried, with a deadline: what to do about a fault is for the caller to say. `failure` turns a fault into AgentGrid's
-words.
+Each is a single call with a deadline and without retries: the caller decides how to handle an error. `failure` converts a Temporal error to
+an AgentGrid one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agentgrid.errors import AgentGridError, Conflict, InvalidInput, NotFound, U
 
 Stage = UpdateWorkflowExecutionLifecycleStage
 NOW = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_UNSPECIFIED
-"""To look at an update without waiting."""
+"""Poll an update without waiting."""
 ADMITTED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
 ACCEPTED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ACCEPTED
 COMPLETED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
@@ -33,21 +33,21 @@ COMPLETED = Stage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
 DEADLINE = timedelta(seconds=2)
 WORKERS_PAGE = 200
 MAX_WORKERS = 5000
-"""More workers than this are not listed: a screen that long helps nobody, and the call must end."""
+"""At most this many workers are listed: a longer list is of no use, and the call must end."""
 
 _OUTCOME_UNKNOWN = frozenset({RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.UNKNOWN})
 _AWAY = _OUTCOME_UNKNOWN | {RPCStatusCode.UNAVAILABLE, RPCStatusCode.INTERNAL, RPCStatusCode.ABORTED}
 
 
 def failure(error: RPCError, *, noun: str = "execution", identifier: str = "") -> AgentGridError:
-    """The error of AgentGrid's own tree that says what this fault of Temporal means to a caller."""
+    """Convert a Temporal error to the AgentGrid error that tells the caller what it means."""
     if error.status is RPCStatusCode.NOT_FOUND:
-        # Temporal says NOT_FOUND of a closed execution too, and says so in the message alone.
+        # Temporal returns NOT_FOUND for a closed execution too; only the message tells them apart.
         if "already completed" in error.message:
             return Conflict(f"{noun} {identifier!r} has ended")
         return NotFound(noun, identifier)
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
-        # Temporal's own limits, or an execution that is locked for too long: nothing that this caller did too often.
+        # Temporal's own limits, or an execution that is locked for too long: the caller exceeded no limit of its own.
         return Unavailable(f"Temporal is overloaded: {error.message}")
     if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.FAILED_PRECONDITION):
         return Conflict(error.message)
@@ -70,7 +70,7 @@ async def signal(
     request_id: str,
     deadline: timedelta = DEADLINE,
 ) -> None:
-    """Send a signal under a request id: sent again under the same id, it stays one event. Raises RPCError."""
+    """Send a signal. Idempotent by `request_id`: a repeated send adds no second event. Raises RPCError."""
     await client.workflow_service.signal_workflow_execution(
         service.SignalWorkflowExecutionRequest(
             namespace=client.namespace,
@@ -93,7 +93,7 @@ async def query(
     payloads: Sequence[Payload],
     deadline: timedelta,
 ) -> Sequence[Payload]:
-    """A query's result. It needs a worker, also for an execution that has ended. Raises RPCError."""
+    """Run a query and return its result. It needs a worker, even for an execution that has ended. Raises RPCError."""
     answer = await client.workflow_service.query_workflow(
         service.QueryWorkflowRequest(
             namespace=client.namespace,
@@ -108,9 +108,9 @@ async def query(
 def query_failure(error: RPCError) -> Failure | None:
     """The worker's own failure, if the worker failed the query."""
     for detail in error.grpc_status.details:
-        found = QueryFailedFailure()
-        if detail.Unpack(found):
-            return found.failure
+        query_failed = QueryFailedFailure()
+        if detail.Unpack(query_failed):
+            return query_failed.failure
     return None
 
 
@@ -125,7 +125,7 @@ async def update(
     identity: str,
     deadline: timedelta,
 ) -> service.UpdateWorkflowExecutionResponse:
-    """Send an update and wait until a worker has accepted or rejected it. Sent again under the same id, it is the same update.
+    """Send an update and wait until a worker accepts or rejects it. Idempotent by `update_id`.
 
     Until a worker accepts it, Temporal keeps it in memory only. Raises RPCError.
     """
@@ -152,7 +152,7 @@ async def poll_update(
     stage: Stage.ValueType = NOW,
     deadline: timedelta = DEADLINE,
 ) -> service.PollWorkflowExecutionUpdateResponse:
-    """The state of an update, once it has come to this stage. A rejected one is not found. Raises RPCError."""
+    """The state of an update, once it has reached this stage. A rejected update is not found. Raises RPCError."""
     return await client.workflow_service.poll_workflow_execution_update(
         service.PollWorkflowExecutionUpdateRequest(
             namespace=client.namespace,
@@ -176,9 +176,9 @@ async def reset(
     request_id: str,
     deadline: timedelta = DEADLINE,
 ) -> str:
-    """Fork the execution after the workflow task that ended with `event_id`; the new execution's id.
+    """Fork the execution after the workflow task that ended with `event_id`. Returns the new execution's id.
 
-    A request id doesn't stop a second reset: look for a fork with this reason before sending it again. Raises RPCError.
+    Not idempotent despite the request id: before a retry, look for a fork with this reason. Raises RPCError.
     """
     answer = await client.workflow_service.reset_workflow_execution(
         service.ResetWorkflowExecutionRequest(
@@ -195,21 +195,21 @@ async def reset(
 
 
 async def list_workers(client: Client, *, query: str = "", deadline: timedelta = DEADLINE) -> list[WorkerHeartbeat]:
-    """The last heartbeat of every worker that Temporal knows of, at most `MAX_WORKERS`. Raises RPCError."""
-    found: list[WorkerHeartbeat] = []
+    """The last heartbeats of the workers known to Temporal, at most `MAX_WORKERS`. Raises RPCError."""
+    heartbeats: list[WorkerHeartbeat] = []
     token = b""
-    while len(found) < MAX_WORKERS:
+    while len(heartbeats) < MAX_WORKERS:
         answer = await client.workflow_service.list_workers(
             service.ListWorkersRequest(
                 namespace=client.namespace, page_size=WORKERS_PAGE, next_page_token=token, query=query
             ),
             timeout=deadline,
         )
-        found.extend(info.worker_heartbeat for info in answer.workers_info)
+        heartbeats.extend(info.worker_heartbeat for info in answer.workers_info)
         token = answer.next_page_token
         if not token:
             break
-    return found[:MAX_WORKERS]
+    return heartbeats[:MAX_WORKERS]
 
 
 async def describe_task_queue(
@@ -219,7 +219,7 @@ async def describe_task_queue(
     kind: TaskQueueType.ValueType = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     deadline: timedelta = DEADLINE,
 ) -> service.DescribeTaskQueueResponse:
-    """Who polls the queue (Temporal forgets a poller after five minutes) and how much waits in it. Raises RPCError."""
+    """The queue's pollers (Temporal forgets one after five minutes) and its backlog. Raises RPCError."""
     return await client.workflow_service.describe_task_queue(
         service.DescribeTaskQueueRequest(
             namespace=client.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind, report_stats=True

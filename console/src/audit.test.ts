@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Command } from "./api/client";
-import { GROUPS, kindsOf, placeOf, says, via, why } from "./audit";
+import { GROUPS, kindsOf, placeOf, sentenceOf, via, why } from "./audit";
 
 const command = (change: Partial<Command>): Command => ({
   command_id: "c",
@@ -37,16 +37,19 @@ describe("the audit log as sentences", () => {
     [{ kind: "run.signal", what: "nudge" }, "sent the signal nudge"],
     [{ kind: "approval.decide", what: "rejected" }, "rejected a request"],
     [{ kind: "approval.decide", what: "approved", status: "refused" }, "tried to approve a request"],
-    [{ kind: "tool.policy", target: "refund", what: "require_approval" }, "set the rule of Refund, to ask people"],
+    [
+      { kind: "tool.policy", target: "refund", what: "require_approval" },
+      "set the rule of Refund, to require approval",
+    ],
     [{ kind: "agent.use", target: "triager", what: "0123456789ab" }, "chose version 01234567 of Triager"],
-    [{ kind: "key.create", target: "k", status: "proposed" }, "proposes to make a key"],
+    [{ kind: "key.create", target: "k", status: "proposed" }, "proposes to create an API key"],
     [{ kind: "session.open" }, "signed in"],
     [{ kind: "tool.disable", target: null, status: "refused" }, "tried to switch off an unknown tool"],
   ] as [Partial<Command>, string][])("%j", (change, words) => {
-    expect(says(command(change), (_, name) => name[0]!.toUpperCase() + name.slice(1))).toBe(words);
+    expect(sentenceOf(command(change), (_, name) => name[0]!.toUpperCase() + name.slice(1))).toBe(words);
   });
 
-  it("gives the reason of the person before the reason of the API", () => {
+  it("prefers the person's reason to the API's", () => {
     expect(
       why(command({ reason: "twice", outcome: outcome({ form: "fault", code: "forbidden", message: "no" }) })),
     ).toBe("“twice”");
@@ -54,7 +57,7 @@ describe("the audit log as sentences", () => {
     expect(why(command({ outcome: outcome({ form: "facts", message: { not: "text" } }) }))).toBeUndefined();
   });
 
-  it("leads to what it is about", () => {
+  it("links to its target", () => {
     expect(placeOf(command({}))).toEqual({ to: "/runs/0000-12345678", word: "12345678" });
     expect(placeOf(command({ approval_id: "aaaa-87654321" }))?.to).toBe("/approvals/aaaa-87654321");
     expect(placeOf(command({ kind: "tool.disable", run_id: null, target: "a/b" }))?.to).toBe("/tools/a%2Fb");
@@ -62,7 +65,7 @@ describe("the audit log as sentences", () => {
     expect(via(command({ session_id: "s" }))).toBe("console");
   });
 
-  it("has each kind in one group, and takes a kind by its own name", () => {
+  it("puts each kind in one group, and accepts a kind by its own name", () => {
     const kinds = Object.values(GROUPS).flatMap((g) => g.kinds);
     expect(new Set(kinds).size).toBe(kinds.length);
     expect(kinds).toHaveLength(40);

@@ -1,11 +1,11 @@
-/** The audit log in words: what was asked, and what became of it. */
+/** The audit log in words: what was requested, and the outcome. */
 import type { Command } from "./api/client";
 import type { components } from "./api/schema";
 
 type Kind = components["schemas"]["CommandKind"];
 export type Outcome = components["schemas"]["CommandStatus"];
 
-/** "cancelled" and "cancel": what was done, and what was only tried. */
+/** "cancelled" and "cancel": for what was done, and for what was only attempted. */
 type Verb = readonly [done: string, to: string];
 const set: Verb = ["set", "set"];
 const off: Verb = ["switched off", "switch off"];
@@ -36,9 +36,9 @@ const VERBS: Record<Kind, Verb> = {
   "principal.put": ["set the roles and groups of", "set the roles and groups of"],
   "principal.disable": ["disabled", "disable"],
   "principal.enable": ["enabled", "enable"],
-  "key.create": ["made", "make"],
+  "key.create": ["created", "create"],
   "key.revoke": ["revoked", "revoke"],
-  "session.code": ["made", "make"],
+  "session.code": ["created", "create"],
   "session.open": ["signed in", "sign in"],
   "session.close": ["signed out", "sign out"],
   "session.end": ["ended", "end"],
@@ -53,12 +53,12 @@ const VERBS: Record<Kind, Verb> = {
   "view.delete": ["deleted", "delete"],
 };
 const VERDICTS: Record<string, Verb> = { approved: ["approved", "approve"], rejected: ["rejected", "reject"] };
-const EFFECTS: Record<string, string> = { allow: "allow", deny: "deny", require_approval: "ask people" };
+const EFFECTS: Record<string, string> = { allow: "allow", deny: "deny", require_approval: "require approval" };
 
 /** The title of a workflow, tool or agent, for its name. */
 export type Titles = (noun: "workflow" | "tool" | "agent", name: string) => string;
 
-/** What it was done to. */
+/** What the command acts on. */
 function object(c: Command, titles: Titles): string {
   const name = c.target ?? "";
   const named = (noun: string) => (name ? `the ${noun} ${name}` : `a ${noun}`);
@@ -75,7 +75,7 @@ function object(c: Command, titles: Titles): string {
   }
   if (noun === "policy") return `${named("rule")}${act === "put" ? rule : ""}`;
   if (noun === "principal") return name || "a principal";
-  if (noun === "key") return "a key";
+  if (noun === "key") return "an API key";
   if (noun === "session") return act === "code" ? "a sign-in link" : act === "end" ? "a session" : "";
   if (noun === "signing_key") return "a signing key";
   if (noun === "login") return named("login");
@@ -83,8 +83,8 @@ function object(c: Command, titles: Titles): string {
   return noun === "grid" ? named("grid") : "a proposal";
 }
 
-/** What somebody did, without who: "cancelled a run"; what was refused, "tried to cancel a run". */
-export function says(c: Command, titles: Titles = (_, name) => name): string {
+/** What the principal did, without the name: "cancelled a run"; if it was refused, "tried to cancel a run". */
+export function sentenceOf(c: Command, titles: Titles = (_, name) => name): string {
   const [done, to] = (c.kind === "approval.decide" && VERDICTS[c.what ?? ""]) || VERBS[c.kind];
   const verb =
     c.status === "refused" || c.status === "failed"
@@ -97,18 +97,18 @@ export function says(c: Command, titles: Titles = (_, name) => name): string {
   return `${verb} ${object(c, titles)}`.trimEnd();
 }
 
-/** The reason that was given, in quotes, or else why it was refused. */
+/** The given reason, in quotes, otherwise why the command was refused. */
 export function why(c: Command): string | undefined {
   if (c.reason) return `“${c.reason}”`;
   const message = c.outcome?.message ?? c.outcome?.code;
   return typeof message === "string" ? message : undefined;
 }
 
-/** Which way it came. */
+/** The channel that the command came through. */
 export const via = (c: Command): string =>
   c.session_id ? "console" : c.route.startsWith("agentgrid") ? "server" : "API";
 
-/** The kinds that one looks for together. */
+/** Command kinds, grouped for filtering. */
 export const GROUPS: Record<string, { word: string; kinds: Kind[] }> = {
   decisions: { word: "Decisions", kinds: ["approval.decide", "approval.propose"] },
   runs: {
@@ -163,18 +163,18 @@ export const GROUPS: Record<string, { word: string; kinds: Kind[] }> = {
   },
   sessions: { word: "Sign-ins", kinds: ["session.code", "session.open", "session.close"] },
 };
-export const kindsOf = (wanted: string | undefined): Kind[] | undefined =>
-  wanted === undefined
+export const kindsOf = (group: string | undefined): Kind[] | undefined =>
+  group === undefined
     ? undefined
-    : (GROUPS[wanted]?.kinds ?? (Object.hasOwn(VERBS, wanted) ? [wanted as Kind] : undefined));
+    : (GROUPS[group]?.kinds ?? (Object.hasOwn(VERBS, group) ? [group as Kind] : undefined));
 
-/** The outcomes that one looks for together, by the word in the URL. */
+/** Outcomes, grouped for filtering, by their name in the URL. */
 export const OUTCOMES: Record<string, { word: string; status: Outcome[] }> = {
   open: { word: "Open", status: ["proposed", "pending", "delivered"] },
   wrong: { word: "Refused or failed", status: ["refused", "failed"] },
 };
 
-/** Where one can look at what it was done to. */
+/** Link to what the command acted on. */
 export function placeOf(c: Command): { to: string; word: string } | undefined {
   const noun = c.kind.split(".")[0]!;
   if (c.approval_id) return { to: `/approvals/${c.approval_id}`, word: c.approval_id.slice(-8) };

@@ -1,4 +1,4 @@
-/** Every way to write a time, a sum or an id. Times are written in the viewer's zone or in UTC, as chosen in the menu of the person. */
+/** Formatting of times, amounts and ids. Times are in the viewer's zone or in UTC, as chosen in the user menu. */
 const pad = (n: number, digits = 2) => String(n).padStart(digits, "0");
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const ZONE = "agentgrid-zone";
@@ -12,7 +12,7 @@ type Time = string | number;
 export const zone = (): Zone => (localStorage.getItem(ZONE) === "utc" ? "utc" : "local");
 export const setZone = (next: Zone) => localStorage.setItem(ZONE, next);
 export const zoneName = () => (zone() === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone);
-/** For the head of a column: `UTC`, `CET`, `GMT+1`. */
+/** For a column header: `UTC`, `CET`, `GMT+1`. */
 export const zoneShort = () =>
   zone() === "utc"
     ? "UTC"
@@ -51,11 +51,11 @@ export const clock = (t: Time, seconds = false) => {
 };
 export const clockMs = (t: Time) => `${clock(t, true)}.${pad(parts(t).ms, 3)}`;
 export const day = (t: Time) => `${parts(t).date} ${MONTHS[parts(t).month]}`;
-/** For titles, where the exact time is looked up: always UTC. */
+/** The exact time for tooltips, always in UTC. */
 export const exact = (t: Time) => `${new Date(t).toISOString().replace("T", " ").replace("Z", "")} UTC`;
-/** A time with its year, in seconds: `29 Nov 2026, 10:00:00`. */
+/** A time with its year, to the second: `29 Nov 2026, 10:00:00`. */
 export const whole = (t: Time) => `${day(t)} ${parts(t).year}, ${clock(t, true)}`;
-/** Today: the clock. Yesterday and before: the day with it. */
+/** Today: only the clock. Other days: the day as well. */
 export function moment(t: Time, now = Date.now(), seconds = false) {
   const days = parts(now).day - parts(t).day;
   const at = clock(t, seconds);
@@ -85,7 +85,7 @@ export function brief(ms: number) {
   return t < DAY ? `${Math.floor(t / HOUR)} h` : `${Math.floor(t / DAY)} d`;
 }
 export const ago = (t: Time, now = Date.now()) => `${brief(Math.max(0, now - new Date(t).getTime()))} ago`;
-/** What is left until then: seconds only in the last minute. */
+/** The time left until then, with seconds only in the last minute. */
 export function left(t: Time, now = Date.now()) {
   const ms = new Date(t).getTime() - now;
   return ms < MINUTE
@@ -103,21 +103,21 @@ export const shortId = (id: string) => id.slice(-8);
 export const digestGroups = (digest: string) => digest.slice(0, 16).replace(/(.{4})(?=.)/g, "$1 ");
 /** `amount_cents` as a label: `Amount cents`. */
 export const words = (name: string) => name.replace(/[_-]+/g, " ").replace(/^./, (c) => c.toUpperCase());
-/** The title of a run's or an approval's workflow; of one that is not registered, its name in words. */
+/** The title of a run's or an approval's workflow; if it isn't registered, its name in words. */
 export const flowTitle = (of: { workflow: string; workflow_title: string | null }) =>
   of.workflow_title ?? words(of.workflow);
-/** What tells a run from others of its workflow: what it is about, and its reference if that says more. */
+/** Distinguishes a run from others of its workflow: its subject, and its reference if that adds something. */
 export const aboutOf = ({ subject, reference }: { subject: string | null; reference: string | null }) =>
   subject && reference && !subject.includes(reference) ? `${subject} · ${reference}` : (subject ?? reference ?? "");
 export const agentTitle = (of: { agent: string | null; agent_title: string | null }) =>
   of.agent_title ?? words(of.agent ?? "");
-/** A text of the API as the beginning of a sentence, without its full stop. */
+/** An API text as the start of a sentence, without its full stop. */
 export const sentence = (text: string) => text.replace(/^./, (c) => c.toUpperCase()).replace(/\.$/, "");
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-/** The heading of a day in a log: `Today, Sunday 29 November`; also tells days apart. */
+/** The heading of a day in a log: `Today, Sunday 29 November`; unique to its day. */
 export function dayTitle(t: Time, now = Date.now()) {
   const p = parts(t);
-  const weekday = DAYS[(p.day + 4) % 7]!; // the first day of all was a Thursday
+  const weekday = DAYS[(p.day + 4) % 7]!; // the epoch began on a Thursday
   const name = `${weekday} ${p.date} ${new Date(2000, p.month, 1).toLocaleString("en-US", { month: "long" })}`;
   const ago = parts(now).day - p.day;
   if (ago === 0) return `Today, ${name}`;

@@ -13,21 +13,21 @@ import { nonce } from "./nonce";
 import { makeRouter } from "./router";
 import { cssVariablesResolver, theme } from "./theme";
 
-const AGAIN = 2; // a refusal is an answer: only what got no answer, or 503, is asked again
+const RETRIES = 2; // only without a response, or after 503: any other error is final
 const queries = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: 5_000,
-      retry: (n, error) => n < AGAIN && !(error instanceof ApiError && error.status !== 503),
+      retry: (n, error) => n < RETRIES && !(error instanceof ApiError && error.status !== 503),
       retryDelay: (n, error) =>
         error instanceof ApiError && error.retryAfter ? error.retryAfter * 1000 : 500 * 2 ** n,
-      refetchOnWindowFocus: false, // the stream says what changed
+      refetchOnWindowFocus: false, // the stream reports changes
     },
   },
 });
 const router = makeRouter(queries);
 onUnavailable(() => void queries.invalidateQueries({ queryKey: ["overview"] }));
-// A page that the browser kept for Back was read in a session that may have ended.
+// A page restored from the back/forward cache may belong to a session that has ended.
 window.addEventListener("pageshow", (e) => e.persisted && location.reload());
 
 createRoot(document.getElementById("root")!).render(

@@ -11,7 +11,7 @@ import { Shell } from "./components/Shell";
 import { Bar } from "./components/Page";
 import { Failed, Missing } from "./components/States";
 
-/** Filters and what is selected live in the URL, as text: Back restores them, a link shares them. */
+/** Filters and selections live in the URL, as text: Back restores them, and links share them. */
 export type Search = Partial<
   Record<
     | "status"
@@ -52,9 +52,9 @@ export type Search = Partial<
     string
   >
 >;
-const search = (given: Record<string, unknown>): Search =>
+const search = (params: Record<string, unknown>): Search =>
   Object.fromEntries(
-    Object.entries(given)
+    Object.entries(params)
       .filter(([, v]) => v !== undefined && v !== "")
       .map(([k, v]) => [k, String(v)]),
   );

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Run } from "./api/client";
-import { filterOf, fits, flipped, sameFilter, says, urlOf, valuesOf, viewKey, viewName } from "./runs";
+import { filterOf, matches, toggled, sameFilter, filterText, urlOf, valuesOf, viewKey, viewName } from "./runs";
 
 const run = {
   status: "waiting",
@@ -14,7 +14,7 @@ const run = {
 } as unknown as Run;
 
 describe("the filter of runs", () => {
-  it("comes back from the address as it was, with commas and signs in its values", () => {
+  it("round-trips through the URL, with commas and percent signs in its values", () => {
     const all = {
       state: ["approval", "failed"],
       workflow: ["a,b", "100%", "%2C"],
@@ -25,32 +25,32 @@ describe("the filter of runs", () => {
     expect(valuesOf(urlOf(all))).toEqual(all);
     expect(filterOf(all)).toEqual({ ...all, q: "a,b", stuck: "true" });
   });
-  it("drops from the address what it no longer has, and takes no state that there is not", () => {
+  it("removes absent filters from the URL, and ignores unknown states", () => {
     expect(urlOf({})).toHaveProperty("status", undefined);
     expect(valuesOf({ status: "nonsense,constructor,failed", view: "x" })).toEqual({ state: ["failed"] });
   });
   it("adds to a list, and replaces a single value", () => {
-    expect(flipped({ tag: ["a"] }, "tag", "b")).toEqual({ tag: ["a", "b"] });
-    expect(flipped({ tag: ["a"] }, "tag", "a")).toEqual({});
-    expect(flipped({ agent: ["a"] }, "agent", "b")).toEqual({ agent: ["b"] });
+    expect(toggled({ tag: ["a"] }, "tag", "b")).toEqual({ tag: ["a", "b"] });
+    expect(toggled({ tag: ["a"] }, "tag", "a")).toEqual({});
+    expect(toggled({ agent: ["a"] }, "agent", "b")).toEqual({ agent: ["b"] });
   });
-  it("is the same in any order", () => {
+  it("compares equal in any order", () => {
     expect(sameFilter({ tag: ["a", "b"], q: ["x"] }, { q: ["x"], tag: ["b", "a"], state: [] })).toBe(true);
     expect(sameFilter({ tag: ["a"] }, { tag: ["a", "b"] })).toBe(false);
   });
-  it("knows of a new run what its row tells, and no more", () => {
-    expect(fits(run, {})).toBe(true);
-    expect(fits(run, { state: ["approval"], workflow: ["refund", "other"], tag: ["b"] })).toBe(true);
-    expect(fits(run, { state: ["failed"], q: ["x"] })).toBe(false);
-    expect(fits(run, { tag: ["a", "c"] })).toBe(false);
-    expect(fits(run, { tool: ["pay"] })).toBeUndefined();
+  it("matches a new run only by what its row has", () => {
+    expect(matches(run, {})).toBe(true);
+    expect(matches(run, { state: ["approval"], workflow: ["refund", "other"], tag: ["b"] })).toBe(true);
+    expect(matches(run, { state: ["failed"], q: ["x"] })).toBe(false);
+    expect(matches(run, { tag: ["a", "c"] })).toBe(false);
+    expect(matches(run, { tool: ["pay"] })).toBeUndefined();
   });
-  it("is said in words", () => {
-    expect(says("state", "approval", String)).toBe("Needs approval");
-    expect(says("duration_over", "90", String)).toBe("longer than 1 m 30 s");
-    expect(says("initiator", "ada", String)).toBe("by ada");
+  it("is described in words", () => {
+    expect(filterText("state", "approval", String)).toBe("Needs approval");
+    expect(filterText("duration_over", "90", String)).toBe("longer than 1 m 30 s");
+    expect(filterText("initiator", "ada", String)).toBe("by ada");
   });
-  it("names a view after its title, and tells a shared one from a private one", () => {
+  it("names a view after its title, and distinguishes shared from private ones", () => {
     expect(viewName("Failed today!")).toBe("failed-today");
     expect(viewName("失敗")).toBe("view");
     expect(viewKey({ name: "a", shared: true })).not.toBe(viewKey({ name: "a", shared: false }));

@@ -1,4 +1,4 @@
-/** The filter of the list of runs: in the address, in a saved view, as the API takes it, and in words. */
+/** The filter of the list of runs: in the URL, in a saved view, as API parameters, and in words. */
 import type { Run, View } from "./api/client";
 import type { RunFilter } from "./api/queries/runs";
 import { moment, span, words } from "./format";
@@ -6,7 +6,7 @@ import type { Search } from "./router";
 import { STATUS, type Status, statusOf } from "./status";
 
 export type Values = View["filter"];
-/** The API's name of each filter, and its name in the address. `state` has the word that people use. */
+/** Each filter's name in the API, and its name in the URL. `state` is called `status` there, as people call it. */
 const IN_URL = {
   state: "status",
   status: "run_status",
@@ -38,35 +38,35 @@ const LISTS: ReadonlySet<Name> = new Set(["state", "status", "waiting_on", "work
 const escaped = (value: string) => value.replaceAll("%", "%25").replaceAll(",", "%2C");
 const plain = (value: string) => value.replaceAll("%2C", ",").replaceAll("%25", "%");
 
-/** The filters in the address, each with its values. */
+/** The filters in the URL, each with its values. */
 export function valuesOf(url: Search): Values {
-  const found: Values = {};
+  const result: Values = {};
   for (const name of NAMES) {
-    const given = url[IN_URL[name]];
-    if (!given) continue;
-    const values = LISTS.has(name) ? given.split(",").filter(Boolean).map(plain) : [given];
-    const known = name === "state" ? values.filter((v) => Object.hasOwn(STATUS, v)) : values;
-    if (known.length) found[name] = known;
+    const raw = url[IN_URL[name]];
+    if (!raw) continue;
+    const values = LISTS.has(name) ? raw.split(",").filter(Boolean).map(plain) : [raw];
+    const valid = name === "state" ? values.filter((v) => Object.hasOwn(STATUS, v)) : values;
+    if (valid.length) result[name] = valid;
   }
-  return found;
+  return result;
 }
-/** The address of a filter: every name, so that what is not in it goes. */
+/** The URL parameters of a filter. It has every name, so that absent filters are removed. */
 export const urlOf = (values: Values): Search =>
   Object.fromEntries(
     NAMES.map((name) => {
-      const given = values[name] ?? [];
-      return [IN_URL[name], (LISTS.has(name) ? given.map(escaped).join(",") : given[0]) || undefined];
+      const raw = values[name] ?? [];
+      return [IN_URL[name], (LISTS.has(name) ? raw.map(escaped).join(",") : raw[0]) || undefined];
     }),
   );
-/** As parameters of the API. */
+/** The filter as API parameters. */
 export const filterOf = (values: Values): RunFilter =>
   Object.fromEntries(NAMES.filter((n) => values[n]).map((n) => [n, LISTS.has(n) ? values[n] : values[n]![0]]));
 
 const sorted = (values: Values) =>
   JSON.stringify(NAMES.filter((n) => values[n]?.length).map((n) => [n, [...values[n]!].sort()]));
 export const sameFilter = (a: Values, b: Values) => sorted(a) === sorted(b);
-/** With this value where it was missing, without it where it was. Where a filter has one value, it is replaced. */
-export function flipped(values: Values, name: Name, value: string): Values {
+/** Toggles a value of a filter. A filter that takes a single value gets it replaced. */
+export function toggled(values: Values, name: Name, value: string): Values {
   const old = values[name] ?? [];
   const rest = old.filter((v) => v !== value);
   const next = rest.length < old.length ? rest : LISTS.has(name) ? [...old, value] : [value];
@@ -75,8 +75,8 @@ export function flipped(values: Values, name: Name, value: string): Values {
 }
 
 const PREFIX: Partial<Record<Name, string>> = { initiator: "by", q: "has", state: "", workflow: "" };
-/** A value of a filter in words. `title` knows the titles of workflows. */
-export function says(name: Name, value: string, title: (workflow: string) => string): string {
+/** A value of a filter in words. `title` returns a workflow's title. */
+export function filterText(name: Name, value: string, title: (workflow: string) => string): string {
   if (name === "state") return STATUS[value as Status].word;
   if (name === "workflow") return title(value);
   if (name === "stuck") return value === "true" ? "stuck" : "not stuck";
@@ -85,8 +85,8 @@ export function says(name: Name, value: string, title: (workflow: string) => str
   return `${PREFIX[name] ?? words(name).toLowerCase()} ${time ? moment(value) : value}`;
 }
 
-/** Whether the filter finds the run, as far as its row tells; undefined where only the API knows. */
-export function fits(run: Run, values: Values): boolean | undefined {
+/** Whether the filter matches the run, judging by its row; undefined if only the API knows. */
+export function matches(run: Run, values: Values): boolean | undefined {
   const rows: Partial<Record<Name, string[]>> = {
     state: [statusOf(run)],
     status: [run.status],
@@ -96,22 +96,22 @@ export function fits(run: Run, values: Values): boolean | undefined {
     reference: [run.reference ?? ""],
     trigger: [run.trigger],
   };
-  let known: true | undefined = true;
+  let match: true | undefined = true;
   for (const name of NAMES) {
-    const wanted = values[name];
-    if (!wanted || name === "sort") continue;
+    const accepted = values[name];
+    if (!accepted || name === "sort") continue;
     if (name === "tag") {
-      if (!wanted.every((tag) => run.tags.includes(tag))) return false;
+      if (!accepted.every((tag) => run.tags.includes(tag))) return false;
       continue;
     }
     const has = rows[name];
-    if (!has) known = undefined;
-    else if (!has.some((v) => wanted.includes(v))) return false;
+    if (!has) match = undefined;
+    else if (!has.some((v) => accepted.includes(v))) return false;
   }
-  return known;
+  return match;
 }
 
-/** A name for a view in the API, made of its title. */
+/** The API name of a view, from its title. */
 export const viewName = (title: string) =>
   title
     .normalize("NFKD")
@@ -119,5 +119,5 @@ export const viewName = (title: string) =>
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-+|-+$/g, "")
     .slice(0, 60) || "view";
-/** A view in the address: a shared one has a mark that no private name can begin with. */
+/** A view in the URL: a shared one has a prefix that no private name can start with. */
 export const viewKey = (view: Pick<View, "name" | "shared">) => (view.shared ? `*${view.name}` : view.name);

@@ -28,7 +28,7 @@ import {
 import type { Approval, Command, Risk, Run } from "./api/client";
 import classes from "./status.module.css";
 
-/** One place decides how a state looks: its word, icon and tone. `done` and `idle` are neutral on purpose. */
+/** How each state looks: its word, icon and tone. `done` and `idle` are neutral on purpose. */
 export type Tone = "person" | "wrong" | "retry" | "live" | "done" | "idle";
 interface Look {
   word: string;
@@ -54,7 +54,7 @@ export const STATUS = {
 } satisfies Record<string, Look>;
 export type Status = keyof typeof STATUS;
 
-/** The word for a run's state: what it waits for, where it waits. */
+/** A run's state in one word: if it waits, what it waits for. */
 export function statusOf(run: Pick<Run, "status" | "waiting_on">): Status {
   if (run.status !== "waiting") return run.status as Status;
   if (run.waiting_on === "approval") return "approval";
@@ -63,7 +63,7 @@ export function statusOf(run: Pick<Run, "status" | "waiting_on">): Status {
   return run.waiting_on === "worker" ? "stuck" : "waiting";
 }
 
-/** Trouble and duty first, what is over last. */
+/** Problems and pending work first, finished runs last. */
 export const ORDER: Status[] = [
   "approval",
   "failed",
@@ -96,7 +96,7 @@ const Word = ({ of: { word, tone, Icon }, spins }: { of: Look; spins?: boolean }
     {word}
   </span>
 );
-/** What became of an approval. */
+/** The outcome of an approval. */
 const VERDICT = {
   pending: STATUS.approval,
   approved: { word: "Approved", tone: "done", Icon: Check },
@@ -121,7 +121,7 @@ export const KIND = {
 } as const;
 export type Kind = keyof typeof KIND;
 
-/** What became of a command. Refused and failed went wrong, a proposal needs a person; the rest are facts. */
+/** The status of a command. Refused and failed went wrong, a proposal needs a person; the rest are neutral. */
 export const COMMAND: Record<Command["status"], Look> = {
   applied: { word: "applied", tone: "done", Icon: Check },
   superseded: { word: "superseded", tone: "done", Icon: CornerDownRight },
@@ -132,30 +132,30 @@ export const COMMAND: Record<Command["status"], Look> = {
   failed: { word: "failed", tone: "wrong", Icon: X },
 };
 
-/** An MCP server, as a worker found it. */
+/** The state of an MCP server, as reported by a worker. */
 export const SERVER = {
   ready: { word: "As reviewed", tone: "done", Icon: Check },
   held: { word: "Held", tone: "person", Icon: Lock },
-  unreachable: { word: "Not reached", tone: "wrong", Icon: Unplug },
+  unreachable: { word: "Unreachable", tone: "wrong", Icon: Unplug },
 } satisfies Record<string, Look>;
 export const ServerState = ({ state }: { state: keyof typeof SERVER }) => <Word of={SERVER[state]} />;
 
-/** A worker, as its heartbeats tell; `polls` is one that has sent none yet. */
+/** The state of a worker, judging by its heartbeats; `polls` is a poller that hasn't sent one yet. */
 const WORKER = {
   live: { word: "Live", tone: "done", Icon: CircleCheck },
   stale: { word: "Stale: no heartbeat", tone: "wrong", Icon: HeartPulse },
   shutting_down: { word: "Shutting down", tone: "idle", Icon: LogOut },
-  polls: { word: "Polls, no heartbeat yet", tone: "done", Icon: CircleCheck },
+  polls: { word: "Polling, no heartbeat yet", tone: "done", Icon: CircleCheck },
 } satisfies Record<string, Look>;
 export const WorkerState = ({ state }: { state: keyof typeof WORKER }) => <Word of={WORKER[state]} />;
 
-export const RISK: Record<Risk, { word: string; says: string }> = {
-  read: { word: "read", says: "Looks, changes nothing" },
-  write: { word: "write", says: "Changes something" },
-  destructive: { word: "destructive", says: "Can't be undone" },
+export const RISK: Record<Risk, { word: string; text: string }> = {
+  read: { word: "read", text: "Reads, changes nothing" },
+  write: { word: "write", text: "Changes something" },
+  destructive: { word: "destructive", text: "Can't be undone" },
 };
 export const RiskMark = ({ risk }: { risk: Risk | "agent" }) => (
-  <span className={classes.risk} data-risk={risk} title={risk === "agent" ? "Another agent" : RISK[risk].says}>
+  <span className={classes.risk} data-risk={risk} title={risk === "agent" ? "Another agent" : RISK[risk].text}>
     {risk}
   </span>
 );

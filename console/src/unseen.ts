@@ -1,13 +1,13 @@
-/** What people, agents and tools wrote may hold characters that nobody sees, that reorder the others, or that look like others. */
+/** Text by people, agents and tools may contain characters that are invisible, reorder others, or look like others. */
 
-/** Control (but for tab and line feed), format (bidi marks, zero-width, tags), surrogate, private, unassigned; separators; blank letters. */
+/** Control (except tab and line feed), format (bidi marks, zero-width, tags), surrogate, private, unassigned; separators; blank letters. */
 const UNSEEN =
   /(?![\t\n])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\u2028\u2029\u115f\u1160\u2800\u3164\uffa0]|[\u034f]|[\u17b4]|[\u17b5]/gu;
-/** Letters of other scripts in a word of Latin letters: `pаypal` with a Cyrillic а. */
+/** Letters of other scripts within a Latin word: `pаypal` with a Cyrillic а. */
 const WORD = /\p{L}+/gu;
 const LATIN = /\p{sc=Latin}/u;
 const FOREIGN = /[\p{sc=Cyrillic}\p{sc=Greek}]/u;
-/** Joiners belong between the letters of these scripts, and within an emoji. */
+/** Joiners are legitimate between letters of these scripts, and within an emoji. */
 const JOINER =
   /(?<=[\p{Extended_Pictographic}\p{EMod}\ufe0f])\u200d(?=\p{Extended_Pictographic})|(?<=[\p{sc=Arabic}\p{sc=Devanagari}\p{sc=Bengali}\p{sc=Gujarati}\p{sc=Gurmukhi}\p{sc=Kannada}\p{sc=Khmer}\p{sc=Malayalam}\p{sc=Oriya}\p{sc=Sinhala}\p{sc=Syriac}\p{sc=Tamil}\p{sc=Telugu}])[\u200c\u200d](?=[\p{L}\p{M}])/gu;
 const PLAIN = /^[\t\n\x20-\x7e\xa0-\xac\xae-\u024f\u2010-\u2027\u2030-\u205e]*$/; // most texts are
@@ -15,12 +15,12 @@ const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 
 interface Marked {
   text: string;
-  /** Why it is marked: it can't be seen, or it looks like another letter. */
+  /** Why it is marked: it is invisible, or it looks like another letter. */
   why: "unseen" | "alike";
 }
 const number = (char: string) => `U+${char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}`;
 
-/** The text in parts: what is shown as it is, and what is marked. */
+/** Splits the text into plain and marked parts. */
 export function parts(text: string): (string | Marked)[] {
   if (PLAIN.test(text)) return text ? [text] : [];
   const hidden = new Set([...text.matchAll(UNSEEN)].map((m) => m.index));
@@ -28,7 +28,7 @@ export function parts(text: string): (string | Marked)[] {
   const mixed = [...text.matchAll(WORD)]
     .filter(([w]) => FOREIGN.test(w) && LATIN.test(w))
     .map((m) => [m.index, m.index + m[0].length] as const);
-  const found: (string | Marked)[] = [];
+  const result: (string | Marked)[] = [];
   let plain = "";
   let at = 0;
   let word = 0;
@@ -37,21 +37,21 @@ export function parts(text: string): (string | Marked)[] {
     const alike = word < mixed.length && mixed[word]![0] <= at && FOREIGN.test(char);
     const unseen = hidden.has(at) && !joiners.has(at);
     if (alike || unseen) {
-      if (plain) found.push(plain);
-      found.push(alike ? { text: char, why: "alike" } : { text: number(char), why: "unseen" });
+      if (plain) result.push(plain);
+      result.push(alike ? { text: char, why: "alike" } : { text: number(char), why: "unseen" });
       plain = "";
     } else plain += char;
     at += char.length;
   }
-  if (plain) found.push(plain);
-  return found;
+  if (plain) result.push(plain);
+  return result;
 }
-/** The text for places without elements, such as labels: what can't be seen is named in brackets. */
+/** The text for places without elements, such as labels: invisible characters are named in brackets. */
 export const visible = (text: string) =>
   parts(text)
     .map((p) => (typeof p === "string" ? p : p.why === "alike" ? p.text : `[${p.text}]`))
     .join("");
-/** A JSON text in which everything is seen: by the escapes of JSON. */
+/** JSON text with invisible characters as JSON escapes. */
 export const escaped = (json: string) =>
   PLAIN.test(json)
     ? json

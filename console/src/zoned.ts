@@ -1,9 +1,9 @@
-/** Times as the browser's own inputs write them, in the zone that the viewer chose. */
+/** Conversion to and from the browser's time inputs, in the zone that the viewer chose. */
 import { zone, type Zone } from "./format";
 
 const pad = (n: number, digits = 2) => String(n).padStart(digits, "0");
 
-/** `2026-11-29T06:08:15Z` as `2026-11-29T06:08:15` in the zone; empty where it is no time. */
+/** `2026-11-29T06:08:15Z` as `2026-11-29T06:08:15` in the zone; empty if it isn't a time. */
 export function toInput(iso: string | undefined, at: Zone = zone()): string {
   const d = new Date(iso ?? "");
   if (Number.isNaN(d.getTime())) return "";
@@ -11,18 +11,18 @@ export function toInput(iso: string | undefined, at: Zone = zone()): string {
   const date = `${pad(d.getFullYear(), 4)}-${pad(d.getMonth() + 1)}-${pad(d.getDate())}`;
   return `${date}T${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
 }
-/** The time that such an input holds, always with its offset: `Z`. */
+/** The time of such an input, always with the offset `Z`. */
 export function fromInput(text: string, at: Zone = zone()): string | undefined {
   if (!text) return undefined;
   const d = new Date(at === "utc" ? `${text}Z` : text);
   return Number.isNaN(d.getTime()) ? undefined : d.toISOString().replace(".000Z", "Z");
 }
 
-/** The day that an instant falls on, `2026-11-29`. */
+/** The day of an instant, `2026-11-29`. */
 export const dayOf = (iso: string, at: Zone = zone()) => toInput(iso, at).slice(0, 10);
-/** When a day begins. */
+/** The start of a day. */
 export const dayStart = (day: string, at: Zone = zone()) => fromInput(day && `${day}T00:00`, at);
-/** Some days later: by the calendar, also where a day has 23 or 25 hours. */
+/** Adds calendar days, which may have 23 or 25 hours. */
 export function addDays(day: string, days: number): string {
   const d = new Date(`${day}T00:00:00Z`);
   d.setUTCDate(d.getUTCDate() + days);

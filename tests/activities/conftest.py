@@ -1,6 +1,6 @@
-"""A seeded back office: one that all tests read, and for each test that writes a copy of its own.
+"""A seeded back office: one shared by all tests that only read, and a separate copy for each test that writes.
 
-A test that writes asks for `backoffice`, `db` or `one_call`; one that forgets meets a database that refuses writes.
+A test that writes must use `backoffice`, `db` or `one_call`; otherwise its database refuses writes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ANCHOR = date(2026, 3, 2)
 
 @pytest.fixture(scope="session")
 async def seeded_template(postgres_server: Postgres) -> AsyncIterator[str]:
-    """The name of a seeded database, to be copied and never connected to."""
+    """The name of a seeded template database. Copy it, but never connect to it."""
     name = await postgres_server.create()
     await prepare(postgres_server.dsn_of(name), anchor=ANCHOR)
     yield name
@@ -33,7 +33,7 @@ async def seeded_template(postgres_server: Postgres) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def shared_backoffice(postgres_server: Postgres, seeded_template: str) -> AsyncIterator[str]:
-    """The DSN of the seeded back office that all tests share which only read. It refuses writes."""
+    """The DSN of the seeded back office shared by all tests that only read. It refuses writes."""
     name = await postgres_server.create(template=seeded_template)
     dsn = postgres_server.dsn_of(name)
     admin = await asyncpg.connect(dsn)
@@ -46,7 +46,7 @@ async def shared_backoffice(postgres_server: Postgres, seeded_template: str) -> 
 
 @pytest.fixture(autouse=True)
 def reading(shared_backoffice: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`APP_DATABASE_URL` for every test: a back office to read."""
+    """Set `APP_DATABASE_URL` to the shared back office in every test."""
     monkeypatch.setenv("APP_DATABASE_URL", shared_backoffice)
 
 
@@ -54,7 +54,7 @@ def reading(shared_backoffice: str, monkeypatch: pytest.MonkeyPatch) -> None:
 async def backoffice(
     reading: None, postgres_server: Postgres, seeded_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[str]:
-    """The DSN of a seeded back office for this test alone, to write to; `APP_DATABASE_URL` names it."""
+    """The DSN of a seeded, writable back office for this test alone. `APP_DATABASE_URL` is set to it."""
     name = await postgres_server.create(template=seeded_template)
     dsn = postgres_server.dsn_of(name)
     monkeypatch.setenv("APP_DATABASE_URL", dsn)
@@ -65,7 +65,7 @@ async def backoffice(
 
 @pytest.fixture
 async def db(backoffice: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of the test's own, to look at what the tools did."""
+    """A separate connection, to check what the tools did."""
     connection = await asyncpg.connect(backoffice)
     yield connection
     await connection.close()
@@ -77,7 +77,7 @@ class OneCall(Protocol):
 
 @pytest.fixture
 def one_call(backoffice: str) -> OneCall:
-    """`with one_call("key"):` runs what follows as attempts of one governed call."""
+    """`with one_call("key"):` runs its block as attempts of one governed call."""
 
     @contextmanager
     def attempt(key: str) -> Iterator[None]:

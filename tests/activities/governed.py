@@ -1,4 +1,4 @@
-"""A workflow that has every write tool do its work once."""
+"""A workflow that calls every write tool once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers: folding by week, comparing, wording and storing reports. The seed ends on Sunday, 2026-03-01."""
+"""Analytics: aggregating by week, comparing, and drafting and storing reports. The seed ends on Sunday, 2026-03-01."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from activities.analytics import (
 from tests.activities.conftest import OneCall
 
 
-async def test_a_week_folds_each_metric_by_its_nature(db: asyncpg.Connection) -> None:
+async def test_each_metric_of_a_week_is_aggregated_in_its_own_way(db: asyncpg.Connection) -> None:
     week = await aggregate_metrics("2026-W09")
     assert (week.first_day, week.last_day, week.complete) == (date(2026, 2, 23), date(2026, 3, 1), True)
     values = {(metric.area, metric.metric): metric.value for metric in week.metrics}
@@ -46,7 +46,7 @@ async def test_a_week_folds_each_metric_by_its_nature(db: asyncpg.Connection) ->
     assert values[Area.SALES, "pipeline_cents"] == await raw("pipeline_cents", "max(value) FILTER (WHERE day = $3)")
 
 
-async def test_one_area_is_the_part_of_all_areas() -> None:
+async def test_one_area_is_part_of_all_areas() -> None:
     everything = await aggregate_metrics("2026-W09")
     support = await aggregate_metrics("2026-W09", Area.SUPPORT)
     assert support.metrics == tuple(metric for metric in everything.metrics if metric.area is Area.SUPPORT)
@@ -58,14 +58,14 @@ async def test_a_week_with_missing_days_is_not_complete(db: asyncpg.Connection) 
     assert not (await aggregate_metrics("2026-W09")).complete
 
 
-async def test_a_week_without_metrics_is_a_final_error_that_says_which_days_there_are() -> None:
+async def test_a_week_without_metrics_is_a_non_retryable_error_that_names_the_available_days() -> None:
     with pytest.raises(ag.ToolError, match=r"no metrics for week 2019-W01; .* from 2025-12-02 to 2026-03-01") as caught:
         await aggregate_metrics("2019-W01")
     assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("week", ["2026-W54", "2025-W53", "2026-W00", "2026-07", "W07", "next week", "0000-W01"])
-async def test_what_is_no_iso_week_is_a_final_error(week: str) -> None:
+async def test_an_invalid_iso_week_is_a_non_retryable_error(week: str) -> None:
     for call in (aggregate_metrics(week), save_report(week, "Title", "Body.")):
         with pytest.raises(ApplicationError, match="is not an ISO week") as caught:
             await call
@@ -99,7 +99,7 @@ def one_metric(week: str, value: str, *, better: Direction = Direction.UP) -> We
         ("0", "0", Direction.UP, None, Verdict.STEADY),
     ],
 )
-async def test_a_change_is_judged_by_the_direction_that_is_better(
+async def test_a_change_is_judged_by_the_better_direction(
     before: str, now: str, better: Direction, percent: str | None, verdict: Verdict
 ) -> None:
     comparison = await compare_metrics(one_metric("2026-W02", now, better=better), one_metric("2026-W01", before))
@@ -108,13 +108,13 @@ async def test_a_change_is_judged_by_the_direction_that_is_better(
     assert change.verdict is verdict
 
 
-async def test_a_metric_that_is_new_has_nothing_to_be_compared_with() -> None:
+async def test_a_new_metric_has_nothing_to_compare_with() -> None:
     previous = one_metric("2026-W01", "1").model_copy(update={"metrics": ()})
     (change,) = (await compare_metrics(one_metric("2026-W02", "5"), previous)).changes
     assert (change.before, change.change_percent, change.verdict) == (None, None, Verdict.STEADY)
 
 
-async def test_a_report_of_areas_read_in_parallel_covers_them_all() -> None:
+async def test_a_report_of_areas_read_in_parallel_covers_all_of_them() -> None:
     async def compare(area: Area) -> Any:
         current, previous = await asyncio.gather(
             aggregate_metrics("2026-W09", area), aggregate_metrics("2026-W08", area)
@@ -130,7 +130,7 @@ async def test_a_report_of_areas_read_in_parallel_covers_them_all() -> None:
         "## Finance",
         "## Marketing",
     ]
-    # The seed holds an outage two weeks and a campaign one week before its anchor.
+    # The seed contains an outage two weeks before its anchor and a campaign one week before it.
     assert "Better: Sign-ups +" in report.body
     assert "Failed payments -" in report.body
 

@@ -1,4 +1,4 @@
-"""The back office itself: schema and seed, connections, and what happens when the database refuses or is away."""
+"""The back office itself: schema and seed, connections, and behaviour when the database refuses data or is unreachable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_module(*arguments: str, url: str | None) -> subprocess.CompletedProcess[str]:
-    """`python -m activities.backoffice` as a person would start it."""
+    """Run `python -m activities.backoffice` as a user would."""
     environment = {name: value for name, value in os.environ.items() if name != "APP_DATABASE_URL"}
     if url is not None:
         environment["APP_DATABASE_URL"] = url
@@ -53,7 +53,7 @@ async def dump(db: asyncpg.Connection) -> dict[str, list[str]]:
     }
 
 
-async def test_the_command_prepares_an_empty_database_and_says_so_in_one_line(empty_database: str) -> None:
+async def test_the_command_prepares_an_empty_database_and_reports_it_in_one_line(empty_database: str) -> None:
     first = await asyncio.to_thread(run_module, url=empty_database)
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout.count("\n") == 1
@@ -77,7 +77,7 @@ async def test_the_command_with_an_unreachable_database_fails_without_a_tracebac
     assert "Traceback" not in done.stderr
 
 
-async def test_seeding_again_changes_nothing_also_on_another_day(backoffice: str, db: asyncpg.Connection) -> None:
+async def test_seeding_again_changes_nothing_even_on_another_day(backoffice: str, db: asyncpg.Connection) -> None:
     before = await dump(db)
     seeded = await prepare(backoffice, anchor=date(2026, 8, 1))
     assert seeded.anchor == ANCHOR
@@ -96,7 +96,7 @@ async def test_seeding_again_keeps_what_tools_did(backoffice: str, db: asyncpg.C
     assert (await fetch_page("home")).published_revision == 1
 
 
-async def test_seeding_again_brings_back_what_is_missing(backoffice: str, db: asyncpg.Connection) -> None:
+async def test_seeding_again_restores_missing_rows(backoffice: str, db: asyncpg.Connection) -> None:
     before = await dump(db)
     await db.execute("DELETE FROM backoffice.metrics WHERE area = 'sales'")
     await db.execute("DELETE FROM backoffice.product_usage")
@@ -109,17 +109,17 @@ async def test_reset_wipes_what_tools_did(backoffice: str, db: asyncpg.Connectio
     await post_reply("T-1003", "Answered.")
     await prepare(backoffice, reset=True, anchor=ANCHOR)
     after = await dump(db)
-    after["seeding"] = before["seeding"]  # when it was seeded differs
+    after["seeding"] = before["seeding"]  # the time of seeding differs
     assert after == before
 
 
-async def test_two_that_seed_at_once_take_turns(empty_database: str) -> None:
+async def test_concurrent_seeding_is_serialised(empty_database: str) -> None:
     one, other = await asyncio.gather(*(prepare(empty_database, anchor=ANCHOR) for _ in range(2)))
     assert one == other
     assert one.counts["tickets"] == 120
 
 
-async def test_every_address_in_the_seed_lies_in_a_domain_reserved_for_examples(db: asyncpg.Connection) -> None:
+async def test_every_address_in_the_seed_is_in_a_domain_reserved_for_examples(db: asyncpg.Connection) -> None:
     addresses = [
         row[0]
         for row in await db.fetch(
@@ -145,7 +145,7 @@ def test_metrics_are_the_same_for_the_same_anchor_and_end_the_day_before_it() ->
     assert all(float(row["value"]) >= 0 for row in rows)
 
 
-async def test_without_a_database_url_a_tool_says_what_to_set_and_may_be_retried(
+async def test_without_a_database_url_a_tool_says_what_to_set_and_is_retryable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("APP_DATABASE_URL")
@@ -154,7 +154,7 @@ async def test_without_a_database_url_a_tool_says_what_to_set_and_may_be_retried
     assert not issubclass(BackOfficeNotConfigured, ag.ToolError)
 
 
-async def test_a_database_that_is_away_is_a_passing_fault(
+async def test_an_unreachable_database_is_a_retryable_error(
     monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     monkeypatch.setenv("APP_DATABASE_URL", f"postgresql://nobody:x@127.0.0.1:{unused_tcp_port}/nothing")
@@ -162,7 +162,7 @@ async def test_a_database_that_is_away_is_a_passing_fault(
         await fetch_ticket("T-1001")
 
 
-async def test_a_url_in_sqlalchemys_spelling_works(backoffice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_url_in_sqlalchemys_form_works(backoffice: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_DATABASE_URL", backoffice.replace("postgresql://", "postgresql+asyncpg://"))
     assert (await fetch_ticket("T-1001")).id == "T-1001"
 
@@ -177,12 +177,12 @@ async def test_many_calls_share_a_bounded_pool(db: asyncpg.Connection) -> None:
     assert 1 <= used <= MAX_CONNECTIONS
 
 
-async def test_first_callers_at_once_share_one_pool() -> None:
+async def test_concurrent_first_callers_share_one_pool() -> None:
     pools = await asyncio.gather(*(pool() for _ in range(10)))
     assert len({id(each) for each in pools}) == 1
 
 
-async def test_each_event_loop_has_a_pool_of_its_own() -> None:
+async def test_each_event_loop_has_its_own_pool() -> None:
     here = await fetch_ticket("T-1001")
     found = []
 
@@ -196,20 +196,20 @@ async def test_each_event_loop_has_a_pool_of_its_own() -> None:
     assert found == [here]
 
 
-async def test_after_closing_the_next_call_opens_a_pool_again(db: asyncpg.Connection) -> None:
+async def test_after_closing_the_next_call_opens_a_new_pool(db: asyncpg.Connection) -> None:
     await fetch_ticket("T-1001")
     await close_pool()
     await close_pool()
     await fetch_ticket("T-1001")
 
 
-async def test_calls_go_on_after_the_server_dropped_the_connections(db: asyncpg.Connection) -> None:
+async def test_calls_continue_after_the_server_dropped_the_connections(db: asyncpg.Connection) -> None:
     await fetch_ticket("T-1001")
     await db.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         "WHERE application_name = 'agentgrid-backoffice' AND datname = current_database()"
     )
-    # A connection may be found dead in use: that call fails and is retried, as Temporal would. Each of the pool's may be.
+    # A call may get a dead connection and fail, so retry it as Temporal would, up to once per connection of the pool.
     for _ in range(MAX_CONNECTIONS + 1):
         try:
             assert (await fetch_ticket("T-1001")).id == "T-1001"
@@ -219,7 +219,7 @@ async def test_calls_go_on_after_the_server_dropped_the_connections(db: asyncpg.
     pytest.fail("the pool did not recover")
 
 
-async def test_an_exception_rolls_a_transaction_back(db: asyncpg.Connection) -> None:
+async def test_an_exception_rolls_back_a_transaction(db: asyncpg.Connection) -> None:
     async def change_and_fail() -> None:
         async with transaction() as inside:
             await inside.execute("UPDATE backoffice.leads SET score = 5 WHERE id = 'L-201'")
@@ -232,26 +232,26 @@ async def test_an_exception_rolls_a_transaction_back(db: asyncpg.Connection) -> 
 
 @pytest.mark.parametrize("body", ["a\x00b", "a\ud800b"])
 @pytest.mark.usefixtures("backoffice")
-async def test_text_that_a_database_can_not_hold_is_a_final_error(body: str) -> None:
+async def test_text_that_the_database_can_not_store_is_a_non_retryable_error(body: str) -> None:
     with pytest.raises(ag.ToolError) as caught:
         await post_reply("T-1003", body)
     assert not caught.value.retryable
 
 
-async def test_a_statement_that_fails_for_another_reason_is_no_tool_error() -> None:
+async def test_a_statement_that_fails_for_another_reason_is_not_a_tool_error() -> None:
     with pytest.raises(asyncpg.UndefinedTableError):
         async with connection() as inside:
             await inside.fetchval("SELECT 1 FROM backoffice.nothing")
 
 
-def test_a_key_belongs_to_a_call_and_there_is_none_outside(one_call: OneCall) -> None:
+def test_a_key_belongs_to_a_call_and_does_not_exist_outside_one(one_call: OneCall) -> None:
     with one_call("the-call"):
         assert (effect_key(), effect_key()) == ("the-call", "the-call")
     with pytest.raises(NoIdempotencyKey):
         effect_key()
 
 
-def test_naming_the_tools_loads_no_database_driver() -> None:
+def test_importing_the_tools_loads_no_database_driver() -> None:
     program = (
         "import sys, activities.analytics, activities.cms, activities.crm, activities.tasks, activities.triage\n"
         "print(sorted(name for name in sys.modules if name.split('.')[0] in {'asyncpg', 'sqlalchemy'}))"

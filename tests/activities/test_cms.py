@@ -1,4 +1,4 @@
-"""The CMS's tools against a real database: drafting, publishing, checking what is live, and going back."""
+"""The CMS's tools against a real database: drafting, publishing, verifying the live page, and rolling back."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ async def test_a_page_is_read_with_its_latest_or_a_named_revision() -> None:
 @pytest.mark.parametrize(
     ("title", "slug"), [("Vouchers: 5 ideas!", "vouchers-5-ideas"), ("???", "untitled"), ("a" * 120, "a" * 100)]
 )
-def test_the_address_of_a_page_is_made_of_its_title(title: str, slug: str) -> None:
+def test_the_slug_of_a_page_is_derived_from_its_title(title: str, slug: str) -> None:
     assert slug_of(title) == slug
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_a_new_page_begins_as_a_draft() -> None:
+async def test_a_new_page_starts_as_a_draft() -> None:
     saved = await save_draft("winter-tips", "Winter tips", "Stay warm.", "dana.whitlow", kind=PageKind.HELP)
     assert saved.revision == 1
     page = await fetch_page("winter-tips")
@@ -51,7 +51,7 @@ async def test_a_new_page_begins_as_a_draft() -> None:
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_a_draft_of_a_live_page_leaves_the_site_alone() -> None:
+async def test_a_draft_of_a_live_page_does_not_change_the_site() -> None:
     saved = await save_draft("pricing", "Plans", "New words.", "dana.whitlow")
     assert saved.revision == 3
     assert (await fetch_page("pricing")).kind is PageKind.LANDING
@@ -74,7 +74,7 @@ async def test_a_refused_draft_leaves_no_page_behind() -> None:
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_a_slug_that_is_no_plain_path_is_refused() -> None:
+async def test_an_invalid_slug_is_refused() -> None:
     for slug in ("Winter", "a b", "-a", "a--b", "../etc", ""):
         with pytest.raises(ag.ToolError, match="pages_slug_is_plain"):
             await save_draft(slug, "Title", "Body.", "dana")
@@ -104,7 +104,7 @@ async def test_a_repeated_attempt_publishes_once(db: asyncpg.Connection, one_cal
     assert await db.fetchval("SELECT count(*) FROM backoffice.publications WHERE idempotency_key = 'publish-1'") == 1
 
 
-async def test_a_late_attempt_does_not_publish_over_what_came_after(one_call: OneCall) -> None:
+async def test_a_late_attempt_does_not_overwrite_later_changes(one_call: OneCall) -> None:
     with one_call("publish-1"):
         first = await publish_page("pricing", 2)
     await unpublish_page("pricing", 2, "wrong price")
@@ -122,7 +122,7 @@ async def test_an_older_or_live_revision_is_not_published() -> None:
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_unpublishing_puts_back_what_was_live_before() -> None:
+async def test_unpublishing_restores_the_previously_live_revision() -> None:
     await publish_page("pricing", 2)
     undone = await unpublish_page("pricing", 2, "broken link")
     assert (undone.action, undone.live_before, undone.live_after, undone.reason) == ("unpublish", 2, 1, "broken link")
@@ -149,18 +149,18 @@ async def test_a_repeated_attempt_unpublishes_once(one_call: OneCall) -> None:
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_only_what_is_live_is_unpublished() -> None:
+async def test_only_a_live_revision_can_be_unpublished() -> None:
     with pytest.raises(ag.ToolError, match="revision 2 of page 'pricing' is not live; revision 1 is live"):
         await unpublish_page("pricing", 2, "none")
-    with pytest.raises(ag.ToolError, match="nothing of it is live"):
+    with pytest.raises(ag.ToolError, match="no revision is live"):
         await unpublish_page("winter-hours", 1, "none")
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_a_check_finds_links_that_lead_nowhere() -> None:
+async def test_a_check_finds_broken_links() -> None:
     await publish_page("october-incidents", 1)
     check = await verify_page("october-incidents", 1)
-    assert (check.ok, check.problems) == (False, ("the link to /incident-archive-october leads nowhere",))
+    assert (check.ok, check.problems) == (False, ("the link to /incident-archive-october is broken",))
 
 
 @pytest.mark.usefixtures("backoffice")
@@ -171,13 +171,13 @@ async def test_a_check_finds_placeholders() -> None:
     assert [problem for problem in problems if "'TODO'" in problem]
 
 
-async def test_a_check_finds_a_site_that_shows_other_words(db: asyncpg.Connection) -> None:
+async def test_a_check_finds_a_site_that_shows_different_text(db: asyncpg.Connection) -> None:
     await db.execute("UPDATE backoffice.site_pages SET body = 'Hacked.' WHERE slug = 'pricing'")
-    assert (await verify_page("pricing", 1)).problems == ("the site shows other words than were saved",)
+    assert (await verify_page("pricing", 1)).problems == ("the site shows different text than was saved",)
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_unknown_pages_and_revisions_are_final_errors_that_name_them() -> None:
+async def test_unknown_pages_and_revisions_are_non_retryable_errors_that_name_them() -> None:
     calls = {
         "no page 'nope'": (fetch_page("nope"), publish_page("nope", 1), unpublish_page("nope", 1, "none")),
         "no revision 7 of page 'pricing'": (

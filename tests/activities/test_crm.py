@@ -40,7 +40,7 @@ async def test_leads_are_listed_by_status_newest_first() -> None:
     assert [lead.id for lead in await list_leads(LeadStatus.DISQUALIFIED)] == ["L-234"]
 
 
-async def test_the_three_sources_answer_side_by_side() -> None:
+async def test_the_three_sources_answer_in_parallel() -> None:
     lead = await fetch_lead("L-201")
     company, contact, usage = await asyncio.gather(
         enrich_company(lead.domain), enrich_contact(lead.email), enrich_usage(lead.domain)
@@ -53,20 +53,20 @@ async def test_the_three_sources_answer_side_by_side() -> None:
     assert (usage.bookings, usage.integrations) == (380, ("calendar", "accounting"))
 
 
-async def test_what_a_source_does_not_know_is_null_and_no_error() -> None:
+async def test_an_unknown_entry_of_a_source_is_null_and_not_an_error() -> None:
     assert await enrich_company("nowhere.example") is None
     assert await enrich_contact("nobody@nowhere.example") is None
     assert await enrich_usage("nowhere.example") is None
 
 
-async def test_sources_do_not_care_about_capitals() -> None:
+async def test_sources_are_case_insensitive() -> None:
     company = await enrich_company("Waterlinie.Example")
     assert company is not None
     assert company.domain == "waterlinie.example"
 
 
 @pytest.mark.parametrize(("lead_id", "grade"), [("L-201", Grade.A), ("L-203", Grade.B), ("L-213", Grade.D)])
-async def test_a_score_follows_from_what_the_sources_know(lead_id: str, grade: Grade) -> None:
+async def test_a_score_follows_from_the_sources(lead_id: str, grade: Grade) -> None:
     lead = await fetch_lead(lead_id)
     sources = (await enrich_company(lead.domain), await enrich_contact(lead.email), await enrich_usage(lead.domain))
     score = await score_lead(lead, *sources)
@@ -96,7 +96,7 @@ async def test_an_account_is_read_by_its_id() -> None:
     assert (account.name, account.customer_id, account.stage) == ("Kestrelvane Logistics", "C-101", Stage.CUSTOMER)
 
 
-async def test_an_update_changes_what_it_names_and_nothing_else(db: asyncpg.Connection) -> None:
+async def test_an_update_changes_only_what_it_names(db: asyncpg.Connection) -> None:
     before = await fetch_lead("L-201")
     after = await update_lead("L-201", status=LeadStatus.QUALIFIED, score=88, owner="ines.ortega")
     assert after == await fetch_lead("L-201")
@@ -124,7 +124,7 @@ async def test_a_repeated_attempt_updates_an_account_once(db: asyncpg.Connection
     assert (account.stage, account.note, account.health) == (Stage.CHURNED, "left", 78)
 
 
-async def test_an_update_of_nothing_is_refused() -> None:
+async def test_an_update_without_changes_is_refused() -> None:
     with pytest.raises(ag.ToolError, match="nothing to change in lead 'L-201'"):
         await update_lead("L-201")
     with pytest.raises(ag.ToolError, match="nothing to change in account 'A-301'"):
@@ -139,7 +139,7 @@ async def test_a_score_over_a_hundred_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_unknown_ids_are_final_errors_that_name_them() -> None:
+async def test_unknown_ids_are_non_retryable_errors_that_name_them() -> None:
     calls = {
         "no lead 'L-9'": (fetch_lead("L-9"), list_lead_accounts("L-9"), update_lead("L-9", score=1)),
         "no account 'A-9'": (fetch_account("A-9"), update_account("A-9", note="x")),

@@ -1,4 +1,4 @@
-"""The tools as governed activities of a real run: an attempt that is lost after its effect is repeated without a second one."""
+"""The tools as governed activities of a real run: if an attempt is lost after its effect, the retry doesn't repeat the effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GRID = ag.Grid("reference", activities, governed)
 
 
 class LosesFirstAnswers(Interceptor):
-    """A worker that dies, for the server, after the effect and before the answer of each call's first attempt."""
+    """A worker that, from the server's view, dies in each call's first attempt, after the effect and before the answer."""
 
     def __init__(self) -> None:
         self.lost: list[str] = []
@@ -47,7 +47,9 @@ async def client(temporal_server: Temporal) -> Client:
     return await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
 
 
-async def test_every_write_lands_once_though_each_first_answer_is_lost(client: Client, db: asyncpg.Connection) -> None:
+async def test_every_write_takes_effect_once_although_each_first_answer_is_lost(
+    client: Client, db: asyncpg.Connection
+) -> None:
     queue = f"backoffice-{uuid.uuid4().hex}"
     governance, loses = Governance(), LosesFirstAnswers()
     async with Worker(client, task_queue=queue, plugins=[governance.plugin(GRID)], interceptors=[loses]):

@@ -43,7 +43,7 @@ async def test_two_calls_create_two_tasks(one_call: OneCall) -> None:
 
 
 @pytest.mark.usefixtures("backoffice")
-async def test_a_task_without_a_title_is_a_final_error() -> None:
+async def test_a_task_without_a_title_is_a_non_retryable_error() -> None:
     with pytest.raises(ag.ToolError, match="tasks_title_not_blank") as caught:
         await create_task("  ", "What?")
     assert not caught.value.retryable

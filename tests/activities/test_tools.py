@@ -1,4 +1,4 @@
-"""What holds for every tool here: it registers, it says what it does, and its values survive the wire."""
+"""Checks of every tool: it registers, it has a description, and its values survive the wire."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ WIRE_NAMES = """
 """
 
 
-def test_the_grid_has_no_fault() -> None:
+def test_the_grid_has_no_faults() -> None:
     GRID.check()
 
 
-def test_the_names_on_the_wire_are_these() -> None:
-    """Open runs and policies name them: a renamed tool is a new one."""
+def test_the_names_on_the_wire_are_unchanged() -> None:
+    """Open runs and rules refer to these names, so a renamed tool is a new tool."""
     assert [tool.name for tool in GRID.tools] == WIRE_NAMES.split()
 
 
-def test_every_tool_says_in_one_line_what_it_does() -> None:
+def test_every_tool_has_a_one_line_description() -> None:
     first_lines = {tool.name: tool.description.partition("\n")[0] for tool in GRID.tools}
     assert {name: line for name, line in first_lines.items() if not line.endswith(".") or len(line) > 110} == {}
 
 
-def test_every_tool_is_bounded_and_idempotent_where_it_writes_and_only_reads_locally() -> None:
+def test_every_tool_has_a_timeout_is_idempotent_if_it_writes_and_only_reads_locally() -> None:
     assert [tool.name for tool in GRID.tools if tool.timeout is None] == []
     assert [tool.name for tool in GRID.tools if tool.risk != "read" and not tool.idempotent] == []
     assert {tool.risk for tool in GRID.tools if tool.local} == {"read"}
 
 
 async def on_the_wire(tool: ag.Tool[..., Any], *args: Any) -> Any:
-    """The tool as a worker runs it: arguments and outcome pass as JSON text."""
+    """Call the tool as a worker does, with arguments and outcome as JSON text."""
     arguments = json.loads(json.dumps(tool.signature.dump_arguments(*args), allow_nan=False))
     call = ToolCall(tool=tool.name, version=tool.version, args=arguments)
     with keyed(uuid.uuid4().hex):  # as the plugin does
@@ -100,6 +100,6 @@ async def test_values_survive_the_wire_between_the_tools_of_a_report_run() -> No
         (create_task, ("Title", "Detail", Priority.LOW, None, None, "2026-03-09T12:00:00")),
     ],
 )
-async def test_arguments_out_of_bounds_are_refused_before_the_tool_runs(tool: Any, args: tuple[Any, ...]) -> None:
+async def test_out_of_range_arguments_are_refused_before_the_tool_runs(tool: Any, args: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match="validation error"):
         tool.signature.dump_arguments(*args)

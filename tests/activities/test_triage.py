@@ -1,4 +1,4 @@
-"""The rules against the labels that people gave."""
+"""The triage rules compared with labels by people."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ async def test_the_rules_agree_with_people_on_nearly_all_seeded_tickets() -> Non
         "refund": sum(str(found.refund_cents or "") == label["refund_cents"] for label, found in tickets)
         / len(tickets),
     }
-    least = {"category": 0.95, "urgency": 0.8, "sentiment": 0.9, "refund": 0.99}
-    assert {name: value for name, value in share.items() if value < least[name]} == {}
+    minimum = {"category": 0.95, "urgency": 0.8, "sentiment": 0.9, "refund": 0.99}
+    assert {name: value for name, value in share.items() if value < minimum[name]} == {}
 
 
-async def test_no_outage_and_no_breach_is_taken_for_something_slow() -> None:
+async def test_urgent_tickets_are_always_classified_as_urgent() -> None:
     for label, found in await judged():
         if label["urgency"] == "urgent":
             assert found.urgency is Urgency.URGENT, label["ticket_id"]
@@ -56,7 +56,7 @@ async def with_text(subject: str, body: str, *, charge_cents: int | None = None)
         ("Could I get a refund? Your rival asks $5.", 800, None),
     ],
 )
-async def test_the_refund_asked_for_is_read_from_the_sentence_that_asks(
+async def test_the_refund_amount_is_read_from_the_sentence_that_asks_for_it(
     body: str, charge_cents: int | None, refund_cents: int | None
 ) -> None:
     found = await classify_ticket(await with_text("Refund", body, charge_cents=charge_cents))
@@ -64,12 +64,12 @@ async def test_the_refund_asked_for_is_read_from_the_sentence_that_asks(
     assert found.refund_cents == refund_cents
 
 
-async def test_an_amount_in_a_ticket_that_asks_for_no_refund_is_not_one() -> None:
+async def test_an_amount_in_a_ticket_without_a_refund_request_is_ignored() -> None:
     found = await classify_ticket(await with_text("How do I add a deposit?", "How do I ask for $50 at booking?"))
     assert (found.category, found.refund_cents) == (Category.HOW_TO, None)
 
 
-async def test_a_text_that_no_rule_knows_is_an_ordinary_question() -> None:
+async def test_a_text_that_no_rule_matches_is_an_ordinary_question() -> None:
     found = await classify_ticket(await with_text("Hmm", "Mmm."))
     assert found == Classification(
         category=Category.HOW_TO,

@@ -310,5 +310,5 @@ async def test_an_interruption_between_two_calls_of_a_session_stops_nothing(runn
     assert await handle.result() == "two"
     assert "unheard" not in str(running.requests_of(handle))
     _, rows = await fold_of(handle)
-    assert settled(rows) == [("superseded", "no agent was at work")]
+    assert settled(rows) == [("superseded", "no agent was running")]
     await running.replays(handle)

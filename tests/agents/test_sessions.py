@@ -93,7 +93,7 @@ def test_an_invalid_agent_state_is_refused_and_fails_the_run(state: object):
 def test_a_state_too_large_for_the_next_execution_is_refused_with_its_size():
     session = desk.chatty.session()
     session.messages = [{"role": "user", "text": "ä" * (MAX_STATE_BYTES // 2)}]
-    with pytest.raises(ApplicationError, match=r"at most 1,048,576 are allowed\. Begin a new session"):
+    with pytest.raises(ApplicationError, match=r"at most 1,048,576 are allowed\. Start a new session"):
         session.state()
 
 

@@ -1,4 +1,4 @@
-"""A browser as the API sees one: a cookie jar, and the headers that pages of one origin send."""
+"""A browser as seen by the API: a cookie jar, and the headers sent by pages of one origin."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class Browser:
 
 @asynccontextmanager
 async def browser_of(api: Api, url: str | None = None) -> AsyncIterator[Browser]:
-    """A browser without cookies. url: of a listening server, instead of the application in this process."""
+    """A browser without cookies. url: a listening server to use instead of the application in this process."""
     http = api.client(None) if url is None else httpx.AsyncClient(base_url=url, timeout=30)
     async with http:
         yield Browser(http, name_of(api.settings.api_url))
 
 
 async def code_of(api: Api, key: str) -> str:
-    """A sign-in code, made with this key."""
+    """A sign-in code created with this key."""
     async with api.client(None) as client:
-        made = await client.post("/api/v1/session/codes", headers={"Authorization": f"Bearer {key}"})
-        assert made.status_code == 201, made.text
-        return str(made.json()["code"])
+        response = await client.post("/api/v1/session/codes", headers={"Authorization": f"Bearer {key}"})
+        assert response.status_code == 201, response.text
+        return str(response.json()["code"])

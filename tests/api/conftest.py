@@ -1,4 +1,4 @@
-"""A running API over real servers, and clients that act as each sort of principal."""
+"""A running API on real servers, and clients for each kind of principal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PRINCIPALS = {
 
 
 class Api:
-    """A running API and the keys of everybody who may call it."""
+    """A running API and the keys of all its callers."""
 
     def __init__(self, app: FastAPI, settings: Settings, tokens: dict[str, str]) -> None:
         self.app = app
@@ -64,14 +64,14 @@ class Api:
         return self.app.state.plane
 
     def client(self, name: str | None) -> httpx.AsyncClient:
-        """A client for requests; `None` has no key."""
+        """A client acting as this principal; `None` for no key."""
         headers = {} if name is None else {"Authorization": f"Bearer {self.tokens[name]}"}
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8700", headers=headers, timeout=30)
 
 
 async def make_tokens(dsn: str) -> dict[str, str]:
-    """The principals, and a key for each."""
+    """Create the principals and a key for each."""
     engine = make_engine(dsn, pool_size=2)
     try:
         tokens = {}
@@ -86,14 +86,14 @@ async def make_tokens(dsn: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def running(settings: Settings, tokens: dict[str, str]) -> AsyncIterator[Api]:
-    """The API, started and stopped as a server would do it."""
+    """The API, started and stopped the way a server does it."""
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield Api(app, settings, tokens)
 
 
 def settings_for(dsn: str, temporal: str, home: Path, **over: Any) -> Settings:
-    """Settings whose limits on the rate of requests no test meets by chance."""
+    """Settings with rate limits that no test exceeds by accident."""
     key = home / "signing.pem"
     if not key.exists():
         signing.create(key)
@@ -116,21 +116,21 @@ def settings_for(dsn: str, temporal: str, home: Path, **over: Any) -> Settings:
 async def api(
     peopled: Peopled, module_postgres_dsn: str, temporal_server: Temporal, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Api]:
-    """An API over a database that the tests of one module share."""
+    """An API on a database shared by the tests of one module."""
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("api"))
     async with running(settings, dict(peopled.tokens)) as api:
-        await until_its_key_is_known(api)
+        await until_key_is_registered(api)
         yield api
 
 
-async def until_its_key_is_known(api: Api) -> None:
-    """Wait for it: the API registers its signing key beside the first requests, and that publishes a policy of its own."""
+async def until_key_is_registered(api: Api) -> None:
+    """Wait until the API has registered its signing key: that happens concurrently with the first requests and publishes a policy."""
 
-    async def known() -> object:
+    async def registered() -> object:
         async with reading(api.plane.engine) as session:
             return await signing_keys.get(session, api.plane.signer.key_id)
 
-    await eventually(known)
+    await eventually(registered)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ async def as_(api: Api) -> AsyncIterator[Callable[[str | None], httpx.AsyncClien
 
 
 class _Server(uvicorn.Server):
-    """uvicorn inside the tests' own process, which keeps its signal handlers."""
+    """uvicorn in the test process, without its signal handlers."""
 
     def capture_signals(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -157,7 +157,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(app: ASGIApp, *, port: int = 0, max_connections: int = 900) -> AsyncIterator[str]:
-    """The application (already started) on a port, by default a free one, served as `agentgrid api` serves it. It ends as if killed."""
+    """The application (already started) on a port, by default a free one, served like `agentgrid api`. Ends as if killed."""
     served = options(max_connections=max_connections)
     config = uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", **served)
     server = _Server(config)
@@ -169,7 +169,7 @@ async def listening(app: ASGIApp, *, port: int = 0, max_connections: int = 900) 
         server.should_exit = server.force_exit = True
         await serving
         for connection in list(server.server_state.connections):
-            connection.transport.abort()  # a stream would go on, as the application does
+            connection.transport.abort()  # otherwise streams would continue, since the application keeps running
 
 
 async def _is(value: object) -> object:
@@ -177,7 +177,7 @@ async def _is(value: object) -> object:
 
 
 class Proxy:
-    """A way to a server that can be cut off or frozen."""
+    """A proxy to a server that can drop or freeze connections."""
 
     def __init__(self, target: str) -> None:
         self._host, port = target.rsplit(":", 1)
@@ -199,7 +199,7 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def close(self) -> None:
-        """Cut every connection; what is held in a freeze is lost."""
+        """Drop every connection, including frozen data."""
         if self._server is not None:
             self._server.close()
             for writer in self._writers:
@@ -210,7 +210,7 @@ class Proxy:
             self._server = None
 
     def freeze(self, *, asking: bool = True) -> None:
-        """Let no answer through, and no request either where `asking`."""
+        """Hold back responses and, with `asking`, requests too."""
         self._answering.clear()
         if asking:
             self._asking.clear()
@@ -240,7 +240,7 @@ class Proxy:
 
 
 async def eventually(check: Callable[[], Awaitable[object]], *, seconds: float = 20) -> None:
-    """Wait until the (async) check answers something true."""
+    """Wait until the (async) check returns something truthy."""
     async with asyncio.timeout(seconds):
         while not await check():
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Rows as the projector and the workers write them, for tests of the API alone."""
+"""Rows as written by the projector and the workers, for tests of the API alone."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def step(of: Run, event_id: int, **over: Any) -> Step:
 
 
 def subject(of: Step | Approval) -> str:
-    """What events about it name."""
+    """The subject of events about it."""
     return of.approval_id if isinstance(of, Approval) else f"{of.execution_id}/{of.event_id}"
 
 
@@ -170,16 +170,16 @@ def approval(of: Run, **over: Any) -> Approval:
         "opened_at": datetime.now(UTC) + timedelta(microseconds=next(_numbers)),
         "expires_at": datetime.now(UTC) + timedelta(hours=1),
     }
-    given = {**values, **over}
-    if given["kind"] == "explicit":
-        given.setdefault("asked", given["title"])
-    return Approval(**given)
+    columns = {**values, **over}
+    if columns["kind"] == "explicit":
+        columns.setdefault("asked", columns["title"])
+    return Approval(**columns)
 
 
-def under(signer: Signer, gate: Approval) -> Approval:
+def under(signer: Signer, approval_row: Approval) -> Approval:
     """The approval as opened under this signing key, so that it can be decided."""
-    gate.terms = {**gate.terms, "keys": {signer.key_id: signer.public_key}}
-    return gate
+    approval_row.terms = {**approval_row.terms, "keys": {signer.key_id: signer.public_key}}
+    return approval_row
 
 
 def decision(of: Approval, event_id: int, **over: Any) -> DecisionRow:
@@ -199,7 +199,7 @@ def decision(of: Approval, event_id: int, **over: Any) -> DecisionRow:
 async def publish(
     engine: AsyncEngine, *events: tuple[str, str, dict[str, Any]], first: Any = None, subject: str | None = None
 ) -> list[int]:
-    """Append `(run_id, kind, data)` events as the projector does, after another statement in one transaction. Their ids."""
+    """Append `(run_id, kind, data)` events as the projector does, after another statement in the same transaction. Returns their ids."""
     async with writing(engine) as session:
         if first is not None:
             await session.execute(first)
@@ -214,7 +214,7 @@ async def publish(
 
 
 def agent(name: str, version: str = "0123456789ab", **over: Any) -> tuple[AgentRow, AgentVersionRow]:
-    """An agent as its worker registers it. over: columns of its version."""
+    """An agent as registered by its worker. over: columns of its version."""
     values: dict[str, Any] = {
         "models": ["openai:gpt-5"],
         "instructions": "Look up the order.\nRefund it if that is fair.",

@@ -37,7 +37,7 @@ async def client(temporal_server: Temporal) -> Client:
 
 @pytest.fixture(scope="module")
 async def talk(api: Api, module_postgres_dsn: str) -> Api:
-    """The API, with the workflows in its catalog as a worker registers them."""
+    """The API with the workflows in its catalog as registered by a worker."""
     connection = await asyncpg.connect(module_postgres_dsn)
     try:
         document = catalog.document(GRID, "talking")
@@ -100,8 +100,8 @@ ACCEPTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
 
 
 async def recorded(api: Api, run: Run, who: Principal, **over: Any) -> Command:
-    """The command of an update as a process leaves it that dies before it delivers."""
+    """The command of an update as left by a process that dies before delivering it."""
     caller = Caller(principal=who, key_id=api.tokens[who.name].split("_")[1], route=f"r-{uuid.uuid4().hex}", **over)
     body = {"name": "add", "arguments": [1], "handler": "declared"}
-    found = await run_verbs.record(api.plane, caller, run.run_id, Verb.UPDATE, reason=None, body=body)
-    return found.command
+    pending = await run_verbs.record(api.plane, caller, run.run_id, Verb.UPDATE, reason=None, body=body)
+    return pending.command

@@ -1,4 +1,4 @@
-"""A stream that is read beside a test."""
+"""A stream that is read in the background of a test."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from httpx_sse import ServerSentEvent, aconnect_sse
 from tests.api.conftest import Api
 
 
-class Heard:
-    """What a stream has carried so far, `hello` first."""
+class ReceivedEvents:
+    """The events received from a stream so far, `hello` first."""
 
     def __init__(self) -> None:
         self.events: list[ServerSentEvent] = []
         self._more = asyncio.Event()
 
-    def hear(self, event: ServerSentEvent) -> None:
+    def add(self, event: ServerSentEvent) -> None:
         self.events.append(event)
         self._more.set()
 
@@ -28,7 +28,7 @@ class Heard:
         """The data of the events of these kinds."""
         return [event.json() for event in self.events if event.event in kinds]
 
-    async def until(self, condition: Callable[[Heard], object], *, seconds: float = 10) -> None:
+    async def until(self, condition: Callable[[ReceivedEvents], object], *, seconds: float = 10) -> None:
         """Wait until the condition holds."""
         async with asyncio.timeout(seconds):
             while not condition(self):
@@ -39,12 +39,12 @@ class Heard:
 @asynccontextmanager
 async def stream(
     api: Api, url: str, who: str, path: str = "/api/v1/events", *, last: int | None = None, **params: Any
-) -> AsyncIterator[Heard]:
+) -> AsyncIterator[ReceivedEvents]:
     """A stream of this principal, open when the block begins."""
     headers = {"Authorization": f"Bearer {api.tokens.get(who, who)}"}
     if last is not None:
         headers["Last-Event-ID"] = str(last)
-    heard = Heard()
+    received = ReceivedEvents()
 
     async def read() -> None:
         async with (
@@ -53,16 +53,16 @@ async def stream(
         ):
             assert source.response.status_code == 200, await source.response.aread()
             async for event in source.aiter_sse():
-                heard.hear(event)
+                received.add(event)
 
     reader = asyncio.create_task(read())
     try:
-        waiting = asyncio.create_task(heard.until(lambda heard: heard.events))
+        waiting = asyncio.create_task(received.until(lambda received: received.events))
         await asyncio.wait({reader, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not heard.events:
+        if not received.events:
             waiting.cancel()
             await reader
-        yield heard
+        yield received
     finally:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Workflows that take messages: of every sort, well and badly."""
+"""Workflows that handle messages of every kind, correctly and incorrectly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def pay_talker(cents: int) -> str:
 
 @ag.workflow(title="Talks")
 class Talks:
-    """Waits, and answers."""
+    """Waits and answers."""
 
     def __init__(self) -> None:
         self.held: list[str] = []
@@ -96,7 +96,7 @@ class Talks:
 
 @ag.workflow(title="Listens to everything")
 class ListensToEverything:
-    """Its dynamic handlers take any name."""
+    """Its dynamic handlers accept any name."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -126,7 +126,7 @@ class ListensToEverything:
 
 @ag.workflow(title="Sets its handler while it runs")
 class SetsHandlers:
-    """Nobody can know its signals before."""
+    """Its signal handlers can't be known before it runs."""
 
     @workflow.run
     async def run(self) -> None:

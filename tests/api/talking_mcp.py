@@ -1,6 +1,6 @@
-"""MCP clients for tests: the SDK's own, with a principal's key.
+"""MCP clients for tests: the SDK's own client with a principal's key.
 
-The SDK is imported where it is used: that takes a second, and every test process reads the files of all tests.
+The SDK is imported lazily: importing it takes a second, and every test process imports the modules of all tests.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ MODES = ("auto", "legacy")
 
 @asynccontextmanager
 async def mcp_client(api: Api, who: str, mode: str = "auto", **headers: str) -> AsyncIterator[Client]:
-    """A client that speaks to the application, in this process, with this principal's key."""
+    """A client connected to the application in this process, with this principal's key."""
     import httpx2
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
 
     transport = httpx2.ASGITransport(app=api.app)
-    given = {"Authorization": f"Bearer {api.tokens[who]}", **headers}
-    async with httpx2.AsyncClient(transport=transport, headers=given, timeout=60) as http:
+    all_headers = {"Authorization": f"Bearer {api.tokens[who]}", **headers}
+    async with httpx2.AsyncClient(transport=transport, headers=all_headers, timeout=60) as http:
         streams = streamable_http_client("http://127.0.0.1:8700/mcp", http_client=http)
         async with Client(streams, mode=mode) as client:
             yield client
 
 
 async def may_call(api: Api, *names: str) -> None:
-    """Let these principals call every tool, besides what they may already."""
+    """Allow these principals to call every tool, in addition to what they may already call."""
     for name in names:
         widened = replace(PRINCIPALS[name], workflows=frozenset({"*", "tool.*"}))
         await principals.put(api.plane.engine, SETUP, widened)
 
 
 def message(method: str, params: dict[str, Any] | None = None, number: int = 1) -> dict[str, Any]:
-    """A request as clients sent it before 2026, which needs nothing but itself."""
+    """A request as sent by clients before 2026, which is self-contained."""
     return {"jsonrpc": "2.0", "id": number, "method": method, "params": params or {}}

@@ -1,4 +1,4 @@
-"""Agents governed over the API: their own rule, rules that name them, conditions, and the kill switch."""
+"""Governing agents over the API: their own rule, rules that name them, conditions, and the kill switch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.worker.test_policy import call
 SMALL = {"argument": "cents", "op": "<=", "value": 1000}
 
 
-async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
+async def test_a_rule_can_name_an_agent_a_tool_and_conditions(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("payout", risk="destructive"))
     admin = as_("admin")
     body = {"tool": "payout", "agent": "payer", "when": [SMALL], "effect": "allow"}
@@ -39,8 +39,8 @@ async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
     put = await admin.put(f"{PLACE}/small-payouts", json=body)
 
     assert put.status_code == 200, put.text
-    shown = put.json()
-    assert (shown["agent"], shown["when"], shown["fits"], shown["holds_for"]) == (
+    rule = put.json()
+    assert (rule["agent"], rule["when"], rule["fits"], rule["holds_for"]) == (
         "payer",
         [SMALL],
         ["payout"],
@@ -48,26 +48,31 @@ async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
     )
     snapshot = await published(api)
 
-    def held(agent: str | None, cents: Any) -> str:
+    def snapshot_rule(agent: str | None, cents: Any) -> str:
         return snapshot.rule_for("payout", Risk.DESTRUCTIVE, agent=agent, arguments=lambda: {"cents": cents}).rule_id
 
-    assert [held("payer", 1000), held("payer", 1001), held("payer", "1"), held(None, 1)] == [
+    assert [
+        snapshot_rule("payer", 1000),
+        snapshot_rule("payer", 1001),
+        snapshot_rule("payer", "1"),
+        snapshot_rule(None, 1),
+    ] == [
         "small-payouts",
         *["default:destructive"] * 3,
     ]
     tool = (await as_("viewer").get("/api/v1/tools/payout")).json()["policy"]
     assert (tool["rule"], tool["also"]) == ("default:destructive@1", ["small-payouts@1"])
-    assert (await admin.put(f"{PLACE}/small-payouts", json=body)).json()["version"] == 1, "it says what it says"
+    assert (await admin.put(f"{PLACE}/small-payouts", json=body)).json()["version"] == 1, "unchanged"
     paid = {**body, "tool": "payback", "agent": "booker", "when": [{"argument": "paid", "op": "==", "value": 1}]}
     await admin.put(f"{PLACE}/paid", json=paid)
     paid["when"][0]["value"] = True
-    assert (await admin.put(f"{PLACE}/paid", json=paid)).json()["version"] == 2, "true is another value than 1"
+    assert (await admin.put(f"{PLACE}/paid", json=paid)).json()["version"] == 2, "true is not the same value as 1"
     again = await admin.put(f"{PLACE}/other", json=body)
     assert (again.status_code, "for the agent payer under the same conditions" in again.text) == (409, True)
     wider = await admin.put(f"{PLACE}/other", json=body | {"when": [SMALL | {"value": 2000}]})
     assert (wider.status_code, wider.json()["when"][0]["value"]) == (200, 2000)
     listed = (await admin.get(PLACE, params={"agent": "payer"})).json()["items"]
-    assert [each["rule_id"] for each in listed] == ["other", "small-payouts"]
+    assert [item["rule_id"] for item in listed] == ["other", "small-payouts"]
     alone = await admin.put(f"{PLACE}/payers", json={"agent": "pay*", "effect": "require_approval"})
     assert (alone.status_code, alone.json()["tool"], alone.json()["agent"]) == (200, "*", "pay*")
     for rule_id in ("small-payouts", "other", "payers", "paid"):
@@ -87,9 +92,9 @@ async def test_a_rule_names_an_agent_a_tool_and_conditions(api: Api, as_):
         ({"when": [SMALL] * 11}, "/when"),
     ],
 )
-async def test_a_rule_that_could_not_be_judged_is_refused(api: Api, as_, change: dict[str, Any], pointer: str):
-    answer = await as_("admin").put(f"{PLACE}/wrong", json={"tool": "payout", "effect": "deny", **change})
-    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, pointer), answer.text
+async def test_a_rule_that_could_not_be_evaluated_is_refused(api: Api, as_, change: dict[str, Any], pointer: str):
+    response = await as_("admin").put(f"{PLACE}/wrong", json={"tool": "payout", "effect": "deny", **change})
+    assert (response.status_code, response.json()["faults"][0]["pointer"]) == (422, pointer), response.text
 
 
 async def test_an_agents_own_rule_and_kill_switch(api: Api, as_):
@@ -105,17 +110,17 @@ async def test_an_agents_own_rule_and_kill_switch(api: Api, as_):
     (own,) = put.json()["rules"]
     assert (own["rule_id"], own["tool"], own["agent"]) == ("agent:filer", "*", "filer")
     assert "nobodys" in put.json()["note"]
-    held = (await published(api)).rule_for("file", Risk.WRITE, agent="filer")
-    assert (held.rule_id, held.effect) == ("agent:filer", Effect.REQUIRE_APPROVAL)
+    applied = (await published(api)).rule_for("file", Risk.WRITE, agent="filer")
+    assert (applied.rule_id, applied.effect) == ("agent:filer", Effect.REQUIRE_APPROVAL)
     assert (await last_command(as_, "agent.policy"))["target"] == "filer"
 
-    off = await admin.post("/api/v1/agents/filer/disable", json={"reason": "it loses files"})
+    disabled = await admin.post("/api/v1/agents/filer/disable", json={"reason": "it loses files"})
 
-    assert off.status_code == 200, off.text
-    assert (off.json()["switch"]["disabled"], off.json()["switch"]["reason"]) == (True, "it loses files")
-    (call,) = off.json()["in_flight"]
+    assert disabled.status_code == 200, disabled.text
+    assert (disabled.json()["switch"]["disabled"], disabled.json()["switch"]["reason"]) == (True, "it loses files")
+    (call,) = disabled.json()["in_flight"]
     assert (call["run_id"], call["event_id"], call["version"]) == (run.run_id, 5, "v7")
-    assert off.json()["rules"] == put.json()["rules"]
+    assert disabled.json()["rules"] == put.json()["rules"]
     assert "filer" in (await published(api)).disabled["agent"]
     assert (await last_command(as_, "agent.disable"))["reason"] == "it loses files"
     on = await admin.post("/api/v1/agents/filer/enable")
@@ -136,7 +141,7 @@ async def test_an_agents_own_rule_and_kill_switch(api: Api, as_):
         ).status_code in (403, 422)
 
 
-async def test_which_rule_would_apply_and_why(api: Api, as_):
+async def test_a_policy_test_says_which_rule_would_apply_and_why(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("recall", risk="destructive"))
     admin = as_("admin")
     await admin.put(
@@ -145,10 +150,10 @@ async def test_which_rule_would_apply_and_why(api: Api, as_):
     await admin.put(f"{PLACE}/recalls", json={"tool": "rec*", "effect": "require_approval", "reason": "they cost"})
 
     async def tried(**call: Any) -> tuple[str, str, dict[str, str]]:
-        answer = await admin.post(f"{PLACE}/test", json={"tool": "recall", **call})
-        assert answer.status_code == 200, answer.text
-        found = answer.json()
-        return found["rule"], found["effect"], {each["rule"]: each["because"] for each in found["considered"]}
+        response = await admin.post(f"{PLACE}/test", json={"tool": "recall", **call})
+        assert response.status_code == 200, response.text
+        body = response.json()
+        return body["rule"], body["effect"], {item["rule"]: item["because"] for item in body["considered"]}
 
     try:
         small = await tried(agent="caller", arguments={"cents": 5})
@@ -163,15 +168,15 @@ async def test_which_rule_would_apply_and_why(api: Api, as_):
         unknown = await tried(agent="caller")
         assert (unknown[0], unknown[2]["small-recalls@1"]) == (
             "recalls@1",
-            "its conditions can't be judged, and it allows",
+            "its conditions can't be evaluated, and a rule that allows then doesn't apply",
         )
         assert (await tried(arguments={"cents": 5}))[2] == {"recalls@1": "it applies"}
         await admin.post("/api/v1/agents/caller/disable", json={"reason": "stop"})
-        off = (await admin.post(f"{PLACE}/test", json={"tool": "recall", "agent": "caller"})).json()["disabled"]
-        assert off == "the agent caller is disabled by its kill switch: stop"
+        disabled = (await admin.post(f"{PLACE}/test", json={"tool": "recall", "agent": "caller"})).json()["disabled"]
+        assert disabled == "the agent caller is disabled by its kill switch: stop"
         assert (
             await as_("viewer").post(f"{PLACE}/test", json={"tool": "recall"})
-        ).status_code == 200  # rules are no secret
+        ).status_code == 200  # rules are not secret
         assert (await admin.post(f"{PLACE}/test", json={"tool": "recall", "kind": "timer"})).status_code == 422
     finally:
         await admin.post("/api/v1/agents/caller/enable")
@@ -217,8 +222,8 @@ def some_rule(random: Random, rule_id: str, agent: str | None) -> PolicyRow:
     )
 
 
-async def test_the_answer_for_a_call_is_what_a_worker_does_with_it(api: Api):
-    """Random rules, kill switches and calls. The worker has the snapshot as the database gives it."""
+async def test_a_policy_test_agrees_with_what_a_worker_does(api: Api):
+    """Random rules, kill switches and calls. The worker has the snapshot that the database provides."""
     random = Random(36)
     tools = frozenset({"wire", "post"})
     session = AsyncSession(api.plane.engine)
@@ -249,16 +254,22 @@ async def test_the_answer_for_a_call_is_what_a_worker_does_with_it(api: Api):
                 agent = random.choice([None, "payer", "booker"])
                 name = random.choice(sorted(tools)) if kind is not StepKind.MODEL else agent or "payer"
                 arguments = random.choice(ARGUMENTS)
-                asked = PolicyTest.model_construct(tool=name, kind=kind, agent=agent, arguments=arguments)
-                answer = await policy_tests.tested(ReadSession(session), asked)
+                request = PolicyTest.model_construct(tool=name, kind=kind, agent=agent, arguments=arguments)
+                response = await policy_tests.tested(ReadSession(session), request)
                 by = agent if kind is not StepKind.MODEL else name
-                did = governor.judge(made(kind, name, by, arguments))
-                assert describes(answer, did), (number, asked, answer, did, snapshot.rules)
+                decision_of_worker = governor.judge(attempt_of(kind, name, by, arguments))
+                assert describes(response, decision_of_worker), (
+                    number,
+                    request,
+                    response,
+                    decision_of_worker,
+                    snapshot.rules,
+                )
         await transaction.rollback()
 
 
-def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAttempt:
-    """The call, as it reaches a worker."""
+def attempt_of(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAttempt:
+    """The call as received by a worker."""
 
     def given() -> Any:
         if arguments is None:
@@ -268,7 +279,7 @@ def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAt
     is_tool = kind is StepKind.TOOL
     risk = Risk.DESTRUCTIVE if name == "wire" else Risk.READ
     return call(
-        kind=next(each for each in governed() if each.step is kind),
+        kind=next(item for item in governed() if item.step is kind),
         subject=name,
         version="v1" if is_tool else None,
         risk=risk if is_tool else None,
@@ -277,8 +288,8 @@ def made(kind: StepKind, name: str, agent: str | None, arguments: Any) -> CallAt
     )
 
 
-def describes(answer: PolicyTested, did: Answer) -> bool:
-    match did:
+def describes(answer: PolicyTested, decision_of_worker: Answer) -> bool:
+    match decision_of_worker:
         case Deny(reason=reason):
             if answer.disabled is not None:
                 return reason == answer.disabled
@@ -287,43 +298,43 @@ def describes(answer: PolicyTested, did: Answer) -> bool:
             asks = answer.effect is Effect.REQUIRE_APPROVAL and answer.disabled is None
             return asks and (terms.policy, list(terms.approvers)) == (answer.rule, answer.approvers)
         case Unsupported(reason=reason):
-            # JSON can't represent the arguments exactly, so nobody could sign for them.
+            # JSON can't represent the arguments exactly, so nobody could sign them.
             return answer.effect is Effect.REQUIRE_APPROVAL and "can't be shown exactly" in reason
     return answer.effect is Effect.ALLOW and answer.disabled is None
 
 
-async def test_an_agents_model_turns_are_its_own(api: Api, as_):
+async def test_an_agents_model_turns_belong_to_it(api: Api, as_):
     body = {"kind": "model", "agent": "thinker", "effect": "deny"}
     await as_("admin").put(f"{PLACE}/thinkers", json=body)
     try:
         turn = {"tool": "thinker", "kind": "model"}
-        answer = await as_("admin").post(f"{PLACE}/test", json=turn)
-        assert (answer.status_code, answer.json()["rule"]) == (200, "thinkers@1")
+        response = await as_("admin").post(f"{PLACE}/test", json=turn)
+        assert (response.status_code, response.json()["rule"]) == (200, "thinkers@1")
         other = await as_("admin").post(f"{PLACE}/test", json=turn | {"agent": "clerk"})
         assert (other.status_code, other.json()["faults"][0]["pointer"]) == (422, "/agent"), other.text
     finally:
         await as_("admin").delete(f"{PLACE}/thinkers")
 
 
-async def test_loosening_a_rule_about_an_agent_takes_two_administrators(api: Api, as_):
+async def test_relaxing_a_rule_about_an_agent_requires_two_administrators(api: Api, as_):
     admin = as_("admin")
     await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny"})
     large = {"tool": "clerks_tool", "agent": "clerk", "when": [SMALL | {"op": ">"}], "effect": "deny"}
     await admin.put(f"{PLACE}/clerks-large", json=large)
     async with second_administrator(api) as second:
-        for place, body in (
+        for path, body in (
             ("/api/v1/agents/clerk/policy", {"effect": "require_approval"}),
             (f"{PLACE}/clerks-large", {**large, "when": [SMALL | {"op": ">", "value": 2000}]}),
             (f"{PLACE}/clerks-exception", {"tool": "clerks_tool", "agent": "clerk", "effect": "allow"}),
         ):
-            proposed = await admin.put(place, json=body)
+            proposed = await admin.put(path, json=body)
             assert proposed.status_code == 202, proposed.text
             confirmed = await second.post(proposed.json()["confirm"])
             assert (confirmed.status_code, confirmed.json()["status"]) == (200, "applied"), confirmed.text
         stricter = await admin.put("/api/v1/agents/clerk/policy", json={"effect": "deny", "reason": "again"})
         assert stricter.status_code == 200, stricter.text
     snapshot = await published(api)
-    rules = {each.rule_id: each for each in snapshot.rules}
+    rules = {item.rule_id: item for item in snapshot.rules}
     assert rules["clerks-large"].when[0].value == 2000
     assert rules["agent:clerk"].effect is Effect.DENY
     assert rules["clerks-exception"].agent == "clerk"

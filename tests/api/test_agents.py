@@ -1,4 +1,4 @@
-"""Agents over the API: versions that operators make, within what the code allows, and what agents used."""
+"""Agents over the API: operators' versions within what the code allows, and usage."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HOUR = timedelta(hours=1)
 
 
 async def registered(api: Api, name: str, **over: Any) -> str:
-    """An agent in the catalog; the place of its routes."""
+    """An agent in the catalog. Returns the path of its routes."""
     await factories.insert(api.plane.engine, *factories.agent(name, **over))
     return f"{PLACE}/{name}"
 
 
 async def test_an_edit_is_a_new_version_with_a_diff_that_workers_receive(api: Api, as_):
-    place = await registered(api, "desk")
-    before = (await as_("viewer").get(place)).json()
+    path = await registered(api, "desk")
+    before = (await as_("viewer").get(path)).json()
     assert (before["version"], before["source"], before["chosen_by"]) == ("0123456789ab", "code", None)
     edit = {
         "instructions": "Look up the order.\nNever refund.",
@@ -38,22 +38,25 @@ async def test_an_edit_is_a_new_version_with_a_diff_that_workers_receive(api: Ap
         "expected_version": before["version"],
     }
 
-    answer = await as_("operator").put(place, json=edit)
+    response = await as_("operator").put(path, json=edit)
 
-    assert answer.status_code == 200, answer.text
-    made = answer.json()
-    assert (made["version"], made["source"], made["changed"], made["chosen_by"]) == (
+    assert response.status_code == 200, response.text
+    version = response.json()
+    assert (version["version"], version["source"], version["changed"], version["chosen_by"]) == (
         "edit-1",
         "operator",
         True,
         "operator",
     )
-    assert made["changes"].keys() == {"instructions", "tools", "limits"}
-    assert "+Never refund." in made["changes"]["instructions"]["diff"]
-    assert (made["active"]["note"], made["active"]["made_for"]) == ("too many refunds", "0123456789ab")
-    # What was left out is as the code has it.
-    assert (made["active"]["limits"]["requests"], made["active"]["models"]) == (12, ["openai:gpt-5"])
-    assert [(tool["name"], tool["allowed"]) for tool in made["tools"]] == [("get_order", True), ("refund_order", False)]
+    assert version["changes"].keys() == {"instructions", "tools", "limits"}
+    assert "+Never refund." in version["changes"]["instructions"]["diff"]
+    assert (version["active"]["note"], version["active"]["made_for"]) == ("too many refunds", "0123456789ab")
+    # Omitted fields keep the code's values.
+    assert (version["active"]["limits"]["requests"], version["active"]["models"]) == (12, ["openai:gpt-5"])
+    assert [(tool["name"], tool["allowed"]) for tool in version["tools"]] == [
+        ("get_order", True),
+        ("refund_order", False),
+    ]
     sent = (await published(api)).agents["desk"]
     assert (sent["version"], sent["tools"], sent["limits"]["usd"]) == ("edit-1", ["get_order"], 0.25)
     audit = await last_command(as_, "agent.put")
@@ -64,44 +67,44 @@ async def test_an_edit_is_a_new_version_with_a_diff_that_workers_receive(api: Ap
         "operator",
     )
 
-    again = (await as_("operator").put(place, json={**edit, "expected_version": "edit-1"})).json()
+    again = (await as_("operator").put(path, json={**edit, "expected_version": "edit-1"})).json()
     assert (again["version"], again["changed"], again["changes"]) == ("edit-1", False, {})
 
 
-async def test_an_old_version_and_the_codes_are_one_request_away(api: Api, as_):
-    place = await registered(api, "back")
+async def test_an_old_version_or_the_codes_can_be_selected_with_one_request(api: Api, as_):
+    path = await registered(api, "back")
     for text in ("First.", "Second."):
-        await as_("operator").put(place, json={"instructions": text})
+        await as_("operator").put(path, json={"instructions": text})
 
-    first = (await as_("operator").post(f"{place}/use", json={"version": "edit-1", "note": "worse"})).json()
+    first = (await as_("operator").post(f"{path}/use", json={"version": "edit-1", "note": "worse"})).json()
 
     assert (first["version"], first["active"]["instructions"]) == ("edit-1", "First.")
     assert first["changes"]["instructions"]["before"] == "Second."
-    code = (await as_("operator").post(f"{place}/use", json={"version": "code"})).json()
+    code = (await as_("operator").post(f"{path}/use", json={"version": "code"})).json()
     assert (code["version"], code["source"]) == ("0123456789ab", "code")
     assert "back" not in (await published(api)).agents
-    assert {each["version"] for each in code["versions"]} == {"0123456789ab", "edit-1", "edit-2"}
-    unknown = await as_("operator").post(f"{place}/use", json={"version": "edit-7"})
+    assert {item["version"] for item in code["versions"]} == {"0123456789ab", "edit-1", "edit-2"}
+    unknown = await as_("operator").post(f"{path}/use", json={"version": "edit-7"})
     assert unknown.status_code == 404
-    # The number of a version is never used twice.
-    assert (await as_("operator").put(place, json={"instructions": "Third."})).json()["version"] == "edit-3"
+    # Version numbers are never reused.
+    assert (await as_("operator").put(path, json={"instructions": "Third."})).json()["version"] == "edit-3"
 
 
-async def test_of_two_edits_of_one_version_the_second_is_refused(api: Api, as_):
-    place = await registered(api, "twice")
+async def test_the_second_of_two_edits_of_the_same_version_is_refused(api: Api, as_):
+    path = await registered(api, "twice")
     edit = {"instructions": "Mine.", "expected_version": "0123456789ab"}
-    assert (await as_("operator").put(place, json=edit)).status_code == 200
-    late = await as_("developer").put(place, json={**edit, "instructions": "Theirs."})
-    assert (late.status_code, late.json()["current_status"]) == (409, "edit-1")
+    assert (await as_("operator").put(path, json=edit)).status_code == 200
+    second = await as_("developer").put(path, json={**edit, "instructions": "Theirs."})
+    assert (second.status_code, second.json()["current_status"]) == (409, "edit-1")
     assert (await last_command(as_, "agent.put"))["status"] == "refused"
 
 
 @pytest.mark.parametrize(
     ("edit", "pointer", "why"),
     [
-        ({"tools": ["get_order", "delete_customer"]}, "/tools/1", "the code gives it no tool"),
+        ({"tools": ["get_order", "delete_customer"]}, "/tools/1", "the code has no tool"),
         ({"models": ["anthropic:claude-opus"]}, "/models/0", "is not allowed here"),
-        ({"models": ["evil:x"]}, "/models/0", "is unknown"),
+        ({"models": ["evil:x"]}, "/models/0", "is not a known model"),
         ({"limits": {"usd": 2.0}}, "/limits/usd", "must be at most 1"),
         ({"limits": {"requests": 10**13}}, "/limits/requests", ""),
         ({"limits": {"usd": "0.5"}}, "/limits/usd", ""),
@@ -113,75 +116,75 @@ async def test_of_two_edits_of_one_version_the_second_is_refused(api: Api, as_):
         ({"timeout_seconds": 5}, "/timeout_seconds", ""),
     ],
 )
-async def test_what_the_code_does_not_allow_is_refused_with_its_place(api: Api, as_, edit, pointer, why):
+async def test_an_edit_beyond_what_the_code_allows_is_refused_with_a_pointer(api: Api, as_, edit, pointer, why):
     name = f"bounded-{uuid.uuid4().hex}"
-    place = await registered(api, name)
-    answer = await as_("operator").put(place, json=edit)
-    assert answer.status_code == 422, answer.text
-    (fault,) = answer.json()["faults"]
+    path = await registered(api, name)
+    response = await as_("operator").put(path, json=edit)
+    assert response.status_code == 422, response.text
+    (fault,) = response.json()["faults"]
     assert fault["pointer"].startswith(pointer)
     assert why in fault["message"]
     assert name not in (await published(api)).agents
 
 
-async def test_instructions_of_ten_megabytes_are_refused_unread(api: Api, as_):
-    place = await registered(api, "huge")
-    answer = await as_("operator").put(place, json={"instructions": "x" * 10_000_000})
-    assert answer.status_code == 413
+async def test_instructions_of_ten_megabytes_are_refused_without_being_read(api: Api, as_):
+    path = await registered(api, "huge")
+    response = await as_("operator").put(path, json={"instructions": "x" * 10_000_000})
+    assert response.status_code == 413
 
 
-async def test_versions_that_together_are_too_large_for_every_workers_policy_are_refused_whole(
+async def test_a_version_that_would_make_the_policy_snapshot_too_large_is_refused(
     api: Api, as_, monkeypatch: pytest.MonkeyPatch
 ):
-    place = await registered(api, "bulky")
+    path = await registered(api, "bulky")
     monkeypatch.setattr(control_agents, "MAX_PUBLISHED_BYTES", 100)
-    answer = await as_("operator").put(place, json={"instructions": "Longer than that."})
-    assert answer.status_code == 409, answer.text
-    shown = (await as_("viewer").get(place)).json()
+    response = await as_("operator").put(path, json={"instructions": "Longer than that."})
+    assert response.status_code == 409, response.text
+    shown = (await as_("viewer").get(path)).json()
     assert (shown["source"], len(shown["versions"])) == ("code", 1)
     assert "bulky" not in (await published(api)).agents
 
 
 @pytest.mark.parametrize("who", ["viewer", "reviewer", "auditor", "agent", "nobody"])
-async def test_who_may_not_edit_agents_is_refused_and_recorded(api: Api, as_, who: str):
-    """An agent's own key may have the role operator: it edits no agent, and so not itself."""
+async def test_an_edit_without_the_permission_is_refused_and_recorded(api: Api, as_, who: str):
+    """An agent's own key may have the role operator, but it may edit no agent, and so not itself."""
     place = await registered(api, f"kept-{who}")
     for method, path, body in (("PUT", place, {"tools": []}), ("POST", f"{place}/use", {"version": "code"})):
-        answer = await as_(who).request(method, path, json=body)
-        assert answer.status_code == 403, answer.text
-        command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+        response = await as_(who).request(method, path, json=body)
+        assert response.status_code == 403, response.text
+        command = (await as_("auditor").get(f"/api/v1/commands/{response.json()['command_id']}")).json()
         assert (command["status"], command["target"]) == ("refused", f"kept-{who}")
 
 
-async def test_who_sees_only_some_workflows_edits_no_agent_that_may_work_in_others(api: Api, as_):
-    place = await registered(api, "shared")
+async def test_a_principal_limited_to_some_workflows_may_not_edit_agents(api: Api, as_):
+    path = await registered(api, "shared")
     scoped = Principal(
         name="operator", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}), workflows=frozenset({"mine"})
     )
     await principals.put(api.plane.engine, SETUP, scoped)
     try:
-        assert (await as_("operator").put(place, json={"tools": []})).status_code == 403
+        assert (await as_("operator").put(path, json={"tools": []})).status_code == 403
     finally:
         await principals.put(api.plane.engine, SETUP, PRINCIPALS["operator"])
 
 
-async def test_new_code_under_an_edit_is_shown_and_an_old_version_that_it_does_not_allow_is_not_used(api: Api, as_):
-    place = await registered(api, "moved")
-    await as_("operator").put(place, json={"instructions": "Mine.", "limits": {"usd": 0.9}})
+async def test_newer_code_than_an_edits_is_shown_and_versions_it_does_not_allow_are_not_used(api: Api, as_):
+    path = await registered(api, "moved")
+    await as_("operator").put(path, json={"instructions": "Mine.", "limits": {"usd": 0.9}})
     (row, version) = factories.agent("moved", "ba9876543210", tools=["get_order"], limits={"usd": 0.5})
     async with writing(api.plane.engine) as session:
         await session.merge(row)
         session.add(version)
 
-    shown = (await as_("viewer").get(place)).json()
+    shown = (await as_("viewer").get(path)).json()
 
     assert (shown["version"], shown["code_version"], shown["outdated"]) == ("edit-1", "ba9876543210", True)
     assert any("refund_order" in problem for problem in shown["problems"])
     assert any("usd" in problem for problem in shown["problems"])
-    assert (await as_("operator").post(f"{place}/use", json={"version": "code"})).json()["problems"] == []
-    back = await as_("operator").post(f"{place}/use", json={"version": "edit-1"})
+    assert (await as_("operator").post(f"{path}/use", json={"version": "code"})).json()["problems"] == []
+    back = await as_("operator").post(f"{path}/use", json={"version": "edit-1"})
     assert (back.status_code, back.json()["code"]) == (409, "conflict")
-    assert "made for other code" in back.json()["detail"]
+    assert "made for a different version of its code" in back.json()["detail"]
 
 
 async def turns(
@@ -202,8 +205,8 @@ async def turns(
     await factories.insert(api.plane.engine, run, factories.execution(run), *steps)
 
 
-async def test_usage_is_summed_by_hour_of_the_runs_in_scope_and_what_a_reset_copied_counts_once(api: Api, as_):
-    place = await registered(api, "meter")
+async def test_usage_is_summed_by_hour_over_runs_in_scope_and_counts_steps_copied_by_a_reset_once(api: Api, as_):
+    path = await registered(api, "meter")
     await factories.insert(api.plane.engine, *factories.workflow("billing"), *factories.workflow("other"))
     now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
     priced = {"requests": 1, "input_tokens": 100, "output_tokens": 10, "usd": 0.25, "unpriced": 0, "model": "m"}
@@ -213,13 +216,13 @@ async def test_usage_is_summed_by_hour_of_the_runs_in_scope_and_what_a_reset_cop
     await turns(api, "meter", "billing", priced, at=now - HOUR, inherited=True)
     await turns(api, "meter", "billing", priced, at=now - timedelta(days=3))
 
-    day = (await as_("viewer").get(f"{place}/usage")).json()
+    day = (await as_("viewer").get(f"{path}/usage")).json()
 
-    assert [(each["requests"], each["usd"], each["unpriced"]) for each in day["items"]] == [(2, 0.5, 0), (1, None, 1)]
+    assert [(item["requests"], item["usd"], item["unpriced"]) for item in day["items"]] == [(2, 0.5, 0), (1, None, 1)]
     assert day["items"][0]["start"].startswith((now - 2 * HOUR).strftime("%Y-%m-%dT%H:00"))
     assert (day["total"]["requests"], day["total"]["input_tokens"], day["total"]["usd"]) == (3, 207, 0.5)
     week = {"from": (now - timedelta(days=7)).isoformat(), "bucket": "day"}
-    assert (await as_("viewer").get(f"{place}/usage", params=week)).json()["total"]["requests"] == 4
+    assert (await as_("viewer").get(f"{path}/usage", params=week)).json()["total"]["requests"] == 4
     workflow = (await as_("viewer").get("/api/v1/workflows/billing/usage")).json()
     assert (workflow["total"]["requests"], workflow["total"]["usd"]) == (2, 0.5)
     (listed,) = (await as_("viewer").get(PLACE, params={"q": "meter"})).json()["items"]
@@ -233,9 +236,9 @@ async def test_usage_is_summed_by_hour_of_the_runs_in_scope_and_what_a_reset_cop
     )
     await principals.put(api.plane.engine, SETUP, scoped)
     try:
-        assert (await as_("viewer").get(f"{place}/usage")).json()["total"]["requests"] == 1
+        assert (await as_("viewer").get(f"{path}/usage")).json()["total"]["requests"] == 1
         assert (await as_("viewer").get("/api/v1/workflows/billing/usage")).json()["total"]["requests"] == 0
-        assert (await as_("viewer").get(place)).json()["stats"]["calls"]["completed"] == 1
+        assert (await as_("viewer").get(path)).json()["stats"]["calls"]["completed"] == 1
     finally:
         await principals.put(api.plane.engine, SETUP, PRINCIPALS["viewer"])
 
@@ -252,6 +255,8 @@ async def test_usage_is_summed_by_hour_of_the_runs_in_scope_and_what_a_reset_cop
         {"from": "yesterday"},
     ],
 )
-async def test_a_time_range_that_can_not_be_answered_is_refused(api: Api, as_, params):
-    answer = await as_("viewer").get(f"{PLACE}/meter/usage", params=params)
-    assert answer.status_code in (404, 422) if params.get("from", "").startswith("9999") else answer.status_code == 422
+async def test_an_invalid_time_range_is_refused(api: Api, as_, params):
+    response = await as_("viewer").get(f"{PLACE}/meter/usage", params=params)
+    assert (
+        response.status_code in (404, 422) if params.get("from", "").startswith("9999") else response.status_code == 422
+    )

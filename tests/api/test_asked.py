@@ -1,4 +1,4 @@
-"""What a run is about and what its open approvals ask, wherever runs are shown or searched: for those who may read payloads alone."""
+"""A run's subject and what its open approvals ask, wherever runs are shown or searched: only for callers who may read payloads."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ async def asking(api: Api) -> Asking:
     several = factories.run(**waits, **at_tool, asked="Refund A-1 and 2 more", approvals_pending=3)
     title = "Publish the okapi"
     explicit = factories.run(**waits, current_step=title, current_kind="approval", asked=title, approvals_pending=1)
-    gates = [
+    approvals = [
         factories.approval(one, **call, asked=REFUND),
         *(factories.approval(several, **call, asked=f"Refund A-{n}", step_event_id=n) for n in (1, 2, 3)),
         factories.approval(explicit, **call | {"title": title}, kind="explicit", tool=None),
         factories.approval(several, **call, asked="Refund A-9 copied", inherited=True),
     ]
     runs = (one, several, explicit)
-    await factories.insert(api.plane.engine, *runs, *map(factories.execution, runs), *gates)
+    await factories.insert(api.plane.engine, *runs, *map(factories.execution, runs), *approvals)
     return Asking(*runs)
 
 
@@ -63,15 +63,15 @@ async def url(api: Api) -> AsyncIterator[str]:
 
 async def steps(client: Any, path: str, *inside: str) -> dict[str, str]:
     """The current step of each run in the list."""
-    answer = await client.get(f"{V1}{path}")
-    assert answer.status_code == 200, answer.text
-    items = answer.json()
+    response = await client.get(f"{V1}{path}")
+    assert response.status_code == 200, response.text
+    items = response.json()
     for name in inside:
         items = items[name]
     return {run["run_id"]: run["current_step"] for run in items}
 
 
-async def test_lists_show_what_each_run_asks_to_those_who_may_read_it(as_, asking: Asking):
+async def test_lists_show_what_each_run_asks_only_to_callers_who_may_read_it(as_, asking: Asking):
     runs = (asking.one, asking.several, asking.explicit)
     for path, inside in (
         ("/runs?workflow=asks", ("items",)),
@@ -83,7 +83,7 @@ async def test_lists_show_what_each_run_asks_to_those_who_may_read_it(as_, askin
             seen = await steps(as_(who), path, *inside)
             expected = [REFUND, "Refund A-1 and 2 more", "Publish the okapi"]
             if inside == ("next",):
-                # An approval that expires is shown by itself.
+                # An approval that expires is listed separately.
                 expected[1] = seen[asking.several.run_id]
                 assert expected[1] in ("Refund A-1", "Refund A-2", "Refund A-3")
             assert [seen[run.run_id] for run in runs] == expected, (who, path)
@@ -92,14 +92,14 @@ async def test_lists_show_what_each_run_asks_to_those_who_may_read_it(as_, askin
             assert [seen[run.run_id] for run in runs] == [PLAIN, PLAIN, "approval"], (who, path)
 
 
-async def test_a_run_says_whom_it_waits_for_and_to_decide_what(as_, asking: Asking):
-    found = {}
+async def test_a_run_says_who_must_decide_what(as_, asking: Asking):
+    sentences = {}
     for who in ("operator", "viewer"):
         for run in (asking.one, asking.several, asking.explicit):
             detail = (await as_(who).get(f"{V1}/runs/{run.run_id}")).json()
-            found[who, run.run_id] = (detail["next"]["summary"], detail["approvals"][0]["title"])
-    prefix = found["viewer", asking.one.run_id][0].removesuffix(PLAIN)
-    assert found == {
+            sentences[who, run.run_id] = (detail["next"]["summary"], detail["approvals"][0]["title"])
+    prefix = sentences["viewer", asking.one.run_id][0].removesuffix(PLAIN)
+    assert sentences == {
         ("operator", asking.one.run_id): (prefix + REFUND, REFUND),
         ("operator", asking.several.run_id): (f"{prefix}Refund A-1 and 2 more", "Refund A-1"),
         ("operator", asking.explicit.run_id): (f"{prefix}Publish the okapi", "Publish the okapi"),
@@ -114,7 +114,7 @@ async def test_a_run_says_whom_it_waits_for_and_to_decide_what(as_, asking: Aski
     ("words", "names"),
     [("t-77031", ("one",)), ("refund 48.00 usd", ("one",)), ("Refund A-3", ("several",)), ("okapi", ("explicit",))],
 )
-async def test_a_waiting_run_is_found_by_what_it_asks_by_those_who_may_read_it(
+async def test_only_callers_who_may_read_what_a_run_asks_can_search_for_it(
     as_, asking: Asking, words: str, names: tuple[str, ...]
 ):
     expected = {getattr(asking, name).run_id for name in names}
@@ -129,23 +129,23 @@ async def test_a_waiting_run_is_found_by_what_it_asks_by_those_who_may_read_it(
         assert {hit["id"] for hit in hits if hit["kind"] == "run"} == expected
         assert len([hit for hit in hits if hit["kind"] == "approval"]) == len(expected)
         approvals = (await as_(who).get(f"{V1}/approvals", params=params)).json()["items"]
-        assert {each["run_id"] for each in approvals} == expected
+        assert {item["run_id"] for item in approvals} == expected
     for who in BLIND:
         for path in ("/runs", "/search", "/approvals"):
             assert (await as_(who).get(f"{V1}{path}", params={"q": words})).json()["items"] == [], (who, path)
         assert (await as_(who).get(f"{V1}/runs/counts", params={"q": words})).json()["total"] == 0
 
 
-async def test_a_copied_or_decided_approval_leads_to_no_run(api: Api, as_, asking: Asking):
+async def test_a_run_is_not_found_by_a_copied_or_decided_approval(api: Api, as_, asking: Asking):
     done = factories.run(status="completed")
-    gate = factories.approval(done, status="approved", asked="Refund the quagga", closed_at=datetime.now(UTC))
+    approval = factories.approval(done, status="approved", asked="Refund the quagga", closed_at=datetime.now(UTC))
     earlier = factories.approval(asking.one, status="approved", asked="Refund the kudu", closed_at=datetime.now(UTC))
-    await factories.insert(api.plane.engine, done, factories.execution(done), gate, earlier)
+    await factories.insert(api.plane.engine, done, factories.execution(done), approval, earlier)
     hits = (await as_("operator").get(f"{V1}/search", params={"q": "quagga"})).json()["items"]
     assert [(hit["kind"], hit["title"]) for hit in hits] == [("approval", "Refund the quagga")]
     for words in ("quagga", "kudu", "A-9 copied"):
         assert (await as_("operator").get(f"{V1}/runs", params={"q": words})).json()["items"] == []
-        async with reading(api.plane.engine) as session:  # the way in which a list is walked
+        async with reading(api.plane.engine) as session:  # how a list is paged through
             assert (
                 await session.execute(select(R.run_id).where(run_search.matches(R, words, titles=True)))
             ).all() == []
@@ -155,31 +155,31 @@ async def test_a_copied_or_decided_approval_leads_to_no_run(api: Api, as_, askin
 async def test_an_mcp_client_sees_what_its_principal_may(api: Api, asking: Asking, who: str, expected: str):
     async with mcp_client(api, who) as client:
         listed = await client.call_tool("agentgrid_list_runs", {"workflow": ["asks"]})
-        shown = await client.call_tool("agentgrid_get_run", {"run_id": asking.one.run_id})
-        found = await client.call_tool("agentgrid_list_runs", {"q": "T-77031"})
+        run_detail = await client.call_tool("agentgrid_get_run", {"run_id": asking.one.run_id})
+        run_list = await client.call_tool("agentgrid_list_runs", {"q": "T-77031"})
     runs = {run["run_id"]: run for run in listed.structured_content["items"]}
     assert runs[asking.one.run_id]["current_step"] == expected
-    assert shown.structured_content["next"]["summary"].endswith(expected)
-    assert len(found.structured_content["items"]) == (who == "operator")
+    assert run_detail.structured_content["next"]["summary"].endswith(expected)
+    assert len(run_list.structured_content["items"]) == (who == "operator")
 
 
-async def test_an_event_shows_what_the_run_asked_when_it_was_written(api: Api, url: str, asking: Asking):
+async def test_an_event_shows_what_the_run_asked_when_the_event_was_stored(api: Api, url: str, asking: Asking):
     before = {"current_step": PLAIN, "current_kind": "tool", "asked": "Refund T-1"}
     after = {"current_step": "Post reply", "current_kind": "tool", "asked": None}
     async with stream(api, url, "operator", kinds="run") as whole, stream(api, url, "viewer", kinds="run") as plain:
         run_id = asking.one.run_id
         await factories.publish(api.plane.engine, (run_id, "run", before), (run_id, "run", after))
-        for heard in (whole, plain):
-            await heard.until(lambda heard: len(heard.of("run")) == 2)
-    said = [[event["data"]["current_step"] for event in heard.of("run")] for heard in (whole, plain)]
-    assert said == [["Refund T-1", "Post reply"], [PLAIN, "Post reply"]]
+        for received in (whole, plain):
+            await received.until(lambda received: len(received.of("run")) == 2)
+    steps_seen = [[event["data"]["current_step"] for event in received.of("run")] for received in (whole, plain)]
+    assert steps_seen == [["Refund T-1", "Post reply"], [PLAIN, "Post reply"]]
     assert "T-1" not in "".join(event.data for event in plain.events)
 
 
 ABOUT = "Ticket T-90210 of “a customer”"
 
 
-async def test_what_a_run_is_about_is_shown_and_found_by_those_who_may_read_it_also_when_it_has_ended(api: Api, as_):
+async def test_a_subject_is_shown_to_and_searchable_by_those_who_may_read_it_even_after_the_run_ends(api: Api, as_):
     run = factories.run(
         workflow="about", status="completed", subject=ABOUT, reference="R-1", closed_at=datetime.now(UTC)
     )
@@ -187,20 +187,20 @@ async def test_what_a_run_is_about_is_shown_and_found_by_those_who_may_read_it_a
     await factories.insert(api.plane.engine, run, unfilled)
     for who, subject in (*((who, ABOUT) for who in READERS), *((who, None) for who in BLIND)):
         listed = (await as_(who).get(f"{V1}/runs", params={"workflow": "about"})).json()["items"]
-        assert [each["subject"] for each in listed] == [None, subject], who
+        assert [item["subject"] for item in listed] == [None, subject], who
         assert (await as_(who).get(f"{V1}/runs/{run.run_id}")).json()["subject"] == subject
         for words in ("t-90210", "a customer"):
             found = [
                 (await as_(who).get(f"{V1}{path}", params={"q": words})).json()["items"]
                 for path in ("/runs", "/search")
             ]
-            assert [len(each) for each in found] == ([1, 1] if subject else [0, 0]), who
+            assert [len(item) for item in found] == ([1, 1] if subject else [0, 0]), who
             assert not subject or found[1][0]["subject"] == ABOUT
         hits = (await as_(who).get(f"{V1}/search", params={"q": "R-1"})).json()["items"]
         assert [(hit["subject"], hit["detail"]) for hit in hits if hit["id"] == run.run_id] == [(subject, "R-1")]
 
 
-async def test_a_queued_run_says_what_it_is_about_at_once(api: Api, as_):
+async def test_a_queued_run_has_its_subject_immediately(api: Api, as_):
     schema = {
         "type": "object",
         "properties": {
@@ -220,5 +220,5 @@ async def test_a_queued_run_says_what_it_is_about_at_once(api: Api, as_):
         assert (seen["status"], seen["subject"]) == ("queued", None)
         for who, expected in (("operator", subject), ("viewer", None)):
             due = (await as_(who).get(f"{V1}/overview")).json()["next"]
-            assert [each["subject"] for each in due if each["run_id"] == seen["run_id"]] == [expected]
+            assert [item["subject"] for item in due if item["run_id"] == seen["run_id"]] == [expected]
         await as_("operator").post(f"{V1}/runs/{seen['run_id']}/terminate", json={})

@@ -1,4 +1,4 @@
-"""The audit log: its filters, and its download."""
+"""The audit log: filters and download."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def command(number: int, **over: object) -> Command:
     ],
     ids=["target", "address", "words in the reason", "words in the principal"],
 )
-async def test_each_filter_finds_what_it_names_and_nothing_else(api: Api, as_, over, params):
+async def test_each_filter_of_commands_returns_exactly_the_matches(api: Api, as_, over, params):
     number = 1000 + abs(hash(str(params))) % 1000
     await factories.insert(api.plane.engine, command(number, **over), command(number + 5000))
-    found = (await as_("auditor").get(COMMANDS, params=params)).json()["items"]
-    assert [each["command_id"] for each in found] == [f"audited-{number}"]
+    items = (await as_("auditor").get(COMMANDS, params=params)).json()["items"]
+    assert [item["command_id"] for item in items] == [f"audited-{number}"]
     lines = (await as_("auditor").get(EXPORT, params=params)).text.splitlines()
-    assert [json.loads(line) for line in lines] == found
+    assert [json.loads(line) for line in lines] == items
     assert (await as_("viewer").get(COMMANDS, params=params)).json()["items"] == []
 
 
-async def test_words_are_searched_for_in_the_last_month_or_in_the_given_time(api: Api, as_):
+async def test_words_are_searched_in_the_last_month_or_the_given_period(api: Api, as_):
     old = command(1, command_id="audited-old", reason="rarest", created_at=datetime.now(UTC) - timedelta(days=60))
     await factories.insert(api.plane.engine, old)
     assert (await as_("auditor").get(COMMANDS, params={"q": "rarest"})).json()["items"] == []
@@ -59,13 +59,13 @@ async def test_words_are_searched_for_in_the_last_month_or_in_the_given_time(api
     assert len((await as_("auditor").get(COMMANDS, params={"q": "rarest", "since": since})).json()["items"]) == 1
 
 
-async def test_the_download_goes_on_through_pages_and_says_where_it_ends(api: Api, as_, monkeypatch):
+async def test_the_download_spans_pages_and_says_if_it_is_incomplete(api: Api, as_, monkeypatch):
     rows = [command(number, command_id=f"paged-{number}", target="paged") for number in range(7)]
     await factories.insert(api.plane.engine, *rows)
     monkeypatch.setattr(audit_export, "PAGE", 3)
-    answer = await as_("auditor").get(EXPORT, params={"target": "paged"})
-    assert answer.headers["content-type"].startswith("application/x-ndjson")
-    assert [json.loads(line)["command_id"] for line in answer.text.splitlines()] == [f"paged-{n}" for n in range(7)]
+    response = await as_("auditor").get(EXPORT, params={"target": "paged"})
+    assert response.headers["content-type"].startswith("application/x-ndjson")
+    assert [json.loads(line)["command_id"] for line in response.text.splitlines()] == [f"paged-{n}" for n in range(7)]
     monkeypatch.setattr(audit_export, "MOST", 6)
     lines = [
         json.loads(line) for line in (await as_("auditor").get(EXPORT, params={"target": "paged"})).text.splitlines()
@@ -75,17 +75,17 @@ async def test_the_download_goes_on_through_pages_and_says_where_it_ends(api: Ap
     assert cut.text.splitlines()[-1] == "incomplete"
 
 
-async def test_no_cell_is_a_formula(api: Api, as_):
+async def test_no_csv_cell_is_a_formula(api: Api, as_):
     hostile = ('=HYPERLINK("http://x")', "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1")
     rows = [command(n, command_id=f"cell-{n}", target="cells", reason=reason) for n, reason in enumerate(hostile)]
     await factories.insert(api.plane.engine, *rows)
-    answer = await as_("auditor").get(EXPORT, params={"target": "cells", "format": "csv"})
-    found = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    response = await as_("auditor").get(EXPORT, params={"target": "cells", "format": "csv"})
+    found = list(csv.DictReader(io.StringIO(response.text, newline="")))
     assert [row["reason"] for row in found] == ["'" + reason for reason in hostile]
-    assert "attachment" in answer.headers["content-disposition"]
+    assert "attachment" in response.headers["content-disposition"]
 
 
-async def test_the_download_holds_ones_own_only_and_what_is_in_scope_and_counts_as_a_read(narrow: Api, as_, sides):
+async def test_the_download_is_limited_like_the_list_and_recorded_as_a_read(narrow: Api, as_, sides):
     run = sides["out_run"]
     refused = {"code": "conflict", "message": "quotes a payload"}
     await factories.insert(
@@ -94,18 +94,18 @@ async def test_the_download_holds_ones_own_only_and_what_is_in_scope_and_counts_
         command(2, command_id="others", target="whose"),
         command(3, command_id="hidden", kind="run.cancel", run_id=run.run_id, outcome=refused, address="198.51.100.7"),
     )
-    mine = await as_("viewer").get(EXPORT, params={"target": "whose"})
-    assert [json.loads(line)["command_id"] for line in mine.text.splitlines()] == ["own"]
+    own = await as_("viewer").get(EXPORT, params={"target": "whose"})
+    assert [json.loads(line)["command_id"] for line in own.text.splitlines()] == ["own"]
     assert "hidden" not in (await as_("scoped").get(EXPORT)).text
-    whole = await as_("auditor").get(EXPORT, params={"address": "198.51.100.7"})
-    assert "quotes a payload" in whole.text
+    everything = await as_("auditor").get(EXPORT, params={"address": "198.51.100.7"})
+    assert "quotes a payload" in everything.text
     await narrow.app.state.reads.flush()
     read = (await as_("auditor").get("/api/v1/reads", params={"limit": 200})).json()["items"]
-    assert ("auditor", f"GET {EXPORT}") in {(each["principal"], each["route"]) for each in read}
-    assert ("viewer", f"GET {EXPORT}") not in {(each["principal"], each["route"]) for each in read}
+    assert ("auditor", f"GET {EXPORT}") in {(item["principal"], item["route"]) for item in read}
+    assert ("viewer", f"GET {EXPORT}") not in {(item["principal"], item["route"]) for item in read}
     assert (await as_(None).get(EXPORT)).status_code == 401
 
 
 @pytest.mark.parametrize("params", [{"format": "xlsx"}, {"limit": "5"}])
-async def test_a_download_that_does_not_exist_is_refused(as_, params):
+async def test_an_unknown_download_format_is_refused(as_, params):
     assert (await as_("auditor").get(EXPORT, params=params)).status_code == 422

@@ -1,4 +1,4 @@
-"""Temporal refused, frozen, and back; the database away. Nothing acknowledged is lost, nothing unsure is claimed."""
+"""Temporal unreachable, frozen and back; the database unreachable. Nothing acknowledged is lost, and nothing uncertain is claimed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def proxy(temporal_server: Temporal) -> AsyncIterator[Proxy]:
 
 @pytest.fixture(scope="module")
 async def api(peopled: Peopled, module_postgres_dsn: str, proxy: Proxy, tmp_path_factory) -> AsyncIterator[Api]:
-    """An API whose Temporal is not there when it starts."""
+    """An API whose Temporal is unreachable at startup."""
     settings = settings_for(module_postgres_dsn, proxy.address, tmp_path_factory.mktemp("api"))
     async with running(settings, dict(peopled.tokens)) as api:
         await factories.insert(api.plane.engine, *factories.workflow("away"))
@@ -56,51 +56,51 @@ async def settled(client, command_id, status):
 
 async def test_a_start_is_accepted_while_temporal_is_away_and_delivered_once_it_is_back(api: Api, as_, proxy: Proxy):
     begun = time.monotonic()
-    answer = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
+    response = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
     assert time.monotonic() - begun < 5
-    assert (answer.status_code, answer.json()["status"]) == (201, "queued")
-    pending = answer.json()["command"]
+    assert (response.status_code, response.json()["status"]) == (201, "queued")
+    pending = response.json()["command"]
     assert (pending["status"], pending["outcome"]["code"]) == ("pending", "unavailable")
 
     ready = await as_(None).get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
-    assert (await as_("viewer").get(f"/api/v1/runs/{answer.json()['run_id']}")).status_code == 200
+    assert (await as_("viewer").get(f"/api/v1/runs/{response.json()['run_id']}")).status_code == 200
 
     await proxy.open()
     try:
         await settled(as_("operator"), pending["command_id"], "delivered")
-        run_id = answer.json()["run_id"]
+        run_id = response.json()["run_id"]
         assert (await api.plane.temporal.get_workflow_handle(run_id).describe()).workflow_type == "away"
     finally:
         await proxy.close()
 
 
-async def test_a_verb_that_was_surely_not_sent_fails_and_says_when_to_try_again(api: Api, as_):
+async def test_a_verb_that_was_definitely_not_sent_fails_with_retry_after(api: Api, as_):
     run = factories.run()
     await factories.insert(api.plane.engine, run, factories.execution(run))
     headers = {"Idempotency-Key": "cancel-1"}
 
     begun = time.monotonic()
-    answer = await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel", headers=headers)
+    response = await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel", headers=headers)
 
     assert time.monotonic() - begun < 8
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
-    assert "outcome_unknown" not in answer.json()
-    failed = await command(as_("operator"), answer.json()["command_id"])
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert int(response.headers["retry-after"]) >= 1
+    assert "outcome_unknown" not in response.json()
+    failed = await command(as_("operator"), response.json()["command_id"])
     assert failed["status"] == "failed"
-    # The key is free again: the same request may be sent again.
+    # The idempotency key is free again: the same request can be retried.
     again = await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel", headers=headers)
-    assert again.json()["command_id"] != answer.json()["command_id"]
+    assert again.json()["command_id"] != response.json()["command_id"]
 
 
-async def test_workers_and_queues_are_unknown_while_temporal_is_away_but_catalogs_are_shown(as_):
+async def test_while_temporal_is_away_workers_and_queues_are_unavailable_but_catalogs_are_shown(as_):
     assert (await as_("viewer").get("/api/v1/workers")).status_code == 503
     listed = await as_("viewer").get("/api/v1/workflows/away")
     assert (listed.status_code, listed.json()["served"]) == (200, None)
 
 
-async def test_a_frozen_temporal_leaves_the_outcome_open_and_it_is_followed_up(
+async def test_with_temporal_frozen_the_outcome_is_unknown_and_the_command_is_retried(
     api: Api, as_, there: Proxy, temporal_server: Temporal
 ):
     direct = await connect(api.settings.model_copy(update={"temporal_address": temporal_server.address}))
@@ -117,11 +117,11 @@ async def test_a_frozen_temporal_leaves_the_outcome_open_and_it_is_followed_up(
 
     there.freeze()
     begun = time.monotonic()
-    answer = await as_("operator").post(f"/api/v1/runs/{run.run_id}/signal", json={"name": "nudge"})
+    response = await as_("operator").post(f"/api/v1/runs/{run.run_id}/signal", json={"name": "nudge"})
 
     assert time.monotonic() - begun < 6
-    assert (answer.status_code, answer.json()["outcome_unknown"]) == (504, True)
-    open_command = await command(as_("operator"), answer.json()["command_id"])
+    assert (response.status_code, response.json()["outcome_unknown"]) == (504, True)
+    open_command = await command(as_("operator"), response.json()["command_id"])
     assert open_command["status"] == "pending"
 
     there.thaw()
@@ -131,21 +131,21 @@ async def test_a_frozen_temporal_leaves_the_outcome_open_and_it_is_followed_up(
         for event in (await handle.fetch_history()).events
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
     ]
-    assert names == ["warm", "nudge"]  # sent at least twice, taken once
+    assert names == ["warm", "nudge"]  # sent at least twice, accepted once
 
 
-async def test_a_start_delivered_twice_starts_once_and_one_from_elsewhere_is_not_taken_for_it(
+async def test_a_start_delivered_twice_starts_once_and_a_foreign_run_is_not_mistaken_for_it(
     api: Api, as_, there: Proxy
 ):
-    answer = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
-    run_id = answer.json()["run_id"]
+    response = await as_("operator").post("/api/v1/workflows/away/runs", json={"input": 1})
+    run_id = response.json()["run_id"]
     async with reading(api.plane.engine) as session:
-        start = await commands.get(session, answer.json()["command_id"])
+        start = await commands.get(session, response.json()["command_id"])
     first = await delivery.DELIVERERS["run.start"](api.plane, start)
     second = await delivery.DELIVERERS["run.start"](api.plane, start)
     assert first == second
     await api.plane.temporal.get_workflow_handle(run_id).terminate()
-    # The id is taken even after the end: the start, sent again, finds the run that it began.
+    # The id stays taken after the end: the retried start finds the run it began.
     assert await delivery.DELIVERERS["run.start"](api.plane, start) == first
 
 
@@ -163,7 +163,7 @@ async def test_two_delivery_loops_deliver_each_command_once(api: Api, as_, proxy
         await proxy.close()
 
 
-async def test_with_the_database_away_nothing_is_decided_and_the_api_says_so(
+async def test_with_the_database_away_nothing_is_decided_and_the_api_reports_it(
     postgres_dsn: str, temporal_server: Temporal, tmp_path
 ):
     proxy = Proxy(postgres_dsn.split("@")[1].split("/")[0])
@@ -175,9 +175,9 @@ async def test_with_the_database_away_nothing_is_decided_and_the_api_says_so(
         async with api.client("reviewer") as client, api.client(None) as nobody:
             assert (await nobody.get("/healthz")).status_code == 200
             assert (await nobody.get("/readyz")).status_code == 503
-            answer = await client.post("/api/v1/approvals/x/decisions", json={"verdict": "approved", "digest": "d"})
-            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-            assert "retry-after" in answer.headers
+            response = await client.post("/api/v1/approvals/x/decisions", json={"verdict": "approved", "digest": "d"})
+            assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+            assert "retry-after" in response.headers
 
             await proxy.open()
             await eventually(lambda: _ready(nobody))

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a problem with a stable code: never a 500, never a stack, never half a change."""
+"""Whatever is sent, the response is a problem with a stable code: never a 500, a stack trace or a partial change."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
-async def test_an_unacceptable_body_is_refused_starts_nothing_and_is_audited(api: Api, as_, place: str, body: bytes):
-    answer = await as_("operator").post(place, content=body, headers=JSON)
-    is_problem(answer, 422, "invalid_input")
-    command = await as_("operator").get(f"/api/v1/commands/{answer.json()['command_id']}")
+async def test_an_invalid_start_body_is_refused_and_audited_and_starts_nothing(api: Api, as_, place: str, body: bytes):
+    response = await as_("operator").post(place, content=body, headers=JSON)
+    is_problem(response, 422, "invalid_input")
+    command = await as_("operator").get(f"/api/v1/commands/{response.json()['command_id']}")
     assert command.json()["status"] == "refused"
     runs = await as_("operator").get("/api/v1/runs", params={"workflow": "anything"})
     assert runs.json()["items"] == []
@@ -90,7 +90,7 @@ TYPES = [
 
 
 @pytest.mark.parametrize("headers", TYPES, ids=str)
-async def test_another_content_type_is_not_read(as_, place: str, headers: dict[str, str]):
+async def test_a_body_with_another_content_type_is_not_read(as_, place: str, headers: dict[str, str]):
     is_problem(await as_("operator").post(place, content=b"{}", headers=headers), 415, "unsupported_media_type")
 
 
@@ -127,12 +127,12 @@ IDS = [
 
 @pytest.mark.parametrize("identifier", IDS)
 @pytest.mark.parametrize("resource", ["runs", "approvals", "commands", "workflows", "tools", "agents"])
-async def test_an_identifier_of_nothing_is_not_found_or_not_acceptable(as_, resource: str, identifier: str):
-    answer = await as_("operator").get(f"/api/v1/{resource}/{identifier}")
+async def test_an_unknown_identifier_is_not_found_or_invalid(as_, resource: str, identifier: str):
+    response = await as_("operator").get(f"/api/v1/{resource}/{identifier}")
     if httpx.URL(f"http://x/api/v1/{resource}/{identifier}").path.rstrip("/") in ("/api/v1", f"/api/v1/{resource}"):
         return  # the client itself resolved the dots
-    assert answer.status_code in (404, 422), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert response.status_code in (404, 422), response.text
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 GOVERNING = [
@@ -163,15 +163,15 @@ GOVERNED = {
 """A body that would be acceptable."""
 
 
-@pytest.mark.parametrize("identifier", [each for each in IDS if each not in ("0", "..", "%2e%2e")])
+@pytest.mark.parametrize("identifier", [item for item in IDS if item not in ("0", "..", "%2e%2e")])
 @pytest.mark.parametrize(("method", "path"), GOVERNING, ids=" ".join)
-async def test_an_identifier_that_nothing_can_have_is_refused_wherever_one_governs(as_, method, path, identifier):
+async def test_an_impossible_identifier_is_refused_by_every_governing_route(as_, method, path, identifier):
     body = GOVERNED.get(path, {})
-    answer = await as_("admin").request(
+    response = await as_("admin").request(
         method, "/api/v1/" + path.format(identifier), json=body if method != "GET" else None
     )
-    assert answer.status_code in (404, 422), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert response.status_code in (404, 422), response.text
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -183,17 +183,19 @@ async def test_an_identifier_that_nothing_can_have_is_refused_wherever_one_gover
     ids=lambda body: repr(body[:20]),
 )
 @pytest.mark.parametrize(
-    ("method", "path"), [*(each for each in GOVERNING if each[0] != "GET"), ("POST", "keys")], ids=" ".join
+    ("method", "path"), [*(item for item in GOVERNING if item[0] != "GET"), ("POST", "keys")], ids=" ".join
 )
-async def test_an_unacceptable_body_governs_nothing_and_is_audited(as_, method: str, path: str, body: bytes):
+async def test_an_invalid_governing_body_is_refused_and_audited_and_changes_nothing(
+    as_, method: str, path: str, body: bytes
+):
     place = "/api/v1/" + path.format("nothing")
-    answer = await as_("admin").request(method, place, content=body, headers=JSON)
-    is_problem(answer, 422, "invalid_input")
-    command = (await as_("auditor").get(f"/api/v1/commands/{answer.json()['command_id']}")).json()
+    response = await as_("admin").request(method, place, content=body, headers=JSON)
+    is_problem(response, 422, "invalid_input")
+    command = (await as_("auditor").get(f"/api/v1/commands/{response.json()['command_id']}")).json()
     assert (command["status"], command["route"]) == ("refused", f"{method} {place}")
 
 
-async def test_an_identifier_of_a_thousand_characters_is_not_acceptable(as_):
+async def test_an_identifier_of_a_thousand_characters_is_invalid(as_):
     is_problem(await as_("operator").get(f"/api/v1/runs/{'x' * 1000}"), 422, "invalid_input")
 
 
@@ -229,32 +231,32 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("params", QUERIES, ids=lambda params: str(params)[:60])
-async def test_an_unacceptable_parameter_is_named(as_, params: dict[str, str]):
-    answer = await as_("operator").get("/api/v1/runs", params=params)
-    is_problem(answer, 422, "invalid_input")
-    assert answer.json()["faults"][0]["pointer"].split(".")[0] in (*params, "started_before")
+async def test_an_invalid_parameter_is_named(as_, params: dict[str, str]):
+    response = await as_("operator").get("/api/v1/runs", params=params)
+    is_problem(response, 422, "invalid_input")
+    assert response.json()["faults"][0]["pointer"].split(".")[0] in (*params, "started_before")
 
 
 @pytest.mark.parametrize("q", ["%", "_", "\\", "%_\\", "'", "\u202eabc", "💩"])
-async def test_search_takes_words_as_they_are(as_, q: str):
-    answer = await as_("operator").get("/api/v1/runs", params={"q": q})
-    assert (answer.status_code, answer.json()["items"]) == (200, [])
+async def test_search_takes_words_literally(as_, q: str):
+    response = await as_("operator").get("/api/v1/runs", params={"q": q})
+    assert (response.status_code, response.json()["items"]) == (200, [])
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\x7fb"])
-async def test_an_unacceptable_idempotency_key_is_refused(as_, place: str, key: str):
-    answer = await as_("operator").post(place, json={"input": 1}, headers={"Idempotency-Key": key})
-    is_problem(answer, 422, "invalid_input")
+async def test_an_invalid_idempotency_key_is_refused(as_, place: str, key: str):
+    response = await as_("operator").post(place, json={"input": 1}, headers={"Idempotency-Key": key})
+    is_problem(response, 422, "invalid_input")
 
 
-async def test_what_is_not_there_is_not_found_and_wrong_verbs_are_named(as_):
+async def test_unknown_paths_are_not_found_and_wrong_methods_are_named(as_):
     is_problem(await as_("operator").get("/api/v1/nothing"), 404, "not_found")
     is_problem(await as_("operator").get("/api/v1/runs/"), 404, "not_found")
     is_problem(await as_("operator").delete("/api/v1/runs"), 405, "method_not_allowed")
     is_problem(await as_("operator").post("/api/v1/workflows/none/runs", json={"input": 1}), 404, "not_found")
 
 
-async def test_a_cursor_of_another_filter_or_list_is_not_acceptable(api: Api, as_):
+async def test_a_cursor_of_another_filter_or_list_is_invalid(api: Api, as_):
     rows = [factories.run(workflow="bound") for _ in range(3)]
     await factories.insert(api.plane.engine, *rows)
     page = (await as_("operator").get("/api/v1/runs", params={"workflow": "bound", "limit": 1})).json()

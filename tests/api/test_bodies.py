@@ -1,4 +1,4 @@
-"""Every unacceptable body, at every kind of route that takes one, over a socket: refused, written down, and nothing done."""
+"""Every kind of invalid body, on every kind of route that takes one, over a socket: refused and recorded, without effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, listening
 from tests.api.test_bad_input import BODIES
-from tests.api.wire import asked, exchange, state, wire
+from tests.api.wire import command_counts, exchange, state, wire
 
 JSON = "Content-Type: application/json"
 OF_A_START = {
@@ -27,7 +27,7 @@ ROUTES = {
     "start": ("operator", "POST", "/workflows/known/runs"),
     "verb": ("operator", "POST", "/runs/{run}/cancel"),
     "signal": ("operator", "POST", "/runs/{run}/signal"),
-    "decision": ("reviewer", "POST", "/approvals/{gate}/decisions"),
+    "decision": ("reviewer", "POST", "/approvals/{approval}/decisions"),
     "rule": ("admin", "PUT", "/policies/known"),
     "rule of a tool": ("admin", "PUT", "/tools/known/policy"),
     "kill switch": ("admin", "POST", "/workflows/known/disable"),
@@ -44,9 +44,9 @@ OPTIONAL = {"verb", "kill switch", "withdrawal", "disabling", "revocation", "sig
 
 @pytest.fixture(scope="module")
 async def things(api: Api) -> dict[str, str]:
-    """One of everything that a route is about."""
+    """One of each resource that routes refer to."""
     run, signer = factories.run(), Signer.of(Ed25519PrivateKey.generate())
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     rule = {"approvers": [], "expires_seconds": 60.0, "reason": "", "created_by": "admin"}
     await factories.insert(
         api.plane.engine,
@@ -54,7 +54,7 @@ async def things(api: Api) -> dict[str, str]:
         factories.tool("known"),
         run,
         factories.execution(run),
-        gate,
+        approval,
         SigningKey(key_id=signer.key_id, public_key=signer.public_key),
         PolicyRow(rule_id="known", version=1, tool="known", effect="allow", **rule),
     )
@@ -62,7 +62,7 @@ async def things(api: Api) -> dict[str, str]:
     await principals.put(api.plane.engine, SETUP, spare)
     return {
         "run": run.run_id,
-        "gate": gate.approval_id,
+        "approval": approval.approval_id,
         "key": api.tokens["second"].split("_")[1],
         "signer": signer.key_id,
     }
@@ -85,13 +85,13 @@ def names_for(kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ROUTES)
-async def test_an_unacceptable_body_does_nothing_whatever_it_was_for(
+async def test_an_invalid_body_has_no_effect_on_any_route(
     api: Api, url: str, things: dict[str, str], kind: str
 ) -> None:
     who, method, path = ROUTES[kind]
     engine, place = api.plane.engine, "/api/v1" + path.format(**things)
-    before, commands = await state(engine), await asked(engine)
-    async with wire(url) as line:  # all over one connection: none of them breaks it for the next
+    before, commands = await state(engine), await command_counts(engine)
+    async with wire(url) as line:  # all over one connection: none of them breaks it for the next one
         for name in names_for(kind):
             body = BODIES[name]
             head = line.request(method, place, JSON, f"Content-Length: {len(body)}", token=api.tokens[who])
@@ -101,11 +101,11 @@ async def test_an_unacceptable_body_does_nothing_whatever_it_was_for(
             assert reply.json()["faults"] or name == "empty", name
     assert await state(engine) == before
     refused = commands.get("refused", 0) + len(names_for(kind))
-    assert await asked(engine) == commands | {"refused": refused}
+    assert await command_counts(engine) == commands | {"refused": refused}
 
 
 @pytest.mark.parametrize("kind", ROUTES)
-async def test_a_body_of_another_type_does_nothing_whatever_it_was_for(
+async def test_a_body_of_another_type_has_no_effect_on_any_route(
     api: Api, url: str, things: dict[str, str], kind: str
 ) -> None:
     who, method, path = ROUTES[kind]
@@ -129,12 +129,12 @@ async def test_a_body_of_another_type_does_nothing_whatever_it_was_for(
 
 
 ODD = {
-    "minus nought": (b"-0", 0),
-    "minus nought with a fraction": (b"-0.0", 0.0),
-    "a number that rounds to nothing": (b"1e-400", 0.0),
+    "minus zero": (b"-0", 0),
+    "minus zero with a fraction": (b"-0.0", 0.0),
+    "a number that rounds to zero": (b"1e-400", 0.0),
     "the largest integer": (b"9223372036854775807", 2**63 - 1),
     "the smallest integer": (b"-9223372036854775807", 1 - 2**63),
-    "a number as a word": (b'"NaN"', "NaN"),
+    "a number as a string": (b'"NaN"', "NaN"),
     "names that JavaScript knows": (
         b'{"__proto__": {"a": 1}, "constructor": 2}',
         {"__proto__": {"a": 1}, "constructor": 2},
@@ -148,13 +148,13 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-async def test_what_is_odd_but_means_one_thing_is_taken_as_it_is(api: Api, url: str, things: object, name: str) -> None:
+async def test_unusual_but_unambiguous_json_is_accepted(api: Api, url: str, things: object, name: str) -> None:
     raw, value = ODD[name]
-    place = "/api/v1/workflows/known/runs"
-    reply = await exchange(url, api.tokens["operator"], "POST", place, JSON, body=b'{"input": ' + raw + b"}")
+    path = "/api/v1/workflows/known/runs"
+    reply = await exchange(url, api.tokens["operator"], "POST", path, JSON, body=b'{"input": ' + raw + b"}")
     assert reply.status == 201, reply
-    shown = await exchange(url, api.tokens["operator"], "GET", f"/api/v1/runs/{reply.json()['run_id']}")
-    assert "input" in shown.json()
+    run_reply = await exchange(url, api.tokens["operator"], "GET", f"/api/v1/runs/{reply.json()['run_id']}")
+    assert "input" in run_reply.json()
     if value is not None:
         command = await exchange(
             url, api.tokens["auditor"], "GET", f"/api/v1/commands/{reply.json()['command']['command_id']}"

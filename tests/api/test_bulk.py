@@ -1,4 +1,4 @@
-"""Starting runs in bulk: each item by itself, with its own outcome; nothing that was started is lost."""
+"""Starting runs in bulk: each item has its own outcome, and no started run is lost."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ async def test_each_item_has_its_own_outcome_and_its_own_command(api: Api, as_):
         "not an object",
         item("bulk_a", 8),
     ]
-    answer = await as_("operator").post(PLACE, json={"items": sent})
-    assert answer.status_code == 200, answer.text
-    result = answer.json()
+    response = await as_("operator").post(PLACE, json={"items": sent})
+    assert response.status_code == 200, response.text
+    result = response.json()
     assert (result["started"], result["replayed"], result["refused"]) == (3, 0, 5)
     outcomes = result["items"]
     assert [each["outcome"] == "started" for each in outcomes] == [True, True, False, False, False, False, False, True]
@@ -56,7 +56,7 @@ async def test_each_item_has_its_own_outcome_and_its_own_command(api: Api, as_):
     assert (first["workflow"], first["reference"], first["tags"], first["initiator"]) == (
         *("bulk_a", "R-1", ["x"], "operator"),
     )
-    # Each is an ordinary start in the audit, refused ones too.
+    # Each is an ordinary start in the audit log, even if refused.
     for each, given in zip(outcomes, sent, strict=True):
         command = (await as_("auditor").get(f"/api/v1/commands/{each['command_id']}")).json()
         assert (command["kind"], command["principal"]) == ("run.start", "operator")
@@ -65,7 +65,7 @@ async def test_each_item_has_its_own_outcome_and_its_own_command(api: Api, as_):
         assert command["run_id"] == each["run_id"]
 
 
-async def test_the_same_request_again_starts_nothing_twice_and_a_single_start_shares_its_keys(api: Api, as_):
+async def test_a_repeated_request_starts_nothing_twice_and_shares_keys_with_single_starts(api: Api, as_):
     await catalog(api, "bulk_keys")
     sent = {"items": [item("bulk_keys", 1), item("bulk_keys", 2, idempotency_key="order-2"), item("bulk_keys", 3)]}
     headers = {"Idempotency-Key": "batch-1"}
@@ -81,7 +81,7 @@ async def test_the_same_request_again_starts_nothing_twice_and_a_single_start_sh
     mixed = (await as_("operator").post(PLACE, json=changed, headers=headers)).json()["items"]
     assert [each["outcome"] for each in mixed] == ["replayed", "refused"]
     assert mixed[1]["problem"]["code"] == "idempotency_conflict"
-    # Somebody else's keys are their own.
+    # Idempotency keys are scoped to the caller.
     theirs = (await as_("developer").post(PLACE, json=sent, headers=headers)).json()
     assert theirs["started"] == 3
     twice = {"items": [item("bulk_keys", 5, idempotency_key="same") for _ in range(8)]}
@@ -90,16 +90,16 @@ async def test_the_same_request_again_starts_nothing_twice_and_a_single_start_sh
 
 
 @pytest.mark.parametrize("number", [0, 201])
-async def test_none_and_too_many_are_refused_as_a_whole_and_start_nothing(api: Api, as_, number: int):
+async def test_zero_or_too_many_items_are_refused_and_start_nothing(api: Api, as_, number: int):
     await catalog(api, f"bulk_{number}")
-    answer = await as_("operator").post(PLACE, json={"items": [item(f"bulk_{number}", n) for n in range(number)]})
-    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, "/items")
-    assert answer.json()["command_id"]
+    response = await as_("operator").post(PLACE, json={"items": [item(f"bulk_{number}", n) for n in range(number)]})
+    assert (response.status_code, response.json()["faults"][0]["pointer"]) == (422, "/items")
+    assert response.json()["command_id"]
     listed = (await as_("operator").get("/api/v1/runs", params={"workflow": f"bulk_{number}"})).json()["items"]
     assert listed == []
 
 
-async def test_what_was_started_is_reported_whatever_becomes_of_the_rest(api: Api, as_, monkeypatch):
+async def test_started_items_are_reported_even_if_the_others_fail(api: Api, as_, monkeypatch):
     await catalog(api, "bulk_faults")
     record, calls = runs._record, 0
     clock = SimpleNamespace(now=0.0)
@@ -112,21 +112,21 @@ async def test_what_was_started_is_reported_whatever_becomes_of_the_rest(api: Ap
         if calls == 4:
             raise ConnectionRefusedError("no database")
         if calls == 6:
-            clock.now += bulk.SECONDS + 1
+            clock.now += bulk.START_SECONDS + 1
         return await record(*given)
 
     monkeypatch.setattr(runs, "_record", failing)
-    monkeypatch.setattr(bulk, "AT_ONCE", 1)
+    monkeypatch.setattr(bulk, "CONCURRENCY", 1)
     monkeypatch.setattr(bulk, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    answer = await as_("operator").post(PLACE, json={"items": [item("bulk_faults", n) for n in range(12)]})
-    assert answer.status_code == 200, answer.text
-    outcomes = answer.json()["items"]
+    response = await as_("operator").post(PLACE, json={"items": [item("bulk_faults", n) for n in range(12)]})
+    assert response.status_code == 200, response.text
+    outcomes = response.json()["items"]
     codes = [each["problem"]["code"] if each["problem"] else each["outcome"] for each in outcomes]
     assert codes == [
         *("started", "started", "internal_error", "unavailable", "started", "started"),
         *6 * ["unavailable"],
     ]
-    assert "a bug" not in answer.text
+    assert "a bug" not in response.text
     listed = (await as_("operator").get("/api/v1/runs", params={"workflow": "bulk_faults", "limit": 200})).json()
     started = {each["run_id"] for each in outcomes if each["outcome"] == "started"}
     assert {run["run_id"] for run in listed["items"]} == started
@@ -142,7 +142,7 @@ async def test_items_count_against_the_rate_limit(api: Api, as_, monkeypatch):
     refused = await as_("operator").post(PLACE, json=send)
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     now = 10.0
-    # More than the bucket holds: taken from a full one, which is then empty for as long as the items need.
+    # More items than the bucket's capacity: taken from a full bucket, which then stays empty until they are paid off.
     send = {"items": [item("bulk_rate", n) for n in range(40)]}
     assert (await as_("operator").post(PLACE, json=send)).json()["started"] == 40
     now = 12.0
@@ -152,7 +152,7 @@ async def test_items_count_against_the_rate_limit(api: Api, as_, monkeypatch):
     assert (await as_("operator").get("/api/v1/me")).status_code == 200
 
 
-async def test_who_may_not_start_or_not_see_the_workflow_starts_nothing(api: Api, as_):
+async def test_a_caller_who_may_not_start_or_see_the_workflow_starts_nothing(api: Api, as_):
     await catalog(api, "bulk_hidden")
     body = {"items": [item("bulk_hidden", 1)]}
     for who in ("viewer", "reviewer", "auditor", "admin", "nobody"):

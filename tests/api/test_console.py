@@ -42,7 +42,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 async def url(api: Api, dist: Path) -> AsyncIterator[str]:
-    """Of an API with this console."""
+    """The URL of an API with this console."""
     before = api.app.router.default
     console.install(api.app.router, dist)
     async with listening(api.app) as url:
@@ -59,7 +59,7 @@ async def http(url: str) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.mark.parametrize(
     "path", ["/", "/index.html", "/runs/some-run", "/agents/a%2fb", "/apiary", "/assets/../", "//"]
 )
-async def test_a_page_has_a_nonce_of_its_own_and_is_never_stored(url: str, path: str) -> None:
+async def test_each_page_has_its_own_nonce_and_is_never_stored(url: str, path: str) -> None:
     first, second = [await exchange(url, None, "GET", path, HTML) for _ in range(2)]
     nonces = set()
     for page in (first, second):
@@ -68,20 +68,20 @@ async def test_a_page_has_a_nonce_of_its_own_and_is_never_stored(url: str, path:
         assert "unsafe" not in page.headers["content-security-policy"]
         assert page.headers["cache-control"] == "no-store"
         assert console.NONCE.encode() not in page.body
-        # `exchange` writes headers in small letters.
+        # `exchange` lowercases header names.
         assert nonce in page.body.decode().lower()
         nonces.add(nonce)
     assert len(nonces) == 2
 
 
-async def test_a_page_repeats_nothing_of_the_request(http: httpx.AsyncClient) -> None:
-    """Compressed beside a secret, text of an attacker's choice would give the secret away by its length."""
+async def test_a_page_echoes_nothing_of_the_request(http: httpx.AsyncClient) -> None:
+    """If it were compressed together with attacker-chosen text, a secret could be inferred from the length."""
     page = await http.get("/runs/GUESS?GUESS=GUESS", headers={"X-Guess": "GUESS", "Cookie": "guess=GUESS"})
     assert page.status_code == 200
     assert "GUESS" not in page.text + str(page.headers)
 
 
-async def test_assets_are_kept_for_a_year_and_other_files_are_asked_for_again(http: httpx.AsyncClient) -> None:
+async def test_assets_are_cached_for_a_year_and_other_files_are_revalidated(http: httpx.AsyncClient) -> None:
     script, icon = await http.get("/assets/app-1a2b.js"), await http.get("/favicon.svg")
     assert (script.text, icon.text) == (SCRIPT, "<svg/>")
     assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
@@ -92,7 +92,7 @@ async def test_assets_are_kept_for_a_year_and_other_files_are_asked_for_again(ht
         assert script.headers[name] == icon.headers[name] == value
 
 
-async def test_an_asset_that_is_gone_is_no_page_and_its_absence_is_not_kept(http: httpx.AsyncClient) -> None:
+async def test_a_missing_asset_is_not_a_page_and_its_404_is_not_cached(http: httpx.AsyncClient) -> None:
     missing = await http.get("/assets/app-0000.js")
     assert (missing.status_code, missing.headers["content-type"]) == (404, PROBLEM)
     assert missing.headers["cache-control"] == "no-store"
@@ -101,16 +101,16 @@ async def test_an_asset_that_is_gone_is_no_page_and_its_absence_is_not_kept(http
 @pytest.mark.parametrize(
     "path", ["/api", "/api/", "/api/v1/nothing", "/api/v2/runs", "/mcp/nothing", "/healthz/x", "/readyz/", "/metrics/x"]
 )
-async def test_an_unknown_path_of_the_api_is_a_problem_also_to_a_browser(http: httpx.AsyncClient, path: str) -> None:
-    answer = await http.get(path)
-    assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
-    assert answer.headers["content-security-policy"] == STRICT["Content-Security-Policy"]
+async def test_an_unknown_api_path_is_a_problem_even_for_a_browser(http: httpx.AsyncClient, path: str) -> None:
+    response = await http.get(path)
+    assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
+    assert response.headers["content-security-policy"] == STRICT["Content-Security-Policy"]
 
 
-async def test_a_client_that_does_not_ask_for_a_page_gets_none(http: httpx.AsyncClient) -> None:
+async def test_a_client_that_does_not_accept_html_gets_no_page(http: httpx.AsyncClient) -> None:
     for accept in ("*/*", "application/json", "text/event-stream", ""):
-        answer = await http.get("/runs/some-run", headers={"Accept": accept})
-        assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
+        response = await http.get("/runs/some-run", headers={"Accept": accept})
+        assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
 
 
 @pytest.mark.parametrize("path", ["/", "/index.html", "/runs/some-run", "/assets/app-1a2b.js", "/favicon.svg"])
@@ -119,9 +119,9 @@ async def test_pages_and_files_can_only_be_read(http: httpx.AsyncClient, path: s
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-type"] == whole.headers["content-type"]
     for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
-        answer = await http.request(method, path)
-        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD"), method
-        assert answer.headers["content-type"] == PROBLEM
+        response = await http.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD"), method
+        assert response.headers["content-type"] == PROBLEM
 
 
 @pytest.mark.parametrize(
@@ -149,15 +149,15 @@ async def test_pages_and_files_can_only_be_read(http: httpx.AsyncClient, path: s
 )
 async def test_only_the_files_of_the_build_are_served(url: str, dist: Path, path: str) -> None:
     target = path.replace("{outside}", str(dist.parent / "outside.txt").lstrip("/"))
-    answer = await exchange(url, None, "GET", target)
-    assert (answer.status, answer.headers["content-type"]) == (404, PROBLEM)
+    response = await exchange(url, None, "GET", target)
+    assert (response.status, response.headers["content-type"]) == (404, PROBLEM)
     page = await exchange(url, None, "GET", target, HTML)
     assert OUTSIDE.encode() not in page.body
     assert FILES[".source-hash"].encode() not in page.body
     assert page.status in (200, 404)
 
 
-async def test_scripts_and_answers_are_compressed_and_event_streams_are_not(api: Api, url: str) -> None:
+async def test_scripts_and_responses_are_compressed_but_event_streams_are_not(api: Api, url: str) -> None:
     packed = {"Accept-Encoding": "gzip", "Authorization": f"Bearer {api.tokens['viewer']}"}
     async with httpx.AsyncClient(base_url=url, headers=packed, timeout=20) as http:
         async with http.stream("GET", "/assets/app-1a2b.js") as script:
@@ -170,7 +170,7 @@ async def test_scripts_and_answers_are_compressed_and_event_streams_are_not(api:
             assert b"event: hello" in await anext(events.aiter_raw())
 
 
-async def test_without_a_build_a_browser_reads_how_to_get_one_and_the_api_is_as_before(
+async def test_without_a_build_browsers_are_told_how_to_get_one_and_the_api_is_unaffected(
     api: Api, tmp_path: Path
 ) -> None:
     before = api.app.router.default
@@ -186,7 +186,7 @@ async def test_without_a_build_a_browser_reads_how_to_get_one_and_the_api_is_as_
         api.app.router.default = before
 
 
-async def test_a_console_that_is_built_while_the_api_runs_is_served(api: Api, tmp_path: Path) -> None:
+async def test_a_console_built_while_the_api_runs_is_served(api: Api, tmp_path: Path) -> None:
     before = api.app.router.default
     console.install(api.app.router, tmp_path / "_dist")
     try:

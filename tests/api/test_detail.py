@@ -1,4 +1,4 @@
-"""One run in one answer, the catalog, tools and their policy, workers, health, metrics, the document."""
+"""One run in one response, the catalog, tools and their rules, workers, health, metrics, the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.api.conftest import Api, eventually
 SNAPSHOT = Path(__file__).parent / "openapi.json"
 
 
-async def test_a_run_is_whole_in_one_answer(api: Api, as_):
+async def test_a_run_is_complete_in_one_response(api: Api, as_):
     parent = factories.run(
         status="waiting",
         waiting_on="approval",
@@ -43,14 +43,14 @@ async def test_a_run_is_whole_in_one_answer(api: Api, as_):
         input={"size": 3, "value": "in"},
     )
     child = factories.run(parent_run_id=parent.run_id, trigger="child")
-    gate = factories.approval(parent, approvers=["support-leads"])
+    approval = factories.approval(parent, approvers=["support-leads"])
     waiting = factories.step(parent, 9, status="waiting", title="Post reply", input={"size": 2, "value": "x"})
     await factories.insert(
         api.plane.engine,
         parent,
         child,
         factories.execution(parent),
-        gate,
+        approval,
         waiting,
         factories.step(parent, 5),
     )
@@ -60,28 +60,28 @@ async def test_a_run_is_whole_in_one_answer(api: Api, as_):
     assert (run["status"], run["waiting_on"], run["current_step"]) == ("waiting", "approval", "Post reply")
     assert (run["steps"]["total"], run["steps"]["done"], run["steps"]["failed"]) == (4, 2, 1)
     assert [(step["event_id"], step["input"]) for step in run["steps"]["open"]] == [(9, None)]
-    assert [each["run_id"] for each in run["children"]] == [child.run_id]
-    assert [each["approval_id"] for each in run["approvals"]] == [gate.approval_id]
+    assert [item["run_id"] for item in run["children"]] == [child.run_id]
+    assert [item["approval_id"] for item in run["approvals"]] == [approval.approval_id]
     assert run["executions"][0]["execution_id"] == parent.execution_id
     assert run["input"] == {"form": "value", "size": 3, "value": "in"}
     assert run["links"]["temporal_ui"].startswith("http://127.0.0.1:8233/namespaces/default/workflows/")
     assert run["next"]["approvers"] == ["support-leads"]
     assert "support-leads" in run["next"]["summary"]
-    assert datetime.fromisoformat(run["next"]["until"]) == gate.expires_at
+    assert datetime.fromisoformat(run["next"]["until"]) == approval.expires_at
     assert run["next"]["actions"] == ["cancel", "terminate", "pause", "signal", "update"]
     verbs = {action["verb"]: action for action in run["actions"]}
     assert (verbs["resume"]["allowed"], verbs["cancel"]["allowed"]) == (False, True)
     watched = (await as_("viewer").get(f"/api/v1/runs/{parent.run_id}")).json()
     assert {action["allowed"] for action in watched["actions"]} == {False}
     assert all(
-        "role operator or developer" in each["reason"]
-        for each in watched["actions"]
-        if each["verb"] not in ("resume", "interrupt")
+        "role operator or developer" in item["reason"]
+        for item in watched["actions"]
+        if item["verb"] not in ("resume", "interrupt")
     )
     assert watched["next"]["actions"] == []
 
 
-async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it(api: Api, as_):
+async def test_history_comes_from_temporal_or_from_the_archive_once_archived(api: Api, as_):
     workflow_id = str(uuid.uuid4())
     handle = await api.plane.temporal.start_workflow("Waits", "hello", id=workflow_id, task_queue="nobody")
     await handle.signal("one")
@@ -92,20 +92,20 @@ async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it
         execution_id=handle.first_execution_run_id,
     )
     await factories.insert(api.plane.engine, run, factories.execution(run))
-    place = f"/api/v1/runs/{run.run_id}/history"
+    path = f"/api/v1/runs/{run.run_id}/history"
 
-    async def whole():
+    async def all_pages():
         events, sources, cursor = [], set(), None
         while True:
             params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
-            page = (await as_("auditor").get(place, params=params)).json()
+            page = (await as_("auditor").get(path, params=params)).json()
             events += page["items"]
             sources.add(page["source"])
             cursor = page["next_cursor"]
             if cursor is None:
                 return events, sources
 
-    live, source = await whole()
+    live, source = await all_pages()
     assert source == {"temporal"}
     assert [event["eventId"] for event in live] == [str(n + 1) for n in range(len(live))]
     assert live[-1]["eventType"] == "EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED"
@@ -125,18 +125,18 @@ async def test_history_comes_from_temporal_and_from_the_archive_once_that_has_it
             events=packed,
         ),
     )
-    assert await whole() == (live, {"archive"})
-    assert (await as_("auditor").get(place, params={"execution": "another"})).status_code == 404
+    assert await all_pages() == (live, {"archive"})
+    assert (await as_("auditor").get(path, params={"execution": "another"})).status_code == 404
 
 
-async def test_a_version_has_its_schemas_and_the_one_before_it(api: Api, as_):
+async def test_a_version_has_its_schemas_and_its_predecessor(api: Api, as_):
     first, older = factories.workflow("changing", {"type": "object", "title": "Before"}, version="v1")
     _, newer = factories.workflow("changing", {"type": "object", "title": "After"}, version="v2")
     older.first_seen_at = datetime.now(UTC) - timedelta(days=1)
     newer.first_seen_at = datetime.now(UTC)
     await factories.insert(api.plane.engine, first, older, newer)
-    found = (await as_("viewer").get("/api/v1/workflows/changing/versions/v2")).json()
-    assert (found["input_schema"]["title"], found["previous"]) == ("After", "v1")
+    body = (await as_("viewer").get("/api/v1/workflows/changing/versions/v2")).json()
+    assert (body["input_schema"]["title"], body["previous"]) == ("After", "v1")
     before = (await as_("viewer").get("/api/v1/workflows/changing/versions/v1")).json()
     assert (before["input_schema"]["title"], before["previous"], before["handlers"]) == ("Before", None, None)
     gone = await as_("viewer").get("/api/v1/workflows/changing/versions/v3")
@@ -151,30 +151,30 @@ async def test_a_workflow_has_its_schema_versions_numbers_and_last_run(api: Api,
         factories.run(workflow="served", status="failed", closed_at=datetime.now(UTC)),
     ]
     await factories.insert(api.plane.engine, *runs)
-    found = (await as_("operator").get("/api/v1/workflows/served")).json()
-    assert found["input_schema"] == schema
-    assert (found["served"], found["version"], [each["version"] for each in found["versions"]]) == (False, "v1", ["v1"])
-    assert found["stats"] == {"open": {"running": 1}, "closed_24h": {"failed": 1}}
-    assert found["last_run"]["run_id"] == runs[-1].run_id
-    assert [(action["verb"], action["allowed"]) for action in found["actions"]] == [
+    body = (await as_("operator").get("/api/v1/workflows/served")).json()
+    assert body["input_schema"] == schema
+    assert (body["served"], body["version"], [item["version"] for item in body["versions"]]) == (False, "v1", ["v1"])
+    assert body["stats"] == {"open": {"running": 1}, "closed_24h": {"failed": 1}}
+    assert body["last_run"]["run_id"] == runs[-1].run_id
+    assert [(action["verb"], action["allowed"]) for action in body["actions"]] == [
         ("start", True),
         ("disable", False),
         ("enable", False),
     ]
     listed = (await as_("viewer").get("/api/v1/workflows", params={"q": "ERVE"})).json()["items"]
-    assert [each["name"] for each in listed] == ["served"]
+    assert [item["name"] for item in listed] == ["served"]
 
 
-async def test_a_tools_policy_is_put_published_and_shown_and_every_change_is_kept(api: Api, as_):
+async def test_a_tools_rule_is_put_published_and_shown_and_every_version_is_kept(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("wire_money", risk="destructive"))
-    place = "/api/v1/tools/wire_money"
-    before = (await as_("viewer").get(place)).json()["policy"]
+    path = "/api/v1/tools/wire_money"
+    before = (await as_("viewer").get(path)).json()["policy"]
     assert (before["rule"], before["effect"]) == ("default:destructive@1", "require_approval")
 
     rule = {"effect": "require_approval", "approvers": ["support-leads"], "expires_seconds": 600, "reason": "four eyes"}
-    put = await as_("admin").put(f"{place}/policy", json=rule)
+    put = await as_("admin").put(f"{path}/policy", json=rule)
     assert put.status_code == 200, put.text
-    again = await as_("admin").put(f"{place}/policy", json={**rule, "expires_seconds": 60})
+    again = await as_("admin").put(f"{path}/policy", json={**rule, "expires_seconds": 60})
 
     assert (again.json()["policy"]["rule"], again.json()["policy"]["created_by"]) == ("tool:wire_money@2", "admin")
     async with reading(api.plane.engine) as session:
@@ -187,22 +187,22 @@ async def test_a_tools_policy_is_put_published_and_shown_and_every_change_is_kep
     )
     assert snapshot.keys_in_force[api.plane.signer.key_id] == api.plane.signer.public_key
     audit = (await as_("auditor").get("/api/v1/commands", params={"kind": "tool.policy"})).json()["items"]
-    assert [(each["status"], each["target"], each["principal"]) for each in audit[:2]] == [
+    assert [(item["status"], item["target"], item["principal"]) for item in audit[:2]] == [
         ("applied", "wire_money", "admin")
     ] * 2
-    refused = await as_("operator").put(f"{place}/policy", json=rule)
+    refused = await as_("operator").put(f"{path}/policy", json=rule)
     assert (refused.status_code, "role admin" in refused.json()["detail"]) == (403, True)
-    assert (await as_("admin").put(f"{place}/policy", json={**rule, "approvers": []})).status_code == 422
+    assert (await as_("admin").put(f"{path}/policy", json={**rule, "approvers": []})).status_code == 422
     assert (await as_("admin").put("/api/v1/tools/none/policy", json=rule)).status_code == 404
 
 
-async def test_policy_changes_made_at_once_lose_none(api: Api, as_):
+async def test_concurrent_policy_changes_are_all_kept(api: Api, as_):
     names = [f"rush_{n}" for n in range(8)]
     await factories.insert(api.plane.engine, *(factories.tool(name) for name in names))
     answers = await asyncio.gather(
         *(as_("admin").put(f"/api/v1/tools/{name}/policy", json={"effect": "deny"}) for name in names)
     )
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in answers} == {200}
     async with reading(api.plane.engine) as session:
         snapshot = await policies.newest_snapshot(session)
     assert {name for name in names if snapshot.rule_for(name, Risk.READ).effect is Effect.DENY} == set(names)
@@ -217,10 +217,10 @@ class Served:
 
 @activity.defn
 async def served_now() -> None:
-    """Only polled for."""
+    """Only served by a poller."""
 
 
-async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api: Api, as_):
+async def test_workers_and_queues_show_what_is_served_and_what_is_not(api: Api, as_):
     queue, before = f"served-{uuid.uuid4()}", datetime.now(UTC) - timedelta(minutes=1)
     await factories.insert(
         api.plane.engine,
@@ -262,7 +262,7 @@ async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api:
         assert (by_name["deserted"]["served"], by_name["deserted"]["open_runs"]) == (False, 1)
         assert [item["served"] for item in queues] == sorted(item["served"] for item in queues)
 
-        # After a rename the worker still polls the queue of the old name, but has no code for it.
+        # After a rename the worker still polls the queue of the old name but has no code for it.
         async def listed(noun):
             items = (await as_("viewer").get(f"/api/v1/{noun}", params={"limit": 200})).json()["items"]
             return {item["name"]: item["served"] for item in items if item["task_queue"] == queue}
@@ -271,16 +271,16 @@ async def test_workers_and_queues_show_who_serves_what_and_what_nobody_does(api:
             expected = {"Served": True, "Served_before": False}, {"served_now": True, "served_before": False}
             return (await listed("workflows"), await listed("tools")) == expected
 
-        await eventually(served)  # its pollers of workflows and of activities need not begin together
-        for place, expected in (
+        await eventually(served)  # its workflow and activity pollers may start at different times
+        for path, expected in (
             ("workflows/Served_before", False),
             ("tools/served_now", True),
             ("tools/served_before", False),
         ):
-            assert (await as_("viewer").get(f"/api/v1/{place}")).json()["served"] is expected
+            assert (await as_("viewer").get(f"/api/v1/{path}")).json()["served"] is expected
 
 
-async def test_readiness_follows_the_projectors_word(api: Api, as_):
+async def test_readiness_follows_the_projectors_reports(api: Api, as_):
     async def say(lag: float, age: timedelta) -> dict:
         async with writing(api.plane.engine) as session:
             await session.execute(
@@ -291,18 +291,18 @@ async def test_readiness_follows_the_projectors_word(api: Api, as_):
                 ),
                 {"lag": lag, "age": age},
             )
-        answer = await as_(None).get("/readyz")
-        assert answer.status_code == 200
+        response = await as_(None).get("/readyz")
+        assert response.status_code == 200
         overview = (await as_("viewer").get("/api/v1/overview")).json()
-        assert overview["projection"]["stale"] == answer.json()["projection"]["stale"]
-        return answer.json()
+        assert overview["projection"]["stale"] == response.json()["projection"]["stale"]
+        return response.json()
 
     fresh = await say(0.2, timedelta(0))
     behind = await say(31.0, timedelta(0))
     silent = await say(0.2, timedelta(minutes=2))
-    assert [each["status"] for each in (fresh, behind, silent)] == ["ready", "degraded", "degraded"]
+    assert [item["status"] for item in (fresh, behind, silent)] == ["ready", "degraded", "degraded"]
     assert (fresh["projection"]["lag_seconds"], behind["projection"]["stale"]) == (0.2, True)
-    assert {each["name"]: each["ok"] for each in silent["dependencies"]} == {
+    assert {item["name"]: item["ok"] for item in silent["dependencies"]} == {
         "database": True,
         "temporal": True,
         "projector": False,
@@ -350,7 +350,7 @@ async def test_metrics_count_each_run_once_and_a_status_that_emptied_falls_to_ze
     assert await scraped() == before | {"cancelled": before["cancelled"] + 3}
 
 
-async def test_who_one_is(as_):
+async def test_me_names_the_caller(as_):
     me = (await as_("reviewer").get("/api/v1/me")).json()
     assert (me["name"], me["kind"], me["roles"], me["groups"]) == ("reviewer", "human", ["approver"], ["support-leads"])
     assert me["permissions"] == ["decide", "read"]
@@ -358,7 +358,7 @@ async def test_who_one_is(as_):
 
 
 async def test_the_openapi_document_is_the_pinned_one(api: Api, as_):
-    """After a wanted change: `AGENTGRID_PIN=1 .venv/bin/pytest tests/api/test_detail.py -k openapi`, and read the diff."""
+    """After an intended change: `AGENTGRID_PIN=1 .venv/bin/pytest tests/api/test_detail.py -k openapi`, and review the diff."""
     served = (await as_(None).get("/api/openapi.json")).json()
     assert served == document(api.app)
     written = json.dumps(served, indent=1, sort_keys=True) + "\n"
@@ -368,8 +368,8 @@ async def test_the_openapi_document_is_the_pinned_one(api: Api, as_):
 
 
 def test_the_openapi_document_names_a_permission_and_the_problems_of_every_route(api: Api):
-    found = document(api.app)
-    operations = [operation for path in found["paths"].values() for operation in path.values()]
+    openapi = document(api.app)
+    operations = [operation for path in openapi["paths"].values() for operation in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for operation in operations:
         assert operation["summary"]

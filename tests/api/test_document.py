@@ -1,4 +1,4 @@
-"""The API keeps what its OpenAPI document says, for requests that fit it and requests that don't, from every kind of caller."""
+"""The API behaves as documented, for valid and invalid requests by every kind of caller."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ GREETED = {"type": "object", "properties": {"name": {"type": "string"}}, "requir
 
 @pytest.fixture(scope="module")
 async def search(api: Api) -> AsyncIterator[Search]:
-    """A search of the API on a socket, with one of everything in it."""
-    from tests.api.fuzzing import Search  # not at the top: it takes a second, and every test process reads this file
+    """A search of the API over a socket, with one of each resource in it."""
+    from tests.api.fuzzing import Search  # lazy: the import takes a second, and every test process imports this file
 
     engine = api.plane.engine
     one = {"size": 1, "value": 1}
     run = factories.run(status="failed", error={"type": "E", "message": "no"}, input=one, result=one)
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     signer = Signer.of(Ed25519PrivateKey.generate())
     await factories.insert(
         engine,
@@ -61,8 +61,8 @@ async def search(api: Api) -> AsyncIterator[Search]:
         run,
         factories.execution(run, status="failed"),
         factories.step(run, 5, input=one, output=one),
-        gate,
-        factories.decision(gate, 9),
+        approval,
+        factories.decision(approval, 9),
         SigningKey(key_id=signer.key_id, public_key=signer.public_key),
         PolicyRow(
             rule_id="known",
@@ -118,7 +118,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
         "runs": run.run_id,
         "steps": run.execution_id or "",
         "{execution_id}": "5",
-        "approvals": gate.approval_id,
+        "approvals": approval.approval_id,
         "workflows": "known",
         "versions": "v1",
         "views": "known",
@@ -138,7 +138,7 @@ async def search(api: Api) -> AsyncIterator[Search]:
 
 
 @pytest.mark.timeout(300)
-async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> None:
+async def test_the_documents_boundaries_are_enforced(search: Search) -> None:
     def look() -> None:
         for operation in search.operations():
             search.edges(operation, ABLE[operation.definition.raw.get("x-permission")])
@@ -146,28 +146,28 @@ async def test_the_edges_of_the_document_are_where_it_says(search: Search) -> No
     search.statuses.clear()
     await asyncio.to_thread(look)
     assert search.failures == []
-    # Else all of this may have been about nothing: each operation did its work, or found a state that forbids it.
+    # Otherwise all of this might have tested nothing: each operation succeeded or met a conflicting state.
     idle = {label for label, statuses in search.statuses.items() if not statuses & {200, 201, 202, 409}}
     assert idle == {
         "GET /api/v1/events",
         "GET /api/v1/runs/{run_id}/events",
         "GET /api/v1/runs/{run_id}/history",  # this run was never in Temporal
-        "POST /api/v1/keys",  # what exists is named in the body
+        "POST /api/v1/keys",  # the existing resource is named in the body
         "POST /api/v1/session",  # only for the console's own page
-        "DELETE /api/v1/session",  # needs a cookie
+        "DELETE /api/v1/session",  # requires a cookie
     }
 
 
 def senders(number: int, permission: str | None) -> list[str | None]:
-    """Who sends the requests to the operation of this number: one who may, nobody, and two of all in turn. In a longer search everybody."""
+    """The callers for this operation: one who may, an anonymous one, and two of the others in turn. In a longer search, all of them."""
     if LONGER:
         return EVERYBODY
-    in_turn = [EVERYBODY[(2 * number + each) % len(EVERYBODY)] for each in range(2)]
+    in_turn = [EVERYBODY[(2 * number + item) % len(EVERYBODY)] for item in range(2)]
     return list(dict.fromkeys([ABLE[permission], None, *in_turn]))
 
 
 @pytest.mark.timeout(300)
-async def test_random_requests_of_anybody_are_answered_as_the_document_says(search: Search) -> None:
+async def test_random_requests_by_any_caller_are_answered_as_documented(search: Search) -> None:
     def look() -> None:
         for number, operation in enumerate(search.operations()):
             search.random(operation, senders(number, operation.definition.raw.get("x-permission")))

@@ -1,4 +1,4 @@
-"""Other spellings of a path lead nowhere else, a key opens only its own principal's things, and no secret is compared letter by letter."""
+"""Other spellings of a path lead nowhere else, a key grants access only to its own principal's resources, and secrets are compared in constant time."""
 
 from __future__ import annotations
 
@@ -73,30 +73,30 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_no_spelling_of_a_path_goes_round_the_check(api: Api, url: str, spelling: str) -> None:
-    """Another spelling of a path gets the same answer as the path itself, or none."""
+async def test_no_spelling_of_a_path_bypasses_the_checks(api: Api, url: str, spelling: str) -> None:
+    """Another spelling of a path gets the same response as the path itself, or a refusal."""
     for who in ("admin", "operator", "nobody", None):
         token = None if who is None else api.tokens[who]
         reply = await exchange(url, token, "GET", spelling)
         if reply.status == 200 and not spelling.startswith("/readyz"):
-            assert who == "admin", "the one of them who may list keys"
+            assert who == "admin", "the only one who may list keys"
         assert reply.status in (200, 400, 401, 403, 404, 422), reply
         assert b"secret_hash" not in reply.body
         assert reply.headers["content-type"].startswith("application/")
 
 
 @pytest.mark.parametrize("trick", ["/", "//", "%2f", "%00", "?", ";x", "/..", "/.", "%20", "/%2e%2e/disable"])
-async def test_no_spelling_of_a_change_goes_round_the_check(api: Api, url: str, trick: str) -> None:
+async def test_no_spelling_of_a_change_bypasses_the_checks(api: Api, url: str, trick: str) -> None:
     before = await state(api.plane.engine)
     for route, access in ACCESS.items():
         if access.command is None:
             continue
         method, path = route.split(" ", 1)
         place = filled(path, other="known")
-        # Anybody may make a sign-in code for themselves; only the console's own page may use one.
-        mine = (201,) if place.endswith("/session/codes") and trick == "?" else ()
+        # Anyone may create a sign-in code for themselves; only the console's own page may use one.
+        own = (201,) if place.endswith("/session/codes") and trick == "?" else ()
         for who, allowed in (
-            ("nobody", (403, 404, 405, 422, *mine)),
+            ("nobody", (403, 404, 405, 422, *own)),
             (None, (403 if access.public else 401, 404, 405)),
         ):
             token = None if who is None else api.tokens[who]
@@ -106,7 +106,7 @@ async def test_no_spelling_of_a_change_goes_round_the_check(api: Api, url: str, 
     assert after | {"sign_in_codes": None} == before | {"sign_in_codes": None}
 
 
-async def test_somebody_elses_commands_are_not_there_for_anybody_but_the_auditor(api: Api, as_, known: str) -> None:
+async def test_other_principals_commands_are_visible_to_auditors_only(api: Api, as_, known: str) -> None:
     started = await as_("operator").post(
         f"/api/v1/workflows/{known}/runs", json={"input": "mine", "note": "mine alone"}
     )
@@ -124,16 +124,16 @@ async def test_somebody_elses_commands_are_not_there_for_anybody_but_the_auditor
             assert narrowed == []
 
 
-async def test_a_cursor_of_the_auditors_shows_nobody_else_more(api: Api, as_) -> None:
+async def test_an_auditors_cursor_shows_others_nothing_more(api: Api, as_) -> None:
     for _ in range(3):
         await as_("operator").post("/api/v1/workflows/known/runs", json={"input": 1})
     page = (await as_("auditor").get("/api/v1/commands", params={"limit": 1})).json()
-    taken = await as_("viewer").get("/api/v1/commands", params={"limit": 200, "cursor": page["next_cursor"]})
-    assert taken.status_code == 200
-    assert {item["principal"] for item in taken.json()["items"]} <= {"viewer"}
+    response = await as_("viewer").get("/api/v1/commands", params={"limit": 200, "cursor": page["next_cursor"]})
+    assert response.status_code == 200
+    assert {item["principal"] for item in response.json()["items"]} <= {"viewer"}
 
 
-async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_nothing(api: Api, url: str) -> None:
+async def test_an_expired_or_revoked_key_or_one_of_a_disabled_principal_is_refused(api: Api, url: str) -> None:
     caller = Caller(principal=PRINCIPALS["admin"], route="test")
     for spoil in (
         "UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE key_id = :key",
@@ -141,19 +141,19 @@ async def test_a_key_that_expired_was_revoked_or_whose_owner_may_not_act_opens_n
         "UPDATE principals SET disabled_at = now() WHERE name = 'developer'",
         "DELETE FROM api_keys WHERE key_id = :key",
     ):
-        made = await api_keys.create(api.plane.engine, caller, principal="developer", lifetime=timedelta(days=1))
-        assert (await exchange(url, made.secret, "GET", "/api/v1/me")).status == 200
+        key = await api_keys.create(api.plane.engine, caller, principal="developer", lifetime=timedelta(days=1))
+        assert (await exchange(url, key.secret, "GET", "/api/v1/me")).status == 200
         async with writing(api.plane.engine) as session:
-            await session.execute(text(spoil), {"key": made.key_id} if ":key" in spoil else {})
-        answer = await exchange(url, made.secret, "GET", "/api/v1/me")
-        answer.is_problem(401, "unauthenticated")
-        # One word for all of them: nobody learns which keys there are.
-        assert answer.json()["detail"] == "the API key is unknown, expired or revoked"
+            await session.execute(text(spoil), {"key": key.key_id} if ":key" in spoil else {})
+        response = await exchange(url, key.secret, "GET", "/api/v1/me")
+        response.is_problem(401, "unauthenticated")
+        # The same message for all, so that nobody learns which keys exist.
+        assert response.json()["detail"] == "the API key is unknown, expired or revoked"
         async with writing(api.plane.engine) as session:
             await session.execute(text("UPDATE principals SET disabled_at = NULL"))
 
 
-async def test_a_key_in_the_address_is_refused_whatever_it_is_called_and_shown_to_nobody(api: Api, url: str) -> None:
+async def test_a_key_in_the_url_is_refused_under_any_name_and_never_shown(api: Api, url: str) -> None:
     token = api.tokens["operator"]
     for target in (
         f"/api/v1/me?api_key={token}",
@@ -174,14 +174,14 @@ SECRET_WORDS = ("secret", "token", "password", "signature")
 
 
 def test_secrets_are_compared_in_constant_time() -> None:
-    """The hash of a key by `compare_digest`; and nowhere does `==` touch a secret or a hash of one."""
+    """Hashes of keys are compared with `compare_digest`; `==` is never used on a secret or its hash."""
     assert "hmac.compare_digest(found.secret_hash" in inspect.getsource(api_keys.authenticate)
-    root, found = Path(agentgrid.__file__).parent, []
+    root, comparisons = Path(agentgrid.__file__).parent, []
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
-                named = [each.id for each in ast.walk(node) if isinstance(each, ast.Name)]
-                named += [each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)]
+                named = [item.id for item in ast.walk(node) if isinstance(item, ast.Name)]
+                named += [item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)]
                 if any(word in name.lower() for name in named for word in SECRET_WORDS):
-                    found.append(f"{file.relative_to(root)}:{node.lineno}: {ast.unparse(node)}")
-    assert found == []
+                    comparisons.append(f"{file.relative_to(root)}:{node.lineno}: {ast.unparse(node)}")
+    assert comparisons == []

@@ -1,4 +1,4 @@
-"""F17: the overview, counts, facets and lists of runs agree, whatever there is and whatever they are limited to."""
+"""F17: the overview, counts, facets and lists of runs agree, for any data and any filter."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ FILTER = st.fixed_dictionaries(
 )
 
 
-def made(rows, signer):
-    """Rows as the projector leaves them: only a waiting run waits on something, only an open one's task fails."""
+def rows_for(rows, signer):
+    """Rows as written by the projector: only a waiting run has `waiting_on`, and only an open run's task fails."""
     now = datetime.now(UTC)
     for row in rows:
         status, ago = row["status"], timedelta(minutes=row["minutes"], seconds=30)
@@ -85,27 +85,27 @@ async def everything(client, **params):
 
 
 async def json_of(client, path, **params):
-    answer = await client.get(path, params=params)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.get(path, params=params)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def workflows_agree(client, day):
-    """What the catalog says about each workflow is what the list of runs holds."""
+    """The catalog's figures for each workflow match the list of runs."""
     runs = await everything(client)
     for name in ("f_a", "in_f_b", "f_c"):
-        mine = [run for run in runs if run["workflow"] == name]
+        own_runs = [run for run in runs if run["workflow"] == name]
         ended = Counter(
-            run["status"] for run in mine if run["closed_at"] and datetime.fromisoformat(run["closed_at"]) > day
+            run["status"] for run in own_runs if run["closed_at"] and datetime.fromisoformat(run["closed_at"]) > day
         )
-        lately = (await json_of(client, f"/api/v1/workflows/{name}"))["lately"]
-        assert lately["open"] == sum(run["status"] in OPEN for run in mine), name
-        assert lately["completed"] == ended["completed"], name
-        assert lately["failed"] == ended["failed"] + ended["timed_out"] + ended["terminated"], name
+        recent = (await json_of(client, f"/api/v1/workflows/{name}"))["lately"]
+        assert recent["open"] == sum(run["status"] in OPEN for run in own_runs), name
+        assert recent["completed"] == ended["completed"], name
+        assert recent["failed"] == ended["failed"] + ended["timed_out"] + ended["terminated"], name
 
 
 async def approvals_agree(client):
-    """The inbox, its counts and the overview."""
+    """The inbox, its counts and the overview agree."""
     overview = await json_of(client, "/api/v1/overview")
     counts = await json_of(client, "/api/v1/approvals/counts")
     pending = await json_of(client, "/api/v1/approvals", status="pending", limit=200)
@@ -117,8 +117,8 @@ async def approvals_agree(client):
 
 @pytest.mark.parametrize("who", ["viewer", "scoped"])
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(ROW, min_size=1, max_size=12), wanted=FILTER)
-async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, rows, wanted):
+@given(rows=st.lists(ROW, min_size=1, max_size=12), filters=FILTER)
+async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, rows, filters):
     async with narrow.plane.engine.begin() as connection:
         for table in ("approvals", "executions", "runs"):
             await connection.execute(text(f"DELETE FROM {table}"))
@@ -129,83 +129,89 @@ async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, row
         await factories.insert(narrow.plane.engine, *factories.workflow(name))
     for row in rows:
         row["workflow"] = row["workflow"].replace("f_b", "in_f_b")
-    await factories.insert(narrow.plane.engine, *made(rows, narrow.plane.signer))
-    wanted = {
-        **wanted,
+    await factories.insert(narrow.plane.engine, *rows_for(rows, narrow.plane.signer))
+    filters = {
+        **filters,
         **(
-            {"workflow": [name.replace("f_b", "in_f_b") for name in wanted["workflow"]]} if "workflow" in wanted else {}
+            {"workflow": [name.replace("f_b", "in_f_b") for name in filters["workflow"]]}
+            if "workflow" in filters
+            else {}
         ),
     }
     client = as_(who)
 
-    listed = await everything(client, **wanted)
+    listed = await everything(client, **filters)
     if who == "scoped":
         assert {run["workflow"] for run in await everything(client)} <= {"in_f_b"}
-    counts = await json_of(client, COUNTS, **wanted)
+    counts = await json_of(client, COUNTS, **filters)
     assert {status: n for status, n in counts["by_status"].items() if n} == Counter(run["status"] for run in listed)
 
-    facets = await json_of(client, FACETS, **wanted)
+    facets = await json_of(client, FACETS, **filters)
     own = {"state": ("state", "status", "waiting_on", "stuck"), "workflow": ("workflow", "version")}
     for name in ("state", "workflow", "initiator", "agent", "tool", "tag"):
-        others = {key: value for key, value in wanted.items() if key not in own.get(name, (name,))}
+        others = {key: value for key, value in filters.items() if key not in own.get(name, (name,))}
         assert facets[name]["complete"]
-        for each in facets[name]["items"]:
-            found = await everything(client, **others, **{name: each["value"]})
-            assert len(found) == each["count"], (name, each, others)
-    states = {each["value"] for each in facets["state"]["items"]}
+        for item in facets[name]["items"]:
+            matches = await everything(client, **others, **{name: item["value"]})
+            assert len(matches) == item["count"], (name, item, others)
+    states = {item["value"] for item in facets["state"]["items"]}
     assert states == set(RunState)
     for name, column in (("workflow", "workflow"), ("initiator", "initiator")):
-        others = {key: value for key, value in wanted.items() if key not in own.get(name, (name,))}
+        others = {key: value for key, value in filters.items() if key not in own.get(name, (name,))}
         seen = Counter(run[column] for run in await everything(client, **others))
-        assert {each["value"]: each["count"] for each in facets[name]["items"]} == seen
+        assert {item["value"]: item["count"] for item in facets[name]["items"]} == seen
 
     overview = await json_of(client, "/api/v1/overview")
-    whole = {each["value"]: each["count"] for each in (await json_of(client, FACETS))["state"]["items"]}
+    unfiltered = {item["value"]: item["count"] for item in (await json_of(client, FACETS))["state"]["items"]}
     for figure, state in (
         ("waiting_for_approval", "approval"),
         ("retrying", "retrying"),
         ("stuck", "stuck"),
         *((name, name) for name in ("running", "queued", "paused", "cancelling")),
     ):
-        assert overview[figure]["count"] == whole[state], figure
+        assert overview[figure]["count"] == unfiltered[state], figure
     for name, figure in overview.items():
         if isinstance(figure, dict) and "/runs?" in figure.get("href", ""):
             query = parse_qs(figure["href"].partition("?")[2])
             assert len(await everything(client, **query)) == figure["count"], name
-    lately = [run for run in await everything(client) if run["closed_at"] and run["status"] == "completed"]
+    recent = [run for run in await everything(client) if run["closed_at"] and run["status"] == "completed"]
     day = datetime.now(UTC) - timedelta(days=1)
-    lately = [run for run in lately if datetime.fromisoformat(run["closed_at"]) > day]
-    assert overview["completed_24h"]["count"] == len(lately) == sum(hour["completed"] for hour in overview["hours"])
+    recent = [run for run in recent if datetime.fromisoformat(run["closed_at"]) > day]
+    assert overview["completed_24h"]["count"] == len(recent) == sum(hour["completed"] for hour in overview["hours"])
     await workflows_agree(client, day)
-    for each in (client, as_("reviewer")):
-        await approvals_agree(each)
+    for item in (client, as_("reviewer")):
+        await approvals_agree(item)
 
 
 async def test_facets_are_bounded_and_say_so(api: Api, as_, monkeypatch):
     rows = [factories.run(workflow=f"many_{number}", tags=["many"], status="failed") for number in range(6)]
     await factories.insert(api.plane.engine, *rows)
     monkeypatch.setattr(run_facets, "MOST_VALUES", 4)
-    found = await json_of(as_("viewer"), FACETS, tag="many")
-    assert (len(found["workflow"]["items"]), found["workflow"]["more"], found["workflow"]["complete"]) == (4, 2, True)
+    result = await json_of(as_("viewer"), FACETS, tag="many")
+    assert (len(result["workflow"]["items"]), result["workflow"]["more"], result["workflow"]["complete"]) == (
+        4,
+        2,
+        True,
+    )
     monkeypatch.setattr(run_facets, "MOST", 5)
     monkeypatch.setattr(run_facets, "MOST_CALLED", 5)
     monkeypatch.setattr(run_counts, "MOST", 5)
     for params in ({"tag": "many"}, {}):
-        found = await json_of(as_("viewer"), FACETS, **params)
-        assert not found["initiator"]["complete"]
-        assert not found["agent"]["complete"]
-        assert not found["state"]["complete"], params
-        assert {each["value"]: each["count"] for each in found["state"]["items"]}["failed"] == 5
+        result = await json_of(as_("viewer"), FACETS, **params)
+        assert not result["initiator"]["complete"]
+        assert not result["agent"]["complete"]
+        assert not result["state"]["complete"], params
+        assert {item["value"]: item["count"] for item in result["state"]["items"]}["failed"] == 5
 
 
 async def test_facets_are_read_by_index(api: Api):
-    """A statement without a filter could otherwise read all runs."""
+    """Without an index, a query without a filter could read all runs."""
     async with reading(api.plane.engine) as session:
-        found = await run_facets.of(session, wanted=RunFilter(), scope=frozenset({"*"}))
-        assert found.state.complete
+        facets = await run_facets.of(session, wanted=RunFilter(), scope=frozenset({"*"}))
+        assert facets.state.complete
 
 
-async def test_ids_find_these_runs_alone_and_only_in_scope(narrow: Api, as_, sides):
+async def test_ids_return_exactly_these_runs_within_the_scope(narrow: Api, as_, sides):
     ids = [sides["in_run"].run_id, sides["out_run"].run_id, "nothing"]
     assert {run["run_id"] for run in await everything(as_("operator"), ids=ids)} == set(ids[:2])
     assert {run["run_id"] for run in await everything(as_("scoped"), ids=ids)} == set(ids[:1])
@@ -216,7 +222,7 @@ async def test_ids_find_these_runs_alone_and_only_in_scope(narrow: Api, as_, sid
     assert most.json()["items"] == []
 
 
-async def test_lists_in_the_order_of_change_and_of_what_happens_next(api: Api, as_):
+async def test_lists_sorted_by_last_change_and_by_next_event(api: Api, as_):
     now = datetime.now(UTC)
     rows = [
         factories.run(
@@ -233,8 +239,8 @@ async def test_lists_in_the_order_of_change_and_of_what_happens_next(api: Api, a
     }
     for sort, expected in by.items():
         for params in ({"workflow": "sorted"}, {"q": "sorted"}):
-            found = [run for page in await pages(as_("viewer"), RUNS, sort=sort, limit=3, **params) for run in page]
-            assert [run["run_id"] for run in found] == [row.run_id for row in expected], sort
+            runs = [run for page in await pages(as_("viewer"), RUNS, sort=sort, limit=3, **params) for run in page]
+            assert [run["run_id"] for run in runs] == [row.run_id for row in expected], sort
     first = (await as_("viewer").get(RUNS, params={"sort": "updated", "limit": 1, "workflow": "sorted"})).json()
     other = await as_("viewer").get(
         RUNS, params={"sort": "next_at", "cursor": first["next_cursor"], "workflow": "sorted"}
@@ -263,7 +269,7 @@ async def test_rows_have_the_workflows_title(api: Api, as_):
         {"closed_after": "2030-01-02T00:00:00Z", "closed_before": "2030-01-01T00:00:00Z"},
     ],
 )
-async def test_a_filter_that_would_search_everything_is_refused_with_what_to_add(as_, params):
-    answer = await as_("viewer").get(RUNS, params=params)
-    assert answer.status_code == 422
-    assert answer.json()["faults"][0]["pointer"] in (*params, "closed_before")
+async def test_a_filter_that_would_scan_everything_is_refused_and_says_what_to_add(as_, params):
+    response = await as_("viewer").get(RUNS, params=params)
+    assert response.status_code == 422
+    assert response.json()["faults"][0]["pointer"] in (*params, "closed_before")

@@ -1,4 +1,4 @@
-"""Signals and queries: checked against the handlers that the run's version declares, and open to whom they should be."""
+"""Signals and queries: checked against the handlers declared by the run's version, and limited to permitted callers."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ __all__ = ["client", "queue", "talk"]
 
 
 async def test_the_catalog_lists_handlers_with_their_arguments_and_docstrings(talk: Api, as_: Any) -> None:
-    found = (await as_("viewer").get("/api/v1/workflows/talks")).json()["handlers"]
-    assert [each["name"] for each in found["signals"]] == ["end", "hold", "release", "renew"]
-    assert [each["name"] for each in found["queries"]] == ["broken", "repeated", "total"]
-    assert found["dynamic"] == []
-    hold = found["signals"][1]
+    declared = (await as_("viewer").get("/api/v1/workflows/talks")).json()["handlers"]
+    assert [each["name"] for each in declared["signals"]] == ["end", "hold", "release", "renew"]
+    assert [each["name"] for each in declared["queries"]] == ["broken", "repeated", "total"]
+    assert declared["dynamic"] == []
+    hold = declared["signals"][1]
     assert hold["description"].startswith("Hold it back.")
     schema = hold["input_schema"]
     assert [(item["title"], item["type"]) for item in schema["prefixItems"]] == [("why", "string"), ("days", "integer")]
     assert (schema["minItems"], schema["maxItems"], hold["output_schema"]) == (1, 2, None)
-    add = next(each for each in found["updates"] if each["name"] == "add")
+    add = next(each for each in declared["updates"] if each["name"] == "add")
     assert (add["description"], add["output_schema"]) == ("Add a number to the sum.", {"type": "integer"})
     everything = (await as_("viewer").get("/api/v1/workflows/listens_to_everything")).json()["handlers"]
     assert everything["dynamic"] == ["signal", "query", "update"]
-    late = (await as_("viewer").get("/api/v1/workflows/sets_handlers")).json()["handlers"]
-    assert late["dynamic"] == ["signal"], "it sets a handler while it runs"
+    dynamic = (await as_("viewer").get("/api/v1/workflows/sets_handlers")).json()["handlers"]
+    assert dynamic["dynamic"] == ["signal"], "it registers a handler while it runs"
 
 
-async def test_handlers_that_a_version_lacked_are_filled_in_and_never_lost(talk: Api, module_postgres_dsn: str) -> None:
-    """A worker of an earlier AgentGrid sends none; the same version is then registered with them, and again without."""
+async def test_missing_handlers_of_a_version_are_filled_in_and_never_lost(talk: Api, module_postgres_dsn: str) -> None:
+    """A worker of an earlier AgentGrid sends none. The same version is then registered with them, and then without them again."""
     name = f"w{uuid.uuid4().hex[:8]}"
     entry = {"name": name, "version": "1", "title": name, "tags": [], "input_schema": {}, "output_schema": None}
     declared = {"signals": [{"name": "go", "input_schema": {}}]}
@@ -80,7 +80,7 @@ async def test_handlers_that_a_version_lacked_are_filled_in_and_never_lost(talk:
 # --- signals
 
 
-async def test_a_mistyped_signal_is_refused_with_the_nearest_name_and_reaches_nobody(
+async def test_a_misspelt_signal_is_refused_with_the_nearest_name_and_not_sent(
     talk: Api, as_: Any, client: Client
 ) -> None:
     run, handle = await opened(talk, client, "nobody")
@@ -93,20 +93,20 @@ async def test_a_mistyped_signal_is_refused_with_the_nearest_name_and_reaches_no
     assert "did you mean 'hold'?" in wrong.json()["detail"]
     misfits = [(), ("why", "two"), ("why", 1, 2), (3,)]
     for arguments in misfits:
-        answer = await signal(as_("operator"), run, "hold", *arguments)
-        assert answer.status_code == 422, arguments
-        assert "takes 2 arguments: why, days (optional)" in answer.json()["detail"]
-        assert answer.json()["faults"][0]["pointer"].startswith("/arguments")
+        response = await signal(as_("operator"), run, "hold", *arguments)
+        assert response.status_code == 422, arguments
+        assert "takes 2 arguments: why, days (optional)" in response.json()["detail"]
+        assert response.json()["faults"][0]["pointer"].startswith("/arguments")
     assert await count(handle, SIGNALED) == 0
     audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
-    assert [(each["kind"], each["status"], each["what"]) for each in audit[-1:]] == [("run.signal", "refused", "hodl")]
+    assert [(item["kind"], item["status"], item["what"]) for item in audit[-1:]] == [("run.signal", "refused", "hodl")]
     assert len(audit) == 1 + len(misfits)
     right = await signal(as_("operator"), run, "hold", "why", 3)
     assert (right.status_code, right.json()["handler"]) == (202, "declared")
     assert await count(handle, SIGNALED) == 1
 
 
-async def test_a_signal_passes_where_the_handlers_are_unknown_or_dynamic_and_the_answer_says_so(
+async def test_a_signal_is_sent_if_handlers_are_unknown_or_dynamic_and_the_response_says_so(
     talk: Api, as_: Any, client: Client
 ) -> None:
     await factories.insert(talk.plane.engine, *factories.workflow("before_handlers"))
@@ -119,13 +119,13 @@ async def test_a_signal_passes_where_the_handlers_are_unknown_or_dynamic_and_the
     )
     for workflow, over, expected in cases:
         run, handle = await opened(talk, client, "nobody", workflow, **over)
-        answer = await signal(as_("operator"), run, "hodl")
-        assert (answer.status_code, answer.json()["handler"]) == (202, expected), workflow
+        response = await signal(as_("operator"), run, "hodl")
+        assert (response.status_code, response.json()["handler"]) == (202, expected), workflow
         assert await count(handle, SIGNALED) == 1
 
 
-async def test_an_open_run_takes_the_handlers_of_a_newer_version_too(talk: Api, as_: Any, client: Client) -> None:
-    """A deploy may be the way to give it the handler that it waits for."""
+async def test_an_open_run_also_accepts_a_newer_versions_handlers(talk: Api, as_: Any, client: Client) -> None:
+    """A new version may be deployed precisely to add the handler that the run waits for."""
     name = f"w{uuid.uuid4().hex[:8]}"
     current, newest = factories.workflow(name, version="new")
     newest.handlers = {"signals": [{"name": "rescue", "input_schema": {"type": "array", "maxItems": 0}}]}
@@ -147,11 +147,11 @@ async def test_an_open_run_takes_the_handlers_of_a_newer_version_too(talk: Api, 
 # --- queries
 
 
-async def test_a_query_is_answered_and_recorded_as_a_reading(talk: Api, as_: Any, client: Client, queue: str) -> None:
+async def test_a_query_is_answered_and_recorded_as_a_read(talk: Api, as_: Any, client: Client, queue: str) -> None:
     run, handle = await opened(talk, client, queue)
     before = await count(handle, SIGNALED)
-    answer = await ask(as_("auditor"), run, "total")
-    assert (answer.status_code, answer.json()["result"]["value"]) == (200, 0)
+    response = await ask(as_("auditor"), run, "total")
+    assert (response.status_code, response.json()["result"]["value"]) == (200, 0)
     long = await ask(as_("operator"), run, "repeated", "x", 1_200_000)
     assert (long.status_code, long.json()["result"]["truncated"]) == (200, True)
     assert len(long.content) < 10_000
@@ -160,8 +160,8 @@ async def test_a_query_is_answered_and_recorded_as_a_reading(talk: Api, as_: Any
     assert (await ask(as_("operator"), run, "__temporal_workflow_metadata")).status_code == 200
     assert await count(handle, SIGNALED) == before
     await talk.app.state.reads.flush()
-    found = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})).json()["items"]
-    assert {(each["principal"], each["outcome"]) for each in found} == {("auditor", "read"), ("operator", "read")}
+    items = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})).json()["items"]
+    assert {(item["principal"], item["outcome"]) for item in items} == {("auditor", "read"), ("operator", "read")}
     commands_ = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
     assert commands_ == []
 
@@ -172,52 +172,54 @@ async def test_a_query_that_fails_or_has_no_handler_says_why(talk: Api, as_: Any
     assert (failed.status_code, failed.json()["code"]) == (409, "query_failed")
     assert "can't say, of 0" in failed.json()["detail"]
     await talk.app.state.reads.flush()
-    found = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})).json()["items"]
-    assert [each["outcome"] for each in found] == ["read"], "the message may quote payloads"
+    items = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})).json()["items"]
+    assert [item["outcome"] for item in items] == ["read"], "the message may quote payloads"
     unknown = await ask(as_("operator"), run, "totla")
     assert unknown.status_code == 422
     assert "did you mean 'total'?" in unknown.json()["detail"]
     assert (await ask(as_("operator"), run, "repeated", "x")).status_code == 422
 
 
-async def test_a_query_whose_worker_is_down_ends_in_time_and_says_so(talk: Api, as_: Any, client: Client) -> None:
+async def test_a_query_without_a_live_worker_times_out_with_a_reason(talk: Api, as_: Any, client: Client) -> None:
     run, _ = await opened(talk, client, f"nobody-{uuid.uuid4().hex[:8]}")
     async with asyncio.timeout(15):
-        answer = await ask(as_("operator"), run, "total")
-    assert (answer.status_code, answer.json()["code"], answer.json().get("outcome_unknown")) == (
+        response = await ask(as_("operator"), run, "total")
+    assert (response.status_code, response.json()["code"], response.json().get("outcome_unknown")) == (
         503,
         "unavailable",
         None,
     )
-    assert "no worker polls its task queue" in answer.json()["detail"]
+    assert "no worker polls its task queue" in response.json()["detail"]
 
 
 # --- who may
 
 
-async def test_who_may_not_read_payloads_or_steer_is_refused_and_that_is_recorded(
+async def test_callers_without_the_permission_are_refused_and_recorded(
     talk: Api, as_: Any, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
     for who in ("viewer", "reviewer", "admin", "nobody"):
         assert (await ask(as_(who), run, "total")).status_code == 403, who
         assert (await change(as_(who), run, "add", 1)).status_code == 403, who
-    assert (await change(as_("auditor"), run, "add", 1)).status_code == 403, "who reads may not change"
+    assert (await change(as_("auditor"), run, "add", 1)).status_code == 403, (
+        "permission to read is not permission to change"
+    )
     assert (await ask(as_("agent"), run, "total")).status_code == 200
     by_agent = await change(as_("agent"), run, "add", 1)
     assert by_agent.status_code == 200
     assert await count(handle, ACCEPTED) == 1
     audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
-    assert {(each["principal"], each["status"]) for each in audit} == {
+    assert {(item["principal"], item["status"]) for item in audit} == {
         ("agent", "delivered"),
         *((who, "refused") for who in ("viewer", "reviewer", "admin", "nobody", "auditor")),
     }
-    assert {each["what"] for each in audit} == {"add"}
-    place = f"/api/v1/runs/{run.run_id}/updates/{by_agent.json()['command_id']}"
-    assert [(await as_(who).get(place)).status_code for who in ("viewer", "auditor")] == [403, 200]
+    assert {item["what"] for item in audit} == {"add"}
+    path = f"/api/v1/runs/{run.run_id}/updates/{by_agent.json()['command_id']}"
+    assert [(await as_(who).get(path)).status_code for who in ("viewer", "auditor")] == [403, 200]
     await talk.app.state.reads.flush()
-    found = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id, "principal": "viewer"})).json()
-    assert {each["outcome"] for each in found["items"]} == {"refused"}
+    body = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id, "principal": "viewer"})).json()
+    assert {item["outcome"] for item in body["items"]} == {"refused"}
 
 
 async def test_a_run_out_of_scope_does_not_exist_for_queries_and_updates(talk: Api, client: Client, queue: str) -> None:
@@ -228,8 +230,8 @@ async def test_a_run_out_of_scope_does_not_exist_for_queries_and_updates(talk: A
         workflows=frozenset({"other_*"}),
     )
     await principals.put(talk.plane.engine, SETUP, narrow)
-    made = await api_keys.create(talk.plane.engine, SETUP, principal="narrow", lifetime=timedelta(days=1))
-    talk.tokens["narrow"] = made.secret
+    key = await api_keys.create(talk.plane.engine, SETUP, principal="narrow", lifetime=timedelta(days=1))
+    talk.tokens["narrow"] = key.secret
     run, handle = await opened(talk, client, queue)
     command = await recorded(talk, run, PRINCIPALS["operator"])
     async with talk.client("narrow") as http:
@@ -239,7 +241,7 @@ async def test_a_run_out_of_scope_does_not_exist_for_queries_and_updates(talk: A
             await signal(http, run, "end"),
             await http.get(f"/api/v1/runs/{run.run_id}/updates/{command.command_id}"),
         ]
-    assert [answer.status_code for answer in answers] == [404] * 4
+    assert [response.status_code for response in answers] == [404] * 4
     assert await count(handle, ACCEPTED) == 0
 
 
@@ -247,7 +249,7 @@ async def test_arguments_too_large_for_temporal_are_refused_before_they_are_sent
     talk: Api, as_: Any, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue, "listens_to_everything")
-    # Under the limit of the body, over that of Temporal's payloads.
+    # Under the body limit but over Temporal's payload limit.
     huge = "x" * (2 * 1024 * 1024 - 2048)
     for send in (ask, change, signal):
         assert (await send(as_("operator"), run, "name", huge)).status_code == 413, send
@@ -257,11 +259,11 @@ async def test_arguments_too_large_for_temporal_are_refused_before_they_are_sent
     assert (await as_("operator").post(f"/api/v1/runs/{run.run_id}/updates/name", json=other)).status_code == 422
     updates = {"run": run.run_id, "kind": "run.update"}
     audit = (await as_("auditor").get("/api/v1/commands", params=updates)).json()["items"]
-    assert [(each["status"], each["what"]) for each in audit] == [("refused", "name")] * 2
+    assert [(item["status"], item["what"]) for item in audit] == [("refused", "name")] * 2
     assert (await count(handle, SIGNALED), await count(handle, ACCEPTED)) == (0, 0)
 
 
-def test_requests_that_wait_for_workers_are_bounded_for_each_principal_and_in_all() -> None:
+def test_requests_waiting_for_workers_are_limited_per_principal_and_in_total() -> None:
     waits = Waits(most=3, most_per_principal=2)
     with waits.one("a"), waits.one("a"):
         with pytest.raises(RateLimited), waits.one("a"):
@@ -274,7 +276,7 @@ def test_requests_that_wait_for_workers_are_bounded_for_each_principal_and_in_al
         pass
 
 
-def test_a_handlers_arguments_are_described_in_words() -> None:
+def test_a_handlers_arguments_are_described_in_plain_text() -> None:
     assert handlers.described({"type": "array", "maxItems": 0}) == "no arguments"
     assert handlers.described({}) == "any arguments"
     assert handlers.described({"prefixItems": [{}], "minItems": 1}) == "1 argument: argument 1"

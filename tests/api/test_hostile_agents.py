@@ -1,4 +1,4 @@
-"""A worker registers agents of any form: neither the catalog nor an operator's edit fails because of one."""
+"""A worker can register agents in any form: neither the catalog nor an operator's edit fails because of that."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = [f"limits {name}" for name in LIMITS] + [f"output {name}" for name in SC
 
 
 @pytest.mark.parametrize(("part", "form"), FORMS, ids=NAMES)
-async def test_an_agent_of_any_form_is_shown_and_edited_or_refused(
+async def test_an_agent_registered_in_any_form_is_shown_and_edited_or_refused(
     api: Api, as_: Any, module_postgres_dsn: str, part: str, form: str
 ) -> None:
     document = {"limits": "{}", "output_schema": "null", part: form}
@@ -59,8 +59,8 @@ async def test_an_agent_of_any_form_is_shown_and_edited_or_refused(
         await connection.close()
 
     for path in (PLACE, f"{PLACE}/odd"):
-        answer = await as_("viewer").get(path)
-        assert answer.status_code == 200, (path, answer.text[:500])
+        response = await as_("viewer").get(path)
+        assert response.status_code == 200, (path, response.text[:500])
     for method, path, body in (
         ("PUT", f"{PLACE}/odd", {"instructions": "Something else."}),
         ("PUT", f"{PLACE}/odd", {"limits": {"requests": 1, "usd": 1}}),
@@ -68,6 +68,6 @@ async def test_an_agent_of_any_form_is_shown_and_edited_or_refused(
         ("POST", f"{PLACE}/odd/use", {"version": "code"}),
         ("POST", f"{PLACE}/odd/use", {"version": "0123456789ab"}),
     ):
-        answer = await as_("operator").request(method, path, json=body)
-        assert answer.status_code in (200, 409, 422), (method, path, body, answer.text[:500])
+        response = await as_("operator").request(method, path, json=body)
+        assert response.status_code in (200, 409, 422), (method, path, body, response.text[:500])
     assert (await as_("viewer").get(PLACE)).status_code == 200

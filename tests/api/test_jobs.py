@@ -1,4 +1,4 @@
-"""A job's status is the worker's report corrected by history: workers die, leave the end to others, and fail to store results."""
+"""A job's status is the worker's report corrected by history, since workers die, leave the end to others, and fail to store results."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ CASES: dict[str, tuple[list[str], dict[str, Any] | None, str, list[str]]] = {
     "a killed worker in a run that ended": (["running"], {"status": "abandoned"}, "terminated", ["lost"]),
     "a killed worker whose call ran into its timeout": (["running"], {"status": "timed_out"}, "running", ["lost"]),
     "a killed worker of a call that history never names": (["running"], None, "completed", ["lost"]),
-    "a completion by somebody else": (
+    "a completion by another process": (
         ["failed", "running"],
         {"status": "completed"},
         "running",
         ["failed", "completed"],
     ),
-    "a failure by somebody else": (["running"], FAILED, "running", ["failed"]),
+    "a failure by another process": (["running"], FAILED, "running", ["failed"]),
     "a result that could not be stored": (["completed", "completed"], FAILED, "failed", ["failed", "failed"]),
     "a result that was stored": (
         ["failed", "completed"],
@@ -77,15 +77,15 @@ async def test_f17_a_jobs_status_is_corrected_by_history(api: Api, as_: Any, nam
         rows.append(factories.step(run, 5, activity_id="1", closed_at=ENDED, **step))  # type: ignore[arg-type]
     rows += [job(run, attempt, status) for attempt, status in enumerate(reported, 1)]  # type: ignore[misc]
     await factories.insert(api.plane.engine, run, *rows)
-    answer = await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs")
-    shown = answer.json()["items"]
-    assert [each["status"] for each in shown] == expected
+    response = await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs")
+    jobs = response.json()["items"]
+    assert [item["status"] for item in jobs] == expected
     if name == "a result that could not be stored":
-        assert [each["error"]["type"] for each in shown] == ["ResultNotStored", "TypeError"]
-    if name == "a completion by somebody else":
-        assert datetime.fromisoformat(shown[1]["finished_at"]) == ENDED
+        assert [item["error"]["type"] for item in jobs] == ["ResultNotStored", "TypeError"]
+    if name == "a completion by another process":
+        assert datetime.fromisoformat(jobs[1]["finished_at"]) == ENDED
     if "lost" in expected:
-        assert shown[0]["finished_at"] is None
+        assert jobs[0]["finished_at"] is None
 
 
 async def test_f17_a_jobs_status_considers_attempts_on_the_next_page(api: Api, as_: Any) -> None:
@@ -99,8 +99,8 @@ async def test_f17_a_jobs_status_considers_attempts_on_the_next_page(api: Api, a
         *jobs,
     )
     first = (await as_("operator").get(f"/api/v1/runs/{run.run_id}/jobs", params={"limit": 2})).json()
-    assert [each["status"] for each in first["items"]] == ["lost", "lost"]
+    assert [item["status"] for item in first["items"]] == ["lost", "lost"]
     rest = await as_("operator").get(
         f"/api/v1/runs/{run.run_id}/jobs", params={"limit": 2, "cursor": first["next_cursor"]}
     )
-    assert [each["status"] for each in rest.json()["items"]] == ["running"]
+    assert [item["status"] for item in rest.json()["items"]] == ["running"]

@@ -1,4 +1,4 @@
-"""Approvals as letters: the order of urgency, what a row tells whom, counts that agree with the lists."""
+"""Approval letters: the order of urgency, what a row shows to whom, and counts that match the lists."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VERSION: dict[str, Any] = {
 
 def refund(api: Api, run: Any, ticket: str = "T-1042", cents: int = 41200, **over: Any) -> Any:
     arguments = {"ticket_id": ticket, "amount_cents": cents, "reason": "paid twice"}
-    gate = factories.approval(
+    approval = factories.approval(
         run,
         **{
             "tool": "refund_it",
@@ -44,17 +44,17 @@ def refund(api: Api, run: Any, ticket: str = "T-1042", cents: int = 41200, **ove
             **over,
         },
     )
-    gate.terms = {**gate.terms, "tool": "refund_it"}
-    return factories.under(api.plane.signer, gate)
+    approval.terms = {**approval.terms, "tool": "refund_it"}
+    return factories.under(api.plane.signer, approval)
 
 
 async def pages(client: Any, path: str, **params: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:
-        answer = await client.get(httpx.URL(path).copy_merge_params({**params, **cursor}))
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
+        response = await client.get(httpx.URL(path).copy_merge_params({**params, **cursor}))
+        assert response.status_code == 200, response.text
+        page = response.json()
         found += page["items"]
         if page["next_cursor"] is None:
             return found
@@ -63,77 +63,77 @@ async def pages(client: Any, path: str, **params: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 async def refunds(api: Api) -> list[Any]:
-    """Pending refunds of every risk, some of which expire within the hour, one that is not open yet; and a decided one."""
+    """Pending refunds of every risk, some of which expire within the hour, one that is not open yet, and a decided one."""
     await factories.insert(
         api.plane.engine,
         *factories.workflow("letters"),
         factories.tool("refund_it", **VERSION),
         factories.tool_version("refund_it", **VERSION),
     )
-    gates = []
+    approvals = []
     minutes = itertools.count(10, 7)
     for risk, soon in itertools.product(RISKS, (True, False, False)):
         run = factories.run(workflow="letters", status="waiting", waiting_on="approval", reference="case-1")
         expires = datetime.now(UTC) + timedelta(minutes=next(minutes) % 50 if soon else 90 + next(minutes))
-        gates.append(refund(api, run, risk=risk, expires_at=expires))
-        gates[-1].__dict__["_run"] = run
+        approvals.append(refund(api, run, risk=risk, expires_at=expires))
+        approvals[-1].__dict__["_run"] = run
     run = factories.run(workflow="letters", status="waiting", waiting_on="approval")
-    gates.append(refund(api, run, risk="write", expires_at=None, decidable=False))
-    gates[-1].__dict__["_run"] = run
-    random.Random(1).shuffle(gates)
-    for gate in gates:
-        run = gate.__dict__.pop("_run")
-        await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+    approvals.append(refund(api, run, risk="write", expires_at=None, decidable=False))
+    approvals[-1].__dict__["_run"] = run
+    random.Random(1).shuffle(approvals)
+    for approval in approvals:
+        run = approval.__dict__.pop("_run")
+        await factories.insert(api.plane.engine, run, factories.execution(run), approval)
     closed = factories.run(workflow="letters", status="completed")
     decided = refund(api, closed, risk="write", status="approved", decided_by="second", closed_at=datetime.now(UTC))
     await factories.insert(api.plane.engine, closed, factories.execution(closed), decided)
-    return gates
+    return approvals
 
 
-async def test_urgency_is_the_hour_then_risk_then_expiry_on_every_page(api: Api, as_, refunds):
+async def test_urgency_sorts_by_expiry_within_the_hour_then_risk_then_expiry(api: Api, as_, refunds):
     soon = datetime.now(UTC) + timedelta(hours=1)
     never = datetime.max.replace(tzinfo=UTC)
     expected = sorted(
         refunds,
-        key=lambda gate: (
-            gate.expires_at is None or gate.expires_at > soon,
-            RISKS.index(gate.risk),
-            gate.expires_at or never,
+        key=lambda approval: (
+            approval.expires_at is None or approval.expires_at > soon,
+            RISKS.index(approval.risk),
+            approval.expires_at or never,
         ),
     )
     for limit in (1, 5, 200):
         seen = await pages(as_("reviewer"), "/api/v1/approvals", workflow="letters", sort="urgency", limit=limit)
-        assert [each["approval_id"] for each in seen] == [gate.approval_id for gate in expected], limit
-    assert [each["expires_soon"] for each in seen] == [True] * 4 + [False] * 9
+        assert [item["approval_id"] for item in seen] == [approval.approval_id for approval in expected], limit
+    assert [item["expires_soon"] for item in seen] == [True] * 4 + [False] * 9
 
 
-async def test_urgency_is_only_of_pending_approvals(as_, refunds):
-    answer = await as_("reviewer").get("/api/v1/approvals", params={"sort": "urgency", "status": "approved"})
-    assert answer.status_code == 422
-    assert answer.json()["faults"][0]["pointer"] == "status"
+async def test_urgency_applies_only_to_pending_approvals(as_, refunds):
+    response = await as_("reviewer").get("/api/v1/approvals", params={"sort": "urgency", "status": "approved"})
+    assert response.status_code == 422
+    assert response.json()["faults"][0]["pointer"] == "status"
 
 
-async def test_a_row_is_a_letter_in_short_for_those_who_may_read_it(as_, refunds):
+async def test_a_row_summarises_the_letter_for_those_who_may_read_it(as_, refunds):
     params = {"workflow": "letters", "sort": "urgency", "limit": 1}
     row = (await as_("reviewer").get("/api/v1/approvals", params=params)).json()["items"][0]
     assert row["title"] == "Refund 412.00 USD on ticket T-1042"
     assert (row["tool_title"], row["workflow_title"], row["risk"]) == ("Refund ticket", "letters", "destructive")
     assert (row["reach"], row["undoable"]) == (["Moves money out", "One customer"], False)
     assert row["arguments"] == {"ticket_id": "T-1042", "amount_cents": 41200, "reason": "paid twice"}
-    assert {each["verb"]: each["allowed"] for each in row["actions"]} == {"approve": True, "reject": True}
+    assert {item["verb"]: item["allowed"] for item in row["actions"]} == {"approve": True, "reject": True}
     seen = (await as_("viewer").get("/api/v1/approvals", params=params)).json()["items"][0]
     assert (seen["title"], seen["arguments"], seen["payloads_visible"]) == ("Refund ticket", None, False)
-    assert not any(each["allowed"] for each in seen["actions"])
+    assert not any(item["allowed"] for item in seen["actions"])
 
 
-async def test_rows_are_found_by_words_person_shape_and_time(as_, refunds):
+async def test_rows_are_filtered_by_words_person_shape_and_time(as_, refunds):
     client = as_("reviewer")
 
     async def ids(**params: Any) -> set[str]:
-        return {each["approval_id"] for each in await pages(client, "/api/v1/approvals", workflow="letters", **params)}
+        return {item["approval_id"] for item in await pages(client, "/api/v1/approvals", workflow="letters", **params)}
 
     everything = await ids()
-    assert await ids(q="CASE-1") == {gate.approval_id for gate in refunds if gate.expires_at is not None}
+    assert await ids(q="CASE-1") == {approval.approval_id for approval in refunds if approval.expires_at is not None}
     assert await ids(q=refunds[0].approval_id) >= {refunds[0].approval_id}
     assert await ids(q="%") == set()
     assert len(await ids(decided_by="second")) == 1
@@ -145,9 +145,9 @@ async def test_rows_are_found_by_words_person_shape_and_time(as_, refunds):
     assert await ids(approver="support-leads") == set()
 
 
-async def test_words_of_an_explicit_title_are_found_by_those_only_who_may_read_it(api: Api, as_):
+async def test_only_those_who_may_read_an_explicit_title_can_search_it(api: Api, as_):
     run = factories.run(workflow="letters-explicit", status="waiting", waiting_on="approval")
-    gate = factories.approval(
+    approval = factories.approval(
         run,
         kind="explicit",
         tool=None,
@@ -158,18 +158,18 @@ async def test_words_of_an_explicit_title_are_found_by_those_only_who_may_read_i
         approvers=["support-leads"],
         arguments={},
     )
-    gate.terms = {**gate.terms, "kind": "explicit"}
-    await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+    approval.terms = {**approval.terms, "kind": "explicit"}
+    await factories.insert(api.plane.engine, run, factories.execution(run), approval)
     params = {"workflow": "letters-explicit"}
     for who, title in (("operator", "Dismiss Ingrid"), ("viewer", "An approval"), ("second", "An approval")):
         client = as_(who)
         page = (await client.get("/api/v1/approvals", params=params)).json()["items"]
-        assert [each["title"] for each in page] == [title], who
+        assert [item["title"] for item in page] == [title], who
         assert (page[0]["shape"] is None) == (title == "An approval")
-        found = (await client.get("/api/v1/approvals", params={**params, "q": "ingrid"})).json()["items"]
-        assert len(found) == (1 if who == "operator" else 0), who
-        # The title's hash confirms a guess of the title.
-        alike = (await client.get("/api/v1/approvals", params={**params, "shape": gate.shape})).json()["items"]
+        items = (await client.get("/api/v1/approvals", params={**params, "q": "ingrid"})).json()["items"]
+        assert len(items) == (1 if who == "operator" else 0), who
+        # The title's hash could confirm a guess of the title.
+        alike = (await client.get("/api/v1/approvals", params={**params, "shape": approval.shape})).json()["items"]
         assert len(alike) == (1 if who == "operator" else 0), who
         detail = (await client.get(f"/api/v1/runs/{run.run_id}")).text
         assert ("Ingrid" in detail) == (who == "operator"), who
@@ -182,21 +182,21 @@ async def test_counts_agree_with_the_lists_and_the_overview(as_, refunds):
         overview = (await client.get("/api/v1/overview")).json()["approvals_for_me"]
         mine = await pages(client, counts["mine"]["href"], limit=200)
         assert counts["mine"]["count"] == overview["count"] == len(mine), who
-        assert counts["soon"] == sum(each["expires_soon"] for each in mine), who
-        assert all(action["allowed"] for each in mine for action in each["actions"]), who
+        assert counts["soon"] == sum(item["expires_soon"] for item in mine), who
+        assert all(action["allowed"] for item in mine for action in item["actions"]), who
         assert counts["all"]["count"] == len(await pages(client, counts["all"]["href"], limit=200)), who
         urgent = await pages(client, "/api/v1/approvals", sort="urgency", limit=200)
         assert counts["all"]["count"] == len(urgent), who
         for group in counts["groups"]:
             assert group["count"] == len(await pages(client, group["href"], limit=200)), (who, group)
-            assert all(group["approver"] in each["approvers"] for each in await pages(client, group["href"]))
+            assert all(group["approver"] in item["approvers"] for item in await pages(client, group["href"]))
 
 
 @pytest.fixture(scope="module")
 async def asked(api: Api, refunds: list[Any]) -> Any:
-    """A refund that an agent asks for, with the steps before it; a rule of its own; and earlier refunds of its shape."""
+    """A refund requested by an agent, with the steps before it, its own rule, and earlier refunds of the same shape."""
     run = factories.run(workflow="letters", status="waiting", waiting_on="approval", initiator="operator")
-    gate = refund(
+    approval = refund(
         api,
         run,
         agent="resolver",
@@ -210,7 +210,12 @@ async def asked(api: Api, refunds: list[Any]) -> Any:
             "value": {"ticket_id": "T-1042", "amount_cents": 41200, "reason": "paid", "more": [{"a": "b"}], "n": [1]},
         },
     )
-    gate.terms = {**gate.terms, "reason": "Money does not come back.", "issuers": ["key-maker"], "takes": ["arguments"]}
+    approval.terms = {
+        **approval.terms,
+        "reason": "Money does not come back.",
+        "issuers": ["key-maker"],
+        "takes": ["arguments"],
+    }
     rule = PolicyRow(
         rule_id="tool:refund_it",
         version=4,
@@ -261,7 +266,7 @@ async def asked(api: Api, refunds: list[Any]) -> Any:
         factories.step(run, 50, parent=10, kind="tool", name="refund_it", status="waiting", turn=2),
         factories.step(run, 60, parent=10, kind="tool", name="later"),
     ]
-    await factories.insert(api.plane.engine, rule, run, factories.execution(run), *steps, gate)
+    await factories.insert(api.plane.engine, rule, run, factories.execution(run), *steps, approval)
     ended = [("approved", "second", 3), ("rejected", "second", 2), ("expired", None, 1), ("approved", "second", 40)]
     for status, who, days in ended:
         other = factories.run(workflow="letters", status="completed", reference=f"{status}-{days}")
@@ -271,10 +276,10 @@ async def asked(api: Api, refunds: list[Any]) -> Any:
             closed_at=closed, approvers=["support-leads"],
         )  # fmt: skip
         await factories.insert(api.plane.engine, other, factories.execution(other), before)
-    return gate
+    return approval
 
 
-async def test_an_approval_reads_like_a_letter(as_, asked):
+async def test_an_approval_letter_is_complete(as_, asked):
     letter = (await as_("reviewer").get(f"/api/v1/approvals/{asked.approval_id}")).json()
     assert letter["title"] == "Refund 412.00 USD on ticket T-1042"
     assert letter["input_schema"] == SCHEMA
@@ -289,8 +294,8 @@ async def test_an_approval_reads_like_a_letter(as_, asked):
     assert prose["truncated"]
     assert (prose["agent"], prose["version"], prose["model"], prose["turn"]) == ("resolver", "v7", "claude", 2)
     looked_at = letter["looked_at"]
-    assert [each["event_id"] for each in looked_at] == list(range(22, 30))
-    assert {(each["title"], each["took_ms"]) for each in looked_at} == {("Fetch", 1000)}
+    assert [item["event_id"] for item in looked_at] == list(range(22, 30))
+    assert {(item["title"], item["took_ms"]) for item in looked_at} == {("Fetch", 1000)}
     assert looked_at[0]["label"] == "T-22"
     previous = letter["previous"]
     assert (previous["verdict"], previous["decided_by"], previous["reference"]) == ("rejected", "second", "rejected-2")
@@ -298,28 +303,26 @@ async def test_an_approval_reads_like_a_letter(as_, asked):
     assert letter["same_shape_30d"] == {"approved": 1, "rejected": 1, "expired": 1}
     who = letter["who"]
     assert (who["needed"], who["needed_to_change"]) == (1, 1)
-    assert {each["principal"]: each["why"] for each in who["refused"]} == {
+    assert {item["principal"]: item["why"] for item in who["refused"]} == {
         "operator": "started the run",
         "key-maker": "issued the key that started the run",
     }
-    assert who["text"].startswith("Anybody with the role approver may decide; one answer is enough.")
+    assert who["text"].startswith("Anyone with the role approver may decide; one decision is enough.")
 
 
-async def test_of_many_people_the_letter_names_those_who_started_the_run_and_says_how_many_more_may_decide(
-    api: Api, as_
-):
+async def test_a_letter_with_many_people_names_the_starters_and_counts_the_other_approvers(api: Api, as_):
     run = factories.run(workflow="letters", status="waiting", waiting_on="approval", initiator="operator")
-    gate = refund(api, run, approvers=["role:approver", *(f"lead-{n:02}" for n in range(24))])
-    gate.terms = {**gate.terms, "issuers": [f"issuer-{n:02}" for n in range(30)], "changed_by": "issuer-00"}
-    await factories.insert(api.plane.engine, run, factories.execution(run), gate)
-    who = (await as_("reviewer").get(f"/api/v1/approvals/{gate.approval_id}")).json()["who"]
-    assert who["text"].startswith("Anybody with the role approver or lead-00 or ")
-    assert " or lead-18 or 5 more may decide; one answer is enough. operator may not: started the run." in who["text"]
+    approval = refund(api, run, approvers=["role:approver", *(f"lead-{n:02}" for n in range(24))])
+    approval.terms = {**approval.terms, "issuers": [f"issuer-{n:02}" for n in range(30)], "changed_by": "issuer-00"}
+    await factories.insert(api.plane.engine, run, factories.execution(run), approval)
+    who = (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json()["who"]
+    assert who["text"].startswith("Anyone with the role approver or lead-00 or ")
+    assert " or lead-18 or 5 more may decide; one decision is enough. operator may not: started the run." in who["text"]
     assert len(who["refused"]) == 20
     assert who["refused"][1] == {"principal": "issuer-00", "why": "issued the key that started the run"}
 
 
-async def test_an_approver_sees_the_previous_one_only_as_far_as_it_was_theirs(as_, asked):
+async def test_an_approver_sees_the_previous_arguments_only_if_they_may_read_that_approval(as_, asked):
     letter = (await as_("second").get(f"/api/v1/approvals/{asked.approval_id}")).json()
     assert letter["payloads_visible"]
     assert letter["prose"] is not None

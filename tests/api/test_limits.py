@@ -25,7 +25,7 @@ def test_a_bucket_allows_its_burst_and_then_its_rate():
     clock.now += 0.5
     assert [buckets.take("a"), buckets.wait("a")] == [0, 0.5]
     clock.now += 3600
-    assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, 0.5], "no more than the burst is saved up"
+    assert [buckets.take("a") for _ in range(4)] == [0, 0, 0, 0.5], "never more than the burst accumulates"
 
 
 def test_the_number_of_buckets_is_bounded(monkeypatch):

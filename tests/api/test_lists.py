@@ -1,4 +1,4 @@
-"""Lists: pages that inserts don't shift, filters, no payloads, and each by an index."""
+"""Lists: pages that inserts don't shift, filters, no payloads, and an index for each."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tests.api.conftest import Api
 
 async def pages(client, path, **params):
     """Every page of a list."""
-    found, cursor = [], None
+    items, cursor = [], None
     while True:
-        answer = await client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
-        assert answer.status_code == 200, answer.text
-        found.append(answer.json()["items"])
-        cursor = answer.json()["next_cursor"]
+        response = await client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
+        assert response.status_code == 200, response.text
+        items.append(response.json()["items"])
+        cursor = response.json()["next_cursor"]
         if cursor is None:
-            return found
+            return items
 
 
-async def test_pages_hold_every_run_once_in_order_also_while_new_ones_come(api: Api, as_):
+async def test_pages_return_every_run_once_in_order_while_new_runs_arrive(api: Api, as_):
     same = datetime.now(UTC) - timedelta(days=1)
     rows = [factories.run(workflow="paged", created_at=same - timedelta(seconds=n // 3)) for n in range(25)]
     await factories.insert(api.plane.engine, *rows)
@@ -48,7 +48,7 @@ async def test_pages_hold_every_run_once_in_order_also_while_new_ones_come(api: 
     assert seen == expected
 
 
-async def test_a_page_that_is_just_full_is_the_last_one(api: Api, as_):
+async def test_a_last_page_that_is_exactly_full_has_no_next_page(api: Api, as_):
     await factories.insert(api.plane.engine, *(factories.run(workflow="full") for _ in range(3)))
     assert [len(page) for page in await pages(as_("viewer"), "/api/v1/runs", workflow="full", limit=3)] == [3]
     assert [len(page) for page in await pages(as_("viewer"), "/api/v1/runs", workflow="full", limit=2)] == [2, 1]
@@ -94,7 +94,7 @@ FILTERS = {
         {"state": ["failed", "approval"]},
     ),
     "sleeping": ({"status": "waiting", "waiting_on": "timer"}, {"state": "sleeping"}),
-    "another wait": ({"status": "waiting", "waiting_on": None}, {"state": "waiting"}),
+    "some other wait": ({"status": "waiting", "waiting_on": None}, {"state": "waiting"}),
     "closed after": (
         {"status": "completed", "closed_at": datetime(2090, 1, 1, tzinfo=UTC)},
         {"closed_after": "2089-01-01T00:00:00Z"},
@@ -103,18 +103,18 @@ FILTERS = {
 
 
 @pytest.mark.parametrize(("over", "params"), FILTERS.values(), ids=FILTERS.keys())
-async def test_each_filter_of_runs_finds_what_it_names_and_nothing_else(api: Api, as_, over, params):
+async def test_each_filter_of_runs_returns_exactly_the_matches(api: Api, as_, over, params):
     workflow = f"filter-{abs(hash(json.dumps(params, sort_keys=True)))}"
-    wanted = factories.run(**{"workflow": workflow, **over})
-    await factories.insert(api.plane.engine, wanted, factories.run(workflow=workflow))
-    answer = await as_("viewer").get("/api/v1/runs", params={"workflow": workflow, **params})
-    assert [item["run_id"] for item in answer.json()["items"]] == [wanted.run_id]
+    matching = factories.run(**{"workflow": workflow, **over})
+    await factories.insert(api.plane.engine, matching, factories.run(workflow=workflow))
+    response = await as_("viewer").get("/api/v1/runs", params={"workflow": workflow, **params})
+    assert [item["run_id"] for item in response.json()["items"]] == [matching.run_id]
 
 
-async def test_a_trigger_that_does_not_exist_is_refused_with_those_that_do(as_):
-    answer = await as_("viewer").get("/api/v1/runs", params={"trigger": "cron"})
-    assert answer.status_code == 422
-    assert "'api', 'schedule', 'child', 'external' or 'other'" in answer.text
+async def test_an_unknown_trigger_is_refused_with_the_valid_ones(as_):
+    response = await as_("viewer").get("/api/v1/runs", params={"trigger": "cron"})
+    assert response.status_code == 422
+    assert "'api', 'schedule', 'child', 'external' or 'other'" in response.text
 
 
 async def test_runs_by_agent_are_those_with_a_step_of_that_agent(api: Api, as_):
@@ -126,39 +126,39 @@ async def test_runs_by_agent_are_those_with_a_step_of_that_agent(api: Api, as_):
         factories.step(run, 5, kind="agent", name="triager"),
         factories.run(workflow="agents"),
     )
-    answer = await as_("viewer").get("/api/v1/runs", params={"agent": "triager"})
-    assert [item["run_id"] for item in answer.json()["items"]] == [run.run_id]
+    response = await as_("viewer").get("/api/v1/runs", params={"agent": "triager"})
+    assert [item["run_id"] for item in response.json()["items"]] == [run.run_id]
 
 
-async def test_a_list_of_runs_holds_no_payloads(api: Api, as_):
+async def test_a_list_of_runs_has_no_payloads(api: Api, as_):
     payload = {"size": 6, "value": "canary"}
     run = factories.run(workflow="canary", input=payload, result=payload, error={"message": "canary"})
     await factories.insert(api.plane.engine, run)
-    answer = await as_("operator").get("/api/v1/runs", params={"workflow": "canary"})
-    assert len(answer.json()["items"]) == 1
-    assert {"input", "result", "error"} & set(answer.json()["items"][0]) == set()
+    response = await as_("operator").get("/api/v1/runs", params={"workflow": "canary"})
+    assert len(response.json()["items"]) == 1
+    assert {"input", "result", "error"} & set(response.json()["items"][0]) == set()
 
 
 async def test_steps_are_those_of_the_executions_shown_oldest_first(api: Api, as_):
     run = factories.run()
     left_behind = factories.execution(run, execution_id="left-behind", reset_to=run.execution_id)
-    shown = factories.execution(run, kind="reset", reset_from="left-behind")
+    newest = factories.execution(run, kind="reset", reset_from="left-behind")
     old = [factories.step(run, n, execution_id="left-behind") for n in (5, 11)]
     new = [factories.step(run, n, inherited=n == 5) for n in (5, 12, 20, 31)]
-    await factories.insert(api.plane.engine, run, left_behind, shown, *old, *new)
-    place = f"/api/v1/runs/{run.run_id}/steps"
-    found = [step for page in await pages(as_("operator"), place, limit=3) for step in page]
-    assert [(step["event_id"], step["inherited"]) for step in found] == [
+    await factories.insert(api.plane.engine, run, left_behind, newest, *old, *new)
+    path = f"/api/v1/runs/{run.run_id}/steps"
+    steps = [step for page in await pages(as_("operator"), path, limit=3) for step in page]
+    assert [(step["event_id"], step["inherited"]) for step in steps] == [
         (5, True),
         (12, False),
         (20, False),
         (31, False),
     ]
-    (behind,) = await pages(as_("operator"), place, execution="left-behind")
+    (behind,) = await pages(as_("operator"), path, execution="left-behind")
     assert [step["event_id"] for step in behind] == [5, 11]
 
 
-async def test_jobs_and_logs_of_a_run_in_the_order_of_time(api: Api, as_):
+async def test_jobs_and_logs_of_a_run_are_in_order_of_time(api: Api, as_):
     run = factories.run()
     begun = datetime.now(UTC)
     shared = {"execution_id": run.execution_id, "workflow_id": run.workflow_id, "worker": "w1"}
@@ -181,17 +181,17 @@ async def test_jobs_and_logs_of_a_run_in_the_order_of_time(api: Api, as_):
         for level in ("info", "warning", "info")
     ]
     await factories.insert(api.plane.engine, run, factories.execution(run), *jobs, *logs)
-    place = f"/api/v1/runs/{run.run_id}"
-    found = [job for page in await pages(as_("viewer"), f"{place}/jobs", limit=2) for job in page]
+    path = f"/api/v1/runs/{run.run_id}"
+    found = [job for page in await pages(as_("viewer"), f"{path}/jobs", limit=2) for job in page]
     assert [job["attempt"] for job in found] == [1, 2, 3]
     assert found[0]["error"]["stack"] is None
-    lines = [line for page in await pages(as_("operator"), f"{place}/logs", limit=1) for line in page]
+    lines = [line for page in await pages(as_("operator"), f"{path}/logs", limit=1) for line in page]
     assert [line["level"] for line in lines] == ["info", "warning", "info"]
-    (warnings,) = await pages(as_("operator"), f"{place}/logs", level="warning")
+    (warnings,) = await pages(as_("operator"), f"{path}/logs", level="warning")
     assert [line["message"] for line in warnings] == ["line warning"]
 
 
-async def test_without_the_role_auditor_one_sees_only_ones_own_commands(api: Api, as_):
+async def test_without_the_role_auditor_callers_see_only_their_own_commands(api: Api, as_):
     run = factories.run(status="completed")
     await factories.insert(api.plane.engine, run)
     refused = (await as_("operator").post(f"/api/v1/runs/{run.run_id}/cancel")).json()["command_id"]
@@ -211,7 +211,7 @@ PLANS = {
 }
 
 
-async def test_lists_and_counts_are_answered_by_index_and_quickly_over_many_runs(api: Api, as_):
+async def test_lists_and_counts_use_indexes_and_are_fast_over_many_runs(api: Api, as_):
     async with api.plane.engine.begin() as connection:
         await connection.execute(text("SET LOCAL statement_timeout = 0"))
         await connection.execute(
@@ -230,20 +230,20 @@ async def test_lists_and_counts_are_answered_by_index_and_quickly_over_many_runs
             plan = (await session.execute(text(f"EXPLAIN (FORMAT JSON) {query}"))).scalar_one()
             assert "Seq Scan" not in json.dumps(plan), (name, json.dumps(plan))
     begun = datetime.now(UTC)
-    answer = await as_("operator").get("/api/v1/overview")
+    response = await as_("operator").get("/api/v1/overview")
     assert datetime.now(UTC) - begun < timedelta(seconds=1)
-    assert answer.json()["running"]["count"] >= 400
+    assert response.json()["running"]["count"] >= 400
     counted = (await as_("operator").get("/api/v1/runs/counts", params={"tag": "t7"})).json()
     assert (counted["total"], counted["complete"]) == (40, True)
 
 
 async def counts(client, **params):
-    answer = await client.get("/api/v1/runs/counts", params=params)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.get("/api/v1/runs/counts", params=params)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-async def test_counts_by_status_are_those_of_the_list_under_the_same_filter(api: Api, as_):
+async def test_counts_by_status_match_the_list_under_the_same_filter(api: Api, as_):
     await factories.insert(
         api.plane.engine,
         *(factories.run(workflow="counted_a", status=status) for status in ("failed", "failed", "running")),
@@ -254,13 +254,13 @@ async def test_counts_by_status_are_those_of_the_list_under_the_same_filter(api:
         listed = [
             run["status"] for page in await pages(as_("viewer"), "/api/v1/runs", limit=200, **params) for run in page
         ]
-        found = await counts(as_("viewer"), **params)
-        assert {name: count for name, count in found["by_status"].items() if count} == dict(Counter(listed)), params
-        assert (found["total"], found["complete"]) == (len(listed), True)
+        result = await counts(as_("viewer"), **params)
+        assert {name: count for name, count in result["by_status"].items() if count} == dict(Counter(listed)), params
+        assert (result["total"], result["complete"]) == (len(listed), True)
     assert (await as_("viewer").get("/api/v1/runs/counts", params={"limit": 3})).status_code == 422
 
 
-async def test_counts_hold_no_run_outside_the_scope(api: Api, as_):
+async def test_counts_exclude_runs_outside_the_scope(api: Api, as_):
     await factories.insert(api.plane.engine, factories.run(workflow="seen_1"), factories.run(workflow="hidden_1"))
     scope = {"kind": "human", "roles": ["viewer"], "groups": [], "workflows": ["seen_*"]}
     assert (await as_("admin").put("/api/v1/principals/narrow", json=scope)).status_code == 200
@@ -272,16 +272,16 @@ async def test_counts_hold_no_run_outside_the_scope(api: Api, as_):
 
 
 @pytest.mark.parametrize("params", [{}, {"workflow": "capped"}], ids=["in the index", "collected"])
-async def test_counting_ends_at_a_bound_and_says_so(api: Api, as_, monkeypatch, params):
+async def test_counting_stops_at_a_limit_and_says_so(api: Api, as_, monkeypatch, params):
     await factories.insert(api.plane.engine, *(factories.run(workflow="capped", status="failed") for _ in range(4)))
     monkeypatch.setattr(run_counts, "MOST", 3)
-    found = await counts(as_("viewer"), **params)
-    assert (found["by_status"]["failed"], found["complete"]) == (3, False)
+    result = await counts(as_("viewer"), **params)
+    assert (result["by_status"]["failed"], result["complete"]) == (3, False)
 
 
 async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_):
     run, other = factories.run(), factories.run()
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     begun = datetime.now(UTC)
     why = {"unattributed_because": "AgentGrid did not send this signal", "principal": "cfo"}
 
@@ -295,9 +295,9 @@ async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_)
         other,
         factories.execution(run),
         factories.execution(other),
-        gate,
+        approval,
         *(
-            factories.decision(gate, n, signalled_at=begun + timedelta(seconds=n), **why, **over)
+            factories.decision(approval, n, signalled_at=begun + timedelta(seconds=n), **why, **over)
             for n, over in ((2, {}), (3, {"judged": "refused"}), (4, {"attributed": True}), (5, {"inherited": True}))
         ),
         control(6),
@@ -305,20 +305,20 @@ async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_)
         control(8, action="resume"),
         control(9, execution_id=other.execution_id, run_id=other.run_id),
     )
-    place = "/api/v1/commands/unattributed"
-    found = [act for page in await pages(as_("viewer"), place, limit=1, run=run.run_id) for act in page]
-    assert [(act["event_id"], act["action"]) for act in found] == [(8, "resume"), (6, "pause"), (2, "approved")]
-    assert {act["claimed_principal"] for act in found} == {"cfo"}
-    everywhere = [act for page in await pages(as_("auditor"), place, limit=2) for act in page]
+    path = "/api/v1/commands/unattributed"
+    acts = [act for page in await pages(as_("viewer"), path, limit=1, run=run.run_id) for act in page]
+    assert [(act["event_id"], act["action"]) for act in acts] == [(8, "resume"), (6, "pause"), (2, "approved")]
+    assert {act["claimed_principal"] for act in acts} == {"cfo"}
+    everywhere = [act for page in await pages(as_("auditor"), path, limit=2) for act in page]
     assert [act["event_id"] for act in everywhere if act["run_id"] == other.run_id] == [9]
     assert len({(act["execution_id"], act["event_id"]) for act in everywhere}) == len(everywhere)
     detail = (await as_("viewer").get(f"/api/v1/runs/{run.run_id}")).json()
     assert (detail["unattributed_signals"], detail["last_control"]["action"]) == (3, "resume")
-    assert (await as_("nobody").get(place)).status_code == 403
+    assert (await as_("nobody").get(path)).status_code == 403
 
 
-async def test_the_overview_counts_what_its_links_list(api: Api, as_):
-    """F17: every status of a run is counted in it."""
+async def test_the_overviews_counts_match_their_linked_lists(api: Api, as_):
+    """F17: the overview counts every run status."""
     gate_run = factories.run(status="waiting", waiting_on="approval", initiator="somebody")
     rows = [
         gate_run,
@@ -335,14 +335,14 @@ async def test_the_overview_counts_what_its_links_list(api: Api, as_):
         factories.run(status="failed", closed_at=datetime.now(UTC) - timedelta(days=2)),
     ]
     failing = factories.run(status="running")
-    gate = factories.under(api.plane.signer, factories.approval(gate_run))
+    approval = factories.under(api.plane.signer, factories.approval(gate_run))
     await factories.insert(
         api.plane.engine,
         *rows,
         failing,
         factories.execution(gate_run),
         factories.execution(failing, live_problem="NondeterminismError"),
-        gate,
+        approval,
     )
     overview = (await as_("reviewer").get("/api/v1/overview")).json()
     for name, count in overview.items():

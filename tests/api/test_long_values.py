@@ -1,4 +1,4 @@
-"""Long inputs and signals at the door: carried whole, or refused with their size; never a run that stays queued."""
+"""Long inputs and signals: transported whole, or refused with their size; a run never stays queued because of them."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def text(size: int) -> str:
 
 
 @pytest.mark.parametrize("size", [300_000, MAX_JSON_BYTES])
-async def test_what_fits_is_carried_whole(api: Api, as_: Any, size: int) -> None:
-    place = await catalog(api, f"long-{size}", {})
-    answer = await as_("operator").post(place, content=start_of(text(size)), headers=JSON)
-    assert answer.status_code == 201, answer.text[:300]
-    handle = api.plane.temporal.get_workflow_handle(answer.json()["run_id"])
+async def test_a_value_within_the_limits_is_transported_whole(api: Api, as_: Any, size: int) -> None:
+    path = await catalog(api, f"long-{size}", {})
+    response = await as_("operator").post(path, content=start_of(text(size)), headers=JSON)
+    assert response.status_code == 201, response.text[:300]
+    handle = api.plane.temporal.get_workflow_handle(response.json()["run_id"])
     (started,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
     (payload,) = started.workflow_execution_started_event_attributes.input.payloads
     assert len(payload.data) == size
 
     run, handle = await open_run(api)
-    answer = await as_("operator").post(
+    response = await as_("operator").post(
         f"/api/v1/runs/{run.run_id}/signal", content=signal_of(text(size)), headers=JSON
     )
-    assert answer.status_code == 202, answer.text[:300]
+    assert response.status_code == 202, response.text[:300]
     (signalled,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
     (payload,) = signalled.workflow_execution_signaled_event_attributes.input.payloads
     assert len(payload.data) == size
@@ -61,16 +61,16 @@ async def test_what_fits_is_carried_whole(api: Api, as_: Any, size: int) -> None
     ],
     ids=["by a byte", "as numbers", "2.2 MB", "5 MB"],
 )
-async def test_what_does_not_fit_is_refused_with_its_size_and_starts_nothing(
+async def test_a_value_over_the_limits_is_refused_with_its_size_and_starts_nothing(
     api: Api, as_: Any, value: str, expected: tuple[str, str]
 ) -> None:
-    place = await catalog(api, f"too-long-{len(value)}", {})
+    path = await catalog(api, f"too-long-{len(value)}", {})
     run, handle = await open_run(api)
-    bodies = ((place, start_of(value)), (f"/api/v1/runs/{run.run_id}/signal", signal_of(value)))
+    bodies = ((path, start_of(value)), (f"/api/v1/runs/{run.run_id}/signal", signal_of(value)))
     for (where, body), words in zip(bodies, expected, strict=True):
-        answer = await as_("operator").post(where, content=body, headers=JSON)
-        is_problem(answer, 413, "payload_too_large")
-        assert words in answer.json()["detail"]
-    listed = await as_("operator").get("/api/v1/runs", params={"workflow": place.split("/")[-2]})
+        response = await as_("operator").post(where, content=body, headers=JSON)
+        is_problem(response, 413, "payload_too_large")
+        assert words in response.json()["detail"]
+    listed = await as_("operator").get("/api/v1/runs", params={"workflow": path.split("/")[-2]})
     assert listed.json()["items"] == []
     assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == []

@@ -28,7 +28,7 @@ TOOLS = {"flaky", "lookup", "note", "read_long", "refund", "slow_refund", "write
 
 @pytest.fixture(scope="module", autouse=True)
 async def registered(api: Api, module_postgres_dsn: str) -> None:
-    """The tools are in the catalog, and no worker has them."""
+    """The tools are in the catalog, but no worker serves them."""
     await catalog.sync(await worker_login(module_postgres_dsn), Grid("gated", gated), "nobody-polls")
     await may_call(api, "operator", "agent")
 
@@ -39,9 +39,11 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def scoped(api: Api, name: str, *globs: str) -> str:
-    """A principal that may start runs of these workflows alone."""
-    made = Principal(name=name, kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR}), workflows=frozenset(globs))
-    await principals.put(api.plane.engine, SETUP, made)
+    """A principal that may start runs of only these workflows."""
+    principal = Principal(
+        name=name, kind=PrincipalKind.AGENT, roles=frozenset({Role.OPERATOR}), workflows=frozenset(globs)
+    )
+    await principals.put(api.plane.engine, SETUP, principal)
     key = await api_keys.create(api.plane.engine, SETUP, principal=name, lifetime=timedelta(days=1))
     api.tokens[name] = key.secret
     return key.key_id
@@ -61,9 +63,7 @@ async def runs_of(as_, workflow: str) -> list[dict[str, Any]]:
     ("who", "tools", "starts"),
     [("operator", TOOLS, True), ("developer", set(), True), ("viewer", set(), False), ("admin", set(), False)],
 )
-async def test_tools_are_for_those_whose_scope_names_them_and_reads_for_those_who_may_read(
-    api: Api, who: str, tools: set[str], starts: bool
-):
+async def test_tools_are_listed_by_scope_and_reads_by_permission(api: Api, who: str, tools: set[str], starts: bool):
     names = await offered(api, who)
     reads = {name for name, route in VERBS.items() if route.startswith("GET ")}
     assert names == tools | reads | ({"agentgrid_start_run"} if starts else set())
@@ -79,14 +79,14 @@ async def test_tools_are_for_those_whose_scope_names_them_and_reads_for_those_wh
         ("tool.*refund", {"refund", "slow_refund"}),
     ],
 )
-async def test_a_scope_holds_tools_only_if_it_names_tools(api: Api, as_, glob: str, tools: set[str]):
+async def test_a_scope_includes_tools_only_if_it_names_them(api: Api, as_, glob: str, tools: set[str]):
     await scoped(api, "narrow", glob)
     assert (await offered(api, "narrow")) & TOOLS == tools
     before = len(await runs_of(as_, "tool.slow_refund"))
     async with mcp_client(api, "narrow") as client:
         result = await client.call_tool("slow_refund", {"order": "o", "cents": 1})
     assert result.is_error != ("slow_refund" in tools)
-    # The same key by the other way.
+    # The same key sent the other way.
     direct = await as_("narrow").post(
         "/api/v1/workflows/tool.slow_refund/runs", json={"input": {"order": "o", "cents": 1}}
     )
@@ -101,7 +101,7 @@ def test_no_verb_decides_governs_administers_or_stops_anything():
 
 
 @pytest.mark.parametrize("who", ["admin", "reviewer", "both", "robot"])
-async def test_what_is_never_offered_cannot_be_called_by_its_name_either(api: Api, who: str):
+async def test_an_unlisted_tool_cannot_be_called_by_name_either(api: Api, who: str):
     from mcp.shared.exceptions import MCPError
 
     async with mcp_client(api, who) as client:
@@ -114,7 +114,7 @@ async def test_what_is_never_offered_cannot_be_called_by_its_name_either(api: Ap
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_call_that_no_worker_takes_is_working_and_its_run_is_recorded(api: Api, as_, mode: str):
+async def test_a_call_without_a_worker_is_working_and_its_run_is_recorded(api: Api, as_, mode: str):
     async with mcp_client(api, "agent", mode) as client:
         result = await client.call_tool("refund", {"order": "o-1", "cents": 5})
     assert (result.structured_content["status"], result.is_error) == ("working", False)
@@ -144,11 +144,11 @@ async def test_the_same_idempotency_key_is_the_same_run(api: Api):
         without = [await client.call_tool("refund", {"order": "o-7", "cents": 5}) for _ in range(2)]
     assert first.structured_content["run_id"] == again.structured_content["run_id"]
     assert (other.is_error, other.structured_content["code"]) == (True, "idempotency_conflict")
-    ids = {first.structured_content["run_id"], *(each.structured_content["run_id"] for each in without)}
+    ids = {first.structured_content["run_id"], *(item.structured_content["run_id"] for item in without)}
     assert len(ids) == 3
 
 
-async def test_reads_are_the_routes_own_and_recorded_as_such(api: Api, as_):
+async def test_reads_go_through_the_routes_and_are_recorded(api: Api, as_):
     run = factories.run(input={"size": 4, "value": "given"})
     await factories.insert(api.plane.engine, run, factories.execution(run))
     async with mcp_client(api, "operator") as client:
@@ -156,14 +156,14 @@ async def test_reads_are_the_routes_own_and_recorded_as_such(api: Api, as_):
         page = await client.call_tool("agentgrid_list_runs", {"status": ["running"], "limit": 200, "stuck": None})
         wrong = await client.call_tool("agentgrid_list_runs", {"colour": "red", "limit": 0})
     assert seen.structured_content == (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()
-    assert run.run_id in {each["run_id"] for each in page.structured_content["items"]}
+    assert run.run_id in {item["run_id"] for item in page.structured_content["items"]}
     assert (wrong.is_error, "colour" in wrong.content[0].text) == (True, True)
     async with mcp_client(api, "viewer") as client:
         blind = await client.call_tool("agentgrid_get_run", {"run_id": run.run_id})
     assert blind.structured_content["input"] is None
     await api.app.state.reads.flush()
     noted = (await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})).json()["items"]
-    assert {(each["principal"], each["route"]) for each in noted} == {("operator", "GET /api/v1/runs/{run_id}")}
+    assert {(item["principal"], item["route"]) for item in noted} == {("operator", "GET /api/v1/runs/{run_id}")}
 
 
 async def test_a_revoked_key_ends_its_open_calls(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
@@ -179,14 +179,14 @@ async def test_a_revoked_key_ends_its_open_calls(api: Api, as_, monkeypatch: pyt
     await eventually(waits)
     await api_keys.revoke(api.plane.engine, SETUP, key_id)
     async with asyncio.timeout(10):
-        answer = await task
-    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        response = await task
+    assert (response.status_code, response.json()["code"]) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS"])
 async def test_there_are_no_streams_and_no_sessions(as_, method: str):
-    answer = await as_("operator").request(method, "/mcp", headers={"Accept": "text/event-stream"})
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    response = await as_("operator").request(method, "/mcp", headers={"Accept": "text/event-stream"})
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
 async def test_a_server_without_the_extra_says_what_to_install(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
@@ -195,6 +195,6 @@ async def test_a_server_without_the_extra_says_what_to_install(api: Api, as_, mo
         monkeypatch.setitem(sys.modules, module, None) if "." not in module else monkeypatch.delitem(
             sys.modules, module
         )
-    answer = await as_("operator").post("/mcp", json=message("tools/list"))
-    assert (answer.status_code, answer.headers["content-type"]) == (501, "application/problem+json")
-    assert (answer.json()["code"], "agentgrid[mcp]" in answer.json()["detail"]) == ("mcp_not_installed", True)
+    response = await as_("operator").post("/mcp", json=message("tools/list"))
+    assert (response.status_code, response.headers["content-type"]) == (501, "application/problem+json")
+    assert (response.json()["code"], "agentgrid[mcp]" in response.json()["detail"]) == ("mcp_not_installed", True)

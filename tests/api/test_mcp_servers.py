@@ -1,4 +1,4 @@
-"""MCP servers as workers found them: everybody who reads may see which are held and why, and no route changes one."""
+"""MCP servers as reported by workers: everyone with read permission sees which are held and why, and no route changes one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def report(dsn: str, queue: str, *servers: dict[str, Any]) -> None:
 
 
 async def register(dsn: str, queue: str, tool: str) -> None:
-    """A worker starts whose code has this tool alone."""
+    """Start a worker whose code has only this tool."""
     connection = await asyncpg.connect(await worker_login(dsn, grid="mcp", queues=(queue,)))
     try:
         tools = [json.loads(document())["tools"][0] | {"name": tool}]
@@ -47,27 +47,27 @@ async def register(dsn: str, queue: str, tool: str) -> None:
         await connection.close()
 
 
-async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_code_go(
+async def test_held_servers_come_first_with_their_changes_and_removed_ones_disappear(
     api: Api, module_postgres_dsn: str
 ) -> None:
     change = {"tool": "a", "what": "changed", "before": "{}", "after": HOSTILE}
-    held = server("news", "held", reason="it changed", changes=[change, {"what": "eaten"}, 7, [[[]]]])
+    held_server = server("news", "held", reason="it changed", changes=[change, {"what": "eaten"}, 7, [[[]]]])
     async with api.client("viewer") as http:
-        await report(module_postgres_dsn, "q", server("clock"), held, server("away", "unreachable"))
+        await report(module_postgres_dsn, "q", server("clock"), held_server, server("away", "unreachable"))
         items = (await http.get(PLACE)).json()["items"]
-        assert [(each["name"], each["state"]) for each in items] == [
+        assert [(item["name"], item["state"]) for item in items] == [
             ("news", "held"),
             ("away", "unreachable"),
             ("clock", "ready"),
         ]
-        assert items[0]["changes"] == [change]  # what is no change is left out
+        assert items[0]["changes"] == [change]  # invalid changes are dropped
         assert items[0]["tools"] == ["news_a"]
         since = items[0]["since"]
-        await report(module_postgres_dsn, "q", held, server("clock"))
-        assert [each["name"] for each in (await http.get(PLACE)).json()["items"]] == ["news", "clock"]
+        await report(module_postgres_dsn, "q", held_server, server("clock"))
+        assert [item["name"] for item in (await http.get(PLACE)).json()["items"]] == ["news", "clock"]
         await register(module_postgres_dsn, "q", "news_a")
-        assert [each["name"] for each in (await http.get(PLACE)).json()["items"]] == ["news"]
-        await report(module_postgres_dsn, "q", held)
+        assert [item["name"] for item in (await http.get(PLACE)).json()["items"]] == ["news"]
+        await report(module_postgres_dsn, "q", held_server)
         (only,) = (await http.get(PLACE)).json()["items"]
         assert (only["name"], only["since"]) == ("news", since)
         assert only["reported_at"] > since
@@ -77,8 +77,8 @@ async def test_held_servers_come_first_with_what_changed_and_those_out_of_the_co
         assert ready["since"] > since
 
 
-async def test_nulls_in_what_a_dishonest_worker_sends_stop_no_list(api: Api, module_postgres_dsn: str) -> None:
-    """Seen: `null` among an agent's tools or a tool's tags made every list that has them, and the overview, an internal error."""
+async def test_nulls_sent_by_a_compromised_worker_break_no_list(api: Api, module_postgres_dsn: str) -> None:
+    """Regression: a `null` among an agent's tools or a tool's tags made every list that has them, and the overview, fail with an internal error."""
     sent = json.loads(document("mcp", "odd"))
     lists = (("workflows", "tags"), ("tools", "tags"), ("tools", "reach"), ("agents", "tools"), ("agents", "models"))
     for noun, name in lists:
@@ -91,28 +91,28 @@ async def test_nulls_in_what_a_dishonest_worker_sends_stop_no_list(api: Api, mod
     await report(module_postgres_dsn, "odd", server("odd", tools=[None, *(f"t_{n}" for n in range(600))]))
     async with api.client("viewer") as http:
         places = [f"/api/v1/{noun}" for noun in ("workflows", "tools", "agents")]
-        places += [f"{place}/{sent[place.rsplit('/', 1)[1]][0]['name']}" for place in places]
-        for place in (*places, PLACE, "/api/v1/overview?lists=true"):
-            answer = await http.get(place)
-            assert answer.status_code == 200, (place, answer.text)
-        (tool,) = [each for each in (await http.get("/api/v1/tools")).json()["items"] if each["tags"] == ["odd"]]
+        places += [f"{path}/{sent[path.rsplit('/', 1)[1]][0]['name']}" for path in places]
+        for path in (*places, PLACE, "/api/v1/overview?lists=true"):
+            response = await http.get(path)
+            assert response.status_code == 200, (path, response.text)
+        (tool,) = [item for item in (await http.get("/api/v1/tools")).json()["items"] if item["tags"] == ["odd"]]
         assert tool["name"] == sent["tools"][0]["name"]
-        (odd,) = [each for each in (await http.get(PLACE)).json()["items"] if each["name"] == "odd"]
+        (odd,) = [item for item in (await http.get(PLACE)).json()["items"] if item["name"] == "odd"]
         assert odd["tools"] == [f"t_{n}" for n in range(500)]
 
 
-async def test_r35_no_worker_makes_another_grids_tool_look_held(api: Api, module_postgres_dsn: str) -> None:
-    """Operators would look for the fault in the wrong project, or review a listing that is none of theirs."""
+async def test_r35_a_worker_cannot_make_another_grids_tool_look_held(api: Api, module_postgres_dsn: str) -> None:
+    """Otherwise operators would look for the fault in the wrong project, or review a listing that isn't theirs."""
     await factories.insert(api.plane.engine, factories.tool("theirs_find", grid="theirs"))
     await register(module_postgres_dsn, "forging", "mine_find")
     forged = server("forged", "held", tools=["theirs_find", "mine_find", "not_registered_yet"])
     await report(module_postgres_dsn, "forging", forged)
     async with api.client("viewer") as http:
-        (seen,) = [each for each in (await http.get(PLACE)).json()["items"] if each["name"] == "forged"]
+        (seen,) = [item for item in (await http.get(PLACE)).json()["items"] if item["name"] == "forged"]
     assert seen["tools"] == ["mine_find", "not_registered_yet"]
 
 
-async def test_r35_no_worker_fills_the_list_or_an_answer_with_what_it_made_up(
+async def test_r35_a_worker_cannot_fill_the_list_or_a_response_with_made_up_data(
     api: Api, module_postgres_dsn: str
 ) -> None:
     huge = {"what": "changed", "before": "b" * 100_000, "after": "a" * 100_000, "tool": "t" * 10_000}
@@ -127,16 +127,16 @@ async def test_r35_no_worker_fills_the_list_or_an_answer_with_what_it_made_up(
         await connection.close()
     async with api.client("viewer") as http:
         items = (await http.get(PLACE)).json()["items"]
-    assert sum(each["grid"] == "mcp" for each in items) == 50
-    assert [each["name"] for each in items if each["grid"] == "honest"] == ["news"]
-    (deep,) = [each for each in items if each["task_queue"] == "deep"]
+    assert sum(item["grid"] == "mcp" for item in items) == 50
+    assert [item["name"] for item in items if item["grid"] == "honest"] == ["news"]
+    (deep,) = [item for item in items if item["task_queue"] == "deep"]
     assert deep["changes"] == [
         {"tool": "t" * 100 + "…", "what": "changed", "before": "b" * 20_000 + "…", "after": "a" * 20_000 + "…"}
     ]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_nobody_accepts_a_listing_over_http(api: Api, method: str) -> None:
+async def test_a_listing_cannot_be_accepted_over_http(api: Api, method: str) -> None:
     async with api.client("admin") as http:
-        for place in (PLACE, f"{PLACE}/news", f"{PLACE}/news/accept"):
-            assert (await http.request(method, place, json={})).status_code in (404, 405), place
+        for path in (PLACE, f"{PLACE}/news", f"{PLACE}/news/accept"):
+            assert (await http.request(method, path, json={})).status_code in (404, 405), path

@@ -1,4 +1,4 @@
-"""Headers by mount: a made-up static site with its own content policy and caching, beside the API, whose headers stay as they are."""
+"""Headers by mount: a made-up static site with its own content policy and caching, beside the API, whose headers are unaffected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def client(api: Api, pages: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
-    """Of an API with the site at /site, and a route that crashes in each."""
+    """A client of an API with the site at /site, and a crashing route in each."""
     routes = api.app.router.routes
     before = list(routes)
     routes += [
@@ -76,16 +76,16 @@ def shown(answer: httpx.Response, names: dict[str, str]) -> dict[str, str | None
 async def test_every_response_under_a_mount_has_its_headers_and_only_successful_ones_are_cached(
     client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], status: int
 ):
-    answer = await client.request(method, path, headers=headers)
-    assert answer.status_code == status
-    assert shown(answer, SITE_HEADERS) == SITE_HEADERS
-    assert answer.headers["cache-control"] == ("public, max-age=60" if status < 300 else "no-store")
+    response = await client.request(method, path, headers=headers)
+    assert response.status_code == status
+    assert shown(response, SITE_HEADERS) == SITE_HEADERS
+    assert response.headers["cache-control"] == ("public, max-age=60" if status < 300 else "no-store")
 
 
-async def test_an_unchanged_page_is_cached_further(client: httpx.AsyncClient):
+async def test_an_unchanged_page_stays_cached(client: httpx.AsyncClient):
     etag = (await client.get("/site/app.js")).headers["etag"]
-    answer = await client.get("/site/app.js", headers={"If-None-Match": etag})
-    assert (answer.status_code, answer.headers["cache-control"]) == (304, "public, max-age=60")
+    response = await client.get("/site/app.js", headers={"If-None-Match": etag})
+    assert (response.status_code, response.headers["cache-control"]) == (304, "public, max-age=60")
 
 
 OF_THE_API = [
@@ -103,15 +103,15 @@ OF_THE_API = [
 
 @pytest.mark.parametrize("root", [False, True])
 @pytest.mark.parametrize(("path", "headers", "status"), [*OF_THE_API, ("/sitemap", {}, 404), ("/SITE/", {}, 404)])
-async def test_the_apis_headers_are_as_before_also_beside_a_mount_at_the_root(
+async def test_a_mount_at_the_root_does_not_change_the_apis_headers(
     client: httpx.AsyncClient, monkeypatch, root: bool, path: str, headers: dict[str, str], status: int
 ):
     if root:
         monkeypatch.setitem(MOUNTS, "/", SITE)
-    answer = await client.get(path, headers=headers)
-    assert answer.status_code == status
-    loosened = not any(path.startswith(each) for each in ("/api", "/healthz", "/metrics"))
+    response = await client.get(path, headers=headers)
+    assert response.status_code == status
+    loosened = not any(path.startswith(item) for item in ("/api", "/healthz", "/metrics"))
     mount = SITE if root else CONSOLE
     expected = STRICT | dict(mount.changes) | {"Cache-Control": "no-store"} if loosened else API_HEADERS
-    assert shown(answer, expected) == expected
-    assert ("permissions-policy" in answer.headers) == loosened
+    assert shown(response, expected) == expected
+    assert ("permissions-policy" in response.headers) == loosened

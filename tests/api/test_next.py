@@ -1,4 +1,4 @@
-"""What a run waits for, in one sentence."""
+"""What a run is waiting for, in one sentence."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.api.conftest import Api
 
 async def test_a_run_names_the_first_of_its_approvals_and_how_long_its_timers_are(api: Api, as_):
     asks = factories.run(status="waiting", waiting_on="approval")
-    gates = [factories.approval(asks, title=f"Pay {n}", step_event_id=5 + n) for n in range(5)]
+    approvals = [factories.approval(asks, title=f"Pay {n}", step_event_id=5 + n) for n in range(5)]
     hides = factories.run(status="waiting", waiting_on="approval")
     mixes = factories.run(status="waiting", waiting_on="approval")
-    gates += [factories.approval(mixes, title="Refund ticket", step_event_id=5)]
+    approvals += [factories.approval(mixes, title="Refund ticket", step_event_id=5)]
     for n in range(10):
-        gates += [
+        approvals += [
             factories.approval(run, kind="explicit", title=f"Tell Ada {n}", step_event_id=6 + n)
             for run in (hides, mixes)
         ]
@@ -39,7 +39,7 @@ async def test_a_run_names_the_first_of_its_approvals_and_how_long_its_timers_ar
         api.plane.engine,
         *(asks, sleeps, hides, mixes, later),
         *map(factories.execution, (asks, sleeps, hides, mixes)),
-        *gates,
+        *approvals,
         *timers,
     )
 
@@ -54,8 +54,8 @@ async def test_a_run_names_the_first_of_its_approvals_and_how_long_its_timers_ar
     assert "Tell Ada" in await summary("operator", hides)
 
 
-async def test_why_somebody_cant_decide_is_what_they_can_do_something_about(api: Api, as_):
-    """Seen: those who started a run read that they lack a role, which would not help them."""
+async def test_the_reason_for_not_deciding_is_one_the_caller_can_act_on(api: Api, as_):
+    """Regression: callers who started a run were told that they lack a role, although the role would not have helped."""
     run = factories.run(status="waiting", waiting_on="approval", initiator="operator")
     of_others = factories.approval(run, approvers=["nobody-here"], step_event_id=5)
     opening = factories.approval(run, decidable=False, step_event_id=6)
@@ -67,7 +67,7 @@ async def test_why_somebody_cant_decide_is_what_they_can_do_something_about(api:
     async def why(who: str, run: Run) -> str:
         return str((await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["you"]["reason"])
 
-    assert await why("operator", run) == "operator started the run, and so can't decide its approvals"
-    assert await why("reviewer", mine) == "reviewer started the run, and so can't decide its approvals"
-    assert await why("operator", mine) == "deciding requires the role approver"
-    assert await why("reviewer", run) == "the gate is not open yet; try again in a moment"
+    assert await why("operator", run) == "operator started the run, so they can't decide its approvals"
+    assert await why("reviewer", mine) == "reviewer started the run, so they can't decide its approvals"
+    assert await why("operator", mine) == "deciding an approval requires the role approver"
+    assert await why("reviewer", run) == "the approval is not open for decisions yet; try again in a moment"

@@ -1,4 +1,4 @@
-"""The overview: hours, what happens next, and what needs attention."""
+"""The overview: hours, what is due next, and what needs attention."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ OVERVIEW = "/api/v1/overview"
 
 
 async def overview(as_, name: str = "operator"):
-    answer = await as_(name).get(OVERVIEW)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await as_(name).get(OVERVIEW)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 async def listed(as_, name: str, href: str) -> int:
     path, _, query = href.partition("?")
-    answer = await as_(name).get(path, params={**parse_qs(query), "limit": ["200"]})
-    assert answer.status_code == 200, answer.text
-    return len(answer.json()["items"])
+    response = await as_(name).get(path, params={**parse_qs(query), "limit": ["200"]})
+    assert response.status_code == 200, response.text
+    return len(response.json()["items"])
 
 
-async def test_the_hours_hold_every_run_that_closed_within_24_hours(api: Api, as_):
+async def test_the_hours_include_every_run_that_closed_within_24_hours(api: Api, as_):
     before = await overview(as_)
     now = datetime.now(UTC)
     ended = [
@@ -62,10 +62,10 @@ async def test_the_hours_hold_every_run_that_closed_within_24_hours(api: Api, as
     assert await listed(as_, "operator", after["unsuccessful_24h"]["href"]) == after["unsuccessful_24h"]["count"]
 
 
-async def test_what_happens_next_is_listed_soonest_first_and_once(api: Api, as_):
+async def test_what_is_due_next_is_listed_once_soonest_first(api: Api, as_):
     soon = datetime.now(UTC) + timedelta(minutes=1)
     gated = factories.run(status="waiting", waiting_on="approval", next_at=soon + timedelta(minutes=1))
-    gate = factories.approval(gated, expires_at=soon + timedelta(minutes=1))
+    approval = factories.approval(gated, expires_at=soon + timedelta(minutes=1))
     rows = {
         "retry": factories.run(status="waiting", waiting_on="retry", next_at=soon),
         "timer": factories.run(status="waiting", waiting_on="timer", next_at=soon + timedelta(minutes=2)),
@@ -78,17 +78,17 @@ async def test_what_happens_next_is_listed_soonest_first_and_once(api: Api, as_)
             next_at=soon + timedelta(minutes=4),
         ),
     }
-    await factories.insert(api.plane.engine, *rows.values(), gated, factories.execution(gated), gate)
+    await factories.insert(api.plane.engine, *rows.values(), gated, factories.execution(gated), approval)
     ours = {row.run_id for row in (*rows.values(), gated)}
-    found = [each for each in (await overview(as_))["next"] if each["run_id"] in ours]
-    assert [(each["kind"], each["run_id"]) for each in found] == [
+    due = [item for item in (await overview(as_))["next"] if item["run_id"] in ours]
+    assert [(item["kind"], item["run_id"]) for item in due] == [
         ("retry", rows["retry"].run_id),
         ("approval_expires", gated.run_id),
         ("timer", rows["timer"].run_id),
         ("start", rows["queued"].run_id),
         ("start", rows["delayed"].run_id),
     ]
-    assert (found[1]["href"], found[1]["tool"]) == (f"/api/v1/approvals/{gate.approval_id}", "post_reply")
+    assert (due[1]["href"], due[1]["tool"]) == (f"/api/v1/approvals/{approval.approval_id}", "post_reply")
     more = [factories.run(status="waiting", waiting_on="timer", next_at=soon + timedelta(seconds=n)) for n in range(12)]
     await factories.insert(api.plane.engine, *more)
     assert len((await overview(as_))["next"]) == 10
@@ -97,7 +97,7 @@ async def test_what_happens_next_is_listed_soonest_first_and_once(api: Api, as_)
 async def test_conditions_name_what_is_wrong_with_counts(api: Api, as_):
     waiting = [factories.run(status="waiting", waiting_on="worker", task_queue="unserved-queue") for _ in range(3)]
     run = factories.run()
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     old = datetime.now(UTC) - timedelta(minutes=5)
     pending = [
         Command(
@@ -110,7 +110,7 @@ async def test_conditions_name_what_is_wrong_with_counts(api: Api, as_):
         )
         for who in ("operator", "somebody")
     ]
-    # Delivered in a moment, like most commands: nothing is wrong.
+    # Delivered within moments, like most commands: no condition.
     fresh = Command(
         command_id="overview-fresh", kind="run.cancel", status="pending", principal="operator", run_id=run.run_id
     )
@@ -124,31 +124,31 @@ async def test_conditions_name_what_is_wrong_with_counts(api: Api, as_):
         *waiting,
         run,
         factories.execution(run),
-        gate,
-        factories.decision(gate, 9, judged="refused"),
-        factories.decision(gate, 10, judged="refused", signalled_at=datetime.now(UTC) - timedelta(days=2)),
+        approval,
+        factories.decision(approval, 9, judged="refused"),
+        factories.decision(approval, 10, judged="refused", signalled_at=datetime.now(UTC) - timedelta(days=2)),
         *pending,
         fresh,
         *switches,
     )
     for name, commands in (("operator", 1), ("auditor", 2)):
-        found = {}
-        for each in (await overview(as_, name))["conditions"]:
-            found.setdefault(each["kind"], []).append(each)
-        (queue,) = [each for each in found["queue_unserved"] if each["name"] == "unserved-queue"]
+        conditions = {}
+        for item in (await overview(as_, name))["conditions"]:
+            conditions.setdefault(item["kind"], []).append(item)
+        (queue,) = [item for item in conditions["queue_unserved"] if item["name"] == "unserved-queue"]
         assert queue["count"] == 3 == await listed(as_, name, queue["href"])
-        assert [(each["thing"], each["name"], each["reason"]) for each in found["switched_off"]] == [
+        assert [(item["thing"], item["name"], item["reason"]) for item in conditions["switched_off"]] == [
             ("tool", "stopped", "smoke")
         ]
-        (held,) = found["commands_pending"]
-        assert held["count"] == commands == await listed(as_, name, held["href"])
-        assert [each["count"] for each in found["signals_refused"]] == [1]
-        assert found["signals_refused"][0]["href"] == f"/api/v1/runs/{run.run_id}"
-        assert "projection_behind" in found, "no projector reports here"
-        assert "temporal_away" not in found
+        (pending_commands,) = conditions["commands_pending"]
+        assert pending_commands["count"] == commands == await listed(as_, name, pending_commands["href"])
+        assert [item["count"] for item in conditions["signals_refused"]] == [1]
+        assert conditions["signals_refused"][0]["href"] == f"/api/v1/runs/{run.run_id}"
+        assert "projection_behind" in conditions, "no projector reports here"
+        assert "temporal_away" not in conditions
 
 
-async def test_a_worker_that_went_silent_is_reported_and_temporal_away_does_not_fail_the_overview(
+async def test_a_stale_worker_is_reported_and_an_unreachable_temporal_does_not_fail_the_overview(
     api: Api, as_, monkeypatch
 ):
     from agentgrid.control import workers
@@ -167,15 +167,15 @@ async def test_a_worker_that_went_silent_is_reported_and_temporal_away_does_not_
         return [silent, stopped]
 
     monkeypatch.setattr(workers, "heartbeats", beats)
-    found = (await overview(as_))["conditions"]
-    assert [each["name"] for each in found if each["kind"] == "worker_stale"] == ["4711@gone"]
+    conditions = (await overview(as_))["conditions"]
+    assert [item["name"] for item in conditions if item["kind"] == "worker_stale"] == ["4711@gone"]
 
     async def away(_plane):
         raise Unavailable("Temporal can't be reached")
 
     monkeypatch.setattr(workers, "heartbeats", away)
-    found = (await overview(as_))["conditions"]
-    assert [each["kind"] for each in found].count("temporal_away") == 1
+    conditions = (await overview(as_))["conditions"]
+    assert [item["kind"] for item in conditions].count("temporal_away") == 1
 
 
 @pytest.mark.parametrize("who", ["scoped", "blind"])
@@ -187,8 +187,8 @@ async def test_the_overview_shows_nothing_of_runs_out_of_scope(narrow: Api, as_,
         factories.run(workflow="out_flow", status="waiting", waiting_on="worker", task_queue="out-waits"),
         factories.run(workflow="out_flow", status="failed", closed_at=datetime.now(UTC)),
     ]
-    gate = sides["out_gate"]
-    refused = factories.decision(gate, 1000 if who == "blind" else 1001, judged="refused")
+    approval = sides["out_gate"]
+    refused = factories.decision(approval, 1000 if who == "blind" else 1001, judged="refused")
     command = Command(
         command_id=f"out-{who}",
         kind="run.cancel",
@@ -199,20 +199,20 @@ async def test_the_overview_shows_nothing_of_runs_out_of_scope(narrow: Api, as_,
     )
     await factories.insert(narrow.plane.engine, *hidden, refused, command)
     seen = await as_(who).get(OVERVIEW, params={"lists": "true"})
-    found = seen.json()
+    body = seen.json()
     for noun in ("workflows", "agents", "tools"):  # all roles see the catalog
-        catalog = found["lists"].pop(noun)
-        assert {each["last_run"] for each in catalog["items"] if each["name"] == "out_flow"} <= {None}
-    assert "out_flow" not in str(found)
-    assert "out-" not in str(found)
-    assert {hour["failed"] for hour in found["hours"]} == {0}
-    assert {each["kind"] for each in found["conditions"]} <= {"projection_behind", "switched_off"}
+        catalog = body["lists"].pop(noun)
+        assert {item["last_run"] for item in catalog["items"] if item["name"] == "out_flow"} <= {None}
+    assert "out_flow" not in str(body)
+    assert "out-" not in str(body)
+    assert {hour["failed"] for hour in body["hours"]} == {0}
+    assert {item["kind"] for item in body["conditions"]} <= {"projection_behind", "switched_off"}
     everything = (await as_("operator").get(OVERVIEW, params={"lists": "true"})).text
     assert "out-next" in everything
     assert "out-waits" in everything
 
 
-async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, as_):
+async def test_the_lists_are_the_first_rows_of_what_the_counts_cover(api: Api, as_):
     now = datetime.now(UTC)
     flow, version = factories.workflow("aaa_overview")
     flow.title = "Overview flow"
@@ -220,28 +220,28 @@ async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, 
     flow_run = partial(factories.run, workflow="aaa_overview", status="waiting")
     gated = flow_run(waiting_on="approval", created_at=ahead + timedelta(seconds=1))
     retrying = flow_run(waiting_on="retry", created_at=ahead)
-    gate = factories.under(
+    approval = factories.under(
         api.plane.signer, factories.approval(gated, expires_at=now + timedelta(seconds=40), tool="aaa_tool")
     )
-    # Of a long run that failed just now, the list of runs would show nothing: newer ones are before it.
+    # A long run that has just failed would not be on the list of runs' first page, behind newer ones.
     failed = [
         factories.run(
             status="failed",
             created_at=now - timedelta(days=20 if n == 0 else 0),
-            closed_at=now + timedelta(minutes=5, seconds=-n),  # before what other tests made
+            closed_at=now + timedelta(minutes=5, seconds=-n),  # before the rows of other tests
             status_reason="a secret word",
         )
         for n in range(8)
     ]
     tool = factories.tool("aaa_tool", title="A tool", risk="destructive")
     agent, code = factories.agent("aaa_agent", tools=["aaa_tool", "aaa_mail", "aaa_reader"])
-    off = Switch(kind="tool", name="aaa_tool", version=1, disabled=True, reason="smoke", created_by="admin")
+    switch = Switch(kind="tool", name="aaa_tool", version=1, disabled=True, reason="smoke", created_by="admin")
     await factories.insert(
         api.plane.engine,
         flow,
         version,
         tool,
-        off,
+        switch,
         factories.tool("aaa_reader", risk="read"),
         factories.tool("aaa_mail", risk="destructive"),
         agent,
@@ -249,53 +249,53 @@ async def test_the_lists_are_the_first_rows_of_what_the_figures_count(api: Api, 
         retrying,
         gated,
         factories.execution(gated),
-        gate,
+        approval,
         *failed,
     )
     assert (await overview(as_))["lists"] is None
     with statements(api) as asked:
-        answer = await as_("reviewer").get(OVERVIEW, params={"lists": "true"})
-    assert sum("FROM policies" in each for each, _ in asked) == 1
-    found = answer.json()
-    lists = found["lists"]
+        response = await as_("reviewer").get(OVERVIEW, params={"lists": "true"})
+    assert sum("FROM policies" in item for item, _ in asked) == 1
+    body = response.json()
+    lists = body["lists"]
     assert lists["started"]
     assert [run["run_id"] for run in lists["unsuccessful"]] == [run.run_id for run in failed[:6]]
-    assert found["unsuccessful_24h"]["count"] >= 8
-    assert lists["open"][0]["run_id"] == retrying.run_id  # before what waits for people, though that is newer
+    assert body["unsuccessful_24h"]["count"] >= 8
+    assert lists["open"][0]["run_id"] == retrying.run_id  # before runs that wait for people, although those are newer
     assert len({run["run_id"] for run in lists["open"]}) == len(lists["open"]) <= 12
     assert lists["open"][0]["workflow_title"] == "Overview flow"
     first = await as_("reviewer").get(
         "/api/v1/approvals", params={"decidable_by": "me", "status": "pending", "sort": "urgency", "limit": 6}
     )
-    assert gate.approval_id in [each["approval_id"] for each in lists["approvals"]]
+    assert approval.approval_id in [item["approval_id"] for item in lists["approvals"]]
     assert lists["approvals"] == first.json()["items"]
-    (due,) = [each for each in found["next"] if each["run_id"] == gated.run_id]
+    (due,) = [item for item in body["next"] if item["run_id"] == gated.run_id]
     assert (due["workflow_title"], due["tool_title"]) == ("Overview flow", "A tool")
     catalog = {
         noun: (await as_("reviewer").get(f"/api/v1/{noun}", params={"limit": 200})).json()["items"]
         for noun in ("workflows", "agents", "tools")
     }
     for noun, items in catalog.items():
-        acting = [each for each in items if each.get("risk") != "read"]
+        acting = [item for item in items if item.get("risk") != "read"]
         if noun == "tools":
-            acting.sort(key=lambda each: (each["risk"] != "destructive", each["name"]))
+            acting.sort(key=lambda item: (item["risk"] != "destructive", item["name"]))
             assert lists["tools"]["acting"] == len(acting)
         assert lists[noun]["total"] == len(items)
-        assert [each["name"] for each in lists[noun]["items"]] == [each["name"] for each in acting[:6]]
-    shown = {each["name"]: each for each in lists["tools"]["items"]}["aaa_tool"]
-    may = {each["name"]: each for each in lists["agents"]["items"]}["aaa_agent"]
-    assert (may["unasked"], may["asking"]) == (1, 1)  # the third is switched off
+        assert [item["name"] for item in lists[noun]["items"]] == [item["name"] for item in acting[:6]]
+    shown = {item["name"]: item for item in lists["tools"]["items"]}["aaa_tool"]
+    may = {item["name"]: item for item in lists["agents"]["items"]}["aaa_agent"]
+    assert (may["unasked"], may["asking"]) == (1, 1)  # the third is disabled
     assert (shown["disabled"], shown["effect"], shown["risk"]) == (True, "require_approval", "destructive")
-    assert {each["name"]: each for each in lists["workflows"]["items"]}["aaa_overview"]["last_run"][
+    assert {item["name"]: item for item in lists["workflows"]["items"]}["aaa_overview"]["last_run"][
         "run_id"
     ] == gated.run_id
 
 
-async def test_the_lists_hold_no_payloads_for_those_who_may_not_read_them(api: Api, as_):
-    ahead = datetime.now(UTC) + timedelta(minutes=10)  # before what other tests made
+async def test_the_lists_have_no_payloads_for_callers_who_may_not_read_them(api: Api, as_):
+    ahead = datetime.now(UTC) + timedelta(minutes=10)  # before the rows of other tests
     run = factories.run(status="failed", closed_at=ahead, status_reason="a secret word")
     await factories.insert(api.plane.engine, run)
     for name, seen in (("operator", True), ("viewer", False)):
-        answer = await as_(name).get(OVERVIEW, params={"lists": "true"})
-        assert run.run_id in answer.text
-        assert ("a secret word" in answer.text) is seen, name
+        response = await as_(name).get(OVERVIEW, params={"lists": "true"})
+        assert run.run_id in response.text
+        assert ("a secret word" in response.text) is seen, name

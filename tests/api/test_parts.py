@@ -1,4 +1,4 @@
-"""What the API does beside requests ends with its parts, so that the process restarts it."""
+"""The API's background work ends if any of its parts fails, so that the process restarts it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ async def _wait(*_: Any) -> None:
     await asyncio.Event().wait()
 
 
-async def test_delivery_does_not_go_on_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its listener's error was hidden, and commands waited for the next poll each time."""
+async def test_delivery_stops_if_its_listener_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: its listener's error was hidden, and commands waited for the next poll each time."""
     monkeypatch.setattr(delivery, "_listen", _break)
     monkeypatch.setattr(delivery, "deliver_due", _wait)
     with pytest.raises(ExceptionGroup, match="unhandled") as caught:
@@ -31,8 +31,8 @@ async def test_delivery_does_not_go_on_deaf(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("part", ["_listen", "_look_for_hints"])
-async def test_a_feed_does_not_go_on_without_a_part_of_it(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    """The error of a part was hidden, and open streams got no more hints, or events late."""
+async def test_the_feed_stops_if_any_part_of_it_fails(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Regression: the error of a part was hidden, and open streams got no more hints, or got events late."""
     for name in ("_listen", "_look_for_hints", "catch_up"):
         monkeypatch.setattr(Feed, name, _break if name == part else _wait)
     with pytest.raises(ExceptionGroup, match="unhandled") as caught:

@@ -1,4 +1,4 @@
-"""Whole inputs and outputs as downloads: from the database, from Temporal, from the archive, or with the reason why not."""
+"""Downloads of whole inputs and outputs: from the database, from Temporal, from the archive, or with the reason why not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Doubles:
         return text * 2
 
 
-async def test_a_long_value_comes_whole_from_temporal_and_then_from_the_archive(api: Api, as_: Any) -> None:
+async def test_a_long_value_is_downloaded_whole_from_temporal_and_then_from_the_archive(api: Api, as_: Any) -> None:
     client, queue = await Client.connect(api.settings.temporal_address), f"doubles-{uuid.uuid4()}"
     async with Worker(client, task_queue=queue, workflows=[Doubles], workflow_runner=UnsandboxedWorkflowRunner()):
         handle = await client.start_workflow("Doubles", LONG, id=f"odd {uuid.uuid4()} \u202e", task_queue=queue)
@@ -47,16 +47,16 @@ async def test_a_long_value_comes_whole_from_temporal_and_then_from_the_archive(
     last = history.events[-1].event_id
     execution = factories.execution(run, status="completed", last_event_id=last)
     await factories.insert(api.plane.engine, run, execution)
-    place = f"/api/v1/runs/{run.run_id}"
+    path = f"/api/v1/runs/{run.run_id}"
 
-    async def whole() -> None:
-        given = await as_("auditor").get(f"{place}/input/download")
-        assert (given.status_code, given.json()) == (200, LONG)
-        assert given.headers["content-type"] == "application/json"
-        assert given.headers["content-disposition"] == f'attachment; filename="{run.run_id}-input.json"'
-        assert (await as_("operator").get(f"{place}/result/download")).json() == LONG * 2
+    async def check_download() -> None:
+        download = await as_("auditor").get(f"{path}/input/download")
+        assert (download.status_code, download.json()) == (200, LONG)
+        assert download.headers["content-type"] == "application/json"
+        assert download.headers["content-disposition"] == f'attachment; filename="{run.run_id}-input.json"'
+        assert (await as_("operator").get(f"{path}/result/download")).json() == LONG * 2
 
-    await whole()
+    await check_download()
     packed = zstandard.ZstdCompressor().compress(Proto(events=history.events).SerializeToString())
     await factories.insert(
         api.plane.engine,
@@ -70,7 +70,7 @@ async def test_a_long_value_comes_whole_from_temporal_and_then_from_the_archive(
         ),
     )
     await client.workflow_service.delete_workflow_execution(_deletion(handle))
-    await whole()
+    await check_download()
 
 
 def _deletion(handle: Any) -> Any:
@@ -82,7 +82,7 @@ def _deletion(handle: Any) -> Any:
 
 
 async def stored(api: Api) -> Run:
-    """A run whose steps have all forms of values, and of which Temporal knows nothing."""
+    """A run whose steps have values of every form, and which is unknown to Temporal."""
     run = factories.run()
     await factories.insert(
         api.plane.engine,
@@ -97,26 +97,26 @@ async def stored(api: Api) -> Run:
     return run
 
 
-async def test_a_short_value_is_downloaded_as_it_is_stored(api: Api, as_: Any) -> None:
+async def test_a_short_value_is_downloaded_as_stored(api: Api, as_: Any) -> None:
     run = await stored(api)
-    place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
-    assert (await as_("operator").get(f"{place}/5/input")).json() == {"a": 1}
-    assert (await as_("operator").get(f"{place}/5/output")).json() == [1, None]
-    assert (await as_("operator").get(f"{place}/7/input")).text == '"\\ud800"'
+    path = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
+    assert (await as_("operator").get(f"{path}/5/input")).json() == {"a": 1}
+    assert (await as_("operator").get(f"{path}/5/output")).json() == [1, None]
+    assert (await as_("operator").get(f"{path}/7/input")).text == '"\\ud800"'
 
 
-async def test_what_can_not_be_downloaded_says_why(api: Api, as_: Any) -> None:
+async def test_a_value_that_cannot_be_downloaded_says_why(api: Api, as_: Any) -> None:
     run = await stored(api)
-    place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
-    gone = await as_("operator").get(f"{place}/6/input")
+    path = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
+    gone = await as_("operator").get(f"{path}/6/input")
     assert (gone.status_code, gone.json()["code"]) == (410, "gone")
     assert "Temporal no longer has the history" in gone.json()["detail"]
-    opaque = await as_("operator").get(f"{place}/6/output")
+    opaque = await as_("operator").get(f"{path}/6/output")
     assert opaque.status_code == 410
     assert "binary/encrypted" in opaque.json()["detail"]
-    none = await as_("operator").get(f"{place}/7/output")
+    none = await as_("operator").get(f"{path}/7/output")
     assert (none.status_code, none.json()["code"]) == (404, "no_value")
-    assert (await as_("operator").get(f"{place}/5/error")).status_code == 422
+    assert (await as_("operator").get(f"{path}/5/error")).status_code == 422
 
 
 async def test_a_payload_in_the_api_names_its_form(api: Api, as_: Any) -> None:
@@ -128,7 +128,7 @@ async def test_a_payload_in_the_api_names_its_form(api: Api, as_: Any) -> None:
     ]
 
 
-async def test_what_an_archive_is_too_large_for_is_refused_as_the_document_says(
+async def test_a_value_from_an_oversized_archive_is_refused_as_documented(
     api: Api, as_: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "MAX_BYTES", 100)
@@ -148,7 +148,7 @@ async def test_what_an_archive_is_too_large_for_is_refused_as_the_document_says(
         ("result/download", "result/download"),
         (step, "steps/{execution_id}/{event_id}/{side}"),
     ):
-        answer = await as_("auditor").get(f"/api/v1/runs/{run.run_id}/{tail}")
-        assert (answer.status_code, answer.json()["code"]) == (409, "conflict"), (tail, answer.text)
+        response = await as_("auditor").get(f"/api/v1/runs/{run.run_id}/{tail}")
+        assert (response.status_code, response.json()["code"]) == (409, "conflict"), (tail, response.text)
         content = paths[f"/api/v1/runs/{{run_id}}/{route}"]["get"]["responses"]["409"]["content"]
         assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

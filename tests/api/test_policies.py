@@ -1,4 +1,4 @@
-"""Rules put, shown and withdrawn over the API, and their effect on the workers' snapshot."""
+"""Putting, showing and withdrawing rules over the API, and the effect on workers' snapshots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def last_command(as_, kind: str) -> dict:
     return (await as_("auditor").get("/api/v1/commands", params={"kind": kind, "limit": 1})).json()["items"][0]
 
 
-async def test_a_rule_is_put_published_shown_changed_withdrawn_and_put_again_and_its_history_is_kept(api: Api, as_):
+async def test_a_rules_history_is_kept_through_put_change_withdrawal_and_put(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("crm_update"), factories.tool("crm_read", risk="read"))
     rule = {"tool": "crm_*", "effect": "deny", "reason": "the CRM is being moved"}
 
@@ -43,10 +43,10 @@ async def test_a_rule_is_put_published_shown_changed_withdrawn_and_put_again_and
         ["crm_read", "crm_update"],
         None,
     )
-    held = (await published(api)).rule_for("crm_update", Risk.WRITE)
-    assert (held.reference, held.effect, held.reason) == ("crm-move@1", Effect.DENY, "the CRM is being moved")
-    shown = (await as_("viewer").get("/api/v1/tools/crm_read")).json()["policy"]
-    assert (shown["rule"], shown["tool"]) == ("crm-move@1", "crm_*")
+    applied = (await published(api)).rule_for("crm_update", Risk.WRITE)
+    assert (applied.reference, applied.effect, applied.reason) == ("crm-move@1", Effect.DENY, "the CRM is being moved")
+    policy = (await as_("viewer").get("/api/v1/tools/crm_read")).json()["policy"]
+    assert (policy["rule"], policy["tool"]) == ("crm-move@1", "crm_*")
 
     asked = {**rule, "effect": "require_approval", "approvers": ["leads", "leads"], "expires_seconds": 60}
     changed = (await as_("admin").put(f"{PLACE}/crm-move", json=asked)).json()
@@ -66,11 +66,11 @@ async def test_a_rule_is_put_published_shown_changed_withdrawn_and_put_again_and
     again = await as_("admin").delete(f"{PLACE}/crm-move")
     assert (again.status_code, again.json()["version"]) == (200, 3)
     listed = (await as_("admin").get(PLACE)).json()["items"]
-    assert "crm-move" not in [each["rule_id"] for each in listed]
+    assert "crm-move" not in [item["rule_id"] for item in listed]
 
     assert (await as_("admin").put(f"{PLACE}/crm-move", json=rule)).json()["version"] == 4
     history = (await as_("admin").get(f"{PLACE}/crm-move")).json()["versions"]
-    assert [(each["version"], each["effect"], each["withdrawn"]) for each in history] == [
+    assert [(item["version"], item["effect"], item["withdrawn"]) for item in history] == [
         (4, "deny", False),
         (3, "require_approval", True),
         (2, "require_approval", False),
@@ -78,7 +78,7 @@ async def test_a_rule_is_put_published_shown_changed_withdrawn_and_put_again_and
     ]
 
 
-async def test_a_rule_that_says_what_it_says_keeps_its_version_and_so_the_approvals_under_it(api: Api, as_):
+async def test_an_unchanged_rule_keeps_its_version_and_the_approvals_under_it(api: Api, as_):
     rule = {"tool": "same", "effect": "require_approval", "approvers": ["role:approver"]}
     first = (await as_("admin").put(f"{PLACE}/same", json=rule)).json()
     before = await published(api)
@@ -88,28 +88,30 @@ async def test_a_rule_that_says_what_it_says_keeps_its_version_and_so_the_approv
     assert (audit["status"], audit["outcome"]) == ("applied", {"form": "facts", "rule": "same@1", "changed": False})
 
 
-async def test_equal_requests_under_one_idempotency_key_are_one_command_and_another_body_is_a_conflict(api: Api, as_):
+async def test_equal_requests_under_one_idempotency_key_are_one_command_and_a_different_body_is_a_conflict(
+    api: Api, as_
+):
     headers = {"Idempotency-Key": "once"}
     deny, allow = ({"tool": "rush", "effect": effect} for effect in ("deny", "allow"))
     answers = await asyncio.gather(*(as_("admin").put(f"{PLACE}/once", json=deny, headers=headers) for _ in range(5)))
-    assert {(answer.status_code, answer.json()["version"]) for answer in answers} == {(200, 1)}
+    assert {(response.status_code, response.json()["version"]) for response in answers} == {(200, 1)}
     await as_("admin").put(f"{PLACE}/once", json=allow)
-    late = await as_("admin").put(f"{PLACE}/once", json=deny, headers=headers)
-    assert (late.status_code, late.json()["effect"]) == (200, "allow"), "asked for before: nothing is done again"
+    replayed = await as_("admin").put(f"{PLACE}/once", json=deny, headers=headers)
+    assert (replayed.status_code, replayed.json()["effect"]) == (200, "allow"), "replayed: nothing is done again"
     other = await as_("admin").put(f"{PLACE}/once", json=allow, headers=headers)
     assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
 
 
-async def test_what_a_rule_applies_to_is_shown_even_if_that_is_nothing(api: Api, as_):
+async def test_a_rule_shows_what_it_applies_to_even_if_that_is_nothing(api: Api, as_):
     await factories.insert(api.plane.engine, *(factories.tool(name) for name in ("mail_send", "mail_read")))
 
     async def put(rule_id: str, tool: str) -> dict:
-        answer = await as_("admin").put(f"{PLACE}/{rule_id}", json={"tool": tool, "effect": "deny"})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await as_("admin").put(f"{PLACE}/{rule_id}", json={"tool": tool, "effect": "deny"})
+        assert response.status_code == 200, response.text
+        return response.json()
 
     nothing = await put("nothing", "no_such_*")
-    assert (nothing["fits"], "fits no registered tool" in nothing["note"]) == ([], True)
+    assert (nothing["fits"], "matches no registered tool" in nothing["note"]) == ([], True)
     plain = await put("plain", "Billing::charge card")
     assert "plain activities are not registered" in plain["note"]
     assert (await published(api)).rule_for("Billing::charge card", Risk.READ).effect is Effect.DENY
@@ -125,7 +127,7 @@ async def test_what_a_rule_applies_to_is_shown_even_if_that_is_nothing(api: Api,
     assert (allowed.json()["holds_for"], "denies" in allowed.json()["note"]) == ([], True)
 
 
-async def test_the_rule_put_about_a_tool_itself_goes_before_another_that_names_it(api: Api, as_):
+async def test_a_tools_own_rule_takes_precedence_over_another_that_names_it(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("ledger"))
     await as_("admin").put(f"{PLACE}/zz", json={"tool": "ledger", "effect": "deny"})
     put = await as_("admin").put("/api/v1/tools/ledger/policy", json={"effect": "allow"})
@@ -136,7 +138,7 @@ async def test_the_rule_put_about_a_tool_itself_goes_before_another_that_names_i
     assert (third.status_code, "'tool:ledger'" in third.json()["detail"]) == (409, True)
 
 
-async def test_a_rule_names_what_it_is_about(api: Api, as_):
+async def test_a_rule_must_name_what_it_covers(api: Api, as_):
     await factories.insert(api.plane.engine, factories.tool("post"))
     body = {"kind": "activity", "tool": "post", "effect": "deny"}
     put = await as_("admin").put(f"{PLACE}/activities-only", json=body)
@@ -154,10 +156,10 @@ async def test_a_rule_names_what_it_is_about(api: Api, as_):
     unknown = await as_("admin").put(f"{PLACE}/models", json=body | {"kind": "timer"})
     (fault,) = unknown.json()["faults"]
     assert (unknown.status_code, fault["pointer"]) == (422, "/kind")
-    assert fault["message"] == "rules can be about: activity, model, tool"
+    assert fault["message"] == "must be one of: activity, model, tool"
 
 
-async def test_a_new_kind_of_calls_can_be_ruled_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
+async def test_a_new_kind_of_call_can_be_governed_with_one_row(api: Api, as_, monkeypatch: pytest.MonkeyPatch):
     row = ActivityKind(prefix="model.", step=StepKind.MODEL, switch="agent")
     monkeypatch.setattr(activities, "KINDS", (*activities.KINDS, row))
     put = await as_("admin").put(f"{PLACE}/models", json={"kind": "model", "tool": "triag*", "effect": "deny"})
@@ -174,11 +176,11 @@ async def test_the_rule_of_a_tool_is_withdrawn_like_any_other(api: Api, as_):
     gone = await as_("admin").delete(f"{PLACE}/tool:wipe")
     assert (gone.status_code, gone.json()["withdrawn"]) == (200, True)
     assert (await published(api)).rule_for("wipe", Risk.DESTRUCTIVE).rule_id == "default:destructive"
-    shown = (await as_("viewer").get("/api/v1/tools/wipe")).json()["policy"]
-    assert shown["rule"] == "default:destructive@1"
+    policy = (await as_("viewer").get("/api/v1/tools/wipe")).json()["policy"]
+    assert policy["rule"] == "default:destructive@1"
 
 
-async def test_rules_are_listed_in_pages_and_by_the_tool_that_they_speak_about(api: Api, as_):
+async def test_rules_are_listed_in_pages_and_by_tool(api: Api, as_):
     for number in range(5):
         await as_("admin").put(f"{PLACE}/page-{number}", json={"tool": f"page_{number}*", "effect": "deny"})
     found, cursor = [], None
@@ -186,14 +188,14 @@ async def test_rules_are_listed_in_pages_and_by_the_tool_that_they_speak_about(a
         params = {"limit": 2, **({"cursor": cursor} if cursor else {})}
         page = (await as_("admin").get(PLACE, params=params)).json()
         assert len(page["items"]) <= 2
-        found += [each["rule_id"] for each in page["items"]]
+        found += [item["rule_id"] for item in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
             break
     assert found == sorted(set(found))
     assert {f"page-{number}" for number in range(5)} <= set(found)
     about = (await as_("admin").get(PLACE, params={"tool": "page_3_and_more"})).json()["items"]
-    assert [each["rule_id"] for each in about] == ["page-3"]
+    assert [item["rule_id"] for item in about] == ["page-3"]
     other = await as_("admin").get(PLACE, params={"tool": "x", "cursor": "W10"})
     assert other.status_code == 422
 
@@ -207,10 +209,10 @@ REFUSED = {
     "a long id": ("PUT", "r" * 128, {"tool": "x", "effect": "deny"}, 422, "rule_id"),
     "no name": ("PUT", "bad", {"tool": "", "effect": "deny"}, 422, "/tool"),
     "blanks": ("PUT", "bad", {"tool": " x", "effect": "deny"}, 422, "/tool"),
-    "a line end": ("PUT", "bad", {"tool": "x\ny", "effect": "deny"}, 422, "/tool"),
+    "a line break": ("PUT", "bad", {"tool": "x\ny", "effect": "deny"}, 422, "/tool"),
     "a long name": ("PUT", "bad", {"tool": "x" * 256, "effect": "deny"}, 422, "/tool"),
     "no effect": ("PUT", "bad", {"tool": "x"}, 422, "/effect"),
-    "another effect": ("PUT", "bad", {"tool": "x", "effect": "ask"}, 422, "/effect"),
+    "an unknown effect": ("PUT", "bad", {"tool": "x", "effect": "ask"}, 422, "/effect"),
     "nobody to approve": (
         "PUT",
         "bad",
@@ -218,21 +220,21 @@ REFUSED = {
         422,
         "/approvers",
     ),
-    "an expiry of nothing": (
+    "a zero expiry": (
         "PUT",
         "bad",
         {"tool": "x", "effect": "deny", "expires_seconds": 0},
         422,
         "/expires_seconds",
     ),
-    "an expiry that rounds to nothing": (
+    "an expiry that rounds to zero": (
         "PUT",
         "bad",
         {"tool": "x", "effect": "deny", "expires_seconds": 5e-324},
         422,
         "/expires_seconds",
     ),
-    "an expiry in words": (
+    "an expiry as a string": (
         "PUT",
         "bad",
         {"tool": "x", "effect": "deny", "expires_seconds": "60"},
@@ -242,23 +244,23 @@ REFUSED = {
     "a kill switch": ("PUT", "bad", {"tool": "x", "effect": "deny", "disabled": True}, 422, "/disabled"),
     "a built-in rule": ("DELETE", "default:destructive", None, 409, None),
     "an unknown rule": ("DELETE", "nobody-put-it", None, 404, None),
-    "a reason that is no text": ("DELETE", "nobody-put-it", {"reason": 1}, 422, "/reason"),
+    "a reason that is not text": ("DELETE", "nobody-put-it", {"reason": 1}, 422, "/reason"),
 }
 
 
 @pytest.mark.parametrize(("method", "rule_id", "body", "status", "pointer"), REFUSED.values(), ids=REFUSED.keys())
-async def test_an_unacceptable_change_is_refused_audited_and_publishes_nothing(
+async def test_an_invalid_change_is_refused_and_audited_and_publishes_nothing(
     api: Api, as_, method, rule_id, body, status, pointer
 ):
     before = await published(api)
-    answer = await as_("admin").request(method, f"{PLACE}/{rule_id}", json=body)
-    assert answer.status_code == status, answer.text
+    response = await as_("admin").request(method, f"{PLACE}/{rule_id}", json=body)
+    assert response.status_code == status, response.text
     if pointer is not None:
-        assert answer.json()["faults"][0]["pointer"] == pointer
+        assert response.json()["faults"][0]["pointer"] == pointer
     kind = "policy.put" if method == "PUT" else "policy.withdraw"
     audit = await last_command(as_, kind)
     assert (audit["command_id"], audit["status"], audit["target"]) == (
-        answer.json()["command_id"],
+        response.json()["command_id"],
         "refused",
         rule_id,
     )

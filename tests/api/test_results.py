@@ -1,4 +1,4 @@
-"""Waiting for a result: answered when the run ends, bounded, and ended by everything that ends a right to it."""
+"""Waiting for a result: returns when the run ends, is bounded, and ends when the caller loses access."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ async def waits(waiting: Waiting, number: int = 1) -> None:
     await eventually(all_wait)
 
 
-def asked(client: httpx.AsyncClient, run: Run, seconds: float = 30) -> asyncio.Task[httpx.Response]:
+def get_result(client: httpx.AsyncClient, run: Run, seconds: float = 30) -> asyncio.Task[httpx.Response]:
     return asyncio.create_task(client.get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds}))
 
 
-async def test_a_wait_may_end_when_the_run_waits_for_an_approval_instead(api: Api, as_, waiting: Waiting):
+async def test_a_wait_can_also_end_when_the_run_waits_for_an_approval(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
-    patient = asked(as_("operator"), run)
+    patient = get_result(as_("operator"), run)
     params = {"wait": 30, "or_approval": True}
     hasty = asyncio.create_task(as_("operator").get(f"/api/v1/runs/{run.run_id}/result", params=params))
     await waits(waiting, 2)
@@ -78,15 +78,15 @@ async def test_a_wait_may_end_when_the_run_waits_for_an_approval_instead(api: Ap
         first=update(Run).where(Run.run_id == run.run_id).values(**gated),
     )
     async with asyncio.timeout(5):
-        answer = await hasty
-    assert (answer.status_code, answer.json()["waiting_on"], patient.done()) == (202, "approval", False)
+        response = await hasty
+    assert (response.status_code, response.json()["waiting_on"], patient.done()) == (202, "approval", False)
     await end(api, run)
     assert (await patient).status_code == 200
 
 
-async def test_waiters_are_answered_when_the_run_ends_each_with_what_they_may_read(api: Api, as_, waiting: Waiting):
+async def test_waiting_requests_return_when_the_run_ends_each_with_what_it_may_read(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
-    tasks = [asked(as_(name), run) for name in ("operator", "viewer")]
+    tasks = [get_result(as_(name), run) for name in ("operator", "viewer")]
     await waits(waiting, 2)
     begun = time.monotonic()
     values = {"result": None, "error": ERROR, "error_type": "CardDeclined", "status_reason": ERROR["message"]}
@@ -103,41 +103,41 @@ async def test_waiters_are_answered_when_the_run_ends_each_with_what_they_may_re
     assert "4111" not in viewer.text
     await api.app.state.reads.flush()
     page = await as_("auditor").get("/api/v1/reads", params={"subject": run.run_id})
-    assert [(each["principal"], each["outcome"]) for each in page.json()["items"]] == [("operator", "read")]
+    assert [(item["principal"], item["outcome"]) for item in page.json()["items"]] == [("operator", "read")]
 
 
-async def test_a_run_that_has_ended_is_answered_at_once_and_an_open_one_after_the_wait(api: Api, as_):
+async def test_an_ended_run_is_returned_at_once_and_an_open_one_after_the_wait(api: Api, as_):
     closed, still = await a_run(api, status="completed", result={"size": 2, "value": 42}), await a_run(api)
     begun = time.monotonic()
-    answer = await asked(as_("operator"), closed)
-    assert (answer.status_code, answer.json()["result"]["value"]) == (200, 42)
+    response = await get_result(as_("operator"), closed)
+    assert (response.status_code, response.json()["result"]["value"]) == (200, 42)
     for seconds in (0, 0.2):
-        answer = await asked(as_("viewer"), still, seconds)
-        assert (answer.status_code, answer.json()["open"], answer.json()["status"]) == (202, True, "running")
-        assert "result" not in answer.json()
+        response = await get_result(as_("viewer"), still, seconds)
+        assert (response.status_code, response.json()["open"], response.json()["status"]) == (202, True, "running")
+        assert "result" not in response.json()
     assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("seconds", ["61", "-1", "nan", "inf", "soon"])
 async def test_a_wait_is_bounded(api: Api, as_, seconds: str):
     run = await a_run(api)
-    answer = await as_("operator").get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds})
-    assert (answer.status_code, answer.json()["faults"][0]["pointer"]) == (422, "wait")
+    response = await as_("operator").get(f"/api/v1/runs/{run.run_id}/result", params={"wait": seconds})
+    assert (response.status_code, response.json()["faults"][0]["pointer"]) == (422, "wait")
 
 
-async def test_a_run_that_was_reset_after_its_end_is_waited_for_further(api: Api, as_, waiting: Waiting):
+async def test_a_wait_continues_for_a_run_that_was_reset_after_its_end(api: Api, as_, waiting: Waiting):
     run = await a_run(api)
-    task = asked(as_("operator"), run)
+    task = get_result(as_("operator"), run)
     await waits(waiting)
     await factories.publish(api.plane.engine, (run.run_id, "end", {"status": "failed"}))
     await end(api, run)
     assert (await task).json()["status"] == "completed"
 
 
-async def test_an_end_without_an_event_is_seen_too(api: Api, as_, waiting: Waiting, monkeypatch):
-    monkeypatch.setattr(run_waits, "LOOK_AGAIN_SECONDS", 0.2)
+async def test_an_end_without_an_event_is_noticed(api: Api, as_, waiting: Waiting, monkeypatch):
+    monkeypatch.setattr(run_waits, "RECHECK_SECONDS", 0.2)
     run = await a_run(api)
-    task = asked(as_("operator"), run)
+    task = get_result(as_("operator"), run)
     await waits(waiting)
     async with writing(api.plane.engine) as session:
         await session.execute(text("UPDATE runs SET status = 'terminated' WHERE run_id = :id"), {"id": run.run_id})
@@ -164,14 +164,14 @@ def holding(api: Api, key: api_keys.NewKey) -> httpx.AsyncClient:
 async def test_a_revoked_key_ends_the_wait_at_once(api: Api, waiting: Waiting, key: api_keys.NewKey):
     run = await a_run(api)
     async with holding(api, key) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(waiting)
         await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
-        answer = await asyncio.wait_for(task, 5)
-    assert (answer.status_code, answer.json()["code"], waiting.count) == (401, "unauthenticated", 0)
+        response = await asyncio.wait_for(task, 5)
+    assert (response.status_code, response.json()["code"], waiting.count) == (401, "unauthenticated", 0)
 
 
-async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_at_most(
+async def test_spurious_notifications_wake_waiting_requests_at_most_once_a_second(
     api: Api, as_, waiting: Waiting, monkeypatch
 ):
     woken = 0
@@ -184,80 +184,82 @@ async def test_notifications_without_a_change_wake_those_who_wait_once_a_second_
 
     monkeypatch.setattr(api_keys, "holder", counted)
     run = await a_run(api)
-    task = asked(as_("viewer"), run)
+    task = get_result(as_("viewer"), run)
     await waits(waiting)
     begun = time.monotonic()
     for _ in range(50):
-        # Any login may notify, also a worker's.
+        # Any login may notify, even a worker's.
         async with api.plane.pool.acquire() as connection:
             await connection.execute(f"NOTIFY {channels.ACCESS}")
     seen = api.app.state.feed
 
-    async def heard() -> bool:
+    async def notified() -> bool:
         return seen.access_changes >= 50
 
-    await eventually(heard)
+    await eventually(notified)
     await end(api, run)
     assert (await task).status_code == 200
     assert woken <= 3 + (time.monotonic() - begun)
 
 
 @pytest.mark.parametrize(("after", "status"), LOSSES.values(), ids=LOSSES.keys())
-async def test_a_lost_right_ends_the_wait_at_once(
+async def test_a_lost_permission_ends_the_wait_at_once(
     api: Api, waiting: Waiting, key: api_keys.NewKey, after: Principal, status: int
 ):
     run = await a_run(api)
     async with holding(api, key) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(waiting)
         await principals.put(api.plane.engine, SETUP, after)
         assert (await asyncio.wait_for(task, 5)).status_code == status
 
 
-async def test_a_caller_that_may_not_read_payloads_any_more_gets_none(api: Api, waiting: Waiting, key: api_keys.NewKey):
+async def test_a_caller_who_lost_the_permission_to_read_payloads_gets_none(
+    api: Api, waiting: Waiting, key: api_keys.NewKey
+):
     run = await a_run(api)
     async with holding(api, key) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(waiting)
         await principals.put(api.plane.engine, SETUP, replace(WAITER, roles=frozenset({Role.VIEWER})))
         await end(api, run)
-        answer = await task
-    assert (answer.status_code, answer.json()["status"], answer.json()["result"]) == (200, "completed", None)
+        response = await task
+    assert (response.status_code, response.json()["status"], response.json()["result"]) == (200, "completed", None)
 
 
-async def test_a_run_outside_the_scope_is_not_waited_for(api: Api, waiting: Waiting, key: api_keys.NewKey):
+async def test_a_run_outside_the_scope_cannot_be_waited_for(api: Api, waiting: Waiting, key: api_keys.NewKey):
     await principals.put(api.plane.engine, SETUP, replace(WAITER, workflows=frozenset({"others_*"})))
     run = await a_run(api)
     async with holding(api, key) as client:
         for run_id in (run.run_id, "no-such-run"):
-            answer = await client.get(f"/api/v1/runs/{run_id}/result", params={"wait": 30})
-            assert (answer.status_code, answer.json()["detail"]) == (404, f"there is no run {run_id!r}")
+            response = await client.get(f"/api/v1/runs/{run_id}/result", params={"wait": 30})
+            assert (response.status_code, response.json()["detail"]) == (404, f"there is no run {run_id!r}")
     assert waiting.count == 0
 
 
-async def test_neither_a_principal_nor_all_of_them_take_every_place(api: Api, as_, waiting: Waiting, monkeypatch):
+async def test_waiting_requests_are_limited_per_principal_and_in_total(api: Api, as_, waiting: Waiting, monkeypatch):
     monkeypatch.setattr(run_waits, "MAX_PER_PRINCIPAL", 2)
-    monkeypatch.setattr(waiting, "_room", 3)
+    monkeypatch.setattr(waiting, "_capacity", 3)
     run, closed = await a_run(api), await a_run(api, status="completed")
-    tasks = [asked(as_(name), run) for name in ("operator", "operator", "viewer")]
+    tasks = [get_result(as_(name), run) for name in ("operator", "operator", "viewer")]
     await waits(waiting, 3)
     for name, status in (("operator", 429), ("developer", 503)):
-        answer = await asked(as_(name), run)
-        assert (answer.status_code, answer.headers["retry-after"]) == (status, "5")
-        # What needs no waiting is answered nevertheless.
-        assert (await asked(as_(name), closed)).status_code == 200
-        assert (await asked(as_(name), run, 0)).status_code == 202
+        response = await get_result(as_(name), run)
+        assert (response.status_code, response.headers["retry-after"]) == (status, "5")
+        # Requests that don't need to wait still get a response.
+        assert (await get_result(as_(name), closed)).status_code == 200
+        assert (await get_result(as_(name), run, 0)).status_code == 202
     await end(api, run)
     assert {(await task).status_code for task in tasks} == {200}
     assert waiting.count == 0
 
 
-async def test_a_client_that_leaves_frees_its_place(api: Api, url: str, waiting: Waiting):
+async def test_a_client_that_disconnects_frees_its_slot(api: Api, url: str, waiting: Waiting):
     run = await a_run(api)
     async with httpx.AsyncClient(
         base_url=url, headers={"Authorization": f"Bearer {api.tokens['viewer']}"}, timeout=20
     ) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(waiting)
         task.cancel()
         await waits(waiting, 0)
@@ -266,13 +268,11 @@ async def test_a_client_that_leaves_frees_its_place(api: Api, url: str, waiting:
 WAITERS = 250
 
 
-async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
-    api: Api, as_, waiting: Waiting, monkeypatch
-):
+async def test_many_waiting_requests_cost_no_queries_until_their_runs_end(api: Api, as_, waiting: Waiting, monkeypatch):
     monkeypatch.setattr(run_waits, "MAX_PER_PRINCIPAL", WAITERS)
-    monkeypatch.setattr(waiting, "_room", WAITERS)
-    # However long it takes this machine to begin them.
-    monkeypatch.setattr(run_waits, "LOOK_AGAIN_SECONDS", 60.0)
+    monkeypatch.setattr(waiting, "_capacity", WAITERS)
+    # However long this machine takes to start them.
+    monkeypatch.setattr(run_waits, "RECHECK_SECONDS", 60.0)
     reads = 0
     read = runs.result_of
 
@@ -292,8 +292,8 @@ async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
     ) as client:
         tasks: list[asyncio.Task[httpx.Response]] = []
         for first in range(0, WAITERS, 50):
-            # Authenticating all callers at once is another matter.
-            tasks += [asked(client, run, 60) for run in waited[first : first + 50]]
+            # Authenticating all callers at once is not what is measured.
+            tasks += [get_result(client, run, 60) for run in waited[first : first + 50]]
             await waits(waiting, first + 50)
 
         async def all_looked() -> bool:
@@ -305,7 +305,7 @@ async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
             return reads == seen
 
         await eventually(all_looked)
-        # Those that wait when the listener has connected look once more: the first batch, on a slow machine also the second.
+        # Requests waiting when the listener connects check once more: the first batch and, on a slow machine, the second.
         await eventually(at_rest)
         before = reads
         assert before <= 2.4 * WAITERS
@@ -313,11 +313,11 @@ async def test_many_waiters_cost_the_database_nothing_until_their_runs_end(
         assert (await tasks[0]).status_code == 200
         assert reads == before + 1
         await end(api, *waited[1:])
-        assert {answer.status_code for answer in await asyncio.gather(*tasks)} == {200}
+        assert {response.status_code for response in await asyncio.gather(*tasks)} == {200}
     assert (reads, waiting.count) == (before + WAITERS, 0)
 
 
-async def test_a_stop_answers_every_waiter_at_once(api: Api):
+async def test_a_shutdown_answers_every_waiting_request_at_once(api: Api):
     app = create_app(api.settings)
     server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, **options(max_connections=10)))
     serving = asyncio.create_task(server.serve())
@@ -331,11 +331,11 @@ async def test_a_stop_answers_every_waiter_at_once(api: Api):
     async with httpx.AsyncClient(
         base_url=base, headers={"Authorization": f"Bearer {api.tokens['viewer']}"}, timeout=20
     ) as client:
-        task = asked(client, run)
+        task = get_result(client, run)
         await waits(app.state.waiting)
         begun = time.monotonic()
         server.should_exit = True
-        answer = await task
-        assert (answer.status_code, answer.json()["open"]) == (202, True)
+        response = await task
+        assert (response.status_code, response.json()["open"]) == (202, True)
         await serving
         assert time.monotonic() - begun < 2

@@ -1,4 +1,4 @@
-"""What may be done to a run, seen from Temporal's side."""
+"""The verbs on a run, as observed in Temporal."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ async def events(handle, kind):
     return [event for event in (await handle.fetch_history()).events if event.event_type == kind]
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["started by AgentGrid", "from outside"])
-async def test_cancel_asks_the_workflow_and_leaves_the_commands_name(api: Api, as_, own: bool):
+@pytest.mark.parametrize("own", [True, False], ids=["started by AgentGrid", "started outside AgentGrid"])
+async def test_cancel_requests_cancellation_and_records_the_command_id(api: Api, as_, own: bool):
     run, handle = await open_run(api, own=own)
-    answer = await act(as_("operator"), run, "cancel", reason="wrong customer")
-    assert answer.status_code == 202, answer.text
-    command = answer.json()["command"]
+    response = await act(as_("operator"), run, "cancel", reason="wrong customer")
+    assert response.status_code == 202, response.text
+    command = response.json()["command"]
     assert (command["kind"], command["status"], command["reason"]) == ("run.cancel", "delivered", "wrong customer")
     (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
-    asked = event.workflow_execution_cancel_requested_event_attributes
-    assert (asked.identity, asked.cause) == (f"{SENDER_PREFIX}{command['command_id']}", "wrong customer")
+    attributes = event.workflow_execution_cancel_requested_event_attributes
+    assert (attributes.identity, attributes.cause) == (f"{SENDER_PREFIX}{command['command_id']}", "wrong customer")
 
 
 async def test_terminate_ends_the_run_at_once(api: Api, as_):
     run, handle = await open_run(api)
-    answer = await act(as_("operator"), run, "terminate", reason="enough")
-    assert answer.status_code == 202
+    response = await act(as_("operator"), run, "terminate", reason="enough")
+    assert response.status_code == 202
     assert (await handle.describe()).status is WorkflowExecutionStatus.TERMINATED
     again = await act(as_("operator"), run, "terminate")
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
-async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api: Api, as_):
+async def test_pause_and_resume_are_signals_that_name_the_principal_and_the_command(api: Api, as_):
     run, handle = await open_run(api)
     paused = await act(as_("operator"), run, "pause", reason="hold on")
     assert paused.status_code == 202
@@ -77,7 +77,7 @@ async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api:
         assert attributes.signal_name == SIGNAL_CONTROL
         signals.append(ControlSignal.model_validate_json(attributes.input.payloads[0].data))
         assert attributes.request_id == signals[-1].command_id
-    assert [(each.action, each.principal, each.reason) for each in signals] == [
+    assert [(item.action, item.principal, item.reason) for item in signals] == [
         ("pause", "operator", "hold on"),
         ("resume", "operator", None),
     ]
@@ -85,25 +85,25 @@ async def test_pause_and_resume_are_signals_that_name_who_and_which_command(api:
 
 @pytest.mark.parametrize(
     ("taken", "why"),
-    [(False, "no worker has taken the run yet"), (True, "without it")],
+    [(False, "no worker has completed the run's first task"), (True, "without the AgentGrid plugin")],
     ids=["not taken", "taken without the plugin"],
 )
-async def test_a_refused_pause_names_the_plugin_only_once_a_worker_has_taken_the_run(
+async def test_a_refused_pause_mentions_the_plugin_only_once_a_worker_has_taken_the_run(
     api: Api, as_, taken: bool, why: str
 ):
     run = factories.run(governed=False, status="waiting", waiting_on="worker")
-    # A NUL in what a worker sent must keep nobody from looking at the run, or from ending it.
+    # A NUL in a worker's data must not prevent anyone from reading or ending the run.
     folded = FoldState(execution_id=run.execution_id, problem="\x00").dump()
     await factories.insert(api.plane.engine, run, factories.execution(run, fold_state=folded, taken=taken))
 
     refused = await act(as_("operator"), run, "pause")
     assert refused.status_code == 409
     assert why in refused.json()["detail"]
-    shown = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()["actions"]
-    assert [why in each["reason"] for each in shown if each["verb"] == "pause"] == [True]
+    actions = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()["actions"]
+    assert [why in item["reason"] for item in actions if item["verb"] == "pause"] == [True]
 
 
-async def test_a_queued_run_is_refused_a_pause_for_being_queued(api: Api, as_):
+async def test_a_queued_run_cannot_be_paused_because_it_is_queued(api: Api, as_):
     run = factories.run(status="queued", governed=False, execution_id=None, first_execution_id=None)
     await factories.insert(api.plane.engine, run)
     assert "is queued" in (await act(as_("operator"), run, "pause")).json()["detail"]
@@ -111,8 +111,8 @@ async def test_a_queued_run_is_refused_a_pause_for_being_queued(api: Api, as_):
 
 async def test_a_signal_reaches_the_workflow_with_its_arguments(api: Api, as_):
     run, handle = await open_run(api, own=False)
-    answer = await act(as_("operator"), run, "signal", name="nudge", arguments=[{"a": 1}, "b"])
-    assert answer.status_code == 202
+    response = await act(as_("operator"), run, "signal", name="nudge", arguments=[{"a": 1}, "b"])
+    assert response.status_code == 202
     (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
     attributes = event.workflow_execution_signaled_event_attributes
     assert attributes.signal_name == "nudge"
@@ -122,56 +122,56 @@ async def test_a_signal_reaches_the_workflow_with_its_arguments(api: Api, as_):
 @pytest.mark.parametrize("name", ["agentgrid.decide", "agentgrid.control", "__temporal_x"])
 async def test_the_gates_own_signals_cannot_be_sent_by_hand(api: Api, as_, name: str):
     run, handle = await open_run(api)
-    answer = await act(as_("operator"), run, "signal", name=name)
-    assert answer.status_code == 422
-    assert answer.json()["faults"][0]["pointer"] == "/name"
+    response = await act(as_("operator"), run, "signal", name=name)
+    assert response.status_code == 422
+    assert response.json()["faults"][0]["pointer"] == "/name"
     assert await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == []
 
 
-async def test_an_interruption_carries_its_message_and_never_more_than_a_worker_reads(api: Api, as_):
+async def test_an_interruption_carries_its_message_up_to_the_size_a_worker_accepts(api: Api, as_):
     run, handle = await open_run(api)
     await factories.insert(api.plane.engine, factories.step(run, 5, kind="agent", name="desk", status="running"))
     long = await act(as_("operator"), run, "interrupt", message="\u0001" * 1_000)
     assert (long.status_code, long.json()["faults"][0]["pointer"]) == (422, "/message")
 
     message, reason = "ä" * 2_400, "\u0001" * 4_000
-    answer = await act(as_("operator"), run, "interrupt", message=message, reason=reason)
-    assert answer.status_code == 202, answer.text
+    response = await act(as_("operator"), run, "interrupt", message=message, reason=reason)
+    assert response.status_code == 202, response.text
     (event,) = await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
     (payload,) = event.workflow_execution_signaled_event_attributes.input.payloads
     sent = ControlSignal.model_validate_json(payload.data)
     assert (sent.action, sent.message, len(payload.data) <= MAX_SIGNAL_BYTES) == ("interrupt", message, True)
 
 
-async def test_an_interruption_reaches_no_child_run_and_the_refusal_says_how_it_does(api: Api, as_):
+async def test_an_interruption_does_not_reach_child_runs_and_the_refusal_says_how_to(api: Api, as_):
     parent = factories.run()
     child, handle = await open_run(api, parent_run_id=parent.run_id)
     at_work = factories.step(child, 5, kind="agent", name="desk", status="running")
     await factories.insert(api.plane.engine, parent, factories.execution(parent), at_work)
     refused = await act(as_("operator"), parent, "interrupt")
     assert refused.status_code == 409
-    assert "An agent in a child run is interrupted by the child's id" in refused.json()["detail"]
+    assert "To interrupt an agent in a child run, use the child's id" in refused.json()["detail"]
     assert (await act(as_("operator"), child, "interrupt")).status_code == 202
     assert len(await events(handle, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)) == 1
 
 
 IMPOSSIBLE = {
-    "cancel what has ended": ("cancel", {"status": "completed"}, "completed"),
-    "pause what is queued": ("pause", {"status": "queued"}, "queued"),
-    "pause what no plugin governs": ("pause", {"governed": False}, "running"),
-    "resume what is not paused": ("resume", {}, "running"),
-    "interrupt what has no agent at work": ("interrupt", {}, "running"),
+    "cancel an ended run": ("cancel", {"status": "completed"}, "completed"),
+    "pause a queued run": ("pause", {"status": "queued"}, "queued"),
+    "pause an ungoverned run": ("pause", {"governed": False}, "running"),
+    "resume a run that is not paused": ("resume", {}, "running"),
+    "interrupt a run without a running agent": ("interrupt", {}, "running"),
     "cancel twice": ("cancel", {"status": "cancelling"}, "cancelling"),
 }
 
 
 @pytest.mark.parametrize(("verb", "over", "status"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
-async def test_an_impossible_verb_is_a_conflict_with_the_status_and_is_audited(api: Api, as_, verb, over, status):
+async def test_an_impossible_verb_is_an_audited_conflict_with_the_status(api: Api, as_, verb, over, status):
     run = factories.run(**over)
     await factories.insert(api.plane.engine, run)
-    answer = await act(as_("operator"), run, verb, reason="why not")
-    problem = answer.json()
-    assert (answer.status_code, problem["code"], problem["current_status"]) == (409, "conflict", status)
+    response = await act(as_("operator"), run, verb, reason="why not")
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["current_status"]) == (409, "conflict", status)
     audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
     assert [(command["status"], command["command_id"]) for command in audit] == [("refused", problem["command_id"])]
     detail = (await as_("operator").get(f"/api/v1/runs/{run.run_id}")).json()
@@ -179,15 +179,15 @@ async def test_an_impossible_verb_is_a_conflict_with_the_status_and_is_audited(a
     assert (action["allowed"], action["reason"]) == (False, problem["detail"])
 
 
-async def test_a_run_that_temporal_has_forgotten_cannot_be_acted_on(api: Api, as_):
+async def test_a_run_that_temporal_no_longer_has_cannot_be_acted_on(api: Api, as_):
     run = factories.run()
     await factories.insert(api.plane.engine, run, factories.execution(run))
-    answer = await act(as_("operator"), run, "cancel")
-    assert answer.status_code == 409
-    assert "no longer knows" in answer.json()["detail"]
+    response = await act(as_("operator"), run, "cancel")
+    assert response.status_code == 409
+    assert "no longer knows" in response.json()["detail"]
 
 
-async def test_the_workflow_id_used_again_by_somebody_else_is_left_alone(api: Api, as_):
+async def test_a_workflow_id_reused_by_somebody_else_is_left_alone(api: Api, as_):
     shared = f"orders/{uuid.uuid4()}"
     run, first = await open_run(api, own=False, workflow_id=shared)
     await first.terminate()

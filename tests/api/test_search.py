@@ -1,4 +1,4 @@
-"""One search over everything: typed, bounded, and never more than the caller's lists show."""
+"""Search over everything: typed, bounded, and never showing more than the caller's lists."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SEARCH = "/api/v1/search"
 
 
 async def hits(client, q: str, **params):
-    answer = await client.get(SEARCH, params={"q": q, **params})
-    assert answer.status_code == 200, answer.text
-    return answer.json()["items"]
+    response = await client.get(SEARCH, params={"q": q, **params})
+    assert response.status_code == 200, response.text
+    return response.json()["items"]
 
 
-async def test_every_kind_is_found_with_its_place_and_no_more_than_asked_for(api: Api, as_):
+async def test_every_kind_is_found_with_its_link_within_the_limit(api: Api, as_):
     flow, version = factories.workflow("zebra_flow")
     flow.title = "Zebra flow"
     runs = [factories.run(workflow="zebra_flow", reference=f"zebra-{n}") for n in range(3)]
-    gate = factories.approval(runs[0], title="Feed the zebra")
+    approval = factories.approval(runs[0], title="Feed the zebra")
     agent, agent_version = factories.agent("zebra_agent")
     tool = factories.tool("zebra_tool", risk="destructive")
     await factories.insert(
@@ -35,28 +35,28 @@ async def test_every_kind_is_found_with_its_place_and_no_more_than_asked_for(api
         agent_version,
         *runs,
         factories.execution(runs[0]),
-        gate,
+        approval,
     )
-    found = await hits(as_("operator"), "zebra", limit=2)
-    assert [each["kind"] for each in found] == ["run", "run", "approval", "workflow", "tool", "agent"]
-    assert [each["id"] for each in found[:2]] == [runs[2].run_id, runs[1].run_id]
-    assert (found[0]["title"], found[0]["detail"], found[0]["status"]) == ("Zebra flow", "zebra-2", "running")
-    assert (found[4]["id"], found[4]["detail"]) == ("zebra_tool", "destructive")
-    for each in found:
-        assert (await as_("operator").get(each["href"])).status_code == 200, each
+    results = await hits(as_("operator"), "zebra", limit=2)
+    assert [item["kind"] for item in results] == ["run", "run", "approval", "workflow", "tool", "agent"]
+    assert [item["id"] for item in results[:2]] == [runs[2].run_id, runs[1].run_id]
+    assert (results[0]["title"], results[0]["detail"], results[0]["status"]) == ("Zebra flow", "zebra-2", "running")
+    assert (results[4]["id"], results[4]["detail"]) == ("zebra_tool", "destructive")
+    for item in results:
+        assert (await as_("operator").get(item["href"])).status_code == 200, item
     people = await hits(as_("admin"), "viewer")
-    assert ("principal", "viewer") in {(each["kind"], each["id"]) for each in people}
-    assert {each["kind"] for each in await hits(as_("auditor"), "viewer")} <= {"run", "approval"}
+    assert ("principal", "viewer") in {(item["kind"], item["id"]) for item in people}
+    assert {item["kind"] for item in await hits(as_("auditor"), "viewer")} <= {"run", "approval"}
 
 
-async def test_titles_of_approvals_are_neither_shown_to_nor_searched_for_those_who_may_not_read_them(api: Api, as_):
+async def test_approval_titles_are_neither_shown_nor_searched_for_callers_who_may_not_read_them(api: Api, as_):
     run = factories.run(asked="Pay the okapi")
-    gate = factories.approval(run, title="Pay the okapi", kind="explicit", tool=None)
-    await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+    approval = factories.approval(run, title="Pay the okapi", kind="explicit", tool=None)
+    await factories.insert(api.plane.engine, run, factories.execution(run), approval)
     waiting, seen = await hits(as_("operator"), "okapi")
-    assert (waiting["id"], seen["id"], seen["title"]) == (run.run_id, gate.approval_id, "Pay the okapi")
+    assert (waiting["id"], seen["id"], seen["title"]) == (run.run_id, approval.approval_id, "Pay the okapi")
     assert await hits(as_("viewer"), "okapi") == []
-    (plain,) = [each for each in await hits(as_("viewer"), gate.approval_id) if each["kind"] == "approval"]
+    (plain,) = [item for item in await hits(as_("viewer"), approval.approval_id) if item["kind"] == "approval"]
     assert plain["title"] == "An approval"
     assert "okapi" not in str(plain)
 
@@ -67,7 +67,7 @@ async def test_nothing_out_of_scope_is_found(narrow: Api, as_, sides, who):
     run = factories.run(workflow="out_flow", reference=word)
     await factories.insert(narrow.plane.engine, run, factories.execution(run), factories.approval(run, title=word))
     for q in (word, run.run_id, sides["out_gate"].approval_id):
-        assert [each for each in await hits(as_(who), q) if each["kind"] in ("run", "approval")] == []
+        assert [item for item in await hits(as_(who), q) if item["kind"] in ("run", "approval")] == []
     assert len(await hits(as_("operator"), word)) == 2
 
 
@@ -76,6 +76,6 @@ async def test_a_search_without_bounds_is_refused(as_, params):
     assert (await as_("operator").get(SEARCH, params=params)).status_code == 422
 
 
-async def test_wildcards_are_words(api: Api, as_):
+async def test_wildcards_are_searched_literally(api: Api, as_):
     assert await hits(as_("admin"), "%%") == []
     assert await hits(as_("admin"), "__________") == []

@@ -1,4 +1,4 @@
-"""Browser sessions: sign in by key and by code, act, sign out; what ends a session, and what it ends."""
+"""Browser sessions: signing in by key or code, acting, signing out; what ends a session, and what a session's end ends."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def browser(api: Api) -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def key(api: Api) -> api_keys.NewKey:
-    """A key of the operator, of this test alone."""
+    """A key of the operator, used by this test only."""
     return await api_keys.create(api.plane.engine, SETUP, principal="operator")
 
 
@@ -51,7 +51,7 @@ async def age(api: Api, statement: str, **values: object) -> None:
 
 
 @pytest.mark.parametrize("by", ["key", "code"])
-async def test_signed_in_by_key_or_code_one_acts_as_the_keys_owner_and_the_audit_names_key_and_session(
+async def test_a_session_opened_by_key_or_code_acts_as_the_keys_owner_and_is_audited_with_both(
     api: Api, browser: Browser, key: api_keys.NewKey, workflow: str, by: str
 ):
     opened = await browser.sign_in(**{by: key.secret if by == "key" else await code_of(api, key.secret)})
@@ -81,7 +81,7 @@ async def test_signed_in_by_key_or_code_one_acts_as_the_keys_owner_and_the_audit
     assert kinds == ["run.start", "session.open", "workflow.disable"]
 
 
-async def test_a_code_works_once_and_its_answers_name_the_command_that_makes_another(
+async def test_a_code_works_once_and_then_names_the_command_that_creates_another(
     api: Api, browser: Browser, key: api_keys.NewKey
 ):
     code, old = await code_of(api, key.secret), await code_of(api, key.secret)
@@ -95,39 +95,39 @@ async def test_a_code_works_once_and_its_answers_name_the_command_that_makes_ano
             (old, "sign_in_code_spent"),
             ("x" * 43, "unauthenticated"),
         ):
-            answer = await other.sign_in(code=given)
-            assert (answer.status_code, answer.json()["code"]) == (401, expected)
-            assert "agentgrid console --open" in answer.json()["detail"]
-            assert "set-cookie" not in answer.headers
+            response = await other.sign_in(code=given)
+            assert (response.status_code, response.json()["code"]) == (401, expected)
+            assert "agentgrid console --open" in response.json()["detail"]
+            assert "set-cookie" not in response.headers
         assert (await other.sign_in(key=NO_KEY)).json()["code"] == "unauthenticated"
         assert (await other.sign_in()).status_code == 422
         assert (await other.sign_in(key=key.secret, code=code)).status_code == 422
         assert (await other.get("/me")).status_code == 401
 
 
-async def test_of_concurrent_uses_of_a_code_one_opens_a_session(api: Api, key: api_keys.NewKey):
+async def test_only_one_of_concurrent_uses_of_a_code_opens_a_session(api: Api, key: api_keys.NewKey):
     code = await code_of(api, key.secret)
 
     async def attempt() -> int:
-        async with browser_of(api) as each:
-            return (await each.sign_in(code=code)).status_code
+        async with browser_of(api) as item:
+            return (await item.sign_in(code=code)).status_code
 
     assert sorted(await asyncio.gather(*(attempt() for _ in range(4)))) == [200, 401, 401, 401]
 
 
-async def test_a_code_of_a_key_that_has_ended_opens_nothing(api: Api, browser: Browser, key: api_keys.NewKey):
+async def test_a_code_of_an_ended_key_is_refused(api: Api, browser: Browser, key: api_keys.NewKey):
     code = await code_of(api, key.secret)
     await api_keys.revoke(api.plane.engine, SETUP, key.key_id)
     assert (await browser.sign_in(code=code)).status_code == 401
 
 
-async def test_unused_codes_of_a_key_are_few(api: Api, browser: Browser, key: api_keys.NewKey):
-    made = [await code_of(api, key.secret) for _ in range(12)]
-    assert (await browser.sign_in(code=made[0])).status_code == 401
-    assert (await browser.sign_in(code=made[-10])).status_code == 200
+async def test_unused_codes_of_a_key_are_limited(api: Api, browser: Browser, key: api_keys.NewKey):
+    codes = [await code_of(api, key.secret) for _ in range(12)]
+    assert (await browser.sign_in(code=codes[0])).status_code == 401
+    assert (await browser.sign_in(code=codes[-10])).status_code == 200
 
 
-async def test_codes_are_made_with_a_persons_key_and_sessions_opened_for_people_only(
+async def test_only_a_persons_key_creates_codes_and_only_people_open_sessions(
     api: Api, browser: Browser, key: api_keys.NewKey, as_
 ):
     await browser.sign_in(key=key.secret)
@@ -185,7 +185,7 @@ async def test_signing_out_ends_the_session_and_deletes_the_cookie(
     assert (await as_("operator").delete("/api/v1/session")).status_code == 403
 
 
-async def test_signing_in_again_ends_the_session_before(api: Api, browser: Browser, key: api_keys.NewKey):
+async def test_signing_in_again_ends_the_previous_session(api: Api, browser: Browser, key: api_keys.NewKey):
     await browser.sign_in(key=key.secret)
     before = browser.token
     assert (await browser.sign_in(key=api.tokens["viewer"])).json()["name"] == "viewer"
@@ -195,7 +195,7 @@ async def test_signing_in_again_ends_the_session_before(api: Api, browser: Brows
     assert (await browser.get("/me")).json()["name"] == "viewer"
 
 
-async def test_a_session_lasts_twelve_hours_from_its_last_use_seven_days_in_all_and_never_past_its_key(
+async def test_a_session_lasts_twelve_hours_after_its_last_use_seven_days_at_most_and_never_outlives_its_key(
     api: Api, browser: Browser
 ):
     key = await api_keys.create(api.plane.engine, SETUP, principal="operator", lifetime=timedelta(hours=1))
@@ -207,7 +207,7 @@ async def test_a_session_lasts_twelve_hours_from_its_last_use_seven_days_in_all_
     used = "UPDATE sessions SET last_used_at = now() - interval '2 min', opened_at = now() - {0} WHERE session_id = :id"
 
     async def lasts_now() -> timedelta:
-        assert (await browser.get("/me")).status_code == 200  # notes the use
+        assert (await browser.get("/me")).status_code == 200  # records the use
         found = (await browser.get("/me")).json()["session"]["expires_at"]
         return datetime.fromisoformat(found) - datetime.now(UTC)
 
@@ -239,7 +239,7 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
             rest = asyncio.create_task(stream.aread())
             others = aiter(kept.aiter_raw())
             assert b"event: hello" in await anext(others)
-            held = asyncio.create_task(anext(others))
+            next_event = asyncio.create_task(anext(others))
             await eventually(lambda: _are(api.app.state.feed.streams >= 2))
             started = asyncio.get_running_loop().time()
             match ending:
@@ -248,9 +248,9 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
                     assert (await mine.http.delete("/api/v1/session", headers=headers)).status_code == 204
                 case "end of the session":
                     listed = (await other.get("/api/v1/sessions", headers=_bearer(api.tokens["admin"]))).json()["items"]
-                    (found,) = [each for each in listed if each["principal"] == name]
+                    (session,) = [item for item in listed if item["principal"] == name]
                     ended = await other.post(
-                        f"/api/v1/sessions/{found['session_id']}/end", headers=_bearer(api.tokens["admin"])
+                        f"/api/v1/sessions/{session['session_id']}/end", headers=_bearer(api.tokens["admin"])
                     )
                     assert ended.json()["ended_at"] is not None
                 case "revoked key":
@@ -260,8 +260,8 @@ async def test_an_open_stream_ends_within_two_seconds_of_its_session_and_no_othe
             await asyncio.wait_for(rest, 5)
             assert asyncio.get_running_loop().time() - started < 2
             assert (await mine.http.get("/api/v1/me")).status_code == 401
-            assert not held.done()
-            held.cancel()
+            assert not next_event.done()
+            next_event.cancel()
 
 
 async def _are(value: object) -> object:
@@ -273,27 +273,27 @@ def _bearer(key: str) -> dict[str, str]:
 
 
 async def signed_in(browser: Browser, url: str, key: str) -> httpx.Response:
-    """The answer to a sign-in from a page of the listening server."""
+    """The response to a sign-in from a page of the listening server."""
     headers = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
     return await browser.http.post("/api/v1/session", json={"key": key}, headers=headers)
 
 
-async def test_people_see_and_end_their_own_sessions_and_administrators_those_of_all(
+async def test_people_see_and_end_their_own_sessions_and_administrators_all(
     api: Api, browser: Browser, key: api_keys.NewKey, as_
 ):
-    mine = (await browser.sign_in(key=key.secret)).json()["session"]["session_id"]
+    session_id = (await browser.sign_in(key=key.secret)).json()["session"]["session_id"]
     async with browser_of(api) as second:
         theirs = (await second.sign_in(key=api.tokens["viewer"])).json()["session"]["session_id"]
         listed = (await browser.get("/sessions")).json()["items"]
-        assert {each["principal"] for each in listed} == {"operator"}
-        (current,) = [each for each in listed if each["current"]]
-        assert (current["session_id"], current["address"], current["key_id"]) == (mine, "127.0.0.1", key.key_id)
+        assert {item["principal"] for item in listed} == {"operator"}
+        (current,) = [item for item in listed if item["current"]]
+        assert (current["session_id"], current["address"], current["key_id"]) == (session_id, "127.0.0.1", key.key_id)
         assert current["user_agent"].startswith("python-httpx")
         assert (await browser.get("/sessions", params={"principal": "viewer"})).status_code == 403
         assert (await browser.post(f"/sessions/{theirs}/end")).status_code == 404
         assert (await second.get("/me")).status_code == 200
         everybodys = (await as_("admin").get("/api/v1/sessions", params={"limit": 200})).json()["items"]
-        assert {mine, theirs} <= {each["session_id"] for each in everybodys}
+        assert {session_id, theirs} <= {item["session_id"] for item in everybodys}
         first = (await as_("admin").get("/api/v1/sessions", params={"limit": 1})).json()
         onward = (
             await as_("admin").get("/api/v1/sessions", params={"limit": 1, "cursor": first["next_cursor"]})
@@ -302,11 +302,11 @@ async def test_people_see_and_end_their_own_sessions_and_administrators_those_of
         ended = await as_("admin").post(f"/api/v1/sessions/{theirs}/end", json={"reason": "lost laptop"})
         assert ended.status_code == 200
         assert (await second.get("/me")).status_code == 401
-    assert (await browser.post(f"/sessions/{mine}/end")).status_code == 200
+    assert (await browser.post(f"/sessions/{session_id}/end")).status_code == 200
     assert (await browser.get("/me")).status_code == 401
 
 
-async def test_the_page_says_as_whom_it_acts_and_a_change_by_somebody_else_is_refused(
+async def test_a_change_from_a_page_that_shows_a_different_principal_is_refused(
     api: Api, browser: Browser, workflow: str
 ):
     await browser.sign_in(key=api.tokens["operator"])
@@ -321,25 +321,25 @@ async def test_the_page_says_as_whom_it_acts_and_a_change_by_somebody_else_is_re
 
 
 async def test_me_has_the_facts_of_the_installation(api: Api, as_):
-    async def known() -> object:
+    async def retention() -> object:
         return (await as_("viewer").get("/api/v1/me")).json()["installation"]["retention_seconds"]
 
-    await eventually(known)
+    await eventually(retention)
     me = (await as_("viewer").get("/api/v1/me")).json()
     assert me["session"] is None
-    found = me["installation"]
-    assert (found["name"], found["namespace"]) == ("127.0.0.1:8700", api.settings.temporal_namespace)
-    assert found["temporal_ui_url"] == "http://127.0.0.1:8233"
-    assert found["retention_seconds"] >= 24 * 3600
-    assert found["version"] == (await as_(None).get("/healthz")).json()["version"]
+    installation = me["installation"]
+    assert (installation["name"], installation["namespace"]) == ("127.0.0.1:8700", api.settings.temporal_namespace)
+    assert installation["temporal_ui_url"] == "http://127.0.0.1:8233"
+    assert installation["retention_seconds"] >= 24 * 3600
+    assert installation["version"] == (await as_(None).get("/healthz")).json()["version"]
 
 
-async def test_what_the_sign_in_page_offers_is_public(as_):
-    answer = await as_(None).get("/api/v1/session/methods")
-    assert [each["kind"] for each in answer.json()["items"]] == ["code", "key"]
+async def test_the_sign_in_methods_are_public(as_):
+    response = await as_(None).get("/api/v1/session/methods")
+    assert [item["kind"] for item in response.json()["items"]] == ["code", "key"]
 
 
-async def test_an_authorization_header_wins_and_then_the_cookie_is_not_looked_at(api: Api, browser: Browser):
+async def test_an_authorization_header_takes_precedence_and_the_cookie_is_ignored(api: Api, browser: Browser):
     await browser.sign_in(key=api.tokens["operator"])
     viewer = await browser.http.get("/api/v1/me", headers=_bearer(api.tokens["viewer"]))
     assert (viewer.json()["name"], viewer.json()["session"]) == ("viewer", None)
@@ -350,14 +350,14 @@ async def test_an_authorization_header_wins_and_then_the_cookie_is_not_looked_at
 @pytest.fixture
 def limited(api: Api) -> Iterator[RateLimits]:
     before = api.app.state.limits
-    # As an installation has it by default.
+    # The default configuration.
     api.app.state.limits = RateLimits(Settings())
     yield api.app.state.limits
     api.app.state.limits = before
 
 
 @pytest.mark.usefixtures("limited")
-async def test_fifty_wrong_keys_and_codes_slow_down_and_a_link_just_made_still_works(
+async def test_fifty_wrong_keys_and_codes_are_rate_limited_and_a_new_link_still_works(
     api: Api, browser: Browser, key: api_keys.NewKey
 ):
     statuses = [
@@ -383,8 +383,8 @@ async def test_guessed_cookies_are_limited_like_guessed_keys(api: Api, browser: 
     assert (await browser.get("/me")).status_code == 200
 
 
-async def test_own_pages_are_served_by_either_name_of_this_machine(api: Api, key: api_keys.NewKey):
-    """`127.0.0.1` and `localhost` are two sites: two people in one browser."""
+async def test_own_pages_are_served_under_both_loopback_names(api: Api, key: api_keys.NewKey):
+    """`127.0.0.1` and `localhost` are two sites, so two people can use one browser."""
     for host in ("127.0.0.1", "localhost"):
         page = {**PAGE, "Host": f"{host}:8700", "Origin": OWN.replace("127.0.0.1", host)}
         async with api.client(None) as client:

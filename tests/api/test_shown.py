@@ -1,4 +1,4 @@
-"""What a caller sees of an error."""
+"""What a caller may see of an error."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ AT_WORKER = '  File "/x/agentgrid/worker/activities.py", line 158, in execute_ac
 AT_TOOL = '  File "/srv/activities/desk.py", line 8, in refuse\n'
 
 
-def test_an_error_whose_cause_says_the_same_is_said_once_with_the_causes_place() -> None:
-    """So a `ToolError` is recorded: as what the worker made of it, because of itself."""
-    said = {"type": "ToolError", "message": "the desk refused A-1"}
+def test_an_error_repeated_by_its_cause_is_shown_once_with_the_causes_location() -> None:
+    """A `ToolError` is recorded this way: as the worker's error, caused by itself."""
+    error = {"type": "ToolError", "message": "the desk refused A-1"}
     before = {"type": "KeyError", "message": "'A-1'", "stack": None, "cause": None}
-    inner = {**said, "retryable": True, "stack": AT_TOOL, "details": None, "cause": before}
-    stored = {**said, "retryable": False, "stack": AT_WORKER, "details": None, "cause": inner}
+    inner = {**error, "retryable": True, "stack": AT_TOOL, "details": None, "cause": before}
+    stored = {**error, "retryable": False, "stack": AT_WORKER, "details": None, "cause": inner}
     wrapped = {"type": "ActivityError", "message": "Activity task failed", "cause": stored}
     for payloads in (True, False):
         outer: Any = Shown(payloads=payloads).error(wrapped)

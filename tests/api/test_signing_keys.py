@@ -1,4 +1,4 @@
-"""Signing keys over the API: who signs with which, and ending one without cutting off what is open or what runs."""
+"""Signing keys over the API: who signs with which, and retiring or revoking one without breaking open approvals or running APIs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACE = "/api/v1/signing-keys"
 
 
 class Site:
-    """One database, and APIs on it with signing keys of their own."""
+    """One database with several APIs, each with its own signing keys."""
 
     def __init__(self, dsn: str, temporal: str, home: Path, tokens: dict[str, str]) -> None:
         self.home = home
@@ -26,7 +26,7 @@ class Site:
         self._tokens = tokens
 
     def api(self, *names: str):
-        """An API that signs with the first of these keys and has the others behind it."""
+        """An API that signs with the first of these keys and also holds the others."""
         file = self.home / f"{'-'.join(names)}.pem"
         for name in names:
             if not (self.home / f"{name}.key").exists():
@@ -56,9 +56,9 @@ async def in_use(api: Api, key_id: str, used: bool = True) -> None:
 
 async def end(api: Api, verb: str, key_id: str, expect: int = 200) -> dict:
     async with api.client("admin") as client:
-        answer = await client.post(f"{PLACE}/{key_id}/{verb}", json={"reason": "rotated"})
-    assert answer.status_code == expect, answer.text
-    return answer.json()
+        response = await client.post(f"{PLACE}/{key_id}/{verb}", json={"reason": "rotated"})
+    assert response.status_code == expect, response.text
+    return response.json()
 
 
 async def snapshot(api: Api):
@@ -66,7 +66,7 @@ async def snapshot(api: Api):
         return await policies.newest_snapshot(session)
 
 
-async def test_a_key_is_rotated_retired_once_no_api_signs_with_it_and_stays_so(site: Site):
+async def test_a_key_is_rotated_and_can_be_retired_only_once_no_api_signs_with_it(site: Site):
     async with site.api("new", "old") as second:
         new, old = (signer.key_id for signer in second.plane.signer.all)
         async with site.api("old") as first:
@@ -80,23 +80,23 @@ async def test_a_key_is_rotated_retired_once_no_api_signs_with_it_and_stays_so(s
             assert set((await snapshot(first)).keys_in_force) == {old, new}
         await in_use(second, old, False)
         run = factories.run(status="waiting")
-        gates = [factories.approval(run) for _ in range(3)]
-        for gate, names in zip(gates, ([old], [old], [old, new]), strict=True):
-            gate.terms = {**gate.terms, "keys": dict.fromkeys(names, "k")}
-        # A worker wrote the terms, and may hide no key behind them.
-        odd = factories.approval(run)
-        odd.terms = {**odd.terms, "title": "\ud800", "keys": {"\x00\udfff": "k"}}
-        await factories.insert(second.plane.engine, run, factories.execution(run), *gates, odd)
+        approvals = [factories.approval(run) for _ in range(3)]
+        for approval, names in zip(approvals, ([old], [old], [old, new]), strict=True):
+            approval.terms = {**approval.terms, "keys": dict.fromkeys(names, "k")}
+        # Workers write the terms, which must not be able to hide a key.
+        hostile = factories.approval(run)
+        hostile.terms = {**hostile.terms, "title": "\ud800", "keys": {"\x00\udfff": "k"}}
+        await factories.insert(second.plane.engine, run, factories.execution(run), *approvals, hostile)
 
         retired = await end(second, "retire", old)
 
         assert (retired["status"], retired["approvals_pending"]) == ("retired", 2)
-        held = await snapshot(second)
-        assert (set(held.keys_in_force), set(held.keys_that_count)) == ({new}, {new, old})
+        published_snapshot = await snapshot(second)
+        assert (set(published_snapshot.keys_in_force), set(published_snapshot.keys_that_count)) == ({new}, {new, old})
         assert (await end(second, "retire", old))["retired_at"] == retired["retired_at"]
         async with second.client("auditor") as client:
             audit = (await client.get("/api/v1/commands", params={"kind": "signing_key.retire"})).json()["items"]
-        assert [(each["status"], each["target"], each["reason"]) for each in audit] == [
+        assert [(item["status"], item["target"], item["reason"]) for item in audit] == [
             ("applied", old, "rotated"),
             ("applied", old, "rotated"),
             ("refused", old, None),
@@ -108,23 +108,27 @@ async def test_a_key_is_rotated_retired_once_no_api_signs_with_it_and_stays_so(s
             await eventually(lambda: _logged(logs, "signing_key_not_in_force"))
             assert (await listed(stale))[old]["status"] == "retired"
             assert set((await snapshot(stale)).keys_in_force) == {new}
-    assert [(each["key_id"], each["status"]) for each in logs if each["event"] == "signing_key_not_in_force"] == [
+    assert [(item["key_id"], item["status"]) for item in logs if item["event"] == "signing_key_not_in_force"] == [
         (old, "retired")
     ]
 
 
 async def _logged(logs: list, event: str) -> bool:
-    return any(each["event"] == event for each in logs)
+    return any(item["event"] == event for item in logs)
 
 
-async def test_a_key_is_revoked_also_while_an_api_signs_with_it_and_never_counts_again(site: Site):
+async def test_a_key_can_be_revoked_while_an_api_signs_with_it_and_never_counts_again(site: Site):
     async with site.api("stolen") as api:
         key_id = api.plane.signer.key_id
         await in_use(api, key_id)
         revoked = await end(api, "revoke", key_id)
         assert (revoked["status"], revoked["in_use"]) == ("revoked", True)
-        held = await snapshot(api)
-        assert (held.revoked_keys, held.keys_in_force, held.keys_that_count) == ({key_id}, {}, {})
+        published_snapshot = await snapshot(api)
+        assert (
+            published_snapshot.revoked_keys,
+            published_snapshot.keys_in_force,
+            published_snapshot.keys_that_count,
+        ) == ({key_id}, {}, {})
         assert (await end(api, "retire", key_id))["status"] == "revoked"
         version = (await snapshot(api)).version
         assert (await end(api, "revoke", key_id))["revoked_at"] == revoked["revoked_at"]

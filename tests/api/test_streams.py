@@ -1,4 +1,4 @@
-"""Event streams over a real connection: cut anywhere and resumed, each event is seen once, in order, until the run ends."""
+"""Event streams over a real connection: cut anywhere and resumed, they deliver each event once, in order, until the run ends."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def http(api: Api, url: str) -> AsyncIterator[httpx.AsyncClient]:
 async def take(
     http: httpx.AsyncClient, path: str, *, last: str | None = None, at_most: int | None = None
 ) -> list[ServerSentEvent]:
-    """Events but `hello`, until the stream ends, or the connection is cut after so many."""
+    """Events except `hello`, until the stream ends, or until the connection is cut after this many."""
     seen: list[ServerSentEvent] = []
     headers = {} if last is None else {"Last-Event-ID": last}
     async with asyncio.timeout(60), aconnect_sse(http, "GET", path, headers=headers) as source:
@@ -63,7 +63,7 @@ async def a_run(api: Api) -> Run:
 
 
 async def a_step(api: Api, run: Run, **over: Any) -> str:
-    """What events about it name."""
+    """The subject of events about it."""
     step = factories.step(run, 5, **over)
     await factories.insert(api.plane.engine, factories.execution(run), step)
     return factories.subject(step)
@@ -79,7 +79,7 @@ async def close(api: Api, run: Run) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_cut_anywhere_and_resumed_a_run_is_seen_once_in_order_to_its_end(api: Api, http, seed: int):
+async def test_a_stream_cut_anywhere_and_resumed_delivers_each_event_once_in_order(api: Api, http, seed: int):
     dice = random.Random(seed)
     run, other = await a_run(api), await a_run(api)
     step = await a_step(api, run)
@@ -114,7 +114,7 @@ async def test_cut_anywhere_and_resumed_a_run_is_seen_once_in_order_to_its_end(a
     assert all(event.json()["run_id"] == run.run_id for event in seen)
 
 
-async def test_a_live_stream_hears_of_an_event_at_once(api: Api, http):
+async def test_a_live_stream_delivers_an_event_at_once(api: Api, http):
     run = await a_run(api)
     waiting = asyncio.create_task(take(http, f"/api/v1/runs/{run.run_id}/events", at_most=1))
     await asyncio.sleep(0.2)
@@ -132,7 +132,7 @@ async def test_the_stream_of_a_run_that_ended_long_ago_ends_at_once(api: Api, ht
     assert (event.event, event.json()["data"]) == ("end", {"status": "failed"})
 
 
-async def test_a_run_that_was_reset_after_its_end_goes_on_in_the_stream(api: Api, http):
+async def test_the_stream_continues_for_a_run_that_was_reset_after_its_end(api: Api, http):
     run = await a_run(api)
     await factories.publish(api.plane.engine, (run.run_id, "end", {"status": "failed"}))
     await factories.publish(api.plane.engine, (run.run_id, "run", {"status": "running"}))
@@ -140,7 +140,7 @@ async def test_a_run_that_was_reset_after_its_end_goes_on_in_the_stream(api: Api
     assert event.event == "run"
 
 
-async def test_everything_begins_now_and_goes_on_after_a_cursor(api: Api, http):
+async def test_the_stream_of_everything_begins_now_or_after_a_cursor(api: Api, http):
     run = await a_run(api)
     first, second = await factories.publish(
         api.plane.engine, (run.run_id, "run", {"step_count": 1}), (run.run_id, "run", {"step_count": 2})
@@ -153,7 +153,7 @@ async def test_everything_begins_now_and_goes_on_after_a_cursor(api: Api, http):
     assert [int(event.id) for event in await waiting] == [third]
 
 
-async def test_a_cursor_past_retention_or_from_another_time_gets_a_reset(api: Api, http):
+async def test_an_expired_or_foreign_cursor_gets_a_reset(api: Api, http):
     run = await a_run(api)
     ids = await factories.publish(api.plane.engine, *((run.run_id, "run", {"n": n}) for n in range(5)))
     async with writing(api.plane.engine) as session:
@@ -166,9 +166,9 @@ async def test_a_cursor_past_retention_or_from_another_time_gets_a_reset(api: Ap
 
 
 @pytest.mark.parametrize("last", ["x", "-1", "1.5", "9" * 30])
-async def test_a_cursor_that_is_no_id_is_refused(http, last: str):
-    answer = await http.get("/api/v1/events", headers={"Last-Event-ID": last})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+async def test_a_cursor_that_is_not_an_id_is_refused(http, last: str):
+    response = await http.get("/api/v1/events", headers={"Last-Event-ID": last})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
 
 
 async def test_a_lost_notification_only_costs_the_poll_interval(api: Api, http):
@@ -203,7 +203,7 @@ async def test_a_stream_is_complete_when_the_server_stops(api: Api, http, monkey
     waiting = asyncio.create_task(take(http, "/api/v1/events"))
     await eventually(lambda: _is("viewer" in api.app.state.feed._streams))
     monkeypatch.setattr(AppStatus, "should_exit", True)  # as after SIGTERM
-    assert await asyncio.wait_for(waiting, 6) == []  # cut off in the middle, it would be an error
+    assert await asyncio.wait_for(waiting, 6) == []  # a stream cut off in the middle would raise an error
 
 
 async def test_one_principal_cannot_take_every_stream(api: Api, http):
@@ -211,15 +211,15 @@ async def test_one_principal_cannot_take_every_stream(api: Api, http):
     for _ in range(50):
         feed.enter("viewer")
     try:
-        answer = await http.get("/api/v1/events")
-        assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+        response = await http.get("/api/v1/events")
+        assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
     finally:
         for _ in range(50):
             feed.leave("viewer")
     assert feed.streams == 0 or all(name != "viewer" for name in feed._streams)
 
 
-async def test_a_client_that_does_not_read_is_dropped_and_holds_up_nobody(api: Api, url: str, http, monkeypatch):
+async def test_a_client_that_does_not_read_is_disconnected_and_blocks_nobody(api: Api, url: str, http, monkeypatch):
     monkeypatch.setattr(sse, "SEND_SECONDS", 2.0)
     feed = api.app.state.feed
     address = httpx.URL(url)
@@ -237,7 +237,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_holds_up_nobody(api: A
         run = await a_run(api)
         step = await a_step(api, run)
         reading = asyncio.create_task(take(http, f"/api/v1/runs/{run.run_id}/events", at_most=20))
-        # More than the sockets of both sides take together.
+        # More than the socket buffers of both sides hold.
         for number in range(20):
             changes = {"attempts": number, "title": "x" * 500_000}
             await factories.publish(api.plane.engine, (run.run_id, "step", changes), subject=step)
@@ -250,7 +250,7 @@ async def _is(value: object) -> object:
     return value
 
 
-async def test_a_stream_that_keeps_up_looks_at_the_new_end_of_the_window_alone():
+async def test_a_stream_that_keeps_up_reads_only_the_new_end_of_the_window():
     looked = []
 
     class Counted(deque):
@@ -259,9 +259,9 @@ async def test_a_stream_that_keeps_up_looks_at_the_new_end_of_the_window_alone()
                 looked.append(event.event_id)
                 yield event
 
-    feed = api_feed.Feed(None, "")  # type: ignore[arg-type]  # nothing is asked of the database
+    feed = api_feed.Feed(None, "")  # type: ignore[arg-type]  # the database is never queried
     feed._window = Counted(
-        LiveEvent(event_id=number, run_id=f"run-{number % 2}", workflow="made", kind="step", guarded=b"-")
+        LiveEvent(event_id=number, run_id=f"run-{number % 2}", workflow="made", kind="step", redacted=b"-")
         for number in range(1, 1_001)
     )
     feed._head = 1_000

@@ -1,4 +1,4 @@
-"""The timeline: every step of a run in one answer, with attempts, gates, labels, and groups for what is too much."""
+"""The timeline: every step of a run in one response, with attempts, approvals, labels, and groups for large fan-outs."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ def one_run(**over: Any) -> Run:
 
 
 async def timeline(client: Any, run: Run, **params: Any) -> dict[str, Any]:
-    answer = await client.get(f"/api/v1/runs/{run.run_id}/timeline", params=params)
-    assert answer.status_code == 200, answer.text
-    Strict.model_validate_json(answer.content)
-    found: dict[str, Any] = answer.json()
+    response = await client.get(f"/api/v1/runs/{run.run_id}/timeline", params=params)
+    assert response.status_code == 200, response.text
+    Strict.model_validate_json(response.content)
+    found: dict[str, Any] = response.json()
     return found
 
 
 class Strict(Timeline):
-    """The response as documented, and nothing else at its top."""
+    """The response as documented, without other top-level fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def no_nulls(value: Any) -> bool:
     if isinstance(value, dict):
-        return all(each is not None and no_nulls(each) for each in value.values())
-    return all(no_nulls(each) for each in value) if isinstance(value, list) else True
+        return all(item is not None and no_nulls(item) for item in value.values())
+    return all(no_nulls(item) for item in value) if isinstance(value, list) else True
 
 
 SECRET = "the customer's words"
@@ -65,9 +65,9 @@ PRICED = {"type": "object", "properties": {"order": [], "cents": {"x-unit": "cen
 
 
 async def gated(api: Api) -> Run:
-    """A gated refund (asked, approved, failed once, then done), a sleep, and an explicit approval that waits."""
+    """A refund that needed approval (approved, failed once, then done), a sleep, and an explicit approval that is pending."""
     run = one_run(status="waiting", waiting_on="approval", step_count=4)
-    gate = factories.approval(
+    approval = factories.approval(
         run, approvers=["support-leads"], step_event_id=5, status="approved", opened_at=at(2), closed_at=at(62)
     )
     waits = factories.approval(
@@ -87,7 +87,7 @@ async def gated(api: Api) -> Run:
             call_key="k1",
             task_queue="tools",
             attempts=2,
-            approval_id=gate.approval_id,
+            approval_id=approval.approval_id,
             scheduled_at=at(0),
             started_at=at(64),
             closed_at=at(66),
@@ -124,7 +124,7 @@ async def gated(api: Api) -> Run:
             approval_id=waits.approval_id,
             scheduled_at=at(80),
         ),
-        gate,
+        approval,
         waits,
         job(
             run, "5", 1, "failed", 1, call_key="k1", error={"type": "ApprovalRequired", "message": "approval required"}
@@ -136,7 +136,7 @@ async def gated(api: Api) -> Run:
     return run
 
 
-async def test_a_timeline_has_every_step_with_its_attempts_gate_and_label(api: Api, as_: Any) -> None:
+async def test_a_timeline_has_every_step_with_its_attempts_approval_and_label(api: Api, as_: Any) -> None:
     run = await gated(api)
     if await as_("operator").get("/api/v1/tools/refund") is not None:
         await factories.insert(api.plane.engine, factories.tool("refund", risk="destructive", input_schema=PRICED))
@@ -149,16 +149,16 @@ async def test_a_timeline_has_every_step_with_its_attempts_gate_and_label(api: A
     refund, sleep, lookup, approval = found["steps"]
     assert [step["event_id"] for step in found["steps"]] == [5, 30, 35, 40]
     assert (refund["title"], refund["risk"], refund["label"]) == ("Refund", "destructive", f"{SECRET} · 12.00 USD")
-    assert [(each["n"], each["status"]) for each in refund["attempts"]] == [
+    assert [(item["n"], item["status"]) for item in refund["attempts"]] == [
         (1, "gated"),
         (2, "failed"),
         (3, "completed"),
     ]
     assert refund["attempts"][1]["error"] == {"type": "Upstream", "message": f"503 for {SECRET}"}
     assert "error" not in refund["attempts"][0]
-    assert {each["worker"] for each in refund["attempts"]} == {
+    assert {item["worker"] for item in refund["attempts"]} == {
         "w1"
-    }  # not the report from a queue that is not the run's
+    }  # without the report from a queue that isn't the run's
     assert refund["usage"] == {"requests": 1, "input_tokens": 5, "output_tokens": 7}
     assert refund["activity_ids"] == ["5", "20"]
     assert refund["gate"]["approvers"] == ["support-leads"]
@@ -166,25 +166,25 @@ async def test_a_timeline_has_every_step_with_its_attempts_gate_and_label(api: A
     assert (lookup["parent"], lookup["turn"], lookup["error_type"]) == (5, 2, "Upstream")
     assert (approval["title"], approval["name"]) == ("Waits for any approver", f"Refund {SECRET}")
     assert SECRET not in str({**found, "steps": []})
-    # 2 s of the last attempt, 1 s of each of the two before; the approvals were open for a minute, and since the 80th second.
+    # 2 s of the last attempt and 1 s of each of the two before; the approvals were open for a minute and from second 80 on.
     assert found["working_seconds"] == 4
-    whole = (datetime.fromisoformat(found["at"]) - BEGUN).total_seconds()
-    assert abs(found["waiting_seconds"] - (whole - 4)) < 0.1
-    assert abs(found["people_seconds"] - (60 + whole - 80)) < 0.1
+    total_seconds = (datetime.fromisoformat(found["at"]) - BEGUN).total_seconds()
+    assert abs(found["waiting_seconds"] - (total_seconds - 4)) < 0.1
+    assert abs(found["people_seconds"] - (60 + total_seconds - 80)) < 0.1
 
 
-async def test_a_viewers_timeline_has_no_label_no_message_and_no_title_of_an_approval(api: Api, as_: Any) -> None:
+async def test_a_viewers_timeline_has_no_labels_messages_or_approval_titles(api: Api, as_: Any) -> None:
     run = await gated(api)
-    answer = await as_("viewer").get(f"/api/v1/runs/{run.run_id}/timeline")
-    found = answer.json()
-    assert SECRET not in answer.text
-    assert not found["payloads_visible"]
-    assert not any("label" in step for step in found["steps"])
-    assert found["steps"][0]["attempts"][1]["error"] == {"type": "Upstream"}
-    assert (found["steps"][3]["name"], found["steps"][3]["title"]) == ("approval", "Waits for any approver")
+    response = await as_("viewer").get(f"/api/v1/runs/{run.run_id}/timeline")
+    body = response.json()
+    assert SECRET not in response.text
+    assert not body["payloads_visible"]
+    assert not any("label" in step for step in body["steps"])
+    assert body["steps"][0]["attempts"][1]["error"] == {"type": "Upstream"}
+    assert (body["steps"][3]["name"], body["steps"][3]["title"]) == ("approval", "Waits for any approver")
 
 
-async def test_a_timeline_says_which_events_it_holds(api: Api, as_: Any) -> None:
+async def test_a_timeline_says_which_events_it_includes(api: Api, as_: Any) -> None:
     run = one_run()
     await factories.insert(api.plane.engine, run, factories.execution(run))
     *_, newest = await factories.publish(api.plane.engine, (run.run_id, "run", {}), (run.run_id, "run", {}))
@@ -214,8 +214,8 @@ async def test_a_fan_out_beyond_the_limit_is_shown_as_one_group(api: Api, as_: A
         factories.step(run, 101, name="report", scheduled_at=at(60), closed_at=at(61)),
     )
 
-    whole = await timeline(as_("viewer"), run)
-    assert (len(whole["steps"]), whole["groups"]) == (53, [])
+    unfolded = await timeline(as_("viewer"), run)
+    assert (len(unfolded["steps"]), unfolded["groups"]) == (53, [])
 
     folded = await timeline(as_("viewer"), run, limit=20)
     assert [step["name"] for step in folded["steps"]] == ["plan", "report"]
@@ -223,7 +223,7 @@ async def test_a_fan_out_beyond_the_limit_is_shown_as_one_group(api: Api, as_: A
     assert (group["count"], group["done"], group["failed"], group["open"], group["beneath"]) == (50, 40, 5, 5, 1)
     assert (group["first"], group["last"]) == (10, 59)
     assert (datetime.fromisoformat(group["first_at"]), datetime.fromisoformat(group["last_at"])) == (at(2), at(47))
-    assert [sum(each[word] for each in group["bins"]) for word in ("done", "failed", "open")] == [40, 5, 5]
+    assert [sum(item[word] for item in group["bins"]) for word in ("done", "failed", "open")] == [40, 5, 5]
     assert folded["complete"]
 
     part = await timeline(
@@ -238,7 +238,7 @@ async def test_a_timeline_over_its_limit_keeps_the_newest_steps_and_says_so(api:
     steps[-1].parent = 2
     await factories.insert(api.plane.engine, run, factories.execution(run), *steps)
     found = await timeline(as_("operator"), run, limit=4)
-    assert [step["event_id"] for step in found["steps"]] == [2, 8, 9, 10]  # 2, because 10 belongs to it
+    assert [step["event_id"] for step in found["steps"]] == [2, 8, 9, 10]  # 2, because it is the parent of 10
     assert not found["complete"]
 
 
@@ -268,7 +268,7 @@ async def test_an_open_run_shows_what_earlier_runs_of_its_version_did_next(api: 
     assert "usual_next" not in await timeline(as_("viewer"), other)
 
 
-async def test_one_step_is_read_by_its_execution_and_event(api: Api, as_: Any) -> None:
+async def test_a_step_is_read_by_its_execution_and_event(api: Api, as_: Any) -> None:
     run, other = one_run(), one_run()
     await factories.insert(
         api.plane.engine,
@@ -278,13 +278,13 @@ async def test_one_step_is_read_by_its_execution_and_event(api: Api, as_: Any) -
         other,
         factories.execution(other),
     )
-    place = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
-    found = (await as_("operator").get(f"{place}/5")).json()
-    assert (found["event_id"], found["output"]["value"]) == (5, 1)
-    assert (await as_("viewer").get(f"{place}/5")).json()["output"] is None
-    assert (await as_("operator").get(f"{place}/6")).status_code == 404
+    path = f"/api/v1/runs/{run.run_id}/steps/{run.execution_id}"
+    body = (await as_("operator").get(f"{path}/5")).json()
+    assert (body["event_id"], body["output"]["value"]) == (5, 1)
+    assert (await as_("viewer").get(f"{path}/5")).json()["output"] is None
+    assert (await as_("operator").get(f"{path}/6")).status_code == 404
     stolen = f"/api/v1/runs/{other.run_id}/steps/{run.execution_id}/5"
     assert (await as_("operator").get(stolen)).status_code == 404
     for trick in ("0", "-1", "five", "9223372036854775808", "5%00"):
-        assert (await as_("operator").get(f"{place}/{trick}")).status_code == 422, trick
-    assert (await as_("operator").get(f"{place}%2F..%2F..%2Ftimeline/5")).status_code == 404
+        assert (await as_("operator").get(f"{path}/{trick}")).status_code == 422, trick
+    assert (await as_("operator").get(f"{path}%2F..%2F..%2Ftimeline/5")).status_code == 404

@@ -1,4 +1,4 @@
-"""Updates: carried out once, whatever happens on the way, and their outcome reported."""
+"""Updates: carried out once, whatever happens in between, with their outcome reported."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_an_update_is_carried_out_once_and_its_outcome_is_reported(
     assert (await ask(as_("operator"), run, "total")).json()["result"]["value"] == 103
 
 
-async def test_what_the_validator_rejects_changes_nothing_and_may_be_asked_again(
+async def test_an_update_rejected_by_its_validator_changes_nothing_and_can_be_retried(
     talk: Api, as_: Any, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
@@ -64,7 +64,7 @@ async def test_what_the_validator_rejects_changes_nothing_and_may_be_asked_again
     assert (await change(as_("operator"), run, "add", -1, key="k2")).json()["code"] == "update_rejected"
     assert await count(handle, ACCEPTED) == 0
     audit = (await as_("auditor").get("/api/v1/commands", params={"run": run.run_id})).json()["items"]
-    assert [(each["kind"], each["status"], each["what"]) for each in audit] == [("run.update", "refused", "add")] * 2
+    assert [(item["kind"], item["status"], item["what"]) for item in audit] == [("run.update", "refused", "add")] * 2
     known = await as_("auditor").get(f"/api/v1/runs/{run.run_id}/updates/{audit[0]['command_id']}")
     assert (known.status_code, known.json()["stage"], known.json()["error"]["type"]) == (
         200,
@@ -73,7 +73,7 @@ async def test_what_the_validator_rejects_changes_nothing_and_may_be_asked_again
     )
 
 
-async def test_an_update_whose_handler_waits_is_accepted_and_its_end_can_be_waited_for_later(
+async def test_an_update_whose_handler_waits_is_accepted_and_its_end_can_be_awaited_later(
     talk: Api, as_: Any, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
@@ -84,20 +84,20 @@ async def test_an_update_whose_handler_waits_is_accepted_and_its_end_can_be_wait
         "accepted",
         "delivered",
     )
-    place = f"/api/v1/runs/{run.run_id}/updates/{waiting.json()['command_id']}"
-    later = asyncio.create_task(as_("auditor").get(place, params={"wait": 20}))
+    path = f"/api/v1/runs/{run.run_id}/updates/{waiting.json()['command_id']}"
+    later = asyncio.create_task(as_("auditor").get(path, params={"wait": 20}))
     await signal(as_("operator"), run, "release")
     ended = await later
     assert (ended.status_code, ended.json()["stage"], ended.json()["result"]["value"]) == (200, "completed", 5)
     await handle.signal("end")
     await handle.result()
-    assert (await as_("auditor").get(place)).json()["result"]["value"] == 5, "also after the run has ended"
+    assert (await as_("auditor").get(path)).json()["result"]["value"] == 5, "even after the run has ended"
 
 
 async def deliver_now(api: Api, command_id: str, **values: Any) -> Command:
-    """One attempt of the background loop at this command, which is due."""
+    """One delivery attempt of the background loop for this command, which is due."""
     async with writing(api.plane.engine) as session:
-        # Nobody else takes it in between.
+        # No other process takes it in between.
         later = {"next_attempt_at": text("now() + interval '1 hour'"), **values}
         await session.execute(update(Command).where(Command.command_id == command_id).values(**later))
     command = await commands.get(api.plane, command_id)
@@ -105,15 +105,15 @@ async def deliver_now(api: Api, command_id: str, **values: Any) -> Command:
     return await commands.get(api.plane, command_id)
 
 
-async def test_an_update_that_no_worker_takes_stays_pending_and_is_carried_out_once_when_one_comes(
+async def test_an_update_without_a_worker_stays_pending_and_is_carried_out_once_when_one_starts(
     talk: Api, as_: Any, client: Client
 ) -> None:
     name = f"late-{uuid.uuid4().hex[:8]}"
     run, handle = await opened(talk, client, name)
     async with asyncio.timeout(15):
-        answer = await change(as_("operator"), run, "add", 7, key="k3")
-    problem = answer.json()
-    assert (answer.status_code, problem["outcome_unknown"]) == (504, True)
+        response = await change(as_("operator"), run, "add", 7, key="k3")
+    problem = response.json()
+    assert (response.status_code, problem["outcome_unknown"]) == (504, True)
     assert "no worker polls its task queue" in problem["detail"]
     pending = await as_("operator").get(f"/api/v1/runs/{run.run_id}/updates/{problem['command_id']}")
     assert (pending.status_code, pending.json()["stage"]) == (202, "pending")
@@ -134,18 +134,18 @@ async def test_a_process_that_dies_between_command_and_delivery_loses_no_update(
 ) -> None:
     run, handle = await opened(talk, client, queue)
     command = await recorded(talk, run, PRINCIPALS["operator"])
-    for _ in range(2):  # the second attempt finds the first one's
+    for _ in range(2):  # the second attempt finds the first one's update
         assert (await deliver_now(talk, command.command_id, status="pending")).status == "delivered"
     assert await count(handle, ACCEPTED) == 1
 
 
-async def test_an_update_that_nobody_has_yet_is_not_sent_for_a_principal_who_was_disabled_meanwhile(
+async def test_a_pending_update_is_not_sent_if_its_principal_was_disabled_meanwhile(
     talk: Api, client: Client, queue: str
 ) -> None:
     leaver = Principal(name="leaver", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
     await principals.put(talk.plane.engine, SETUP, leaver)
-    made = await api_keys.create(talk.plane.engine, SETUP, principal="leaver", lifetime=timedelta(days=1))
-    talk.tokens["leaver"] = made.secret
+    key = await api_keys.create(talk.plane.engine, SETUP, principal="leaver", lifetime=timedelta(days=1))
+    talk.tokens["leaver"] = key.secret
     run, handle = await opened(talk, client, queue)
     command = await recorded(talk, run, leaver)
     async with writing(talk.plane.engine) as session:
@@ -155,7 +155,7 @@ async def test_an_update_that_nobody_has_yet_is_not_sent_for_a_principal_who_was
     assert await count(handle, ACCEPTED) == 0
 
 
-async def test_an_update_that_no_worker_took_in_ten_minutes_is_given_up_and_keeps_its_key(
+async def test_an_update_that_no_worker_took_in_ten_minutes_expires_and_keeps_its_idempotency_key(
     talk: Api, as_: Any, client: Client
 ) -> None:
     run, _ = await opened(talk, client, f"nobody-{uuid.uuid4().hex[:8]}")
@@ -169,12 +169,12 @@ async def test_an_update_that_no_worker_took_in_ten_minutes_is_given_up_and_keep
     assert (known.status_code, known.json()["stage"]) == (200, "expired")
 
 
-async def test_an_update_follows_its_run_that_continued_as_new_but_not_one_that_took_it(
+async def test_only_an_unaccepted_update_follows_its_run_through_continue_as_new(
     talk: Api, client: Client, queue: str
 ) -> None:
     run, handle = await opened(talk, client, queue)
-    taken = await recorded(talk, run, PRINCIPALS["operator"])
-    assert (await deliver_now(talk, taken.command_id)).status == "delivered"
+    accepted = await recorded(talk, run, PRINCIPALS["operator"])
+    assert (await deliver_now(talk, accepted.command_id)).status == "delivered"
     fresh = await recorded(talk, run, PRINCIPALS["operator"])
     await handle.signal("renew")
     current = client.get_workflow_handle(run.workflow_id)
@@ -185,13 +185,13 @@ async def test_an_update_follows_its_run_that_continued_as_new_but_not_one_that_
     await eventually(renewed)
     moved = await deliver_now(talk, fresh.command_id)
     assert (moved.status, moved.execution_id) == ("delivered", (await current.describe()).run_id)
-    again = await deliver_now(talk, taken.command_id, status="pending")
+    again = await deliver_now(talk, accepted.command_id, status="pending")
     assert (again.status, again.execution_id) == ("delivered", run.execution_id)
-    assert await current.query("total") == 1, "only the one that the first execution had not taken"
+    assert await current.query("total") == 1, "only the one that the first execution had not accepted"
 
 
-async def test_an_update_waits_beside_the_other_commands_that_are_due(talk: Api, as_: Any, client: Client) -> None:
-    """Updates whose workers are down must not delay a start or a decision."""
+async def test_a_waiting_update_does_not_delay_other_due_commands(talk: Api, as_: Any, client: Client) -> None:
+    """Updates without a live worker must not delay a start or a decision."""
     run, _ = await opened(talk, client, f"nobody-{uuid.uuid4().hex[:8]}")
     command = await recorded(talk, run, PRINCIPALS["operator"])
     async with writing(talk.plane.engine) as session:

@@ -1,4 +1,4 @@
-"""Saved views: private ones stay private, shared ones are changed by those who may edit."""
+"""Saved views: private ones stay private, and shared ones can be changed by those who may edit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def names(as_, who: str):
     return {(view["name"], view["shared"]) for view in (await as_(who).get(VIEWS)).json()["items"]}
 
 
-async def test_a_private_view_is_its_owners_alone(as_):
+async def test_a_private_view_is_visible_only_to_its_owner(as_):
     put = await as_("viewer").put(f"{VIEWS}/mine", json=FAILED)
     assert put.status_code == 200, put.text
     assert put.json() == put.json() | {"name": "mine", "shared": False, "version": 1, "changed_by": "viewer"} | FAILED
@@ -29,7 +29,7 @@ async def test_a_private_view_is_its_owners_alone(as_):
     assert (await as_("operator").get(f"{VIEWS}/mine")).status_code == 200
 
 
-async def test_a_shared_view_is_seen_by_all_and_changed_by_those_who_may_edit(as_):
+async def test_a_shared_view_is_visible_to_all_and_changed_by_those_who_may_edit(as_):
     shared = FAILED | {"shared": True}
     for who in ("viewer", "reviewer", "auditor", "agent"):
         refused = await as_(who).put(f"{VIEWS}/ours", json=shared)
@@ -40,13 +40,13 @@ async def test_a_shared_view_is_seen_by_all_and_changed_by_those_who_may_edit(as
     assert (await as_("viewer").delete(f"{VIEWS}/ours?shared=true")).status_code == 403
     second = await as_("developer").put(f"{VIEWS}/ours", json=shared | {"title": "All", "expected_version": 1})
     assert (second.json()["version"], second.json()["changed_by"]) == (2, "developer")
-    late = await as_("operator").put(f"{VIEWS}/ours", json=shared | {"expected_version": 1})
-    assert (late.status_code, late.json()["current_status"]) == (409, "2")
+    response = await as_("operator").put(f"{VIEWS}/ours", json=shared | {"expected_version": 1})
+    assert (response.status_code, response.json()["current_status"]) == (409, "2")
     assert (await as_("operator").delete(f"{VIEWS}/ours?shared=true&expected_version=1")).status_code == 409
     assert (await as_("operator").delete(f"{VIEWS}/ours?shared=true")).status_code == 204
     assert (await as_("viewer").get(f"{VIEWS}/ours?shared=true")).status_code == 404
     kinds = (await as_("auditor").get("/api/v1/commands", params={"kind": ["view.put", "view.delete"]})).json()["items"]
-    assert {(each["kind"], each["status"]) for each in kinds} >= {
+    assert {(item["kind"], item["status"]) for item in kinds} >= {
         ("view.put", "applied"),
         ("view.put", "refused"),
         ("view.delete", "applied"),
@@ -65,13 +65,13 @@ async def test_a_shared_view_is_seen_by_all_and_changed_by_those_who_may_edit(as
         ("x", FAILED | {"title": ""}, "/title"),
     ],
 )
-async def test_an_invalid_view_is_refused_with_its_faulty_field(as_, name, body, pointer):
+async def test_an_invalid_view_is_refused_with_the_faulty_field(as_, name, body, pointer):
     refused = await as_("viewer").put(f"{VIEWS}/{name}", json=body)
     assert refused.status_code == 422
     assert refused.json()["faults"][0]["pointer"] == pointer
 
 
-async def test_views_are_limited(api: Api, as_, monkeypatch):
+async def test_the_number_of_views_is_limited(api: Api, as_, monkeypatch):
     monkeypatch.setattr("agentgrid.control.views.MAX_PRIVATE", 1)
     assert (await as_("second").put(f"{VIEWS}/one", json=FAILED)).status_code == 200
     assert (await as_("second").put(f"{VIEWS}/one", json=FAILED)).status_code == 200
@@ -80,5 +80,5 @@ async def test_views_are_limited(api: Api, as_, monkeypatch):
 
 async def test_a_view_can_hold_every_filter_of_the_list_and_nothing_else(api: Api):
     parameters = api.app.openapi()["paths"]["/api/v1/runs"]["get"]["parameters"]
-    taken = {each["name"] for each in parameters if each["in"] == "query"}
-    assert taken - {"limit", "cursor", "ids"} == domain_views.FILTERS
+    parameter_names = {item["name"] for item in parameters if item["in"] == "query"}
+    assert parameter_names - {"limit", "cursor", "ids"} == domain_views.FILTERS

@@ -1,4 +1,4 @@
-"""What is wrong with a request before it means anything: framing, headers, targets, and clients that never finish."""
+"""Requests that are wrong at the HTTP level: framing, headers, targets, and clients that never finish."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from agentgrid.api import body
 from tests.api import factories
 from tests.api.conftest import Api, eventually, listening
-from tests.api.wire import asked, exchange, state, wire
+from tests.api.wire import command_counts, exchange, state, wire
 
 JSON = "Content-Type: application/json"
 START = "/api/v1/workflows/known/runs"
@@ -30,11 +30,11 @@ async def url(api: Api) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def untouched(api: Api) -> AsyncIterator[None]:
-    """After the test all is as it was, and no command was more than refused."""
-    before, commands = await state(api.plane.engine), await asked(api.plane.engine)
+    """Checks that the test changed nothing, and that every command was refused."""
+    before, commands = await state(api.plane.engine), await command_counts(api.plane.engine)
     yield
     assert await state(api.plane.engine) == before
-    now = await asked(api.plane.engine)
+    now = await command_counts(api.plane.engine)
     assert {status for status in now if now[status] != commands.get(status, 0)} <= {"refused"}
 
 
@@ -44,7 +44,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("untouched", "impatient")
-async def test_a_body_that_never_ends_is_given_up(api: Api, url: str) -> None:
+async def test_a_body_that_never_ends_times_out(api: Api, url: str) -> None:
     token = api.tokens["operator"]
     for head, begun in (("Transfer-Encoding: chunked", b'5\r\n{"inp\r\n'), ("Content-Length: 100", b'{"inp')):
         async with wire(url) as line:
@@ -53,47 +53,47 @@ async def test_a_body_that_never_ends_is_given_up(api: Api, url: str) -> None:
 
 
 @pytest.mark.usefixtures("untouched", "impatient")
-async def test_a_body_that_drips_is_given_up_in_time(api: Api, url: str) -> None:
+async def test_a_body_that_arrives_too_slowly_times_out(api: Api, url: str) -> None:
     async with wire(url) as line:
         await line.send(line.request("POST", START, JSON, "Content-Length: 1000", token=api.tokens["operator"]))
         began = time.monotonic()
-        answer = asyncio.create_task(line.reply())
-        while not answer.done():
+        response = asyncio.create_task(line.reply())
+        while not response.done():
             await line.send(b" ")
-            await asyncio.wait([answer], timeout=0.05)
-        answer.result().is_problem(408, "request_timeout")
+            await asyncio.wait([response], timeout=0.05)
+        response.result().is_problem(408, "request_timeout")
         assert time.monotonic() - began < 5
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_client_that_leaves_before_its_body_is_complete_starts_nothing(api: Api, url: str) -> None:
-    refused = (await asked(api.plane.engine)).get("refused", 0)
+async def test_a_client_that_disconnects_before_its_body_is_complete_starts_nothing(api: Api, url: str) -> None:
+    refused = (await command_counts(api.plane.engine)).get("refused", 0)
     async with wire(url) as line:
         await line.send(line.request("POST", START, JSON, "Content-Length: 12", token=api.tokens["operator"]) + b"{")
         await line.hang_up()
 
     async def written_down() -> bool:
-        return (await asked(api.plane.engine)).get("refused", 0) > refused
+        return (await command_counts(api.plane.engine)).get("refused", 0) > refused
 
     await eventually(written_down)
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_ten_megabytes_are_refused_without_being_kept(api: Api, url: str) -> None:
+async def test_ten_megabytes_are_refused_without_being_buffered(api: Api, url: str) -> None:
     memory = psutil.Process().memory_info().rss
     async with wire(url) as line:
         await line.send(line.request("POST", START, JSON, "Content-Length: 10485760", token=api.tokens["operator"]))
         (await line.reply()).is_problem(413, "payload_too_large")
     async with wire(url) as line:
         await line.send(line.request("POST", START, JSON, "Transfer-Encoding: chunked", token=api.tokens["operator"]))
-        for _ in range(10):  # what comes after the answer is thrown away
+        for _ in range(10):  # anything after the response is discarded
             await line.send(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
         (await line.reply()).is_problem(413, "payload_too_large")
     assert psutil.Process().memory_info().rss - memory < 64 * 1024 * 1024
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_compressed_body_is_not_unpacked(api: Api, url: str) -> None:
+async def test_a_compressed_body_is_not_decompressed(api: Api, url: str) -> None:
     bomb = gzip.compress(b" " * 100 * 1024 * 1024, compresslevel=1)
     memory = psutil.Process().memory_info().rss
     for headers in ((JSON, "Content-Encoding: gzip"), (JSON, "Content-Encoding: gzip, gzip")):
@@ -102,9 +102,7 @@ async def test_a_compressed_body_is_not_unpacked(api: Api, url: str) -> None:
     assert psutil.Process().memory_info().rss - memory < 64 * 1024 * 1024
 
 
-async def test_a_client_that_asks_before_it_sends_is_asked_to_continue_only_where_that_helps(
-    api: Api, url: str
-) -> None:
+async def test_expect_100_continue_is_answered_only_if_the_body_would_be_read(api: Api, url: str) -> None:
     head = (JSON, "Expect: 100-continue")
     async with wire(url) as line:
         await line.send(line.request("POST", START, *head, "Content-Length: 12", token=api.tokens["operator"]))
@@ -122,22 +120,22 @@ async def test_a_client_that_asks_before_it_sends_is_asked_to_continue_only_wher
 BROKEN = {
     "two lengths": ["Content-Length: 2", "Content-Length: 3"],
     "a negative length": ["Content-Length: -1"],
-    "a length in words": ["Content-Length: two"],
+    "a length as a word": ["Content-Length: two"],
     "a length that overflows": ["Content-Length: " + "9" * 30],
-    "a transfer encoding that is none": ["Transfer-Encoding: identity"],
-    "a chunked body that is packed": ["Transfer-Encoding: gzip, chunked"],
+    "an invalid transfer encoding": ["Transfer-Encoding: identity"],
+    "a compressed chunked body": ["Transfer-Encoding: gzip, chunked"],
     "a header of 64 KB": ["Content-Length: 2", "X-Long: " + "x" * 65_536],
     "a thousand headers": ["Content-Length: 2", *(f"X-{n}: {'x' * 100}" for n in range(1_000))],
     "a NUL in a header": ["Content-Length: 2", "X-Nul: a\x00b"],
     "a header without a name": ["Content-Length: 2", ": x"],
-    "a blank before the colon": ["Content-Length : 2"],
+    "a space before the colon": ["Content-Length : 2"],
     "a folded header": ["Content-Length: 2", "X-Folded: a", " b\x00"],
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.usefixtures("untouched")
-async def test_what_is_not_http_goes_no_further(api: Api, url: str, name: str) -> None:
+async def test_requests_that_are_not_http_are_refused(api: Api, url: str, name: str) -> None:
     async with wire(url) as line:
         await line.send(line.request("POST", START, JSON, *BROKEN[name], token=api.tokens["operator"]) + b"{}")
         reply = await line.reply()
@@ -146,29 +144,29 @@ async def test_what_is_not_http_goes_no_further(api: Api, url: str, name: str) -
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_header_that_goes_on_and_on_ends_the_connection(api: Api, url: str) -> None:
+async def test_an_endless_header_ends_the_connection(api: Api, url: str) -> None:
     async with wire(url) as line:
         try:
             await line.send(line.request("GET", ME, "X-Long: " + "x" * 4_194_304, token=api.tokens["operator"]))
             assert (await line.reply()).status == 400
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # it hung up before all of it was sent, and the answer was lost with it
+            pass  # the server hung up before everything was sent, and the response was lost
 
 
 @pytest.mark.parametrize("length", [10_000, 60_000, 100_000, 1_000_000])
 @pytest.mark.usefixtures("untouched")
-async def test_an_address_that_goes_on_and_on_is_refused(api: Api, url: str, length: int) -> None:
+async def test_an_endless_url_is_refused(api: Api, url: str, length: int) -> None:
     for target in (f"/api/v1/runs?q={'x' * length}", f"/api/v1/runs/{'x' * length}", f"/{'x' * length}"):
         async with wire(url) as line:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):  # or it hung up
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):  # or the server hung up
                 await line.send(line.request("GET", target, token=api.tokens["operator"]))
                 reply = await line.reply()
                 assert reply.status in (400, 404, 422), reply
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_length_beside_chunks_is_not_two_requests(api: Api, url: str) -> None:
-    """A server that believes the length takes what follows for another request of the connection's owner."""
+async def test_content_length_with_chunked_encoding_is_not_two_requests(api: Api, url: str) -> None:
+    """A server that trusts the length would treat the rest as another request on the owner's connection."""
     async with wire(url) as line:
         head = line.request("POST", START, JSON, "Content-Length: 5", "Transfer-Encoding: chunked")
         await line.send(head + b"0\r\n\r\n" + line.request("GET", ME, token=api.tokens["operator"]))
@@ -176,7 +174,7 @@ async def test_a_length_beside_chunks_is_not_two_requests(api: Api, url: str) ->
     assert reply.status in (400, 401), reply
 
 
-async def test_a_second_request_on_a_connection_has_no_part_in_the_first_ones_key(api: Api, url: str) -> None:
+async def test_a_second_request_on_a_connection_does_not_inherit_the_firsts_key(api: Api, url: str) -> None:
     async with wire(url) as line:
         await line.send(line.request("GET", ME, token=api.tokens["operator"]) + line.request("GET", ME))
         assert (await line.reply()).status == 200
@@ -196,7 +194,7 @@ async def test_a_second_request_on_a_connection_has_no_part_in_the_first_ones_ke
     ],
     ids=str,
 )
-async def test_a_host_that_is_not_ours_is_turned_away(api: Api, url: str, hosts: list[str], code: str | None) -> None:
+async def test_a_foreign_host_is_refused(api: Api, url: str, hosts: list[str], code: str | None) -> None:
     async with wire(url) as line:
         lines = [f"Host: {host}" for host in hosts]
         await line.send(line.request("GET", ME, *lines, token=api.tokens["operator"], host=""))
@@ -206,7 +204,7 @@ async def test_a_host_that_is_not_ours_is_turned_away(api: Api, url: str, hosts:
         reply.is_problem(400, code)
 
 
-async def test_what_a_proxy_would_say_is_not_believed(api: Api, url: str) -> None:
+async def test_proxy_headers_are_not_trusted(api: Api, url: str) -> None:
     spoofed = [
         "X-Forwarded-For: 203.0.113.9",
         "X-Forwarded-Host: evil.example",
@@ -226,7 +224,7 @@ async def test_what_a_proxy_would_say_is_not_believed(api: Api, url: str) -> Non
 
 @pytest.mark.parametrize("method", ["BREW", "get", "TRACE", "OPTIONS", "PATCH", "PROPFIND", "HEAD", "CONNECT"])
 @pytest.mark.usefixtures("untouched")
-async def test_other_verbs_do_nothing(api: Api, url: str, method: str) -> None:
+async def test_other_http_methods_do_nothing(api: Api, url: str, method: str) -> None:
     for target in (ME, START, "/api/v1/runs"):
         async with wire(url) as line:
             await line.send(line.request(method, target, "Connection: close", token=api.tokens["operator"]))
@@ -235,7 +233,7 @@ async def test_other_verbs_do_nothing(api: Api, url: str, method: str) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-async def test_a_connection_is_no_other_protocol(api: Api, url: str) -> None:
+async def test_a_connection_cannot_be_upgraded_to_another_protocol(api: Api, url: str) -> None:
     for upgrade in (
         [
             "Upgrade: websocket",

@@ -1,4 +1,4 @@
-"""What the list of workers makes of their heartbeats."""
+"""The list of workers, derived from their heartbeats."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def test_a_worker_without_a_deployment_has_no_build(api: Api, monkeypatch:
 
     monkeypatch.setattr(workers.workers, "heartbeats", heartbeats)
     async with api.client("operator") as client:
-        answer = await client.get("/api/v1/workers")
-    assert {item["identity"]: item["build"] for item in answer.json()["items"]} == {
+        response = await client.get("/api/v1/workers")
+    assert {item["identity"]: item["build"] for item in response.json()["items"]} == {
         "versioned": "backoffice.7",
         "plain": None,
     }

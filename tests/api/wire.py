@@ -1,4 +1,4 @@
-"""HTTP byte by byte: for requests that no client library would send, and the state that they must leave alone."""
+"""Raw HTTP: for requests that no client library would send, and the state that they must not change."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ LOGS = frozenset({"commands", "events", "reads"})
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One response."""
-
     status: int
     headers: dict[str, str]
     body: bytes
@@ -34,7 +32,7 @@ class Reply:
         return json.loads(self.body)
 
     def is_problem(self, status: int, code: str) -> None:
-        """Check that it refuses so, and tells nothing of the inside."""
+        """Check that it is this refusal and reveals no internals."""
         assert self.status == status, self
         assert self.headers["content-type"] == "application/problem+json"
         assert (self.json()["status"], self.json()["code"]) == (status, code)
@@ -42,8 +40,6 @@ class Reply:
 
 
 class Wire:
-    """One connection."""
-
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         self._reader = reader
         self._writer = writer
@@ -54,7 +50,7 @@ class Wire:
         await self._writer.drain()
 
     async def reply(self, *, seconds: float = 20, bodiless: bool = False) -> Reply:
-        """The next response; an interim one has no body, nor has one to HEAD (bodiless). Raises IncompleteReadError where the server hangs up without one."""
+        """The next response. Interim responses and those to HEAD (bodiless) have no body. Raises IncompleteReadError if the server closes without one."""
         async with asyncio.timeout(seconds):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             status = int(head[0].split()[1])
@@ -74,7 +70,7 @@ class Wire:
     def request(
         self, method: str, target: str, *headers: str, token: str | None = None, host: str | None = None
     ) -> bytes:
-        """A request's head, ready to be sent or followed by a body. Headers are lines as they are."""
+        """A request's head, ready to be sent or followed by a body. Headers are raw lines."""
         lines = [f"{method} {target} HTTP/1.1"]
         if host != "":
             lines.append(f"Host: {host or self.host}")
@@ -95,7 +91,7 @@ async def wire(url: str) -> AsyncIterator[Wire]:
 
 
 async def exchange(url: str, token: str | None, method: str, target: str, *headers: str, body: bytes = b"") -> Reply:
-    """One request with a body of known length, over a connection of its own."""
+    """Send one request with a body of known length over its own connection."""
     async with wire(url) as line:
         length = (f"Content-Length: {len(body)}",) if body or method not in ("GET", "HEAD") else ()
         await line.send(line.request(method, target, *headers, *length, token=token) + body)
@@ -103,8 +99,8 @@ async def exchange(url: str, token: str | None, method: str, target: str, *heade
 
 
 async def state(engine: AsyncEngine) -> dict[str, tuple[int, str | None]]:
-    """How many rows each table has, and a digest of their contents; without the logs of what was asked."""
-    found = {}
+    """The number of rows of each table and a digest of their contents, excluding the request records."""
+    rows = {}
     async with reading(engine) as session:
         for table in sorted(set(SQLModel.metadata.tables) - LOGS):
             row = f"to_jsonb(t) - '{{{LEFT_OUT.get(table, '')}}}'::text[]"
@@ -113,12 +109,12 @@ async def state(engine: AsyncEngine) -> dict[str, tuple[int, str | None]]:
                     text(f"SELECT count(*), md5(string_agg(({row})::text, '|' ORDER BY ({row})::text)) FROM {table} t")
                 )
             ).one()
-            found[table] = (count, digest)
-    return found
+            rows[table] = (count, digest)
+    return rows
 
 
-async def asked(engine: AsyncEngine) -> dict[str, int]:
-    """How many commands there are of each status."""
+async def command_counts(engine: AsyncEngine) -> dict[str, int]:
+    """The number of commands in each status."""
     async with reading(engine) as session:
         rows = await session.execute(text("SELECT status, count(*) FROM commands GROUP BY status"))
         return {status: count for status, count in rows}

@@ -1,4 +1,4 @@
-"""The shape of the code, held by tests: import contracts, import costs, public names, the schema and the sandbox."""
+"""Architecture tests: import costs, public names, the schema, the sandbox and the lock file."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ PUBLIC = [
 
 
 def in_fresh_process(code: str) -> Any:
-    """What the code prints as JSON, in a process that has imported nothing yet."""
+    """Run the code in a new process, and parse its output as JSON."""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     return json.loads(done.stdout)
 
 
-def test_the_public_names_are_these() -> None:
+def test_the_public_names_are_complete_and_importable() -> None:
     assert agentgrid.__all__ == PUBLIC == sorted(PUBLIC)
     assert set(agentgrid._HOMES) == set(PUBLIC)
     for name in PUBLIC:
@@ -73,7 +73,7 @@ def test_the_public_names_are_these() -> None:
         _ = agentgrid.nothing
 
 
-def test_importing_agentgrid_is_quick_and_loads_no_server() -> None:
+def test_importing_agentgrid_is_fast_and_loads_no_server_libraries() -> None:
     code = (
         "import json, sys, time; t = time.process_time(); import agentgrid; took = time.process_time() - t; "
         f"print(json.dumps([took, [m for m in {HEAVY!r} if m in sys.modules]]))"
@@ -83,13 +83,13 @@ def test_importing_agentgrid_is_quick_and_loads_no_server() -> None:
     assert took < 0.6, "seconds of CPU"
 
 
-def test_the_api_loads_nothing_for_mcp_before_the_first_such_request() -> None:
+def test_the_api_loads_the_mcp_library_only_on_the_first_mcp_request() -> None:
     code = "import json, sys; import agentgrid.api.app; print(json.dumps([m for m in sys.modules if m.split('.')[0] in ('mcp', 'mcp_types')]))"
     assert in_fresh_process(code) == []
 
 
 @pytest.mark.parametrize(
-    "what",
+    "modules",
     [
         "agentgrid.api.app",
         "agentgrid.projector.main",
@@ -98,15 +98,15 @@ def test_the_api_loads_nothing_for_mcp_before_the_first_such_request() -> None:
     ],
     ids=["api", "projector", "cli", "a worker without agents"],
 )
-def test_what_asks_no_model_loads_no_providers_library(what: str) -> None:
+def test_processes_that_call_no_model_load_no_providers_library(modules: str) -> None:
     code = (
-        f"import json, sys; import {what}; "
+        f"import json, sys; import {modules}; "
         "print(json.dumps([m for m in ('pydantic_ai', 'openai', 'anthropic', 'genai_prices') if m in sys.modules]))"
     )
     assert in_fresh_process(code) == []
 
 
-def test_what_workflow_code_uses_loads_no_server() -> None:
+def test_workflow_code_loads_no_server_libraries() -> None:
     code = (
         "import json, sys; import agentgrid as ag; ag.tool, ag.workflow, ag.approval, ag.Grid, ag.log; import workflows.support_triage; "
         f"print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
@@ -122,7 +122,7 @@ async def test_each_workflow_builds_in_the_sandbox(registered: Any) -> None:
     runner.prepare_workflow(definition)
 
 
-async def test_the_migrations_make_exactly_the_declared_tables(empty_database: str) -> None:
+async def test_the_migrations_create_exactly_the_declared_tables(empty_database: str) -> None:
     before, after = await migrate.upgrade(empty_database)
     assert (before, after) == (None, migrate.head())
     assert await migrate.upgrade(empty_database) == (after, after)
@@ -147,17 +147,17 @@ def test_every_installed_package_has_its_hash_in_the_lock() -> None:
         line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line and line[0] != "#"
     ]
     assert len(installs) == 2
-    assert all(line.endswith("--no-deps") for line in installs), "packages that are not in the lock are not installed"
+    assert all(line.endswith("--no-deps") for line in installs), "packages outside the lock must not be installed"
 
 
-def test_the_tree_names_no_package_index_and_no_machine() -> None:
+def test_no_file_names_a_package_index_or_a_machine() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     hosts = ["pypi" + ".org", "python" + "hosted", "npm" + "js.org", "/work" + "/main"]
-    found = [
+    mentions = [
         (name, host)
         for name in files
         if (ROOT / name).is_file()
         for host in hosts
         if host in (ROOT / name).read_text("utf-8", errors="ignore")
     ]
-    assert found == []
+    assert mentions == []

@@ -1,4 +1,4 @@
-"""Nothing asks for a second connection while it holds one: many such requests at once can empty the pools, each waiting for the others."""
+"""No code takes a second connection while it holds one: many such requests at once could exhaust the pools and deadlock."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TAKES = frozenset({"direct", "reading", "writing", "stating", "changing", "acquire"})
-"""What takes a connection of one of the two pools."""
-GIVEN = frozenset({"Session", "ReadSession", "WriteSession", "Connection"})
+"""Functions that take a connection from one of the two pools."""
+CONNECTION_TYPES = frozenset({"Session", "ReadSession", "WriteSession", "Connection"})
 """A function with a parameter of one of these types runs while its caller holds a connection."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -18,7 +18,7 @@ Place = tuple[str, str]
 
 
 class Code:
-    """The functions of the control plane, and which of them call each other by a module's or a class's name."""
+    """The functions of the control plane and their calls of each other, as far as names show them."""
 
     def __init__(self, root: Path) -> None:
         self.functions: dict[Place, Function] = {}
@@ -35,40 +35,42 @@ class Code:
             elif isinstance(node, Function):
                 self.functions[module, node.name] = node
             elif isinstance(node, ast.ClassDef):
-                methods = (each for each in node.body if isinstance(each, Function))
-                self.functions |= {(module, f"{node.name}.{each.name}"): each for each in methods}
+                methods = (method for method in node.body if isinstance(method, Function))
+                self.functions |= {(module, f"{node.name}.{method.name}"): method for method in methods}
 
     def called(self, at: Place, call: ast.Call) -> Place | None:
         """The function of the control plane that this call in `at` names."""
         module, within = at[0], at[1].partition(".")[0]
         match call.func:
             case ast.Name(id=name):
-                found = (module, name) if (module, name) in self.functions else self._imported(module, name)
+                place = (module, name) if (module, name) in self.functions else self._imported(module, name)
             case ast.Attribute(value=ast.Name(id="self"), attr=name):
-                found = (module, f"{within}.{name}")
+                place = (module, f"{within}.{name}")
             case ast.Attribute(value=ast.Name(id=owner), attr=name):
-                found = (self._imports[module].get(owner, ""), name)
+                place = (self._imports[module].get(owner, ""), name)
             case _:
                 return None
-        return found if found in self.functions else None
+        return place if place in self.functions else None
 
     def _imported(self, module: str, name: str) -> Place:
         home, _, original = self._imports[module].get(name, "").rpartition(".")
         return home, original
 
     def takers(self) -> set[Place]:
-        """All functions that take a connection, themselves or by what they call."""
+        """All functions that take a connection, directly or through a function that they call."""
         called = {
-            at: [(takes(each), self.called(at, each)) for each in calls(node)] for at, node in self.functions.items()
+            at: [(takes(call), self.called(at, call)) for call in calls(node)] for at, node in self.functions.items()
         }
-        found = {at for at, each in called.items() if any(itself for itself, _ in each)}
-        while more := {at for at, each in called.items() if at not in found and any(to in found for _, to in each)}:
-            found |= more
-        return found
+        takers = {at for at, targets in called.items() if any(direct for direct, _ in targets)}
+        while more := {
+            at for at, targets in called.items() if at not in takers and any(target in takers for _, target in targets)
+        }:
+            takers |= more
+        return takers
 
 
 def calls(*nodes: ast.AST) -> Iterator[ast.Call]:
-    return (each for node in nodes for each in ast.walk(node) if isinstance(each, ast.Call))
+    return (child for node in nodes for child in ast.walk(node) if isinstance(child, ast.Call))
 
 
 def takes(call: ast.Call) -> bool:
@@ -76,17 +78,20 @@ def takes(call: ast.Call) -> bool:
 
 
 def while_held(function: Function) -> list[ast.Call]:
-    """The calls that are made while the function holds a connection."""
+    """The calls made while the function holds a connection."""
     parameters = (*function.args.args, *function.args.kwonlyargs)
-    if any(each.annotation and GIVEN & set(ast.unparse(each.annotation).split(" | ")) for each in parameters):
+    annotations = [ast.unparse(parameter.annotation) for parameter in parameters if parameter.annotation]
+    if any(CONNECTION_TYPES & set(annotation.split(" | ")) for annotation in annotations):
         return list(calls(*function.body))
-    found: list[ast.Call] = []
+    held: list[ast.Call] = []
     for node in ast.walk(function):
         if isinstance(node, ast.AsyncWith):
-            taken = [isinstance(each.context_expr, ast.Call) and takes(each.context_expr) for each in node.items]
-            if any(taken):
-                found += calls(*node.items[taken.index(True) + 1 :], *node.body)
-    return found
+            takes_connection = [
+                isinstance(item.context_expr, ast.Call) and takes(item.context_expr) for item in node.items
+            ]
+            if any(takes_connection):
+                held += calls(*node.items[takes_connection.index(True) + 1 :], *node.body)
+    return held
 
 
 def nested(root: Path) -> list[str]:
@@ -100,11 +105,11 @@ def nested(root: Path) -> list[str]:
     ]
 
 
-def test_nothing_takes_a_second_connection_while_it_holds_one() -> None:
+def test_no_code_takes_a_second_connection_while_it_holds_one() -> None:
     assert nested(ROOT) == []
 
 
-def test_a_second_connection_is_found(tmp_path: Path) -> None:
+def test_the_check_finds_a_second_connection(tmp_path: Path) -> None:
     (tmp_path / "agentgrid/api").mkdir(parents=True)
     (tmp_path / "agentgrid/api/routes.py").write_text(
         "from agentgrid.api import usual\n"
@@ -116,7 +121,7 @@ def test_a_second_connection_is_found(tmp_path: Path) -> None:
         "async def steps(plane): await _steps(plane)\n"
         "async def _steps(plane):\n    async with direct(plane.pool) as one, direct(plane.pool) as other: ...\n"
     )
-    assert [each.partition(":")[0] for each in nested(tmp_path)] == [
+    assert [place.partition(":")[0] for place in nested(tmp_path)] == [
         "agentgrid.api.routes.route, line 2",
         "agentgrid.api.routes.within, line 6",
         "agentgrid.api.usual._steps, line 3",

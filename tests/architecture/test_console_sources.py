@@ -1,4 +1,4 @@
-"""The shape of the console's code."""
+"""Conventions of the console's code."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ GENERATED = "schema.d.ts"
 
 
 def sources(*endings: str) -> dict[str, str]:
-    """The files of the console that are written by hand, without its tests."""
-    found = (path for ending in endings for path in SOURCES.rglob(f"*{ending}"))
+    """The console's hand-written files, without tests."""
+    paths = (path for ending in endings for path in SOURCES.rglob(f"*{ending}"))
     return {
         path.relative_to(SOURCES).as_posix(): path.read_text()
-        for path in found
+        for path in paths
         if path.name != GENERATED and ".test." not in path.name
     }
 
 
-def test_no_component_is_long() -> None:
+def test_no_file_is_too_long() -> None:
     lengths = {name: text.count("\n") for name, text in sources(".ts", ".tsx").items()}
     assert len(lengths) > 100
     assert not {name: lines for name, lines in lengths.items() if lines > LONGEST_COMPONENT}
 
 
-def test_no_text_becomes_markup_or_code() -> None:
+def test_no_text_is_interpreted_as_markup_or_code() -> None:
     forbidden = re.compile(
         r"\b(innerHTML|outerHTML|insertAdjacentHTML|dangerouslySetInnerHTML)\b|document\.write|\beval\("
     )
     assert not [name for name, text in sources(".ts", ".tsx").items() if forbidden.search(text)]
 
 
-def test_colours_come_from_one_file() -> None:
+def test_colours_are_defined_in_one_file() -> None:
     colour = re.compile(r"#[0-9a-fA-F]{3,8}\b(?![^{]*\{)|\b(?:hsl|oklch)\(")
-    named = {name for name, text in sources(".css").items() if colour.search(text)}
-    assert named == {"tokens.css"}
+    files = {name for name, text in sources(".css").items() if colour.search(text)}
+    assert files == {"tokens.css"}
 
 
-def test_words_of_states_are_written_once() -> None:
+def test_the_words_for_statuses_are_written_in_one_file() -> None:
     status = (SOURCES / "status.tsx").read_text()
     table = status[status.index("export const STATUS = {") : status.index("} satisfies Record<string, Look>")]
     words = re.findall(r'word: "([^"]+)"', table)

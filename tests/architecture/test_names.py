@@ -1,4 +1,4 @@
-"""One name has one meaning: each class of the package has a name of its own, and a module is imported under its own."""
+"""One name has one meaning: class names are unique in the package, and modules are imported under their own names."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_no_two_classes_share_a_name(modules: dict[Path, ast.Module]):
     assert [name for name, count in names.items() if count > 1] == []
 
 
-def test_a_module_is_imported_under_its_own_name_with_its_packages_before_it_where_two_are_needed(
+def test_a_module_is_imported_under_its_own_name_or_prefixed_with_its_package(
     modules: dict[Path, ast.Module],
 ):
     names = {dotted(path) for path in modules}
-    odd = [
+    renamed = [
         f"{path}: {alias.name} as {alias.asname}"
         for path, tree in modules.items()
         for node in ast.walk(tree)
@@ -44,4 +44,4 @@ def test_a_module_is_imported_under_its_own_name_with_its_packages_before_it_whe
         and f"{node.module}.{alias.name}" in names
         and alias.asname != f"{str(node.module).rpartition('.')[2]}_{alias.name}"
     ]
-    assert odd == []
+    assert renamed == []

@@ -1,4 +1,4 @@
-"""Type checkers accept a user's project: AgentGrid is installed beside it, with its types."""
+"""Type checkers accept a user's project in which AgentGrid is installed with its types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFERENCE = ("workflows", "activities", "worker.py", "api.py")
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment in which AgentGrid is installed, not checked out."""
+    """The interpreter of an environment that has AgentGrid installed."""
     folder = tmp_path_factory.mktemp("installed")
     (folder / "packages").mkdir()
     (folder / "packages" / "agentgrid").symlink_to(ROOT / "agentgrid")
@@ -30,7 +30,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A new project as `agentgrid init` makes it, and the reference project."""
+    """A new project from `agentgrid init`, and the reference project."""
     folder = tmp_path_factory.mktemp("projects")
     subprocess.run(
         [sys.executable, "-m", "agentgrid.cli.main", "init", "fresh", "--in", folder],
@@ -46,8 +46,8 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / name for name in ("fresh", "reference")}
 
 
-def checked(command: list[str], folder: Path) -> tuple[int, str]:
-    """The exit code and output of a type checker in this folder."""
+def check(command: list[str], folder: Path) -> tuple[int, str]:
+    """Run a type checker in this folder. Returns its exit code and output."""
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, timeout=110, check=False
     )
@@ -55,13 +55,13 @@ def checked(command: list[str], folder: Path) -> tuple[int, str]:
 
 
 def mypy(folder: Path, python: Path) -> tuple[int, str]:
-    return checked(["mypy", "--strict", "--cache-dir", ".types", "--python-executable", str(python), "."], folder)
+    return check(["mypy", "--strict", "--cache-dir", ".types", "--python-executable", str(python), "."], folder)
 
 
 def pyright(folder: Path, python: Path, mode: str = "standard") -> tuple[int, str]:
-    """Pyright, from the package that contains its own node."""
+    """Run Pyright, from the package that includes Node."""
     (folder / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": mode}))
-    return checked(["basedpyright", "--pythonpath", str(python), "."], folder)
+    return check(["basedpyright", "--pythonpath", str(python), "."], folder)
 
 
 @pytest.mark.parametrize("name", ["fresh", "reference"])
@@ -88,7 +88,7 @@ async def pay(cents: int) -> int:
 """
 
 
-def test_both_find_a_misspelt_risk_and_nothing_else(tmp_path: Path, python: Path) -> None:
+def test_both_type_checkers_find_a_misspelt_risk_and_no_other_error(tmp_path: Path, python: Path) -> None:
     (tmp_path / "tools.py").write_text(MISTAKE)
     for code, output in (mypy(tmp_path, python), pyright(tmp_path, python)):
         assert code == 1, output

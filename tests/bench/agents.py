@@ -31,8 +31,8 @@ from tests.bench.stand import process
 
 TITLE = "Agents"
 SAYS = (
-    "Five model turns with a call each and a final one, a provider that answers at once over HTTP; the CPU is that of the worker's process, which "
-    "is alone with its kind of loop. Medians of the rounds, lowest and highest in brackets."
+    "Five model turns with one tool call each and a final turn, with a provider that answers at once over HTTP; the CPU is that of the worker's "
+    "process, which runs only this kind of loop. Medians of the rounds, lowest and highest in brackets."
 )
 RUNS = 40
 ROUNDS = 3
@@ -60,7 +60,7 @@ class Measured:
     """Of one kind, a value for each round."""
 
     alone_cpu: list[float] = field(default_factory=list)
-    """Milliseconds of CPU a run, one run after another."""
+    """Milliseconds of CPU per run, one run after another."""
     alone_wall: list[float] = field(default_factory=list)
     together_cpu: list[float] = field(default_factory=list)
     """The same with ten runs at once."""
@@ -170,7 +170,7 @@ def _compared(measured: dict[str, Measured]) -> list[tuple[str, str]]:
         name = KINDS[kind][2]
         figures += [
             (
-                f"{name}: CPU a run, one by one / ten at once (ms)",
+                f"{name}: CPU per run, one by one / ten at once (ms)",
                 f"{middle(each.alone_cpu)} / {middle(each.together_cpu)}",
             ),
             (f"{name}: start to result, one by one (ms)", middle(each.alone_wall)),
@@ -205,7 +205,7 @@ async def _langgraph(arguments: argparse.Namespace, home: Path, environment: dic
             rounds.append(json.loads(output))
     return [
         (
-            "LangGraph with PostgreSQL checkpoints, 5 + 1 turns: CPU a run (ms)",
+            "LangGraph with PostgreSQL checkpoints, 5 + 1 turns: CPU per run (ms)",
             middle([each["cpu"] for each in rounds]),
         ),
         ("LangGraph with PostgreSQL checkpoints: start to result (ms)", middle([each["wall"] for each in rounds])),

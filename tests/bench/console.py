@@ -21,9 +21,9 @@ from tests.console.stack import built_console
 
 TITLE = "The console in a browser"
 SAYS = (
-    "Chromium, API and PostgreSQL on the same cores. A page is opened by its address in a browser profile that has seen the sign-in page alone. "
-    "Shown: its content is in the page, by the browser's clock from the navigation on. Interactive: shown, and the last task of over 50 ms has "
-    "ended, before the main thread was free for half a second."
+    "Chromium, API and PostgreSQL on the same cores. A page is opened by its address in a browser profile that has only loaded the sign-in page. "
+    "Shown: its content is in the page, measured from the navigation by the browser's clock. Interactive: shown, and the last task of over 50 ms "
+    "has ended, before the main thread was idle for half a second."
 )
 SIZE = 100_000
 ROUNDS = 5

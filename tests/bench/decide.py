@@ -20,8 +20,8 @@ from tests.bench.page import at, middle
 
 TITLE = "A decision"
 SAYS = (
-    "Milliseconds from the moment at which the client asks (the decision's POST to the API, or the signal to Temporal) to the event time at "
-    "which history has the next activity scheduled; both in turn, nothing else running. Medians of the rounds, lowest and highest in brackets."
+    "Milliseconds from the client's request (the decision's POST to the API, or the signal to Temporal) to the time of the event that schedules "
+    "the next activity; both alternate, nothing else running. Medians of the rounds, lowest and highest in brackets."
 )
 ROUNDS = 5
 

@@ -30,8 +30,8 @@ from tests.bench.waiting import together
 TITLE = "The API"
 SAYS = (
     "Runs of three steps, 40 in flight: raw ones started by Temporal's client, governed ones by `POST /workflows/{name}/runs`; all results are "
-    "awaited through Temporal's client, and the rounds alternate on the same servers. Then runs of ten steps, raw and governed in turn, one at a "
-    "time. Then calls to the API alone, eight at once. CPU is that of the "
+    "awaited through Temporal's client, and the rounds alternate on the same servers. Then runs of ten steps, raw and governed alternating, one "
+    "at a time. Then calls to the API only, eight at once. CPU is that of the "
     "API's process, including its background work. Medians of the rounds, lowest and highest in brackets."
 )
 IN_FLIGHT = 40

@@ -22,8 +22,8 @@ from tests.bench.stand import Api, api
 
 TITLE = "Lists, filters, search and overview"
 SAYS = (
-    "Requests one after another to two API processes in turn, one over each database; milliseconds seen by the client. Each case is one "
-    "combination of route, filter and page (first, or deep inside): unselective, selective, matching nothing, several together."
+    "Sequential requests that alternate between two API processes, one for each database; milliseconds measured by the client. Each case is one "
+    "combination of route, filter and page (first, or far back): unselective, selective, matching nothing, several combined."
 )
 SMALL = 1_000
 LARGE = 100_000

@@ -13,7 +13,7 @@ import psutil
 INTRODUCTION = """# Benchmarks
 
 Each section is written by its own command (`make bench ARGS="--only PART --write"`) and is kept until that part is run again. The machine is
-small and shared, so figures of different sections, days or machines are not to be compared; ratios are taken within one run.
+small and shared: don't compare figures of different sections, days or machines. Ratios are computed within one run.
 """
 
 Figures = Sequence[tuple[str, str]]

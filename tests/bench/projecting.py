@@ -25,8 +25,8 @@ from tests.bench.throughput import Bench, child
 
 TITLE = "The projector alone"
 SAYS = (
-    "Archived histories of real runs of three tools, each copied under ids of its own, are projected by `agentgrid rebuild` (one process, held "
-    "to one core): decoded, folded and stored in PostgreSQL, first into empty tables, then over the rows that are there."
+    "Archived histories of real runs of three tools, each copied with new ids, are projected by `agentgrid rebuild` (one process, pinned "
+    "to one core): decoded, folded and stored in PostgreSQL, first into empty tables, then over the existing rows."
 )
 SOURCES = 50
 REBUILT = 10_000
@@ -72,7 +72,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
             figures.append((f"{what}, events per second", f"{events / took:,.0f}"))
             figures.append(
                 (
-                    f"{what}, CPU a run of the projector / of PostgreSQL (ms)",
+                    f"{what}, CPU per run of the projector / of PostgreSQL (ms)",
                     f"{spent * 1000 / arguments.rebuilt:.2f} / {stored * 1000 / arguments.rebuilt:.2f}",
                 )
             )

@@ -69,7 +69,7 @@ def figures(raw: Sequence[Sequence[Spent]], governed: Sequence[Sequence[Spent]])
     ratio = [mine / theirs for theirs, mine in zip(*gaps, strict=True)]
     return [
         both("ten steps alone, start to result", lambda each: each.total),
-        ("ten steps alone, start to result beyond raw's (ms)", middle(beyond, "{:.0f}")),
+        ("ten steps alone, start to result, more than raw (ms)", middle(beyond, "{:.0f}")),
         both("from the request to the run's first event", lambda each: each.begun),
         both("from the end of a step to the scheduling of the next", lambda each: each.gap),
         ("from the end of a step to the scheduling of the next ÷ raw's", middle(ratio)),

@@ -19,8 +19,8 @@ from tests.bench.stand import ROOT
 
 TITLE = "Start"
 SAYS = (
-    "Seconds until it says that it is ready, the project's example registered by its worker: a fresh clone of the last commit with the "
-    "machine's package cache warm, then the same folder again. Median of the later starts, lowest and highest in brackets."
+    "Seconds until it reports that it is ready, with the project's example registered by its worker: a fresh clone of the last commit with a "
+    "warm package cache, then the same folder again. Median of the later starts, lowest and highest in brackets."
 )
 READY = "is ready"
 READY_SECONDS = 300

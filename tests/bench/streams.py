@@ -28,7 +28,7 @@ from tests.bench.stand import ROOT, SETUP, Api, api
 
 TITLE = "Live streams and the memory of the API"
 SAYS = (
-    "Clients in a process of their own hold one event stream each, at most 50 a principal; changes are committed as the projector does it. "
+    "Clients in a separate process hold one event stream each, at most 50 per principal; changes are committed as the projector commits them. "
     "Milliseconds from the commit to the last byte of the event at the client."
 )
 CLIENTS = 500
@@ -154,7 +154,7 @@ async def _watched(server: Api, dsn: str, tokens: list[str], clients: int, step:
         (f"a change to each of {clients} clients, p50 / p99 (ms)", f"{at(every, 0.5):.0f} / {at(every, 0.99):.0f}"),
         (f"a change to the last of {clients} clients, p50 / p99 (ms)", f"{at(last, 0.5):.0f} / {at(last, 0.99):.0f}"),
         ("changes not received, of " + f"{clients * len(committed):,}", f"{missed}"),
-        (f"CPU of the API a change to {clients} clients (ms)", f"{spent * 1000 / len(committed):.0f}"),
+        (f"CPU of the API per change to {clients} clients (ms)", f"{spent * 1000 / len(committed):.0f}"),
         ("memory of the API, started (MB)", f"{idle:.0f}"),
         (f"memory of the API, {clients} streams open (MB)", f"{opened:.0f}"),
         (f"memory of the API, after {len(committed)} changes (MB)", f"{loaded:.0f}"),

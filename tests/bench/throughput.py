@@ -256,7 +256,7 @@ async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, 
                 lags = [lag for one in taken[mode] for lag in one.step_lags]
                 figures.append(
                     (
-                        f"{label}, the same of each step, p50 / p99 (ms)",
+                        f"{label}, the same for each step, p50 / p99 (ms)",
                         f"{at(lags, 0.5):.0f} / {at(lags, 0.99):.0f}",
                     )
                 )

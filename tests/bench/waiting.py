@@ -15,8 +15,8 @@ from tests.bench.page import at
 
 TITLE = "Many waiting runs"
 SAYS = (
-    "Runs of one gated tool, started a few at once and left waiting on one worker, whose cache of open runs is the SDK's own (1,000); then as "
-    "many approvals as named are decided at once over the API."
+    "Runs of one tool that needs approval, started a few at once and left waiting on one worker with the SDK's default cache of open runs "
+    "(1,000); then the given number of approvals are decided at once over the API."
 )
 WAITING = 10_000
 DECIDED = 1_000

@@ -1,4 +1,4 @@
-"""The command line run in this process, and a server with scripted answers."""
+"""Runs the command line in this process, and a server with scripted replies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = "ag_0123456789abcdef_the-secret-part-of-a-key-that-nobody-may-see"
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What a command printed and ended with."""
+    """The output and exit code of a command."""
 
     code: int
     out: str
@@ -39,7 +39,7 @@ Cli = Callable[..., Ended]
 
 @pytest.fixture(scope="session", autouse=True)
 def built_once() -> Iterator[None]:
-    """Build the tree of commands once, not at each command: a tenth of a second, more than most commands take."""
+    """Build the command tree once, not for each command: it takes 0.1 s, more than most commands."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
         yield
@@ -47,7 +47,7 @@ def built_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own, and an environment that names no server."""
+    """A fresh home, and an environment that names no server."""
     folder = tmp_path / "home"
     folder.mkdir()
     for name in ("API_URL", "API_KEY", "PROFILE", "DATABASE_URL", "TEMPORAL_ADDRESS", "SIGNING_KEY_FILE"):
@@ -59,7 +59,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run a command: as the console script does, except that it is in this process."""
+    """Runs a command as the console script does, but in this process."""
 
     def run(*arguments: str, stdin: bytes | None = None) -> Ended:
         capsys.readouterr()
@@ -75,19 +75,19 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @dataclass
 class Reply:
-    """What the server does with a request."""
+    """The server's reaction to a request."""
 
     status: int = 200
     body: Any = None
-    """A value sent as JSON, or bytes sent as they are."""
+    """A value to send as JSON, or bytes to send as is."""
     headers: Mapping[str, str] = field(default_factory=dict)
     act: Callable[[BaseHTTPRequestHandler], None] | None = None
-    """Instead of answering."""
+    """Called instead of replying."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A request that came."""
+    """A request that the server received."""
 
     method: str
     path: str
@@ -96,7 +96,7 @@ class Seen:
 
 
 class FakeServer:
-    """An HTTP server whose replies to `METHOD path` a test writes; the last one goes on."""
+    """An HTTP server with scripted replies by `METHOD path`; the last reply repeats."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -122,7 +122,7 @@ class FakeServer:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def on(self, request: str, *replies: Reply) -> None:
-        """What happens at `GET /runs` and the like, in this order."""
+        """Script the replies to a request such as `GET /runs`, in order."""
         method, path = request.split(" ", 1)
         self.replies[f"{method} /api/v1{path}"] = list(replies)
 
@@ -164,7 +164,7 @@ class FakeServer:
 
 @pytest.fixture
 def server(home: Path) -> Iterator[FakeServer]:
-    """A server, and the profiles `operator` and `reviewer` that lead to it."""
+    """A server, with the profiles `operator` and `reviewer` for it."""
     running = FakeServer()
     key_file = home / "keys" / "some.key"
     key_file.parent.mkdir()
@@ -179,6 +179,6 @@ def server(home: Path) -> Iterator[FakeServer]:
 
 
 def problem(status: int, code: str, detail: str = "no", **more: Any) -> Reply:
-    """A refusal as the API words it."""
+    """A refusal in the API's format."""
     body = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": detail, **more}
     return Reply(status=status, body=body, headers={"Content-Type": "application/problem+json"})

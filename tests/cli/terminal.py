@@ -1,4 +1,4 @@
-"""A terminal of a given width, for what a command prints there."""
+"""Runs a command as on a terminal of a given width."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from agentgrid.cli.main import main
 
 
 class Screen(io.StringIO):
-    """Text that says that it is a terminal."""
+    """A text stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, arguments: Sequence[str]) -> list[str]:
-    """The lines that a command prints on a terminal as wide as this, without their colours."""
+    """The lines that a command prints on a terminal of this width, without colours."""
     screen, errors = Screen(), Screen()
     with monkeypatch.context() as patch:
         patch.setenv("COLUMNS", str(columns))

@@ -1,4 +1,4 @@
-"""Agents from the command line: edited within their code, back in one command, and what their runs used."""
+"""Agents on the command line: edits within what the code allows, reverting in one command, and usage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Run = Callable[..., Awaitable[Ended]]
 
 @pytest.fixture
 async def operator(api: Api, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
-    """A command of the operator's, in a thread: the server is in this one."""
+    """Runs a command as the operator, in another thread: the server runs in this one."""
     async with listening(api.app) as url:
         monkeypatch.setenv("AGENTGRID_API_URL", url)
         monkeypatch.setenv("AGENTGRID_API_KEY", api.tokens["operator"])
@@ -40,7 +40,7 @@ async def operator(api: Api, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Async
         yield run
 
 
-async def test_an_agent_is_edited_by_options_shown_and_taken_back(api: Api, operator: Run, tmp_path: Path) -> None:
+async def test_an_agent_is_edited_with_options_shown_and_reverted(api: Api, operator: Run, tmp_path: Path) -> None:
     await factories.insert(
         api.plane.engine, *factories.agent("desk"), factories.tool("refund_order", risk="destructive")
     )
@@ -48,12 +48,12 @@ async def test_an_agent_is_edited_by_options_shown_and_taken_back(api: Api, oper
     text.write_text("Look up the order.\nNever refund.")
     options = ["--instructions", str(text), "--tool", "get_order", "--budget-usd", "0.25", "--note", "too many refunds"]
 
-    made = await operator("agent", "edit", "desk", *options, "--yes")
+    edited = await operator("agent", "edit", "desk", *options, "--yes")
 
-    assert "desk uses edit-1 for new calls" in made.out
-    assert "+Never refund." in made.out
-    assert "-get_order, refund_order" in made.err
-    assert "-usd 1.0" in made.out
+    assert "desk uses edit-1 for new calls" in edited.out
+    assert "+Never refund." in edited.out
+    assert "-get_order, refund_order" in edited.err
+    assert "-usd 1.0" in edited.out
     shown = (await operator("agent", "show", "desk")).out
     for text in (
         "edit-1, from an operator",
@@ -67,20 +67,20 @@ async def test_an_agent_is_edited_by_options_shown_and_taken_back(api: Api, oper
     assert "desk uses 0123456789ab" in back.out
     listed = (await operator("agent", "versions", "desk")).out
     assert "too many refunds" in listed
-    assert "nothing was used" in (await operator("agent", "usage", "desk")).out
+    assert "no usage in this period" in (await operator("agent", "usage", "desk")).out
 
 
-async def test_what_the_code_does_not_allow_is_named_and_nothing_is_made(api: Api, operator: Run) -> None:
+async def test_an_edit_that_the_code_does_not_allow_is_refused_with_the_reason(api: Api, operator: Run) -> None:
     await factories.insert(api.plane.engine, *factories.agent("bounded"))
     refused = await operator(
         "agent", "edit", "bounded", "--tool", "delete_customer", "--model", "evil:x", "--yes", code=ExitCode.FAILED
     )
-    assert "/tools/0: the code gives it no tool 'delete_customer'" in refused.err
-    assert "/models/0: 'evil:x' is unknown" in refused.err
+    assert "/tools/0: the code has no tool 'delete_customer'" in refused.err
+    assert "/models/0: 'evil:x' is not a known model" in refused.err
     same = await operator("agent", "edit", "bounded", "--budget-usd", "1", "--yes", code=ExitCode.FAILED)
-    assert "nothing differs" in same.err
-    unasked = await operator("agent", "edit", "bounded", code=ExitCode.USAGE)
-    assert "no terminal for an editor" in unasked.err
+    assert "identical to the one in use" in same.err
+    unconfirmed = await operator("agent", "edit", "bounded", code=ExitCode.USAGE)
+    assert "no terminal for an editor" in unconfirmed.err
     mistyped = await operator("agent", "show", "bounde", code=ExitCode.NOT_FOUND)
     assert "did you mean bounded?" in mistyped.err
 
@@ -119,14 +119,14 @@ def test_the_editor_has_one_line_for_each_line_of_the_instructions(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[]", "a JSON object"),
+        ("[]", "JSON objects"),
         ('{"timeout": 5}', "timeout can't be edited"),
         ('{"limits": {"euros": 5}}', "euros can't be edited"),
         ('{"instructions": 5}', "a list of lines"),
         ("{", "Expecting"),
     ],
 )
-def test_a_document_that_can_not_be_read_says_why(text: str, why: str) -> None:
+def test_an_invalid_document_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         agent_edit._read(text)
 
@@ -176,5 +176,5 @@ def test_a_run_shows_the_tree_of_its_agent_with_tokens_price_and_latency(width: 
         assert "gpt-5  $0.0125  1,200 in, 34 out  answered in 0.8s" in lines[1]
         assert "strange  unpriced  1,200 in, 34 out" in lines[3]
     assert "$0.0125" in lines[0]
-    # On any width it shows that no provider was asked.
+    # At every width it shows that no provider was called.
     assert "offline model" in lines[4]

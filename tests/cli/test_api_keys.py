@@ -1,4 +1,4 @@
-"""`agentgrid key create` on the database's side: it makes principals, and never changes one unasked."""
+"""`agentgrid key create` through the database: it creates principals, and never changes one unless asked to."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ ALICE = ("human", ["auditor", "operator"], ["editors"])
 
 @pytest.fixture
 def alice(cli: Cli, database: str) -> tuple[str, list[str], list[str]]:
-    made = cli("key", "create", "alice", "--role", "operator", "--role", "auditor", "--group", "editors")
-    assert made.code == ExitCode.OK, made.err
-    assert made.out.startswith("ag_")
+    created = cli("key", "create", "alice", "--role", "operator", "--role", "auditor", "--group", "editors")
+    assert created.code == ExitCode.OK, created.err
+    assert created.out.startswith("ag_")
     assert principal(database, "alice") == ALICE
     return ALICE
 
@@ -47,11 +47,11 @@ def alice(cli: Cli, database: str) -> tuple[str, list[str], list[str]]:
     [(), ("--role", "auditor", "--role", "operator"), ("--group", "editors"), ("--kind", "human"), ("--days", "1")],
     ids=" ".join,
 )
-def test_a_second_key_leaves_the_principal_as_it_is(
+def test_a_second_key_leaves_the_principal_unchanged(
     cli: Cli, database: str, alice: object, options: tuple[str, ...]
 ) -> None:
-    made = cli("key", "create", "alice", *options)
-    assert made.code == ExitCode.OK, made.err
+    created = cli("key", "create", "alice", *options)
+    assert created.code == ExitCode.OK, created.err
     assert principal(database, "alice") == alice
     assert len(cli("key", "list", "--principal", "alice", "-o", "json").json()["items"]) == 2
 
@@ -61,7 +61,7 @@ def test_a_second_key_leaves_the_principal_as_it_is(
     [("--role", "viewer"), ("--role", "operator"), ("--group", "leads"), ("--role", "operator", "--group", "leads")],
     ids=" ".join,
 )
-def test_other_roles_or_groups_are_refused_with_the_present_ones_and_the_way_to_replace_them(
+def test_different_roles_or_groups_are_refused_with_the_current_ones_and_a_hint(
     cli: Cli, database: str, alice: object, options: tuple[str, ...]
 ) -> None:
     refused = cli("key", "create", "alice", *options)
@@ -72,16 +72,14 @@ def test_other_roles_or_groups_are_refused_with_the_present_ones_and_the_way_to_
     assert len(cli("key", "list", "-o", "json").json()["items"]) == 1
 
 
-def test_roles_are_replaced_where_that_is_asked_and_what_is_not_named_stays(
-    cli: Cli, database: str, alice: object
-) -> None:
+def test_replace_roles_replaces_only_what_is_given(cli: Cli, database: str, alice: object) -> None:
     assert cli("key", "create", "alice", "--role", "viewer", "--replace-roles").code == ExitCode.OK
     assert principal(database, "alice") == ("human", ["viewer"], ["editors"])
     assert cli("key", "create", "alice", "--group", "leads", "--replace-roles").code == ExitCode.OK
     assert principal(database, "alice") == ("human", ["viewer"], ["leads"])
 
 
-def test_what_can_not_be_is_refused(cli: Cli, database: str, alice: object) -> None:
+def test_invalid_principals_are_refused(cli: Cli, database: str, alice: object) -> None:
     assert cli("key", "create", "alice", "--kind", "service").code == ExitCode.FAILED
     assert cli("key", "create", "alice", "--replace-roles").code == ExitCode.USAGE
     assert cli("key", "create", "nobody-known").code == ExitCode.NOT_FOUND
@@ -91,10 +89,10 @@ def test_what_can_not_be_is_refused(cli: Cli, database: str, alice: object) -> N
 
 
 @pytest.mark.usefixtures("database")
-def test_an_approvers_key_is_made_here_and_revoked_here(cli: Cli) -> None:
-    made = cli("key", "create", "rosa", "--role", "approver", "-o", "json").json()
+def test_an_approvers_key_is_created_and_revoked(cli: Cli) -> None:
+    created = cli("key", "create", "rosa", "--role", "approver", "-o", "json").json()
     (listed,) = cli("key", "list", "-o", "json").json()["items"]
-    assert (listed["key_id"], listed["created_by"], listed["status"]) == (made["key_id"], "system", "live")
-    revoked = cli("key", "revoke", made["key_id"], "--reason", "lost", "-o", "json").json()
+    assert (listed["key_id"], listed["created_by"], listed["status"]) == (created["key_id"], "system", "live")
+    revoked = cli("key", "revoke", created["key_id"], "--reason", "lost", "-o", "json").json()
     assert revoked["status"] == "revoked"
     assert "revoked" in cli("key", "list").out

@@ -1,4 +1,4 @@
-"""The catalogue of what people type by mistake: each is refused before anything is sent, with the code for it."""
+"""Typical mistakes on the command line: each is refused before anything is sent, with its exit code."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def test_piped_input_that_is_not_text_is_not_sent(cli: Cli, server: FakeServer) 
 
 
 @pytest.mark.parametrize("raw", [b'{"a":\r\n"b"}\r\n', b'\xef\xbb\xbf{"a": "b"}'])
-def test_what_windows_writes_is_read(cli: Cli, server: FakeServer, tmp_path: Path, raw: bytes) -> None:
+def test_windows_line_endings_and_byte_order_marks_are_accepted(
+    cli: Cli, server: FakeServer, tmp_path: Path, raw: bytes
+) -> None:
     server.on("POST /workflows/greet/runs", problem(409, "conflict"))
     (tmp_path / "in.json").write_bytes(raw)
     cli(*START, "--input", "@in.json")
@@ -113,7 +115,7 @@ def test_what_windows_writes_is_read(cli: Cli, server: FakeServer, tmp_path: Pat
     assert [json.loads(seen.body)["input"] for seen in server.seen] == [{"a": "b"}] * 2
 
 
-def test_odd_but_valid_json_arrives_as_it_was_given(cli: Cli, server: FakeServer) -> None:
+def test_odd_but_valid_json_arrives_unchanged(cli: Cli, server: FakeServer) -> None:
     server.on("POST /workflows/greet/runs", problem(409, "conflict"))
     values = ['"\\u0000"', '"\\ud800"', "123456789012345678901234567890", "null", '{"__proto__": 1}', "-0", '"日本"']
     for value in values:

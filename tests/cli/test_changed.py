@@ -1,4 +1,4 @@
-"""Changing a call's arguments from the command line: given, edited, or taken from a proposal; and the difference as people see it."""
+"""Changing a call's arguments from the command line: given, edited, or taken from a proposal; and how the difference is shown."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from agentgrid.cli.readable import Difference
 from tests.cli.conftest import KEY, Cli, FakeServer, Reply
 from tests.cli.test_ends import APPROVAL, DECISION, DETAIL
 
-ASKED = {"order": "o-1", "cents": 900}
-GIVEN = {"order": "o-1", "cents": 500}
+ORIGINAL = {"order": "o-1", "cents": 900}
+CHANGED = {"order": "o-1", "cents": 500}
 PROPOSED = {
     "command_id": "01a2-proposal",
     "principal": "second",
     "digest": "e" * 64,
-    "arguments": GIVEN,
+    "arguments": CHANGED,
     "comment": None,
 }
 SHOWN = APPROVAL | {
-    "payload": {"size": 9, "value": ASKED},
+    "payload": {"size": 9, "value": ORIGINAL},
     "changes": "second_person",
     "proposals": [PROPOSED | {"created_at": "2026-01-01T00:00:00Z"}],
 }
@@ -42,7 +42,7 @@ def deciding(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
 
 
 def sent(server: FakeServer) -> list[Any]:
-    return [json.loads(each.body) for each in server.seen if each.method == "POST"]
+    return [json.loads(seen.body) for seen in server.seen if seen.method == "POST"]
 
 
 def editor(tmp_path: Path, script: str) -> str:
@@ -57,23 +57,23 @@ def test_changed_arguments_are_shown_as_a_difference_and_sent(
     how: str, cli: Cli, deciding: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "given.json"
-    file.write_text(json.dumps(GIVEN))
+    file.write_text(json.dumps(CHANGED))
     monkeypatch.setenv("EDITOR", editor(tmp_path, 'sed -i "s/900/500/" "$1"'))
     options = {
-        "json": ("--arguments", json.dumps(GIVEN)),
+        "json": ("--arguments", json.dumps(CHANGED)),
         "file": ("--arguments", f"@{file}"),
         "stdin": ("--arguments", "-"),
         "edit": ("--edit",),
         "proposed": ("--proposed", "01a2"),
     }[how]
-    ended = cli("approval", "approve", "a", "--yes", "-c", "half", *options, stdin=json.dumps(GIVEN).encode())
+    ended = cli("approval", "approve", "a", "--yes", "-c", "half", *options, stdin=json.dumps(CHANGED).encode())
     assert ended.code == ExitCode.OK, ended.err
     assert "- " in ended.err
     assert '"cents": 900' in ended.err
     assert "+ " in ended.err
     assert '"cents": 500' in ended.err
     assert sent(deciding) == [
-        {"verdict": "approved", "digest": APPROVAL["digest"], "comment": "half", "arguments": GIVEN}
+        {"verdict": "approved", "digest": APPROVAL["digest"], "comment": "half", "arguments": CHANGED}
     ]
 
 
@@ -81,16 +81,16 @@ def test_changed_arguments_are_shown_as_a_difference_and_sent(
     ("options", "script", "words"),
     [
         (("--edit",), "true", "unchanged"),
-        (("--edit",), "false", "ended with status 1"),
+        (("--edit",), "false", "exited with status 1"),
         (("--edit",), 'echo "{" > "$1"', "is not JSON"),
         (("--edit",), ': > "$1"', "empty"),
-        (("--arguments", json.dumps(ASKED)), "", "unchanged"),
+        (("--arguments", json.dumps(ORIGINAL)), "", "unchanged"),
         (("--arguments", "[1]"), "", "JSON object"),
         (("--arguments", "{}", "--edit"), "", "one of"),
         (("--proposed", "ffff"), "", "no proposal"),
     ],
 )
-def test_a_change_that_is_none_is_not_sent(
+def test_an_empty_or_invalid_change_is_not_sent(
     options: tuple[str, ...],
     script: str,
     words: str,
@@ -109,7 +109,7 @@ def test_a_change_that_is_none_is_not_sent(
 def test_an_approval_shows_its_change_who_made_it_and_what_was_refused(cli: Cli, deciding: FakeServer) -> None:
     changed = {
         "status": "approved",
-        "changed": {"size": 9, "value": GIVEN},
+        "changed": {"size": 9, "value": CHANGED},
         "changed_digest": "f" * 64,
         "decided_by": "reviewer",
         "proposed_by": "second",
@@ -119,7 +119,7 @@ def test_an_approval_shows_its_change_who_made_it_and_what_was_refused(cli: Cli,
     deciding.on(DETAIL, Reply(body=SHOWN | changed))
     shown = cli("approval", "show", "a").out
     for words in (
-        "as the run gave them",
+        "as the run requested them",
         "Approved with this change",
         "f" * 64,
         "second",
@@ -136,15 +136,15 @@ def lines(old: Any, new: Any, width: int = 40) -> list[str]:
     return printed.getvalue().splitlines()
 
 
-def test_a_difference_compares_texts_by_their_lines_and_ignores_the_order_of_keys() -> None:
+def test_a_difference_compares_texts_line_by_line_and_ignores_key_order() -> None:
     old, new = {"to": "x", "body": "Dear A\nold\nBye"}, {"body": "Dear A\nnew\nBye", "to": "x"}
-    found = lines(old, new)
-    assert [line for line in found if line[0] in "+-"] == ["-     │ old", "+     │ new"]
+    diff = lines(old, new)
+    assert [line for line in diff if line[0] in "+-"] == ["-     │ old", "+     │ new"]
 
 
 @pytest.mark.parametrize("width", [30, 80])
-def test_no_content_passes_for_a_line_of_the_difference(width: int) -> None:
-    found = lines({"body": "a"}, {"body": "b\n+ c" + " " * 60 + "- d\x1b[2K"}, width)
-    assert all(line.startswith(("  ", "- ", "+ ")) for line in found)
-    assert not any("- d" in line and line.startswith("- ") for line in found)
-    assert "\x1b" not in "".join(found)
+def test_no_content_can_imitate_a_line_of_the_difference(width: int) -> None:
+    diff = lines({"body": "a"}, {"body": "b\n+ c" + " " * 60 + "- d\x1b[2K"}, width)
+    assert all(line.startswith(("  ", "- ", "+ ")) for line in diff)
+    assert not any("- d" in line and line.startswith("- ") for line in diff)
+    assert "\x1b" not in "".join(diff)

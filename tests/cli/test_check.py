@@ -1,4 +1,4 @@
-"""`agentgrid check` finds every mistake at once, each with its place, in a process of its own."""
+"""`agentgrid check` finds every fault at once, each with its location, in a process of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Check = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def check(forks: Forks) -> Check:
-    """`agentgrid check` in this folder, in a process of its own."""
+    """Runs `agentgrid check` in a folder, in a process of its own."""
 
     def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return forks.run(COMMAND_LINE, "check", *arguments, cwd=folder)
@@ -42,12 +42,12 @@ def check(forks: Forks) -> Check:
 def test_a_good_grid_passes_from_any_folder_of_the_project(check: Check, project: Path) -> None:
     done = check(project / "workflows", "-o", "json")
     assert done.returncode == ExitCode.OK, done.stderr
-    found = json.loads(done.stdout)
-    assert found["ok"] is True
-    assert found["workflows"] == ["answer_question", "publish_note"]
-    assert found["tools"] == ["find_notes", "publish"]
-    assert found["agents"] == ["librarian"]
-    assert found["secrets"] == []
+    report = json.loads(done.stdout)
+    assert report["ok"] is True
+    assert report["workflows"] == ["answer_question", "publish_note"]
+    assert report["tools"] == ["find_notes", "publish"]
+    assert report["agents"] == ["librarian"]
+    assert report["secrets"] == []
 
 
 def test_every_fault_is_reported_at_once_with_file_and_line(check: Check, project: Path) -> None:
@@ -87,7 +87,7 @@ def test_code_that_ends_the_process_at_import_is_a_fault_too(check: Check, proje
     + ["[tool]\nagentgrid = 1", "[tool.agentgrid]\ngrid = 'a b:c'"]
     + [f"[tool.agentgrid]\ngrid = 'worker:grid'\ndev = {dev}" for dev in ("1", "{setup = 'x'}", "{example = 'x'}")],
 )
-def test_a_wrong_table_is_a_usage_error_that_names_the_file(cli: Cli, tmp_path: Path, table: str) -> None:
+def test_an_invalid_table_is_a_usage_error_that_names_the_file(cli: Cli, tmp_path: Path, table: str) -> None:
     (tmp_path / "pyproject.toml").write_text(table)
     ended = cli("check")
     assert ended.code == ExitCode.USAGE
@@ -95,14 +95,14 @@ def test_a_wrong_table_is_a_usage_error_that_names_the_file(cli: Cli, tmp_path: 
 
 
 EXAMPLE = 'example = { workflow = "publish_note", input = { author = "Ada", text = "Hello from demo" } }'
-STALE = {
+STALE_EXAMPLES = {
     "a workflow that was renamed": (
         '{ workflow = "publish_notes" }',
         "no workflow 'publish_notes'; did you mean 'publish_note'?",
     ),
     "a workflow of another project": (
         '{ workflow = "x" }',
-        "there is no workflow 'x'; there are answer_question, publish_note",
+        "there is no workflow 'x'; the workflows are answer_question, publish_note",
     ),
     "a field that was renamed": (
         '{ workflow = "publish_note", input = { author = "Ada", txt = "Hello" } }',
@@ -113,9 +113,9 @@ STALE = {
 }
 
 
-@pytest.mark.parametrize("name", STALE)
+@pytest.mark.parametrize("name", STALE_EXAMPLES)
 def test_an_example_that_cannot_be_started_is_a_fault_at_its_line(check: Check, project: Path, name: str) -> None:
-    example, expected = STALE[name]
+    example, expected = STALE_EXAMPLES[name]
     file = project / "pyproject.toml"
     assert EXAMPLE in file.read_text()
     file.write_text(file.read_text().replace(EXAMPLE, f"example = {example}"))
@@ -126,7 +126,7 @@ def test_an_example_that_cannot_be_started_is_a_fault_at_its_line(check: Check, 
     assert expected in done.stderr
 
 
-async def test_dev_says_that_its_example_is_stale_and_proposes_none(project: Path) -> None:
+async def test_dev_reports_a_stale_example_and_does_not_suggest_it(project: Path) -> None:
     file = project / "pyproject.toml"
     file.write_text(file.read_text().replace('"publish_note"', '"publish_notes"'))
     text = io.StringIO()
@@ -138,6 +138,6 @@ async def test_dev_says_that_its_example_is_stale_and_proposes_none(project: Pat
     assert [line for _, line in _commands(stack) if "run start publish_notes" in line]
     faults = await stack.check()
     stack._say_example_fault()
-    assert faults == (), "the code itself is right, so a worker may run it"
+    assert faults == (), "the code itself is fine, so a worker may run it"
     assert "did you mean 'publish_note'?" in text.getvalue()
     assert [line for _, line in _commands(stack) if "run start" in line] == []

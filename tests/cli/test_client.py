@@ -1,4 +1,4 @@
-"""Every call ends, with a code that tells how and an account of what was and wasn't sent."""
+"""Every call ends, with an exit code that shows how and a report of what was and wasn't sent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stall(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def drip(handler: BaseHTTPRequestHandler) -> None:
+def send_byte_by_byte(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
@@ -50,7 +50,7 @@ def stalled(server: FakeServer) -> threading.Event:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli_client, "TOTAL_SECONDS", 0.5)
 
 
@@ -83,14 +83,14 @@ def test_exit_codes_are_pinned(cli: Cli, server: FakeServer, refusal: Reply, cod
     assert "Traceback" not in ended.err
 
 
-def test_each_fault_of_a_refused_input_is_named(cli: Cli, server: FakeServer) -> None:
+def test_each_fault_of_a_refused_input_is_listed(cli: Cli, server: FakeServer) -> None:
     faults = [{"pointer": "/input/name", "message": "is \x1b[31mrequired"}]
     server.on(START, problem(422, "invalid_input", "the input does not fit", faults=faults))
     ended = cli("run", "start", "greet")
     assert "/input/name: is \\x1b[31mrequired" in ended.err
 
 
-def test_with_json_a_refusal_is_the_problem_itself(cli: Cli, server: FakeServer) -> None:
+def test_json_output_of_a_refusal_is_the_problem_document(cli: Cli, server: FakeServer) -> None:
     server.on("GET /runs", problem(403, "forbidden", "you may not"))
     ended = cli("run", "list", "-o", "json")
     assert ended.code == ExitCode.NOT_ALLOWED
@@ -98,7 +98,7 @@ def test_with_json_a_refusal_is_the_problem_itself(cli: Cli, server: FakeServer)
     assert ended.out == ""
 
 
-def test_with_json_a_local_mistake_is_json_too(cli: Cli) -> None:
+def test_json_output_of_a_local_error_is_json_too(cli: Cli) -> None:
     assert json.loads(cli("run", "list", "-o", "json").err)["code"] == "settings_error"
 
 
@@ -108,7 +108,7 @@ def test_json_is_exactly_what_the_api_sent(cli: Cli, server: FakeServer) -> None
     assert cli("run", "list", "-o", "json").out == body.decode() + "\n"
 
 
-def test_a_start_carries_an_idempotency_key_of_its_own(cli: Cli, server: FakeServer) -> None:
+def test_each_start_has_its_own_idempotency_key(cli: Cli, server: FakeServer) -> None:
     server.on(START, problem(409, "conflict"))
     cli("run", "start", "greet")
     cli("run", "start", "greet")
@@ -117,7 +117,7 @@ def test_a_start_carries_an_idempotency_key_of_its_own(cli: Cli, server: FakeSer
     assert first != second
 
 
-def test_a_start_whose_connection_breaks_is_sent_again_under_the_same_key(cli: Cli, server: FakeServer) -> None:
+def test_a_start_whose_connection_breaks_is_retried_with_the_same_idempotency_key(cli: Cli, server: FakeServer) -> None:
     server.on(START, Reply(act=hang_up), problem(409, "conflict"))
     assert cli("run", "start", "greet", "--input", '{"a": 1}').code == ExitCode.FAILED
     first, second = server.seen
@@ -125,23 +125,23 @@ def test_a_start_whose_connection_breaks_is_sent_again_under_the_same_key(cli: C
     assert first.body == second.body
 
 
-def test_a_connection_that_breaks_twice_leaves_the_outcome_open(cli: Cli, server: FakeServer) -> None:
+def test_a_connection_that_breaks_twice_leaves_the_outcome_unknown(cli: Cli, server: FakeServer) -> None:
     server.on("POST /runs/r/cancel", Reply(act=hang_up))
     ended = cli("run", "cancel", "r")
     assert ended.code == ExitCode.UNAVAILABLE
-    assert "it is not known whether the cancel of run r was carried out" in ended.err
+    assert "it is not known whether the cancellation of run r was carried out" in ended.err
     assert len({seen.headers["Idempotency-Key"] for seen in server.seen}) == 1
     assert len(server.seen) == 2
 
 
-def test_a_start_of_unknown_outcome_says_how_to_make_sure(cli: Cli, server: FakeServer) -> None:
+def test_a_start_with_an_unknown_outcome_says_how_to_repeat_it_safely(cli: Cli, server: FakeServer) -> None:
     server.on(START, Reply(act=hang_up))
     ended = cli("run", "start", "greet")
     assert f"--idempotency-key {server.seen[0].headers['Idempotency-Key']}" in ended.err
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_server_that_never_answers_is_left_in_time(cli: Cli, server: FakeServer, stalled: threading.Event) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_a_server_that_never_answers_times_out(cli: Cli, server: FakeServer, stalled: threading.Event) -> None:
     server.on("POST /runs/r/cancel", Reply(act=stall))
     began = time.monotonic()
     ended = cli("run", "cancel", "r")
@@ -151,9 +151,9 @@ def test_a_server_that_never_answers_is_left_in_time(cli: Cli, server: FakeServe
     assert "The request was sent" in ended.err
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_server_that_drips_is_left_in_time(cli: Cli, server: FakeServer) -> None:
-    server.on("GET /runs", Reply(act=drip))
+@pytest.mark.usefixtures("short_timeout")
+def test_a_server_that_sends_byte_by_byte_times_out(cli: Cli, server: FakeServer) -> None:
+    server.on("GET /runs", Reply(act=send_byte_by_byte))
     began = time.monotonic()
     assert cli("run", "list").code == ExitCode.UNAVAILABLE
     assert time.monotonic() - began < 3
@@ -168,7 +168,7 @@ def test_a_server_that_is_down_is_reported_at_once(cli: Cli, server: FakeServer)
     assert time.monotonic() - began < 3
 
 
-def test_ctrl_c_while_a_decision_is_on_its_way_says_that_it_was_sent(
+def test_ctrl_c_during_a_request_reports_that_it_was_sent(
     cli: Cli, server: FakeServer, stalled: threading.Event
 ) -> None:
     def interrupt(handler: BaseHTTPRequestHandler) -> None:
@@ -182,34 +182,34 @@ def test_ctrl_c_while_a_decision_is_on_its_way_says_that_it_was_sent(
     assert "interrupted. The request was sent" in ended.err
 
 
-def test_the_key_goes_to_nobody_else(cli: Cli, server: FakeServer) -> None:
+def test_the_api_key_is_not_sent_to_a_redirect_target(cli: Cli, server: FakeServer) -> None:
     server.on("GET /runs", Reply(status=307, headers={"Location": f"{server.url}/elsewhere"}))
     ended = cli("run", "list")
     assert [seen.path.split("?")[0] for seen in server.seen] == ["/api/v1/runs"]
     assert KEY not in ended.out + ended.err
 
 
-def test_identifiers_stay_one_segment_of_the_path(cli: Cli, server: FakeServer) -> None:
+def test_identifiers_stay_one_path_segment(cli: Cli, server: FakeServer) -> None:
     for identifier in ("../../healthz", "a/b", "a?b=1", "a#b", "é\u202e", "%2e%2e", "*", "~", "a\nb"):
         assert cli("run", "get", identifier).code == ExitCode.NOT_FOUND
     for seen in server.seen:
-        if seen.path.startswith("/api/v1/runs?"):  # looks for a run of which this is a part of the id
+        if seen.path.startswith("/api/v1/runs?"):  # the search for a run by part of its id
             continue
         assert seen.path.startswith("/api/v1/runs/")
         assert seen.path.count("/") == 4
         assert "?" not in seen.path
 
 
-def test_a_value_with_control_characters_is_printed_harmlessly(cli: Cli, server: FakeServer) -> None:
+def test_control_characters_are_escaped(cli: Cli, server: FakeServer) -> None:
     server.on("GET /runs", problem(409, "conflict", "\x1b]0;owned\x07 \u202egpj"))
     ended = cli("run", "list")
     assert "\x1b" not in ended.err
     assert "\u202e" not in ended.err
 
 
-def test_only_what_is_asked_over_https_reads_the_authorities_certificates() -> None:
+def test_only_https_loads_the_root_certificates() -> None:
     plain = cli_client.verification("http://127.0.0.1:8700")
     assert isinstance(plain, ssl.SSLContext)
     assert not plain.get_ca_certs()
-    assert plain.verify_mode is ssl.CERT_REQUIRED  # nothing is accepted unseen
+    assert plain.verify_mode is ssl.CERT_REQUIRED  # no certificate is accepted unverified
     assert cli_client.verification("https://agentgrid.example") is True

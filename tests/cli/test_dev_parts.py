@@ -1,4 +1,4 @@
-"""The parts of `agentgrid dev`: ports, children, what is shown of their logs, which changes count."""
+"""The parts of `agentgrid dev`: ports, children, their log output, and code changes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from rich.console import Console
 from agentgrid.cli.dev import children
 from agentgrid.cli.dev.children import ManagedChild
 from agentgrid.cli.dev.models import model_line
-from agentgrid.cli.dev.ports import USUAL, choose_ports
+from agentgrid.cli.dev.ports import DEFAULT_PORTS, choose_ports
 from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes, code_folders
 from agentgrid.cli.dev.terminal import Terminal, relay_file
 from agentgrid.cli.exits import CommandFailed
 from agentgrid.servers.child import ServerError, free_port
 
-NOTHING_GIVEN: dict[str, int | None] = dict.fromkeys(USUAL)
+NOTHING_GIVEN: dict[str, int | None] = dict.fromkeys(DEFAULT_PORTS)
 
 
 @contextmanager
-def taken() -> Iterator[int]:
+def port_in_use() -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -57,15 +57,15 @@ def test_the_ready_file_of_a_killed_process_is_replaced_and_no_other_file_is(tmp
         "http://127.0.0.1:1",
         0o644,
     )
-    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["ready.json"]
-    with pytest.raises(CommandFailed, match=f"process id {os.getpid()}, which runs"):
+    assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["ready.json"]
+    with pytest.raises(CommandFailed, match=f"process id {os.getpid()}, which is running"):
         ReadyFile(path).clear()
 
-    # The id of a killed process, which another one has by now.
+    # The id of a killed process, reused by another one since.
     path.write_text(json.dumps(ready | {"process_started_at": ready["process_started_at"] - 100}))
     file.clear()
     assert not path.exists()
-    # What another process has written there since stays.
+    # A file that another process has written since is kept.
     path.write_text(json.dumps(ready | {"pid": 1}))
     file.remove()
     assert path.exists()
@@ -74,39 +74,39 @@ def test_the_ready_file_of_a_killed_process_is_replaced_and_no_other_file_is(tmp
         with pytest.raises(CommandFailed, match="is not the ready file"):
             file.clear()
         assert path.read_text() == content
-    with pytest.raises(CommandFailed, match="there is no folder"):
+    with pytest.raises(CommandFailed, match="doesn't exist"):
         ReadyFile(tmp_path / "none" / "ready.json").clear()
 
 
 def test_ports_are_remembered(home: Path) -> None:
-    ports = {name: free_port() for name in USUAL}
+    ports = {name: free_port() for name in DEFAULT_PORTS}
     (home / "ports.json").write_text(json.dumps(ports))
     assert choose_ports(home, NOTHING_GIVEN, print) == ports
 
 
-def test_a_remembered_port_that_is_taken_is_replaced_with_a_word_about_it(home: Path) -> None:
+def test_a_remembered_port_in_use_is_replaced_with_a_message(home: Path) -> None:
     words: list[str] = []
-    with taken() as port:
-        (home / "ports.json").write_text(json.dumps({name: free_port() for name in USUAL} | {"api": port}))
+    with port_in_use() as port:
+        (home / "ports.json").write_text(json.dumps({name: free_port() for name in DEFAULT_PORTS} | {"api": port}))
         chosen = choose_ports(home, NOTHING_GIVEN, words.append)
     assert chosen["api"] != port
     assert f"port {port} is in use" in words[0]
     assert json.loads((home / "ports.json").read_text()) == chosen
 
 
-def test_a_port_that_was_asked_for_is_never_replaced(home: Path) -> None:
-    with taken() as port, pytest.raises(ServerError, match=str(port)):
+def test_an_explicit_port_is_never_replaced(home: Path) -> None:
+    with port_in_use() as port, pytest.raises(ServerError, match=str(port)):
         choose_ports(home, NOTHING_GIVEN | {"api": port}, print)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"api": "x"}', '{"api": 0}', "not json"])
-def test_a_broken_memory_of_ports_is_no_obstacle(home: Path, content: str) -> None:
+def test_a_broken_ports_file_is_ignored(home: Path, content: str) -> None:
     (home / "ports.json").write_text(content)
     chosen = choose_ports(home, NOTHING_GIVEN, lambda _: None)
-    assert len(set(chosen.values())) == len(USUAL)
+    assert len(set(chosen.values())) == len(DEFAULT_PORTS)
 
 
-def test_warnings_are_shown_and_chatter_is_not(terminal: Terminal) -> None:
+def test_warnings_are_shown_and_info_lines_are_not(terminal: Terminal) -> None:
     terminal.relay("worker", json.dumps({"event": "tool_called", "level": "info"}))
     terminal.relay("worker", json.dumps({"event": "policy_not_refreshed", "level": "warning", "error": "\x1b[2J"}))
     terminal.relay("worker", "a line that user code printed")
@@ -128,7 +128,7 @@ def test_a_failed_task_of_temporals_core_is_one_line_without_the_traceback(termi
     assert second.endswith(r"other \x1b]0;title\x07"), "only colours are dropped"
 
 
-async def test_lines_are_relayed_whole_also_after_the_file_was_replaced(terminal: Terminal, tmp_path: Path) -> None:
+async def test_whole_lines_are_relayed_even_after_the_file_was_replaced(terminal: Terminal, tmp_path: Path) -> None:
     file = tmp_path / "some.log"
     file.write_text("old\n")
     task = asyncio.create_task(relay_file(terminal, "api", file, file.stat().st_size))
@@ -146,7 +146,7 @@ async def test_lines_are_relayed_whole_also_after_the_file_was_replaced(terminal
     assert "old" not in shown_on(terminal)
 
 
-async def test_a_child_that_crashes_is_started_again_and_that_is_reported(
+async def test_a_crashed_child_is_restarted_and_reported(
     terminal: Terminal, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = _child(terminal, home, monkeypatch, "raise SystemExit(3)")
@@ -155,7 +155,7 @@ async def test_a_child_that_crashes_is_started_again_and_that_is_reported(
         await _until(lambda: child.crashes >= 2)
     finally:
         await child.stop()
-    assert "ended with code 3; restarting it in 1 s" in shown_on(terminal)
+    assert "exited with code 3; restarting it in 1 s" in shown_on(terminal)
 
 
 async def test_a_child_left_by_a_killed_parent_is_ended_first(
@@ -167,7 +167,7 @@ async def test_a_child_left_by_a_killed_parent_is_ended_first(
     await _until(lambda: first.pid is not None)
     assert first.pid is not None
     orphan = psutil.Process(first.pid)
-    for task in first._tasks:  # as if this process had been killed: nobody looks after the child, and the lock is free
+    for task in first._tasks:  # as if this process had been killed: the child is unmanaged, and the lock is free
         task.cancel()
     assert first._lease is not None
     os.close(first._lease._descriptor)
@@ -193,7 +193,7 @@ async def test_a_child_that_will_not_stop_is_killed_in_time(
     assert child.pid is None
 
 
-async def test_a_change_of_code_is_noticed_once_and_other_files_are_not(tmp_path: Path) -> None:
+async def test_a_code_change_is_reported_once_and_other_files_are_ignored(tmp_path: Path) -> None:
     for name in ("workflows", ".venv/lib", "node_modules", "tests", "data"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "a.py").write_text("")
@@ -202,7 +202,7 @@ async def test_a_change_of_code_is_noticed_once_and_other_files_are_not(tmp_path
     changes = code_changes(tmp_path)
     first = asyncio.ensure_future(anext(changes))
     try:
-        await asyncio.sleep(1)  # until the kernel watches
+        await asyncio.sleep(1)  # until the kernel is watching
         (tmp_path / ".venv" / "lib" / "a.py").write_text("x = 1")
         (tmp_path / "tests" / "a.py").write_text("x = 1")
         (tmp_path / "notes.log").write_text("x")
@@ -215,7 +215,7 @@ async def test_a_change_of_code_is_noticed_once_and_other_files_are_not(tmp_path
         await changes.aclose()  # type: ignore[attr-defined]
 
 
-async def test_data_counts_in_folders_of_code_and_not_right_in_the_root(tmp_path: Path) -> None:
+async def test_data_files_count_in_code_folders_but_not_in_the_root(tmp_path: Path) -> None:
     (tmp_path / "activities" / "seed").mkdir(parents=True)
     (tmp_path / "activities" / "__init__.py").write_text("")
     changes = code_changes(tmp_path)
@@ -226,7 +226,7 @@ async def test_data_counts_in_folders_of_code_and_not_right_in_the_root(tmp_path
             reported.extend(files)
 
     async def until_seen(file: str) -> None:
-        """Write it until it is reported: at first the kernel does not watch yet."""
+        """Write the file until it is reported: at first the kernel is not watching yet."""
         async with asyncio.timeout(10):
             while file not in reported:
                 (tmp_path / file).write_text(str(len(reported)))
@@ -265,7 +265,7 @@ async def _until(look: object, seconds: float = 10.0) -> None:
         ({}, "offline model", "AGENTGRID_MODEL=openai:gpt-5 OPENAI_API_KEY=KEY"),
         ({"AGENTGRID_MODEL": "openai-chat:llama"}, "its key is missing", "OPENAI_API_KEY=KEY"),
         ({"AGENTGRID_MODEL": "gpt-5", "OPENAI_API_KEY": "k"}, "unknown", "openai:…"),
-        ({"AGENTGRID_MODEL": "anthropic:claude", "ANTHROPIC_API_KEY": "k"}, "use the model", "anthropic:claude"),
+        ({"AGENTGRID_MODEL": "anthropic:claude", "ANTHROPIC_API_KEY": "k"}, "use this model", "anthropic:claude"),
     ],
 )
 def test_which_model_agents_use_is_shown_without_its_key(environment: dict[str, str], what: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""However a command is cut short, by a key, a full disk, a closed stream or another server, it says what was sent, and ends with its code."""
+"""However a command is cut short (Ctrl-C, a full disk, a closed stream, another server), it reports what was sent and exits with the right code."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ DECISION = "POST /approvals/a/decisions"
 
 @pytest.fixture
 def held(server: FakeServer) -> Iterator[threading.Event]:
-    """Requests that wait for it are let go at the end."""
+    """An event for scripted replies to wait on; set at the end of the test."""
     event = threading.Event()
     yield event
     event.set()
 
 
 def interrupting(held: threading.Event) -> Reply:
-    """Ctrl-C comes while the server has the request, and has not answered."""
+    """Ctrl-C arrives while the server has the request but has not answered."""
 
     def act(handler: BaseHTTPRequestHandler) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -74,7 +74,7 @@ def interrupting(held: threading.Event) -> Reply:
 
 
 @pytest.mark.parametrize("verb", ["approve", "reject"])
-def test_ctrl_c_before_the_decision_says_that_it_was_not_sent(
+def test_ctrl_c_before_the_decision_reports_that_nothing_was_sent(
     cli: Cli, server: FakeServer, held: threading.Event, verb: str
 ) -> None:
     server.on(DETAIL, interrupting(held))
@@ -86,7 +86,7 @@ def test_ctrl_c_before_the_decision_says_that_it_was_not_sent(
 
 @pytest.mark.parametrize("verb", ["approve", "reject"])
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_ctrl_c_in_the_middle_of_the_decision_says_that_it_was(
+def test_ctrl_c_during_the_decision_reports_that_it_was_sent(
     cli: Cli, server: FakeServer, held: threading.Event, verb: str, output: str
 ) -> None:
     server.on(DETAIL, Reply(body=APPROVAL))
@@ -97,7 +97,7 @@ def test_ctrl_c_in_the_middle_of_the_decision_says_that_it_was(
     assert "The request was sent, but it is not known whether the decision on approval a was carried out" in message
 
 
-def test_a_server_that_hangs_in_the_middle_of_a_decision_is_left_within_ten_seconds(
+def test_a_server_that_hangs_during_a_decision_times_out_within_ten_seconds(
     cli: Cli, server: FakeServer, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def act(handler: BaseHTTPRequestHandler) -> None:
@@ -114,17 +114,19 @@ def test_a_server_that_hangs_in_the_middle_of_a_decision_is_left_within_ten_seco
 
 
 @pytest.mark.parametrize("without", ["digest", "actions", "payload", "status", None])
-def test_a_server_of_another_version_is_asked_for_nothing(cli: Cli, server: FakeServer, without: str | None) -> None:
-    """What can't be shown whole must not be approved."""
+def test_nothing_is_requested_from_a_server_of_another_version(
+    cli: Cli, server: FakeServer, without: str | None
+) -> None:
+    """What can't be shown in full must not be approved."""
     body = {name: value for name, value in APPROVAL.items() if name != without} if without else ["not", "an", "object"]
     server.on(DETAIL, Reply(body=body))
     ended = cli(*APPROVE)
     assert ended.code == ExitCode.FAILED
-    assert "does not fit this version of the command line" in ended.err
+    assert "doesn't match this version of the CLI" in ended.err
     assert [seen.method for seen in server.seen] == ["GET"]
 
 
-def test_a_decisions_reason_and_comment_are_whole_at_every_width(
+def test_a_decisions_reason_and_comment_are_never_truncated(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decision = {
@@ -141,7 +143,7 @@ def test_a_decisions_reason_and_comment_are_whole_at_every_width(
     server.on(DETAIL, Reply(body=APPROVAL | closed))
     shown = " ".join(" ".join(on_terminal(monkeypatch, 50, ["approval", "show", "a"])).split())
     assert f"why: {decision['reason']} comment: {decision['comment']}" in shown
-    assert "you can't decide it" not in shown, "its status says that"
+    assert "you can't decide this approval" not in shown, "its status already says so"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_a_decisions_reason_and_comment_are_whole_at_every_width(
         (("--status", "rejected"), "no approvals"),
     ],
 )
-def test_an_empty_list_of_approvals_says_of_what(
+def test_an_empty_approval_list_names_its_filter(
     cli: Cli, server: FakeServer, options: tuple[str, ...], words: str
 ) -> None:
     server.on("GET /approvals", Reply(body={"items": [], "next_cursor": None}))
@@ -165,17 +167,17 @@ def test_an_empty_list_of_approvals_says_of_what(
     ("command", "route", "words"),
     [
         ("policy list", "/policies", "no rules"),
-        ("audit unattributed", "/commands/unattributed", "no unattributed acts"),
+        ("audit unattributed", "/commands/unattributed", "no unattributed actions"),
     ],
 )
-def test_an_empty_list_names_what_it_has_none_of(
+def test_an_empty_list_says_what_there_is_none_of(
     cli: Cli, server: FakeServer, command: str, route: str, words: str
 ) -> None:
     server.on(f"GET {route}", Reply(body={"items": [], "next_cursor": None}))
     assert cli(*command.split()).err.strip() == words
 
 
-def test_a_newer_servers_words_are_shown_as_they_are(cli: Cli, server: FakeServer) -> None:
+def test_unknown_values_of_a_newer_server_are_shown_as_is(cli: Cli, server: FakeServer) -> None:
     server.on(DETAIL, Reply(body=APPROVAL | {"status": "delegated", "also": {"something": "new"}}))
     ended = cli("approval", "show", "a")
     assert ended.code == ExitCode.OK
@@ -191,7 +193,7 @@ def test_a_full_disk_is_reported_and_the_decision_is_not_repeated(server: FakeSe
             [*PROGRAM, *APPROVE, "-o", output], stdout=full, stderr=subprocess.PIPE, timeout=60, env=dict(os.environ)
         )
     assert done.returncode == ExitCode.FAILED
-    assert b"the output can't be written: No space left on device" in done.stderr
+    assert b"can't write the output: No space left on device" in done.stderr
     assert b"Traceback" not in done.stderr
     assert [seen.method for seen in server.seen] == ["GET", "POST"]
 
@@ -206,7 +208,7 @@ def test_a_closed_stream_causes_no_traceback(server: FakeServer, tmp_path: Path,
     assert len(server.seen) == 1
 
 
-def test_letters_that_the_terminal_does_not_have_end_nothing(server: FakeServer) -> None:
+def test_characters_outside_the_terminals_encoding_cause_no_traceback(server: FakeServer) -> None:
     server.on("GET /runs/r", problem(404, "not_found", "there is no 日本 ✓"))
     environment = dict(os.environ) | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     done = subprocess.run([*PROGRAM, "run", "get", "r"], capture_output=True, timeout=60, env=environment)
@@ -215,7 +217,7 @@ def test_letters_that_the_terminal_does_not_have_end_nothing(server: FakeServer)
 
 
 def parameters(command: click.Command) -> Iterator[tuple[str, str]]:
-    """Every option and argument of a command and of all beneath it."""
+    """Every option and argument of a command and its subcommands."""
     for parameter in command.params:
         for name in (*parameter.opts, parameter.name or ""):
             yield command.name or "", name
@@ -223,14 +225,15 @@ def parameters(command: click.Command) -> Iterator[tuple[str, str]]:
         yield from parameters(child)
 
 
-def test_no_option_takes_a_secret_which_shells_and_process_lists_would_keep() -> None:
-    found = [each for name in NOUNS for each in parameters(load(name))]
-    assert len(found) > 100
-    telling = ("api-key", "api_key", "token", "secret", "password", "bearer", "authorization")
-    assert [each for each in found if any(word in each[1].lower() for word in telling)] == []
+def test_no_option_takes_a_secret() -> None:
+    """Shell histories and process lists would expose it."""
+    options = [option for name in NOUNS for option in parameters(load(name))]
+    assert len(options) > 100
+    secret_words = ("api-key", "api_key", "token", "secret", "password", "bearer", "authorization")
+    assert [option for option in options if any(word in option[1].lower() for word in secret_words)] == []
 
 
-def test_the_key_stands_in_no_argument_of_the_process_and_in_no_file_but_its_own(
+def test_the_api_key_is_in_no_process_argument_and_in_no_file_but_its_own(
     server: FakeServer, home: Path, held: threading.Event
 ) -> None:
     def act(handler: BaseHTTPRequestHandler) -> None:

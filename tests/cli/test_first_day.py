@@ -1,4 +1,4 @@
-"""What a newcomer trips over: each of these once misled, showed nothing, or was refused."""
+"""What newcomers ran into: each of these once misled, showed nothing, or was refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DETAIL = {
 }
 
 
-def asked(server: FakeServer, path: str) -> dict[str, list[str]]:
+def query_of(server: FakeServer, path: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit([seen.path for seen in server.seen if seen.path.startswith(f"/api/v1{path}")][-1]).query)
 
 
@@ -63,12 +63,12 @@ def asked(server: FakeServer, path: str) -> dict[str, list[str]]:
             {"status": "approved", "attributed": True, "decided_by": "reviewer", "changed_digest": "d"},
             "approved by reviewer, with changed arguments",
         ),
-        ({"status": "approved", "attributed": False, "decided_by": None}, "approved by somebody unattributed"),
+        ({"status": "approved", "attributed": False, "decided_by": None}, "approved by an unattributed sender"),
         ({"status": "expired", "attributed": None, "decided_by": None}, "expired"),
     ],
     ids=["approved", "rejected", "changed", "unattributed", "expired"],
 )
-def test_a_step_says_who_approved_it(cli: Cli, server: FakeServer, approval: dict[str, Any], expected: str) -> None:
+def test_a_step_shows_who_approved_it(cli: Cli, server: FakeServer, approval: dict[str, Any], expected: str) -> None:
     server.on(f"GET /runs/{RUN}", Reply(body=a_run("completed") | DETAIL))
     server.on(f"GET /runs/{RUN}/steps", page(a_step(5, name="pay_invoice", approval_id="a-1"), a_step(9)))
     server.on(f"GET /runs/{RUN}/approvals", page({"approval_id": "a-1"} | approval))
@@ -78,7 +78,7 @@ def test_a_step_says_who_approved_it(cli: Cli, server: FakeServer, approval: dic
     assert expected in line
 
 
-def test_a_watched_step_says_who_approved_it(cli: Cli, server: FakeServer) -> None:
+def test_a_watched_step_shows_who_approved_it(cli: Cli, server: FakeServer) -> None:
     server.on(f"GET /runs/{RUN}", Reply(body=a_run("completed") | DETAIL))
     server.on(f"GET /runs/{RUN}/steps", page(a_step(5, approval_id="a-1")))
     server.on(f"GET /runs/{RUN}/logs", page())
@@ -87,12 +87,12 @@ def test_a_watched_step_says_who_approved_it(cli: Cli, server: FakeServer) -> No
     assert "approved by reviewer" in cli("run", "watch", RUN).out
 
 
-def test_the_approvals_of_a_run_are_listed_whatever_became_of_them(cli: Cli, server: FakeServer) -> None:
+def test_a_runs_approvals_are_listed_in_every_status(cli: Cli, server: FakeServer) -> None:
     server.on("GET /approvals", page())
     cli("approval", "list", "--run", RUN)
-    assert asked(server, "/approvals") == {"run": [RUN], "limit": ["50"]}
+    assert query_of(server, "/approvals") == {"run": [RUN], "limit": ["50"]}
     cli("approval", "list")
-    assert asked(server, "/approvals")["status"] == ["pending"]
+    assert query_of(server, "/approvals")["status"] == ["pending"]
 
 
 def test_a_decided_approval_is_listed_with_who_decided_and_no_expiry(cli: Cli, server: FakeServer) -> None:
@@ -107,11 +107,11 @@ def test_a_decided_approval_is_listed_with_who_decided_and_no_expiry(cli: Cli, s
     assert ("reviewer" in second, "2030-05-05" in second) == (False, True)
 
 
-# --- hints that can work
+# --- hints that work
 
 
 @pytest.mark.parametrize(("answers", "hint"), [((0, 1), "--profile reviewer"), ((1, 1), None), ((0, 0), "")])
-def test_only_a_profile_that_may_decide_is_proposed(
+def test_only_a_profile_that_may_decide_is_suggested(
     cli: Cli, server: FakeServer, answers: tuple[int, int], hint: str | None
 ) -> None:
     waiting = a_run("waiting", waiting_on="approval", approvals=[APPROVAL])
@@ -123,7 +123,7 @@ def test_only_a_profile_that_may_decide_is_proposed(
     assert "waits for support-leads" in shown.out
     assert ("approval approve a-1" in shown.out) is any(answers)
     if hint is None:
-        assert "--profile" not in shown.out, "the one who asks may decide"
+        assert "--profile" not in shown.out, "the current profile may decide"
     else:
         assert hint in shown.out
 
@@ -143,10 +143,10 @@ async def test_a_rule_for_a_group_without_approvers_warns(api: Api, admin: Run) 
     assert "nobody is in 'robot'" in admins.out, "programs never decide"
 
 
-# --- the audit says what
+# --- what the audit log says
 
 
-async def test_the_audit_says_what_was_asked(api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_audit_log_shows_what_was_requested(api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run = factories.run()
     approval = factories.approval(run)
     await factories.insert(api.plane.engine, factories.tool("fax"), run, factories.execution(run), approval)
@@ -163,7 +163,7 @@ async def test_the_audit_says_what_was_asked(api: Api, admin: Run, monkeypatch: 
     listed = (await admin("audit", "list")).out
     for words in ("tool.policy deny", "run.signal hold", "approval.decide approved", "approval.decide rejected"):
         assert words in listed
-    assert "perhaps" not in listed, "a refused request's body may hold anything"
+    assert "perhaps" not in listed, "a refused request's body may contain anything"
     assert "secret" not in listed
     items = (await admin("audit", "list", "--kind", "run.signal", "-o", "json")).json()["items"]
     command_id = next(item["command_id"] for item in items if item["what"] == "hold")
@@ -175,9 +175,7 @@ async def test_the_audit_says_what_was_asked(api: Api, admin: Run, monkeypatch: 
     await admin("audit", "show", "no-such-command", code=ExitCode.NOT_FOUND)
 
 
-def test_a_list_of_commands_has_room_for_the_ids_that_show_one_in_full(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_audit_list_has_room_for_the_command_ids(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     command = {
         "command_id": RUN,
         "kind": "run.update",
@@ -197,7 +195,7 @@ def test_a_list_of_commands_has_room_for_the_ids_that_show_one_in_full(
     assert line.count(RUN[-8:]) == 2
 
 
-def test_what_became_of_a_command_is_in_words() -> None:
+def test_a_commands_outcome_is_shown_as_text() -> None:
     outcome = {"faults": [{"pointer": "/name", "message": "no such update"}], "alone": True, "roles": ["a", "b"]}
     assert details(outcome) == {"faults": "/name no such update", "alone": "yes", "roles": "a, b"}
 
@@ -212,14 +210,14 @@ def test_stuck_runs_are_listed_with_the_reason(cli: Cli, server: FakeServer) -> 
     server.on("GET /runs", page(stuck))
     shown = cli("run", "list", "--stuck", "--waiting-on", "worker", "--waiting-on", "retry", "--parent", RUN)
     assert "no worker polls the queue invoices" in shown.out
-    wanted = {"stuck": ["true"], "waiting_on": ["worker", "retry"], "parent": [RUN], "limit": ["50"]}
-    assert asked(server, "/runs") == wanted
+    expected = {"stuck": ["true"], "waiting_on": ["worker", "retry"], "parent": [RUN], "limit": ["50"]}
+    assert query_of(server, "/runs") == expected
 
 
 def test_a_date_is_midnight_utc(cli: Cli, server: FakeServer) -> None:
     server.on("GET /runs", page())
     cli("run", "list", "--started-after", "2026-11-28", "--started-before", "2026-11-29T08:00:00+02:00")
-    given = asked(server, "/runs")
+    given = query_of(server, "/runs")
     assert (given["started_after"], given["started_before"]) == (
         ["2026-11-28T00:00:00+00:00"],
         ["2026-11-29T08:00:00+02:00"],
@@ -240,7 +238,7 @@ def test_a_date_is_midnight_utc(cli: Cli, server: FakeServer) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
 )
-def test_a_mistyped_name_is_answered_with_the_ones_alike(
+def test_a_mistyped_name_gets_suggestions(
     cli: Cli, server: FakeServer, arguments: tuple[str, ...], plural: str
 ) -> None:
     server.on(f"GET /{plural}", page({"name": "support_triage"}, {"name": "invoice"}))
@@ -258,7 +256,7 @@ def test_an_empty_list_says_that_the_name_may_be_mistyped(cli: Cli, server: Fake
     assert "did you mean" not in cli("run", "list", "--workflow", "support_triage").err
 
 
-def test_a_mistyped_command_or_status_is_answered_with_the_ones_alike(cli: Cli) -> None:
+def test_a_mistyped_command_or_status_gets_suggestions(cli: Cli) -> None:
     assert "list" in cli("run", "lst").err
     assert "'completed'" in cli("run", "list", "--status", "complete").err
 
@@ -292,7 +290,7 @@ def test_the_shell_completes(server: FakeServer, home: Path, forks: Forks, words
     assert set(done.stdout.split()) == expected, done.stderr
 
 
-def test_an_unknown_command_is_refused_with_those_like_it(cli: Cli) -> None:
+def test_an_unknown_command_is_refused_with_suggestions(cli: Cli) -> None:
     refused = cli("runn", "list")
     assert refused.code == ExitCode.USAGE
     assert "Did you mean 'run'?" in refused.err
@@ -317,9 +315,7 @@ def test_yes_is_accepted_by_every_verb(cli: Cli, server: FakeServer, verb: str) 
 
 
 @pytest.mark.parametrize("open_child", [True, False])
-def test_an_accepted_interruption_says_that_open_child_runs_go_on(
-    cli: Cli, server: FakeServer, open_child: bool
-) -> None:
+def test_an_accepted_interrupt_mentions_open_child_runs(cli: Cli, server: FakeServer, open_child: bool) -> None:
     child = {"run_id": "c", "workflow": "w", "closed_at": None if open_child else "2026-01-31T09:00:00Z"}
     run = {"run_id": RUN, "status": "running", "waiting_on": None, "children": [child]}
     for verb in ("interrupt", "pause"):
@@ -330,10 +326,10 @@ def test_an_accepted_interruption_says_that_open_child_runs_go_on(
     assert "child" not in cli("run", "pause", RUN).out
 
 
-# --- what is down, what runs
+# --- servers and workers
 
 
-def test_a_server_that_is_down_says_what_to_start(cli: Cli, server: FakeServer) -> None:
+def test_the_error_for_an_unreachable_server_says_what_to_start(cli: Cli, server: FakeServer) -> None:
     server.close()
     for arguments in (("run", "list"), ("run", "cancel", RUN), ("run", "watch", RUN)):
         ended = cli(*arguments)
@@ -348,7 +344,7 @@ def test_a_server_that_is_down_says_what_to_start(cli: Cli, server: FakeServer) 
     )
 
 
-def test_a_build_is_shown_as_it_is() -> None:
+def test_build_and_deployment_are_shown_separately() -> None:
     worker = {
         "identity": "1@host",
         "task_queue": "invoices",
@@ -367,9 +363,9 @@ def test_a_build_is_shown_as_it_is() -> None:
     assert plain.split().count("–") == 4
 
 
-def test_an_empty_list_of_workers_says_that_a_new_one_takes_a_moment(server: FakeServer, cli: Cli) -> None:
+def test_an_empty_worker_list_says_that_a_new_worker_takes_a_moment(server: FakeServer, cli: Cli) -> None:
     server.on("GET /workers", page())
-    assert "up to ten seconds after it has started" in cli("worker", "list").err
+    assert "within ten seconds of its start" in cli("worker", "list").err
 
 
 @pytest.mark.parametrize("url", ["postgresql+asyncpg://me:secret@host/db", "mysql://me:secret@host/db", "host"])

@@ -1,4 +1,4 @@
-"""Governing from the command line: against a real API for what it shows and does, against a scripted one for what it asks first."""
+"""Governing from the command line: output and effects against a real API, confirmations against a scripted one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Run = Callable[..., Awaitable[Ended]]
 
 @pytest.fixture
 async def admin(api: Api, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
-    """A command of the administrator's, in a thread: the server is in this one."""
+    """Runs a command as the administrator, in another thread: the server runs in this one."""
     async with listening(api.app) as url:
         monkeypatch.setenv("AGENTGRID_API_URL", url)
         monkeypatch.setenv("AGENTGRID_API_KEY", api.tokens["admin"])
@@ -45,18 +45,18 @@ async def test_a_rule_is_put_listed_shown_and_withdrawn(api: Api, admin: Run) ->
     assert "nobody reads it" in listed.out
     assert (await admin("policy", "list", "--tool", "mail", "-o", "json")).json()["items"] == []
     odd = await admin("policy", "put", "odd", "telex_*", "require_approval", "--approver", "leads", "--expires", "60")
-    assert "fits no registered tool" in odd.out
+    assert "matches no registered tool" in odd.out
     shown = (await admin("policy", "show", "odd", "-o", "json")).json()
     assert (shown["approvers"], shown["expires_seconds"]) == (["leads"], 60)
-    gone = await admin("policy", "withdraw", "no-fax", "--yes", "--reason", "somebody does")
-    assert "withdrawn" in gone.out
+    withdrawn = await admin("policy", "withdraw", "no-fax", "--yes", "--reason", "somebody does")
+    assert "withdrawn" in withdrawn.out
     assert "no-fax" not in (await admin("policy", "list")).out
     assert "nobody reads it" in (await admin("policy", "show", "no-fax")).out
     await admin("policy", "show", "never-put", code=ExitCode.NOT_FOUND)
     await admin("policy", "put", "tool:fax_send", "fax_send", "deny", code=ExitCode.FAILED)
 
 
-async def test_a_workflow_is_disabled_shown_so_and_enabled(api: Api, admin: Run) -> None:
+async def test_a_workflow_is_disabled_shown_as_disabled_and_enabled(api: Api, admin: Run) -> None:
     await factories.insert(api.plane.engine, *factories.workflow("drip", {}))
     off = await admin("workflow", "disable", "drip", "--reason", "it leaks", "--yes")
     assert "disabled" in off.out
@@ -70,7 +70,7 @@ async def test_a_workflow_is_disabled_shown_so_and_enabled(api: Api, admin: Run)
     await admin("workflow", "enable", "nothing", code=ExitCode.NOT_FOUND)
 
 
-async def test_a_tool_is_disabled_and_enabled_and_its_rule_stays(api: Api, admin: Run) -> None:
+async def test_a_tool_is_disabled_and_enabled_and_keeps_its_rule(api: Api, admin: Run) -> None:
     await factories.insert(api.plane.engine, factories.tool("pager", risk="destructive"))
     await admin("tool", "policy", "pager", "require_approval", "--approver", "leads")
     off = await admin("tool", "disable", "pager", "--reason", "it rings at night", "--yes")
@@ -91,11 +91,11 @@ async def test_a_principal_is_created_changed_disabled_and_enabled(admin: Run) -
     made = await admin("principal", "put", "noor", "--role", "operator", "--group", "editors")
     assert "human" in made.out
     kept = (await admin("principal", "put", "noor", "--role", "viewer", "--yes", "-o", "json")).json()
-    assert (kept["roles"], kept["groups"]) == (["viewer"], ["editors"]), "options left out change nothing"
-    asked = await admin("principal", "put", "noor", "--role", "operator", code=ExitCode.USAGE)
-    assert "--yes" in asked.err
+    assert (kept["roles"], kept["groups"]) == (["viewer"], ["editors"]), "omitted options change nothing"
+    unconfirmed = await admin("principal", "put", "noor", "--role", "operator", code=ExitCode.USAGE)
+    assert "--yes" in unconfirmed.err
     same = await admin("principal", "put", "noor", "--role", "viewer")
-    assert "viewer" in same.out, "nothing changes, so nothing is asked"
+    assert "viewer" in same.out, "nothing changes, so no confirmation is needed"
     assert "disabled" in (await admin("principal", "disable", "noor", "--yes", "--reason", "left")).out
     assert "disabled" in (await admin("principal", "list")).out
     assert "enabled" in (await admin("principal", "enable", "noor")).out
@@ -105,7 +105,7 @@ async def test_a_principal_is_created_changed_disabled_and_enabled(admin: Run) -
     await admin("principal", "show", "nobody-known", code=ExitCode.NOT_FOUND)
 
 
-async def test_proposals_are_made_listed_confirmed_and_withdrawn(
+async def test_proposals_are_created_listed_confirmed_and_withdrawn(
     api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     alone = await admin("principal", "put", "erin", "--role", "approver", code=ExitCode.NOT_ALLOWED)
@@ -125,27 +125,27 @@ async def test_proposals_are_made_listed_confirmed_and_withdrawn(
             given = await http.post("/api/v1/keys", json={"principal": "reviewer"})
         lifted = await admin("policy", "put", "gap", "fax_*", "allow", "--yes", "-o", "json")
         monkeypatch.setenv("AGENTGRID_API_KEY", second.secret)
-        asked = await admin("proposal", "confirm", waiting["command_id"], code=ExitCode.USAGE)
-        assert "--yes" in asked.err
+        unconfirmed = await admin("proposal", "confirm", waiting["command_id"], code=ExitCode.USAGE)
+        assert "--yes" in unconfirmed.err
         assert "confirmed by" in (await admin("proposal", "confirm", waiting["command_id"], "--yes")).out
         assert "decide" in (await admin("principal", "show", "erin")).out
         file = tmp_path / "reviewer.key"
         await admin("proposal", "confirm", given.json()["command_id"], "--yes", "--file", str(file))
         assert file.read_text().startswith(f"ag_{given.json()['target']}_")
-        gone = await admin("proposal", "withdraw", lifted.json()["command_id"], "--reason", "no")
-        assert "withdrawn by berta" in gone.out
+        withdrawn = await admin("proposal", "withdraw", lifted.json()["command_id"], "--reason", "no")
+        assert "withdrawn by berta" in withdrawn.out
         assert (await admin("proposal", "list", "-o", "json")).json()["items"] == []
     finally:
         await principals.set_disabled(api.plane.engine, SETUP, "berta", True)
 
 
-async def test_a_scope_is_put_and_kept_when_not_given(admin: Run) -> None:
+async def test_a_scope_is_set_and_kept_when_omitted(admin: Run) -> None:
     made = (await admin("principal", "put", "sam", "--role", "viewer", "--workflows", "crm_*", "-o", "json")).json()
     assert made["workflows"] == ["crm_*"]
     kept = (await admin("principal", "put", "sam", "--role", "operator", "--yes", "-o", "json")).json()
     assert (kept["roles"], kept["workflows"]) == (["operator"], ["crm_*"])
-    asked = await admin("principal", "put", "sam", "--workflows", "*", code=ExitCode.USAGE)
-    assert "--yes" in asked.err
+    unconfirmed = await admin("principal", "put", "sam", "--workflows", "*", code=ExitCode.USAGE)
+    assert "--yes" in unconfirmed.err
     assert "crm_*" in (await admin("principal", "show", "sam")).out
     wrong = await admin("principal", "put", "sam", "--workflows", "crm_[ab]", "--yes", code=ExitCode.FAILED)
     assert "is not a valid glob" in wrong.err
@@ -164,7 +164,7 @@ async def test_an_auditor_sees_who_read_what(api: Api, admin: Run, monkeypatch: 
     assert "operator" in (await admin("audit", "reads", "--principal", "operator", "--outcome", "read")).out
 
 
-async def test_signing_keys_are_listed_and_the_one_that_signs_is_not_retired(api: Api, admin: Run) -> None:
+async def test_signing_keys_are_listed_and_the_one_in_use_is_not_retired(api: Api, admin: Run) -> None:
     key_id = api.plane.signer.key_id
 
     async def used() -> bool:
@@ -191,9 +191,7 @@ DANGEROUS = {
 
 
 @pytest.mark.parametrize("arguments", DANGEROUS.values(), ids=DANGEROUS.keys())
-def test_what_is_dangerous_is_not_done_without_a_terminal_or_yes(
-    cli: Cli, server: FakeServer, arguments: tuple[str, ...]
-) -> None:
+def test_dangerous_commands_need_a_terminal_or_yes(cli: Cli, server: FakeServer, arguments: tuple[str, ...]) -> None:
     server.on("GET /policies/r", Reply(body={"effect": "deny", "tool": "x"}))
     server.on("GET /workflows/w", Reply(body={"stats": {"open": {"running": 2}}}))
     server.on("GET /principals/p", Reply(body={"roles": ["viewer"], "groups": [], "workflows": ["*"]}))
@@ -206,7 +204,7 @@ def test_what_is_dangerous_is_not_done_without_a_terminal_or_yes(
     assert sent.headers["Idempotency-Key"]
 
 
-def test_a_reason_goes_along_and_no_reason_is_none(cli: Cli, server: FakeServer) -> None:
+def test_a_reason_is_sent_only_if_given(cli: Cli, server: FakeServer) -> None:
     for place in ("DELETE /policies/r", "POST /principals/p/disable", "POST /signing-keys/k/retire"):
         server.on(place, problem(409, "conflict"))
     for command in (("policy", "withdraw", "r"), ("principal", "disable", "p"), ("signing-key", "retire", "k")):
@@ -215,7 +213,7 @@ def test_a_reason_goes_along_and_no_reason_is_none(cli: Cli, server: FakeServer)
     assert [json.loads(seen.body) for seen in server.seen] == [{"reason": "why not"}, {}] * 3
 
 
-async def test_a_rule_about_an_agents_small_calls_is_put_and_tried(
+async def test_a_rule_with_an_agent_and_conditions_is_put_and_tested(
     api: Api, admin: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await factories.insert(api.plane.engine, factories.tool("wire_back", risk="destructive"))
@@ -223,7 +221,7 @@ async def test_a_rule_about_an_agents_small_calls_is_put_and_tried(
     put = await admin(*rule, "--when", "cents <= 1000", "--when", 'currency in ["EUR"]', "--yes")
     assert 'wire_back by the agent wirer when cents <= 1000 and currency in ["EUR"]' in " ".join(put.out.split())
     wrong = await admin(*rule, "--when", "cents <= lots", "--yes", code=ExitCode.FAILED)
-    assert "is wrong at character 10: expected a JSON value" in wrong.err
+    assert "is invalid at character 10: expected a JSON value" in wrong.err
     call = ("policy", "test", "--tool", "wire_back", "--agent", "wirer", "--arguments")
     small = await admin(*call, '{"cents": 5, "currency": "EUR"}')
     assert "allow  by small-wires@1" in small.out

@@ -16,13 +16,13 @@ COMMAND = "01a223e9-0981-7545-aec5-aaaaaaaaaaaa"
 UPDATE = f"POST /runs/{RUN}/updates/add"
 
 
-def known(stage: str, **over: Any) -> Reply:
+def update_reply(stage: str, **over: Any) -> Reply:
     values = {"run_id": RUN, "command_id": COMMAND, "name": "add", "handler": "declared", "stage": stage}
     return Reply(body=values | {"command_status": "delivered", "result": None, "error": None} | over)
 
 
-def test_arguments_are_json_in_order_and_a_negative_one_goes_by_input(cli: Cli, server: FakeServer) -> None:
-    server.on(UPDATE, known("completed", result={"size": 1, "value": {"sum": 7}}))
+def test_arguments_are_json_in_order_and_input_takes_negative_numbers(cli: Cli, server: FakeServer) -> None:
+    server.on(UPDATE, update_reply("completed", result={"size": 1, "value": {"sum": 7}}))
     ended = cli("run", "update", RUN, "add", '"x"', '{"a": [1]}', "--input=-1", "--reason", "why", "--wait", "2")
     assert ended.code == ExitCode.OK, ended.err
     assert '"sum": 7' in ended.out
@@ -38,18 +38,18 @@ def test_arguments_are_json_in_order_and_a_negative_one_goes_by_input(cli: Cli, 
 @pytest.mark.parametrize(
     ("reply", "wait", "code", "words"),
     [
-        (known("failed", error={"type": "E", "message": "broke"}), "1", ExitCode.FAILED, "broke"),
-        (known("expired"), "1", ExitCode.FAILED, "expired"),
-        (known("accepted"), "1", ExitCode.UNAVAILABLE, f"run outcome {RUN} {COMMAND}"),
-        (known("accepted"), "0", ExitCode.OK, "accepted"),
-        (known("pending"), "0", ExitCode.UNAVAILABLE, "pending"),
+        (update_reply("failed", error={"type": "E", "message": "broke"}), "1", ExitCode.FAILED, "broke"),
+        (update_reply("expired"), "1", ExitCode.FAILED, "expired"),
+        (update_reply("accepted"), "1", ExitCode.UNAVAILABLE, f"run outcome {RUN} {COMMAND}"),
+        (update_reply("accepted"), "0", ExitCode.OK, "accepted"),
+        (update_reply("pending"), "0", ExitCode.UNAVAILABLE, "pending"),
         (problem(409, "update_rejected", "-1 is negative"), "1", ExitCode.FAILED, "-1 is negative"),
         (problem(422, "invalid_input", "did you mean 'add'?"), "1", ExitCode.FAILED, "did you mean 'add'?"),
         (problem(504, "unavailable", "offered again", outcome_unknown=True), "1", ExitCode.UNAVAILABLE, "offered"),
     ],
 )
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_an_updates_exit_code_says_how_it_ended(
+def test_an_updates_exit_code_shows_its_outcome(
     cli: Cli, server: FakeServer, reply: Reply, wait: str, code: ExitCode, words: str, output: str
 ) -> None:
     server.on(UPDATE, reply)
@@ -60,8 +60,10 @@ def test_an_updates_exit_code_says_how_it_ended(
         assert ended.json()["stage"] == reply.body["stage"]
 
 
-def test_the_wait_for_an_update_is_taken_up_again_by_its_command(cli: Cli, server: FakeServer) -> None:
-    server.on(f"GET /runs/{RUN}/updates/{COMMAND}", known("accepted"), known("completed", result={"value": 1}))
+def test_waiting_for_an_update_resumes_with_its_command_id(cli: Cli, server: FakeServer) -> None:
+    server.on(
+        f"GET /runs/{RUN}/updates/{COMMAND}", update_reply("accepted"), update_reply("completed", result={"value": 1})
+    )
     assert cli("run", "outcome", RUN, COMMAND).code == ExitCode.UNAVAILABLE
     assert cli("run", "outcome", RUN, COMMAND).code == ExitCode.OK
 

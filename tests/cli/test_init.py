@@ -1,4 +1,4 @@
-"""A new project is whole: it registers without faults, and its own tests pass."""
+"""A new project is complete: it registers without faults, and its own tests pass."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def project(cli: Cli, tmp_path: Path) -> Path:
     return tmp_path / "my-notes"
 
 
-def test_it_has_the_shape_of_every_project(project: Path) -> None:
-    made = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
-    assert {"pyproject.toml", "worker.py", "api.py", "workflows/notes.py", "activities/notes.py"} <= made
-    assert {"workflows/answers.py", "tests/test_answers.py"} <= made
-    assert {"tests/test_notes.py", ".gitignore", "README.md"} <= made
-    assert not any(name.endswith(".tmpl") for name in made)
+def test_it_has_the_standard_layout(project: Path) -> None:
+    files = {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+    assert {"pyproject.toml", "worker.py", "api.py", "workflows/notes.py", "activities/notes.py"} <= files
+    assert {"workflows/answers.py", "tests/test_answers.py"} <= files
+    assert {"tests/test_notes.py", ".gitignore", "README.md"} <= files
+    assert not any(name.endswith(".tmpl") for name in files)
     assert tomllib.loads((project / "pyproject.toml").read_text())["tool"]["agentgrid"]["grid"] == "worker:grid"
 
 
-def test_nothing_in_it_leads_to_the_project_of_the_same_name_on_the_package_index(project: Path) -> None:
+def test_nothing_in_it_refers_to_the_other_project_of_this_name_on_the_package_index(project: Path) -> None:
     settings = tomllib.loads((project / "pyproject.toml").read_text())
     groups = settings.get("dependency-groups", {}).values()
-    wanted = [*settings["project"]["dependencies"], *(entry for group in groups for entry in group)]
-    assert not [entry for entry in wanted if re.match(r"agentgrid\b", entry)]
+    dependencies = [*settings["project"]["dependencies"], *(entry for group in groups for entry in group)]
+    assert not [entry for entry in dependencies if re.match(r"agentgrid\b", entry)]
     for file in ("pyproject.toml", "README.md"):
         text = (project / file).read_text()
         assert not re.search(r"(install|add)\b[^\n]*['\" ]agentgrid\b", text), file
         assert "checkout" in text, file
 
 
-def test_an_existing_folder_is_left_alone(cli: Cli, project: Path) -> None:
+def test_an_existing_folder_is_left_unchanged(cli: Cli, project: Path) -> None:
     (project / "worker.py").write_text("mine")
     assert cli("init", "my-notes").code == ExitCode.FAILED
     assert (project / "worker.py").read_text() == "mine"

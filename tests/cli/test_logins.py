@@ -1,4 +1,4 @@
-"""The login commands of `agentgrid db`, run on the database's side."""
+"""The login commands of `agentgrid db`, run through the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cli.conftest import Cli
 
 @pytest.fixture
 def name(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A login name; the environment holds the schema owner's URL."""
+    """A login name; the environment has the schema owner's URL."""
     monkeypatch.setenv("AGENTGRID_DATABASE_URL", postgres_dsn)
     return f"login_{uuid.uuid4().hex[:12]}"
 
@@ -53,7 +53,7 @@ def test_a_workers_login_is_created_listed_rebound_and_closed(cli: Cli, name: st
     file = tmp_path / "worker.url"
     made = cli("db", "worker-login", name, "--grid", "g", "--queue", "a", "--queue", "b", "--file", str(file))
     assert (made.code, made.err) == (ExitCode.OK, "")
-    assert f"{name} serves a, b for the grid g; its URL is in {file}" in made.out
+    assert f"login {name} serves a, b for the grid g; its URL is in {file}" in made.out
     assert "postgresql://" not in made.out
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     dsn = file.read_text().strip()

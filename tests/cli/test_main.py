@@ -1,4 +1,4 @@
-"""The program as a process: what it loads, and how it ends."""
+"""The program as a process: what it imports, and how it ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cli.conftest import FakeServer, Reply
 PROGRAM = [sys.executable, "-m", "agentgrid.cli.main"]
 
 HELP_SECONDS = 0.6
-"""What `agentgrid --help` may take of the processor, beside what importing `agentgrid` itself takes."""
+"""Maximum CPU time of `agentgrid --help`, not counting the import of `agentgrid` itself."""
 
 HELP = """
 import sys, time
@@ -35,26 +35,26 @@ finally:
 LOADED = """
 import sys, types
 import agentgrid.errors
-before = set(sys.modules)  # what the public names of `agentgrid` load is not the command line's doing
+before = set(sys.modules)  # what the `agentgrid` package itself imports doesn't count
 import agentgrid.cli.main
 heavy = {"httpx", "sqlalchemy", "fastapi", "uvicorn", "asyncpg", "pydantic_settings", "watchfiles", "jsonschema_rs", "rich"}
 print(sorted((set(sys.modules) - before) & heavy))
 """
 
 
-def test_starting_loads_nothing_that_only_some_commands_need() -> None:
+def test_startup_imports_nothing_that_only_some_commands_need() -> None:
     done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_help_comes_quickly() -> None:
+def test_help_is_fast() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=60)
     assert "Commands" in done.stdout
     assert float(done.stderr) < HELP_SECONDS
 
 
 @pytest.mark.parametrize("name", NOUNS)
-def test_the_list_of_commands_says_of_each_what_the_command_itself_says(name: str) -> None:
+def test_the_command_list_matches_each_commands_own_help(name: str) -> None:
     shown = TyperCommand(name, help=NOUNS[name][1])
     assert load(name).get_short_help_str(200) == shown.get_short_help_str(200)
 
@@ -71,7 +71,7 @@ def test_exit_codes_never_change() -> None:
     }
 
 
-def test_a_reader_that_leaves_causes_no_traceback(server: FakeServer, home: Path) -> None:
+def test_a_closed_pipe_causes_no_traceback(server: FakeServer, home: Path) -> None:
     server.on("GET /runs", Reply(body={"items": [], "next_cursor": None}))
     process = subprocess.Popen(
         [*PROGRAM, "run", "list", "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ)
@@ -85,8 +85,8 @@ def test_a_reader_that_leaves_causes_no_traceback(server: FakeServer, home: Path
     assert errors == ""
 
 
-def test_ctrl_c_before_anything_was_asked_ends_with_130(server: FakeServer) -> None:
-    """Held in the middle of reading its input, where nothing was sent yet."""
+def test_ctrl_c_before_anything_is_sent_exits_with_130(server: FakeServer) -> None:
+    """Interrupted while it reads its input, before anything was sent."""
     process = subprocess.Popen(
         [*PROGRAM, "run", "start", "greet", "--input", "-"],
         stdin=subprocess.PIPE,
@@ -95,7 +95,7 @@ def test_ctrl_c_before_anything_was_asked_ends_with_130(server: FakeServer) -> N
         env=dict(os.environ),
     )
     assert process.stdin is not None
-    _wait_until_it_reads(process.pid)
+    _wait_until_reading(process.pid)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == ExitCode.INTERRUPTED
@@ -103,7 +103,7 @@ def test_ctrl_c_before_anything_was_asked_ends_with_130(server: FakeServer) -> N
     assert server.seen == []
 
 
-def _wait_until_it_reads(pid: int) -> None:
+def _wait_until_reading(pid: int) -> None:
     import time
 
     deadline = time.monotonic() + 30
@@ -111,7 +111,7 @@ def _wait_until_it_reads(pid: int) -> None:
         if "pipe_read" in Path(f"/proc/{pid}/wchan").read_text() or _reads_standard_input(pid):
             return
         time.sleep(0.05)
-    raise AssertionError("it never came to read its input")
+    raise AssertionError("it never started to read its input")
 
 
 def _reads_standard_input(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The first screen says when its numbers can't be relied on."""
+"""The overview says when its numbers may be stale."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW = "2026-03-01T12:00:00Z"
         ),
         ({"lag_seconds": None, "updated_at": None, "stale": True}, "no projector has reported."),
     ],
-    ids=["fresh", "behind", "silent", "never heard of"],
+    ids=["fresh", "behind", "silent", "never reported"],
 )
 def test_a_stale_projection_is_reported_with_its_cause(
     cli: Cli, server: FakeServer, projection: dict[str, Any], expected: str | None
@@ -33,5 +33,5 @@ def test_a_stale_projection_is_reported_with_its_cause(
     server.on("GET /overview", Reply(body={**counts, "generated_at": NOW, "projection": projection}))
     shown = cli("overview")
     assert shown.code == ExitCode.OK, shown.err
-    assert ("These numbers may be outdated" in shown.out) is (expected is not None)
+    assert ("These numbers may be stale" in shown.out) is (expected is not None)
     assert expected is None or expected in shown.out

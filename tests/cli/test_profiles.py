@@ -1,4 +1,4 @@
-"""Whom a command acts as is never in doubt, and a key that others could read is not used."""
+"""It is always clear which principal a command acts as, and a key file that others could read is not used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agentgrid.cli.profiles import Profile, load_profiles, profiles_file, resolv
 from agentgrid.errors import SettingsError
 from tests.cli.conftest import KEY, Cli, FakeServer, Reply
 
-NOBODY = Reply(body={"items": [], "next_cursor": None})
+EMPTY_PAGE = Reply(body={"items": [], "next_cursor": None})
 
 
 def test_profiles_survive_writing_and_reading_with_odd_names(home: Path) -> None:
@@ -27,7 +27,7 @@ def test_profiles_survive_writing_and_reading_with_odd_names(home: Path) -> None
 
 
 def test_the_profile_operator_is_the_default(cli: Cli, server: FakeServer) -> None:
-    server.on("GET /runs", NOBODY)
+    server.on("GET /runs", EMPTY_PAGE)
     assert cli("run", "list").code == ExitCode.OK
     assert server.seen[0].headers["Authorization"] == f"Bearer {KEY}"
 
@@ -56,20 +56,20 @@ def test_a_key_file_without_a_key_is_refused(cli: Cli, server: FakeServer, home:
     assert server.seen == []
 
 
-def test_without_any_configuration_the_way_to_one_is_named(cli: Cli) -> None:
+def test_without_configuration_the_error_says_how_to_configure(cli: Cli) -> None:
     ended = cli("run", "list")
     assert ended.code == ExitCode.USAGE
     assert "agentgrid dev" in ended.err
     assert "AGENTGRID_API_KEY" in ended.err
 
 
-def test_an_unknown_profile_names_those_that_exist(cli: Cli, server: FakeServer) -> None:
+def test_an_unknown_profile_lists_the_existing_ones(cli: Cli, server: FakeServer) -> None:
     ended = cli("run", "list", "--profile", "nobody")
     assert ended.code == ExitCode.USAGE
     assert "operator, reviewer" in ended.err
 
 
-def test_a_key_and_a_profile_in_the_environment_contradict(
+def test_a_key_and_a_profile_in_the_environment_conflict(
     cli: Cli, server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENTGRID_API_KEY", KEY)
@@ -78,7 +78,7 @@ def test_a_key_and_a_profile_in_the_environment_contradict(
     assert server.seen == []
 
 
-def test_a_profile_on_the_command_line_wins_over_a_key_in_the_environment(
+def test_a_profile_on_the_command_line_overrides_a_key_in_the_environment(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENTGRID_API_KEY", "ag_other")
@@ -119,7 +119,7 @@ def test_a_bad_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None
 
 
 @pytest.mark.parametrize("content", ["not toml [", "profiles = 3", "[profiles.operator]\nurl = 'http://x'"])
-def test_a_broken_profiles_file_is_named(content: str) -> None:
+def test_the_error_for_a_broken_profiles_file_names_it(content: str) -> None:
     profiles_file().touch(0o600)
     profiles_file().write_text(content)
     with pytest.raises(SettingsError, match=r"profiles\.toml"):

@@ -1,4 +1,4 @@
-"""Commands that are printed to be copied can be run as they stand, in the folder where they are printed."""
+"""Commands that are printed for copying run as is, in the folder where they are printed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rich.text import Text
 
 from agentgrid.cli.profiles import ApiTarget, load_profiles, save_profiles
 from agentgrid.cli.program import program
-from agentgrid.cli.run_view import awaiting, started
+from agentgrid.cli.run_view import pending_approval, started_message
 from tests.cli.conftest import Cli, FakeServer, Reply
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a program in `.venv/bin`, which is not on the PATH; this process came from it."""
+    """A folder with a program in `.venv/bin`, which is not on the PATH; this process claims to be that program."""
     binary = tmp_path / "my project" / ".venv" / "bin" / "agentgrid"
     binary.parent.mkdir(parents=True)
     binary.write_text('#!/bin/sh\necho ran "$@"\n')
@@ -47,35 +47,39 @@ def as_(profile: str) -> ApiTarget:
 
 
 def hint(shown: Text) -> str:
-    """What comes after "with"."""
+    """The command after "with"."""
     return shown.plain.rpartition(" with")[2]
 
 
 def test_the_hints_of_a_run_name_the_program_by_its_path(project: Path) -> None:
     assert program() == ".venv/bin/agentgrid"
-    assert ran(hint(awaiting(APPROVAL, {"a-1": as_("reviewer")}))) == "ran approval approve a-1 --profile reviewer"
-    assert ran(hint(started(RUN, replayed=False))) == "ran run watch r-1"
+    assert (
+        ran(hint(pending_approval(APPROVAL, {"a-1": as_("reviewer")}))) == "ran approval approve a-1 --profile reviewer"
+    )
+    assert ran(hint(started_message(RUN, replayed=False))) == "ran run watch r-1"
 
 
-def test_the_hints_name_a_home_that_is_not_the_usual_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hints_set_a_home_that_is_not_the_default(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / ".venv" / "bin" / "agentgrid").write_text('#!/bin/sh\necho "$AGENTGRID_HOME" "$@"\n')
     monkeypatch.setenv("AGENTGRID_HOME", "other home")
-    hints = [hint(awaiting(APPROVAL, {"a-1": as_("operator")})), hint(started(RUN, replayed=False))]
+    hints = [hint(pending_approval(APPROVAL, {"a-1": as_("operator")})), hint(started_message(RUN, replayed=False))]
     monkeypatch.delenv("AGENTGRID_HOME")
     home = project / "other home"
     assert [ran(each) for each in hints] == [f"{home} approval approve a-1", f"{home} run watch r-1"]
 
 
-def test_a_hint_that_is_wider_than_the_terminal_is_still_one_command(project: Path) -> None:
+def test_a_hint_wider_than_the_terminal_is_still_one_command(project: Path) -> None:
     approval = APPROVAL | {"approval_id": "01a20fd4-0c13-71fa-ac7f-a2d72b1dc013"}
     console = Console(file=io.StringIO(), width=64, force_terminal=True, color_system=None)
-    console.print(awaiting(approval, {approval["approval_id"]: as_("the reviewer")}, width=console.width))
+    console.print(pending_approval(approval, {approval["approval_id"]: as_("the reviewer")}, width=console.width))
     shown = Text(console.file.getvalue())  # type: ignore[attr-defined]
     assert max(map(len, shown.plain.splitlines())) <= 64
     assert ran(hint(shown)) == f"ran approval approve {approval['approval_id']} --profile the reviewer"
 
 
-def test_a_started_run_is_watched_under_the_profile_that_started_it(cli: Cli, server: FakeServer, home: Path) -> None:
+def test_the_hint_after_a_start_names_the_profile_that_started_the_run(
+    cli: Cli, server: FakeServer, home: Path
+) -> None:
     server.on("POST /workflows/greet/runs", Reply(status=201, body={"run_id": "r-1", "status": "queued"}))
     profiles = load_profiles(home / "profiles.toml")
     save_profiles(home / "profiles.toml", profiles | {"mine": replace(profiles["operator"], name="mine")})
@@ -83,18 +87,20 @@ def test_a_started_run_is_watched_under_the_profile_that_started_it(cli: Cli, se
     assert "run watch r-1 --profile mine\n" in cli("run", "start", "greet", "--profile", "mine").out
 
 
-def test_from_elsewhere_it_is_the_whole_path_quoted(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_another_folder_the_program_is_its_quoted_absolute_path(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(project.parent / "home")
     assert program() == f"'{project}/.venv/bin/agentgrid'"
     assert ran(f"{program()} overview") == "ran overview"
 
 
-def test_in_its_own_folder_it_is_no_bare_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_its_own_folder_the_program_is_not_a_bare_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project / ".venv" / "bin")
     assert ran(f"{program()} overview") == "ran overview"
 
 
-def test_on_the_path_it_is_the_bare_name_if_that_is_the_same_file(
+def test_the_program_is_a_bare_name_only_if_the_path_finds_the_same_file(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other" / "agentgrid"

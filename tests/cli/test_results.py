@@ -1,4 +1,4 @@
-"""`run result` and `run start --wait`: the outcome is the exit code, every wait has an end, and the run goes on."""
+"""`run result` and `run start --wait`: the exit code shows the outcome, every wait ends, and the run continues."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def waits(server: FakeServer) -> list[str]:
 @pytest.mark.parametrize(
     ("status", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1), ("terminated", 1), ("timed_out", 1)]
 )
-def test_the_exit_code_is_the_outcome(cli: Cli, server: FakeServer, status: str, code: int) -> None:
+def test_the_exit_code_shows_the_outcome(cli: Cli, server: FakeServer, status: str, code: int) -> None:
     server.on(RESULT, ended(status))
     printed = cli("run", "result", "r")
     assert (printed.code, status in printed.out, "\x1b" in printed.out) == (code, True, False)
@@ -66,12 +66,12 @@ def test_the_exit_code_is_the_outcome(cli: Cli, server: FakeServer, status: str,
 def test_a_run_without_a_result_is_distinguished(cli: Cli, server: FakeServer) -> None:
     server.on(RESULT, still_open())
     printed = cli("run", "result", "r")
-    assert (printed.code, "no result yet, and waits on approval" in printed.out) == (ExitCode.UNAVAILABLE, True)
+    assert (printed.code, "no result yet; it waits on approval" in printed.out) == (ExitCode.UNAVAILABLE, True)
     printed = cli("run", "result", "r", "-o", "json")
     assert (printed.code, printed.json()["open"]) == (ExitCode.UNAVAILABLE, True)
 
 
-def test_a_start_that_waits_prints_the_result_alone(cli: Cli, server: FakeServer) -> None:
+def test_a_start_that_waits_prints_only_the_result(cli: Cli, server: FakeServer) -> None:
     server.on(START, Reply(status=201, body={"run_id": "r"}))
     server.on(RESULT, still_open(), problem(503, "unavailable"), problem(429, "rate_limited"), still_open(), ended())
     printed = cli("run", "start", "w", "--wait", "-o", "json")
@@ -80,7 +80,7 @@ def test_a_start_that_waits_prints_the_result_alone(cli: Cli, server: FakeServer
     assert [seen.method for seen in server.seen].count("POST") == 1
 
 
-def test_a_timeout_ends_the_waiting_and_not_the_run(cli: Cli, server: FakeServer) -> None:
+def test_a_timeout_ends_the_wait_but_not_the_run(cli: Cli, server: FakeServer) -> None:
     server.on(RESULT, still_open())
     printed = cli("run", "result", "r", "--wait", "--timeout", "0.2")
     assert (printed.code, "no result yet" in printed.out) == (ExitCode.UNAVAILABLE, True)
@@ -89,7 +89,9 @@ def test_a_timeout_ends_the_waiting_and_not_the_run(cli: Cli, server: FakeServer
     assert cli("run", "result", "r", "--wait", "--timeout", "0").code == ExitCode.UNAVAILABLE
 
 
-def test_an_api_that_stays_away_is_given_up(cli: Cli, server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_gives_up_on_an_api_that_stays_unavailable(
+    cli: Cli, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(results, "GIVE_UP_SECONDS", 0.1)
     server.on(RESULT, problem(503, "unavailable"))
     printed = cli("run", "result", "r", "--wait")
@@ -97,7 +99,7 @@ def test_an_api_that_stays_away_is_given_up(cli: Cli, server: FakeServer, monkey
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 3)])
-def test_a_lost_right_ends_the_waiting(cli: Cli, server: FakeServer, status: int, code: int) -> None:
+def test_losing_access_ends_the_wait(cli: Cli, server: FakeServer, status: int, code: int) -> None:
     server.on(RESULT, still_open(), problem(status, "no"))
     assert cli("run", "result", "r", "--wait").code == code
 
@@ -110,7 +112,7 @@ def held() -> Iterator[threading.Event]:
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_ctrl_c_says_that_the_run_goes_on_and_how_to_wait_again(
+def test_ctrl_c_says_that_the_run_continues_and_how_to_wait_again(
     cli: Cli, server: FakeServer, held: threading.Event, output: str
 ) -> None:
     def act(handler: BaseHTTPRequestHandler) -> None:
@@ -123,12 +125,12 @@ def test_ctrl_c_says_that_the_run_goes_on_and_how_to_wait_again(
     printed = cli("run", "start", "w", "--wait", "-o", output)
     assert printed.code == ExitCode.INTERRUPTED
     message = json.loads(printed.err)["detail"] if output == "json" else printed.err
-    assert "stopped waiting; run r goes on" in message
+    assert "stopped waiting; run r continues" in message
     assert "run result r --wait" in message
     assert [seen.method for seen in server.seen] == ["POST", "GET"]
 
 
-def test_options_that_do_not_go_together_start_nothing(cli: Cli, server: FakeServer) -> None:
+def test_conflicting_options_start_nothing(cli: Cli, server: FakeServer) -> None:
     for options in (("--wait", "--watch"), ("--timeout", "3")):
         assert cli("run", "start", "w", *options).code == ExitCode.USAGE
     assert cli("run", "result", "r", "--timeout", "3").code == ExitCode.USAGE
@@ -159,7 +161,7 @@ def test_each_line_of_a_file_is_started_and_its_outcome_reported(cli: Cli, serve
     assert printed.code == ExitCode.FAILED
     assert "r-1" in printed.out
     line, why = printed.out.splitlines()[2:4]
-    assert line.split()[:2] == ["3", "refused"], "the line of the file, of which the second is empty"
+    assert line.split()[:2] == ["3", "refused"], "the line number in the file, whose second line is empty"
     assert why.strip() == "does not fit; /input no"
     assert "1 started, 0 started before, 1 refused" in printed.out
     (seen,) = server.seen
@@ -169,7 +171,7 @@ def test_each_line_of_a_file_is_started_and_its_outcome_reported(cli: Cli, serve
     assert cli("run", "start-many", "-", stdin=b'{"workflow": "w"}').code == ExitCode.OK
 
 
-def test_a_line_that_is_not_json_is_named_and_nothing_is_sent(cli: Cli, server: FakeServer) -> None:
+def test_a_line_that_is_not_json_is_reported_and_nothing_is_sent(cli: Cli, server: FakeServer) -> None:
     printed = cli("run", "start-many", "-", stdin=b'{"workflow": "w"}\n{"workflow": \n')
     assert (printed.code, "line 2 is not JSON" in printed.err) == (ExitCode.USAGE, True)
     assert cli("run", "start-many", "-", stdin=b"\n").code == ExitCode.USAGE

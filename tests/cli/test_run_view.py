@@ -1,4 +1,4 @@
-"""How a run looks on the terminal."""
+"""The terminal view of a run."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def printed(steps: Sequence[dict[str, Any]], **changed: Any) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
-def test_a_failed_run_has_its_error_apart_only_if_that_says_more_than_its_reason_and_steps() -> None:
-    """Seen: the sentence of a failed step three times, as the run's reason, under the step, and as the run's error."""
+def test_a_failed_runs_error_is_shown_only_if_it_adds_to_its_reason_and_steps() -> None:
+    """A failed step's message was once shown three times: as the run's reason, under the step, and as the run's error."""
     failed = [a_step(5, "failed", error=REFUSED)]
     reason = "refuse: ToolError: the desk refused A-1 (at desk.py:8 in refuse)"
-    whole = printed(failed, error=WRAPPED, status_reason=reason)
-    assert whole.count("the desk refused A-1") == 2
-    assert "Error\n" not in whole
+    output = printed(failed, error=WRAPPED, status_reason=reason)
+    assert output.count("the desk refused A-1") == 2
+    assert "Error\n" not in output
     child = {"type": "ChildWorkflowError", "message": "Child Workflow execution failed", "cause": WRAPPED}
     assert "Error\n" not in printed([], error=child, status_reason=reason)
     hidden = {"type": "ActivityError", "message": None, "cause": {"type": "ToolError", "message": None, "cause": None}}
@@ -53,6 +53,6 @@ def test_a_failed_run_has_its_error_apart_only_if_that_says_more_than_its_reason
     assert "Error\n" in printed([], error=WRAPPED, status_reason="refuse: ToolError: the des")  # cut
 
 
-def test_a_run_says_what_it_is_about() -> None:
+def test_a_runs_subject_is_shown() -> None:
     assert "subject     Ticket T-7" in printed([], subject="Ticket T-7")
     assert "subject" not in printed([])

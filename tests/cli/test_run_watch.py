@@ -1,4 +1,4 @@
-"""Watching a run: nothing is lost or shown twice when the connection breaks; the exit code is the run's outcome."""
+"""Watching a run: nothing is lost or shown twice when the connection breaks, and the exit code shows the outcome."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ APPROVAL = {
 
 
 def stream(*events: tuple[str, dict[str, Any]], then: Callable[[], None] = lambda: None) -> Reply:
-    """These events, then the connection breaks."""
+    """Send these events, then break the connection."""
 
     def act(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
@@ -103,7 +103,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quiet(server: FakeServer) -> FakeServer:
-    """A server with a run of no steps and no logs, and a stream that says nothing and stays."""
+    """A server with a run without steps or logs, whose event stream sends nothing and stays open."""
     server.on("GET /runs/r/steps", page())
     server.on("GET /runs/r/logs", page())
     server.on("GET /runs/r/events", stream(then=lambda: server.closing.wait(10)))
@@ -113,7 +113,7 @@ def quiet(server: FakeServer) -> FakeServer:
 @pytest.mark.parametrize(
     ("status", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1), ("terminated", 1), ("timed_out", 1)]
 )
-def test_the_exit_code_is_the_outcome(cli: Cli, quiet: FakeServer, status: str, code: int) -> None:
+def test_the_exit_code_shows_the_outcome(cli: Cli, quiet: FakeServer, status: str, code: int) -> None:
     quiet.on("GET /runs/r", Reply(body=a_run(status)))
     ended = cli("run", "watch", "r")
     assert ended.code == code
@@ -122,7 +122,7 @@ def test_the_exit_code_is_the_outcome(cli: Cli, quiet: FakeServer, status: str, 
     assert not any(seen.path.endswith("/events") for seen in quiet.seen), "a closed run needs no stream"
 
 
-def test_a_broken_stream_is_resumed_where_it_broke(cli: Cli, quiet: FakeServer) -> None:
+def test_a_broken_stream_resumes_where_it_broke(cli: Cli, quiet: FakeServer) -> None:
     quiet.on(
         "GET /runs/r/events",
         stream(("41", {"n": 1}), ("42", {"n": 2})),
@@ -172,13 +172,13 @@ def test_each_change_is_printed_once_in_plain_lines(cli: Cli, quiet: FakeServer)
     assert '"ok": 1' in ended.out
 
 
-def test_who_may_not_read_logs_still_watches(cli: Cli, quiet: FakeServer) -> None:
+def test_watching_works_without_permission_to_read_logs(cli: Cli, quiet: FakeServer) -> None:
     quiet.on("GET /runs/r/logs", problem(403, "forbidden"))
     quiet.on("GET /runs/r", Reply(body=a_run("completed")))
     assert cli("run", "watch", "r").code == ExitCode.OK
 
 
-def test_an_api_that_is_away_for_a_moment_does_not_end_the_watching(cli: Cli, quiet: FakeServer) -> None:
+def test_watching_survives_a_short_outage_of_the_api(cli: Cli, quiet: FakeServer) -> None:
     quiet.on("GET /runs/r/events", stream(("1", {})))
     quiet.on(
         "GET /runs/r",
@@ -189,33 +189,35 @@ def test_an_api_that_is_away_for_a_moment_does_not_end_the_watching(cli: Cli, qu
     ended = cli("run", "watch", "r")
     assert ended.code == ExitCode.OK
     assert "the database is away" in ended.err
-    assert "connected again" in ended.err
+    assert "reconnected" in ended.err
 
 
-def test_an_api_that_stays_away_is_given_up(cli: Cli, quiet: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_gives_up_on_an_api_that_stays_unavailable(
+    cli: Cli, quiet: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run_follow, "GIVE_UP_SECONDS", 0.3)
     quiet.on("GET /runs/r/events", stream(("1", {})))
     quiet.on("GET /runs/r", Reply(body=a_run()), problem(503, "unavailable"))
     assert cli("run", "watch", "r").code == ExitCode.UNAVAILABLE
 
 
-def test_a_run_that_may_not_be_read_any_more_ends_the_watching(cli: Cli, quiet: FakeServer) -> None:
+def test_losing_access_to_the_run_ends_watching(cli: Cli, quiet: FakeServer) -> None:
     quiet.on("GET /runs/r/events", stream(("1", {})))
     quiet.on("GET /runs/r", Reply(body=a_run()), problem(403, "forbidden"))
     assert cli("run", "watch", "r").code == ExitCode.NOT_ALLOWED
 
 
-def test_ctrl_c_ends_the_watching_and_not_the_run(cli: Cli, quiet: FakeServer) -> None:
+def test_ctrl_c_stops_watching_but_not_the_run(cli: Cli, quiet: FakeServer) -> None:
     quiet.on("GET /runs/r", Reply(body=a_run()))
     quiet.on("GET /runs/r/events", stream(("1", {}), then=lambda: os.kill(os.getpid(), signal.SIGINT)))
     ended = cli("run", "watch", "r")
     assert ended.code == ExitCode.INTERRUPTED
-    assert "run r goes on" in ended.err
+    assert "run r continues" in ended.err
     assert {seen.method for seen in quiet.seen} == {"GET"}
 
 
 def test_a_step_is_shown_by_its_title_if_it_has_one() -> None:
-    """The title that the tool's author chose (F17: as everywhere else)."""
+    """The title that the tool's author chose, as everywhere else (F17)."""
     steps = [a_step(5, title="Send \x1b[31mthe reply"), a_step(9), a_step(11, "scheduled", live_state="paused")]
     console = Console(file=io.StringIO(), width=200, color_system=None)
     console.print(step_table(steps))
@@ -227,8 +229,8 @@ def test_a_step_is_shown_by_its_title_if_it_has_one() -> None:
     assert third.startswith("‖"), "paused in Temporal itself"
 
 
-def test_steps_are_beneath_the_step_that_they_belong_to() -> None:
-    """A step whose parent is not shown, or is in another execution, is a row of its own."""
+def test_steps_are_shown_below_their_parents() -> None:
+    """A step whose parent is not shown, or is in another execution, is a top-level row."""
     steps = [
         a_step(5, parent=None),
         a_step(7, parent=None),
@@ -272,7 +274,7 @@ def a_delta(text: str, **changed: Any) -> dict[str, Any]:
     return {"agent": "desk", "call": "a", "turn": 1, "attempt": 1, "sequence": 1, "text": text, "tools": []} | changed
 
 
-async def test_what_is_shown_of_an_answer_is_from_one_request_of_one_agent(server: FakeServer) -> None:
+async def test_the_partial_answer_shown_is_from_one_request_of_one_agent(server: FakeServer) -> None:
     target = ApiTarget(url=server.url, key=None, profile="operator")
     async with RunFollower(target, "r") as follower:
         for delta, shown in (
@@ -285,12 +287,12 @@ async def test_what_is_shown_of_an_answer_is_from_one_request_of_one_agent(serve
             (a_delta("Again", attempt=2, sequence=4), ("desk", "Again")),
             (a_delta("Next", turn=2, sequence=9), ("desk", "Next")),
         ):
-            follower._hear(delta)
-            assert follower.speech == shown
+            follower._add_delta(delta)
+            assert follower.partial_answer == shown
         for number in range(3 * run_follow.MAX_ANSWERS):
-            follower._hear(a_delta("x" * 2 * run_follow.MAX_SPEECH, call=str(number)))
+            follower._add_delta(a_delta("x" * 2 * run_follow.MAX_ANSWER_CHARACTERS, call=str(number)))
         assert len(follower._answers) == run_follow.MAX_ANSWERS
-        assert len((follower.speech or ("", ""))[1]) == run_follow.MAX_SPEECH
+        assert len((follower.partial_answer or ("", ""))[1]) == run_follow.MAX_ANSWER_CHARACTERS
 
 
 @pytest.mark.parametrize("width", [24, 60, 160])
@@ -301,7 +303,7 @@ async def test_a_long_answer_fits_on_the_terminal_and_is_shown_only_while_a_mode
     async with RunFollower(target, "r") as follower:
         follower.run = a_run()
         follower.steps = [*(a_step(number) for number in range(30)), a_step(31, "running", kind="model", name="desk")]
-        follower._hear(a_delta("界 \x1b[31m" * 900 + "the end", agent="a_rather_long_name_of_an_agent"))
+        follower._add_delta(a_delta("界 \x1b[31m" * 900 + "the end", agent="a_rather_long_name_of_an_agent"))
         console = Console(file=io.StringIO(), width=width, height=20, force_terminal=True, color_system=None)
         console.print(screen(follower, console))
         shown = console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Schemas on the terminal: short, and nothing that a worker registers can break or block the display."""
+"""Schemas on the terminal are short, and no schema that a worker registers can break or block the display."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console, Group
 
-from agentgrid.cli.schemas import described
+from agentgrid.cli.schemas import description_and_schemas
 
 TICKET = {
     "$defs": {
@@ -33,11 +33,11 @@ PAIR = {
 
 def shown(schema: Any, width: int = 100) -> list[str]:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(Group(*described({"description": "", "input_schema": schema, "output_schema": None})))
+    console.print(Group(*description_and_schemas({"description": "", "input_schema": schema, "output_schema": None})))
     return [line.strip() for line in console.file.getvalue().splitlines()[2:]]  # type: ignore[attr-defined]
 
 
-def test_an_object_takes_one_line_a_field() -> None:
+def test_an_object_takes_one_line_per_field() -> None:
     assert [" ".join(line.split()) for line in shown(TICKET)] == [
         "ticket string Its id.",
         "cents? integer = 50",
@@ -47,13 +47,13 @@ def test_an_object_takes_one_line_a_field() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60])
-def test_a_fields_name_is_never_cut(width: int) -> None:
+def test_a_field_name_is_never_truncated(width: int) -> None:
     name = "approval_above_cents"
     schema = {"properties": {name: {"type": "integer", "default": 5000, "description": "a long text " * 9}}}
     assert shown(schema, width)[0].startswith(f"{name}?")
 
 
-def test_other_schemas_are_named_by_their_type() -> None:
+def test_other_schemas_are_shown_as_their_type() -> None:
     assert shown({"type": "string"}) == ["string"]
     assert shown({}) == ["any"]
     assert shown({"type": "null"}) == ["null"]
@@ -77,14 +77,14 @@ def test_other_schemas_are_named_by_their_type() -> None:
     ],
     ids=str,
 )
-def test_a_strange_schema_is_shown_and_acts_on_no_terminal(schema: Any) -> None:
+def test_a_malformed_schema_is_shown_without_control_characters(schema: Any) -> None:
     lines = shown(schema)
     assert lines
     assert "\x1b" not in "".join(lines)
 
 
-def test_a_schema_that_refers_to_itself_many_times_is_shown_at_once() -> None:
-    """Followed everywhere, it would take until the time limit of the test."""
+def test_a_schema_with_many_references_to_itself_is_shown_quickly() -> None:
+    """Following every reference would exceed the test's time limit."""
     union = {"anyOf": [{"$ref": "#/$defs/a"}] * 500}
     (line,) = shown({"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": union}})
     assert line.startswith("a?  any | …")

@@ -1,4 +1,4 @@
-"""Tables fit the terminal: one line a row at every width, nothing broken letter by letter, and all of it into a pipe."""
+"""Tables fit the terminal: one line per row at every width, no wrapped cells, and everything in full in a pipe."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def test_a_run_takes_one_line_at_every_width(monkeypatch: pytest.MonkeyPatch, se
         assert "◆ waiting · approval" in line or width == 40
 
 
-def test_runs_that_wait_for_people_are_told_apart_by_what_is_asked(
-    monkeypatch: pytest.MonkeyPatch, server: FakeServer
-) -> None:
+def test_runs_that_wait_for_approval_show_its_title(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
     asks = [run(n, current_step=f"Refund 48.00 USD on T-{n}") for n in range(2)]
     works = run(2, status="running", waiting_on=None, current_step="Look up the order")
     server.on("GET /runs", Reply(body={"items": [*asks, works], "next_cursor": None}))
@@ -74,10 +72,8 @@ def test_runs_that_wait_for_people_are_told_apart_by_what_is_asked(
     assert "Look up" not in lines[3]
 
 
-def test_what_runs_are_about_is_seen_on_a_narrow_terminal_too(
-    monkeypatch: pytest.MonkeyPatch, server: FakeServer
-) -> None:
-    """Seen: at 60 columns no subject, but when each run was started."""
+def test_subjects_are_shown_on_a_narrow_terminal_too(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
+    """At 60 columns the start time was once shown instead of the subject."""
     over = {"workflow": "support_triage", "status": "completed", "waiting_on": None}
     about = [run(n, **over, subject=f"Ticket T-100{n}, by mail") for n in range(2)]
     server.on("GET /runs", Reply(body={"items": about, "next_cursor": None}))
@@ -86,7 +82,7 @@ def test_what_runs_are_about_is_seen_on_a_narrow_terminal_too(
         assert [f"Ticket T-100{n}" in lines[1 + n] for n in range(2)] == [True, True], lines
 
 
-def test_the_least_important_columns_are_left_out_first(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
+def test_the_least_important_columns_are_dropped_first(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
     server.on("GET /runs", Reply(body={"items": [run(n) for n in range(6)], "next_cursor": None}))
     headings = {width: on_terminal(monkeypatch, width, ["run", "list"])[0].split() for width in (60, 80, 160)}
     assert headings[60] == ["RUN", "WORKFLOW", "STATUS", "STARTED"]
@@ -94,35 +90,35 @@ def test_the_least_important_columns_are_left_out_first(monkeypatch: pytest.Monk
     assert headings[160] == ["RUN", "WORKFLOW", "STATUS", "STEPS", "STARTED", "TOOK", "BY", "REFERENCE"]
 
 
-def test_into_a_pipe_everything_is_whole(cli: Cli, server: FakeServer) -> None:
+def test_nothing_is_shortened_in_a_pipe(cli: Cli, server: FakeServer) -> None:
     long = run(0, workflow="w" * 255, reference="r" * 200, initiator="i" * 100)
     server.on("GET /runs", Reply(body={"items": [long], "next_cursor": None}))
     _, line = cli("run", "list").out.splitlines()
     for value in (RUNS[0], "w" * 255, "r" * 200, "i" * 100):
         assert value in line
-    assert "UTC" in line, "a time, not how long ago"
+    assert "UTC" in line, "an absolute time"
     assert ELLIPSIS not in line
     assert cli("run", "list", "-o", "json").json()["items"] == [json.loads(json.dumps(long))]
 
 
-def test_a_long_text_ends_in_an_ellipsis_and_a_wide_one_keeps_its_column() -> None:
-    made = TextTable(
+def test_long_texts_end_in_an_ellipsis_and_wide_characters_keep_the_columns_aligned() -> None:
+    table = TextTable(
         (text("NAME", least=12), fixed("STATUS")), [("日本" * 20, "ok"), ("a" * 60, "ok"), ("short", "ok")]
     )
-    lines = rendered(made, 30)
+    lines = rendered(table, 30)
     assert [cell_len(line) for line in lines[1:]] == [22 + 2 + len("ok")] * 3
     assert ELLIPSIS in lines[1]
     assert ELLIPSIS in lines[2]
     assert ELLIPSIS not in lines[3]
 
 
-def test_a_column_without_a_value_takes_no_room_on_a_terminal_and_stays_in_a_pipe() -> None:
-    made = TextTable((ids("RUN"), time("ENDED", 1), text("NOTE", 2)), [(RUNS[0], None, "")])
-    assert rendered(made, 80)[0].split() == ["RUN"]
-    assert rendered(made, PIPED_WIDTH)[0].split() == ["RUN", "ENDED", "NOTE"]
+def test_an_empty_column_is_dropped_on_a_terminal_and_kept_in_a_pipe() -> None:
+    table = TextTable((ids("RUN"), time("ENDED", 1), text("NOTE", 2)), [(RUNS[0], None, "")])
+    assert rendered(table, 80)[0].split() == ["RUN"]
+    assert rendered(table, PIPED_WIDTH)[0].split() == ["RUN", "ENDED", "NOTE"]
 
 
-def test_short_ids_tell_the_ids_of_a_list_apart() -> None:
+def test_short_ids_are_unique_within_a_list() -> None:
     alike = ["0199aaaa-0000-7000-8000-00a111111111", "0199aaaa-0000-7000-8000-00b111111111"]
     assert short_ids(alike) == ["a111111111", "b111111111"]
     assert short_ids([RUNS[0]]) == [RUNS[0][-8:]]
@@ -131,10 +127,10 @@ def test_short_ids_tell_the_ids_of_a_list_apart() -> None:
 
 def test_the_past_is_shown_in_one_unit_and_the_future_in_two() -> None:
     now = datetime(2026, 1, 31, 9, tzinfo=UTC)
-    shown = {seconds: words.lately((now - timedelta(seconds=seconds)).isoformat(), now).plain for seconds in AGO}
+    shown = {seconds: words.short_ago((now - timedelta(seconds=seconds)).isoformat(), now).plain for seconds in AGO}
     assert shown == AGO
 
 
-def test_no_rows_are_no_table(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
+def test_an_empty_list_prints_no_table(monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> None:
     server.on("GET /runs", Reply(body={"items": [], "next_cursor": None}))
     assert on_terminal(monkeypatch, 80, ["run", "list"]) == []

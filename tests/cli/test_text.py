@@ -1,4 +1,4 @@
-"""What others wrote can't act on the terminal, and is all to be seen."""
+"""Untrusted text can't control the terminal, and all of it is visible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agentgrid.cli.output import error_text
 from agentgrid.cli.text import safe, safe_json, safe_lines
 
 
-def test_a_failure_is_shown_once_although_its_cause_says_the_same() -> None:
+def test_a_failure_whose_cause_repeats_it_is_shown_once() -> None:
     failure = {"type": "ToolError", "message": "no such ticket"}
     text = error_text(
         {"message": "task failed", "cause": failure | {"cause": failure | {"cause": {"type": "KeyError"}}}}
@@ -38,12 +38,12 @@ def test_a_failure_is_shown_once_although_its_cause_says_the_same() -> None:
         ("café 日本 ✓", "café 日本 ✓"),
     ],
 )
-def test_what_acts_or_hides_is_written_out(raw: str, shown: str) -> None:
+def test_control_and_invisible_characters_are_escaped(raw: str, shown: str) -> None:
     assert safe(raw) == shown
 
 
 @given(st.text())
-def test_nothing_printed_controls_the_terminal(text: str) -> None:
+def test_safe_text_has_no_control_characters(text: str) -> None:
     assert not {unicodedata.category(character) for character in safe(text)} & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
     assert "\r" not in safe_lines(text)
 

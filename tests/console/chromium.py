@@ -1,6 +1,6 @@
-"""A Chromium for browser tests: the machine's own, or one out of an npm package, which needs neither root nor a package manager.
+"""A Chromium for browser tests: the installed one, or one from an npm package, which needs neither root nor a package manager.
 
-`@sparticuz/chromium` contains a headless Chromium for Linux on x86-64 that needs nothing but libc: 70 MB, fetched once.
+`@sparticuz/chromium` contains a headless Chromium for Linux on x86-64 that needs only libc: 70 MB, downloaded once.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ FLAGS = [
 
 
 def executable(cache: Path = CACHE) -> Path:
-    """The program to start. Raises CalledProcessError if it must be fetched and the npm registry can't be reached."""
-    own = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if own:
-        return Path(own)
+    """The executable to start. Raises CalledProcessError if it must be downloaded and the npm registry is unreachable."""
+    installed = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if installed:
+        return Path(installed)
     home = cache / PACKAGE.replace("/", "-")
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / ".lock").open("w") as lock:  # tests run in several processes
@@ -52,12 +52,12 @@ def executable(cache: Path = CACHE) -> Path:
 
 
 def _fetch(home: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=home.parent) as made:
-        subprocess.run([NODE, NPM, "pack", PACKAGE, "--silent"], cwd=made, check=True, stdout=subprocess.DEVNULL)
-        (archive,) = Path(made).glob("*.tgz")
-        with tarfile.open(archive) as packed:
-            packed.extractall(made, filter="data")
-        files = Path(made, "package", "bin")
+    with tempfile.TemporaryDirectory(dir=home.parent) as temporary:
+        subprocess.run([NODE, NPM, "pack", PACKAGE, "--silent"], cwd=temporary, check=True, stdout=subprocess.DEVNULL)
+        (archive,) = Path(temporary).glob("*.tgz")
+        with tarfile.open(archive) as package:
+            package.extractall(temporary, filter="data")
+        files = Path(temporary, "package", "bin")
         compressed = list(files.glob("*.br"))
         subprocess.run([NODE, "-e", UNPACK, *compressed], check=True)
         with tarfile.open(files / "al2023.tar") as libraries:

@@ -1,6 +1,6 @@
-"""Browser tests: the built console in a real Chromium, over a whole installation on real servers.
+"""Browser tests: the built console in a real Chromium, on a complete installation with real servers.
 
-Wait by locators (`expect`), never by time. Under the page's content policy `page.wait_for_function` can't work, because it evaluates text.
+Wait with locators (`expect`), never with sleeps. `page.wait_for_function` can't work under the page's content security policy, because it evaluates strings.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
-from agentgrid.servers.child import free_port
 from agentgrid.sdk.grid import Grid
+from agentgrid.servers.child import free_port
 from tests.activities.conftest import seeded_template
 from tests.api.conftest import settings_for
 from tests.conftest import Peopled, Postgres, Temporal, control_login
@@ -29,28 +29,28 @@ __all__ = ["seeded_template"]
 
 expect.set_options(timeout=20_000)  # the machine is shared by several test processes
 
-PICTURED = os.environ.get("AGENTGRID_SCREENS") == "1"
-"""Whether pictures are made for the documentation (`test_screens.py`): the installation has a name that reads well."""
+SCREENSHOTS = os.environ.get("AGENTGRID_SCREENS") == "1"
+"""Whether screenshots are taken for the documentation (`test_screens.py`): the installation then has a readable name."""
 LOST = re.compile("ERR_(CONNECTION|NETWORK|EMPTY|INCOMPLETE|ABORTED)")
-"""What the browser reports when a server dies."""
+"""The browser's errors when a server dies."""
 
 LOADS = "() => performance.timeOrigin"
-"""Changes when the page is loaded again."""
+"""An expression whose value changes when the page is reloaded."""
 
 
 def status(*codes: int) -> re.Pattern[str]:
-    """What the browser reports about responses with these statuses."""
+    """The browser's errors about responses with these statuses."""
     return re.compile(rf"status of ({'|'.join(map(str, codes))})\b")
 
 
 async def shown(page: Page) -> None:
-    """Wait until nothing of the page is a placeholder any more."""
+    """Wait until the page has no placeholders left."""
     await expect(page.get_by_role("heading").first).to_be_visible()
     await expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
 
 
 async def live(page: Page) -> None:
-    """Wait until the page hears what happens."""
+    """Wait until the page is connected to the event stream."""
     await expect(page.get_by_role("navigation", name="Console").get_by_text("Live", exact=False)).to_be_visible()
 
 
@@ -78,8 +78,8 @@ async def stack(
         temporal_server.address,
         tmp_path_factory.mktemp("console"),
         api_url=f"http://{HOST}:{port}",
-        temporal_namespace=await new_namespace(temporal_server, "backoffice" if PICTURED else None),
-        installation="backoffice" if PICTURED else None,
+        temporal_namespace=await new_namespace(temporal_server, "backoffice" if SCREENSHOTS else None),
+        installation="backoffice" if SCREENSHOTS else None,
     )
     worker: tuple[str, Grid, dict[str, Any]] = ("backoffice", backoffice, {})
     async with looping(settings, dsn, app_dsn, dict(peopled.tokens), worker) as loop, serving(loop, port) as stack:
@@ -89,13 +89,13 @@ async def stack(
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=executable(), args=FLAGS)
-        yield started
-        await started.close()
+        chromium = await playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        yield chromium
+        await chromium.close()
 
 
 class Pages:
-    """Opens the console as different people. What its pages complain about fails the test, unless it was expected."""
+    """Opens the console as different people. Errors and warnings in the browser's console fail the test, unless expected."""
 
     def __init__(self, browser: Browser, stack: Stack) -> None:
         self._browser = browser
@@ -105,11 +105,11 @@ class Pages:
         self.complaints: list[str] = []
 
     def expect(self, *complaints: re.Pattern[str]) -> None:
-        """The test provokes these."""
+        """Allow these errors, which the test provokes."""
         self._expected += complaints
 
     async def context(self, **options: Any) -> BrowserContext:
-        """A new browser profile, which goes with the test."""
+        """A new browser profile, closed at the end of the test."""
         options = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options
         context = await self._browser.new_context(**options)
         self._contexts.append(context)
@@ -126,7 +126,7 @@ class Pages:
         context: BrowserContext | None = None,
         **options: Any,
     ) -> Page:
-        """A page of a person who has signed in by a link. options: of a new browser profile, where none is given."""
+        """A page of a person signed in by link. `options` are for the new browser profile, if no `context` is given."""
         page = await (context or await self.context(**options)).new_page()
         code = await self._stack.code(key or self._stack.loop.api.tokens[who])
         await page.goto(f"{self._stack.url(host)}/sign-in?to={quote(path, safe='')}#{code}")
@@ -136,7 +136,7 @@ class Pages:
     async def close(self) -> None:
         for context in self._contexts:
             await context.close()
-        unexpected = [each for each in self.complaints if not any(known.search(each) for known in self._expected)]
+        unexpected = [line for line in self.complaints if not any(pattern.search(line) for pattern in self._expected)]
         assert not unexpected, unexpected
 
     def _listen(self, page: Page) -> None:

@@ -1,4 +1,4 @@
-"""What the pictures of the console show: two dozen runs in all states, by people with names, and decisions that wait."""
+"""The data for the console's screenshots: two dozen runs in all states, by named people, and pending approvals."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ EXPIRES_SOON = timedelta(minutes=40)
 
 
 class Demonstration:
-    """Does what the people of an installation do."""
+    """Acts as the people of an installation."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._loop = stack.loop
 
     async def people(self) -> None:
-        """Each with a key, and administrators beside them."""
+        """Create the people, each with an API key, beside the administrators."""
         engine = self._loop.api.plane.engine
-        everybody = [
+        people = [
             *(Principal(name=n, kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR})) for n in OPERATORS),
             *(
                 Principal(
@@ -38,10 +38,10 @@ class Demonstration:
                 for n, groups in APPROVERS.items()
             ),
         ]
-        for each in everybody:
-            await principals.put(engine, SETUP, each)
-            key = await api_keys.create(engine, SETUP, principal=each.name, lifetime=timedelta(days=1))
-            self._loop.api.tokens[each.name] = key.secret
+        for person in people:
+            await principals.put(engine, SETUP, person)
+            key = await api_keys.create(engine, SETUP, principal=person.name, lifetime=timedelta(days=1))
+            self._loop.api.tokens[person.name] = key.secret
 
     async def start(self, who: str, workflow: str, value: Any, **more: Any) -> str:
         run = await self._loop.call(who, "POST", f"/workflows/{workflow}/runs", 201, json={"input": value, **more})
@@ -54,7 +54,7 @@ class Demonstration:
         await self._loop.call(who, "POST", f"/runs/{run_id}/{verb}", 202, json={"reason": reason})
 
     async def decided(self, ticket: str, verdict: str, comment: str, *, who: str = "ada") -> str:
-        """A refund that somebody has decided."""
+        """A refund with a decision."""
         run_id = await self.ticket("mara", ticket, tags=["refunds"])
         await self._loop.decide(await self._loop.approval(run_id), verdict, who=who, comment=comment)
         return run_id
@@ -65,7 +65,7 @@ class Demonstration:
 
 @contextlib.asynccontextmanager
 async def demonstrated(stack: Stack) -> AsyncIterator[dict[str, str]]:
-    """The ids of what is on the screens, by what they are, while its workers work. `both` is the name of the person who looks."""
+    """The ids shown on the screens, by name, while the workers run. `both` is the name of the viewing person."""
     show, loop = Demonstration(stack), stack.loop
     await show.people()
     async with loop.worker("warehouse", Grid("warehouse", warehouse)):
@@ -73,7 +73,7 @@ async def demonstrated(stack: Stack) -> AsyncIterator[dict[str, str]]:
 
 
 async def _shown(show: Demonstration, loop: Any) -> dict[str, str]:
-    ended = [await show.ticket("jonas", each) for each in ("T-1003", "T-1008", "T-1011", "T-1040")]
+    ended = [await show.ticket("jonas", ticket) for ticket in ("T-1003", "T-1008", "T-1011", "T-1040")]
     ended += [
         await show.start("mara", "lead_qualification", {"lead_id": f"L-{n}"}, reference=f"L-{n}") for n in (204, 206)
     ]
@@ -89,13 +89,13 @@ async def _shown(show: Demonstration, loop: Any) -> dict[str, str]:
 
 
 async def _open(show: Demonstration, loop: Any) -> dict[str, str]:
-    """What goes on, and what waits for people."""
+    """Open runs, and pending approvals."""
     await show.rule(
         "update_account",
         effect="require_approval",
         expires_seconds=EXPIRES_SOON.total_seconds(),
-        title="Changes of accounts are looked at",
-        reason="The notes of last week were wrong",
+        title="Account changes are reviewed",
+        reason="Last week’s notes were wrong",
     )
     for account in ("A-302", "A-305", "A-309"):
         await show.start("jonas", "account_research", {"account_id": account}, reference=account)
@@ -115,20 +115,20 @@ async def _open(show: Demonstration, loop: Any) -> dict[str, str]:
         await show.ticket("mara", ticket, tags=["refunds"])
     run_id = await show.ticket("mara", "T-1015", tags=["refunds"])
     approval = await loop.approval(run_id)
-    for each in (paused, spring):
-        await loop.approval(each)
+    for run in (paused, spring):
+        await loop.approval(run)
     await show.verb("jonas", paused, "pause", "The customer is on the phone")
     await show.verb("jonas", spring, "cancel", "The list comes in March")
     await loop.until(spring, "cancelled")
     await _settled(loop, prices)
-    view = {"title": "Refunds that wait", "filter": {"tag": ["refunds"], "status": ["waiting"]}, "shared": True}
-    await loop.call("developer", "PUT", "/views/refunds-that-wait", 200, json=view)
-    found = {"waiting": run_id, "approval": approval["approval_id"], "many": prices, "page": page_run}
-    return found | {"retrying": retrying}
+    view = {"title": "Pending refunds", "filter": {"tag": ["refunds"], "status": ["waiting"]}, "shared": True}
+    await loop.call("developer", "PUT", "/views/pending-refunds", 200, json=view)
+    ids = {"waiting": run_id, "approval": approval["approval_id"], "many": prices, "page": page_run}
+    return ids | {"retrying": retrying}
 
 
 async def _settled(loop: Any, *runs: str) -> None:
-    """Wait until these runs wait for time."""
+    """Wait until these runs wait on a timer."""
     for run_id in runs:
         await loop.until(run_id, "waiting", timeout_seconds=120)
 

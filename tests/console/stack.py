@@ -1,4 +1,4 @@
-"""A whole installation with the built console in front: what a browser meets, and what a test does behind its back."""
+"""A complete installation that serves the built console, for browser tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 
 
 def built_console() -> Path:
-    """The folder of the console, built if it isn't up to date. Raises RuntimeError if it doesn't build."""
+    """The folder of the console, built if it isn't up to date. Raises RuntimeError if the build fails."""
     lock = os.open(ROOT / "console", os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
@@ -36,61 +36,61 @@ def built_console() -> Path:
 
 @dataclass(eq=False)
 class Exchange:
-    """A request that reached the API's port, and what was answered so far."""
+    """A request that reached the API's port, and its response so far."""
 
     method: str
     path: str
     query: str
     headers: Headers
     status: int = 0
-    answered: Headers = field(default_factory=Headers)
+    response_headers: Headers = field(default_factory=Headers)
     open: bool = True
     _sent: bytearray = field(default_factory=bytearray)
 
     @property
     def text(self) -> str:
-        packed = self.answered.get("content-encoding") == "gzip"
-        return (gzip.decompress(self._sent) if packed else self._sent).decode("utf-8", "replace")
+        compressed = self.response_headers.get("content-encoding") == "gzip"
+        return (gzip.decompress(self._sent) if compressed else self._sent).decode("utf-8", "replace")
 
     def take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.answered = Headers(raw=message["headers"])
+            self.response_headers = Headers(raw=message["headers"])
         else:
             self._sent += message.get("body", b"")
 
 
-class Ear:
-    """Listens at the API's port: to pages, and to their workers, whose requests no page reports."""
+class Recorder:
+    """Records requests at the API's port, including those of web workers, which no page reports."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self.heard: list[list[Exchange]] = []
+        self.recordings: list[list[Exchange]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         exchange = Exchange(scope["method"], scope["path"], scope["query_string"].decode(), Headers(scope=scope))
-        for each in self.heard:
-            each.append(exchange)
+        for recording in self.recordings:
+            recording.append(exchange)
 
-        async def sent(message: Message) -> None:
+        async def record(message: Message) -> None:
             exchange.take(message)
             await send(message)
 
         try:
-            await self._app(scope, receive, sent if self.heard else send)
+            await self._app(scope, receive, record if self.recordings else send)
         finally:
             exchange.open = False
 
 
 class Stack:
-    """The loop, and its API on a port that stays the same when the API is killed and started again."""
+    """The loop, and its API on a port that stays the same when the API is killed and restarted."""
 
     def __init__(self, loop: Loop, port: int) -> None:
         self.loop = loop
         self.port = port
-        self._ear = Ear(self._serve)
+        self._recorder = Recorder(self._serve)
         self._served = loop.api.app
         self._running, self._listening = contextlib.AsyncExitStack(), contextlib.AsyncExitStack()
 
@@ -103,7 +103,7 @@ class Stack:
         await self._running.aclose()
 
     async def _listen(self) -> None:
-        await self._listening.enter_async_context(listening(self._ear, port=self.port))
+        await self._listening.enter_async_context(listening(self._recorder, port=self.port))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._served(scope, receive, send)
@@ -112,11 +112,11 @@ class Stack:
         return f"http://{host}:{self.port}"
 
     async def kill(self) -> None:
-        """Cut all connections of the API, and answer no browser any more. `loop` still reaches it."""
+        """Close all connections of the API and stop serving browsers. `loop` still reaches it."""
         await self._listening.aclose()
 
     async def restart(self, **changed: Any) -> None:
-        """A new API in place of the killed one: it knows what is in the database, and no more. changed: its settings."""
+        """Start a new API in place of the killed one; it only knows what is in the database. `changed`: settings to override."""
         before, self._running = self._running, contextlib.AsyncExitStack()
         settings = self.loop.settings.model_copy(update=changed)
         self.loop.api = await self._running.enter_async_context(running(settings, self.loop.api.tokens))
@@ -125,30 +125,30 @@ class Stack:
         await self._listen()
 
     @contextlib.contextmanager
-    def overheard(self) -> Iterator[list[Exchange]]:
-        """All requests of browsers that begin meanwhile."""
-        heard: list[Exchange] = []
-        self._ear.heard.append(heard)
+    def recorded(self) -> Iterator[list[Exchange]]:
+        """Record the browsers' requests that begin within this context."""
+        exchanges: list[Exchange] = []
+        self._recorder.recordings.append(exchanges)
         try:
-            yield heard
+            yield exchanges
         finally:
-            self._ear.heard.remove(heard)
+            self._recorder.recordings.remove(exchanges)
 
-    # --- as a user would ----------------------------------------------------------------------------------------------
+    # --- user actions -------------------------------------------------------------------------------------------------
 
     async def new_key(self, principal: str) -> api_keys.NewKey:
-        """A key of its own for a test that ends it."""
+        """A separate API key, for a test that revokes it."""
         return await api_keys.create(self.loop.api.plane.engine, SETUP, principal=principal)
 
     async def code(self, key: str) -> str:
-        """A sign-in code, made with this key as `agentgrid console` makes it."""
+        """A sign-in code for this API key, created as `agentgrid console` does."""
         async with self.loop.api.client(None) as http:
-            made = await http.post("/api/v1/session/codes", headers={"Authorization": f"Bearer {key}"})
-        assert made.status_code == 201, made.text
-        return str(made.json()["code"])
+            created = await http.post("/api/v1/session/codes", headers={"Authorization": f"Bearer {key}"})
+        assert created.status_code == 201, created.text
+        return str(created.json()["code"])
 
     async def refund(self, ticket: str = "T-1002", **more: Any) -> tuple[str, dict[str, Any]]:
-        """A run of an agent that asks to refund, started by the operator, and the approval it waits for."""
+        """Start a run, as the operator, whose agent wants to refund. Returns the run's id and its pending approval."""
         run_id = await self.loop.start("support_triage", {"ticket_id": ticket}, **more)
         return run_id, await self.loop.approval(run_id)
 

@@ -1,4 +1,4 @@
-"""Behind an open page the API dies, or Temporal does: what it shows, what it lets one do, and that nothing is lost."""
+"""The API or Temporal goes down behind an open page: what the page shows and allows, and that nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.api.conftest import Proxy
 from tests.console.conftest import LOADS, LOST, Pages, live, status
 from tests.console.stack import Stack
 
-TEMPORAL_AWAY = "Temporal does not answer"
+TEMPORAL_AWAY = "Temporal isn’t responding"
 
 
 @pytest.fixture
 async def temporal(stack: Stack) -> AsyncIterator[Proxy]:
-    """What lies between a new API and Temporal. Worker and projector have their own way."""
+    """A proxy between a new API and Temporal. The worker and the projector connect directly."""
     proxy = Proxy(stack.loop.settings.temporal_address)
     await proxy.open()
     await stack.kill()
@@ -34,7 +34,7 @@ def cancel(page: Page) -> Any:
     return page.get_by_role("button", name="Cancel", exact=True)
 
 
-async def test_what_happens_while_the_api_is_away_is_on_the_open_page_once_it_is_back(page_of: Pages, stack: Stack):
+async def test_an_open_page_catches_up_once_the_api_is_back(page_of: Pages, stack: Stack):
     run_id, approval = await stack.refund("T-1015")
     page = await page_of("operator", f"/runs/{run_id}")
     refund = page.get_by_role("treegrid", name="Steps").get_by_role("row").filter(has_text="Refund ticket")
@@ -46,8 +46,8 @@ async def test_what_happens_while_the_api_is_away_is_on_the_open_page_once_it_is
     await stack.kill()
     try:
         await expect(page.get_by_text("Reconnecting")).to_be_visible()
-        await expect(refund).to_be_visible()  # what was read stays
-        await expect(cancel(page)).to_have_count(0)  # and nothing can be asked
+        await expect(refund).to_be_visible()  # loaded data stays
+        await expect(cancel(page)).to_have_count(0)  # and nothing can be changed
         await page.get_by_role("button", name="operator").click()
         await page.get_by_role("menuitem", name="Sign out").click()
         await expect(page.get_by_role("status").filter(has_text="You are still signed in")).to_be_visible()
@@ -58,14 +58,12 @@ async def test_what_happens_while_the_api_is_away_is_on_the_open_page_once_it_is
         await stack.restart()
     await expect(sentence).to_contain_text("Send reply")
     await expect(page.get_by_role("row").filter(has_text="Waits for support-leads")).to_be_visible()
-    await expect(page.get_by_text("The API does not answer")).to_have_count(0)
+    await expect(page.get_by_text("The API isn’t responding")).to_have_count(0)
     await expect(page.get_by_text("Reconnecting")).to_have_count(0)
     assert await page.evaluate(LOADS) == loaded
 
 
-async def test_without_temporal_no_run_can_be_decided_or_stopped_until_it_is_back(
-    page_of: Pages, stack: Stack, temporal: Proxy
-):
+async def test_runs_cannot_be_decided_or_stopped_until_temporal_is_back(page_of: Pages, stack: Stack, temporal: Proxy):
     run_id, approval = await stack.refund("T-1015", reference=f"ref-{uuid.uuid4().hex[:8]}")
     run = await page_of("operator", f"/runs/{run_id}")
     letter = await page_of("reviewer", f"/approvals/{approval['approval_id']}")
@@ -79,8 +77,8 @@ async def test_without_temporal_no_run_can_be_decided_or_stopped_until_it_is_bac
     dialog = run.get_by_role("dialog")
     await dialog.get_by_role("button", name="Cancel", exact=True).click()
     await approve.click()
-    for explained in (dialog, letter.get_by_role("article")):
-        await expect(explained.get_by_role("alert")).to_contain_text("Temporal")
+    for part in (dialog, letter.get_by_role("article")):
+        await expect(part.get_by_role("alert")).to_contain_text("Temporal")
     await dialog.get_by_role("button", name="Back").click()
     for page in (run, letter):
         await expect(page.get_by_role("status").filter(has_text=TEMPORAL_AWAY)).to_be_visible()

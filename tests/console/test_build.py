@@ -1,4 +1,4 @@
-"""The console's build: when it runs, and what a failed one leaves. Node is made up: it notes what it is asked, and writes what a test wants."""
+"""The console's build: when it runs, and what a failed build leaves. A fake Node records its commands and writes the output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import hatch_build
 from hatch_build import ConsoleBuildHook
 
 NODE = """#!/bin/sh
-echo "$2" >> "{asked}"
+echo "$2" >> "{log}"
 test "$2" = ci && exec mkdir -p node_modules
 test "$2" = build && mkdir -p "$CONSOLE_OUTPUT/assets" && cp src/main.tsx "$CONSOLE_OUTPUT/index.html"
 ! grep -q broken src/main.tsx
@@ -27,25 +27,25 @@ class Tree:
         self.root = root
         self.console = root / "console"
         self.dist = root / hatch_build.DIST
-        self._asked = root / "asked"
+        self._log = root / "commands"
         (self.console / "src").mkdir(parents=True)
         self.dist.parent.mkdir(parents=True)
         self.write("package-lock.json", "{}")
         node = root / "node" / "bin" / "node"
         node.parent.mkdir(parents=True)
-        node.write_text(NODE.format(asked=self._asked))
+        node.write_text(NODE.format(log=self._log))
         node.chmod(0o700)
 
     def write(self, name: str, content: str) -> None:
         (self.console / name).write_text(content)
 
     def build(self) -> list[str]:
-        """What Node is asked for by one build."""
-        self._asked.write_text("")
+        """The Node commands that one build runs."""
+        self._log.write_text("")
         built = hatch_build.build(self.root)
-        asked = self._asked.read_text().split()
-        assert built == bool(asked)
-        return asked
+        commands = self._log.read_text().split()
+        assert built == bool(commands)
+        return commands
 
     @property
     def page(self) -> str:
@@ -53,7 +53,7 @@ class Tree:
 
     @property
     def folders(self) -> set[str]:
-        return {each.name for each in self.dist.parent.iterdir()}
+        return {path.name for path in self.dist.parent.iterdir()}
 
 
 @pytest.fixture
@@ -75,29 +75,29 @@ def test_the_console_is_built_when_its_sources_change_and_packages_are_installed
     assert tree.folders == {"_dist"}
 
 
-def test_a_failed_build_leaves_the_old_console_and_says_how_to_go_on(tree: Tree) -> None:
+def test_a_failed_build_leaves_the_old_console_and_says_how_to_skip_it(tree: Tree) -> None:
     tree.write("src/main.tsx", "one")
     tree.build()
     before = {path: path.read_bytes() for path in tree.dist.rglob("*") if path.is_file()}
     tree.write("src/main.tsx", "broken")
-    for _ in range(2):  # nor is it taken for built the next time
+    for _ in range(2):  # the next build fails again
         with pytest.raises(RuntimeError, match=rf"did not build.*{hatch_build.SKIP}=1"):
             tree.build()
         assert {path: path.read_bytes() for path in tree.dist.rglob("*") if path.is_file()} == before
-    tree.write("src/main.tsx", "mended")
-    assert (tree.build(), tree.page) == (["build"], "mended")
+    tree.write("src/main.tsx", "fixed")
+    assert (tree.build(), tree.page) == (["build"], "fixed")
     assert tree.folders == {"_dist"}
 
 
 def hook_of(root: Path) -> ConsoleBuildHook:
-    made: Any = ConsoleBuildHook
+    hook_class: Any = ConsoleBuildHook
     app = SimpleNamespace(display_info=lambda _: None)
-    hook: ConsoleBuildHook = made(str(root), {}, None, None, str(root / "dist"), "wheel", app)
+    hook: ConsoleBuildHook = hook_class(str(root), {}, None, None, str(root / "dist"), "wheel", app)
     return hook
 
 
 @pytest.mark.parametrize("skip", [True, False])
-def test_an_installation_builds_the_console_unless_it_is_to_be_left_out(
+def test_an_installation_builds_the_console_unless_skipped(
     tree: Tree, monkeypatch: pytest.MonkeyPatch, skip: bool
 ) -> None:
     tree.write("src/main.tsx", "one")
@@ -109,7 +109,7 @@ def test_an_installation_builds_the_console_unless_it_is_to_be_left_out(
     assert tree.dist.exists() == (not skip)
 
 
-def test_a_source_distribution_without_the_sources_keeps_the_console_that_it_has(tree: Tree) -> None:
+def test_a_source_distribution_without_the_sources_keeps_its_built_console(tree: Tree) -> None:
     tree.write("src/main.tsx", "one")
     tree.build()
     (tree.console / "src" / "main.tsx").unlink()

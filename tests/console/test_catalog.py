@@ -1,4 +1,4 @@
-"""What governs tools, agents and MCP servers is seen and changed in the console. Each test puts back what it changed, past the rules."""
+"""Rules, kill switches, agents and MCP servers in the console. Each test restores what it changed, bypassing the rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOOL = "fetch_lead"
 LEAD = {"lead_id": "L-201"}
 HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script> \u202egnp.exe [x](javascript:alert(1))"
 SEEN = HOSTILE.replace("\u202e", "U+202E")
-"""As a page shows it: what can't be seen is named."""
+"""The same text as a page shows it, with invisible characters named."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def reason() -> str:
 
 @pytest.fixture
 async def second_admin(stack: Stack) -> str:
-    """The key of another administrator."""
+    """The API key of another administrator."""
     engine = stack.loop.api.plane.engine
     person = Principal(name="governor", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN}))
     await principals.put(engine, SETUP, person)
@@ -49,63 +49,63 @@ async def switched_on(stack: Stack) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def unruled(stack: Stack) -> AsyncIterator[None]:
+async def rule_withdrawn(stack: Stack) -> AsyncIterator[None]:
     yield
     with contextlib.suppress(NotFound):
         await policies.withdraw(stack.loop.api.plane, SETUP, f"tool:{TOOL}", reason="the test is over")
 
 
 def editor(page: Page) -> Any:
-    return page.get_by_role("dialog", name="The rule for")
+    return page.get_by_role("dialog", name="Rule for")
 
 
-async def put(page: Page, effect: str, reason: str, **fields: str) -> None:
-    """Fill in the rule's form, and send it."""
+async def save_rule(page: Page, effect: str, reason: str, **fields: str) -> None:
+    """Fill in and submit the rule form."""
     await editor(page).get_by_role("radio", name=re.compile(f"^{effect}")).check()
     for label, value in fields.items():
         await editor(page).get_by_label(label).fill(value)
     await editor(page).get_by_label("Reason").fill(reason)
-    await editor(page).get_by_role("button", name="Put the rule").click()
+    await editor(page).get_by_role("button", name="Save rule").click()
 
 
-@pytest.mark.usefixtures("unruled")
-async def test_a_rule_put_in_the_editor_holds_for_the_next_call_and_two_people_relax_it(
+@pytest.mark.usefixtures("rule_withdrawn")
+async def test_an_edited_rule_applies_to_the_next_call_and_relaxing_it_takes_two_people(
     page_of: Pages, stack: Stack, second_admin: str, reason: str
 ):
     loop = stack.loop
     page = await page_of("admin", f"/tools/{TOOL}")
     panel = page.get_by_role("complementary")
-    await expect(panel.get_by_text("Calls pass unasked.")).to_be_visible()
-    await panel.get_by_role("button", name="Change the rule").click()
+    await expect(panel.get_by_text("Calls pass without approval.")).to_be_visible()
+    await panel.get_by_role("button", name="Edit rule").click()
     await editor(page).get_by_role("radio", name=re.compile("^Ask")).check()
     change = editor(page).get_by_role("region", name="What it would change")
-    await expect(change).to_contain_text("unasked asks any approver")
+    await expect(change).to_contain_text("allowed asks any approver")
 
-    # Somebody else is faster: nothing is overwritten unseen, and nothing that was typed is lost.
+    # Someone else saves first: nothing is silently overwritten, and nothing typed is lost.
     await loop.call("admin", "PUT", f"/tools/{TOOL}/policy", json={"effect": "allow", "reason": "Looks only"})
     page_of.expect(status(409))
-    await put(page, "Ask", reason, Title="Leads are private")
+    await save_rule(page, "Ask", reason, Title="Leads are private")
     await expect(editor(page).get_by_role("alert")).to_contain_text("admin changed this rule")
-    await expect(editor(page).get_by_role("alert")).to_contain_text("unasked. Looks only.")
-    await editor(page).get_by_role("button", name="Go on with mine").click()
+    await expect(editor(page).get_by_role("alert")).to_contain_text("allowed. Looks only.")
+    await editor(page).get_by_role("button", name="Continue with mine").click()
     await expect(editor(page).get_by_label("Title")).to_have_value("Leads are private")
-    await editor(page).get_by_role("button", name="Put the rule").click()
+    await editor(page).get_by_role("button", name="Save rule").click()
     await expect(editor(page)).to_have_count(0)
-    await expect(panel.get_by_text("Each call asks any approver")).to_be_visible()
+    await expect(panel.get_by_text("Each call needs approval from any approver")).to_be_visible()
     await expect(panel.get_by_text("Leads are private.")).to_be_visible()
 
     run_id = await loop.start("lead_qualification", LEAD)
     approval = await loop.approval(run_id)
     assert (approval["tool"], approval["policy"]) == (TOOL, f"tool:{TOOL}@2")
 
-    await panel.get_by_role("button", name="Change the rule").click()
+    await panel.get_by_role("button", name="Edit rule").click()
     await editor(page).get_by_role("radio", name=re.compile("^Allow")).check()
-    await expect(change).to_contain_text("1 pending approval is under the rule that goes")
-    await expect(change).to_contain_text("a second administrator must confirm it")
-    await put(page, "Allow", reason)
+    await expect(change).to_contain_text("1 pending approval was opened under the old rule")
+    await expect(change).to_contain_text("a second administrator, if there is one, must confirm it")
+    await save_rule(page, "Allow", reason)
     await expect(page.get_by_role("dialog", name="Proposed")).to_contain_text("Nothing has changed yet")
     await page.keyboard.press("Escape")
-    await expect(panel.get_by_text("Each call asks any approver")).to_be_visible()
+    await expect(panel.get_by_text("Each call needs approval from any approver")).to_be_visible()
 
     other = await page_of("governor", f"/tools/{TOOL}", key=second_admin)
     waiting = other.get_by_role("complementary")
@@ -114,22 +114,22 @@ async def test_a_rule_put_in_the_editor_holds_for_the_next_call_and_two_people_r
     dialog = other.get_by_role("dialog", name="Confirm this change?")
     await dialog.get_by_role("button", name="Confirm").click()
     await expect(dialog).to_have_count(0)
-    await expect(waiting.get_by_text("Calls pass unasked.")).to_be_visible()
-    await expect(panel.get_by_text("Calls pass unasked.")).to_be_visible()  # in the first one's page too
+    await expect(waiting.get_by_text("Calls pass without approval.")).to_be_visible()
+    await expect(
+        panel.get_by_text("Calls pass without approval.")
+    ).to_be_visible()  # on the first administrator's page too
     await loop.decide(approval)
     await loop.until(run_id)
 
 
 @pytest.mark.usefixtures("switched_on")
-async def test_a_kill_switch_asks_for_a_reason_and_who_may_not_turn_it_reads_why(
-    page_of: Pages, stack: Stack, reason: str
-):
+async def test_a_kill_switch_needs_a_reason_and_says_who_may_use_it(page_of: Pages, stack: Stack, reason: str):
     page = await page_of("admin", f"/tools/{TOOL}")
     panel = page.get_by_role("complementary")
-    switch = panel.get_by_role("switch", name="Fetch lead may be called")
+    switch = panel.get_by_role("switch", name="Fetch lead can be called")
     await switch.click()
     await panel.get_by_role("button", name="Switch off").click()
-    await expect(panel.get_by_role("alert")).to_contain_text("Say why")  # nothing was sent
+    await expect(panel.get_by_role("alert")).to_contain_text("Give a reason")  # nothing was sent
     await panel.get_by_label("Reason").fill(reason)
     await panel.get_by_role("button", name="Switch off").dblclick()
     await expect(panel.get_by_text("Switched off")).to_be_visible()
@@ -144,33 +144,36 @@ async def test_a_kill_switch_asks_for_a_reason_and_who_may_not_turn_it_reads_why
     for who in ("viewer", "operator"):
         theirs = (await page_of(who, f"/tools/{TOOL}")).get_by_role("complementary")
         await expect(theirs.get_by_role("switch")).to_be_disabled()
-        await expect(theirs.get_by_role("button", name="Change the rule")).to_be_disabled()
+        await expect(theirs.get_by_role("button", name="Edit rule")).to_be_disabled()
         await expect(theirs.get_by_text("requires the role admin").first).to_be_visible()
 
     await switch.click()
     await panel.get_by_role("button", name="Switch on").click()
     await expect(switch).to_be_checked()
-    done = (await stack.loop.call("admin", "GET", f"/commands?target={TOOL}&limit=2"))["items"]
-    assert [(each["kind"], each["reason"]) for each in done] == [("tool.enable", None), ("tool.disable", reason)]
+    commands = (await stack.loop.call("admin", "GET", f"/commands?target={TOOL}&limit=2"))["items"]
+    assert [(command["kind"], command["reason"]) for command in commands] == [
+        ("tool.enable", None),
+        ("tool.disable", reason),
+    ]
 
 
-async def test_an_agents_instructions_are_edited_as_a_new_version_and_no_other_edit_is_lost(
+async def test_an_agents_instructions_are_edited_as_a_new_version_and_no_concurrent_edit_is_lost(
     page_of: Pages, stack: Stack, reason: str
 ):
     place = "/agents/researcher"
     page = await page_of("developer", place)
     await page.get_by_role("button", name="New version").click()
-    form = page.get_by_role("dialog", name="A new version of Account researcher")
+    form = page.get_by_role("dialog", name="New version of Account researcher")
     await form.get_by_label("Instructions").fill(HOSTILE)
     await form.get_by_label("What it is for").fill(reason)
-    # Another version comes into use while the form is open, and the page knows it.
+    # Another version is put into use while the form is open, and the page receives it.
     other = await stack.loop.call("developer", "PUT", place, json={"instructions": "Faster.", "note": "Faster"})
     try:
         await page.get_by_text(other["version"], exact=True).first.wait_for(state="attached")
         page_of.expect(status(409))
         await form.get_by_role("button", name="Use it for new calls").click()
-        await expect(form.get_by_role("alert")).to_contain_text(f"developer made version {other['version']}")
-        await form.get_by_role("button", name="Go on with mine").click()
+        await expect(form.get_by_role("alert")).to_contain_text(f"developer switched to version {other['version']}")
+        await form.get_by_role("button", name="Continue with mine").click()
         await expect(form.get_by_label("Instructions")).to_have_value(HOSTILE)
         await form.get_by_role("button", name="Use it for new calls").click()
         await expect(form).to_have_count(0)
@@ -185,15 +188,13 @@ async def test_an_agents_instructions_are_edited_as_a_new_version_and_no_other_e
         await stack.loop.call("developer", "POST", f"{place}/use", json={"version": "code"})
 
     theirs = await page_of("viewer", place)
-    for name in ("New version", "Disable", "Give it a rule"):
+    for name in ("New version", "Disable", "Add rule"):
         button = theirs.get_by_role("button", name=name)
         await expect(button).to_be_disabled()
         await expect(button).to_have_attribute("title", re.compile("requires the role"))
 
 
-async def test_a_held_mcp_server_says_what_changed_in_words_that_do_nothing_and_how_to_accept_it(
-    page_of: Pages, stack: Stack
-):
+async def test_a_held_mcp_server_shows_what_changed_as_inert_text_and_how_to_accept_it(page_of: Pages, stack: Stack):
     change = {"tool": HOSTILE, "what": "changed", "before": '"Find news."', "after": f'"{HOSTILE}"'}
     held = {
         "name": "feeds",
@@ -226,7 +227,7 @@ async def test_a_held_mcp_server_says_what_changed_in_words_that_do_nothing_and_
 
 
 async def report(stack: Stack, server: dict[str, Any]) -> None:
-    """As another worker of the tool's grid reports, from a queue of its own."""
+    """Report as another worker of the tool's grid, from its own queue."""
     connection = await asyncpg.connect(stack.loop.settings.require_database())
     try:
         grid = await connection.fetchval("SELECT grid FROM tools WHERE name = $1", TOOL)

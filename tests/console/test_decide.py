@@ -1,4 +1,4 @@
-"""Approvals worked through: by keyboard, by ear, once each, and by whom. Each test finds its own by their reference."""
+"""Deciding approvals: by keyboard, with a screen reader, exactly once, and by whom. Each test finds its own by their reference."""
 
 from __future__ import annotations
 
@@ -33,15 +33,13 @@ def letter(page: Page) -> Locator:
     return page.get_by_role("article").get_by_role("heading", level=2)
 
 
-async def asked_for(stack: Stack, run_id: str) -> list[tuple[str, str | None]]:
-    """The decisions that were asked for on this run: by whom, and why."""
-    found = await stack.loop.call("auditor", "GET", f"/commands?run={run_id}&kind=approval.decide")
-    return [(each["principal"], each["reason"]) for each in found["items"]]
+async def requested_decisions(stack: Stack, run_id: str) -> list[tuple[str, str | None]]:
+    """The decisions requested on this run: by whom, and why."""
+    commands = await stack.loop.call("auditor", "GET", f"/commands?run={run_id}&kind=approval.decide")
+    return [(command["principal"], command["reason"]) for command in commands["items"]]
 
 
-async def test_the_inbox_is_worked_through_by_keyboard_alone_and_can_be_read_aloud(
-    page_of: Pages, stack: Stack, reference: str
-):
+async def test_the_inbox_works_by_keyboard_alone_and_with_a_screen_reader(page_of: Pages, stack: Stack, reference: str):
     runs = [(await stack.refund(each, reference=f"{reference}-{each}"))[0] for each in ("T-1002", "T-1015")]
     page = await page_of("reviewer", f"/approvals?q={reference}")
     press = page.keyboard.press
@@ -52,7 +50,7 @@ async def test_the_inbox_is_worked_through_by_keyboard_alone_and_can_be_read_alo
             - heading "Approvals" [level=1]
         - group "Which approvals":
           - link /For me \\d+/
-          - link /All that wait \\d+/
+          - link /All pending \\d+/
           - link "Decided"
         - searchbox "Find approvals"
         - region "Can’t be undone, 2 approvals":
@@ -68,7 +66,7 @@ async def test_the_inbox_is_worked_through_by_keyboard_alone_and_can_be_read_alo
           - heading /The call refund_ticket/ [level=3]:
             - button "Edit"
           - heading "What it looked at first" [level=3]
-          - heading "Why you are asked" [level=3]
+          - heading "Why this needs approval" [level=3]
           - status
           - textbox "Comment"
           - button "Reject"
@@ -80,25 +78,25 @@ async def test_the_inbox_is_worked_through_by_keyboard_alone_and_can_be_read_alo
     await expect(letter(page)).to_have_text(re.compile("T-1002"))
     await press("a")
     await expect(button(page, "Approve")).to_be_focused()
-    assert await asked_for(stack, runs[0]) == []  # no single key decides
+    assert await requested_decisions(stack, runs[0]) == []  # no single key decides
     await press("Enter")
     await press("Enter")
     await expect(outcome(page, "Counted")).to_contain_text("approved by you")
     await expect(letter(page)).to_have_text(re.compile("T-1015"))  # the next
     await expect(letter(page)).to_be_focused()
     await press("r")
-    await expect(page.get_by_role("alert")).to_contain_text("a rejection needs a reason")
-    await page.keyboard.type("Not without the receipt")  # a rejection begins with its reason
+    await expect(page.get_by_role("alert")).to_contain_text("a rejection needs one")
+    await page.keyboard.type("Not without the receipt")  # rejecting first focuses the reason
     await press("Tab")
     await expect(button(page, "Reject")).to_be_focused()
     await press("Enter")
     await expect(outcome(page, "Counted")).to_contain_text("rejected by you")
-    await expect(page.get_by_role("heading", name="No approval fits")).to_be_visible()
-    assert await asked_for(stack, runs[0]) == [("reviewer", None)]
-    assert await asked_for(stack, runs[1]) == [("reviewer", "Not without the receipt")]
+    await expect(page.get_by_role("heading", name="No matching approvals")).to_be_visible()
+    assert await requested_decisions(stack, runs[0]) == [("reviewer", None)]
+    assert await requested_decisions(stack, runs[1]) == [("reviewer", "Not without the receipt")]
 
 
-async def test_one_persons_decision_is_sent_once_also_by_two_tabs_and_after_a_reload(
+async def test_one_persons_decision_is_recorded_once_across_tabs_and_reloads(
     page_of: Pages, stack: Stack, reference: str
 ):
     run_id, approval = await stack.refund("T-1015", reference=reference)
@@ -112,7 +110,7 @@ async def test_one_persons_decision_is_sent_once_also_by_two_tabs_and_after_a_re
         keys.append(route.request.headers["idempotency-key"])
         sent.set()
         if len(keys) == 1:
-            return  # no answer ever: the page is loaded again while it waits for one
+            return  # never answered: the page is reloaded while it waits
         if len(keys) == 3:
             both.set()
         await go.wait()
@@ -128,15 +126,17 @@ async def test_one_persons_decision_is_sent_once_also_by_two_tabs_and_after_a_re
         await expect(outcome(page, "Sending")).to_be_visible()
     await both.wait()
     go.set()
-    page_of.expect(status(409, 503))  # the later one may be answered once it is decided, or while the first is recorded
+    page_of.expect(
+        status(409, 503)
+    )  # the later one may arrive after the decision, or while the first is being recorded
     for page in (first, second):
         await expect(page.get_by_text("by you").or_(page.get_by_text("You approved this")).first).to_be_visible()
     assert len(keys) == 3
     assert len(set(keys)) == 1
-    assert await asked_for(stack, run_id) == [("reviewer", None)]
+    assert await requested_decisions(stack, run_id) == [("reviewer", None)]
 
 
-async def test_what_another_decides_meanwhile_is_told_and_the_next_is_opened(
+async def test_a_decision_by_someone_else_is_shown_and_the_next_approval_opens(
     page_of: Pages, stack: Stack, reference: str
 ):
     _, first = await stack.refund("T-1002", reference=f"{reference}-1")
@@ -157,11 +157,11 @@ async def test_what_another_decides_meanwhile_is_told_and_the_next_is_opened(
     await expect(button(page, "Approve")).to_be_enabled()
     over = datetime.fromisoformat(other["expires_at"]) + timedelta(seconds=1)
     await page.clock.set_fixed_time(over)
-    await expect(page.get_by_text("Its time is over")).to_be_visible()
+    await expect(page.get_by_text("It has expired")).to_be_visible()
     await expect(button(page, "Approve")).to_have_count(0)
 
 
-async def test_a_changed_call_is_what_was_typed_and_a_letter_fits_a_small_phone(
+async def test_a_changed_call_has_the_typed_value_and_a_letter_fits_a_small_phone(
     page_of: Pages, stack: Stack, reference: str
 ):
     run_id, approval = await stack.refund("T-1015", reference=reference)
@@ -173,9 +173,9 @@ async def test_a_changed_call_is_what_was_typed_and_a_letter_fits_a_small_phone(
         assert box is not None
         assert box["height"] >= 44
         assert box["y"] + box["height"] <= small["height"]
-    await page.get_by_role("button", name="About it").click()
+    await page.get_by_role("button", name="Details").click()
     sheet = page.get_by_role("dialog", name="About this approval")
-    await expect(sheet.get_by_role("heading", name="Who may answer")).to_be_visible()
+    await expect(sheet.get_by_role("heading", name="Who can decide")).to_be_visible()
     await expect(sheet.get_by_text("operator may not: started the run")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(sheet).to_have_count(0)
@@ -185,10 +185,10 @@ async def test_a_changed_call_is_what_was_typed_and_a_letter_fits_a_small_phone(
     amount = page.get_by_role("textbox", name="Amount")
     await amount.fill("50,00")
     await button(page, "Approve").click()
-    await expect(page.get_by_role("alert")).to_contain_text("typed for Amount can’t be read")
+    await expect(page.get_by_role("alert")).to_contain_text("typed for Amount is invalid")
     await amount.fill("50.00")
     await page.get_by_role("button", name="Approve as edited").click()
     await expect(outcome(page, "Counted")).to_contain_text("as edited")
     decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
     assert decided["changed"]["value"] == {**decided["payload"]["value"], "amount_cents": 5000}
-    assert len(await asked_for(stack, run_id)) == 1
+    assert len(await requested_decisions(stack, run_id)) == 1

@@ -1,4 +1,4 @@
-"""Pages of other origins in the browser of somebody who is signed in: what they send is refused, and they read nothing."""
+"""Pages of other origins in a signed-in user's browser: their requests are refused, and they can't read anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from agentgrid.api.cookies import name_of
 from tests.api.conftest import listening
-from tests.api.wire import asked
+from tests.api.wire import command_counts
 from tests.console.conftest import LOST, Pages, status
 from tests.console.stack import Exchange, Stack
 
@@ -57,10 +57,10 @@ ATTACK = """async ([console, run, approval, digest, key]) => {
   events.close()
   return read.filter(text => text)
 }"""
-"""Everything that a page can send. Answers what it could read."""
+"""Every kind of request that a page can send. Returns what it could read."""
 
 REQUESTS = 31
-"""That a page sends so: each reaches the API."""
+"""The number of requests that ATTACK sends; each reaches the API."""
 OWN = """async ([run]) => (await fetch(`/api/v1/runs/${run}/cancel`, {
   method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({reason: 'by its own page'}),
 })).status"""
@@ -75,16 +75,16 @@ SEEN_BY_THE_PAGE = re.compile(
 )
 
 
-async def strange(scope: Scope, receive: Receive, send: Send) -> None:
-    """A server of somebody else."""
+async def foreign_server(scope: Scope, receive: Receive, send: Send) -> None:
+    """A server of another origin."""
     headers = {"Content-Security-Policy": "sandbox allow-scripts allow-forms"} if scope["path"] == "/sandboxed" else {}
-    await HTMLResponse("<!doctype html><title>Strange</title><body>", headers=headers)(scope, receive, send)
+    await HTMLResponse("<!doctype html><title>Foreign</title><body>", headers=headers)(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
 async def port() -> AsyncIterator[int]:
-    """The port of somebody else's server on this machine."""
-    async with listening(strange) as url:
+    """The port of a foreign server on this machine."""
+    async with listening(foreign_server) as url:
         yield urlsplit(url).port or 0
 
 
@@ -93,31 +93,31 @@ async def test_no_page_of_another_origin_changes_or_reads_anything(page_of: Page
     own = await page_of("operator", "/settings")
     stranger = await own.context.new_page()
     page_of.expect(SEEN_BY_THE_PAGE, LOST, status(401, 403))
-    before = await asked(stack.loop.api.plane.engine)
+    before = await command_counts(stack.loop.api.plane.engine)
     target = [stack.url(), run_id, approval["approval_id"], approval["digest"], stack.loop.api.tokens["viewer"]]
     cookies = 0
     for name, address in PAGES.items():
         await stranger.goto(address.format(port=port))
-        with stack.overheard() as heard:
+        with stack.recorded() as exchanges:
             assert await stranger.evaluate(ATTACK, target) == [], name
-        strangers = [each for each in heard if each.headers.get("sec-fetch-site") != "same-origin"]
-        assert len(strangers) == REQUESTS, name
-        for each in strangers:
-            refused(each)
-        cookies += sum(name_of(stack.url()) in each.headers.get("cookie", "") for each in strangers)
-    assert cookies >= REQUESTS - 5  # ports are nothing to cookies: from another port all but preflights come with ours
-    assert await asked(stack.loop.api.plane.engine) == before
+        foreign = [exchange for exchange in exchanges if exchange.headers.get("sec-fetch-site") != "same-origin"]
+        assert len(foreign) == REQUESTS, name
+        for exchange in foreign:
+            assert_refused(exchange)
+        cookies += sum(name_of(stack.url()) in exchange.headers.get("cookie", "") for exchange in foreign)
+    assert cookies >= REQUESTS - 5  # cookies ignore ports: all requests from another port but preflights carry ours
+    assert await command_counts(stack.loop.api.plane.engine) == before
     assert (await stack.loop.run(run_id))["status"] == "waiting"
 
     assert await own.evaluate(OWN, [run_id]) == 202
     await stack.loop.until(run_id, "cancelled")
-    assert await asked(stack.loop.api.plane.engine) != before
+    assert await command_counts(stack.loop.api.plane.engine) != before
 
 
-def refused(exchange: Exchange) -> None:
+def assert_refused(exchange: Exchange) -> None:
     assert exchange.status in (401, 403), exchange
     if exchange.status == 403:
         assert '"code":"foreign_origin"' in exchange.text.replace(" ", ""), exchange
     else:
         assert (exchange.method, "cookie" in exchange.headers) == ("GET", False), exchange
-    assert not {"set-cookie", "access-control-allow-origin"} & set(exchange.answered.keys()), exchange
+    assert not {"set-cookie", "access-control-allow-origin"} & set(exchange.response_headers.keys()), exchange

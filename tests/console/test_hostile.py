@@ -1,6 +1,6 @@
-"""What agents, tools and people write is data: hostile texts in every place of an approval and of a run, looked at in a browser.
+"""Text by agents, tools and people is data: hostile text in every field of an approval and of a run, viewed in a browser.
 
-The rows are as the projector and a worker would have written them, and the API serves them.
+The rows are inserted as the projector and a worker would write them, and the API serves them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.console.conftest import Pages, shown
 from tests.console.stack import Stack
 
 TRAP = "trapped"
-"""A function of the page that no payload may reach."""
+"""A function of the page that no payload may call."""
 CALL = f"{TRAP}()"
 AWAY = "https://evil.example"
 SCRIPTS = [
@@ -126,13 +126,13 @@ def nested(depth: int) -> Any:
     return value
 
 
-def test_there_are_enough_of_them():
+def test_there_are_enough_payloads():
     assert len(set(PAYLOADS)) >= 60
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """Where the hostile texts are, and how to find them."""
+    """The ids of the rows with hostile text."""
 
     run_id: str
     approval_ids: list[str]
@@ -143,7 +143,7 @@ class Hostile:
 
 @pytest.fixture
 async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
-    """A run whose every text is hostile: an agent's calls, prose, what it looked at, explicit approvals, results, errors and logs."""
+    """A run in which every text is hostile: an agent's calls, prose, what it looked at, explicit approvals, results, errors and logs."""
     namespace = stack.loop.settings.temporal_namespace
     run = factories.run(
         namespace=namespace, workflow="support_triage", status="waiting", waiting_on="approval", reference="<b>ref",
@@ -200,14 +200,14 @@ async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
     ]
     place: dict[str, Any] = {"execution_id": run.execution_id, "workflow_id": run.workflow_id, "worker": "<u>w"}
     place |= {"logged_at": run.created_at, "level": "info", "logger": f"tools.{ALIKE[1]}"}
-    logs = [Log(**place, **each) for each in written]
+    logs = [Log(**place, **line) for line in written]
     command = Command(
         command_id=str(uuid.uuid4()), kind="tool.policy", status="refused", created_at=run.created_at, principal="both",
         target=HANDLERS[1] + UNSEEN[0], reason=ALIKE[0] + UNSEEN[2] + SCRIPTS[0], outcome={"message": HANDLERS[0]}, body={"reason": HANDLERS[0]},
     )  # fmt: skip
     engine = stack.loop.api.plane.engine
     await factories.insert(engine, run, factories.execution(run), *steps, *calls, *explicit, *logs, command)
-    approval_ids = [each.approval_id for each in (calls[0], explicit[0], explicit[-1])]
+    approval_ids = [approval.approval_id for approval in (calls[0], explicit[0], explicit[-1])]
     yield Hostile(run.run_id, approval_ids, f"{run.execution_id}.101", command.command_id)
     async with writing(engine) as session:
         for row in (*steps, *calls, *explicit):
@@ -215,12 +215,12 @@ async def hostile(stack: Stack) -> AsyncIterator[Hostile]:
 
 
 def storable(text: str) -> str:
-    """What a text column holds of it."""
+    """The text as a text column can store it."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 class Trap:
-    """What a page must not do: call the trap, ask another origin, or show elements that somebody wrote."""
+    """Records what a page must not do: call the trap, send requests to another origin, or render elements from text."""
 
     def __init__(self, page: Page, origin: str) -> None:
         self.page = page
@@ -230,7 +230,7 @@ class Trap:
         self._own: Counter[str] = Counter()
 
     async def set(self) -> None:
-        """From here on, as the page is now."""
+        """Start recording, with the page's current elements as the baseline."""
         self._own = Counter(
             await self.page.evaluate("() => [...document.querySelectorAll('body *')].map(e => e.localName)")
         )
@@ -243,7 +243,7 @@ class Trap:
             self.foreign.append(request.url)
 
     async def check(self, *, forms: int = 0) -> Counter[str]:
-        """The marks on the page, after the check that nothing else came of the texts. `forms`: how many the page itself has."""
+        """Check that the texts had no effect, and return the marks on the page. `forms`: the number of forms of the page itself."""
         tags, marks, attributes = await self.page.evaluate(
             """() => {
               const all = [...document.querySelectorAll("body *")];
@@ -271,15 +271,15 @@ class Trap:
             "link",
             "source",
         }
-        found = Counter(tags) - Counter(form=forms)
-        assert not {tag: found[tag] for tag in never if found[tag] > self._own[tag]}, self.page.url
-        assert not [each for each in attributes if not each.startswith("data-")], self.page.url
+        counts = Counter(tags) - Counter(form=forms)
+        assert not {tag: counts[tag] for tag in never if counts[tag] > self._own[tag]}, self.page.url
+        assert not [attribute for attribute in attributes if not attribute.startswith("data-")], self.page.url
         assert not self.called
         assert not self.foreign
-        seen = await self.page.locator("body").inner_text()
+        text = await self.page.locator("body").inner_text()
         assert not re.search(
             "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\u200b\\u200e\\u200f\\ufeff\\ud800-\\udfff]",
-            seen,
+            text,
         )
         return Counter(marks)
 
@@ -296,7 +296,7 @@ async def test_hostile_texts_are_shown_as_text_and_do_nothing(page_of: Pages, st
     call, explicit, large = hostile.approval_ids
     await go(f"/approvals/{call}")
     await expect(page.get_by_text(SCRIPTS[0], exact=True).first).to_be_attached()
-    await expect(page.get_by_text("Written by the agent, checked by nobody")).to_be_visible()
+    await expect(page.get_by_text("Written by the agent, not verified")).to_be_visible()
     marks = await trap.check()
     assert {"U+202E", "U+200B", "U+001B", "U+E0041", "U+FEFF", "U+3164", "U+2028", "U+E000"} <= marks.keys()
     assert {"\u0440", "\u0435", "\u0391"} <= {mark for mark in marks if not MARKED.match(mark)}
@@ -305,7 +305,7 @@ async def test_hostile_texts_are_shown_as_text_and_do_nothing(page_of: Pages, st
     await expect(page.get_by_role("article").get_by_role("heading", level=2)).to_have_text(SCRIPTS[3])
     await trap.check()
     await go(f"/approvals/{large}")
-    await expect(page.get_by_text("The beginning of a large value")).to_be_visible()
+    await expect(page.get_by_text("The start of a large value")).to_be_visible()
     await trap.check()
 
     await go("/approvals?whose=all")
@@ -336,4 +336,4 @@ async def test_hostile_texts_are_shown_as_text_and_do_nothing(page_of: Pages, st
     await go(f"/audit?at={hostile.command_id}")
     await expect(page.get_by_role("main")).to_contain_text(SCRIPTS[0])
     assert {"\u0440", "U+200B"} <= (await trap.check(forms=1)).keys()
-    assert await page.evaluate("() => 1 + 1") == 2  # it answers still
+    assert await page.evaluate("() => 1 + 1") == 2  # the page still responds

@@ -1,4 +1,4 @@
-"""What happens shows by itself, and what one decides happens once. Each test has a run of its own, found by its reference."""
+"""Pages update live, and actions take effect exactly once. Each test has its own run, found by its reference."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def steps(page: Page) -> Any:
 
 
 def sentence(page: Page) -> Any:
-    """The state of the run, as the head says it."""
+    """The sentence in the page's header that describes the run's state."""
     return page.locator("p[role=status]").first
 
 
 async def test_the_overview_shows_a_run_as_it_starts(page_of: Pages, stack: Stack, reference: str):
-    await stack.refund(reference="before")  # without any run the page says how to start the first
+    await stack.refund(reference="before")  # without runs the page shows its empty state
     page = await page_of("operator")
     await shown(page)
     loaded = await page.evaluate(LOADS)
@@ -54,7 +54,7 @@ async def test_a_run_is_watched_live_and_approved_in_the_tab_of_a_second_person(
     loaded, before = await mine.evaluate(LOADS), await steps(mine).count()
 
     theirs = await page_of("reviewer", f"/approvals/{approval['approval_id']}", context=context, host="localhost")
-    await expect(mine.get_by_role("button", name="operator")).to_be_visible()  # each tab is its own person still
+    await expect(mine.get_by_role("button", name="operator")).to_be_visible()  # each tab keeps its own user
     await expect(theirs.get_by_text("You decide as reviewer")).to_be_visible()
     await theirs.get_by_role("button", name=APPROVE).dblclick()
     await expect(theirs.get_by_role("status").filter(has_text="Counted")).to_be_visible()
@@ -67,7 +67,7 @@ async def test_a_run_is_watched_live_and_approved_in_the_tab_of_a_second_person(
     assert len(decided["decisions"]) == 1
 
 
-async def test_a_models_answer_grows_on_the_page_of_its_run_as_text_and_reaches_no_viewer(
+async def test_a_models_response_streams_as_text_on_the_runs_page_and_reaches_no_viewer(
     page_of: Pages, stack: Stack, reference: str
 ):
     api = stack.loop.api
@@ -78,7 +78,7 @@ async def test_a_models_answer_grows_on_the_page_of_its_run_as_text_and_reaches_
     theirs = await page_of("viewer", f"/runs/{run.run_id}")
     await live(theirs)
     mine = await page_of("operator", f"/runs/{run.run_id}")
-    writing = mine.get_by_role("region", name="Being written")
+    writing = mine.get_by_role("region", name="Live model output")
 
     async def watched() -> bool:
         return bool(api.app.state.feed.deltas._watches.get(run.run_id))
@@ -96,7 +96,7 @@ async def test_a_models_answer_grows_on_the_page_of_its_run_as_text_and_reaches_
             await expect(writing).to_contain_text(words)
     finally:
         await worker.close()
-    await expect(writing).to_contain_text("onerror=document.title='owned'> that up.")  # the first part has stayed
+    await expect(writing).to_contain_text("onerror=document.title='owned'> that up.")  # the first delta is kept
     await expect(mine.locator("img")).to_have_count(0)
     await expect(theirs.get_by_text("Let me look")).to_have_count(0)
     ended = {
@@ -110,17 +110,17 @@ async def test_a_models_answer_grows_on_the_page_of_its_run_as_text_and_reaches_
     await expect(writing).to_have_count(0)
 
 
-async def test_a_rejection_needs_a_reason_which_the_record_keeps(page_of: Pages, stack: Stack, reference: str):
+async def test_a_rejection_needs_a_reason_which_is_recorded(page_of: Pages, stack: Stack, reference: str):
     _, approval = await stack.refund("T-1015", reference=reference)
     page = await page_of("reviewer", f"/approvals/{approval['approval_id']}")
     await page.get_by_role("button", name=REJECT).click()
-    await expect(page.get_by_role("alert")).to_contain_text("a rejection needs a reason")
+    await expect(page.get_by_role("alert")).to_contain_text("a rejection needs one")
     await page.get_by_role("textbox", name="Comment").fill("The customer has written since")
     await page.get_by_role("button", name=REJECT).click()
     await expect(page.get_by_role("status").filter(has_text="rejected by you")).to_be_visible()
     decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")
     assert decided["status"] == "rejected"
-    assert [each["comment"] for each in decided["decisions"]] == ["The customer has written since"]
+    assert [decision["comment"] for decision in decided["decisions"]] == ["The customer has written since"]
 
 
 async def test_a_run_is_cancelled_from_its_page_with_a_reason(page_of: Pages, stack: Stack, reference: str):
@@ -134,12 +134,12 @@ async def test_a_run_is_cancelled_from_its_page_with_a_reason(page_of: Pages, st
     await expect(sentence(page)).to_contain_text("ancelled")
     await expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
     commands = await stack.loop.call("operator", "GET", f"/commands?run={run_id}")
-    assert [(each["kind"], each["reason"]) for each in commands["items"] if each["kind"] != "run.start"] == [
-        ("run.cancel", "Asked for twice")
-    ]
+    assert [
+        (command["kind"], command["reason"]) for command in commands["items"] if command["kind"] != "run.start"
+    ] == [("run.cancel", "Asked for twice")]
 
 
-async def test_filters_are_in_the_address_and_outlive_reload_and_back(page_of: Pages, stack: Stack, reference: str):
+async def test_filters_are_in_the_url_and_survive_reload_and_back(page_of: Pages, stack: Stack, reference: str):
     await stack.refund("T-1015", reference=reference)
     page = await page_of("operator", "/runs")
     filters = page.get_by_role("complementary", name="Filters")

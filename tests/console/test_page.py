@@ -1,4 +1,4 @@
-"""What each page costs, under which policy it runs, and that everybody can use it."""
+"""The size, security headers, number of requests and accessibility of each page."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.console.stack import ROOT, Stack
 
 KILO = 1000
 PAGE_BUDGETS = {"screens/Overview": 220 * KILO, "screens/Run": 270 * KILO}
-"""Bytes of JavaScript (gzip) on the first load. The JSON view of a run comes later, on demand."""
+"""Bytes of JavaScript (gzip) on the first load. The JSON view of a run is loaded on demand."""
 ANY_PAGE = 400 * KILO
 STYLES = 20 * KILO
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-# --- budgets of what is built ------------------------------------------------------------------------------------------
+# --- bundle budgets ----------------------------------------------------------------------------------------------------
 
 
 class Built:
@@ -39,15 +39,15 @@ class Built:
     def screens(self) -> list[str]:
         return [name for name in self._chunks if name.startswith("src/screens/")]
 
-    def _with_imports(self, name: str, found: set[str]) -> set[str]:
-        if name not in found:
-            found.add(name)
-            for each in self._chunks[name].get("imports", []):
-                self._with_imports(each, found)
-        return found
+    def _with_imports(self, name: str, names: set[str]) -> set[str]:
+        if name not in names:
+            names.add(name)
+            for imported in self._chunks[name].get("imports", []):
+                self._with_imports(imported, names)
+        return names
 
     def first_load(self, screen: str) -> tuple[int, int]:
-        """The bytes (gzip) of the scripts and of the styles that this screen loads before it shows."""
+        """The bytes (gzip) of the scripts and styles that this screen needs before it shows."""
         chunks = [self._chunks[name] for name in self._with_imports(screen, self._with_imports("index.html", set()))]
         scripts = {chunk["file"] for chunk in chunks}
         styles = {style for chunk in chunks for style in chunk.get("css", [])}
@@ -69,7 +69,7 @@ def test_no_page_loads_more_than_its_budget(dist: Path):
     assert not over
 
 
-# --- policy ------------------------------------------------------------------------------------------------------------
+# --- headers -----------------------------------------------------------------------------------------------------------
 
 
 async def test_pages_and_assets_have_the_headers_that_keep_others_out(stack: Stack, dist: Path):
@@ -87,12 +87,12 @@ async def test_pages_and_assets_have_the_headers_that_keep_others_out(stack: Sta
     (nonce,) = re.findall(r"'nonce-([\w-]{20,})'", policy["style-src"])
     assert nonce in page.text
     assert nonce not in again.text
-    for answer in (page, asset):
-        assert answer.status_code == 200
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["x-frame-options"] == "DENY"
-        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
-        assert answer.headers["referrer-policy"] == "same-origin"
+    for response in (page, asset):
+        assert response.status_code == 200
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-frame-options"] == "DENY"
+        assert response.headers["cross-origin-resource-policy"] == "same-origin"
+        assert response.headers["referrer-policy"] == "same-origin"
     assert page.headers["cache-control"] == "no-store"
     assert asset.headers["content-encoding"] == "gzip"
     assert "immutable" in asset.headers["cache-control"]
@@ -108,36 +108,36 @@ async def test_pages_and_assets_have_the_headers_that_keep_others_out(stack: Sta
     ("screen", "most"),
     [("overview", 4), ("run", 6)],
 )
-async def test_a_page_asks_few_questions(page_of: Pages, stack: Stack, screen: str, most: int):
+async def test_a_page_sends_few_requests(page_of: Pages, stack: Stack, screen: str, most: int):
     run_id, _ = await stack.refund("T-1015", reference=f"ref-{uuid.uuid4().hex[:8]}")
     place = stack.url() + ("/" if screen == "overview" else f"/runs/{run_id}")
     page = await page_of("operator", "/settings")
     last = page.locator("pre").first if screen == "run" else page.get_by_role("heading", name="Tools that act")
-    # Seen once before: what happens meanwhile, such as the run's last log lines, is asked for beyond what a load takes.
+    # Load it once before: late events, such as the run's last log lines, cause requests beyond those of a page load.
     await page.goto(place)
     await expect(last).to_be_visible()
-    asked: list[str] = []
+    requests: list[str] = []
 
     def note(request: Request) -> None:
         if "/api/" in request.url:
-            asked.append(request.url.partition("/api/v1")[2])
+            requests.append(request.url.partition("/api/v1")[2])
 
     page.on("request", note)
     await page.goto(place)
-    await expect(last).to_be_visible()  # the value of the step that is open
+    await expect(last).to_be_visible()  # the value of the selected step
     await shown(page)
-    assert len(asked) <= most, "\n".join(asked)
+    assert len(requests) <= most, "\n".join(requests)
 
 
-# --- for everybody -----------------------------------------------------------------------------------------------------
+# --- accessibility -----------------------------------------------------------------------------------------------------
 
 
 class Reader:
-    """Reads a page with axe, as somebody would who can't see it, or sees it badly."""
+    """Checks pages with axe for people who can't see them, or see them badly."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self.found: list[str] = []
+        self.faults: list[str] = []
 
     async def begin(self) -> None:
         await self._page.evaluate(Axe().axe_script)
@@ -147,33 +147,33 @@ class Reader:
         await shown(self._page)
 
     async def read(self) -> None:
-        """Everything in light; in dark the colours, which are all that differs. And whether it fits."""
+        """Check all rules in light, in dark only contrast, since nothing else differs, and whether the page fits."""
         rules: dict[Scheme, list[str]] = {"light": RULES, "dark": ["color-contrast"]}
         for scheme, only in rules.items():
             await show_in(self._page, scheme)
             options = {"runOnly": only, "resultTypes": ["violations"]}
             violations = await self._page.evaluate("async options => (await axe.run(options)).violations", options)
-            self.found += [
-                f"{self._page.url} {scheme} {each['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
-                for each in violations
-                for node in each["nodes"]
+            self.faults += [
+                f"{self._page.url} {scheme} {violation['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
+                for violation in violations
+                for node in violation["nodes"]
             ]
-        self.found += await faults_at_each_size(self._page, self._page.url)
+        self.faults += await faults_at_each_size(self._page, self._page.url)
         nested = await self._page.evaluate(
             "() => [...document.querySelectorAll(':is(a, button) :is(a, button)')].map(e => e.outerHTML)"
         )
-        self.found += [f"{self._page.url} one control in another: {html[:160]}" for html in nested]
+        self.faults += [f"{self._page.url} one control inside another: {html[:160]}" for html in nested]
 
 
-async def test_the_sign_in_page_can_be_used_by_everybody(page_of: Pages, stack: Stack):
+async def test_the_sign_in_page_is_accessible(page_of: Pages, stack: Stack):
     page = await (await page_of.context()).new_page()
     await page.goto(f"{stack.url()}/sign-in")
     await shown(page)
     reader = Reader(page)
     await reader.begin()
     await reader.read()
-    assert not reader.found, "\n".join(reader.found)
-    # What is wrong would be found: a control without a name, words that can't be read, and what is wider than the window.
+    assert not reader.faults, "\n".join(reader.faults)
+    # The check detects a control without a name, unreadable text, and content wider than the window.
     await page.evaluate(
         """() => {
             const pale = document.createElement("p");
@@ -187,7 +187,7 @@ async def test_the_sign_in_page_can_be_used_by_everybody(page_of: Pages, stack: 
     )
     await reader.read()
     for rule in ("light button-name", "light color-contrast", "dark color-contrast", "wider than its window"):
-        assert any(rule in each for each in reader.found), rule
+        assert any(rule in fault for fault in reader.faults), rule
 
 
 SCREENS = {
@@ -221,7 +221,7 @@ SCREENS = {
 }
 
 
-def test_every_screen_of_the_router_is_among_those_read():
+def test_every_route_is_checked_for_accessibility():
     router = (ROOT / "console" / "src" / "router.tsx").read_text()
     routes = re.findall(r'\bat\("([^"]+)"', router)
     assert len(routes) > 10
@@ -232,7 +232,7 @@ def test_every_screen_of_the_router_is_among_those_read():
 
 
 @pytest.mark.parametrize("part", SCREENS)
-async def test_every_screen_can_be_used_by_everybody(page_of: Pages, stack: Stack, part: str):
+async def test_every_screen_is_accessible(page_of: Pages, stack: Stack, part: str):
     run_id, approval = await stack.refund("T-1015", reference=f"ref-{uuid.uuid4().hex[:8]}")
     page_of.expect(status(404))
     page = await page_of("admin")
@@ -241,9 +241,9 @@ async def test_every_screen_can_be_used_by_everybody(page_of: Pages, stack: Stac
     for path in SCREENS[part]:
         await reader.go(path.format(run=run_id, approval=approval["approval_id"]))
         await reader.read()
-    for keys, dialog in (("?", "Keys"), ("Control+k", "")) if part == "operate" else ():
+    for keys, dialog in (("?", "Keyboard shortcuts"), ("Control+k", "")) if part == "operate" else ():
         await page.keyboard.press(keys)
         await expect(page.get_by_role("dialog", name=dialog)).to_be_visible()
         await reader.read()
         await page.keyboard.press("Escape")
-    assert not reader.found, "\n".join(reader.found)
+    assert not reader.faults, "\n".join(reader.faults)

@@ -1,4 +1,4 @@
-"""The page of a run: many steps, the same steps as a graph, its history, and a decision in place."""
+"""A run's page: many steps, the graph, the history, and a decision made on the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.console.stack import Stack
 MANY = 5_000
 MORE = 30
 IN_SIGHT = 80
-"""Rows in the page: those of a tall window, and some above and below."""
+"""Maximum number of rendered rows: those of a tall window, plus some above and below."""
 
 
 COPIES = {
@@ -28,11 +28,11 @@ COPIES = {
     "scheduled_at": "scheduled_at + g * interval '20 ms'",
     "closed_at": "scheduled_at + g * interval '20 ms' + interval '15 ms'",
 }
-"""What differs in the copies of a step. Neighbours have different names, so that none of them are folded into one row."""
+"""The columns that differ in the copies of a step. Neighbours have different names, so that they aren't folded into one row."""
 
 
 async def _fill(engine: AsyncEngine, run: Run, first: int, last: int) -> None:
-    """Steps with these numbers, as copies of the first."""
+    """Insert steps with these numbers, as copies of the first."""
     columns = [column.name for column in Step.__table__.columns]  # type: ignore[attr-defined]
     values = ", ".join(COPIES.get(name, name) for name in columns)
     async with writing(engine) as session:
@@ -45,18 +45,18 @@ async def _fill(engine: AsyncEngine, run: Run, first: int, last: int) -> None:
         )
 
 
-def _asked(page: Page) -> list[str]:
-    asked: list[str] = []
+def _requests(page: Page) -> list[str]:
+    requests: list[str] = []
 
     def note(request: Request) -> None:
         if "/api/" in request.url:
-            asked.append(request.url.partition("/api/v1")[2])
+            requests.append(request.url.partition("/api/v1")[2])
 
     page.on("request", note)
-    return asked
+    return requests
 
 
-async def test_of_thousands_of_steps_those_in_sight_are_in_the_page_and_new_ones_cost_no_request(
+async def test_of_thousands_of_steps_only_visible_ones_are_rendered_and_new_ones_need_no_request(
     page_of: Pages, stack: Stack
 ):
     engine = stack.loop.api.plane.engine
@@ -65,12 +65,12 @@ async def test_of_thousands_of_steps_those_in_sight_are_in_the_page_and_new_ones
     await factories.insert(engine, run, factories.execution(run, status="completed"), factories.step(run, 1))
     await _fill(engine, run, 2, MANY)
     page = await page_of("operator", "/settings")
-    asked = _asked(page)
+    requests = _requests(page)
     await page.goto(f"{stack.url()}/runs/{run.run_id}")
     grid = page.get_by_role("treegrid", name="Steps")
     await expect(grid).to_have_attribute("aria-rowcount", str(MANY))
     await shown(page)
-    assert len(asked) <= 6, asked
+    assert len(requests) <= 6, requests
     rows = grid.get_by_role("row")
     assert 5 < await rows.count() < IN_SIGHT
 
@@ -79,16 +79,16 @@ async def test_of_thousands_of_steps_those_in_sight_are_in_the_page_and_new_ones
     await expect(page.locator(f'[aria-rowindex="{MANY}"]')).to_be_focused()
     assert await rows.count() < IN_SIGHT
 
-    before = len(asked)
+    before = len(requests)
     await _fill(engine, run, MANY + 1, MANY + MORE)
     for number in range(MANY + 1, MANY + MORE + 1):
         event = (run.run_id, "step", {"status": "completed"})
         await factories.publish(engine, event, subject=f"{run.execution_id}/{number}")
     await expect(grid).to_have_attribute("aria-rowcount", str(MANY + MORE))
-    assert len(asked) - before <= 4, asked[before:]  # every few seconds the timeline is read once more
+    assert len(requests) - before <= 4, requests[before:]  # the timeline is refetched every few seconds
 
 
-async def test_a_run_is_read_as_timeline_graph_and_history_and_decided_in_place(page_of: Pages, stack: Stack):
+async def test_a_run_is_shown_as_timeline_graph_and_history_and_decided_on_its_page(page_of: Pages, stack: Stack):
     run_id, approval = await stack.refund("T-1038", reference=f"ref-{uuid.uuid4().hex[:8]}")
     page = await page_of("operator", f"/runs/{run_id}")
     side = page.get_by_role("complementary", name="Step Refund ticket")
@@ -109,7 +109,7 @@ async def test_a_run_is_read_as_timeline_graph_and_history_and_decided_in_place(
     theirs = await page_of("reviewer", f"/runs/{run_id}")
     card = theirs.get_by_role("region", name="Approval")
     await card.get_by_role("button", name=re.compile("^Approve")).click()
-    await expect(card).to_contain_text("Counted")  # and stays, though the run asks for something else now
+    await expect(card).to_contain_text("Counted")  # and it stays, although the run now needs another approval
     await theirs.get_by_role("button", name=re.compile("^Next: ")).click()
     await expect(card).to_contain_text("Send reply")
     decided = await stack.loop.call("reviewer", "GET", f"/approvals/{approval['approval_id']}")

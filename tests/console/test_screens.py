@@ -1,7 +1,7 @@
-"""The pictures of `docs/screens/`: each screen in light and dark, on a desktop and on a phone. `AGENTGRID_SCREENS=1` renews them.
+"""The screenshots in `docs/screens/`: each screen in light and dark, on a desktop and on a phone. `AGENTGRID_SCREENS=1` renews them.
 
-Run it alone then: the installation holds what `demonstration.py` starts, and nothing else. Without it two screens are drawn and not kept: that
-all of them fit and can be used is for `test_page.py` to find.
+Run it alone then: the installation must only contain what `demonstration.py` starts. Without the variable, two screens are rendered and discarded;
+`test_page.py` checks that all of them fit and are accessible.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, Response, expect
 
-from tests.console.conftest import PICTURED, Pages
+from tests.console.conftest import SCREENSHOTS, Pages
 from tests.console.demonstration import demonstrated
 from tests.console.sizes import DEVICES, Scheme, faults_of, show_in
 from tests.console.stack import ROOT, Stack
 
-PICTURES = ROOT / "docs" / "screens"
+FOLDER = ROOT / "docs" / "screens"
 MOST_BYTES = 100_000
 QUALITIES = (85, 70, 55, 40)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-LEFT = re.compile("ERR_ABORTED")
-"""What becomes of requests whose page is left."""
+ABORTED = re.compile("ERR_ABORTED")
+"""The error of requests whose page was left."""
 
-pytestmark = pytest.mark.timeout(600 if PICTURED else 120)
+pytestmark = pytest.mark.timeout(600 if SCREENSHOTS else 120)
 
 
 @dataclass(frozen=True)
 class Screen:
-    """A page, who looks at it, what shows that it has been drawn, and what is pressed before it is looked at."""
+    """A page, who views it, a text that appears once it is rendered, and the keys to press first."""
 
     path: str
     text: str | re.Pattern[str]
@@ -43,44 +43,44 @@ class Screen:
 
 
 SCREENS = {
-    "overview": Screen("/", "Happens next"),
+    "overview": Screen("/", "Coming up"),
     "approvals": Screen("/approvals", "Can’t be undone"),
     "approval": Screen("/approvals/{approval}", "Refund 76.00 USD"),
     "runs": Screen("/runs", "T-1015"),
     "run": Screen("/runs/{waiting}", "Search articles"),
     "run_failed": Screen("/runs/{failed}", "Fetch ticket"),
-    "workflow": Screen("/workflows/content_publish?from={page}", "Like run"),
-    "agent": Screen("/agents/triager", "On asking"),
-    "tool": Screen("/tools/refund_ticket", "The rule that holds"),
+    "workflow": Screen("/workflows/content_publish?from={page}", "Copied from run"),
+    "agent": Screen("/agents/triager", "With approval"),
+    "tool": Screen("/tools/refund_ticket", "Current rule"),
     "workers": Screen("/workers", "backoffice"),
     "audit": Screen("/audit", "signed in", who="auditor"),
     "settings": Screen("/settings?view=people", "reviewer", who="admin"),
     "palette": Screen("/runs", "T-1015", press="Control+k"),
-    "not_found": Screen("/no/such/page", "There is nothing here"),
+    "not_found": Screen("/no/such/page", "Not found"),
 }
 ALSO = {
     "run_fan_out": Screen("/runs/{many}", "Reprice item"),
     "run_retrying": Screen("/runs/{retrying}", "Book carrier"),
 }
-"""What only the demonstration has."""
+"""Screens that only the demonstration has data for."""
 
 
 @pytest.fixture(scope="module")
 async def places(stack: Stack) -> AsyncIterator[dict[str, str]]:
-    """Ids of what is on the screens, by what they are."""
-    if not PICTURED:
+    """The ids shown on the screens, by name."""
+    if not SCREENSHOTS:
         yield {}
         return
-    async with demonstrated(stack) as found:
-        yield found
+    async with demonstrated(stack) as ids:
+        yield ids
 
 
-DRAWN = ("workers", "not_found")
-"""What is drawn where no picture is kept: one draws in half a second."""
+RENDERED = ("workers", "not_found")
+"""The screens to render if no screenshots are kept; each takes half a second."""
 
 
-async def pictured(page: Page, path: Path) -> None:
-    """Keep what is seen, as small as it must be."""
+async def save_screenshot(page: Page, path: Path) -> None:
+    """Save a screenshot, compressed until it is small enough."""
     session = await page.context.new_cdp_session(page)
     for quality in QUALITIES:
         taken = await session.send("Page.captureScreenshot", {"format": "webp", "quality": quality})
@@ -91,72 +91,74 @@ async def pictured(page: Page, path: Path) -> None:
     await session.detach()
 
 
-async def opened(page: Page, url: str, screen: Screen) -> None:
-    """Show the screen."""
+async def open_screen(page: Page, url: str, screen: Screen) -> None:
+    """Open the screen and wait until it is rendered."""
     await page.goto(url)
     await expect(page.get_by_text(screen.text).first).to_be_attached()
     if screen.press:
         await page.keyboard.press(screen.press)
         await expect(page.get_by_role("dialog")).to_be_visible()
-    if PICTURED:
-        await page.wait_for_timeout(1_500)  # for figures that come after the page, and have no placeholder
+    if SCREENSHOTS:
+        await page.wait_for_timeout(1_500)  # for figures that load after the page, without a placeholder
 
 
-async def looked_at(page: Page, name: str, folder: Path, again: Callable[[], Awaitable[None]]) -> list[str]:
-    """Its faults, on each device, in light and in dark; on the narrowest phone it must fit too."""
-    found = []
+async def capture(page: Page, name: str, folder: Path, again: Callable[[], Awaitable[None]]) -> list[str]:
+    """Take screenshots on each device, in light and dark, and return the faults of the page."""
+    faults = []
     for device, size in DEVICES.items():
         await page.set_viewport_size(size)
-        if PICTURED:
-            await again()  # what a phone shows first
+        if SCREENSHOTS:
+            await again()  # a phone's initial view
         for scheme in SCHEMES:
             await show_in(page, scheme)
             await expect(page.get_by_text("Loading", exact=True)).to_have_count(0)
-            await pictured(page, folder / f"{name}_{device}_{scheme}.webp")
-        found += await faults_of(page, f"{name} on a {device}")
+            await save_screenshot(page, folder / f"{name}_{device}_{scheme}.webp")
+        faults += await faults_of(page, f"{name} on a {device}")
     await page.set_viewport_size(DEVICES["desktop"])
-    return found
+    return faults
 
 
-def refused(page: Page) -> list[str]:
-    """What the page asks for in vain, from now on."""
-    found: list[str] = []
+def failed_requests(page: Page) -> list[str]:
+    """The page's failed requests from now on."""
+    failures: list[str] = []
 
     def note(response: Response) -> None:
         if response.status >= 400:
-            found.append(f"{response.status} {response.url}")
+            failures.append(f"{response.status} {response.url}")
 
     page.on("response", note)
-    page.on("requestfailed", lambda request: found.append(f"{request.failure} {request.url}"))
-    return found
+    page.on("requestfailed", lambda request: failures.append(f"{request.failure} {request.url}"))
+    return failures
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where pictures are kept."""
-    if not PICTURED:
+    """The folder for screenshots."""
+    if not SCREENSHOTS:
         return tmp_path
-    PICTURES.mkdir(exist_ok=True)
-    return PICTURES
+    FOLDER.mkdir(exist_ok=True)
+    return FOLDER
 
 
-async def test_every_screen_is_drawn(page_of: Pages, stack: Stack, places: dict[str, str], folder: Path):
-    screens = SCREENS | ALSO if PICTURED else {name: SCREENS[name] for name in DRAWN}
-    pages = {who: await page_of(places.get(who, who), "/settings") for who in {each.who for each in screens.values()}}
+async def test_every_screen_renders(page_of: Pages, stack: Stack, places: dict[str, str], folder: Path):
+    screens = SCREENS | ALSO if SCREENSHOTS else {name: SCREENS[name] for name in RENDERED}
+    pages = {
+        who: await page_of(places.get(who, who), "/settings") for who in {screen.who for screen in screens.values()}
+    }
     faults: list[str] = []
-    failures = {who: refused(page) for who, page in pages.items()}
+    failures = {who: failed_requests(page) for who, page in pages.items()}
     for name, screen in screens.items():
         page = pages[screen.who]
         url = stack.url() + screen.path.format(**places)
-        await opened(page, url, screen)
-        faults += await looked_at(page, name, folder, partial(opened, page, url, screen))
+        await open_screen(page, url, screen)
+        faults += await capture(page, name, folder, partial(open_screen, page, url, screen))
     assert not faults
-    vain = {line for lines in failures.values() for line in lines if not LEFT.search(line)}
-    assert not vain
+    unexpected = {line for lines in failures.values() for line in lines if not ABORTED.search(line)}
+    assert not unexpected
 
 
-async def test_the_sign_in_page_is_drawn(page_of: Pages, stack: Stack, folder: Path):
+async def test_the_sign_in_page_renders(page_of: Pages, stack: Stack, folder: Path):
     page = await (await page_of.context()).new_page()
     await page.goto(f"{stack.url()}/sign-in")
     await expect(page.get_by_role("heading", name="Sign in to AgentGrid")).to_be_visible()
-    assert not await looked_at(page, "sign_in", folder, lambda: asyncio.sleep(0))
+    assert not await capture(page, "sign_in", folder, lambda: asyncio.sleep(0))

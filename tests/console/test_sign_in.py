@@ -1,4 +1,4 @@
-"""Sign in by link and by key, and what signs out again."""
+"""Signing in by link and by API key, and how sessions end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.console.conftest import LOST, Pages, live, status
 from tests.console.stack import Stack
 
 ENDS_SECONDS = 2.0
-"""An open page leaves within this once its session has ended."""
+"""An open page must leave within this time once its session has ended."""
 STORED = "() => JSON.stringify([location.href, history.state, document.referrer, {...localStorage}, {...sessionStorage}, document.cookie])"
 
 
@@ -25,13 +25,13 @@ async def sign_in_page(page_of: Pages, stack: Stack, code: str = "") -> Page:
 async def test_a_link_signs_in_once_and_leaves_nothing_of_its_code(page_of: Pages, stack: Stack):
     code = await stack.code(stack.loop.api.tokens["operator"])
     page = await (await page_of.context()).new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url + request.headers.get("referer", "")))
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url + request.headers.get("referer", "")))
     await page.goto(f"{stack.url()}/sign-in?to=/audit#{code}")
     await expect(page).to_have_url(f"{stack.url()}/audit")
     await expect(page.get_by_role("button", name="operator operator")).to_be_visible()
     assert code not in await page.evaluate(STORED)
-    assert not [url for url in asked if code in url.split("#")[0]]
+    assert not [url for url in urls if code in url.split("#")[0]]
     await page.go_back()  # to the empty page before: the sign-in page isn't in the history
     assert page.url == "about:blank"
 
@@ -46,7 +46,7 @@ async def test_a_key_signs_in_and_a_wrong_one_does_not(page_of: Pages, stack: St
     key = stack.loop.api.tokens["viewer"]
     page_of.expect(status(401))
     page = await sign_in_page(page_of, stack)
-    field, button = page.get_by_label("Key", exact=True), page.get_by_role("button", name="Sign in")
+    field, button = page.get_by_label("API key", exact=True), page.get_by_role("button", name="Sign in")
     assert await field.get_attribute("type") == "password"
     await field.fill(f"{key[:-1]}{'B' if key[-1] == 'A' else 'A'}")
     await button.click()
@@ -58,14 +58,12 @@ async def test_a_key_signs_in_and_a_wrong_one_does_not(page_of: Pages, stack: St
     assert key[-20:] not in await page.evaluate(STORED)
 
 
-async def test_a_page_without_a_session_asks_to_sign_in_and_goes_on_to_where_one_was_going(
-    page_of: Pages, stack: Stack
-):
+async def test_a_page_without_a_session_requires_sign_in_and_then_opens(page_of: Pages, stack: Stack):
     page_of.expect(status(401))
     page = await (await page_of.context()).new_page()
     await page.goto(f"{stack.url()}/runs?status=failed")
     await expect(page.get_by_role("heading", name="Sign in to AgentGrid")).to_be_visible()
-    await page.get_by_label("Key", exact=True).fill(stack.loop.api.tokens["operator"])
+    await page.get_by_label("API key", exact=True).fill(stack.loop.api.tokens["operator"])
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     assert page.url == f"{stack.url()}/runs?status=failed"
@@ -79,7 +77,7 @@ async def test_the_open_pages_of_a_session_end_with_it(page_of: Pages, stack: St
     revoked = await page_of("operator", "/runs", key=key.secret)
     beside = await out.context.new_page()
     await beside.goto(f"{stack.url()}/settings")
-    left: dict[Page, float] = {}  # when it went elsewhere
+    left: dict[Page, float] = {}  # when each page navigated away
 
     def note(frame: Frame) -> None:
         left.setdefault(frame.page, time.monotonic())

@@ -1,4 +1,4 @@
-"""The console's sources: its own tests, its types, and that they are those of the API's document."""
+"""The console's sources: its own tests, its types, and that they match the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ CONSOLE = ROOT / "console"
 MODULES = Path("node_modules")
 
 
-def test_its_own_tests_pass() -> None:
+def test_the_consoles_own_tests_pass() -> None:
     run(CONSOLE, MODULES / "vitest" / "vitest.mjs", "run", "--reporter", "dot")
 
 
-def test_its_types_hold() -> None:
+def test_the_console_type_checks() -> None:
     run(CONSOLE, MODULES / "typescript-native" / "bin" / "tsc", "--noEmit")
 
 
-def test_the_clients_types_are_those_of_the_apis_document(tmp_path: Path) -> None:
-    made = tmp_path / "schema.d.ts"
-    run(CONSOLE, MODULES / "openapi-typescript" / "bin" / "cli.js", ROOT / "tests/api/openapi.json", "-o", made)
-    kept = CONSOLE / "src" / "api" / "schema.d.ts"
-    assert made.read_text() == kept.read_text(), "run `npm run types` in console/"
+def test_the_clients_types_match_the_openapi_document(tmp_path: Path) -> None:
+    generated = tmp_path / "schema.d.ts"
+    run(CONSOLE, MODULES / "openapi-typescript" / "bin" / "cli.js", ROOT / "tests/api/openapi.json", "-o", generated)
+    committed = CONSOLE / "src" / "api" / "schema.d.ts"
+    assert generated.read_text() == committed.read_text(), "run `npm run types` in console/"
 
 
 def test_a_source_distribution_becomes_a_wheel_with_the_console_and_without_node(tmp_path: Path) -> None:
@@ -46,14 +46,15 @@ def test_a_source_distribution_becomes_a_wheel_with_the_console_and_without_node
             "pyproject.toml",
             "README.md",
             "CHANGELOG.md",
+            "LICENSE",
             "PKG-INFO",
             ".gitignore",
         )
     }
     assert not (unpacked / "console" / "node_modules").exists()
 
-    asked = "from hatchling.build import get_requires_for_build_wheel; print(get_requires_for_build_wheel())"
-    assert python(unpacked, "-c", asked).strip() == "[]"
+    script = "from hatchling.build import get_requires_for_build_wheel; print(get_requires_for_build_wheel())"
+    assert python(unpacked, "-c", script).strip() == "[]"
     python(unpacked, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as files:

@@ -1,4 +1,4 @@
-"""A run is started by the form of its workflow: once, with what was typed, or with what an earlier run was given."""
+"""Starting a run with its workflow's form: exactly once, with typed input or that of an earlier run."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ RUN_PAGE = re.compile(r"/runs/([0-9a-f-]{36})$")
 
 
 async def started(page: Page) -> str:
-    """The id of the run whose page opens when it has started."""
+    """Wait for the page of the started run, and return the run's id."""
     await expect(page).to_have_url(RUN_PAGE)
-    found = RUN_PAGE.search(page.url)
-    assert found
-    return found[1]
+    match = RUN_PAGE.search(page.url)
+    assert match
+    return match[1]
 
 
-def starts(page: Page) -> list[dict[str, Any]]:
-    """The bodies of the requests of this page that start runs, as they are sent."""
+def start_requests(page: Page) -> list[dict[str, Any]]:
+    """Collects the bodies of the page's requests that start runs."""
     sent: list[dict[str, Any]] = []
 
     def note(request: Request) -> None:
@@ -35,10 +35,10 @@ def starts(page: Page) -> list[dict[str, Any]]:
     return sent
 
 
-async def test_a_form_starts_one_run_and_begins_another_like_it(page_of: Pages, stack: Stack):
+async def test_a_form_starts_one_run_and_then_a_similar_one(page_of: Pages, stack: Stack):
     reference, tag = f"ref-{uuid.uuid4().hex[:8]}", f"tag-{uuid.uuid4().hex[:8]}"
     page = await page_of("operator", "/workflows/support_triage")
-    sent = starts(page)
+    sent = start_requests(page)
     form = page.get_by_role("form", name="Start Support triage")
     start = form.get_by_role("button", name="Start", exact=True)
     await start.click()
@@ -49,19 +49,19 @@ async def test_a_form_starts_one_run_and_begins_another_like_it(page_of: Pages, 
 
     await ticket.fill("T-1005")
     await expect(form.locator("pre")).to_contain_text('"ticket_id": "T-1005"')
-    await form.get_by_role("button", name="Reference, tags, later").click()
+    await form.get_by_role("button", name="Reference, tags, start time").click()
     await form.get_by_label("Reference").fill(reference)
     await form.get_by_label("Tag, another").fill(tag)
     await form.get_by_label("Tag, another").press("Enter")
     await start.dblclick()
     run_id = await started(page)
-    found = (await stack.loop.call("operator", "GET", f"/runs?tag={tag}"))["items"]
-    assert [(each["run_id"], each["reference"]) for each in found] == [(run_id, reference)]
+    runs = (await stack.loop.call("operator", "GET", f"/runs?tag={tag}"))["items"]
+    assert [(run["run_id"], run["reference"]) for run in runs] == [(run_id, reference)]
     assert len(sent) == 1
 
-    await page.get_by_role("button", name="All verbs").click()
-    await page.get_by_role("menuitem", name="Start another like this").click()
-    await expect(page.get_by_text(f"Like run {run_id[-8:]}")).to_be_visible()
+    await page.get_by_role("button", name="All actions").click()
+    await page.get_by_role("menuitem", name="Start a similar run").click()
+    await expect(page.get_by_text(f"Copied from run {run_id[-8:]}")).to_be_visible()
     await expect(ticket).to_have_value("T-1005")
     await start.click()
     await expect(page).not_to_have_url(re.compile("workflows"))
@@ -70,21 +70,21 @@ async def test_a_form_starts_one_run_and_begins_another_like_it(page_of: Pages, 
     runs = [await stack.loop.run(each) for each in (run_id, again)]
     assert runs[0]["input"] == runs[1]["input"]
     assert runs[1]["tags"] == [tag]
-    assert runs[1]["reference"] is None  # two runs of one name would be mistaken for each other
+    assert runs[1]["reference"] is None  # two runs with the same reference would be confused
 
 
-async def test_what_the_server_refuses_is_at_its_field_until_it_is_changed(page_of: Pages, stack: Stack):
+async def test_a_server_error_is_shown_at_its_field_until_the_value_changes(page_of: Pages, stack: Stack):
     page = await page_of("operator", "/workflows/support_triage")
     form = page.get_by_role("form", name="Start Support triage")
     start = form.get_by_role("button", name="Start", exact=True)
 
-    async def spoilt(route: Route) -> None:
-        """Send what the form would refuse itself: the real server answers."""
+    async def tamper(route: Route) -> None:
+        """Send input that the form itself would refuse to the real server."""
         body = json.loads(route.request.post_data or "{}")
         await route.continue_(post_data=json.dumps(body | {"input": {"ticket_id": 7}}))
 
     page_of.expect(status(422))
-    await page.route("**/support_triage/runs", spoilt)
+    await page.route("**/support_triage/runs", tamper)
     ticket = form.get_by_label("Ticket id")
     await ticket.fill("T-1005")
     await start.click()
@@ -103,7 +103,7 @@ async def test_what_the_server_refuses_is_at_its_field_until_it_is_changed(page_
     assert run["input"]["value"]["ticket_id"] == "T-1006"
 
 
-async def test_an_answer_that_was_lost_starts_nothing_twice(page_of: Pages, stack: Stack):
+async def test_a_lost_response_does_not_start_a_second_run(page_of: Pages, stack: Stack):
     tag = f"tag-{uuid.uuid4().hex[:8]}"
     page = await page_of("operator", "/workflows/lead_qualification")
     form = page.get_by_role("form", name="Start Lead qualification")
@@ -121,11 +121,11 @@ async def test_an_answer_that_was_lost_starts_nothing_twice(page_of: Pages, stac
     page_of.expect(re.compile("ERR_FAILED"))
     await page.route("**/lead_qualification/runs", lose)
     await form.get_by_label("Lead id").fill("L-201")
-    await form.get_by_role("button", name="Reference, tags, later").click()
+    await form.get_by_role("button", name="Reference, tags, start time").click()
     await form.get_by_label("Tag, another").fill(tag)
     await form.get_by_label("Tag, another").press("Enter")
     await form.get_by_role("button", name="Start", exact=True).click()
     run_id = await started(page)
     assert lost == 1
-    found = (await stack.loop.call("operator", "GET", f"/runs?tag={tag}&workflow=lead_qualification"))["items"]
-    assert [each["run_id"] for each in found] == [run_id]
+    runs = (await stack.loop.call("operator", "GET", f"/runs?tag={tag}&workflow=lead_qualification"))["items"]
+    assert [run["run_id"] for run in runs] == [run_id]

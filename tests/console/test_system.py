@@ -23,17 +23,17 @@ async def confirm(page: Page, verb: str, reason: str) -> None:
 async def test_a_new_key_is_shown_once_and_revoked_with_a_reason(page_of: Pages, stack: Stack):
     page = await page_of("admin", "/settings?view=keys&principal=operator")
     note = f"for {uuid.uuid4().hex[:8]}"
-    await page.get_by_role("button", name="New key").click()
-    dialog = page.get_by_role("dialog", name="New key")
-    await dialog.get_by_label("What it is for").fill(note)
-    await dialog.get_by_role("button", name="Make the key").dblclick()
+    await page.get_by_role("button", name="New API key").click()
+    dialog = page.get_by_role("dialog", name="New API key")
+    await dialog.get_by_label("Purpose").fill(note)
+    await dialog.get_by_role("button", name="Create key").dblclick()
     secret = await dialog.get_by_text(re.compile("^ag_")).inner_text()
     async with httpx.AsyncClient(base_url=stack.url(), headers={"Authorization": f"Bearer {secret}"}) as http:
         assert (await http.get("/api/v1/me")).json()["name"] == "operator"
-        await page.keyboard.press("Escape")  # nobody loses it by a slip
+        await page.keyboard.press("Escape")  # Escape can't close it by accident
         await dialog.get_by_role("button", name="I have copied it").click()
         row = page.get_by_role("listitem").filter(has_text=note)
-        await expect(row).to_have_count(1)  # a double click makes one
+        await expect(row).to_have_count(1)  # a double click creates only one
         assert secret[-20:] not in await page.content()
         await row.get_by_role("button", name="Revoke").click()
         await confirm(page, "Revoke", "It was for a test")
@@ -55,7 +55,7 @@ async def test_a_session_elsewhere_is_listed_and_ended(page_of: Pages, stack: St
     await expect(here.get_by_role("navigation", name="Settings")).to_have_count(0)  # only for administrators
 
 
-async def test_the_audit_log_reads_as_sentences_and_keeps_its_filters_in_the_address(page_of: Pages, stack: Stack):
+async def test_the_audit_log_reads_as_sentences_and_keeps_its_filters_in_the_url(page_of: Pages, stack: Stack):
     reason = f"because {uuid.uuid4().hex[:8]}"
     run_id, _ = await stack.refund()
     await stack.loop.call("operator", "POST", f"/runs/{run_id}/cancel", 202, json={"reason": reason})
@@ -87,7 +87,7 @@ async def test_the_audit_log_reads_as_sentences_and_keeps_its_filters_in_the_add
     assert {"refused"} <= statuses <= {"refused", "failed"}  # other tests' commands are among them
 
     own = await page_of("viewer", "/audit")
-    await expect(own.get_by_text("You see what you asked for yourself.")).to_be_visible()
+    await expect(own.get_by_text("You only see your own commands.")).to_be_visible()
     await expect(own.get_by_role("listitem").filter(has_text="tried to cancel a run").first).to_be_visible()
     await expect(own.get_by_text(reason)).to_have_count(0)
 
@@ -95,7 +95,7 @@ async def test_the_audit_log_reads_as_sentences_and_keeps_its_filters_in_the_add
 async def test_workers_say_what_each_queue_serves(page_of: Pages, stack: Stack):
     page = await page_of("operator", "/workers")
     queue = page.get_by_role("heading", name="backoffice").locator("xpath=ancestor::section")
-    await expect(queue.get_by_role("row")).to_have_count(2)  # the heads, and this process
+    await expect(queue.get_by_role("row")).to_have_count(2)  # the header, and this process
     await expect(queue.get_by_role("link", name="Support triage")).to_be_visible()
     await queue.get_by_role("link", name="Support triage").click()
     await expect(page).to_have_url(f"{stack.url()}/workflows/support_triage")

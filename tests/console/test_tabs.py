@@ -1,4 +1,4 @@
-"""Several tabs of one browser: they share one stream, and what belongs to another installation stays its own."""
+"""Several tabs of one browser: they share one stream, and sessions of different installations stay separate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.console.stack import HOST, Exchange, Stack
 
 @pytest.fixture
 async def neighbour(stack: Stack) -> AsyncIterator[tuple[Api, str]]:
-    """Another installation on this machine, and its URL. It knows the same principals: what keeps them apart is the cookie alone."""
+    """Another installation on this machine, and its URL. It has the same principals: only the cookie separates them."""
     port = free_port()
     url = f"http://{HOST}:{port}"
     settings = stack.loop.settings.model_copy(update={"api_url": url})
@@ -27,24 +27,24 @@ async def neighbour(stack: Stack) -> AsyncIterator[tuple[Api, str]]:
 
 
 TOOL = "unpublish_page"
-WHY = "Pages stay up until somebody looks"
+WHY = "Pages stay up until someone looks"
 RULE = {"effect": "require_approval", "approvers": ["role:approver"], "reason": WHY}
 
 
-def streams(heard: Sequence[Exchange]) -> list[Exchange]:
-    return [each for each in heard if each.path == "/api/v1/events"]
+def streams(exchanges: Sequence[Exchange]) -> list[Exchange]:
+    return [exchange for exchange in exchanges if exchange.path == "/api/v1/events"]
 
 
-async def watched(heard: Sequence[Exchange], *runs: str) -> bool:
-    """Whether the streams that are open now are one, and it asks for the steps of these runs."""
-    now = [each.query for each in streams(heard) if each.open]
+async def watched(exchanges: Sequence[Exchange], *runs: str) -> bool:
+    """Whether exactly one stream is open, and it requests the steps of these runs."""
+    now = [stream.query for stream in streams(exchanges) if stream.open]
     return len(now) == 1 and sorted(parse_qs(now[0]).get("run", [])) == sorted(runs)
 
 
-async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: Pages, stack: Stack):
+async def test_five_tabs_share_one_stream_and_each_is_updated_live(page_of: Pages, stack: Stack):
     reference, reason = f"ref-{uuid.uuid4().hex[:8]}", f"because {uuid.uuid4().hex[:8]}"
-    await stack.refund(reference=f"before-{reference}")  # without any run a list has another face
-    with stack.overheard() as heard:
+    await stack.refund(reference=f"before-{reference}")  # without runs a list shows its empty state
+    with stack.recorded() as exchanges:
         overview = await page_of("admin")
         await shown(overview)
         paths = ("/approvals?whose=all", "/runs", "/audit", f"/tools/{TOOL}")
@@ -53,7 +53,7 @@ async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: P
             await page.goto(stack.url() + path)
             await live(page)
             await shown(page)
-        assert [each.open for each in streams(heard)] == [True]
+        assert [stream.open for stream in streams(exchanges)] == [True]
         await expect(tool.get_by_role("switch")).to_be_checked()
         loaded = [await page.evaluate(LOADS) for page in tabs]
 
@@ -74,17 +74,17 @@ async def test_five_tabs_share_one_stream_and_each_shows_what_happens(page_of: P
         await expect(tool.get_by_role("switch")).to_be_checked()
 
         assert [await page.evaluate(LOADS) for page in tabs] == loaded
-        assert [each.open for each in streams(heard)] == [True]
-        await runs.goto(f"{stack.url()}/runs/{run_id}")  # whose steps are asked for by the same stream
+        assert [stream.open for stream in streams(exchanges)] == [True]
+        await runs.goto(f"{stack.url()}/runs/{run_id}")  # the same stream then requests its steps
         await expect(runs.get_by_role("treegrid", name="Steps")).to_be_visible()
-        await eventually(lambda: watched(heard, run_id))
+        await eventually(lambda: watched(exchanges, run_id))
         for page in (overview, inbox, runs, audit):
             await page.close()
         await live(tool)
-        await eventually(lambda: watched(heard))
+        await eventually(lambda: watched(exchanges))
 
 
-async def test_two_installations_in_one_browser_keep_each_others_sessions(
+async def test_two_installations_in_one_browser_keep_separate_sessions(
     page_of: Pages, stack: Stack, neighbour: tuple[Api, str]
 ):
     api, url = neighbour

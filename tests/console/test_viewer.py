@@ -1,4 +1,4 @@
-"""A viewer sees what happens, and nothing of what people, agents and tools wrote: neither on a page nor in what reaches the browser."""
+"""A viewer sees what happens, but no text by people, agents or tools: neither on a page nor in anything that reaches the browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def test_no_payload_reaches_a_viewers_browser_as_page_answer_or_event(page
     written = {"title": f"Hours {secret}", "points": [secret], "author": secret}
     call = stack.loop.call
     seen = ""
-    with stack.overheard() as heard:
+    with stack.recorded() as exchanges:
         page = await page_of("viewer", "/runs")
         await shown(page)
         failed = await stack.loop.start("support_triage", {"ticket_id": secret}, reference=f"failed-{reference}")
@@ -27,7 +27,7 @@ async def test_no_payload_reaches_a_viewers_browser_as_page_answer_or_event(page
         await stack.loop.until(failed, "failed")
         for path, ready in (
             (f"/runs/{failed}", f"failed-{reference}"),
-            (f"/approvals/{approval['approval_id']}", "Hidden: your role sees what happened"),
+            (f"/approvals/{approval['approval_id']}", "Hidden: your role can’t read payloads"),
             ("/approvals?whose=all", reference),
             ("/", reference),
             (f"/runs/{run_id}", reference),
@@ -41,14 +41,14 @@ async def test_no_payload_reaches_a_viewers_browser_as_page_answer_or_event(page
         seen += await page.content()
 
         async def arrived() -> bool:
-            return any(each.path.endswith("/events") and "event: end" in each.text for each in heard)
+            return any(exchange.path.endswith("/events") and "event: end" in exchange.text for exchange in exchanges)
 
         await eventually(arrived)
-    seen += "".join(each.text for each in heard)
+    seen += "".join(exchange.text for exchange in exchanges)
 
-    assert {"/api/v1/events", f"/api/v1/runs/{run_id}/timeline"} <= {each.path for each in heard}
+    assert {"/api/v1/events", f"/api/v1/runs/{run_id}/timeline"} <= {exchange.path for exchange in exchanges}
     assert reference in seen
     assert secret not in seen
     whole = [await call("auditor", "GET", f"/approvals/{approval['approval_id']}")]
     whole += [await call("auditor", "GET", f"/runs/{each}") for each in (run_id, failed)]
-    assert all(secret in json.dumps(each) for each in whole)  # those who may read payloads read it there
+    assert all(secret in json.dumps(each) for each in whole)  # users who can read payloads see it

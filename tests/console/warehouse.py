@@ -1,4 +1,4 @@
-"""A second project for the pictures of the console: many steps at once, a carrier that doesn't answer, and a wait of hours."""
+"""A second project for the console's screenshots: many concurrent steps, an unreachable carrier, and a wait of hours."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import agentgrid as ag
 
 SHORT = timedelta(seconds=90)
 UNREACHABLE = "O-7003"
-"""The order whose carrier doesn't answer."""
+"""The order whose carrier is unreachable."""
 UNSELLABLE = frozenset({"SKU-0042", "SKU-0107", "SKU-0163"})
 
 
 @ag.tool(title="Reserve stock", risk="write", timeout=SHORT, idempotent=True, tags=("stock",))
 async def reserve_stock(sku: str, quantity: int) -> int:
-    """Keep goods for an order."""
+    """Reserve goods for an order."""
     await asyncio.sleep(0.2)
     return quantity
 
 
 @ag.tool(title="Book carrier", risk="write", timeout=SHORT, retries=50, tags=("shipping",))
 async def book_carrier(order_id: str, carrier: str) -> str:
-    """Have a parcel collected."""
+    """Book the collection of a parcel."""
     await asyncio.sleep(0.3)
     if order_id == UNREACHABLE:
         raise ConnectionError(f"{carrier} answered 503: maintenance until 18:00")
@@ -72,7 +72,7 @@ class OrderInput(BaseModel):
 
 @ag.workflow(title="Fulfil order", tags=("orders",))
 class FulfilOrder:
-    """Reserve the goods, have them collected, and look whether they arrived."""
+    """Reserve the goods, book a carrier, and check that they arrived."""
 
     @workflow.run
     async def run(self, order: OrderInput) -> str:
@@ -87,19 +87,19 @@ class FulfilOrder:
 class RepriceInput(BaseModel):
     """How much prices change."""
 
-    percent: Annotated[int, ag.unit("%")] = Field(ge=-30, le=30, description="Below zero makes goods cheaper.")
+    percent: Annotated[int, ag.unit("%")] = Field(ge=-30, le=30, description="Negative values lower prices.")
     items: int = Field(default=200, ge=1, le=1000)
 
 
 @ag.workflow(title="Reprice catalogue", tags=("catalogue",))
 class RepriceCatalogue:
-    """Change the price of each item, all at once."""
+    """Change the price of each item, all concurrently."""
 
     @workflow.run
     async def run(self, change: RepriceInput) -> int:
         skus = [f"SKU-{number:04}" for number in range(1, change.items + 1)]
         done = await asyncio.gather(*[reprice_item(sku, change.percent) for sku in skus], return_exceptions=True)
-        failed = sum(isinstance(each, Exception) for each in done)
+        failed = sum(isinstance(result, Exception) for result in done)
         ag.log.warning("items_not_repriced", failed=failed)
         await workflow.sleep(timedelta(hours=1))
         return len(done) - failed

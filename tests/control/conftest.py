@@ -1,4 +1,4 @@
-"""A control plane over real servers, without the HTTP in front of it."""
+"""A control plane on real servers, without HTTP in front of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.conftest import Temporal
 OPERATOR = Principal(name="operator", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
 REVIEWER = Principal(name="reviewer", kind=PrincipalKind.HUMAN, roles=frozenset({Role.APPROVER}))
 SETUP = Principal(name="system", kind=PrincipalKind.SYSTEM)
-"""Somebody who works on the database's side."""
+"""The command line on the database's machine."""
 ADMIN = Principal(name="admin", kind=PrincipalKind.HUMAN, roles=frozenset({Role.ADMIN}))
 
 

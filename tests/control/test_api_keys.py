@@ -1,4 +1,4 @@
-"""API keys: shown once, stored as a hash, always expiring; and the principals they stand for."""
+"""API keys: shown once, stored as a hash, always expiring; and the principals that they represent."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tests.api.conftest import eventually
 from tests.control.conftest import ADMIN, REVIEWER, SETUP, caller
 
 
-async def a_key(plane: ControlPlane, **over):
+async def create_key(plane: ControlPlane, **over):
     await principals.put(plane.engine, caller(SETUP), REVIEWER)
     return await api_keys.create(plane.engine, caller(SETUP), principal="reviewer", **over)
 
 
-async def test_a_key_stands_for_its_principal_until_it_is_revoked(plane: ControlPlane):
-    key = await a_key(plane)
-    known = await api_keys.authenticate(plane.pool, key.secret)
-    assert (known.principal, known.key_id) == (REVIEWER, key.key_id)
+async def test_a_key_represents_its_principal_until_it_is_revoked(plane: ControlPlane):
+    key = await create_key(plane)
+    authenticated = await api_keys.authenticate(plane.pool, key.secret)
+    assert (authenticated.principal, authenticated.key_id) == (REVIEWER, key.key_id)
     await api_keys.revoke(plane.engine, caller(ADMIN), key.key_id, reason="lost")
     with pytest.raises(Unauthenticated):
         await api_keys.authenticate(plane.pool, key.secret)
 
 
-async def test_the_secret_is_stored_nowhere(plane: ControlPlane):
-    key = await a_key(plane, note="laptop")
+async def test_the_secret_is_never_stored(plane: ControlPlane):
+    key = await create_key(plane, note="laptop")
     secret = key.secret.removeprefix(f"ag_{key.key_id}_")
     assert secret not in repr(key)
     async with reading(plane.engine) as session:
@@ -47,8 +47,8 @@ async def test_the_secret_is_stored_nowhere(plane: ControlPlane):
             assert not any(secret in row for row in rows)
 
 
-async def test_a_key_past_its_time_opens_nothing_and_none_lives_for_ever(plane: ControlPlane):
-    key = await a_key(plane)
+async def test_an_expired_key_is_invalid_and_every_key_expires(plane: ControlPlane):
+    key = await create_key(plane)
     assert timedelta(days=90) == api_keys.DEFAULT_LIFETIME
     async with writing(plane.engine) as session:
         await session.execute(text("UPDATE api_keys SET expires_at = now() - interval '1 second'"))
@@ -56,11 +56,11 @@ async def test_a_key_past_its_time_opens_nothing_and_none_lives_for_ever(plane: 
         await api_keys.authenticate(plane.pool, key.secret)
     for lifetime in (timedelta(0), timedelta(days=-1), timedelta(days=366)):
         with pytest.raises(InvalidInput):
-            await a_key(plane, lifetime=lifetime)
+            await create_key(plane, lifetime=lifetime)
 
 
-async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(plane: ControlPlane):
-    key = await a_key(plane)
+async def test_a_disabled_principals_keys_are_invalid_and_workers_are_notified(plane: ControlPlane):
+    key = await create_key(plane)
     await principals.set_disabled(plane.engine, caller(ADMIN), "reviewer", True)
     with pytest.raises(Unauthenticated):
         await api_keys.authenticate(plane.pool, key.secret)
@@ -78,8 +78,8 @@ async def test_a_disabled_principals_keys_open_nothing_and_workers_hear_of_it(pl
     assert (await api_keys.authenticate(plane.pool, key.secret)).principal.groups == {"editors"}
 
 
-async def test_no_lock_of_anybody_keeps_a_key_from_opening(plane: ControlPlane):
-    key = await a_key(plane)
+async def test_authentication_does_not_wait_for_row_locks(plane: ControlPlane):
+    key = await create_key(plane)
     for _ in range(2):
         async with writing(plane.engine) as holding:
             await holding.execute(text("SELECT FROM api_keys, principals FOR UPDATE OF api_keys, principals"))
@@ -90,8 +90,8 @@ async def test_no_lock_of_anybody_keeps_a_key_from_opening(plane: ControlPlane):
     assert (await api_keys.get(plane.engine, key.key_id)).last_used_at is not None
 
 
-async def test_what_waits_to_be_settled_keeps_nobody_out(plane: ControlPlane):
-    key, run = await a_key(plane), factories.run()
+async def test_commands_waiting_to_be_settled_do_not_block_authentication(plane: ControlPlane):
+    key, run = await create_key(plane), factories.run()
     await factories.insert(plane.engine, run)
     waiting = []
     async with writing(plane.engine) as session:
@@ -101,11 +101,13 @@ async def test_what_waits_to_be_settled_keeps_nobody_out(plane: ControlPlane):
             waiting.append(command)
     async with writing(plane.engine) as holding:
         await holding.execute(text("SELECT FROM runs FOR UPDATE"))
-        settling = [asyncio.create_task(commands.settle(plane, each, CommandStatus.DELIVERED, {})) for each in waiting]
+        settling = [
+            asyncio.create_task(commands.settle(plane, command, CommandStatus.DELIVERED, {})) for command in waiting
+        ]
         await eventually(lambda: _waiting_for_a_lock(plane, CONNECTIONS + 1))
         async with asyncio.timeout(2):
             assert (await api_keys.authenticate(plane.pool, key.secret)).key_id == key.key_id
-    assert {each.status for each in await asyncio.gather(*settling)} == {"delivered"}
+    assert {command.status for command in await asyncio.gather(*settling)} == {"delivered"}
 
 
 async def _waiting_for_a_lock(plane: ControlPlane, count: int) -> bool:
@@ -114,7 +116,7 @@ async def _waiting_for_a_lock(plane: ControlPlane, count: int) -> bool:
         return bool(await session.scalar(text(query)) == count)
 
 
-async def test_keys_are_for_principals_that_exist(plane: ControlPlane):
+async def test_creating_or_revoking_a_key_requires_that_it_exists(plane: ControlPlane):
     with pytest.raises(NotFound):
         await api_keys.create(plane.engine, caller(ADMIN), principal="nobody")
     with pytest.raises(NotFound):
@@ -128,12 +130,12 @@ async def test_a_principals_kind_never_changes(plane: ControlPlane):
 
 
 @pytest.mark.parametrize("name", ["", "Upper", "a b", "unknown", "role:approver", "x" * 200, "a\x00", "-a"])
-async def test_names_that_would_confuse_are_refused(plane: ControlPlane, name: str):
+async def test_invalid_or_confusing_names_are_refused(plane: ControlPlane, name: str):
     with pytest.raises(InvalidInput):
         await principals.put(plane.engine, caller(ADMIN), Principal(name=name, kind=PrincipalKind.HUMAN))
 
 
-async def test_no_program_gets_the_role_to_decide(plane: ControlPlane):
+async def test_programs_cannot_get_the_role_approver(plane: ControlPlane):
     for kind in (PrincipalKind.SERVICE, PrincipalKind.AGENT, PrincipalKind.SYSTEM):
         with pytest.raises(InvalidInput):
             await principals.put(

@@ -1,4 +1,4 @@
-"""Commands whose carrier dies: recorded first, delivered until the outcome is known, taking effect once."""
+"""Commands whose process dies: recorded first, delivered until the outcome is known, and applied exactly once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def catalog(plane: ControlPlane, name: str = "Waits", **over):
 
 
 async def operator(plane: ControlPlane) -> Caller:
-    """The operator as a registered principal with an API key: late delivery checks both again."""
+    """The operator as a registered principal with an API key: late delivery rechecks both."""
     await principals.put(plane.engine, caller(SETUP), OPERATOR)
     key = await api_keys.create(plane.engine, caller(SETUP), principal=OPERATOR.name)
     return caller(key_id=key.key_id)
@@ -52,13 +52,13 @@ async def starts_in_history(plane: ControlPlane, run_id: str) -> int:
 
 
 class Killed(BaseException):
-    """The process ends here, as if by kill -9: nothing after it runs."""
+    """Simulates kill -9: nothing after it runs."""
 
 
-@pytest.mark.parametrize("when", ["before it is sent", "after Temporal took it"])
+@pytest.mark.parametrize("when", ["before it is sent", "after Temporal accepted it"])
 async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkeypatch, when: str):
     await catalog(plane)
-    asking = await operator(plane)
+    requester = await operator(plane)
     send = runs.deliver_start
 
     async def dies(plane, command, **about):
@@ -69,7 +69,7 @@ async def test_a_start_survives_the_death_of_the_api(plane: ControlPlane, monkey
     with monkeypatch.context() as patch:
         patch.setattr(runs, "deliver_start", dies)
         with pytest.raises(Killed):
-            await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+            await runs.start(plane, requester, "Waits", runs.StartRequest(input=1))
     async with reading(plane.engine) as session:
         (pending,) = await db_commands.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])
         run = await db_runs.get(session, pending.run_id)
@@ -93,12 +93,12 @@ WITHDRAWN = {
 
 @pytest.mark.parametrize("sent", [False, True])
 @pytest.mark.parametrize("withdrawn", sorted(WITHDRAWN))
-async def test_r36_a_start_that_waited_is_authorised_again_before_it_is_sent(
+async def test_r36_a_queued_start_is_authorised_again_before_it_is_sent(
     plane: ControlPlane, monkeypatch, withdrawn: str, sent: bool
 ):
-    """Unless Temporal already has it: then the run has begun and the command is delivered."""
+    """Unless Temporal already has it: then the run has started and the command is delivered."""
     await catalog(plane)
-    asking = await operator(plane)
+    requester = await operator(plane)
     send = runs.deliver_start
 
     async def dies(plane, command, **about):
@@ -109,7 +109,7 @@ async def test_r36_a_start_that_waited_is_authorised_again_before_it_is_sent(
     with monkeypatch.context() as patch:
         patch.setattr(runs, "deliver_start", dies)
         with pytest.raises(Killed):
-            await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+            await runs.start(plane, requester, "Waits", runs.StartRequest(input=1))
     async with writing(plane.engine) as session:
         await session.execute(text(WITHDRAWN[withdrawn]))
     await make_due(plane)
@@ -127,27 +127,27 @@ async def test_r36_a_start_that_waited_is_authorised_again_before_it_is_sent(
         await plane.temporal.get_workflow_handle(run.run_id).describe()
 
 
-async def test_a_cached_offer_outlives_neither_the_kill_switch_nor_the_callers_scope(plane: ControlPlane):
+async def test_cached_start_conditions_bypass_neither_the_kill_switch_nor_the_callers_scope(plane: ControlPlane):
     await catalog(plane)
-    asking = await operator(plane)
-    await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
-    assert "Waits" in plane.offers
+    requester = await operator(plane)
+    await runs.start(plane, requester, "Waits", runs.StartRequest(input=1))
+    assert "Waits" in plane.start_conditions
 
-    scoped = replace(asking, principal=replace(asking.principal, workflows=frozenset({"other"})))
+    scoped = replace(requester, principal=replace(requester.principal, workflows=frozenset({"other"})))
     with pytest.raises(NotFound):
         await runs.start(plane, scoped, "Waits", runs.StartRequest(input=1))
     async with writing(plane.engine) as session:
         await session.execute(text(WITHDRAWN["the kill switch of its workflow"]))
     with pytest.raises(Conflict, match="disabled by its kill switch"):
-        await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+        await runs.start(plane, requester, "Waits", runs.StartRequest(input=1))
 
     async with reading(plane.engine) as session:
         assert len(await db_commands.newest(session, scope=EVERY_WORKFLOW, limit=10, kind=["run.start"])) == 1
 
 
-async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane: ControlPlane, monkeypatch):
+async def test_repeating_a_request_after_the_death_of_the_api_returns_the_same_run(plane: ControlPlane, monkeypatch):
     await catalog(plane)
-    asking = caller(idempotency_key="k", body={"input": 1})
+    requester = caller(idempotency_key="k", body={"input": 1})
 
     async def dies(plane, command, **about):
         raise Killed
@@ -155,8 +155,8 @@ async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane
     with monkeypatch.context() as patch:
         patch.setattr(runs, "deliver_start", dies)
         with pytest.raises(Killed):
-            await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
-    again = await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+            await runs.start(plane, requester, "Waits", runs.StartRequest(input=1))
+    again = await runs.start(plane, requester, "Waits", runs.StartRequest(input=1))
     assert again.replayed
     with pytest.raises(IdempotencyConflict):
         await runs.start(plane, caller(idempotency_key="k", body={"input": 2}), "Waits", runs.StartRequest(input=2))
@@ -165,17 +165,17 @@ async def test_the_same_request_after_the_death_of_the_api_is_the_same_run(plane
 
 
 @pytest.mark.parametrize(("days", "same"), [(29, True), (31, False)])
-async def test_an_idempotency_key_means_the_same_request_for_thirty_days(plane: ControlPlane, days: int, same: bool):
+async def test_an_idempotency_key_is_valid_for_thirty_days(plane: ControlPlane, days: int, same: bool):
     await catalog(plane)
-    asking = caller(idempotency_key="k", body={"input": 1})
-    first = await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+    requester = caller(idempotency_key="k", body={"input": 1})
+    first = await runs.start(plane, requester, "Waits", runs.StartRequest(input=1))
     async with writing(plane.engine) as session:
         await session.execute(text(f"UPDATE commands SET created_at = now() - interval '{days} days'"))
-    second = await runs.start(plane, asking, "Waits", runs.StartRequest(input=1))
+    second = await runs.start(plane, requester, "Waits", runs.StartRequest(input=1))
     assert (second.replayed, second.run_id == first.run_id) == (same, same)
 
 
-async def test_what_temporal_refuses_for_good_ends_visibly_as_failed(plane: ControlPlane):
+async def test_a_start_that_temporal_refuses_permanently_becomes_a_failed_run(plane: ControlPlane):
     await catalog(plane, task_queue="q" * 2000)
     with pytest.raises(InvalidInput) as raised:
         await runs.start(plane, caller(), "Waits", runs.StartRequest(input=1))
@@ -193,7 +193,7 @@ async def test_what_temporal_refuses_for_good_ends_visibly_as_failed(plane: Cont
     ]
 
 
-async def test_the_settlement_of_a_projector_that_was_quicker_is_kept(plane: ControlPlane):
+async def test_settling_does_not_overwrite_a_faster_projector(plane: ControlPlane):
     async with writing(plane.engine) as session:
         command = await commands.new(session, caller(), CommandKind.RUN_CANCEL)
         await commands.record(session, caller(), command)
@@ -203,7 +203,7 @@ async def test_the_settlement_of_a_projector_that_was_quicker_is_kept(plane: Con
     assert (await command_of(plane, command.command_id)).status == CommandStatus.APPLIED
 
 
-async def test_many_loops_claim_each_command_once(plane: ControlPlane):
+async def test_concurrent_loops_claim_each_command_once(plane: ControlPlane):
     async with writing(plane.engine) as session:
         for _ in range(30):
             command = await commands.new(session, caller(), CommandKind.RUN_CANCEL)
@@ -218,7 +218,7 @@ async def test_many_loops_claim_each_command_once(plane: ControlPlane):
     assert len(claimed) == len(set(claimed)) == 30
 
 
-async def test_a_postponed_command_says_why_and_is_due_later(plane: ControlPlane):
+async def test_a_postponed_command_has_the_reason_and_is_due_later(plane: ControlPlane):
     async with writing(plane.engine) as session:
         command = await commands.new(session, caller(), CommandKind.RUN_CANCEL)
         await commands.record(session, caller(), command)
@@ -229,19 +229,19 @@ async def test_a_postponed_command_says_why_and_is_due_later(plane: ControlPlane
     assert (later.status, later.outcome) == ("pending", {"code": "unavailable", "message": "away"})
 
 
-async def test_what_is_delivered_while_the_run_ends_came_too_late_and_does_not_stay_delivered(plane: ControlPlane):
-    """Temporal takes a cancel for a run that has ended: nothing in history would ever settle it."""
+async def test_a_command_delivered_while_its_run_ends_is_superseded(plane: ControlPlane):
+    """Temporal accepts a cancel for a run that has ended, and nothing in history would ever settle it."""
     run = factories.run()
     await factories.insert(plane.engine, run)
     async with writing(plane.engine) as session:
         command = await commands.new(session, caller(), CommandKind.RUN_CANCEL, run_id=run.run_id)
         await commands.record(session, caller(), command)
     async with writing(plane.engine) as ending:
-        # As the projector does it: the run's end and what it settles are one transaction, which is not over yet.
+        # As in the projector: the run's end and the commands that it settles are one transaction, which is still open.
         await ending.execute(text("UPDATE runs SET status = 'cancelled' WHERE run_id = :id"), {"id": run.run_id})
-        noting = asyncio.create_task(commands.settle(plane, command, CommandStatus.DELIVERED, {}))
+        settling = asyncio.create_task(commands.settle(plane, command, CommandStatus.DELIVERED, {}))
         await eventually(lambda: waits_for_a_lock(plane))
-    await noting
+    await settling
     settled = await command_of(plane, command.command_id)
     assert (settled.status, settled.outcome) == ("superseded", {"run_status": "cancelled"})
 

@@ -1,4 +1,4 @@
-"""Inputs against schemas: pointers for faults, and the arguments that a workflow is started with."""
+"""Checking inputs against schemas: pointers for faults, and the arguments that a workflow is started with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentgrid.control import long_checks
-from agentgrid.control.inputs import KEPT_SCHEMAS, Checker, arguments_of
+from agentgrid.control.inputs import MAX_CACHED_SCHEMAS, Checker, arguments_of
 from agentgrid.domain import schemas
 from agentgrid.domain.schemas import MAX_FAULTS
 from agentgrid.errors import Conflict, InvalidInput, RateLimited
@@ -74,7 +74,7 @@ async def test_a_valid_input_becomes_the_workflows_arguments(schema, value, argu
         (TWO, [{"id": 1, "lines": [{}]}, "x"], ["/input/0/id", "/input/0/lines/0", "/input/1"]),
     ],
 )
-async def test_faults_are_named_by_their_pointers(schema, value, pointers):
+async def test_each_fault_has_a_pointer(schema, value, pointers):
     assert sorted(await faults(schema, value)) == sorted(pointers)
 
 
@@ -119,7 +119,7 @@ def nested(levels: int, leaf: Any) -> Any:
 
 
 @pytest.mark.parametrize(("schema", "words"), UNUSABLE)
-async def test_an_unusable_schema_refuses_the_start_and_says_why(schema, words):
+async def test_a_start_with_an_unusable_schema_is_refused_with_the_reason(schema, words):
     with pytest.raises(Conflict, match="the input schema of ticket 1 can't be used") as raised:
         await check(schema, 1)
     assert words in raised.value.message
@@ -133,7 +133,7 @@ async def test_a_pattern_runs_in_linear_time(pattern):
     assert time.process_time() - started < 1
 
 
-async def test_listing_exponentially_many_faults_times_out_and_blocks_nobody(monkeypatch):
+async def test_listing_exponentially_many_faults_times_out_without_blocking(monkeypatch):
     monkeypatch.setattr(long_checks, "SECONDS", 1.0)
     gaps = asyncio.create_task(longest_gap())
     with pytest.raises(InvalidInput) as raised:
@@ -145,7 +145,7 @@ async def test_listing_exponentially_many_faults_times_out_and_blocks_nobody(mon
 
 
 async def longest_gap() -> float:
-    """The longest time that the event loop was blocked, until it is cancelled."""
+    """The longest time that the event loop was blocked; measures until cancelled."""
     longest, last = 0.0, time.monotonic()
     try:
         while True:
@@ -163,10 +163,10 @@ async def test_references_that_double_at_each_level_are_checked_in_bounded_time(
             {"$defs": {**doubling, "a60": {"type": "string"}}, "$ref": "#/$defs/a0"},
             "it fits, but the check takes too long",
         )
-    assert "can't be checked within" in raised.value.faults[0].message
+    assert "could not be checked within" in raised.value.faults[0].message
 
 
-async def test_faults_in_a_tree_have_their_pointers():
+async def test_faults_in_a_recursive_value_have_pointers():
     tree = {"n": 1, "below": [{"n": 2}, {"n": 3, "below": [{"n": "x"}, {}]}]}
     assert sorted(await faults(TREE, tree)) == ["/input/below/1/below/0/n", "/input/below/1/below/1"]
     deep: dict[str, Any] = {"n": "x"}
@@ -175,33 +175,33 @@ async def test_faults_in_a_tree_have_their_pointers():
     assert await faults(TREE, deep) == ["/input" + "/below/0" * 25 + "/n"]
 
 
-async def test_a_fault_deep_inside_a_long_input_has_its_pointer():
+async def test_a_fault_far_into_a_long_input_has_a_pointer():
     numbers: list[Any] = [1] * 100_000
     numbers[77_777] = "x"
     assert await faults({"type": "array", "items": {"type": "integer"}}, numbers) == ["/input/77777"]
 
 
 async def test_the_number_of_concurrent_long_checks_is_limited(monkeypatch):
-    monkeypatch.setattr(long_checks, "_running", long_checks.AT_ONCE)
+    monkeypatch.setattr(long_checks, "_running", long_checks.MAX_CONCURRENT)
     with pytest.raises(RateLimited):
         await check(TREE, {"n": "x"})
     await check(TREE, {"n": 1})
 
 
 async def test_a_schema_is_compiled_once_and_again_when_it_changes(monkeypatch):
-    made = []
+    calls = []
     compiled = schemas.compiled
-    monkeypatch.setattr(schemas, "compiled", lambda schema: made.append(schema) or compiled(schema))
+    monkeypatch.setattr(schemas, "compiled", lambda schema: calls.append(schema) or compiled(schema))
     checker = Checker()
     for schema, version in [(TICKET, "1"), (dict(TICKET), "1"), (TICKET, "2"), ({}, "1"), ({"type": "wat"}, "3")] * 2:
         try:
             await checker.check("ticket", version, schema, {"id": "x"})
         except Conflict:
             assert version == "3"
-    assert made == [TICKET, TICKET, {}, {"type": "wat"}, TICKET, {}]
-    for number in range(2 * KEPT_SCHEMAS):
+    assert calls == [TICKET, TICKET, {}, {"type": "wat"}, TICKET, {}]
+    for number in range(2 * MAX_CACHED_SCHEMAS):
         await checker.check("ticket", str(number), {}, 1)
-    assert len(checker._ready) == KEPT_SCHEMAS
+    assert len(checker._cache) == MAX_CACHED_SCHEMAS
 
 
 @pytest.mark.parametrize(

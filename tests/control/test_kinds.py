@@ -1,4 +1,4 @@
-"""A kind of command is one record and a send function: two made-up kinds, added as a new noun would add them, go through everything."""
+"""A kind of command is one record and a send function: two invented kinds, added as for a new noun, pass through everything."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from tests.control.conftest import caller
 
 
 class Kind(StrEnum):
-    """As members of `CommandKind`."""
+    """Stands in for members of `CommandKind`."""
 
     TIMETABLE_PUT = "timetable.put"
     RUN_NUDGE = "run.nudge"
 
 
 async def send_timetable(plane: ControlPlane, command: Command) -> dict[str, str]:
-    """Make a schedule of Temporal's: no run's history shows it, so the answer is all that confirms it."""
+    """Create a Temporal schedule: no run's history shows it, so only the response confirms it."""
     schedule = Schedule(action=ScheduleAction())
     schedule.action.start_workflow.workflow_id = command.target or ""
     schedule.action.start_workflow.workflow_type.name = "Waits"
@@ -60,7 +60,7 @@ async def send_timetable(plane: ControlPlane, command: Command) -> dict[str, str
 
 
 async def send_nudge(plane: ControlPlane, command: Command) -> dict[str, str]:
-    """Signal the run: its history shows that."""
+    """Signal the run, which its history shows."""
     await asked(
         rpc.signal(
             plane.temporal,
@@ -81,7 +81,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HANDLING, Kind.TIMETABLE_PUT, timetable)
     monkeypatch.setitem(HANDLING, Kind.RUN_NUDGE, Handling(confirmed_by=ConfirmedBy.HISTORY, target=Target.RUN))
     monkeypatch.setitem(delivery.DELIVERERS, Kind.TIMETABLE_PUT, send_timetable)
-    monkeypatch.setattr(db_commands, "_ASKED", db_commands._asking())  # made once, from the kinds that there were
+    monkeypatch.setattr(db_commands, "_ASKED", db_commands._asking())  # built at import, from the kinds at that time
     monkeypatch.setitem(delivery.DELIVERERS, Kind.RUN_NUDGE, send_nudge)
 
 
@@ -98,7 +98,7 @@ async def run_id(plane: ControlPlane) -> str:
 
 @pytest.fixture
 async def away(plane: ControlPlane) -> AsyncIterator[ControlPlane]:
-    """The same control plane, with nothing at Temporal's address."""
+    """The same control plane, but Temporal's address is unreachable."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{reserved.getsockname()[1]}"
@@ -107,15 +107,15 @@ async def away(plane: ControlPlane) -> AsyncIterator[ControlPlane]:
 
 
 async def recorded(plane: ControlPlane, kind: Kind, **about: object) -> Command:
-    """Committed, and not yet delivered."""
+    """A command that is committed but not yet delivered."""
     async with writing(plane.engine) as session:
         command = await commands.new(session, caller(), kind, **about)
         await commands.record(session, caller(), command)
     return command
 
 
-async def made(plane: ControlPlane, kind: Kind, **about: object) -> Command:
-    """As a request does it."""
+async def delivered(plane: ControlPlane, kind: Kind, **about: object) -> Command:
+    """Record and deliver a command, as a request does."""
     return await commands.deliver(plane, await recorded(plane, kind, **about), delivery.DELIVERERS[kind])
 
 
@@ -127,7 +127,7 @@ async def make_due(plane: ControlPlane) -> None:
 async def projected(
     plane: ControlPlane, run_id: str, shown: Settlement | None = None, *, status: str = "running"
 ) -> None:
-    """What the projector writes of a batch whose histories show these commands, and in which the run gets this status."""
+    """Write what the projector would for a batch whose history shows this command, and in which the run gets this status."""
     # The projector's connections read and write JSON as text.
     connection = await asyncpg.connect(plane.settings.require_database())
     try:
@@ -144,8 +144,8 @@ def nudged(command: Command) -> Settlement:
     )
 
 
-async def test_what_temporals_answer_confirms_is_applied_at_once(plane: ControlPlane, name: str):
-    command = await made(plane, Kind.TIMETABLE_PUT, target=name, body={"title": "Nightly"})
+async def test_a_command_confirmed_by_temporals_response_is_applied_immediately(plane: ControlPlane, name: str):
+    command = await delivered(plane, Kind.TIMETABLE_PUT, target=name, body={"title": "Nightly"})
     assert (command.status, command.outcome) == ("applied", {"schedule_id": name})
     assert None not in (command.delivered_at, command.settled_at)
     assert (await plane.temporal.get_schedule_handle(name).describe()).id == name
@@ -154,8 +154,10 @@ async def test_what_temporals_answer_confirms_is_applied_at_once(plane: ControlP
         assert await db_commands.seen(session, command.command_id, scope=frozenset({"no workflow"})) is not None
 
 
-async def test_what_history_shows_is_delivered_and_then_applied_by_the_projector(plane: ControlPlane, run_id: str):
-    command = await made(plane, Kind.RUN_NUDGE, run_id=run_id)
+async def test_a_command_confirmed_by_history_is_delivered_and_then_applied_by_the_projector(
+    plane: ControlPlane, run_id: str
+):
+    command = await delivered(plane, Kind.RUN_NUDGE, run_id=run_id)
     assert (command.status, command.settled_at) == ("delivered", None)
 
     await projected(plane, run_id, nudged(command))
@@ -167,11 +169,11 @@ async def test_what_history_shows_is_delivered_and_then_applied_by_the_projector
         assert await db_commands.seen(session, command.command_id, scope=frozenset({"no workflow"})) is None
 
 
-async def test_only_what_history_confirms_is_superseded_by_the_end_of_its_run(
+async def test_only_commands_confirmed_by_history_are_superseded_when_their_run_ends(
     plane: ControlPlane, run_id: str, name: str
 ):
-    late = await made(plane, Kind.RUN_NUDGE, run_id=run_id)
-    answered = await made(plane, Kind.TIMETABLE_PUT, run_id=run_id, target=name)
+    late = await delivered(plane, Kind.RUN_NUDGE, run_id=run_id)
+    answered = await delivered(plane, Kind.TIMETABLE_PUT, run_id=run_id, target=name)
     await projected(plane, run_id, status="completed")
     assert (await commands.get(plane, late.command_id)).status == "superseded"
     assert (await commands.get(plane, answered.command_id)).status == "applied"
@@ -179,25 +181,25 @@ async def test_only_what_history_confirms_is_superseded_by_the_end_of_its_run(
     # The same holds if the run ends before the delivery is recorded.
     async with writing(plane.engine) as session:
         await session.execute(text("UPDATE runs SET status = 'completed' WHERE run_id = :id"), {"id": run_id})
-    assert (await made(plane, Kind.RUN_NUDGE, run_id=run_id)).status == "superseded"
-    assert (await made(plane, Kind.TIMETABLE_PUT, run_id=run_id, target=f"{name}-2")).status == "applied"
+    assert (await delivered(plane, Kind.RUN_NUDGE, run_id=run_id)).status == "superseded"
+    assert (await delivered(plane, Kind.TIMETABLE_PUT, run_id=run_id, target=f"{name}-2")).status == "applied"
 
 
-async def test_what_temporal_refuses_is_refused_with_its_reason(plane: ControlPlane, name: str):
-    await made(plane, Kind.TIMETABLE_PUT, target=name)
+async def test_a_command_refused_by_temporal_has_the_reason(plane: ControlPlane, name: str):
+    await delivered(plane, Kind.TIMETABLE_PUT, target=name)
     with pytest.raises(Conflict) as raised:
-        await made(plane, Kind.TIMETABLE_PUT, target=name)
+        await delivered(plane, Kind.TIMETABLE_PUT, target=name)
     refused = await commands.get(plane, raised.value.command_id)
     assert (refused.status, refused.outcome["code"], refused.target) == ("refused", "conflict", name)
 
 
-async def test_a_queued_kind_waits_while_temporal_is_away_and_any_other_fails(
+async def test_while_temporal_is_unreachable_queued_kinds_wait_and_others_fail(
     plane: ControlPlane, away: ControlPlane, run_id: str, name: str
 ):
-    waiting = await made(away, Kind.TIMETABLE_PUT, target=name)
+    waiting = await delivered(away, Kind.TIMETABLE_PUT, target=name)
     assert (waiting.status, waiting.outcome["code"]) == ("pending", "unavailable")
     with pytest.raises(Unavailable) as raised:
-        await made(away, Kind.RUN_NUDGE, run_id=run_id)
+        await delivered(away, Kind.RUN_NUDGE, run_id=run_id)
     assert (await commands.get(plane, raised.value.command_id)).status == "failed"
 
     await make_due(plane)
@@ -209,10 +211,10 @@ async def test_a_queued_kind_waits_while_temporal_is_away_and_any_other_fails(
 
 
 @pytest.mark.parametrize("sent", [False, True])
-async def test_a_process_that_dies_after_the_commit_leaves_nothing_undone_and_nothing_done_twice(
+async def test_a_process_that_dies_after_the_commit_neither_loses_nor_repeats_a_command(
     plane: ControlPlane, run_id: str, name: str, sent: bool
 ):
-    """Whether or not it had sent the command: it is sent again under the same request id."""
+    """Whether or not it already sent the command: the command is sent again with the same request id."""
     timetable = await recorded(plane, Kind.TIMETABLE_PUT, target=name)
     nudge = await recorded(plane, Kind.RUN_NUDGE, run_id=run_id)
     if sent:
@@ -230,17 +232,17 @@ async def test_a_process_that_dies_after_the_commit_leaves_nothing_undone_and_no
 @pytest.fixture
 def shipped(kinds: None) -> dict[str, Handling]:
     """The records of AgentGrid's own kinds."""
-    return {kind: each for kind, each in HANDLING.items() if kind not in set(Kind)}
+    return {kind: handling for kind, handling in HANDLING.items() if kind not in set(Kind)}
 
 
-def test_every_kind_has_its_record_and_every_kind_that_is_sent_its_send_function(shipped: dict[str, Handling]):
+def test_every_kind_has_a_record_and_every_kind_that_is_sent_has_a_send_function(shipped: dict[str, Handling]):
     assert set(shipped) == set(CommandKind)
-    assert set(delivery.DELIVERERS) - set(Kind) == {kind for kind, each in shipped.items() if each.sent}
-    assert not [kind for kind, each in shipped.items() if each.queued and not each.sent]
+    assert set(delivery.DELIVERERS) - set(Kind) == {kind for kind, handling in shipped.items() if handling.sent}
+    assert not [kind for kind, handling in shipped.items() if handling.queued and not handling.sent]
 
 
-def test_the_words_of_verdicts_and_effects_are_those_of_their_enums(shipped: dict[str, Handling]):
-    among = {kind: each.words.among for kind, each in shipped.items() if each.words is not None}
+def test_the_audit_words_of_verdicts_and_effects_match_their_enums(shipped: dict[str, Handling]):
+    among = {kind: handling.words.among for kind, handling in shipped.items() if handling.words is not None}
     assert among[CommandKind.APPROVAL_DECIDE] == set(Verdict)
     assert among[CommandKind.TOOL_POLICY] == among[CommandKind.POLICY_PUT] == set(Effect)
     assert among[CommandKind.RUN_SIGNAL] is None

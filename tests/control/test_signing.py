@@ -1,4 +1,4 @@
-"""The signing key: made once, kept closed, and its memos checked by anybody."""
+"""The signing key: created once, kept private, and its memos verifiable by anybody."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TERMS = Terms(
 MEMO = RunMemo(run_id="r", initiator="operator", command_id="c", tags=("a", "ü"))
 
 
-def test_a_new_key_is_its_owners_alone_loads_again_and_is_never_overwritten(tmp_path):
+def test_a_new_key_is_private_can_be_loaded_and_is_never_overwritten(tmp_path):
     path = tmp_path / "keys" / "signing.pem"
     made = signing.create(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -40,12 +40,12 @@ def test_a_new_key_is_its_owners_alone_loads_again_and_is_never_overwritten(tmp_
         signing.create(path)
 
 
-def test_the_private_key_is_in_no_representation(tmp_path):
+def test_the_private_key_is_not_in_the_repr(tmp_path):
     assert "private" not in repr(signing.create(tmp_path / "k.pem"))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"nonsense", "ec"], ids=str)
-def test_what_is_no_ed25519_key_is_a_setting_error_that_names_the_variable(tmp_path, content):
+def test_an_invalid_key_raises_a_settings_error_that_names_the_variable(tmp_path, content):
     path = tmp_path / "signing.pem"
     if content == "ec":
         pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
@@ -61,7 +61,7 @@ def test_what_is_no_ed25519_key_is_a_setting_error_that_names_the_variable(tmp_p
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o602, 0o660])
-def test_r44_a_signing_key_that_others_could_read_or_change_is_refused_with_the_fix(tmp_path, mode):
+def test_r44_a_signing_key_that_others_can_read_or_write_is_refused_with_a_fix(tmp_path, mode):
     path = tmp_path / "signing.pem"
     signing.create(path)
     signing.load(Settings(signing_key_file=path))
@@ -70,13 +70,13 @@ def test_r44_a_signing_key_that_others_could_read_or_change_is_refused_with_the_
         signing.load(Settings(signing_key_file=path))
 
 
-def test_after_a_rotation_the_old_key_still_signs_for_the_approvals_of_its_time_and_no_others(tmp_path):
+def test_after_a_rotation_the_old_key_signs_only_for_approvals_that_name_no_newer_key(tmp_path):
     old, new = signing.create(tmp_path / "old.pem"), signing.create(tmp_path / "new.pem")
     file = tmp_path / "signing.pem"
     file.touch(mode=0o600)
     file.write_bytes((tmp_path / "new.pem").read_bytes() + (tmp_path / "old.pem").read_bytes())
     signer = signing.load(Settings(signing_key_file=file))
-    assert [each.key_id for each in signer.all] == [new.key_id, old.key_id]
+    assert [key.key_id for key in signer.all] == [new.key_id, old.key_id]
     chosen = [
         signer.under(TERMS.model_copy(update={"keys": {key.key_id: key.public_key for key in keys}}), revoked=revoked)
         for keys, revoked in (((old,), ()), ((old, new), ()), ((new,), ()), ((), ()), ((old, new), {new.key_id}))
@@ -85,7 +85,7 @@ def test_after_a_rotation_the_old_key_still_signs_for_the_approvals_of_its_time_
     for kind in ApprovalKind:
         gated = only_new.model_copy(update={"kind": kind})
         assert signer.under(gated, revoked={new.key_id}), "the worker checks again and requests a new approval"
-    assert [each.key_id if each else None for each in chosen] == [old.key_id, new.key_id, new.key_id, None, old.key_id]
+    assert [key.key_id if key else None for key in chosen] == [old.key_id, new.key_id, new.key_id, None, old.key_id]
     assert signer.under(TERMS.model_copy(update={"keys": {new.key_id: old.public_key}}), revoked=()) is None
 
 

@@ -1,4 +1,4 @@
-"""The migration's issuers for keys that were created before issuers were recorded."""
+"""The migration that fills in issuers for keys created before issuers were recorded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncpg
 
 MIGRATION = importlib.import_module("agentgrid.db.migrations.versions.0006_authority")
 
-MADE = {
+KEYS = {
     "k-system": ("anna", "system"),
     "k-of-anna": ("berta", "anna"),
     "k-own": ("berta", "berta"),
@@ -17,13 +17,13 @@ MADE = {
 """Each key with its principal and its creator."""
 
 
-async def test_everybody_who_may_have_issued_an_older_key_counts_as_its_issuer(postgres_dsn: str) -> None:
-    (backfill,) = [each for each in MIGRATION.STATEMENTS if "RECURSIVE" in each]
+async def test_everybody_who_may_have_issued_an_older_key_becomes_its_issuer(postgres_dsn: str) -> None:
+    (backfill,) = [statement for statement in MIGRATION.STATEMENTS if "RECURSIVE" in statement]
     connection = await asyncpg.connect(postgres_dsn)
     try:
         for name in ("anna", "berta", "carol"):
             await connection.execute("INSERT INTO principals (name, kind) VALUES ($1, 'human')", name)
-        for key_id, (principal, made_by) in MADE.items():
+        for key_id, (principal, made_by) in KEYS.items():
             await connection.execute(
                 "INSERT INTO api_keys (key_id, principal, secret_hash, created_by, expires_at) VALUES ($1, $2, '', $3, now())",
                 key_id,
@@ -31,10 +31,10 @@ async def test_everybody_who_may_have_issued_an_older_key_counts_as_its_issuer(p
                 made_by,
             )
         await connection.execute(backfill)
-        found = {row["key_id"]: row["issuers"] for row in await connection.fetch("SELECT * FROM api_keys")}
+        issuers = {row["key_id"]: row["issuers"] for row in await connection.fetch("SELECT * FROM api_keys")}
     finally:
         await connection.close()
-    assert found == {
+    assert issuers == {
         "k-system": ["system"],
         "k-of-anna": ["anna"],
         "k-own": ["anna", "berta"],

@@ -1,4 +1,4 @@
-"""A connection that listens, made again for as long as somebody follows."""
+"""A LISTEN connection that is reopened for as long as its follower runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db_follow, "FIRST_PAUSE_SECONDS", 0.01)
 
 
-async def test_a_follower_hears_and_goes_on_after_its_connection_was_lost(postgres_dsn: str, quick: None) -> None:
+async def test_a_follower_receives_notifications_and_recovers_from_a_lost_connection(
+    postgres_dsn: str, quick: None
+) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
     lines: asyncio.Queue[int] = asyncio.Queue()
     faults: list[bool] = []
@@ -57,7 +59,7 @@ async def test_a_follower_hears_and_goes_on_after_its_connection_was_lost(postgr
         await other.close()
 
 
-async def test_only_the_databases_faults_are_survived(postgres_dsn: str, quick: None) -> None:
+async def test_only_database_faults_are_retried(postgres_dsn: str, quick: None) -> None:
     raised: list[Exception] = [asyncpg.InternalClientError("confused"), ConnectionResetError(), KeyError("a bug")]
 
     async def session(line: Line) -> None:
@@ -68,7 +70,7 @@ async def test_only_the_databases_faults_are_survived(postgres_dsn: str, quick: 
     assert raised == []
 
 
-async def test_failures_are_counted_from_one_again_after_a_session_that_worked(
+async def test_a_session_that_worked_resets_the_failure_count(
     postgres_dsn: str, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db_follow, "STEADY_SECONDS", 1.0)
@@ -81,10 +83,10 @@ async def test_failures_are_counted_from_one_again_after_a_session_that_worked(
 
     with capture_logs() as lines, pytest.raises(KeyError):
         await follow(postgres_dsn, session, name="a-follower", event="not_heard")
-    assert [line["failures"] for line in lines] == [1, 1]  # of four: the second one of each row is not logged
+    assert [line["failures"] for line in lines] == [1, 1]  # of four: the second failure in a row is not logged
 
 
-def test_the_databases_functions_notify_the_channels_that_are_followed() -> None:
+def test_the_sql_functions_notify_only_known_channels() -> None:
     names = {name for name in vars(channels) if name.isupper()}
     notified = set(re.findall(r"pg_notify\('(\w+)'", (migrate.SQL / "functions.sql").read_text()))
     assert notified

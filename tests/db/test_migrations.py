@@ -32,7 +32,7 @@ async def upgrade_to(dsn: str, revision: str) -> None:
         await engine.dispose()
 
 
-async def test_kill_switches_that_are_on_stay_on_when_they_leave_the_rules_r36(empty_database: str) -> None:
+async def test_r36_active_kill_switches_stay_on_when_they_move_out_of_the_rules(empty_database: str) -> None:
     await upgrade_to(empty_database, "0004")
     connection = await asyncpg.connect(empty_database)
     try:
@@ -61,26 +61,28 @@ async def test_kill_switches_that_are_on_stay_on_when_they_leave_the_rules_r36(e
         await connection.close()
 
 
-async def test_the_database_and_the_code_know_the_same_words(postgres_dsn: str) -> None:
-    """Each closed vocabulary is written twice, in an enum and in a migration: the table's check must list exactly the enum's words."""
+async def test_check_constraints_list_the_values_of_their_enums(postgres_dsn: str) -> None:
+    """Each enum is defined twice, in code and in a migration: the table's check constraint must list exactly the enum's values."""
     connection = await asyncpg.connect(postgres_dsn)
     try:
-        found = await rows(
+        constraints = await rows(
             connection,
             "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' "
             "AND connamespace = 'public'::regnamespace",
         )
     finally:
         await connection.close()
-    kept = {name: set(re.findall(r"'([^']+)'::text", text)) for name, text in found if "ANY (ARRAY[" in text}
-    meant = {
+    in_database = {
+        name: set(re.findall(r"'([^']+)'::text", text)) for name, text in constraints if "ANY (ARRAY[" in text
+    }
+    in_code = {
         str(check.name): set(re.findall(r"'([^']+)'", str(check.sqltext)))
         for table in Run.metadata.tables.values()
         for check in table.constraints
         if isinstance(check, CheckConstraint) and " IN (" in str(check.sqltext)
     }
-    assert {"ck_runs_trigger", "ck_steps_kind"} <= meant.keys()
-    assert {name: kept.get(name) for name in meant} == meant
+    assert {"ck_runs_trigger", "ck_steps_kind"} <= in_code.keys()
+    assert {name: in_database.get(name) for name in in_code} == in_code
 
 
 async def rows(connection: asyncpg.Connection[Any], query: str) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""The driver's own connections: what ended is replaced, what is away is reported in time, and nobody waits for another's lock."""
+"""Driver connections: closed ones are replaced, an unreachable database is reported in time, and reads don't wait for locked writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agentgrid.db.pool import CONNECTIONS, TURNS, Turns, direct, open_pool
 from agentgrid.servers.child import free_port
 
 
-async def test_a_connection_that_has_ended_meanwhile_is_replaced_before_it_is_used(postgres_dsn: str) -> None:
+async def test_a_closed_connection_is_replaced_before_use(postgres_dsn: str) -> None:
     admin = await asyncpg.connect(postgres_dsn)
     pids = []
     async with open_pool(postgres_dsn) as pool:
@@ -29,7 +29,7 @@ async def test_a_connection_that_has_ended_meanwhile_is_replaced_before_it_is_us
     assert len(set(pids)) == 2
 
 
-async def test_it_opens_while_the_database_is_away_and_each_question_says_so() -> None:
+async def test_the_pool_opens_while_the_database_is_unreachable_and_each_acquire_fails() -> None:
     async with open_pool(f"postgresql://nobody:secret@127.0.0.1:{free_port()}/nothing") as pool:
         for _ in range(CONNECTIONS + 1):
             with pytest.raises(DATABASE_FAULTS):
@@ -37,15 +37,15 @@ async def test_it_opens_while_the_database_is_away_and_each_question_says_so() -
                     pytest.fail("there is nothing to connect to")
 
 
-async def test_it_closes_though_a_connection_is_still_held(postgres_dsn: str) -> None:
+async def test_the_pool_closes_while_a_connection_is_still_in_use(postgres_dsn: str) -> None:
     async with asyncio.timeout(10):
         async with open_pool(postgres_dsn) as pool:
-            held = await pool.acquire()
+            in_use = await pool.acquire()
     with pytest.raises(asyncpg.InterfaceError):
-        await held.fetchval("SELECT 1")
+        await in_use.fetchval("SELECT 1")
 
 
-async def test_json_is_read_and_written_as_sessions_do_it(postgres_dsn: str) -> None:
+async def test_json_is_read_and_written_as_in_sessions(postgres_dsn: str) -> None:
     value = {"n": 2**62, "words": ["ä", None, 0.1]}
     async with open_pool(postgres_dsn) as pool, direct(pool) as connection:
         stored = await connection.fetchrow(

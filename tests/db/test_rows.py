@@ -1,4 +1,4 @@
-"""Rows read through connections of the driver equal those read through sessions."""
+"""Rows read through driver connections equal those read through sessions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agentgrid.domain.scopes import EVERY_WORKFLOW
 from tests.api import factories
 
 
-def held(row: object, *without: str) -> dict[str, object]:
+def columns_of(row: object, *without: str) -> dict[str, object]:
     return {
         column.name: getattr(row, column.name) for column in inspect(type(row)).columns if column.name not in without
     }
@@ -38,7 +38,7 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
     try:
         await factories.insert(engine, run, execution, waiting, control, *others, factories.approval(run))
         async with open_pool(postgres_dsn) as pool, direct(pool) as connection:
-            found = await run_details.get(connection, run.run_id, scope=EVERY_WORKFLOW)
+            details = await run_details.get(connection, run.run_id, scope=EVERY_WORKFLOW)
             narrow = await run_details.get(connection, run.run_id, scope=frozenset({"ma?e"}))
             unseen = await run_details.get(connection, run.run_id, scope=frozenset({"hidden"}))
             listed = await runs.newest_in_order(
@@ -54,16 +54,16 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
             )
     finally:
         await engine.dispose()
-    assert found is not None
+    assert details is not None
     assert narrow is not None
     assert unseen is None
-    assert held(found.run) == held(by_session)
-    assert [held(each, "result", "error", "fold_state") for each in found.executions] == [
-        held(chain, "result", "error", "fold_state")
+    assert columns_of(details.run) == columns_of(by_session)
+    assert [columns_of(row, "result", "error", "fold_state") for row in details.executions] == [
+        columns_of(chain, "result", "error", "fold_state")
     ]
-    assert [held(each, "input", "output") for each in found.open_steps] == [held(step, "input", "output")]
-    assert held(found.last_control) == held(last)
-    assert (found.taken, found.refused_signals, found.unattributed_signals) == (True, 0, 1)
-    assert (len(found.children), len(narrow.children), len(found.gates)) == (2, 1, 1)
+    assert [columns_of(row, "input", "output") for row in details.open_steps] == [columns_of(step, "input", "output")]
+    assert columns_of(details.last_control) == columns_of(last)
+    assert (details.taken, details.refused_signals, details.unattributed_signals) == (True, 0, 1)
+    assert (len(details.children), len(narrow.children), len(details.approvals)) == (2, 1, 1)
     payloads = ("input", "result", "error")
-    assert listed == [held(each, *payloads) for each in listed_by_session]
+    assert listed == [columns_of(row, *payloads) for row in listed_by_session]

@@ -1,4 +1,4 @@
-"""What runs are found by: words at any place, ids by their beginning and end; the index follows the runs."""
+"""Text search for runs: substrings of words, prefixes and suffixes of ids; the index follows changes to runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.api import factories
 from tests.db.ways import collect_at_once, walk_alone
 
 
-@pytest.fixture(params=["walked", "by index"])
+@pytest.fixture(params=["scanned", "by index"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "walked":
+    if request.param == "scanned":
         walk_alone(monkeypatch, 100)
     else:
         collect_at_once(monkeypatch)
@@ -30,15 +30,15 @@ async def engine(postgres_dsn: str):
 
 
 @pytest.fixture(scope="module")
-async def known(module_postgres_dsn: str):
-    """An engine of a database that has RUNS and is only read."""
+async def filled(module_postgres_dsn: str):
+    """An engine for a database that contains RUNS and is only read."""
     engine = make_engine(module_postgres_dsn, pool_size=2)
     await factories.insert(engine, *(factories.run(run_id=run_id, **values) for run_id, values in RUNS.items()))
     yield engine
     await engine.dispose()
 
 
-async def found(engine, q: str) -> set[str]:
+async def search(engine, q: str) -> set[str]:
     async with reading(engine) as session:
         return {run.run_id for run in await newest(session, wanted=RunFilter(q=q), scope=EVERY_WORKFLOW, limit=100)}
 
@@ -91,26 +91,26 @@ FIRST, SECOND, THIRD, FOURTH = RUNS
         ("5-93ff", set()),
     ],
 )
-async def test_words_are_found_wherever_they_stand_and_ids_by_their_ends(known, q: str, expected: set[str]):
-    assert await found(known, q) == expected
+async def test_words_match_anywhere_and_ids_by_prefix_or_suffix(filled, q: str, expected: set[str]):
+    assert await search(filled, q) == expected
 
 
-async def test_the_index_follows_what_becomes_of_a_run(engine, monkeypatch: pytest.MonkeyPatch):
+async def test_the_index_follows_updates_and_deletes_of_a_run(engine, monkeypatch: pytest.MonkeyPatch):
     collect_at_once(monkeypatch)
     run = factories.run(reference="first-name")
     await factories.insert(engine, run)
     async with writing(engine) as session:
         await session.execute(update(Run).where(Run.run_id == run.run_id).values(reference="second-name"))
-    assert await found(engine, "first-name") == set()
-    assert await found(engine, "second-name") == {run.run_id}
+    assert await search(engine, "first-name") == set()
+    assert await search(engine, "second-name") == {run.run_id}
     async with writing(engine) as session:
         await session.execute(delete(Run).where(Run.run_id == run.run_id))
-    assert await found(engine, "second-name") == set()
+    assert await search(engine, "second-name") == set()
     async with reading(engine) as session:
         assert (await session.execute(select(RunSearch))).first() is None
 
 
-async def test_a_change_that_no_search_sees_leaves_the_index_alone(engine):
+async def test_an_update_of_unsearched_columns_does_not_write_to_the_index(engine):
     run = factories.run()
     await factories.insert(engine, run)
     async with reading(engine) as session:

@@ -1,4 +1,4 @@
-"""Connections that end while nobody uses them."""
+"""Connections that are closed while idle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from agentgrid.db.session import make_engine, reading
 
 
-async def test_a_connection_that_has_ended_meanwhile_is_replaced_before_it_is_used(postgres_dsn: str) -> None:
+async def test_a_closed_connection_is_replaced_before_use(postgres_dsn: str) -> None:
     engine = make_engine(postgres_dsn, pool_size=1)
     admin = await asyncpg.connect(postgres_dsn)
     pids = []
@@ -20,7 +20,7 @@ async def test_a_connection_that_has_ended_meanwhile_is_replaced_before_it_is_us
                 pids.append((await session.execute(text("SELECT pg_backend_pid()"))).scalar_one())
                 driver = (await (await session.connection()).get_raw_connection()).driver_connection
             await admin.execute("SELECT pg_terminate_backend($1)", pids[-1])
-            # The server has forgotten it some time before this end of the socket hears of it.
+            # The client's socket notices some time after the server has closed the connection.
             async with asyncio.timeout(10):
                 while not driver.is_closed():
                     await asyncio.sleep(0.01)

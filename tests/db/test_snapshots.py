@@ -15,7 +15,7 @@ DAYS_AGO = {1: 90, 2: 60, 3: 40, 4: 6, 5: 1}
 """When each version was published."""
 
 
-async def test_snapshots_that_were_replaced_long_ago_are_dropped_and_the_newest_never(postgres_dsn: str) -> None:
+async def test_snapshots_replaced_long_ago_are_dropped_but_never_the_newest(postgres_dsn: str) -> None:
     owner = await asyncpg.connect(postgres_dsn)
     try:
         now = datetime.now(UTC)

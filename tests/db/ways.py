@@ -1,4 +1,4 @@
-"""Ways to find a page, for tests that compare them."""
+"""Forces one method of finding a page, for tests that compare them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from agentgrid.db import paging
 
 
 def walk_alone(patch: pytest.MonkeyPatch, rows: int) -> None:
-    """Let every page be found by walking, over at most so many rows."""
+    """Find every page by scanning at most this many rows."""
 
     def walk(listing: Any, conditions: Any, after: Any, _limit: int) -> Any:
-        return paging._walked(listing, conditions, after, rows)
+        return paging._scanned(listing, conditions, after, rows)
 
     patch.setattr(paging, "_collected", walk)
 
 
 def collect_at_once(patch: pytest.MonkeyPatch) -> None:
-    """Let no page be found by walking."""
+    """Find every page by collecting all matches, without scanning."""
     patch.setattr(paging, "STRETCH", 0)

@@ -1,4 +1,4 @@
-"""What of an operator's version of an agent the code allows."""
+"""Which edits of an agent the code allows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_edit_that_exceeds_the_code_is_refused_at_its_place(fields, pointer):
     assert [fault.pointer for fault in faults(CODE, edited(**fields), ["openai:gpt-4*"])] == [pointer]
 
 
-def test_an_edit_within_the_code_is_free():
+def test_an_edit_within_the_bounds_of_the_code_is_accepted():
     fields = {
         "models": ["openai:gpt-4o", "offline"],
         "instructions": "Other.",
@@ -65,8 +65,8 @@ def test_an_edit_within_the_code_is_free():
     assert list(faults(CODE, edited(**fields), ["openai:gpt-4*"])) == []
 
 
-def test_a_worker_with_other_code_gives_no_more_than_its_own_code():
-    """The API has checked the version against the newest code; this worker may have another."""
+def test_a_worker_with_different_code_allows_no_more_than_its_own_code():
+    """The API checked the version against the newest code, but this worker may have different code."""
     older = dataclasses.replace(SPEC, tools=["look"], limits=Limits(requests=5, tool_calls=7, usd=None, soft=None))
     spec = fitted(
         older, edited(tools=["refund", "look"], limits=Limits(requests=8, tool_calls=None, usd=0.5, soft=0.5))
@@ -78,8 +78,8 @@ def test_a_worker_with_other_code_gives_no_more_than_its_own_code():
         fitted(dataclasses.replace(SPEC, output_schema=None), edited())
 
 
-def test_the_changes_name_each_field_with_a_diff_of_the_instructions():
-    found = changes(CODE, edited(instructions="Look.\nAnswer.", tools=["look"]))
-    assert found.keys() == {"instructions", "tools"}
-    assert found["tools"] == {"before": ["look", "refund"], "after": ["look"]}
-    assert "-Think." in found["instructions"]["diff"]
+def test_changes_list_each_field_with_a_diff_of_the_instructions():
+    changed = changes(CODE, edited(instructions="Look.\nAnswer.", tools=["look"]))
+    assert changed.keys() == {"instructions", "tools"}
+    assert changed["tools"] == {"before": ["look", "refund"], "after": ["look"]}
+    assert "-Think." in changed["instructions"]["diff"]

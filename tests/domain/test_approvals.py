@@ -1,4 +1,4 @@
-"""A signed decision: what is signed, and what `judge` makes of a comment and of changed arguments."""
+"""Signed decisions: what is signed, and how `judge` treats comments and changed arguments."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from agentgrid.protocol import to_payload
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = base64.b64encode(KEY.public_key().public_bytes_raw()).decode()
-ASKED: dict[str, Any] = {"order": "o-1", "cents": 900}
-GIVEN: dict[str, Any] = {"order": "o-1", "cents": 500, "note": None}
+REQUESTED: dict[str, Any] = {"order": "o-1", "cents": 900}
+CHANGED: dict[str, Any] = {"order": "o-1", "cents": 500, "note": None}
 
 
 def terms(**over: Any) -> Terms:
@@ -40,7 +40,7 @@ def terms(**over: Any) -> Terms:
         "namespace": "n",
         "workflow_id": "w",
         "execution_id": "e",
-        "digest": digest(["refund", "v1", ASKED]),
+        "digest": digest(["refund", "v1", REQUESTED]),
         "tool": "refund",
         "tool_version": "v1",
         "key": "k",
@@ -77,8 +77,8 @@ def wire(signed: SignedDecision) -> bytes:
     return bytes(to_payload(signed).data)
 
 
-def test_without_its_optional_parts_a_decision_is_signed_over_the_bytes_of_version_1() -> None:
-    """Recorded histories hold signatures over these bytes."""
+def test_a_decision_without_optional_parts_is_signed_over_the_bytes_of_version_1() -> None:
+    """Recorded histories contain signatures over these bytes."""
     signed = decision(terms())
     assert signed.decision.signed_bytes() == (
         b'{"approval_id":"a","approver":"role:approver","decided_at":"2030-01-01T00:00:00Z","digest":"'
@@ -90,16 +90,16 @@ def test_without_its_optional_parts_a_decision_is_signed_over_the_bytes_of_versi
 
 
 def test_a_comment_and_changed_arguments_are_signed_and_counted() -> None:
-    found = judge(terms(), wire(decision(terms(), comment="half", arguments=GIVEN)))
-    assert found.verdict is Verdict.APPROVED
-    assert found.decision is not None
-    assert (found.decision.comment, found.decision.arguments) == ("half", GIVEN)
-    assert found.decision.asked == terms().digest != found.decision.digest
+    judgement = judge(terms(), wire(decision(terms(), comment="half", arguments=CHANGED)))
+    assert judgement.verdict is Verdict.APPROVED
+    assert judgement.decision is not None
+    assert (judgement.decision.comment, judgement.decision.arguments) == ("half", CHANGED)
+    assert judgement.decision.asked == terms().digest != judgement.decision.digest
 
 
 @pytest.mark.parametrize("path", [("comment",), ("arguments", "cents"), ("original",), ("proposer",)])
-def test_a_part_that_was_changed_after_signing_makes_the_signature_void(path: tuple[str, ...]) -> None:
-    signed = json.loads(wire(decision(terms(), comment="half", arguments=GIVEN)))
+def test_a_part_changed_after_signing_invalidates_the_signature(path: tuple[str, ...]) -> None:
+    signed = json.loads(wire(decision(terms(), comment="half", arguments=CHANGED)))
     place = signed["decision"]
     for name in path[:-1]:
         place = place[name]
@@ -111,7 +111,7 @@ def test_a_part_that_was_changed_after_signing_makes_the_signature_void(path: tu
     ("under", "over", "reason"),
     [
         ({}, {"original": "0" * 64}, "for other arguments"),
-        ({"digest": digest(["refund", "v1", GIVEN])}, {"original": terms().digest}, "for other arguments"),
+        ({"digest": digest(["refund", "v1", CHANGED])}, {"original": terms().digest}, "for other arguments"),
         ({}, {"digest": terms().digest}, "signed for other arguments"),
         ({}, {"original": None, "digest": terms().digest}, "without approving them"),
         ({}, {"verdict": "rejected"}, "without approving them"),
@@ -119,7 +119,7 @@ def test_a_part_that_was_changed_after_signing_makes_the_signature_void(path: tu
         ({"kind": "explicit", "tool": None, "tool_version": None}, {}, "can't be changed"),
         (
             {},
-            {"arguments": None, "original": terms().digest, "digest": changed_digest(terms(), GIVEN)},
+            {"arguments": None, "original": terms().digest, "digest": changed_digest(terms(), CHANGED)},
             "without its arg",
         ),
         ({"changes": Changes.SECOND_PERSON}, {}, "by one person"),
@@ -139,30 +139,30 @@ def test_a_part_that_was_changed_after_signing_makes_the_signature_void(path: tu
         ),
     ],
 )
-def test_a_change_counts_for_exactly_these_terms(
+def test_changed_arguments_count_only_under_exactly_these_terms(
     under: dict[str, Any], over: dict[str, Any], reason: str | None
 ) -> None:
-    signed = decision(terms(), **{"arguments": GIVEN} | over)
-    found = judge(terms(**under), wire(signed))
-    assert (found.verdict is None) == (reason is not None)
-    assert (reason or "") in (found.reason or "")
+    signed = decision(terms(), **{"arguments": CHANGED} | over)
+    judgement = judge(terms(**under), wire(signed))
+    assert (judgement.verdict is None) == (reason is not None)
+    assert (reason or "") in (judgement.reason or "")
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e999", "9007199254740993", "[" * 190 + "]" * 190, "[" * 900 + "]" * 900])
-def test_arguments_that_no_canonical_text_has_move_nothing_and_raise_nothing(value: str) -> None:
+def test_arguments_without_canonical_json_have_no_effect_and_raise_nothing(value: str) -> None:
     text = wire(decision(terms(), arguments={"x": "here"})).decode().replace('"here"', value)
     assert judge(terms(), text.encode()).verdict is None
 
 
-def test_the_longest_comment_fits_the_signal_and_a_longer_one_is_no_decision() -> None:
+def test_the_longest_comment_fits_the_signal_and_a_longer_one_is_refused() -> None:
     raw = wire(decision(terms(), comment="ü" * 2_000))
     assert len(raw) <= MAX_DECISION_BYTES
     assert judge(terms(), raw).verdict is Verdict.APPROVED
     assert judge(terms(), raw.replace("ü".encode(), "üü".encode(), 1)).reason == "not a signed decision"
 
 
-def test_a_rule_without_changes_is_written_as_before() -> None:
-    """An older worker reads the same snapshot and terms."""
+def test_a_rule_without_changes_has_the_same_form_as_before() -> None:
+    """Older workers read the same snapshot and terms."""
     bare = terms(takes=(), changes=Changes.ONE_PERSON).wire()
     assert not bare.keys() & {"takes", "changes"}
     assert canonical(bare)

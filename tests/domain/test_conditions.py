@@ -1,4 +1,4 @@
-"""Conditions on arguments: what holds, what doesn't, and what can't be judged."""
+"""Conditions on arguments: those that hold, those that don't, and those that can't be judged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ JUDGED: list[tuple[str, bool | None]] = [
     ("amount exists", True),
     ("none exists", False),
     ("missing exists false", True),
-    # What can't be judged.
+    # These can't be judged.
     ("missing > 1", None),
     ('customer.name == "x"', None),
     ("customer.orders.1.id == 7", None),
@@ -79,20 +79,20 @@ def test_a_condition_holds_does_not_hold_or_cannot_be_judged(text: str, holds: b
     assert Condition(**parsed(text)).holds(ARGUMENTS) is holds
 
 
-def test_what_a_later_version_adds_cannot_be_judged() -> None:
+def test_conditions_from_a_later_version_cannot_be_judged() -> None:
     assert Condition(argument="amount", op="divides", value=5).holds(ARGUMENTS) is None
     assert (
         Condition.model_validate({"argument": "amount", "op": ">", "value": 5, "unit": "EUR"}).holds(ARGUMENTS) is None
     )
 
 
-def test_true_is_another_value_than_one() -> None:
+def test_true_and_one_are_different_values() -> None:
     one, true = (Condition(argument="paid", op="==", value=value) for value in (1, True))
     assert one != true
     assert len({one, true, Condition(argument="paid", op="==", value=1)}) == 2
 
 
-def test_one_that_does_not_hold_decides_over_one_that_cannot_be_judged() -> None:
+def test_a_condition_that_does_not_hold_outweighs_one_that_cannot_be_judged() -> None:
     no, doubt, yes = (Condition(**parsed(text)) for text in ("amount > 10000", "missing > 1", "amount > 1"))
     assert all_hold([doubt, no], ARGUMENTS) is False
     assert all_hold([doubt, yes], ARGUMENTS) is None
@@ -113,8 +113,8 @@ json_values = st.recursive(
     value=json_values,
     arguments=json_values,
 )
-def test_any_condition_on_any_arguments_has_an_answer(op: str, path: str, value: Any, arguments: Any) -> None:
-    """A call never fails on an operator's rule."""
+def test_every_condition_has_a_result_for_all_arguments(op: str, path: str, value: Any, arguments: Any) -> None:
+    """An operator's rule never makes a call raise."""
     assert Condition(argument=path, op=op, value=value).holds(arguments) in (True, False, None)
 
 
@@ -123,7 +123,7 @@ def test_any_condition_on_any_arguments_has_an_answer(op: str, path: str, value:
     op=st.sampled_from(OPERATORS),
     value=st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3), min_size=1, max_size=3),
 )
-def test_the_text_of_a_condition_reads_back(path: str, op: str, value: Any) -> None:
+def test_a_written_condition_parses_back(path: str, op: str, value: Any) -> None:
     condition = {"argument": path, "op": op, "value": value}
     assert parsed(written(condition)) == condition
 
@@ -141,7 +141,7 @@ def test_the_text_of_a_condition_reads_back(path: str, op: str, value: Any) -> N
         ("a > 1 2", 7),
     ],
 )
-def test_a_wrong_text_says_where(text: str, at: int) -> None:
+def test_an_invalid_condition_reports_the_position(text: str, at: int) -> None:
     with pytest.raises(InvalidInput, match=f"at character {at}: expected"):
         parsed(text)
 
@@ -165,14 +165,14 @@ def test_a_wrong_text_says_where(text: str, at: int) -> None:
         ({"argument": "a", "op": "matches", "value": "(a{1000}){1000}"}, "value"),
     ],
 )
-def test_a_condition_that_could_not_be_judged_is_refused(condition: dict[str, Any], field: str) -> None:
-    found = fault(Condition(**condition))
-    assert found is not None
-    assert found[0] == field
-    assert json.dumps(found[1])
+def test_an_invalid_condition_is_refused(condition: dict[str, Any], field: str) -> None:
+    invalid = fault(Condition(**condition))
+    assert invalid is not None
+    assert invalid[0] == field
+    assert json.dumps(invalid[1])
 
 
-def test_a_pattern_that_would_never_end_elsewhere_takes_no_time() -> None:
+def test_a_pattern_that_backtracks_exponentially_elsewhere_is_fast() -> None:
     began = time.monotonic()
     assert Condition(argument="a", op="matches", value="^(a+)+$").holds({"a": "a" * (MAX_MATCHED - 1) + "!"}) is False
     assert time.monotonic() - began < 1

@@ -1,4 +1,4 @@
-"""A schedule's signed memo counts for the starts that it names, and for no other."""
+"""A schedule's signed memo is valid only for the starts that it names."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def wire(signed: ScheduleMemo | RunMemo, **changed: Any) -> dict[str, Any]:
     return signed.model_dump(mode="json", exclude_none=True) | changed
 
 
-def test_it_counts_for_the_start_that_it_names() -> None:
-    found = verified_schedule(wire(SIGNER.schedule_memo(memo())), START, KEYS)
-    assert found is not None
-    assert found.initiator == "alice"
+def test_a_memo_is_valid_for_the_start_that_it_names() -> None:
+    result = verified_schedule(wire(SIGNER.schedule_memo(memo())), START, KEYS)
+    assert result is not None
+    assert result.initiator == "alice"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_it_counts_for_the_start_that_it_names() -> None:
     ],
     ids=str,
 )
-def test_copied_to_any_other_start_it_counts_for_nothing(changed: dict[str, Any]) -> None:
+def test_a_memo_copied_to_another_start_is_ignored(changed: dict[str, Any]) -> None:
     assert verified_schedule(wire(SIGNER.schedule_memo(memo())), replace(START, **changed), KEYS) is None
 
 
@@ -97,35 +97,35 @@ def test_copied_to_any_other_start_it_counts_for_nothing(changed: dict[str, Any]
     ],
     ids=str,
 )
-def test_a_changed_or_forged_memo_counts_for_nothing(changed: dict[str, Any]) -> None:
+def test_a_changed_or_forged_memo_is_ignored(changed: dict[str, Any]) -> None:
     assert verified_schedule(wire(SIGNER.schedule_memo(memo()), **changed), START, KEYS) is None
 
 
-def test_a_huge_memo_counts_for_nothing_even_if_it_is_signed() -> None:
+def test_a_huge_memo_is_ignored_even_if_it_is_signed() -> None:
     signed = SIGNER.schedule_memo(memo(tags=("x",) * (MAX_BYTES // 4)))
     assert verified_schedule(wire(signed), START, KEYS) is None
 
 
-def test_a_deep_memo_counts_for_nothing() -> None:
+def test_a_deeply_nested_memo_is_ignored() -> None:
     deep: list[Any] = []
     for _ in range(10_000):
         deep = [deep]
     assert verified_schedule(wire(SIGNER.schedule_memo(memo()), tags=deep), START, KEYS) is None
 
 
-def test_a_strangers_key_under_a_registered_id_counts_for_nothing() -> None:
+def test_an_unregistered_key_under_a_registered_id_is_ignored() -> None:
     stranger = Signer.of(Ed25519PrivateKey.generate())
     forged = wire(stranger.schedule_memo(memo()), key_id=SIGNER.key_id)
     assert verified_schedule(forged, START, KEYS) is None
 
 
-def test_a_memo_lives_for_at_most_a_year() -> None:
+def test_a_memo_is_valid_for_at_most_a_year() -> None:
     with pytest.raises(ValueError, match="at most 366 days"):
         memo(expires_at=NOW + MAX_LIFETIME)
 
 
 def test_neither_form_of_memo_passes_for_the_other() -> None:
-    """An attacker turns one signed memo into the other form, also by signing what a schedule's memo says as a run's memo is signed."""
+    """An attacker converts one signed memo into the other form, or has a schedule's memo signed the way a run's memo is."""
     as_run = wire(SIGNER.schedule_memo(memo()), run_id=START.workflow_id)
     del as_run["form"]
     signed_run = SIGNER.memo(RunMemo(run_id=START.workflow_id, initiator="alice", command_id="c"))

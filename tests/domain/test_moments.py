@@ -1,4 +1,4 @@
-"""Times in texts for people."""
+"""Times as readable text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentgrid.domain import moments, shapes, timeline
         ("2026-11-29T14:30:00.000+00:00", "2026-11-29 14:30 UTC"),
         ("2026-11-29T14:30", "2026-11-29 14:30"),
         ("2026-11-29T14:30:05+02:00", "2026-11-29 14:30:05 UTC+02:00"),
-        ("2026-11-29T14:30:00.25Z", "2026-11-29 14:30:00.25 UTC"),  # nothing of what is approved is lost
+        ("2026-11-29T14:30:00.25Z", "2026-11-29 14:30:00.25 UTC"),  # people approve it, so nothing is lost
         ("2026-11-29", None),
         ("2026-13-29T14:30:00Z", None),
         ("2026-11-29T14:30:00Z or later", None),
@@ -25,7 +25,7 @@ from agentgrid.domain import moments, shapes, timeline
         ("", None),
     ],
 )
-def test_an_iso_time_is_written_for_people_and_no_other_text_is_changed(text: str, shown: str | None) -> None:
+def test_iso_times_are_readable_and_other_texts_are_not_changed(text: str, shown: str | None) -> None:
     assert moments.readable(text) == shown
 
 
@@ -34,7 +34,7 @@ def test_a_moment_is_in_utc() -> None:
     assert moments.in_utc(at) == "2026-11-29 12:30 UTC"
 
 
-def test_labels_of_calls_have_times_for_people_whether_or_not_a_schema_describes_them() -> None:
+def test_labels_of_calls_have_readable_times_with_or_without_a_schema() -> None:
     arguments = {"room": "A 4", "at": "2026-11-29T14:30:00Z"}
     assert shapes.label(arguments) == "A 4, 2026-11-29 14:30 UTC"
     assert timeline.label_of(arguments) == "A 4 · 2026-11-29 14:30 UTC"

@@ -42,14 +42,14 @@ def changed(schema: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy with another value at this place; `None` removes it."""
     import copy
 
-    found = result = copy.deepcopy(schema)
+    place = result = copy.deepcopy(schema)
     *above, last = path.split("/")
     for part in above:
-        found = found[int(part)] if isinstance(found, list) else found[part]
+        place = place[int(part)] if isinstance(place, list) else place[part]
     if value is None:
-        del found[last]
+        del place[last]
     else:
-        found[last] = value
+        place[last] = value
     return result
 
 
@@ -81,7 +81,7 @@ def test_a_tighter_schema_is_narrower(path: str, value: Any):
     ("path", "value", "why"),
     [
         ("properties/verdict/enum", ["refund", "pay"], "'pay' is not admitted"),
-        ("properties/verdict/enum", None, "must be among"),
+        ("properties/verdict/enum", None, "must be one of"),
         ("properties/verdict", None, "admits any value"),
         ("properties/note/anyOf/0/maxLength", 201, "must be at most 200"),
         ("properties/note/anyOf/0/maxLength", None, "must be at most 200"),
@@ -93,27 +93,27 @@ def test_a_tighter_schema_is_narrower(path: str, value: Any):
         ("$defs/Cat/properties/kind/const", "lion", "'lion' is not admitted"),
         ("properties/tags/items", None, "admits any value"),
         ("properties/more/additionalProperties", {"type": "number"}, "must be integer"),
-        # Keywords that can't be compared, among them such as can hide a wider one.
+        # Keywords that can't be compared, including some that could hide a wider schema.
         ("patternProperties", {"^verdict$": True}, "patternProperties can't be compared"),
         ("$schema", "http://json-schema.org/draft-04/schema#", "can't be compared"),
-        ("properties/score/$ref", "#/$defs/Cat", "a reference beside other keywords"),
+        ("properties/score/$ref", "#/$defs/Cat", "a reference next to other keywords"),
         ("properties/score", {"$ref": "https://example.com/x"}, "one of the schema's own $defs"),
         ("properties/score", {"$ref": "#/$defs/Loop"}, "one of the schema's own $defs"),
     ],
 )
-def test_what_may_admit_more_is_refused_with_its_place(path: str, value: Any, why: str):
-    found = why_wider(changed(CODE, path, value), CODE)
-    assert found is not None
-    assert why in found
+def test_a_schema_that_may_admit_more_is_refused_with_the_place(path: str, value: Any, why: str):
+    reason = why_wider(changed(CODE, path, value), CODE)
+    assert reason is not None
+    assert why in reason
 
 
-def test_an_optional_field_can_be_left_out_only_if_nothing_else_can_take_its_name():
+def test_an_optional_field_can_be_omitted_only_if_no_other_field_can_have_its_name():
     without = changed(CODE, "properties/note", None)
     assert "/properties/note: admits any value" in (why_wider(without, CODE) or "")
     assert why_wider({**without, "additionalProperties": False}, CODE) is None
 
 
-def test_a_schema_that_refers_to_itself_is_compared_and_ends():
+def test_comparing_a_recursive_schema_terminates():
     assert why_wider(TREE, TREE) is None
     assert why_wider(changed(TREE, "$defs/Node/properties/name/maxLength", 5), TREE) is None
     assert "at most 10" in (why_wider(changed(TREE, "$defs/Node/properties/name/maxLength", 11), TREE) or "")

@@ -1,4 +1,4 @@
-"""Levels of JSON values: exactly at the limit, and too deep for recursion."""
+"""Nesting depth of JSON values: exactly at the limit, and too deep for recursion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agentgrid.domain.nesting import is_deeper
 
 
 def nested(levels: int, *, lists: bool) -> Any:
-    """A value of exactly so many levels."""
+    """A value with exactly this many levels."""
     value: Any = [] if lists else {}
     for _ in range(levels - 1):
         value = [1, value] if lists else {"a": 1, "b": value}
@@ -19,7 +19,7 @@ def nested(levels: int, *, lists: bool) -> Any:
 
 @pytest.mark.parametrize("lists", [True, False], ids=["arrays", "objects"])
 @pytest.mark.parametrize("levels", [2, 64, 10_000])
-def test_a_value_at_the_limit_is_not_deeper_and_one_level_more_is(levels: int, lists: bool) -> None:
+def test_a_value_at_the_limit_passes_and_one_level_more_does_not(levels: int, lists: bool) -> None:
     assert not is_deeper(nested(levels, lists=lists), levels)
     assert is_deeper(nested(levels + 1, lists=lists), levels)
 

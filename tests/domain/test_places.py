@@ -1,4 +1,4 @@
-"""The place of a failure is the project's own line, whatever machine wrote the traceback."""
+"""The place of a failure is a line of the project, regardless of the machine that wrote the traceback."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_innermost_line_of_the_project_is_found(stack: str, place: str | Non
     assert failing_place(stack.replace("\\\\", "\\")) == place
 
 
-def test_a_hostile_traceback_is_read_in_linear_time_and_its_place_is_short() -> None:
+def test_a_hostile_traceback_is_parsed_in_linear_time_and_its_place_is_short() -> None:
     assert failing_place(" " * 8_000 + "\n" * 200) is None
     long = failing_place(f'File "/{"x" * 8_000}.py", line 1, in {"f" * 5_000}\n')
     assert long is not None

@@ -9,7 +9,7 @@ from agentgrid.domain.pointers import at, pointer
 ROOT = {"a/b": [{"~": 1}], "": 2}
 
 
-def test_a_pointer_leads_back_to_its_value() -> None:
+def test_a_pointer_resolves_to_its_value() -> None:
     for path, value in ((("a/b", 0, "~"), 1), (("",), 2), ((), ROOT)):
         assert at(ROOT, pointer(path)) == value
 

@@ -1,4 +1,4 @@
-"""Which rule applies to a call: a function of the set of rules, by the order in decision 0019."""
+"""Which rule applies to a call: a function of the set of rules, in the order of decision 0019."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RULES = st.lists(
 )
 
 
-def speaks(rules: list[Rule], name: str, risk: Risk = Risk.WRITE) -> Rule:
+def applies(rules: list[Rule], name: str, risk: Risk = Risk.WRITE) -> Rule:
     return Snapshot(version=1, made_at=datetime(2026, 1, 1, tzinfo=UTC), rules=tuple(rules)).rule_for(name, risk)
 
 
@@ -39,8 +39,8 @@ def rule(rule_id: str, tool: str, effect: Effect) -> Rule:
 def test_precedence_is_own_then_exact_then_denying_globs_then_length_then_risk(
     rules: list[Rule], name: str, risk: Risk, data: st.DataObject
 ) -> None:
-    held = speaks(rules, name, risk)
-    assert speaks(data.draw(st.permutations(rules)), name, risk) == held, "the order of the rules makes no difference"
+    held = applies(rules, name, risk)
+    assert applies(data.draw(st.permutations(rules)), name, risk) == held, "the order of the rules makes no difference"
     fitting = [each for each in rules if each.fits(name)]
     exact = [each for each in fitting if each.tool == name]
     own = [each for each in exact if each.rule_id == f"tool:{name}"]
@@ -59,7 +59,7 @@ def test_precedence_is_own_then_exact_then_denying_globs_then_length_then_risk(
         assert held in [each for each in fitting if len(each.tool) == longest]
 
 
-def test_a_rule_may_name_what_it_is_about() -> None:
+def test_a_rule_may_name_a_kind() -> None:
     def held(kind: StepKind, *rules: Rule) -> str:
         snapshot = Snapshot(version=1, made_at=datetime(2026, 1, 1, tzinfo=UTC), rules=rules)
         return snapshot.rule_for("refund", Risk.WRITE, kind).rule_id
@@ -67,23 +67,23 @@ def test_a_rule_may_name_what_it_is_about() -> None:
     both = rule("both", "refund", Effect.REQUIRE_APPROVAL)
     activities = Rule(rule_id="activities", kind=StepKind.ACTIVITY, tool="refund", effect=Effect.ALLOW)
     assert [held(kind, both) for kind in (StepKind.TOOL, StepKind.ACTIVITY)] == ["both", "both"]
-    assert held(StepKind.MODEL, both, rule("all", "*", Effect.DENY)) == "default:write", "it names no kind"
+    assert held(StepKind.MODEL, both, rule("all", "*", Effect.DENY)) == "default:write", "neither rule names the kind"
     assert [held(kind, both, activities) for kind in (StepKind.TOOL, StepKind.ACTIVITY)] == ["both", "activities"]
     denies = both.model_copy(update={"effect": Effect.DENY})
-    assert held(StepKind.ACTIVITY, denies, activities) == "both", "of two alike, the one that denies"
+    assert held(StepKind.ACTIVITY, denies, activities) == "both", "a denial is not displaced by its kind"
     longer = Rule(rule_id="longer", tool="refun*", effect=Effect.REQUIRE_APPROVAL)
     shorter = Rule(rule_id="shorter", kind=StepKind.ACTIVITY, tool="ref*", effect=Effect.ALLOW)
-    assert held(StepKind.ACTIVITY, longer, shorter) == "longer", "the glob's length goes before its kind"
+    assert held(StepKind.ACTIVITY, longer, shorter) == "longer", "the glob's length takes precedence over the kind"
     own = rule("tool:refund", "refund", Effect.ALLOW)
     assert held(StepKind.TOOL, own, denies) == "tool:refund"
     later = Rule.model_validate({"rule_id": "later", "kind": "telepathy", "tool": "*", "effect": "deny"})
-    assert held(StepKind.TOOL, later) == "default:write", "a kind that only a later version knows"
+    assert held(StepKind.TOOL, later) == "default:write", "its kind is only known to a later version"
 
 
 @given(rules=RULES, deny=st.sampled_from(["*", "?*", "[a-z]*"]), name=st.sampled_from(NAMES))
 def test_no_other_glob_overrides_a_glob_that_denies_r36(rules: list[Rule], deny: str, name: str) -> None:
     globs = [each for each in rules if each.tool not in NAMES]
-    assert speaks([*globs, rule("closed", deny, Effect.DENY)], name).effect is Effect.DENY
+    assert applies([*globs, rule("closed", deny, Effect.DENY)], name).effect is Effect.DENY
 
 
 @pytest.mark.parametrize(
@@ -99,4 +99,4 @@ def test_no_other_glob_overrides_a_glob_that_denies_r36(rules: list[Rule], deny:
     ],
 )
 def test_the_rule_that_applies(rules: list[Rule], holds: str) -> None:
-    assert speaks(rules, "refund").rule_id == holds
+    assert applies(rules, "refund").rule_id == holds

@@ -1,4 +1,4 @@
-"""Rules that name agents, tools or both, with conditions: which one applies to a call, by the order in decision 0036."""
+"""Rules that name agents, tools or both, with conditions: which one applies to a call, in the order of decision 0036."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = Condition(argument="amount", op="<=", value=100)
 ARGUMENTS: list[dict[str, Any]] = [{"amount": 50}, {"amount": 500}, {}, {"amount": "500"}]
 AGENTS = [None, "triager", "trainee"]
 NARROWER = [None, "*", "tr*", "triager"]
-"""What rules name as their agent, from the least exact on."""
+"""The agents of rules, from least to most exact."""
 
 rules = st.builds(
     Rule,
@@ -55,7 +55,7 @@ def test_the_order_of_the_rules_makes_no_difference(
 
 
 @given(rules=sets, agent=st.sampled_from(AGENTS), arguments=st.sampled_from(ARGUMENTS))
-def test_a_denial_yields_only_to_a_rule_that_names_the_tool_and_is_less_exact_in_nothing(
+def test_a_denial_is_displaced_only_by_a_rule_that_names_the_tool_and_is_at_least_as_exact(
     rules: list[Rule], agent: str | None, arguments: Any
 ) -> None:
     held = applies(rules, agent, arguments)
@@ -84,14 +84,14 @@ def test_an_exception_to_a_denial_that_is_displaced_leaves_the_denial_in_force()
 
 
 NOTHING = Condition(argument="nothing", op="exists", value=False)
-"""Always holds, and counts for exactness like any other condition."""
+"""Always holds, and counts towards exactness like any other condition."""
 
 
 @given(rules=sets, agent=st.sampled_from(AGENTS), unclear=st.sampled_from(ARGUMENTS[2:]), risk=st.sampled_from(Risk))
-def test_what_cannot_be_judged_is_the_strictest_of_what_could_be(
+def test_rules_that_cannot_be_judged_give_the_strictest_possible_result(
     rules: list[Rule], agent: str | None, unclear: Any, risk: Risk
 ) -> None:
-    """Arguments that hide what a condition looks at gain nothing, whatever they hide."""
+    """Hiding what a condition checks never gains anything."""
     plain = [each for each in rules if not each.when]
     doubtful = [each.model_copy(update={"when": (NOTHING,)}) for each in rules if each.when]
     subsets = itertools.chain.from_iterable(itertools.combinations(doubtful, n) for n in range(len(doubtful) + 1))
@@ -101,7 +101,7 @@ def test_what_cannot_be_judged_is_the_strictest_of_what_could_be(
 
 
 @given(rules=sets, agent=st.sampled_from(AGENTS), arguments=st.sampled_from(ARGUMENTS))
-def test_a_rule_about_an_agent_never_changes_what_workflow_code_may(
+def test_a_rule_for_an_agent_never_changes_what_workflow_code_may_do(
     rules: list[Rule], agent: str | None, arguments: Any
 ) -> None:
     assert applies(rules, None, arguments) == applies([each for each in rules if each.agent is None], None, arguments)
@@ -142,8 +142,8 @@ def test_the_rule_that_applies(rules: list[Rule], agent: str | None, arguments: 
     assert applies(rules, agent, arguments).rule_id == held
 
 
-def test_a_rule_with_a_field_of_a_later_version_cannot_be_judged() -> None:
-    """An older worker must not take it as one without that field."""
+def test_a_rule_with_a_field_from_a_later_version_cannot_be_judged() -> None:
+    """An older worker must not treat it as a rule without that field."""
 
     def later(effect: Effect) -> Rule:
         return Rule.model_validate({"rule_id": "later", "tool": "refund", "effect": effect, "hours": "9-17"})
@@ -153,7 +153,7 @@ def test_a_rule_with_a_field_of_a_later_version_cannot_be_judged() -> None:
     assert applies([later(Effect.REQUIRE_APPROVAL), rule("all", Effect.DENY, "*")]).rule_id == "all"
 
 
-def test_a_rule_about_an_agent_asks_before_a_model_turn_only_if_it_names_the_kind() -> None:
+def test_a_rule_for_an_agent_requires_approval_of_a_model_turn_only_if_it_names_the_kind() -> None:
     snapshot = Snapshot(
         version=1,
         made_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -162,8 +162,8 @@ def test_a_rule_about_an_agent_asks_before_a_model_turn_only_if_it_names_the_kin
     assert snapshot.rule_for("triager", Risk.READ, StepKind.MODEL, agent="triager") == BY_RISK[Risk.READ]
 
 
-def test_the_snapshot_leaves_out_what_holds_without_it() -> None:
-    """So a worker of an earlier version can judge the rules that don't use a new field."""
+def test_the_snapshot_omits_default_values() -> None:
+    """Otherwise a worker of an earlier version could not judge rules that don't use a new field."""
     assert {"agent", "when"} & rule("t", Effect.DENY).model_dump(mode="json").keys() == set()
     full = rule("t", Effect.DENY, "refund", "triager", LARGE)
     assert Rule.model_validate_json(full.model_dump_json()) == full

@@ -1,4 +1,4 @@
-"""The whole loop in one process: API, projector and worker over real servers, in a Temporal namespace of its own."""
+"""The whole loop in one process: API, projector and worker with real servers, in a separate Temporal namespace."""
 
 from __future__ import annotations
 
@@ -38,32 +38,32 @@ ENDED = ("completed", "failed", "cancelled", "terminated", "timed_out")
 
 
 class Loop:
-    """What a test does to the running loop, as its users would."""
+    """The running loop, with helpers to use it as its users would."""
 
     def __init__(self, api: Api, client: Client, settings: Settings, worker_settings: Settings) -> None:
         self.api = api
         self.client = client
         self.settings = settings
         self.worker_settings = worker_settings
-        """With the login that may only report."""
+        """Settings with a worker's restricted database login."""
         self.runs: set[str] = set()
-        """The runs that the test has looked at."""
+        """The runs that the test has read."""
 
     def worker(self, queue: str, grid: Grid | None = None, **more: Any) -> Worker:
-        """A governed worker, not yet running."""
+        """A governed worker, not started yet."""
         plugin = AgentGridPlugin(grid, settings=self.worker_settings)
         grace = timedelta(seconds=1)
         return Worker(self.client, task_queue=queue, plugins=[plugin], graceful_shutdown_timeout=grace, **more)
 
     async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> Any:
-        """One request as this principal; its JSON."""
+        """Send a request as this principal. Returns the response's JSON."""
         async with self.api.client(who) as http:
             answer: httpx.Response = await http.request(method, f"/api/v1{path}", **options)
         assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json() if answer.content else None
 
     async def start(self, workflow: str, value: Any, **more: Any) -> str:
-        """The run id of a new run."""
+        """Start a run. Returns its id."""
         run = await self.call("operator", "POST", f"/workflows/{workflow}/runs", 201, json={"input": value, **more})
         return str(run["run_id"])
 
@@ -73,23 +73,23 @@ class Loop:
         return run
 
     async def until(self, run_id: str, *statuses: str, timeout_seconds: float = 30.0) -> dict[str, Any]:
-        """The run, once it has one of these statuses (or has ended, where none is given)."""
-        wanted = statuses or ENDED
+        """Wait until the run has one of these statuses (by default, until it has ended). Returns the run."""
+        expected = statuses or ENDED
         run: dict[str, Any] = {}
         try:
             async with asyncio.timeout(timeout_seconds):
-                while (run := await self.run(run_id))["status"] not in wanted:
+                while (run := await self.run(run_id))["status"] not in expected:
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError(f"{run_id} never was {wanted}: {run}") from None
+            raise AssertionError(f"{run_id} never became {expected}: {run}") from None
         return run
 
     async def approval(self, run_id: str, *, timeout_seconds: float = 30.0, after: str | None = None) -> dict[str, Any]:
-        """The pending approval of the run, once there is one that can be decided (and isn't the one before)."""
+        """Wait for the run's pending, decidable approval (other than `after`). Returns it."""
         async with asyncio.timeout(timeout_seconds):
             while True:
-                found = await self.call("reviewer", "GET", f"/approvals?run={run_id}&status=pending")
-                for item in found["items"]:
+                pending = await self.call("reviewer", "GET", f"/approvals?run={run_id}&status=pending")
+                for item in pending["items"]:
                     if item["approval_id"] != after and item["decidable"]:
                         approval: dict[str, Any] = await self.call(
                             "reviewer", "GET", f"/approvals/{item['approval_id']}"
@@ -98,22 +98,22 @@ class Loop:
                 await asyncio.sleep(0.05)
 
     async def reports(
-        self, run_id: str, what: str, complete: Callable[[list[dict[str, Any]]], bool]
+        self, run_id: str, kind: str, complete: Callable[[list[dict[str, Any]]], bool]
     ) -> list[dict[str, Any]]:
-        """The run's `jobs` or `logs`, once they are complete: a worker tells of them by itself, some time after the step.
+        """Wait until the run's `jobs` or `logs` are complete, and return them: the worker reports them some time after the step.
 
-        Raises AssertionError where they never are.
+        Raises AssertionError if they never are.
         """
         items: list[dict[str, Any]] = []
         try:
             async with asyncio.timeout(30):
                 while True:
-                    items = (await self.call("operator", "GET", f"/runs/{run_id}/{what}"))["items"]
+                    items = (await self.call("operator", "GET", f"/runs/{run_id}/{kind}"))["items"]
                     if complete(items):
                         return items
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError(f"the {what} of {run_id} never were complete: {items}") from None
+            raise AssertionError(f"the {kind} of {run_id} were never complete: {items}") from None
 
     async def decide(
         self,
@@ -129,7 +129,7 @@ class Loop:
 
 
 async def new_namespace(temporal: Temporal, name: str | None = None) -> str:
-    """The name of a new Temporal namespace, so that its projector sees no other workflows."""
+    """Register a Temporal namespace, so that the projector sees no other workflows. Returns its name."""
     name = name or f"e2e-{uuid.uuid4().hex[:8]}"
     client = await Client.connect(temporal.address)
     await client.workflow_service.register_namespace(
@@ -146,7 +146,7 @@ async def looping(
     tokens: dict[str, str],
     *workers: tuple[str, Grid | None, dict[str, Any]],
 ) -> AsyncIterator[Loop]:
-    """A running loop. dsn: of the superuser. app_dsn: of the back office. workers: the queue, the grid and options of each."""
+    """Run a loop. dsn: the superuser's. app_dsn: the back office's. workers: queue, grid and options of each worker."""
     restricted = await worker_login(dsn)
     worker_settings = settings.model_copy(update={"database_url": SecretStr(restricted), "signing_key_file": None})
     client = await _client(settings.temporal_address, settings.temporal_namespace)
@@ -155,14 +155,14 @@ async def looping(
         async with contextlib.AsyncExitStack() as stack:
             api = await stack.enter_async_context(running(settings, tokens))
             projecting = asyncio.create_task(projector_main.run(settings))
-            stack.push_async_callback(_ended, projecting)
+            stack.push_async_callback(_cancel, projecting)
             loop = Loop(api, client, settings, worker_settings)
             for queue, grid, extra in workers:
                 await stack.enter_async_context(loop.worker(queue, grid, **extra))
             grids = {grid.name for _, grid, _ in workers if grid is not None}
             async with asyncio.timeout(30):
                 while not grids <= {
-                    each["grid"] for each in (await loop.call("operator", "GET", "/workflows"))["items"]
+                    workflow["grid"] for workflow in (await loop.call("operator", "GET", "/workflows"))["items"]
                 }:
                     await asyncio.sleep(0.05)
             yield loop
@@ -187,7 +187,7 @@ async def loop(
     seeded_template: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Loop]:
-    """The running loop."""
+    """A running loop, shared by the module's tests."""
     home: Path = tmp_path_factory.mktemp("loop")
     app_dsn = postgres_server.dsn_of(await postgres_server.create(template=seeded_template))
     control = await control_login(module_postgres_dsn)
@@ -202,7 +202,7 @@ async def loop(
 
 
 async def _client(address: str, namespace: str) -> Client:
-    """A client once the new namespace is known everywhere in the server."""
+    """Wait until all of the server knows the new namespace, and return a client."""
     async with asyncio.timeout(30):
         while True:
             client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
@@ -215,26 +215,26 @@ async def _client(address: str, namespace: str) -> Client:
                 return client
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
 async def steps_of(loop: Loop, run_id: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await loop.call("operator", "GET", f"/runs/{run_id}/steps?limit=200"))["items"]
-    return found
+    steps: list[dict[str, Any]] = (await loop.call("operator", "GET", f"/runs/{run_id}/steps?limit=200"))["items"]
+    return steps
 
 
 @pytest.fixture
 async def mirrored(loop: Loop) -> AsyncIterator[None]:
-    """After each test an oracle that shares no code with the projector reads Temporal itself, and compares every run with the API's answer."""
+    """After each test, compare every run with the oracle, which reads Temporal and shares no code with the projector."""
     loop.runs.clear()
     yield
     for run_id in list(loop.runs):
 
-        async def ask(run_id: str = run_id) -> tuple[Any, Any, Any]:
+        async def probe(run_id: str = run_id) -> tuple[Any, Any, Any]:
             approvals = (await loop.call("operator", "GET", f"/runs/{run_id}/approvals"))["items"]
             return await loop.run(run_id), await steps_of(loop, run_id), approvals
 
-        await oracle.eventually(loop.client, ask)
+        await oracle.eventually(loop.client, probe)

@@ -1,7 +1,7 @@
-"""Everything that may be asked of runs, in any order, by anybody: a state machine for hypothesis, over the real loop.
+"""All requests about runs, in any order, by any principal: a Hypothesis state machine for the real loop.
 
-What a run does of itself takes its time, so the machine foretells an answer only where the run is at rest: nothing asked of it is still on its
-way. Everywhere else it says which answers are possible at all.
+A run reacts with a delay, so the machine predicts a response only if the run is at rest, with no command in flight. Otherwise it only checks
+that the response is a possible one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests import oracle
 from tests.e2e.conftest import ENDED, Loop
 
 DECIDERS = ("reviewer", "second", "both")
-UNDER_WAY = ("pending", "delivered")
+IN_FLIGHT = ("pending", "delivered")
 IN_TEMPORAL = {
     WorkflowExecutionStatus.COMPLETED: "completed",
     WorkflowExecutionStatus.FAILED: "failed",
@@ -32,8 +32,8 @@ IN_TEMPORAL = {
 
 
 @dataclass
-class Asked:
-    """A run and what was asked of it."""
+class TrackedRun:
+    """A run and the commands sent to it."""
 
     run_id: str
     initiator: str
@@ -43,26 +43,26 @@ class Asked:
 
 
 class RunMachine(RuleBasedStateMachine):
-    """Starts runs and does to them whatever the API offers."""
+    """Starts runs and sends them every command that the API offers."""
 
     world: Loop
     wait: Callable[[Coroutine[Any, Any, Any]], Any]
-    """Runs a coroutine in the loop of the servers, and gives its result: the machine itself has a thread of its own."""
+    """Runs a coroutine in the servers' event loop and returns its result: the machine has its own thread."""
 
     runs = Bundle("runs")
 
     def __init__(self) -> None:
         super().__init__()
         self.scope = uuid.uuid4().hex[:8]
-        self.started: dict[tuple[str, str], tuple[str, Asked]] = {}
-        self.all: list[Asked] = []
+        self.started: dict[tuple[str, str], tuple[str, TrackedRun]] = {}
+        self.all: list[TrackedRun] = []
 
-    def ask(self, who: str, method: str, path: str, **options: Any) -> httpx.Response:
-        async def once() -> httpx.Response:
+    def request(self, who: str, method: str, path: str, **options: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
             async with self.world.api.client(who) as http:
                 return await http.request(method, f"/api/v1{path}", **options)
 
-        answer: httpx.Response = type(self).wait(once())
+        answer: httpx.Response = type(self).wait(send())
         assert answer.status_code < 500, f"{method} {path}: {answer.status_code} {answer.text}"
         if answer.status_code >= 400:
             problem = answer.json()
@@ -70,42 +70,41 @@ class RunMachine(RuleBasedStateMachine):
             assert problem["detail"]
         return answer
 
-    def seen(self, run: Asked) -> dict[str, Any]:
-        found: dict[str, Any] = self.ask("auditor", "GET", f"/runs/{run.run_id}").json()
-        return found
+    def read(self, run: TrackedRun) -> dict[str, Any]:
+        current: dict[str, Any] = self.request("auditor", "GET", f"/runs/{run.run_id}").json()
+        return current
 
-    def commands(self, run: Asked) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("auditor", "GET", f"/commands?run={run.run_id}&limit=200").json()[
-            "items"
-        ]
-        return found
+    def commands(self, run: TrackedRun) -> list[dict[str, Any]]:
+        answer = self.request("auditor", "GET", f"/commands?run={run.run_id}&limit=200").json()
+        items: list[dict[str, Any]] = answer["items"]
+        return items
 
-    def rest(self, run: Asked) -> None:
-        """Wait until nothing that was asked is on its way, and the run has done what comes of it."""
+    def rest(self, run: TrackedRun) -> None:
+        """Wait until no command is in flight and the run has reacted to all of them."""
 
         def resting() -> bool:
-            if any(command["status"] in UNDER_WAY for command in self.commands(run)):
+            if any(command["status"] in IN_FLIGHT for command in self.commands(run)):
                 return False
-            now = self.seen(run)
-            if now["status"] in (*ENDED, "paused"):
+            current = self.read(run)
+            if current["status"] in (*ENDED, "paused"):
                 return True
-            # The worker asks in one event, and its gate opens in a later one.
-            gates = self.ask("auditor", "GET", f"/runs/{run.run_id}/approvals").json()["items"]
-            opening = any(gate["status"] == "pending" and not gate["decidable"] for gate in gates)
-            return now["status"] == "waiting" and now["waiting_on"] in ("approval", "signal") and not opening
+            # One event opens an approval, a later one makes it decidable.
+            approvals = self.request("auditor", "GET", f"/runs/{run.run_id}/approvals").json()["items"]
+            opening = any(approval["status"] == "pending" and not approval["decidable"] for approval in approvals)
+            return current["status"] == "waiting" and current["waiting_on"] in ("approval", "signal") and not opening
 
-        self.until(resting, lambda: f"never came to rest: {self.seen(run)}, {self.commands(run)}")
+        self.until(resting, lambda: f"never came to rest: {self.read(run)}, {self.commands(run)}")
         run.at_rest = True
 
-    def until(self, look: Callable[[], bool], complaint: Callable[[], str]) -> None:
-        async def moment() -> None:
+    def until(self, probe: Callable[[], bool], message: Callable[[], str]) -> None:
+        async def pause() -> None:
             await asyncio.sleep(0.03)
 
         for _ in range(600):
-            if look():
+            if probe():
                 return
-            type(self).wait(moment())
-        raise AssertionError(complaint())
+            type(self).wait(pause())
+        raise AssertionError(message())
 
     @rule(
         target=runs,
@@ -115,19 +114,19 @@ class RunMachine(RuleBasedStateMachine):
         rest=st.booleans(),
     )
     def start(self, who: str, case: str, key: str, rest: bool) -> Any:
-        """The same key and body is the same run; with another body it is a conflict."""
+        """The same idempotency key with the same body returns the same run; with another body, it conflicts."""
         headers = {"Idempotency-Key": f"{self.scope}-{key}"}
-        answer = self.ask(who, "POST", "/workflows/gated/runs", json={"input": case}, headers=headers)
-        before = self.started.get((who, key))
-        if before is not None:
-            if before[0] != case:
+        answer = self.request(who, "POST", "/workflows/gated/runs", json={"input": case}, headers=headers)
+        earlier = self.started.get((who, key))
+        if earlier is not None:
+            if earlier[0] != case:
                 assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
             else:
                 assert (answer.status_code, answer.headers["idempotent-replayed"]) == (200, "true")
-                assert answer.json()["run_id"] == before[1].run_id
+                assert answer.json()["run_id"] == earlier[1].run_id
             return multiple()
         assert answer.status_code == 201
-        run = Asked(run_id=answer.json()["run_id"], initiator=who)
+        run = TrackedRun(run_id=answer.json()["run_id"], initiator=who)
         run.accepted.append(answer.json()["command"]["command_id"])
         self.started[who, key] = (case, run)
         self.all.append(run)
@@ -136,11 +135,11 @@ class RunMachine(RuleBasedStateMachine):
         return run
 
     @rule(run=runs, verb=st.sampled_from([verb for verb in Verb if verb is not Verb.UPDATE]), rest=st.booleans())
-    def act(self, run: Asked, verb: Verb, rest: bool) -> None:
-        """Possible or not as the status says, which the refusal names."""
-        before = RunStatus(self.seen(run)["status"])
+    def act(self, run: TrackedRun, verb: Verb, rest: bool) -> None:
+        """The status determines whether the verb is possible; a refusal names that status."""
+        before = RunStatus(self.read(run)["status"])
         body = {"name": "nudge"} if verb is Verb.SIGNAL else {"reason": "machine"}
-        answer = self.ask("operator", "POST", f"/runs/{run.run_id}/{verb.value}", json=body)
+        answer = self.request("operator", "POST", f"/runs/{run.run_id}/{verb.value}", json=body)
         assert answer.status_code in (202, 409)
         if run.at_rest:
             assert (answer.status_code == 202) == (before in RUN_VERBS[verb]), f"{verb} when {before}: {answer.text}"
@@ -156,14 +155,14 @@ class RunMachine(RuleBasedStateMachine):
         times=st.integers(1, 2),
         rest=st.booleans(),
     )
-    def decide(self, run: Asked, verdict: str, who: str, right: bool, times: int, rest: bool) -> None:
-        """Only by somebody who may, who isn't the initiator, who was shown the very thing, and only once."""
+    def decide(self, run: TrackedRun, verdict: str, who: str, right: bool, times: int, rest: bool) -> None:
+        """Only once, by an approver who isn't the initiator, and with the right digest."""
         for _ in range(times):
-            found = self.ask("auditor", "GET", f"/runs/{run.run_id}/approvals").json()["items"]
-            if not found:
+            approvals = self.request("auditor", "GET", f"/runs/{run.run_id}/approvals").json()["items"]
+            if not approvals:
                 return
-            approval = found[0]
-            answer = self.ask(
+            approval = approvals[0]
+            answer = self.request(
                 who,
                 "POST",
                 f"/approvals/{approval['approval_id']}/decisions",
@@ -183,8 +182,8 @@ class RunMachine(RuleBasedStateMachine):
         if rest:
             self.rest(run)
 
-    def note(self, run: Asked, answer: httpx.Response, status: RunStatus | None) -> None:
-        """Keep the command of an answer, and see that a refusal says what it must."""
+    def note(self, run: TrackedRun, answer: httpx.Response, status: RunStatus | None) -> None:
+        """Record the command of a response, and check that a refusal names the current status."""
         if answer.status_code == 202:
             run.accepted.append(answer.json()["command"]["command_id"])
             run.at_rest = False
@@ -197,9 +196,9 @@ class RunMachine(RuleBasedStateMachine):
             assert problem["current_status"] == status
 
     def teardown(self) -> None:
-        """End everything, and ask history, tables, commands and API for the end: they tell the same one."""
+        """End all runs, and check that history, tables, commands and API agree on how each ended."""
         for run in self.all:
-            answer = self.ask("operator", "POST", f"/runs/{run.run_id}/terminate", json={"reason": "over"})
+            answer = self.request("operator", "POST", f"/runs/{run.run_id}/terminate", json={"reason": "over"})
             assert answer.status_code in (202, 409)
             self.note(run, answer, None)
         for run in self.all:
@@ -207,32 +206,38 @@ class RunMachine(RuleBasedStateMachine):
             self.check(run)
         super().teardown()
 
-    def check(self, run: Asked) -> None:
-        ended = self.seen(run)
+    def check(self, run: TrackedRun) -> None:
+        ended = self.read(run)
         assert ended["status"] in ENDED
         commands = {command["command_id"]: command["status"] for command in self.commands(run)}
-        assert {commands[each] for each in run.accepted} <= {"applied", "superseded"}
-        assert {commands[each] for each in run.refused} <= {"refused", "failed", "superseded"}
+        assert {commands[command_id] for command_id in run.accepted} <= {"applied", "superseded"}
+        assert {commands[command_id] for command_id in run.refused} <= {"refused", "failed", "superseded"}
         assert set(commands) == {*run.accepted, *run.refused}
-        for summary in self.ask("auditor", "GET", f"/runs/{run.run_id}/approvals").json()["items"]:
-            approval = self.ask("auditor", "GET", f"/approvals/{summary['approval_id']}").json()
-            counted = [each for each in approval["decisions"] if each["judged"] == "counted"]
+        for summary in self.request("auditor", "GET", f"/runs/{run.run_id}/approvals").json()["items"]:
+            approval = self.request("auditor", "GET", f"/approvals/{summary['approval_id']}").json()
+            counted = [decision for decision in approval["decisions"] if decision["judged"] == "counted"]
             assert approval["status"] != "pending"
-            assert [each["verdict"] for each in counted] == [
+            assert [decision["verdict"] for decision in counted] == [
                 verdict for verdict in ("approved", "rejected") if approval["status"] == verdict
             ]
-            assert not {each["principal"] for each in counted} & {run.initiator, "operator", "admin", "robot", "agent"}
+            assert not {decision["principal"] for decision in counted} & {
+                run.initiator,
+                "operator",
+                "admin",
+                "robot",
+                "agent",
+            }
 
         async def compared() -> None:
             described = await self.world.client.get_workflow_handle(run.run_id).describe()
             assert described.status is not None
             assert IN_TEMPORAL[described.status] == ended["status"]
 
-            async def again() -> tuple[Any, Any, Any]:
+            async def probe() -> tuple[Any, Any, Any]:
                 steps = await self.world.call("auditor", "GET", f"/runs/{run.run_id}/steps?limit=200")
                 approvals = await self.world.call("auditor", "GET", f"/runs/{run.run_id}/approvals")
                 return await self.world.run(run.run_id), steps["items"], approvals["items"]
 
-            await oracle.eventually(self.world.client, again)
+            await oracle.eventually(self.world.client, probe)
 
         type(self).wait(compared())

@@ -1,4 +1,4 @@
-"""A workflow that asks for approval and continues as new, again and again: for signals that come in between."""
+"""A workflow that repeatedly requires an approval and continues as new, to test signals in between."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def pay(left: int) -> str:
 
 
 PAID: list[int] = []
-"""What was really paid."""
+"""The instalments actually paid."""
 
 
 @ag.workflow(title="Rolling")

@@ -1,4 +1,4 @@
-"""An agent's run through the whole loop: each model turn and each call is a step, priced, under policy."""
+"""Agents in the whole loop: model turns and calls are steps, with usage and under policy."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ pytestmark = pytest.mark.usefixtures("mirrored")
 
 
 class Model(Offline):
-    """The offline model; one that goes in circles for five turns where the prompt asks for it."""
+    """The offline model. If the prompt says "in circles", it repeats one call for five turns."""
 
     async def answer(self, call: ModelCall, offers: list[ModelTool], final: ModelTool | None) -> ModelAnswer:
         answer = await super().answer(call, offers, final)
         if "in circles" not in call.messages[0]["text"] or call.turn > 5:
             return answer
-        asked = RawCall(id=f"call-{call.turn}", name="get_order", arguments={"order_id": "missing"})
-        return dataclasses.replace(answer, calls=[asked], message=plain_message([asked], None))
+        repeated = RawCall(id=f"call-{call.turn}", name="get_order", arguments={"order_id": "missing"})
+        return dataclasses.replace(answer, calls=[repeated], message=plain_message([repeated], None))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ async def desk_worker(loop: Loop) -> AsyncIterator[Worker]:
 
 @pytest.fixture(scope="module")
 def watched(desk_worker: Worker) -> Watched:
-    """What the worker has heard of runs that are watched."""
+    """The worker's record of watched runs."""
     policy = governed_of(desk_worker).governor.policy
     assert isinstance(policy, PolicySource)
     return policy.watched
@@ -61,13 +61,13 @@ async def agents(loop: Loop, desk_worker: Worker) -> Loop:
     return loop
 
 
-async def test_an_agent_looks_up_asks_to_refund_and_answers(agents: Loop):
+async def test_an_agents_run_has_steps_for_turns_and_calls_and_waits_for_its_approval(agents: Loop):
     run_id = await agents.start("help_desk", "Please refund order_id: A-17")
     approval = await agents.approval(run_id)
     assert (approval["tool"], approval["title"]) == ("refund_order", "Refund an order")
     assert (approval["agent"], approval["agent_version"], approval["turn"]) == ("desk", desk.desk.version, 2)
     listed = await agents.call("reviewer", "GET", f"/approvals?agent=desk&run={run_id}")
-    assert [each["turn"] for each in listed["items"]] == [2]
+    assert [item["turn"] for item in listed["items"]] == [2]
     assert (await agents.call("reviewer", "GET", f"/approvals?agent=chatty&run={run_id}"))["items"] == []
     await agents.decide(approval)
 
@@ -94,7 +94,7 @@ async def test_an_agent_looks_up_asks_to_refund_and_answers(agents: Loop):
     assert result["value"]["order_id"] == "A-17"
 
 
-async def test_an_agent_that_calls_another_is_above_it(agents: Loop):
+async def test_the_steps_of_a_delegated_agent_are_below_its_caller(agents: Loop):
     run_id = await agents.start("delegation", "prompt: order_id=B-2")
     await agents.until(run_id)
     steps = await steps_of(agents, run_id)
@@ -110,7 +110,7 @@ async def test_an_agent_that_calls_another_is_above_it(agents: Loop):
     ]
 
 
-async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(agents: Loop):
+async def test_an_interrupted_agent_pauses_its_run_and_continues_with_the_message(agents: Loop):
     run_id = await agents.start("help_desk", "Please refund order_id: E-5")
     approval = await agents.approval(run_id)
     body = {"reason": "wrong order", "message": "Do not refund it."}
@@ -121,11 +121,11 @@ async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(
     run = await agents.until(run_id, "paused")
     assert (run["hold"], run["status_reason"]) == ("interrupted", "a person interrupted the agent desk in turn 2")
     assert (
-        run["next"]["summary"] == "paused by itself: a person interrupted its agent; resume it to let its agent go on"
+        run["next"]["summary"] == "paused itself: a person interrupted its agent; resume it to let its agent continue"
     )
     assert (run["last_control"]["action"], run["last_control"]["principal"]) == ("interrupt", "operator")
-    found = await agents.call("operator", "GET", f"/commands/{command['command_id']}")
-    assert (found["status"], found["body"]) == ("applied", {"message": "Do not refund it."})
+    command = await agents.call("operator", "GET", f"/commands/{command['command_id']}")
+    assert (command["status"], command["body"]) == ("applied", {"message": "Do not refund it."})
     approval = await agents.call("operator", "GET", f"/approvals/{approval['approval_id']}")
     assert approval["status"] == "cancelled"
 
@@ -136,8 +136,8 @@ async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(
     assert [(step["kind"], step["status"]) for step in steps if step["name"] == "refund_order"] == [
         ("tool", "cancelled")
     ]
-    seen = steps[-1]["input"]["value"]["new"]
-    assert [message.get("fault") or message["text"] for message in seen] == [
+    new = steps[-1]["input"]["value"]["new"]
+    assert [message.get("fault") or message["text"] for message in new] == [
         "interrupted by a person: the call was not made",
         "Do not refund it.",
     ]
@@ -146,10 +146,10 @@ async def test_an_interrupted_agent_pauses_its_run_and_goes_on_with_the_message(
     assert "has ended" in refused["detail"]
 
 
-async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watched):
+async def test_a_watcher_receives_the_models_deltas(agents: Loop, watched: Watched):
     desk.SLOW.clear()
     run_id = await agents.start("waits_then_works", "Make the slow effect.")
-    heard: list[Any] = []
+    events: list[Any] = []
 
     async def listen(url: str) -> None:
         headers = {"Authorization": f"Bearer {agents.api.tokens['operator']}"}
@@ -158,7 +158,7 @@ async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watc
             aconnect_sse(http, "GET", f"/api/v1/runs/{run_id}/events?deltas=true") as source,
         ):
             async for event in source.aiter_sse():
-                heard.append(event)
+                events.append(event)
                 if event.event == "delta":
                     desk.SLOW.set()
 
@@ -170,27 +170,27 @@ async def test_who_watches_hears_what_the_model_says(agents: Loop, watched: Watc
         await agents.until(run_id, "waiting")
         await agents.call("operator", "POST", f"/runs/{run_id}/signal", 202, json={"name": "go"})
         await listener
-    first = next(json.loads(event.data)["data"] for event in heard if event.event == "delta")
+    first = next(json.loads(event.data)["data"] for event in events if event.event == "delta")
     assert (first["agent"], first["turn"], first["text"], first["tools"]) == ("slow", 1, "", ["slow_effect"])
-    assert heard[-1].event == "end"
-    # The last deltas may come after the end: the record has the whole text by then.
+    assert events[-1].event == "end"
+    # The last deltas may come after the end event, by which time the record has the whole text.
     run = await agents.call("operator", "GET", f"/runs/{run_id}")
     assert (await steps_of(agents, run_id))[-1]["output"]["value"]["text"] == run["result"]["value"] != ""
 
     async def recorded() -> bool:
         reads = await agents.call("auditor", "GET", "/reads?limit=200")
-        return any(each["subject"] == run_id and each["route"].endswith("/events") for each in reads["items"])
+        return any(read["subject"] == run_id and read["route"].endswith("/events") for read in reads["items"])
 
     await eventually(recorded)
 
 
-async def test_the_kill_switch_lists_what_is_in_flight_and_ends_it_at_its_next_step(agents: Loop):
+async def test_the_kill_switch_lists_calls_in_flight_and_ends_them_at_their_next_step(agents: Loop):
     run_id = await agents.start("help_desk", "Please refund order_id: K-1")
     approval = await agents.approval(run_id)
 
     off = await agents.call("admin", "POST", "/agents/desk/disable", json={"reason": "it refunds too much"})
     try:
-        (call,) = [each for each in off["in_flight"] if each["run_id"] == run_id]
+        (call,) = [call for call in off["in_flight"] if call["run_id"] == run_id]
         assert (call["workflow"], call["version"], call["run_status"]) == ("help_desk", desk.desk.version, "waiting")
         assert (off["switch"]["disabled"], off["called"]) == (True, True)
         await agents.decide(approval)
@@ -205,12 +205,12 @@ async def test_the_kill_switch_lists_what_is_in_flight_and_ends_it_at_its_next_s
     assert (last["kind"], last["status"], last["error"]["type"]) == ("model", "failed", "PolicyDenied")
 
 
-async def test_an_agent_in_circles_pauses_its_run_which_says_why_and_goes_on_when_resumed(agents: Loop):
+async def test_an_agent_over_budget_pauses_its_run_with_the_reason_until_it_is_resumed(agents: Loop):
     run_id = await agents.start("chat", "go in circles", reference="circles")
     run = await agents.until(run_id, "paused")
     assert (run["hold"], run["status_reason"]) == ("budget_exceeded", "3 of 3 model requests")
     assert (
-        run["next"]["summary"] == "paused by itself: its agent has used up its budget; resume it to let its agent go on"
+        run["next"]["summary"] == "paused itself: its agent has used up its budget; resume it to let its agent continue"
     )
     assert "resume" in run["next"]["actions"]
     await agents.call("operator", "POST", f"/runs/{run_id}/resume", 202, json={"reason": "one more budget"})
@@ -218,7 +218,7 @@ async def test_an_agent_in_circles_pauses_its_run_which_says_why_and_goes_on_whe
     assert (run["status"], run["hold"], run["usage"]["requests"]) == ("completed", None, 6)
 
 
-async def test_the_model_learns_what_ran_where_an_approver_changed_its_call(agents: Loop):
+async def test_the_model_is_told_the_arguments_that_an_approver_changed(agents: Loop):
     run_id = await agents.start("help_desk", "Please refund order_id: C-3")
     approval = await agents.approval(run_id)
     ran = {"order_id": "C-3", "amount_cents": 600}
@@ -229,17 +229,17 @@ async def test_the_model_learns_what_ran_where_an_approver_changed_its_call(agen
 
     refund, turn = steps[4], steps[5]
     assert (refund["input"]["value"], refund["original_input"]["value"]["amount_cents"]) == (ran, 1250)
-    (seen,) = turn["input"]["value"]["new"]
-    assert seen["result"] == "refunded 600"
-    assert seen["approval"] == {"comment": "half of it", "ran_with": ran}
+    (message,) = turn["input"]["value"]["new"]
+    assert message["result"] == "refunded 600"
+    assert message["approval"] == {"comment": "half of it", "ran_with": ran}
 
 
 async def used_version(loop: Loop, run_id: str) -> str:
-    """The version of the run's agent, once its call has opened."""
+    """Wait for the call of the run's agent, and return the version that it is pinned to."""
     async with asyncio.timeout(60):
-        while not (found := [step for step in await steps_of(loop, run_id) if step["kind"] == "agent"]):
+        while not (calls := [step for step in await steps_of(loop, run_id) if step["kind"] == "agent"]):
             await asyncio.sleep(0.05)
-    return str(found[0]["version"])
+    return str(calls[0]["version"])
 
 
 async def test_an_edit_reaches_new_calls_within_five_seconds_and_open_ones_keep_their_version(agents: Loop):
@@ -247,8 +247,8 @@ async def test_an_edit_reaches_new_calls_within_five_seconds_and_open_ones_keep_
     opened = await agents.start("help_desk", "Please refund order_id: C-1")
     approval = await agents.approval(opened)
     edit = {"tools": ["get_order"], "note": "no refunds today", "expected_version": code}
-    made = await agents.call("operator", "PUT", "/agents/desk", json=edit)
-    assert (made["version"], made["source"]) == ("edit-1", "operator")
+    edited = await agents.call("operator", "PUT", "/agents/desk", json=edit)
+    assert (edited["version"], edited["source"]) == ("edit-1", "operator")
 
     async with asyncio.timeout(5):
         while (
@@ -263,11 +263,11 @@ async def test_an_edit_reaches_new_calls_within_five_seconds_and_open_ones_keep_
     assert [step["name"] for step in by_run[later] if step["kind"] == "tool"] == ["get_order"]
     for run_id, version in ((opened, code), (later, "edit-1")):
         assert {step["version"] for step in by_run[run_id] if step["kind"] in ("agent", "model")} == {version}
-    # The histories fit the code, whatever the version is by now.
+    # The histories replay with the current code, whatever the agent's version is.
     replayer = Replayer(workflows=[], plugins=[AgentGridPlugin(Grid("desk", desk), settings=agents.worker_settings)])
     for run_id in (opened, later):
         await replayer.replay_workflow(await agents.client.get_workflow_handle(run_id).fetch_history())
-    # The agent's sums are those of its runs, of other tests too, once all are projected.
+    # The agent's usage equals the sum over its runs, including other tests', once all are projected.
     async with asyncio.timeout(60):
         while True:
             usage = (await agents.call("viewer", "GET", "/agents/desk/usage"))["total"]

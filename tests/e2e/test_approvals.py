@@ -1,4 +1,4 @@
-"""Approvals and policy through the whole loop: what is asked, who may answer, and what then runs."""
+"""Approvals and policy in the whole loop: what needs approval, who may decide, and what runs afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.worker.conftest import reset
 pytestmark = pytest.mark.usefixtures("mirrored")
 
 
-async def test_a_tool_that_policy_says_must_be_approved_waits_and_runs_once(loop: Loop) -> None:
+async def test_a_tool_that_requires_approval_waits_and_runs_once(loop: Loop) -> None:
     await loop.call(
         "admin",
         "PUT",
@@ -44,13 +44,13 @@ async def test_a_tool_that_policy_says_must_be_approved_waits_and_runs_once(loop
     )
 
 
-async def test_a_rejection_fails_the_run_and_says_by_whom(loop: Loop) -> None:
+async def test_a_rejection_fails_the_run_and_names_the_approver(loop: Loop) -> None:
     run_id = await loop.start("gated", "explicit")
     await loop.decide(await loop.approval(run_id), "rejected", comment="no")
     run = await loop.until(run_id)
     assert run["status"] == "failed"
     assert "rejected by reviewer" in run["status_reason"]
-    assert "/gated.py:" in run["error"]["at"], "where the project asked"
+    assert "/gated.py:" in run["error"]["at"], "the place in the project's code"
     assert run["status_reason"].endswith(f"(at {run['error']['at']})")
 
 
@@ -85,22 +85,20 @@ async def test_raw_signals_from_outside_are_refused_and_shown(loop: Loop) -> Non
         ("reviewer", {"verdict": "perhaps"}, 422),
     ],
 )
-async def test_decisions_that_must_not_count_are_refused(
-    loop: Loop, who: str, changed: dict[str, Any], expect: int
-) -> None:
+async def test_invalid_decisions_are_refused(loop: Loop, who: str, changed: dict[str, Any], expect: int) -> None:
     run_id = await loop.start("gated", "explicit")
     approval = await loop.approval(run_id)
     await loop.decide(approval, who=who, expect=expect, **changed)
-    still = await loop.call("operator", "GET", f"/approvals/{approval['approval_id']}")
-    assert still["status"] == "pending"
+    current = await loop.call("operator", "GET", f"/approvals/{approval['approval_id']}")
+    assert current["status"] == "pending"
     await loop.call("operator", "POST", f"/runs/{run_id}/terminate", 202, json={"reason": "done"})
     assert (await loop.until(run_id))["status"] == "terminated"
-    late = await loop.call("operator", "GET", f"/approvals/{approval['approval_id']}")
-    assert late["status"] == "cancelled"
+    closed = await loop.call("operator", "GET", f"/approvals/{approval['approval_id']}")
+    assert closed["status"] == "cancelled"
     await loop.decide(approval, expect=409)
 
 
-async def test_the_initiator_never_decides_even_as_an_approver(loop: Loop) -> None:
+async def test_the_initiator_can_not_decide_even_as_an_approver(loop: Loop) -> None:
     run = await loop.call("both", "POST", "/workflows/gated/runs", 201, json={"input": "explicit"})
     approval = await loop.approval(run["run_id"])
     await loop.decide(approval, who="both", expect=403)
@@ -108,8 +106,8 @@ async def test_the_initiator_never_decides_even_as_an_approver(loop: Loop) -> No
     assert (await loop.until(run["run_id"]))["status"] == "completed"
 
 
-async def test_r21_arguments_that_are_not_shown_exactly_can_not_be_approved(loop: Loop) -> None:
-    """Somebody who can write the database changes what approvers are shown: the digest no longer covers it."""
+async def test_r21_a_call_whose_arguments_are_not_shown_exactly_can_not_be_approved(loop: Loop) -> None:
+    """An attacker with write access to the database changes what approvers are shown, so the digest no longer matches."""
     run_id = await loop.start("gated", "explicit")
     approval = await loop.approval(run_id)
     connection = await asyncpg.connect(loop.settings.require_database())
@@ -120,7 +118,7 @@ async def test_r21_arguments_that_are_not_shown_exactly_can_not_be_approved(loop
     )
     await connection.close()
     problem = await loop.decide(approval, expect=409)
-    assert "not exactly" in problem["detail"]
+    assert "does not match the worker's digest" in problem["detail"]
     await loop.decide(approval, "rejected")
     assert (await loop.until(run_id))["status"] == "failed"
 
@@ -137,7 +135,7 @@ async def test_r21_plain_and_local_calls_are_shown_exactly_and_can_be_approved(l
     assert (await loop.until(run_id))["status"] == "completed"
 
 
-async def test_a_kill_switch_stops_a_workflow_whose_run_is_under_way_and_its_starts(loop: Loop) -> None:
+async def test_a_kill_switch_stops_a_workflows_open_run_and_new_starts(loop: Loop) -> None:
     await loop.call("admin", "PUT", "/tools/refund/policy", json={"effect": "require_approval", "expires_seconds": 600})
     run_id = await loop.start("gated", "once")
     approval = await loop.approval(run_id)
@@ -154,7 +152,7 @@ async def test_a_kill_switch_stops_a_workflow_whose_run_is_under_way_and_its_sta
     assert run["executions"][0]["execution_id"] not in [where for _, _, where in gated.EXECUTED]
 
 
-async def test_a_principal_disabled_between_its_decision_and_the_effect_decides_nothing(loop: Loop) -> None:
+async def test_the_decision_of_a_principal_disabled_before_the_effect_does_not_count(loop: Loop) -> None:
     await loop.call("admin", "PUT", "/tools/refund/policy", json={"effect": "require_approval", "expires_seconds": 600})
     run_id = await loop.start("gated", "once")
     approval = await loop.approval(run_id)
@@ -164,16 +162,18 @@ async def test_a_principal_disabled_between_its_decision_and_the_effect_decides_
     await loop.call("admin", "POST", "/principals/second/disable", json={"reason": "left"})
     try:
         await loop.call("operator", "POST", f"/runs/{run_id}/resume", 202)
-        again = await loop.approval(run_id, after=approval["approval_id"])
-        assert (await loop.run(run_id))["executions"][0]["execution_id"] not in [each[2] for each in gated.EXECUTED]
-        await loop.decide(again)
+        renewed = await loop.approval(run_id, after=approval["approval_id"])
+        assert (await loop.run(run_id))["executions"][0]["execution_id"] not in [
+            where for _, _, where in gated.EXECUTED
+        ]
+        await loop.decide(renewed)
         assert (await loop.until(run_id))["status"] == "completed"
     finally:
         await principals.set_disabled(loop.api.plane.engine, SETUP, "second", False)
 
 
-async def test_a_gated_run_that_is_reset_asks_again_and_runs_once_more(loop: Loop) -> None:
-    """The same run, another execution: the decision on the base is void in the fork."""
+async def test_a_reset_run_needs_a_new_approval_and_runs_its_call_again(loop: Loop) -> None:
+    """The run stays the same but has a new execution: the decision on the base is void in the fork."""
     await loop.call("admin", "PUT", "/tools/refund/policy", json={"effect": "require_approval", "expires_seconds": 600})
     run_id = await loop.start("gated", "ticking")
     first = await loop.approval(run_id)
@@ -195,25 +195,27 @@ async def test_a_gated_run_that_is_reset_asks_again_and_runs_once_more(loop: Loo
     assert (await loop.run(run_id))["status"] == "waiting"
     await loop.decide(second)
     run = await loop.until(run_id)
-    assert [execution["kind"] for execution in sorted(run["executions"], key=lambda each: each["started_at"])] == [
+    assert [
+        execution["kind"] for execution in sorted(run["executions"], key=lambda execution: execution["started_at"])
+    ] == [
         "first",
         "reset",
     ]
     assert run["steps_done"] == run["step_count"]
 
 
-async def test_an_approver_changes_a_call_and_everything_shows_both(loop: Loop) -> None:
+async def test_an_approver_changes_a_call_and_both_versions_are_shown(loop: Loop) -> None:
     rule = {"effect": "require_approval", "changes": "second_person"}
     await loop.call("admin", "PUT", "/tools/refund/policy", json=rule)
     run_id = await loop.start("gated", "rejectable")
     approval = await loop.approval(run_id)
     assert approval["changes"] == "second_person"
-    given = {"order": "order", "cents": 500}
-    unfit = await loop.decide(approval, arguments={**given, "cents": "many"}, expect=422)
-    assert [fault["pointer"] for fault in unfit["faults"]] == ["/arguments/cents"]
-    await loop.decide(approval, arguments=given, who="second")
-    assert (await loop.run(run_id))["status"] == "waiting", "it takes another approver"
-    await loop.decide(approval, arguments=given, comment="half is enough")
+    changed = {"order": "order", "cents": 500}
+    problem = await loop.decide(approval, arguments={**changed, "cents": "many"}, expect=422)
+    assert [fault["pointer"] for fault in problem["faults"]] == ["/arguments/cents"]
+    await loop.decide(approval, arguments=changed, who="second")
+    assert (await loop.run(run_id))["status"] == "waiting", "a second approver must confirm"
+    await loop.decide(approval, arguments=changed, comment="half is enough")
     run = await loop.until(run_id)
     assert run["result"]["value"] == "refunded 500"
 
@@ -224,8 +226,8 @@ async def test_an_approver_changes_a_call_and_everything_shows_both(loop: Loop) 
 
     step, letter = await shown()
     assert (step["status"], step["attempts"]) == ("completed", 1)
-    assert (step["input"]["value"], step["original_input"]["value"]) == (given, {"order": "order", "cents": 900})
-    assert (letter["payload"]["value"], letter["changed"]["value"]) == ({"order": "order", "cents": 900}, given)
+    assert (step["input"]["value"], step["original_input"]["value"]) == (changed, {"order": "order", "cents": 900})
+    assert (letter["payload"]["value"], letter["changed"]["value"]) == ({"order": "order", "cents": 900}, changed)
     assert (letter["decided_by"], letter["proposed_by"], letter["comment"]) == ("reviewer", "second", "half is enough")
     assert letter["changed_digest"] not in (None, letter["digest"])
     commands = (await loop.call("auditor", "GET", f"/commands?approval={approval['approval_id']}"))["items"]

@@ -1,4 +1,4 @@
-"""A worker is replaced under open runs: a change that fits them goes on, one that doesn't is shown and is healed by a rollback."""
+"""Deploys under open runs: with a compatible change the runs go on; an incompatible one is shown and a rollback fixes it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def send() -> str:
 
 @activity.defn
 async def held(name: str) -> str:
-    """Runs until the test lets it go, on whichever worker."""
+    """Runs until the test releases it, on any worker."""
     while not HELD.setdefault(name, asyncio.Event()).is_set():
         activity.heartbeat()
         await asyncio.sleep(0.05)
@@ -79,7 +79,7 @@ async def held(name: str) -> str:
 
 
 class Deployments:
-    """Versions of one workflow, and the one worker that serves the newest."""
+    """Versions of one workflow, and the worker that serves one of them."""
 
     def __init__(self, loop: Loop, folder: Path, name: str) -> None:
         self.loop = loop
@@ -87,7 +87,7 @@ class Deployments:
         self.name = name
 
     def version(self, tag: str, *, first: str = "pack", second: str = "send", change: str = "pass") -> Grid:
-        """A grid with one workflow of this code."""
+        """A grid with one workflow, from a variant of `CODE`."""
         module = f"{self.name}_{tag}"
         code = CODE.replace("NAME", self.name).replace("CHANGE", change)
         (self.folder / f"{module}.py").write_text(code.replace("FIRST", first).replace("SECOND", second))
@@ -96,20 +96,20 @@ class Deployments:
 
     @contextlib.asynccontextmanager
     async def deployed(self, grid: Grid) -> AsyncIterator[None]:
-        """Served by a worker until the block ends, and known to the catalog."""
+        """Serve the grid with a worker until the block ends; starts once the catalog has it."""
         async with self.loop.worker(self.name, grid, activities=[pack, send, held]):
-            wanted = grid.workflows[0].version
+            version = grid.workflows[0].version
             async with asyncio.timeout(60), self.loop.api.client("operator") as http:
-                while (await http.get(f"/api/v1/workflows/{self.name}")).json().get("version") != wanted:
+                while (await http.get(f"/api/v1/workflows/{self.name}")).json().get("version") != version:
                     await asyncio.sleep(0.05)
             yield
 
     async def open_runs(self, cases: tuple[str, ...] = CASES) -> dict[str, str]:
-        """A run that waits on each, once all of them do."""
+        """Start a run for each case, and wait until each is waiting."""
         runs = {case: await self.loop.start(self.name, case) for case in cases}
-        at = {"approval": "waiting", "timer": "waiting", "signal": "waiting", "activity": "running"}
+        statuses = {"approval": "waiting", "timer": "waiting", "signal": "waiting", "activity": "running"}
         for case, run_id in runs.items():
-            await self.loop.until(run_id, at[case])
+            await self.loop.until(run_id, statuses[case])
             async with asyncio.timeout(60):
                 while case == "activity" and not HELD.get(run_id):
                     await asyncio.sleep(0.05)
@@ -126,7 +126,7 @@ class Deployments:
                 await self.loop.client.get_workflow_handle(run_id).signal("go")
 
     async def replays(self, grid: Grid, run_id: str) -> None:
-        """Replay the history as it is now. Raises NondeterminismError, as it would before a deploy."""
+        """Replay the current history, as before a deploy. Raises NondeterminismError."""
         history = await self.loop.client.get_workflow_handle(run_id).fetch_history()
         plugin: AgentGridPlugin = Governance().plugin(grid)
         await Replayer(workflows=[], plugins=[plugin], data_converter=pydantic_data_converter).replay_workflow(history)
@@ -139,57 +139,57 @@ def deployments(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     HELD.clear()
 
 
-async def test_open_runs_go_on_under_a_change_that_fits_them(deployments: Callable[[str], Deployments]) -> None:
-    made = deployments("fitting")
-    first = made.version("one")
-    second = made.version("two", change='done.append("new") if workflow.patched("newer") else None')
-    async with made.deployed(first):
-        runs = await made.open_runs()
+async def test_open_runs_go_on_with_a_compatible_change(deployments: Callable[[str], Deployments]) -> None:
+    deployment = deployments("fitting")
+    first = deployment.version("one")
+    second = deployment.version("two", change='done.append("new") if workflow.patched("newer") else None')
+    async with deployment.deployed(first):
+        runs = await deployment.open_runs()
     for run_id in runs.values():
-        await made.replays(second, run_id)
-    async with made.deployed(second):
-        await made.go_on(runs)
+        await deployment.replays(second, run_id)
+    async with deployment.deployed(second):
+        await deployment.go_on(runs)
         for case, run_id in runs.items():
-            run = await made.loop.until(run_id, timeout_seconds=60)
+            run = await deployment.loop.until(run_id, timeout_seconds=60)
             middle = ["held"] if case == "activity" else []
             assert (run["status"], run["result"]["value"]) == ("completed", ["packed", *middle, "new", "sent"])
-            assert run["version"] == second.workflows[0].version, "the version that ended it"
+            assert run["version"] == second.workflows[0].version, "the version that completed it"
 
 
-async def test_a_change_that_does_not_fit_is_shown_with_reason_and_version_and_healed_by_a_rollback(
+async def test_an_incompatible_change_is_shown_with_reason_and_version_and_a_rollback_fixes_it(
     deployments: Callable[[str], Deployments],
 ) -> None:
-    made = deployments("misfitting")
-    first, reordered = made.version("one"), made.version("two", first="send", second="pack")
-    async with made.deployed(first):
-        runs = await made.open_runs()
+    deployment = deployments("misfitting")
+    first, reordered = deployment.version("one"), deployment.version("two", first="send", second="pack")
+    async with deployment.deployed(first):
+        runs = await deployment.open_runs()
     for run_id in runs.values():
         with pytest.raises(Exception, match=r"(?i)nondeterminism"):
-            await made.replays(reordered, run_id)
-    async with made.deployed(reordered):
-        await made.go_on(runs)
+            await deployment.replays(reordered, run_id)
+    async with deployment.deployed(reordered):
+        await deployment.go_on(runs)
         began = asyncio.get_running_loop().time()
-        shown = {case: await stuck(made.loop, run_id) for case, run_id in runs.items()}
+        shown = {case: await stuck(deployment.loop, run_id) for case, run_id in runs.items()}
         assert asyncio.get_running_loop().time() - began < 60
         for run in shown.values():
             assert (run["status"], run["waiting_on"]) == ("waiting", "worker")
             assert f"(build {reordered.digest})" in run["status_reason"], "the failing build"
-            assert made.loop.client.identity in run["status_reason"], "the failing worker"
-            assert "'send'" in run["status_reason"], "what it would have done instead"
-            assert run["version"] == first.workflows[0].version, "the version that it ran until now"
+            assert deployment.loop.client.identity in run["status_reason"], "the failing worker"
+            assert "'send'" in run["status_reason"], "the command that the code gives instead"
+            assert run["version"] == first.workflows[0].version, "the version that it has run so far"
             assert "non-determinism" in printed(run)
-        assert (await listed(made.loop)) >= set(runs.values())
-    async with made.deployed(first):
+        assert (await listed(deployment.loop)) >= set(runs.values())
+    async with deployment.deployed(first):
         for case, run_id in runs.items():
-            run = await made.loop.until(run_id, timeout_seconds=60)
+            run = await deployment.loop.until(run_id, timeout_seconds=60)
             middle = ["held"] if case == "activity" else []
             assert (run["status"], run["result"]["value"]) == ("completed", ["packed", *middle, "sent"])
             assert run["status_reason"] is None
-    assert not (await listed(made.loop)) & set(runs.values())
+    assert not (await listed(deployment.loop)) & set(runs.values())
 
 
 async def stuck(loop: Loop, run_id: str) -> dict[str, Any]:
-    """The run, once it says that the code doesn't fit it. Raises AssertionError."""
+    """Wait until the run shows that the code doesn't match its history. Raises AssertionError."""
     run: dict[str, Any] = {}
     try:
         async with asyncio.timeout(60):
@@ -201,13 +201,13 @@ async def stuck(loop: Loop, run_id: str) -> dict[str, Any]:
 
 
 async def listed(loop: Loop) -> set[str]:
-    """The runs that the list of stuck ones has."""
-    found = await loop.call("operator", "GET", "/runs?stuck=true&limit=200")
-    return {run["run_id"] for run in found["items"]}
+    """The ids in the list of stuck runs."""
+    stuck_runs = await loop.call("operator", "GET", "/runs?stuck=true&limit=200")
+    return {run["run_id"] for run in stuck_runs["items"]}
 
 
 def printed(run: dict[str, Any]) -> str:
-    """The run as the command line shows it."""
+    """The run as the command line prints it."""
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(run_detail(run))
     return console.export_text()

@@ -1,4 +1,4 @@
-"""Jobs whose end the worker doesn't know, through the whole stack."""
+"""Jobs whose end the worker doesn't know, in the whole stack."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TOKENS: asyncio.Queue[bytes] = asyncio.Queue()
 
 
 @activity.defn
-async def left_to_others() -> str:
-    """Is completed by somebody else."""
+async def completed_elsewhere() -> str:
+    """Completed asynchronously by another process."""
     TOKENS.put_nowait(activity.info().task_token)
     activity.raise_complete_async()
 
 
 @activity.defn
-async def nothing_that_json_holds() -> Any:
+async def returns_no_json() -> Any:
     return object()
 
 
@@ -36,7 +36,7 @@ class Ends:
         )
 
 
-async def begun(loop: Loop, queue: str, name: str) -> tuple[Any, str]:
+async def started(loop: Loop, queue: str, name: str) -> tuple[Any, str]:
     """Start a run outside AgentGrid and wait until it is projected."""
     handle = await loop.client.start_workflow(Ends.run, name, id=f"ends-{uuid.uuid4().hex[:12]}", task_queue=queue)
     run_id = str(handle.first_execution_run_id)
@@ -48,16 +48,16 @@ async def begun(loop: Loop, queue: str, name: str) -> tuple[Any, str]:
             await asyncio.sleep(0.05)
 
 
-async def test_f17_a_job_completed_by_somebody_else_runs_until_then(loop: Loop) -> None:
+async def test_f17_a_job_completed_asynchronously_runs_until_then(loop: Loop) -> None:
     queue = f"ends-{uuid.uuid4().hex[:12]}"
-    async with loop.worker(queue, None, workflows=[Ends], activities=[left_to_others]):
-        handle, run_id = await begun(loop, queue, "left_to_others")
+    async with loop.worker(queue, None, workflows=[Ends], activities=[completed_elsewhere]):
+        handle, run_id = await started(loop, queue, "completed_elsewhere")
         token = await TOKENS.get()
         await loop.until(run_id, "running")
         (job,) = await loop.reports(run_id, "jobs", lambda jobs: len(jobs) == 1)
         assert (job["status"], job["finished_at"], job["error"]) == ("running", None, None)
-        await loop.client.get_async_activity_handle(task_token=token).complete("by somebody else")
-        assert await handle.result() == "by somebody else"
+        await loop.client.get_async_activity_handle(task_token=token).complete("by another process")
+        assert await handle.result() == "by another process"
         (job,) = await loop.reports(run_id, "jobs", lambda jobs: jobs[0]["status"] != "running")
         assert (job["status"], job["error"]) == ("completed", None)
         assert job["finished_at"] is not None
@@ -65,8 +65,8 @@ async def test_f17_a_job_completed_by_somebody_else_runs_until_then(loop: Loop) 
 
 async def test_f17_a_job_whose_result_could_not_be_stored_has_failed(loop: Loop) -> None:
     queue = f"ends-{uuid.uuid4().hex[:12]}"
-    async with loop.worker(queue, None, workflows=[Ends], activities=[nothing_that_json_holds]):
-        _, run_id = await begun(loop, queue, "nothing_that_json_holds")
+    async with loop.worker(queue, None, workflows=[Ends], activities=[returns_no_json]):
+        _, run_id = await started(loop, queue, "returns_no_json")
         assert (await loop.until(run_id, "failed"))["status"] == "failed"
         (job,) = await loop.reports(run_id, "jobs", lambda jobs: [job["status"] for job in jobs] == ["failed"])
         assert job["error"]["message"]

@@ -1,4 +1,4 @@
-"""From a workflow in code to a finished, mirrored, audited run: the whole loop, as its users meet it."""
+"""The whole loop, as users see it: from a workflow in code to a finished, projected and audited run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_shown(loop
     assert run["initiator"] == "operator"
     assert run["version"]
     async with loop.api.client("viewer") as client:
-        # It ends by itself, because the run has ended.
+        # The stream ends, because the run has ended.
         stream = (await client.get(f"/api/v1/runs/{run_id}/events")).text
     live = [EventOut.validate_json(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
     assert {event.kind for event in live} == {"run", "step", "approval", "end"}
@@ -62,9 +62,11 @@ async def test_a_ticket_is_triaged_with_an_approval_and_everything_is_shown(loop
         ("approval.decide", "reviewer", "applied"),
     }
     await loop.reports(run_id, "logs", lambda logs: "ticket_classified" in [line["message"] for line in logs])
-    # The refund is two: one that was asked about, and one under the decision.
+    # The refund has two jobs: one that asked for an approval, and one with the decision.
     jobs = await loop.reports(run_id, "jobs", lambda jobs: [job["status"] for job in jobs].count("completed") >= 12)
-    assert sorted(job["status"] for job in jobs) == ["completed"] * 12 + ["gated"]  # the first call asked
+    assert sorted(job["status"] for job in jobs) == ["completed"] * 12 + [
+        "gated"
+    ]  # the first call asked for an approval
 
 
 async def test_a_run_is_paused_resumed_and_cancelled(loop: Loop) -> None:
@@ -102,15 +104,15 @@ async def test_a_workflow_that_agentgrid_did_not_start_is_shown(loop: Loop) -> N
     handle = await loop.client.start_workflow("Shapes", "local", id="elsewhere/1", task_queue="plain")
     await handle.result()
     async with asyncio.timeout(30):
-        while not (found := await loop.call("operator", "GET", "/runs?q=elsewhere/1"))["items"]:
+        while not (runs := await loop.call("operator", "GET", "/runs?q=elsewhere/1"))["items"]:
             await asyncio.sleep(0.05)
-    run = await loop.until(found["items"][0]["run_id"])
+    run = await loop.until(runs["items"][0]["run_id"])
     assert run["initiator"] == "unknown"
     assert run["trigger"] == "external"
     assert [step["kind"] for step in await steps_of(loop, run["run_id"])] == ["activity", "activity"]
 
 
-async def test_bad_input_is_refused_with_its_place_and_starts_nothing(loop: Loop) -> None:
+async def test_invalid_input_is_refused_with_its_place_and_starts_no_run(loop: Loop) -> None:
     problem = await loop.call(
         "operator", "POST", "/workflows/support_triage/runs", 422, json={"input": {"ticket_id": 7}}
     )
@@ -126,14 +128,14 @@ async def test_a_run_that_continues_as_new_is_one_run(loop: Loop) -> None:
     async with asyncio.timeout(30):
         while not run:
             listed = (await loop.call("operator", "GET", "/runs?workflow=Shapes&limit=50"))["items"]
-            run = next((each for each in listed if each["run_id"] == handle.first_execution_run_id), {})
+            run = next((item for item in listed if item["run_id"] == handle.first_execution_run_id), {})
     waited = await loop.call("operator", "GET", f"/runs/{run['run_id']}/result?wait=30")
     ended = await loop.until(run["run_id"], "completed")
     assert {execution["kind"] for execution in ended["executions"]} == {"first", "continued"}
     assert (waited["status"], waited["result"]) == ("completed", ended["result"])
 
 
-async def test_a_run_that_times_out_says_so(loop: Loop) -> None:
+async def test_a_run_that_times_out_has_that_status(loop: Loop) -> None:
     handle = await loop.client.start_workflow(
         "gated", "forever", id="too-slow", task_queue="gated", execution_timeout=timedelta(seconds=1)
     )
@@ -141,13 +143,13 @@ async def test_a_run_that_times_out_says_so(loop: Loop) -> None:
         await handle.result()
     async with asyncio.timeout(30):
         while True:
-            found = (await loop.call("operator", "GET", "/runs?status=timed_out"))["items"]
-            if found:
+            runs = (await loop.call("operator", "GET", "/runs?status=timed_out"))["items"]
+            if runs:
                 break
-    assert found[0]["run_id"] == handle.first_execution_run_id
+    assert runs[0]["run_id"] == handle.first_execution_run_id
 
 
-async def test_a_failing_tool_shows_its_attempts_and_when_it_is_tried_again(loop: Loop) -> None:
+async def test_a_failing_tool_shows_its_attempts_and_next_retry(loop: Loop) -> None:
     run_id = await loop.start("gated", "flaky")
     async with asyncio.timeout(30):
         while (waiting := await loop.run(run_id))["waiting_on"] != "retry":

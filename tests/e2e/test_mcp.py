@@ -1,4 +1,4 @@
-"""MCP clients and the grid's tools: each call is a run, under the gate, and people approve elsewhere."""
+"""MCP clients call the grid's tools: each call is a run that passes the gate, and people approve it outside MCP."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def executed() -> Iterator[list[tuple[str, str, str]]]:
 
 
 def content(result: CallToolResult) -> dict[str, Any]:
-    found: dict[str, Any] = result.structured_content
-    return found
+    structured: dict[str, Any] = result.structured_content
+    return structured
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_tool_is_listed_and_called_as_a_run_of_its_own(loop: Loop, mode: str, executed) -> None:
+async def test_a_tool_is_listed_and_called_as_a_run(loop: Loop, mode: str, executed) -> None:
     async with mcp_client(loop.api, "agent", mode) as client:
         listed = await client.list_tools()
         tools = {tool.name: tool for tool in listed.tools}
@@ -46,7 +46,7 @@ async def test_a_tool_is_listed_and_called_as_a_run_of_its_own(loop: Loop, mode:
         assert (lookup.title, lookup.input_schema["required"]) == ("Look up an order", ["order"])
         assert (lookup.annotations.read_only_hint, refund.annotations.read_only_hint) == (True, False)
         assert tools["refund_ticket"].annotations.destructive_hint
-        if mode == "auto":  # as some clients require, which otherwise see no tools
+        if mode == "auto":  # required by some clients, which otherwise see no tools
             assert (listed.ttl_ms, listed.next_cursor) == (10_000, None)
         assert (listed.cache_scope, "agentgrid_list_runs" in tools) == ("private", True)
         result = await client.call_tool("lookup", {"order": "o-1"})
@@ -66,11 +66,13 @@ async def test_a_tool_is_listed_and_called_as_a_run_of_its_own(loop: Loop, mode:
     replayer = Replayer(workflows=[], plugins=[AgentGridPlugin(Grid("gated", gated))])
     await replayer.replay_workflow(history)
     commands = (await loop.call("auditor", "GET", f"/commands?run={run['run_id']}"))["items"]
-    assert [(each["kind"], each["principal"]) for each in commands] == [("run.start", "agent")]
+    assert [(command["kind"], command["principal"]) for command in commands] == [("run.start", "agent")]
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_gated_call_is_working_until_a_person_approves_it_elsewhere(loop: Loop, mode: str, executed) -> None:
+async def test_a_call_that_needs_approval_is_working_until_a_person_approves_it(
+    loop: Loop, mode: str, executed
+) -> None:
     rule = {"effect": "require_approval", "approvers": ["role:approver"], "expires_seconds": 600}
     await loop.call("admin", "PUT", "/tools/refund/policy", json=rule)
     async with mcp_client(loop.api, "agent", mode) as client:
@@ -78,19 +80,19 @@ async def test_a_gated_call_is_working_until_a_person_approves_it_elsewhere(loop
         async with asyncio.timeout(server.WAIT_SECONDS - 5):  # it does not wait for people
             result = await client.call_tool("refund", call)
         assert (content(result)["status"], result.is_error) == ("working", False)
-        assert "approval by a person" in result.content[0].text
+        assert "waiting for a person's approval" in result.content[0].text
         run_id = content(result)["run_id"]
         approval = await loop.approval(run_id)
         assert (approval["payload"]["value"], approval["initiator"]) == (call, "agent")
-        again = await client.call_tool("agentgrid_run_result", {"run_id": run_id})
-        assert (content(again)["status"], executed) == ("working", [])
+        status = await client.call_tool("agentgrid_run_result", {"run_id": run_id})
+        assert (content(status)["status"], executed) == ("working", [])
         await loop.decide(approval)
         done = await client.call_tool("agentgrid_run_result", {"run_id": run_id, "wait": 30})
     assert (content(done)["status"], content(done)["result"]) == ("completed", "refunded 900")
     assert [(name, order) for name, order, _ in executed] == [("refund", f"o-{mode}")]
 
 
-async def test_a_rejected_call_is_an_error_that_the_model_reads(loop: Loop, executed) -> None:
+async def test_a_rejected_call_is_returned_to_the_model_as_an_error(loop: Loop, executed) -> None:
     rule = {"effect": "require_approval", "approvers": ["role:approver"], "expires_seconds": 600}
     await loop.call("admin", "PUT", "/tools/refund/policy", json=rule)
     async with mcp_client(loop.api, "agent") as client:
@@ -101,7 +103,7 @@ async def test_a_rejected_call_is_an_error_that_the_model_reads(loop: Loop, exec
     assert "ApprovalRejected" in result.content[0].text
 
 
-async def test_a_result_that_is_too_long_is_cut_and_names_the_run(loop: Loop) -> None:
+async def test_an_oversized_result_is_omitted_and_the_text_names_the_run(loop: Loop) -> None:
     async with mcp_client(loop.api, "agent") as client:
         result = await client.call_tool("write_long", {"size": 500_000})
     assert (content(result)["status"], "result" in content(result)) == ("completed", False)
@@ -109,7 +111,7 @@ async def test_a_result_that_is_too_long_is_cut_and_names_the_run(loop: Loop) ->
     assert len(result.content[0].text) < 20_000
 
 
-async def test_the_kill_switch_of_a_tool_takes_it_out_of_the_list_and_refuses_its_calls(loop: Loop, executed) -> None:
+async def test_a_disabled_tool_is_not_listed_and_its_calls_are_refused(loop: Loop, executed) -> None:
     await loop.call("admin", "POST", "/tools/note/disable", json={})
     async with mcp_client(loop.api, "agent") as client:
         names = {tool.name for tool in (await client.list_tools()).tools}

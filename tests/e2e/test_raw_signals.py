@@ -1,4 +1,4 @@
-"""Signals that didn't come from the API: whatever they say and however they are made, no gate moves, and each is shown with the reason."""
+"""Signals sent without the API: none of them decides an approval, and each is shown with the reason for its refusal."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.worker import gated
 
 Handle = WorkflowHandle[Any, Any]
 RULE = {"effect": "require_approval", "approvers": ["role:approver"], "expires_seconds": 600}
-HAND = "somebody@somewhere"
-"""What these senders call themselves."""
+SENDER_IDENTITY = "someone@somewhere"
+"""The Temporal identity of these senders."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ async def policy(loop: Loop) -> None:
     await loop.call("admin", "PUT", "/policies/pay", json={**RULE, "tool": "pay"})
 
 
-async def gated_run(loop: Loop) -> tuple[str, dict[str, Any], Handle, Terms]:
+async def run_awaiting_approval(loop: Loop) -> tuple[str, dict[str, Any], Handle, Terms]:
     run_id = await loop.start("gated", "once")
     approval = await loop.approval(run_id)
     handle = loop.client.get_workflow_handle(run_id)
@@ -43,8 +43,10 @@ async def gated_run(loop: Loop) -> tuple[str, dict[str, Any], Handle, Terms]:
     return run_id, approval, handle, terms
 
 
-async def send(loop: Loop, handle: Handle, *payloads: Payload, name: str = SIGNAL_DECIDE, identity: str = HAND) -> None:
-    """As Temporal's UI, CLI, batch jobs and HTTP API would: any payloads, under any name."""
+async def send(
+    loop: Loop, handle: Handle, *payloads: Payload, name: str = SIGNAL_DECIDE, identity: str = SENDER_IDENTITY
+) -> None:
+    """Send any payloads under any signal name, as Temporal's UI, CLI, batch jobs and HTTP API can."""
     await loop.client.workflow_service.signal_workflow_execution(
         service.SignalWorkflowExecutionRequest(
             namespace=loop.client.namespace,
@@ -57,7 +59,7 @@ async def send(loop: Loop, handle: Handle, *payloads: Payload, name: str = SIGNA
 
 
 def signed(loop: Loop, terms: Terms, **changed: Any) -> SignedDecision:
-    """A decision signed with the API's own key: what a stolen or misused signer could make."""
+    """A decision signed with the API's own signing key, as a thief of that key could make it."""
     signer = loop.api.plane.signer
     person = {"key": signer.private_key, "key_id": signer.key_id, "principal": "reviewer", "approver": "role:approver"}
     return Governance().decide(terms, changed.pop("verdict", Verdict.APPROVED), **(person | changed))
@@ -68,7 +70,7 @@ def json_payload(data: bytes, encoding: bytes = b"json/plain") -> Payload:
 
 
 def broken(decision: SignedDecision, **changed: Any) -> Payload:
-    """The decision with other fields; None takes one away."""
+    """The decision with changed fields; None removes one."""
     signal = decision.model_dump(mode="json")
     signal["decision"] = {name: value for name, value in (signal["decision"] | changed).items() if value is not None}
     return to_payload(signal)
@@ -78,7 +80,7 @@ UNREADABLE = "not a signed decision"
 
 
 def shapes(good: SignedDecision) -> dict[str, tuple[list[Payload], str]]:
-    """Payloads of every shape, and the reason that is given for each."""
+    """Payloads of many forms, each with the expected reason."""
     raw = good.model_dump_json().encode()
     return {
         "unsigned": ([to_payload({"verdict": "approved"})], UNREADABLE),
@@ -90,13 +92,13 @@ def shapes(good: SignedDecision) -> dict[str, tuple[list[Payload], str]]:
         "a missing field": ([broken(good, nonce=None)], UNREADABLE),
         "an extra field": ([broken(good, also="this")], UNREADABLE),
         "another version": ([broken(good, v=2)], UNREADABLE),
-        "a verdict that is none": ([broken(good, verdict="perhaps")], UNREADABLE),
+        "an unknown verdict": ([broken(good, verdict="perhaps")], UNREADABLE),
         "a field changed after signing": ([broken(good, principal="second")], "the signature does not hold"),
         "no payload": ([], ""),
         "two payloads": ([to_payload(good), to_payload(good)], ""),
         "bytes": ([json_payload(raw, b"binary/plain")], ""),
         "protobuf": ([json_payload(b"\x08\x01", b"binary/protobuf")], ""),
-        "an encoding that nobody knows": ([json_payload(raw, b"x/unknown")], ""),
+        "an unknown encoding": ([json_payload(raw, b"x/unknown")], ""),
         "encrypted with another key": ([json_payload(b"sealed", b"binary/encrypted")], ""),
         "no encoding": ([Payload(data=b"\xff")], ""),
         "a very long one": ([json_payload(b'"' + b"x" * 1_900_000 + b'"')], ""),
@@ -104,19 +106,19 @@ def shapes(good: SignedDecision) -> dict[str, tuple[list[Payload], str]]:
 
 
 async def refused(loop: Loop, approval: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The refusals that the approval shows, once there are so many; it is still pending."""
+    """Wait until the approval shows this many refusals, and return them; the approval must still be pending."""
     async with asyncio.timeout(30):
         while True:
             shown = await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}")
             assert shown["status"] == "pending"
-            found = [each for each in shown["decisions"] if each["judged"] == "refused"]
-            if len(found) >= count:
-                return found
+            refusals = [decision for decision in shown["decisions"] if decision["judged"] == "refused"]
+            if len(refusals) >= count:
+                return refusals
             await asyncio.sleep(0.05)
 
 
-async def test_no_shape_of_signal_moves_a_gate_and_each_is_shown_with_its_reason(loop: Loop) -> None:
-    run_id, approval, handle, terms = await gated_run(loop)
+async def test_no_form_of_signal_decides_an_approval_and_each_is_shown_with_its_reason(loop: Loop) -> None:
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     forged = signed(loop, terms, key=Ed25519PrivateKey.generate())
     table = shapes(forged)
     for payloads, _ in table.values():
@@ -126,33 +128,31 @@ async def test_no_shape_of_signal_moves_a_gate_and_each_is_shown_with_its_reason
     for (name, (_, reason)), signal in zip(table.items(), shown, strict=True):
         assert signal["reason"], name
         assert reason in signal["reason"], (name, signal["reason"])
-        assert (signal["identity"], signal["command_id"]) == (HAND, None)
+        assert (signal["identity"], signal["command_id"]) == (SENDER_IDENTITY, None)
     assert (await loop.run(run_id))["refused_signals"] == len(table)
     assert "agentgrid_signals_refused" in await metrics(loop)
-    await ends_by_the_api_alone(loop, run_id, approval)
+    await assert_only_the_api_decides(loop, run_id, approval)
 
 
 @pytest.mark.parametrize("encoding", [b"binary/plain", b"json/protobuf", b"x/unknown", b"binary/encrypted", b""])
-async def test_of_a_valid_decision_in_an_odd_envelope_run_and_approval_say_the_same(
-    loop: Loop, encoding: bytes
-) -> None:
-    run_id, approval, handle, terms = await gated_run(loop)
+async def test_run_and_approval_agree_on_a_valid_decision_with_an_unusual_encoding(loop: Loop, encoding: bytes) -> None:
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     data = signed(loop, terms).model_dump_json().encode()
     await send(loop, handle, Payload(metadata={"encoding": encoding} if encoding else {}, data=data))
     async with asyncio.timeout(30):
         while not (shown := await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}"))["decisions"]:
             await asyncio.sleep(0.05)
     if shown["decisions"][0]["judged"] == "refused":
-        await ends_by_the_api_alone(loop, run_id, approval)
+        await assert_only_the_api_decides(loop, run_id, approval)
     else:
         assert (await loop.until(run_id))["status"] == "completed"
         assert (await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}"))["status"] == "approved"
 
 
-async def test_the_apis_own_signature_opens_only_what_it_was_made_for(loop: Loop) -> None:
-    other_run, other_approval, _, elsewhere = await gated_run(loop)
-    run_id, approval, handle, terms = await gated_run(loop)
-    wrong = {
+async def test_a_signature_of_the_api_decides_only_the_approval_that_it_was_made_for(loop: Loop) -> None:
+    other_run, other_approval, _, elsewhere = await run_awaiting_approval(loop)
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
+    by_reason = {
         "for another approval": signed(loop, elsewhere),
         "for another run": signed(loop, elsewhere, approval_id=terms.approval_id),
         "for other arguments": signed(loop, terms, digest="0" * 64),
@@ -163,21 +163,21 @@ async def test_the_apis_own_signature_opens_only_what_it_was_made_for(loop: Loop
         "the signature does not hold": signed(loop, terms, key=Ed25519PrivateKey.generate()),
     }
     environment = signed(loop, terms, namespace="production")
-    for decision in (*wrong.values(), environment):
+    for decision in (*by_reason.values(), environment):
         await send(loop, handle, to_payload(decision), identity="agentgrid")
-    shown = [each["reason"] for each in await refused(loop, approval, len(wrong) + 1)]
+    shown = [refusal["reason"] for refusal in await refused(loop, approval, len(by_reason) + 1)]
     assert shown[0] in ("for another approval", "for an approval that is not open here")
-    assert shown[1:] == [*list(wrong)[1:], "for another run"]
-    # A hundred times as little as once.
+    assert shown[1:] == [*list(by_reason)[1:], "for another run"]
+    # A hundred repetitions have no more effect than one.
     for _ in range(100):
         await send(loop, handle, to_payload(signed(loop, elsewhere)))
-    await refused(loop, approval, len(wrong) + 101)
-    await ends_by_the_api_alone(loop, run_id, approval)
-    await ends_by_the_api_alone(loop, other_run, other_approval)
+    await refused(loop, approval, len(by_reason) + 101)
+    await assert_only_the_api_decides(loop, run_id, approval)
+    await assert_only_the_api_decides(loop, other_run, other_approval)
 
 
-async def test_updates_queries_and_other_names_move_nothing(loop: Loop) -> None:
-    run_id, approval, handle, terms = await gated_run(loop)
+async def test_updates_queries_and_other_signal_names_have_no_effect(loop: Loop) -> None:
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     good = signed(loop, terms)
     for name in ("agentgrid.decide", "agentgrid.control", "approve"):
         with pytest.raises((WorkflowUpdateFailedError, RPCError)):
@@ -188,11 +188,11 @@ async def test_updates_queries_and_other_names_move_nothing(loop: Loop) -> None:
         await send(loop, handle, to_payload(good), name=name)
     shown = await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}")
     assert (shown["status"], shown["decisions"]) == ("pending", [])
-    await ends_by_the_api_alone(loop, run_id, approval)
+    await assert_only_the_api_decides(loop, run_id, approval)
 
 
-async def test_a_thousand_signals_hide_nothing_and_hold_nothing_up(loop: Loop) -> None:
-    run_id, approval, handle, terms = await gated_run(loop)
+async def test_a_thousand_malformed_signals_neither_hide_nor_delay_a_decision(loop: Loop) -> None:
+    run_id, approval, handle, terms = await run_awaiting_approval(loop)
     junk = [to_payload({"n": 1}), to_payload(signed(loop, terms, key=Ed25519PrivateKey.generate()))]
     for start in range(0, 1_000, 100):
         await asyncio.gather(*(send(loop, handle, junk[number % 2]) for number in range(start, start + 100)))
@@ -200,14 +200,14 @@ async def test_a_thousand_signals_hide_nothing_and_hold_nothing_up(loop: Loop) -
     assert (await loop.until(run_id, timeout_seconds=60))["status"] == "completed"
     shown = await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}")
     assert (shown["status"], shown["decided_by"]) == ("approved", "reviewer")
-    assert [each["principal"] for each in shown["decisions"] if each["judged"] == "counted"] == ["reviewer"]
+    assert [decision["principal"] for decision in shown["decisions"] if decision["judged"] == "counted"] == ["reviewer"]
     assert (await loop.run(run_id))["refused_signals"] == 1_000
     assert [where for _, _, where in gated.EXECUTED].count(approval["execution_id"]) == 1
 
 
-async def test_a_decision_before_the_gate_opens_does_not_wait_for_it(loop: Loop) -> None:
-    """Sent with the start itself, signed with the API's key, and by somebody who guessed everything that can be known."""
-    _, _, _, terms = await gated_run(loop)
+async def test_a_decision_before_its_approval_opens_is_refused(loop: Loop) -> None:
+    """Sent with the start, signed with the API's key, by an attacker who guessed everything that can be known in advance."""
+    _, _, _, terms = await run_awaiting_approval(loop)
     workflow_id = f"early-{uuid.uuid4()}"
     handle = await loop.client.start_workflow(
         "gated",
@@ -220,15 +220,15 @@ async def test_a_decision_before_the_gate_opens_does_not_wait_for_it(loop: Loop)
     approval = await loop.approval(handle.first_execution_run_id or "")
     assert approval["status"] == "pending"
     assert (await loop.run(approval["run_id"]))["refused_signals"] == 1
-    await ends_by_the_api_alone(loop, approval["run_id"], approval)
+    await assert_only_the_api_decides(loop, approval["run_id"], approval)
 
 
-async def test_a_decision_is_of_no_use_to_the_execution_that_continues_the_run(loop: Loop) -> None:
+async def test_a_decision_has_no_effect_on_the_execution_that_continues_the_run(loop: Loop) -> None:
     rolling.PAID.clear()
     async with loop.worker("rolling", Grid("rolling", rolling)):
         async with asyncio.timeout(60):
             while "rolling" not in {
-                each["name"] for each in (await loop.call("operator", "GET", "/workflows"))["items"]
+                workflow["name"] for workflow in (await loop.call("operator", "GET", "/workflows"))["items"]
             }:
                 await asyncio.sleep(0.05)
         run_id = await loop.start("rolling", 3)
@@ -245,9 +245,9 @@ async def test_a_decision_is_of_no_use_to_the_execution_that_continues_the_run(l
                 await refused(loop, approval, len(stolen))
             stolen.append(to_payload(signed(loop, terms)))
             await loop.decide(approval)
-            for payload in stolen:  # while it continues as new, too
+            for payload in stolen:  # also while it continues as new
                 for _ in range(5):
-                    with contextlib.suppress(RPCError):  # the moment in which an execution closes takes none
+                    with contextlib.suppress(RPCError):  # an execution that is just closing accepts none
                         await send(loop, handle, payload)
             before = approval["approval_id"]
         assert (await loop.until(run_id))["status"] == "completed"
@@ -255,8 +255,8 @@ async def test_a_decision_is_of_no_use_to_the_execution_that_continues_the_run(l
 
 
 @pytest.mark.parametrize("end", ["terminate", "cancel", "delete"])
-async def test_what_ends_a_run_from_outside_approves_nothing(loop: Loop, end: str) -> None:
-    _, approval, handle, _ = await gated_run(loop)
+async def test_ending_a_run_without_the_api_approves_no_call(loop: Loop, end: str) -> None:
+    _, approval, handle, _ = await run_awaiting_approval(loop)
     if end == "terminate":
         await handle.terminate("by hand")
     elif end == "cancel":
@@ -277,7 +277,7 @@ async def test_what_ends_a_run_from_outside_approves_nothing(loop: Loop, end: st
 
 
 async def ended(loop: Loop, handle: Handle, approval: dict[str, Any], end: str) -> bool:
-    """Whether what was done to the run has come about: the approval is closed, or Temporal has forgotten the run."""
+    """Whether the run has ended: its approval is closed, or Temporal has deleted the run."""
     if end != "delete":
         return (await loop.call("auditor", "GET", f"/approvals/{approval['approval_id']}"))["status"] != "pending"
     try:
@@ -292,8 +292,8 @@ async def metrics(loop: Loop) -> str:
         return (await http.get("/metrics")).text
 
 
-async def ends_by_the_api_alone(loop: Loop, run_id: str, approval: dict[str, Any]) -> None:
-    """Nothing has run so far; after a decision through the API it does, once."""
+async def assert_only_the_api_decides(loop: Loop, run_id: str, approval: dict[str, Any]) -> None:
+    """Check that the call hasn't run yet, and runs once after a decision through the API."""
     execution = approval["execution_id"]
     assert execution not in [where for _, _, where in gated.EXECUTED]
     await loop.decide(approval)

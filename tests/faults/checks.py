@@ -1,4 +1,4 @@
-"""What must be true afterwards, whatever went wrong meanwhile. Each check answers with what it found, and raises AssertionError."""
+"""Guarantees that must hold after any faults. Each check returns a figure, and raises AssertionError if its guarantee is violated."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ AT_ONCE = 16
 
 
 def effects(stage: Stage, workflow_id: str) -> Counter[str]:
-    """How often each effect of the run has landed."""
+    """How often each effect of the run happened."""
     with ledger.opened(stage.ledger) as connection:
         rows = connection.execute("SELECT step FROM effects WHERE workflow_id = ?", (workflow_id,)).fetchall()
     return Counter(step for (step,) in rows)
 
 
 def attempts(stage: Stage, workflow_id: str, step: str) -> list[tuple[str, int]]:
-    """Key and process of each attempt at this effect, oldest first."""
+    """Idempotency key and process of each attempt at this effect, oldest first."""
     with ledger.opened(stage.ledger) as connection:
         return connection.execute(
             "SELECT key, pid FROM attempts WHERE workflow_id = ? AND step = ? ORDER BY at", (workflow_id, step)
@@ -35,50 +35,56 @@ def attempts(stage: Stage, workflow_id: str, step: str) -> list[tuple[str, int]]
 
 
 def repeated(stage: Stage, run_ids: Iterable[str]) -> int:
-    """How many effects of these runs were attempted more than once."""
+    """The number of these runs' effects that were attempted more than once."""
     with ledger.opened(stage.ledger) as connection:
         rows = connection.execute("SELECT workflow_id FROM attempts GROUP BY key HAVING count(*) > 1").fetchall()
-    wanted = set(run_ids)
-    return sum(workflow_id in wanted for (workflow_id,) in rows)
+    workflow_ids = set(run_ids)
+    return sum(workflow_id in workflow_ids for (workflow_id,) in rows)
 
 
 async def mirrored(stage: Stage, run_ids: Iterable[str], *, seconds: float = 30.0) -> int:
-    """What the API says of these runs is what Temporal's own histories say; how many runs that were."""
-    client, places = await stage.client(), asyncio.Semaphore(AT_ONCE)
+    """The API agrees with Temporal's histories about these runs. Returns their number."""
+    client, slots = await stage.client(), asyncio.Semaphore(AT_ONCE)
 
-    async def one(run_id: str) -> None:
-        async def ask() -> tuple[Any, Any, Any]:
+    async def compare(run_id: str) -> None:
+        async def probe() -> tuple[Any, Any, Any]:
             run = await stage.run(run_id)
             steps = (await stage.call("operator", "GET", f"/runs/{run_id}/steps?limit=200"))["items"]
             approvals = (await stage.call("operator", "GET", f"/runs/{run_id}/approvals?limit=200"))["items"]
             return run, steps, approvals
 
-        async with places:
-            await oracle.eventually(client, ask, seconds=seconds)
+        async with slots:
+            await oracle.eventually(client, probe, seconds=seconds)
 
-    wanted = list(run_ids)
-    await asyncio.gather(*(one(run_id) for run_id in wanted))
-    return len(wanted)
+    compared = list(run_ids)
+    await asyncio.gather(*(compare(run_id) for run_id in compared))
+    return len(compared)
 
 
 async def started_once(stage: Stage, run_ids: Iterable[str], *, since: datetime) -> None:
-    """Temporal has each of these runs, in one execution, and no others that began since then and have no parent."""
-    wanted = set(run_ids)
+    """Temporal has exactly one execution of each of these runs, and no other parentless ones started since then."""
+    expected = set(run_ids)
     client = await stage.client()
 
     async def listed() -> Counter[str] | None:
-        found = client.list_workflows()
-        seen = Counter([each.id async for each in found if each.parent_id is None and each.start_time >= since])
-        return seen if wanted <= seen.keys() else None  # its lists are a moment late
+        executions = client.list_workflows()
+        counts = Counter(
+            [
+                execution.id
+                async for execution in executions
+                if execution.parent_id is None and execution.start_time >= since
+            ]
+        )
+        return counts if expected <= counts.keys() else None  # visibility lags a little
 
-    seen = await stage.until(listed, "Temporal has heard of all that was acknowledged", seconds=10)
-    assert not seen.keys() - wanted, f"started, and nobody was informed: {seen.keys() - wanted}"
-    again = {key for key, count in seen.items() if count != 1}
-    assert not again, f"started more than once: {again}"
+    counts = await stage.until(listed, "Temporal lists all acknowledged runs", seconds=10)
+    assert not counts.keys() - expected, f"started, but never acknowledged: {counts.keys() - expected}"
+    repeated = {key for key, count in counts.items() if count != 1}
+    assert not repeated, f"started more than once: {repeated}"
 
 
 async def decided_once(stage: Stage) -> int:
-    """Each approval that was decided was so by one decision that counted, carried by one command that says so. How many."""
+    """Each decided approval has exactly one counted decision and one applied command. Returns their number."""
     async with stage.database() as database:
         rows = await database.fetch(
             "SELECT a.approval_id, a.status, count(d.*) FILTER (WHERE d.judged = 'counted') AS counted, "
@@ -95,23 +101,23 @@ async def decided_once(stage: Stage) -> int:
 
 
 async def nothing_pending(stage: Stage, *, seconds: float = 60.0) -> Mapping[str, int]:
-    """Every command has an outcome. How many have which."""
+    """Every command has been settled. Returns the number of commands by kind and status."""
 
     async def settled() -> dict[str, int] | None:
         async with stage.database() as database:
             rows = await database.fetch("SELECT kind || ' ' || status AS what, count(*) FROM commands GROUP BY 1")
-        found = {row["what"]: row["count"] for row in rows}
-        return found if not any(what.endswith((" pending", " delivered")) for what in found) else None
+        counts = {row["what"]: row["count"] for row in rows}
+        return counts if not any(what.endswith((" pending", " delivered")) for what in counts) else None
 
-    outcomes: dict[str, int] = await stage.until(settled, "every command has an outcome", seconds=seconds)
+    outcomes: dict[str, int] = await stage.until(settled, "every command is settled", seconds=seconds)
     return outcomes
 
 
 async def rebuilt(stage: Stage) -> int:
-    """The projection made again from nothing is, row for row, the one that grew under faults. How many executions it holds.
+    """A rebuilt projection equals, row for row, the one that was written during the faults. Returns the number of executions.
 
-    What is due is waited for first: a killed projector's claims are taken over when their lease ends, and a child may be among them
-    whose parent is shown already. The projectors are stopped then, and are down afterwards.
+    First waits until the queue is empty: a killed projector's claims are taken over when their leases expire, and may include a child whose
+    parent is already shown. Then stops the projectors, and leaves them stopped.
     """
 
     async def caught_up() -> bool:
@@ -120,7 +126,7 @@ async def rebuilt(stage: Stage) -> int:
                 "SELECT EXISTS (SELECT FROM run_changes WHERE due_at <= now()) OR EXISTS (SELECT FROM touches)"
             )
 
-    await stage.until(caught_up, "nothing is due any more", seconds=60)
+    await stage.until(caught_up, "the projector's queue is empty", seconds=60)
     for projector in stage.of("projector"):
         if projector.running:
             assert await projector.stop() == 0
@@ -129,12 +135,12 @@ async def rebuilt(stage: Stage) -> int:
         before = await snapshot(tables)
         await truncate(tables)
         assert not (await snapshot(tables))["executions"]
-        found = await rebuild_projection(stage.settings)
+        result = await rebuild_projection(stage.settings)
         after = await snapshot(tables)
     for name, rows in before.items():
         if rows == after[name]:
             continue
         differing = [row for row in rows if row not in after[name]] + [row for row in after[name] if row not in rows]
         raise AssertionError(f"{len(differing)} rows of {name} differ; the first: {differing[:2]}")
-    assert found.executions == len(after["executions"])
-    return found.executions
+    assert result.executions == len(after["executions"])
+    return result.executions

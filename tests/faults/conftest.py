@@ -1,4 +1,4 @@
-"""More time for each test."""
+"""A longer timeout for each test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SECONDS = 240
-"""For one test, the start of a whole installation included: on a machine whose cores are all busy that takes its time."""
+"""Timeout of one test, including the start of a whole installation, which is slow on a busy machine."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

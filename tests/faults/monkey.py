@@ -1,4 +1,4 @@
-"""The faults: which process, what happens to it and for how long, all drawn from a seed before the first one."""
+"""The faults: target, kind and duration, all drawn from a seed in advance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agentgrid.servers import EmbeddedServer
-from tests.faults.processes import Program, freeze, is_frozen, kill_server, start_again, thaw
+from tests.faults.processes import Program, freeze, is_frozen, kill_server, restart, thaw
 from tests.faults.stage import Stage
 
 PROGRAMS = ("worker", "api", "projector")
@@ -21,66 +21,66 @@ PAUSES = (1.0, 5.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong."""
+    """One fault."""
 
     kind: str
     """`kill`, `restart`, `freeze` or `cut`."""
     target: str
     seconds: float
-    """For how long it stays wrong."""
+    """Its duration."""
     pause: float
-    """How long nothing else goes wrong afterwards."""
+    """The time without faults afterwards."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.target} {self.seconds:.1f} s"
 
 
-def drawn(chance: random.Random) -> Fault:
-    """Some fault. Programs are only killed and frozen: what they do when they are asked to end is tested elsewhere."""
-    kind = chance.choices(("kill", "freeze", "restart", "cut"), weights=(6, 2, 1, 1))[0]
+def draw_fault(rng: random.Random) -> Fault:
+    """A random fault. Programs are only killed and frozen; other tests cover their shutdown."""
+    kind = rng.choices(("kill", "freeze", "restart", "cut"), weights=(6, 2, 1, 1))[0]
     targets = {"restart": SERVERS, "cut": ("postgres",)}.get(kind, PROGRAMS + SERVERS)
     longest = LONGEST_FREEZE_SECONDS if kind == "freeze" else LONGEST_DOWN_SECONDS
     return Fault(
         kind=kind,
-        target=chance.choice(targets),
-        seconds=round(chance.uniform(0, longest), 1),
-        pause=round(chance.uniform(*PAUSES), 1),
+        target=rng.choice(targets),
+        seconds=round(rng.uniform(0, longest), 1),
+        pause=round(rng.uniform(*PAUSES), 1),
     )
 
 
-def each(chance: random.Random) -> list[Fault]:
-    """Every process killed once and every server frozen once, in an order of its own: what a short form must not leave to chance."""
-    wanted = [("kill", target, 1.0) for target in PROGRAMS + SERVERS] + [("freeze", target, 3.0) for target in SERVERS]
-    chance.shuffle(wanted)
-    return [Fault(kind=kind, target=target, seconds=seconds, pause=1.5) for kind, target, seconds in wanted]
+def one_of_each(rng: random.Random) -> list[Fault]:
+    """One kill of every process and one freeze of every server, in random order, for a short soak."""
+    faults = [("kill", target, 1.0) for target in PROGRAMS + SERVERS] + [("freeze", target, 3.0) for target in SERVERS]
+    rng.shuffle(faults)
+    return [Fault(kind=kind, target=target, seconds=seconds, pause=1.5) for kind, target, seconds in faults]
 
 
 class Monkey:
-    """Does what was drawn, and sees each time that it really happened."""
+    """Causes the faults, and checks that each really happened."""
 
-    def __init__(self, stage: Stage, chance: random.Random, *, say: Callable[[str], None] = print) -> None:
+    def __init__(self, stage: Stage, rng: random.Random, *, report: Callable[[str], None] = print) -> None:
         self._stage = stage
-        self._chance = chance
-        self._say = say
+        self._rng = rng
+        self._report = report
         self.fired: Counter[str] = Counter()
-        """What has happened, by kind and target."""
+        """The number of faults, by kind and target."""
 
-    async def plague(self, faults: Sequence[Fault]) -> None:
-        """One fault after another; when it returns everything runs again."""
+    async def cause_all(self, faults: Sequence[Fault]) -> None:
+        """Cause one fault after another. Afterwards all processes are running again."""
         for fault in faults:
-            self._say(str(fault))
-            await self.do(fault)
+            self._report(str(fault))
+            await self.cause(fault)
             self.fired[f"{fault.kind} {fault.target}"] += 1
             await asyncio.sleep(fault.pause)
 
-    async def do(self, fault: Fault) -> None:
-        """Let it go wrong, and be well again."""
+    async def cause(self, fault: Fault) -> None:
+        """Cause one fault, and undo it after its duration."""
         if fault.kind == "cut":
             await self._cut(fault)
         elif fault.target in SERVERS:
             await self._server(self._stage.temporal if fault.target == "temporal" else self._stage.postgres, fault)
         else:
-            await self._program(self._chance.choice(self._stage.of(fault.target)), fault)
+            await self._program(self._rng.choice(self._stage.of(fault.target)), fault)
 
     async def _program(self, program: Program, fault: Fault) -> None:
         if fault.kind == "freeze":
@@ -99,7 +99,7 @@ class Monkey:
         else:
             await server.stop()
         await asyncio.sleep(fault.seconds)
-        await start_again(server)
+        await restart(server)
 
     async def _freeze(self, pid: int, seconds: float) -> None:
         frozen = freeze(pid)
@@ -110,7 +110,7 @@ class Monkey:
             thaw(frozen)
 
     async def _cut(self, fault: Fault) -> None:
-        """End every session of the database, those that listen too, once a second."""
+        """Terminate all database sessions, including listeners, once a second."""
         cut = 0
         for _ in range(1 + round(fault.seconds)):
             cut += await cut_connections(self._stage)
@@ -119,7 +119,7 @@ class Monkey:
 
 
 async def cut_connections(stage: Stage) -> int:
-    """End every session of the database but this one; how many."""
+    """Terminate all database sessions except this one. Returns their number."""
     async with stage.database() as database:
         ended: int = await database.fetchval(
             "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "

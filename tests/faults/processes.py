@@ -1,4 +1,4 @@
-"""Real processes of the operating system: started, killed by number, frozen, and seen to be so."""
+"""Operating system processes: starting, killing by pid, freezing, and checking that it worked."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.forks import Forks
 
 END_SECONDS = 15.0
 BELOW_EPHEMERAL = (20_000, 30_000)
-"""A client that tries a port of the ephemeral range again and again, while its server is down, in the end connects to itself."""
+"""Ports below the ephemeral range: a client that keeps trying an ephemeral port while its server is down can connect to itself."""
 
 
 def steady_port() -> int:
-    """A free port that stays free while its server is down."""
+    """A free port that no other process takes while its server is down."""
     while True:
         port = random.SystemRandom().randrange(*BELOW_EPHEMERAL)
         with socket.socket() as probe:
@@ -35,26 +35,26 @@ def steady_port() -> int:
 
 
 def freeze(pid: int) -> list[int]:
-    """Stop the process and its children until they are thawed; all of them."""
+    """Stop the process and its children (SIGSTOP) until they are thawed. Returns their pids."""
     frozen: list[int] = []
     process = psutil.Process(pid)
-    # The parent first: it makes no more children then.
-    for each in (process, *process.children(recursive=True)):
+    # The parent first, so that it starts no more children.
+    for target in (process, *process.children(recursive=True)):
         try:
-            each.send_signal(signal.SIGSTOP)
+            target.send_signal(signal.SIGSTOP)
         except psutil.NoSuchProcess:
             continue
-        frozen.append(each.pid)
+        frozen.append(target.pid)
     return frozen
 
 
 def is_frozen(pid: int) -> bool:
-    """Whether the kernel holds the process still."""
+    """Whether the process is stopped."""
     return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
 def thaw(pids: Sequence[int]) -> None:
-    """Let them go on."""
+    """Continue frozen processes."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGCONT)
@@ -63,7 +63,7 @@ def thaw(pids: Sequence[int]) -> None:
 
 
 class Program:
-    """One of AgentGrid's own programs, as an operator starts it, except that its libraries are imported already."""
+    """One of AgentGrid's own programs, started as an operator would, except that its libraries are already imported."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Program:
         return self._child.pid
 
     def start(self) -> None:
-        """Start it; nothing happens if it runs."""
+        """Start the program; no-op if it is running."""
         if not self.running:
             log = self.log_file
             make_private_folder(log.parent)
@@ -110,7 +110,7 @@ class Program:
             self._child = Child(process, ("agentgrid", *self._arguments), log, begin)
 
     async def kill(self) -> int:
-        """`kill -9`; the number of the process that has died of it."""
+        """Kill the program (`kill -9`). Returns its pid."""
         child = self._child
         assert child is not None
         os.kill(child.pid, signal.SIGKILL)
@@ -119,7 +119,7 @@ class Program:
         return child.pid
 
     async def stop(self) -> int:
-        """Ask it to end; what it ended with."""
+        """Terminate the program gracefully. Returns its exit code."""
         child = self._child
         assert child is not None
         await child.end([(signal.SIGTERM, END_SECONDS)])
@@ -127,13 +127,13 @@ class Program:
         return child.returncode
 
     def end(self) -> None:
-        """Make an end of it, whatever it does."""
+        """Kill the program if it is running."""
         if self._child is not None:
             self._child.kill()
 
 
 async def kill_server(server: EmbeddedServer) -> int:
-    """`kill -9` of an embedded server; the number of the process that has died of it. `start_again` brings it back."""
+    """Kill an embedded server (`kill -9`). Returns its pid. `restart` brings it back."""
     pid = server.pid
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(END_SECONDS):
@@ -141,7 +141,7 @@ async def kill_server(server: EmbeddedServer) -> int:
     return pid
 
 
-async def start_again(server: EmbeddedServer) -> None:
-    """Start a server that was stopped, or has died."""
+async def restart(server: EmbeddedServer) -> None:
+    """Start a server that was stopped or killed."""
     await server.stop()
     await server.start()

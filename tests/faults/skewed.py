@@ -1,6 +1,6 @@
-"""`agentgrid`, in a process whose clock is days off.
+"""Runs `agentgrid` in a process whose clock is days off.
 
-Every module of AgentGrid, and all that calls `time.time`, sees the wrong time. Monotonic clocks, by which timeouts are counted, are right.
+All modules of AgentGrid and all callers of `time.time` see the wrong time. Monotonic clocks, which timeouts use, are right.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ class _AnyDatetime(type):
 
 
 def skew(seconds: float) -> int:
-    """Put the clock off; in how many modules."""
-    right = time.time
+    """Skew the clock by this many seconds. Returns the number of affected modules."""
+    real_time = time.time
 
     class Skewed(clock.datetime, metaclass=_AnyDatetime):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> Any:
-            return clock.datetime.fromtimestamp(right() + seconds, tz)
+            return clock.datetime.fromtimestamp(real_time() + seconds, tz)
 
     count = 0
     for name, module in list(sys.modules.items()):
         if name.startswith("agentgrid.") and vars(module).get("datetime") is clock.datetime:
             module.datetime = Skewed  # type: ignore[attr-defined]
             count += 1
-    time.time = lambda: right() + seconds
+    time.time = lambda: real_time() + seconds
     return count
 
 
@@ -42,5 +42,7 @@ def main() -> None:
     from agentgrid.api import app
     from agentgrid.cli.main import main as agentgrid
 
-    assert skew(float(os.environ[VARIABLE]) * 86_400) > 5, f"the clock is read elsewhere now than below {app.__name__}"
+    assert skew(float(os.environ[VARIABLE]) * 86_400) > 5, (
+        f"too few modules below {app.__name__} read the clock; adapt this module to the ones that do"
+    )
     agentgrid()

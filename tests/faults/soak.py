@@ -1,4 +1,4 @@
-"""Load, faults, and the promises afterwards: the one thing that the short and the long form both do."""
+"""A soak: load, faults, and the checks of the guarantees afterwards."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from tests.faults.stage import Stage
 
 async def soak(
     stage: Stage,
-    chance: random.Random,
+    rng: random.Random,
     *,
     runs: int,
     pause_seconds: float,
     faults: Sequence[Fault],
-    say: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Figures about a load that met with these faults. Raises AssertionError for the first promise that was broken.
+    """Run a load during these faults. Returns figures, raises AssertionError for the first violated guarantee.
 
-    Nobody helps: after the last fault all that is done is to wait, and to decide approvals as before.
+    Recovery gets no help: after the last fault, the soak only waits and keeps deciding approvals.
     """
-    # One for each: they draw side by side, and nobody can repeat their order.
-    load = Load(stage, random.Random(chance.getrandbits(64)), runs=runs, pause_seconds=pause_seconds)
-    monkey = Monkey(stage, random.Random(chance.getrandbits(64)), say=say)
+    # Separate generators, because load and monkey draw concurrently, in an order that can't be repeated.
+    load = Load(stage, random.Random(rng.getrandbits(64)), runs=runs, pause_seconds=pause_seconds)
+    monkey = Monkey(stage, random.Random(rng.getrandbits(64)), report=report)
     since, began = datetime.now(UTC), time.monotonic()
-    async with load.going():
-        await monkey.plague(faults)
+    async with load.running():
+        await monkey.cause_all(faults)
         ended = [program.name for program in stage.programs.values() if not program.running]
-        assert not ended, f"ended by themselves: {ended}"
-        troubled = time.monotonic()
-        say(f"{len(load.acknowledged)} of {runs} runs acknowledged; no more faults")
+        assert not ended, f"these programs exited on their own: {ended}"
+        faults_over = time.monotonic()
+        report(f"{len(load.acknowledged)} of {runs} runs acknowledged; no more faults")
     settled = time.monotonic()
-    say("all runs have ended")
+    report("all runs have ended")
     figures: dict[str, Any] = {"faults": dict(monkey.fired), "answers": dict(sorted(load.answers.items()))}
     figures |= {
-        "seconds of faults": round(troubled - began),
-        "seconds until the last run ended": round(settled - troubled),
+        "seconds of faults": round(faults_over - began),
+        "seconds until the last run ended": round(settled - faults_over),
     }
     figures |= await load.verify()
     figures["effects attempted again"] = checks.repeated(stage, load.acknowledged)
     await checks.started_once(stage, load.acknowledged, since=since)
     figures["commands"] = await checks.nothing_pending(stage)
     figures["decided approvals"] = await checks.decided_once(stage)
-    say("nothing is lost, nothing happened twice")
+    report("nothing was lost or done twice")
     figures["runs equal to Temporal's history"] = await checks.mirrored(stage, load.acknowledged)
-    say("the mirror equals Temporal's history")
+    report("the API agrees with Temporal's histories")
     figures["executions rebuilt to the same rows"] = await checks.rebuilt(stage)
-    assert figures["decided approvals"], "nothing was ever decided"
-    assert figures["effects attempted again"], "no fault has met any work"
+    assert figures["decided approvals"], "no approval was decided"
+    assert figures["effects attempted again"], "no fault interrupted any work"
     return figures

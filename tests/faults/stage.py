@@ -1,4 +1,4 @@
-"""An installation in which every part is a process of its own, as in production, and can be killed alone."""
+"""An installation of separate processes, as in production, which can be killed individually."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from agentgrid.settings import Settings
 from agentgrid.temporal.client import connect
 from tests.api.conftest import make_tokens
 from tests.conftest import control_login, worker_login
-from tests.faults.processes import Program, start_again, steady_port
+from tests.faults.processes import Program, restart, steady_port
 from tests.faults.subject import ledger
 from tests.forks import COMMAND_LINE, PROGRAMS, Forks
 
@@ -36,10 +36,10 @@ READY_SECONDS = 90.0
 
 
 class Stage:
-    """Servers, programs, and what a user can ask of them.
+    """Servers and programs, with helpers for users' requests.
 
-    apis, projectors, workers: how many processes of each. durable: whether PostgreSQL waits for the disk (it survives
-    being killed all the same). database_home: where PostgreSQL is, if not in `home`.
+    apis, projectors, workers: the number of processes of each. durable: whether PostgreSQL waits for the disk (it survives
+    a kill either way). database_home: PostgreSQL's folder, if not in `home`.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Stage:
         self.postgres = PostgresServer(database_home or home / "postgres", port=steady_port(), durable=durable)
         self.ledger = home / "ledger.db"
         self.ports: list[int] = []
-        """Of the APIs, by their numbers."""
+        """The ports of the APIs, by number."""
         self._counts = {"api": apis, "projector": projectors, "worker": workers}
         self.programs: dict[str, Program] = {}
         self.tokens: dict[str, str] = {}
@@ -98,16 +98,16 @@ class Stage:
 
     @property
     def settings(self) -> Settings:
-        """What the projector's process has, for what a test does itself."""
+        """Settings as the projector has them, for use in a test itself."""
         return Settings(database_url=self.dsn, temporal_address=self.temporal.address, home=self.home)  # type: ignore[arg-type]
 
     async def client(self) -> Client:
-        """A client of Temporal with AgentGrid's converter."""
+        """A Temporal client with AgentGrid's data converter."""
         return await connect(self.settings, identity="faults")
 
     @contextlib.asynccontextmanager
     async def database(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-        """A connection of the superuser."""
+        """A superuser's database connection."""
         connection = await asyncpg.connect(self.dsn, server_settings={"application_name": "faults"})
         try:
             yield connection
@@ -116,8 +116,8 @@ class Stage:
 
     # --- programs ----------------------------------------------------------------------------------------------------
 
-    def add(self, role: str, number: int, *, by: str = COMMAND_LINE, **environment: str) -> Program:
-        """One more program of this role, not yet started; `by` is the code that does what `agentgrid` does."""
+    def add(self, role: str, number: int, *, code: str = COMMAND_LINE, **environment: str) -> Program:
+        """Add a program of this role, without starting it. code: Python code equivalent to the `agentgrid` command."""
         common = {
             **clean_environment("AGENTGRID_", "PYTEST_"),
             "AGENTGRID_DATABASE_URL": self._control_dsn,
@@ -135,12 +135,12 @@ class Stage:
             common["AGENTGRID_DATABASE_URL"] = self._worker_dsn
         name = f"{role}-{number}"
         self.programs[name] = Program(
-            name, self._forks, by, arguments, home=self.home, environment={**common, **environment}, cwd=SUBJECT
+            name, self._forks, code, arguments, home=self.home, environment={**common, **environment}, cwd=SUBJECT
         )
         return self.programs[name]
 
     def remove(self, program: Program) -> None:
-        """Take a program that was added away again."""
+        """Remove an added program."""
         program.end()
         del self.programs[program.name]
         if program.name.startswith("api-"):
@@ -152,24 +152,26 @@ class Stage:
         return [program for name, program in self.programs.items() if name.startswith(f"{role}-")]
 
     async def healed(self) -> None:
-        """Start whatever has ended, and wait until all of it serves."""
+        """Start all servers and programs that have ended, and wait until they serve requests."""
         for server in (self.temporal, self.postgres):
             if server.returncode is not None:
-                await start_again(server)
+                await restart(server)
         for program in self.programs.values():
             program.start()
-        await self.until(self._all_serves, "everything serves", seconds=READY_SECONDS)
+        await self.until(self._all_serve, "all programs serve requests", seconds=READY_SECONDS)
         async with self.database() as database:
             since = await database.fetchval("SELECT clock_timestamp()")
-            projecting = "SELECT updated_at > $1 FROM projector_state WHERE name = 'lag'"
-            await self.until(lambda: database.fetchval(projecting, since), "a projector works", seconds=READY_SECONDS)
+            reported = "SELECT updated_at > $1 FROM projector_state WHERE name = 'lag'"
+            await self.until(
+                lambda: database.fetchval(reported, since), "a projector is running", seconds=READY_SECONDS
+            )
 
-    async def _all_serves(self) -> bool:
+    async def _all_serve(self) -> bool:
         for number in range(len(self.ports)):
-            answer = await self.ask("viewer", "GET", "/workflows/run_errand", api=number)
+            answer = await self.request("viewer", "GET", "/workflows/run_errand", api=number)
             if answer is None or answer.status_code != 200 or not answer.json()["served"]:
                 return False
-        ready = await self.ask(None, "GET", "/readyz")
+        ready = await self.request(None, "GET", "/readyz")
         return ready is not None and ready.status_code == 200 and ready.json()["status"] == "ready"
 
     async def _close(self) -> None:
@@ -177,7 +179,7 @@ class Stage:
             await client.aclose()
 
     def tails(self) -> str:
-        """The end of each process's output, for the report of a failure."""
+        """The last lines of each process's log, for failure messages."""
         tails = []
         for file in sorted(self.home.glob("**/logs/*.log")):
             tails.append(f"--- {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-15:]))
@@ -186,7 +188,7 @@ class Stage:
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def http(self, who: str | None, api: int = 0) -> httpx.AsyncClient:
-        """A client of one API process."""
+        """An HTTP client for one API process."""
         key = (who or "", api)
         if key not in self._http:
             headers = {} if who is None else {"Authorization": f"Bearer {self.tokens[who]}"}
@@ -195,24 +197,24 @@ class Stage:
             )
         return self._http[key]
 
-    async def ask(
+    async def request(
         self, who: str | None, method: str, path: str, *, api: int = 0, **options: Any
     ) -> httpx.Response | None:
-        """One request; None where there was no answer."""
-        where = path if who is None else f"/api/v1{path}"
+        """Send a request. Returns the response, or None without one."""
+        url = path if who is None else f"/api/v1{path}"
         try:
-            return await self.http(who, api).request(method, where, **options)
+            return await self.http(who, api).request(method, url, **options)
         except httpx.TransportError:
             return None
 
     async def call(self, who: str, method: str, path: str, expect: int = 200, **options: Any) -> Any:
-        """One request that is answered so; its JSON."""
+        """Send a request, and check the response's status. Returns its JSON."""
         answer = await self.http(who).request(method, f"/api/v1{path}", **options)
         assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
         return answer.json()
 
     async def start(self, workflow: str, value: Any, **more: Any) -> str:
-        """The run id of a new run."""
+        """Start a run. Returns its id."""
         return str(
             (await self.call("operator", "POST", f"/workflows/{workflow}/runs", 201, json={"input": value}, **more))[
                 "run_id"
@@ -224,59 +226,59 @@ class Stage:
         return run
 
     async def ended(self, run_id: str, *, seconds: float = 60.0) -> dict[str, Any]:
-        """The run once it has ended."""
+        """Wait until the run has ended. Returns the run."""
         return await self.run_until(run_id, lambda run: run["status"] in ENDED, "ends", seconds=seconds)
 
     async def run_until(
         self,
         run_id: str,
-        wanted: Callable[[dict[str, Any]], bool],
+        condition: Callable[[dict[str, Any]], bool],
         what: str,
         *,
         seconds: float = 60.0,
         every: float = 0.1,
     ) -> dict[str, Any]:
-        """The run once it is as wanted."""
+        """Wait until the run meets the condition. Returns the run."""
 
         async def probe() -> dict[str, Any] | None:
-            answer = await self.ask("operator", "GET", f"/runs/{run_id}")
+            answer = await self.request("operator", "GET", f"/runs/{run_id}")
             if answer is None or answer.status_code != 200:
                 return None
             run: dict[str, Any] = answer.json()
-            return run if wanted(run) else None
+            return run if condition(run) else None
 
-        found: dict[str, Any] = await self.until(probe, f"run {run_id} {what}", seconds=seconds, every=every)
-        return found
+        result: dict[str, Any] = await self.until(probe, f"run {run_id} {what}", seconds=seconds, every=every)
+        return result
 
     async def approval(self, run_id: str, *, seconds: float = 60.0) -> dict[str, Any]:
-        """The run's approval, once it can be decided."""
+        """Wait until an approval of the run can be decided. Returns it."""
 
         async def probe() -> dict[str, Any] | None:
-            answer = await self.ask("second", "GET", f"/approvals?run={run_id}&status=pending")
-            found = answer.json()["items"] if answer is not None and answer.status_code == 200 else []
-            return next((item for item in found if item["decidable"]), None)
+            answer = await self.request("second", "GET", f"/approvals?run={run_id}&status=pending")
+            items = answer.json()["items"] if answer is not None and answer.status_code == 200 else []
+            return next((item for item in items if item["decidable"]), None)
 
-        found: dict[str, Any] = await self.until(probe, f"an approval of {run_id} can be decided", seconds=seconds)
-        return found
+        approval: dict[str, Any] = await self.until(probe, f"an approval of {run_id} can be decided", seconds=seconds)
+        return approval
 
-    async def nothing_for(self, seconds: float) -> None:
-        """Let the present trouble last."""
+    async def let_last(self, seconds: float) -> None:
+        """Let the current fault last for this long."""
         await asyncio.sleep(max(0.0, seconds))
 
     async def until(
         self, probe: Callable[[], Awaitable[Any]], what: str, *, seconds: float = 30.0, every: float = 0.1
     ) -> Any:
-        """The first truthy answer of the probe; where there is none in time, an error with the processes' last output."""
+        """Poll until the probe returns something truthy, and return that. On timeout, the error has the last lines of all logs."""
         deadline = time.monotonic() + seconds
-        while not (found := await probe()):
+        while not (result := await probe()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds:g} s: {what}\n{self.tails()}")
             await asyncio.sleep(every)
-        return found
+        return result
 
 
 def new_home() -> Path:
-    """A folder for a stage, open to the account that PostgreSQL runs as under root."""
+    """A temporary folder, accessible to the account that PostgreSQL uses when tests run as root."""
     home = Path(tempfile.mkdtemp(prefix="agentgrid-faults-"))
     home.chmod(0o711)
     return home
@@ -284,7 +286,7 @@ def new_home() -> Path:
 
 @contextlib.asynccontextmanager
 async def new_stage(**options: Any) -> AsyncIterator[Stage]:
-    """A stage in a folder of its own, which goes with it."""
+    """A stage in a temporary folder, which is deleted afterwards."""
     home = new_home()
     try:
         async with Stage(home, **options) as stage:
@@ -293,5 +295,5 @@ async def new_stage(**options: Any) -> AsyncIterator[Stage]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-if str(SUBJECT) not in sys.path:  # the ledger is read here under the name that its worker knows
+if str(SUBJECT) not in sys.path:  # so that the ledger can be imported under the same name as in the worker
     sys.path.append(str(SUBJECT))

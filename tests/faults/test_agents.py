@@ -1,4 +1,4 @@
-"""A worker that is killed while an agent works: at most the request in flight is made again, and no completed call of a model or tool."""
+"""A worker killed while an agent is running: only the request in flight is repeated, but no completed call of a model or tool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOREVER = 500.0
 
 
 def script(conversation: Conversation) -> Turn:
-    """Two effects at once, one that asks, an answer. The first request of the first and third turn is never answered."""
+    """Two parallel effects, one that needs approval, an answer. The first request of the first and third turn is never answered."""
     hangs = FOREVER if conversation.attempt == 1 and conversation.turn in (0, 2) else 0.0
     match conversation.turn:
         case 0:
@@ -28,25 +28,25 @@ def script(conversation: Conversation) -> Turn:
     return Turn(text="all entered")
 
 
-async def test_a_worker_killed_at_five_points_of_an_agents_run_repeats_no_completed_call(
+async def test_after_five_kills_of_its_worker_an_agents_run_has_repeated_no_completed_call(
     stage: Stage, tmp_path: Path
 ) -> None:
-    (usual,) = stage.of("worker")
-    usual.end()
+    (original,) = stage.of("worker")
+    original.end()
     async with Provider(script, log=tmp_path / "provider.jsonl") as provider:
         worker = stage.add("worker", 0, **provider.environment)
         worker.start()
         run_id = await stage.start("delegate_errand", "please")
 
-        async def kill_when_asked(turn: int) -> None:
+        async def kill_during_request(turn: int) -> None:
             await provider.wait(
-                lambda requests: any(each.turn == turn and each.state == "received" for each in requests),
+                lambda requests: any(request.turn == turn and request.state == "received" for request in requests),
                 timeout_seconds=60,
             )
             await worker.kill()
             worker.start()
 
-        await kill_when_asked(0)  # in a model turn
+        await kill_during_request(0)  # in a model turn
         await stage.until(lambda: _landed(stage, run_id, "first", "second"), "both calls have landed")
         await worker.kill()  # in a tool, after its effect
         worker.start()
@@ -54,20 +54,20 @@ async def test_a_worker_killed_at_five_points_of_an_agents_run_repeats_no_comple
         await worker.kill()  # at the approval
         body = {"verdict": "approved", "digest": approval["digest"]}
         await stage.call("second", "POST", f"/approvals/{approval['approval_id']}/decisions", 202, json=body)
-        worker.start()  # a decision that came while no worker lived
-        await kill_when_asked(2)
+        worker.start()  # the decision came while no worker was running
+        await kill_during_request(2)
         run = await stage.ended(run_id, seconds=120)
 
         assert run["status"] == "completed"
         assert checks.effects(stage, run_id) == {"first": 1, "second": 1, "removed": 1, "last": 1}
-        answered = Counter(each.turn for each in provider.requests if each.answered)
-        assert answered == {0: 1, 1: 1, 2: 1, 3: 1}, "an answered request was made again"
-        asked = Counter(each.turn for each in provider.requests)
-        assert asked == {0: 2, 1: 1, 2: 2, 3: 1}, "only what was in flight may be asked again"
-        billed = [each.billed for each in provider.requests if each.answered and each.billed is not None]
-        assert run["usage"]["input_tokens"] == sum(each.input_tokens for each in billed)
-        assert run["usage"]["output_tokens"] == sum(each.output_tokens for each in billed)
-        assert len(checks.attempts(stage, run_id, "second")) == 1, "a completed call of a tool was made again"
+        answered = Counter(request.turn for request in provider.requests if request.answered)
+        assert answered == {0: 1, 1: 1, 2: 1, 3: 1}, "an answered request was repeated"
+        sent = Counter(request.turn for request in provider.requests)
+        assert sent == {0: 2, 1: 1, 2: 2, 3: 1}, "only requests in flight may be repeated"
+        billed = [request.billed for request in provider.requests if request.answered and request.billed is not None]
+        assert run["usage"]["input_tokens"] == sum(usage.input_tokens for usage in billed)
+        assert run["usage"]["output_tokens"] == sum(usage.output_tokens for usage in billed)
+        assert len(checks.attempts(stage, run_id, "second")) == 1, "a completed call of a tool was repeated"
         steps = (await stage.call("operator", "GET", f"/runs/{run_id}/steps?limit=200"))["items"]
         assert {step["status"] for step in steps} == {"completed"}
         await checks.mirrored(stage, [run_id])

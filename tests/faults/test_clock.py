@@ -1,4 +1,4 @@
-"""APIs whose clocks are two days off, either way: no approval ends, and no run starts, by those clocks."""
+"""APIs whose clocks are two days fast or slow: expiries and delayed starts don't depend on those clocks."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from tests.faults import checks, skewed
 from tests.faults.stage import Stage
 
 DAYS_OFF = {1: 2, 2: -2}
-"""By the number of the API."""
+"""By number of the API."""
 SKEWED = "from tests.faults.skewed import main; main()"
 
 
-async def test_what_waits_for_a_time_waits_by_the_workflows_clock(stage: Stage) -> None:
-    wrong = [stage.add("api", number, by=SKEWED, **{skewed.VARIABLE: str(days)}) for number, days in DAYS_OFF.items()]
+async def test_delayed_starts_and_expiries_use_temporals_clock_and_not_the_apis(stage: Stage) -> None:
+    wrong = [stage.add("api", number, code=SKEWED, **{skewed.VARIABLE: str(days)}) for number, days in DAYS_OFF.items()]
     try:
         for program in wrong:
             program.start()
-        run_ids = await asyncio.gather(*(_used(stage, number, days) for number, days in DAYS_OFF.items()))
+        run_ids = await asyncio.gather(*(_use(stage, number, days) for number, days in DAYS_OFF.items()))
     finally:
         for program in reversed(wrong):
             stage.remove(program)
-    await checks.mirrored(stage, [run_id for some in run_ids for run_id in some])
+    await checks.mirrored(stage, [run_id for ids in run_ids for run_id in ids])
     assert await checks.rebuilt(stage)
 
 
-async def _used(stage: Stage, number: int, days: int) -> list[str]:
-    """Everything that has to do with time, asked of the API with the wrong clock; the runs."""
-    await stage.until(lambda: stage.ask(None, "GET", "/healthz", api=number), "the API with the wrong clock serves")
+async def _use(stage: Stage, number: int, days: int) -> list[str]:
+    """Use the API with the wrong clock for everything that depends on time. Returns the run ids."""
+    await stage.until(lambda: stage.request(None, "GET", "/healthz", api=number), "the API with the wrong clock serves")
     health = await stage.http(None, number).get("/healthz")
     off = parsedate_to_datetime(health.headers["date"]) - datetime.now(UTC)
     assert abs(off - timedelta(days=days)) < timedelta(minutes=1), "its clock is wrong"
@@ -49,24 +49,24 @@ async def _used(stage: Stage, number: int, days: int) -> list[str]:
         path = f"/api/v1/approvals/{approval['approval_id']}/decisions"
         return await stage.http("second", number).post(path, json=body)
 
-    begun, later = time.monotonic(), datetime.now(UTC) + timedelta(seconds=4)
+    began, later = time.monotonic(), datetime.now(UTC) + timedelta(seconds=4)
     delayed = await start({}, start_at=later.isoformat())
     decided = await start({"ask": True})
-    left = await start({"ask": True, "expires_seconds": 3})
+    undecided = await start({"ask": True, "expires_seconds": 3})
 
     answer = await approve(await stage.approval(decided))
     assert answer.status_code == 202, answer.text
     assert (await stage.ended(decided))["status"] == "completed"
 
-    expired = await stage.ended(left)
-    assert time.monotonic() - begun >= 3
+    expired = await stage.ended(undecided)
+    assert time.monotonic() - began >= 3
     assert expired["status"] == "failed"
     assert "nobody decided" in expired["status_reason"]
-    (approval,) = (await stage.call("second", "GET", f"/approvals?run={left}"))["items"]
+    (approval,) = (await stage.call("second", "GET", f"/approvals?run={undecided}"))["items"]
     assert approval["status"] == "expired"
     late = await approve(approval)
     assert (late.status_code, late.json()["current_status"]) == (409, "expired")
 
     run = await stage.ended(delayed, seconds=15)
     assert datetime.fromisoformat(run["closed_at"]) >= later
-    return [delayed, decided, left]
+    return [delayed, decided, undecided]

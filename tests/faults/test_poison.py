@@ -1,4 +1,4 @@
-"""A run that can only fail, with a long history and more signals all the time, beside healthy ones: they don't feel it."""
+"""A run whose workflow task always fails, with a long history and a constant stream of signals, doesn't slow down healthy runs."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from temporalio.client import WorkflowHandle
 from tests.faults.stage import Stage
 
 SIGNALS = int(os.environ.get("AGENTGRID_FAULTS_SIGNALS", "500"))
-"""The suite's history is short; `AGENTGRID_FAULTS_SIGNALS=10000` makes it as long as Temporal advises against."""
+"""The suite uses a short history; `AGENTGRID_FAULTS_SIGNALS=10000` makes it longer than Temporal recommends."""
 HEALTHY = 20
 AT_ONCE = 100
 DRIP_SECONDS = 0.2
-"""Five signals a second, the most that Temporal advises for one run."""
+"""Five signals per second, the maximum that Temporal recommends for one run."""
 NOISE_SECONDS = 1.0
-"""What a machine that does other things too may add to the slowest run; a run that waits for a poisonous one waits longer."""
+"""Allowance for a busy machine in the slowest run's time; a run blocked by the failing one would wait longer."""
 
 
 async def healthy(stage: Stage) -> list[float]:
-    """For each of some runs, one after another: seconds from asking for it to reading that it has completed; sorted."""
-    taken = []
+    """Start some runs one after another. Returns the sorted times from request to completion, in seconds."""
+    times = []
     for number in range(HEALTHY):
         began = time.monotonic()
         run_id = await stage.start("look_quickly", number)
         await stage.run_until(run_id, lambda run: run["status"] == "completed", "completes", every=0.02)
-        taken.append(time.monotonic() - began)
-    return sorted(taken)
+        times.append(time.monotonic() - began)
+    return sorted(times)
 
 
 async def flood(handle: WorkflowHandle[object, object], count: int) -> None:
-    """So many signals, some at once."""
+    """Send this many signals, in concurrent batches."""
     for first in range(0, count, AT_ONCE):
         await asyncio.gather(*(handle.signal("drip", number) for number in range(first, min(first + AT_ONCE, count))))
 
 
 @contextlib.asynccontextmanager
 async def dripping(handle: WorkflowHandle[object, object]) -> AsyncIterator[None]:
-    """Signals all the time."""
+    """Send signals continuously during the block."""
 
     async def drip() -> None:
         while True:
@@ -56,7 +56,7 @@ async def dripping(handle: WorkflowHandle[object, object]) -> AsyncIterator[None
         await asyncio.wait([task])
 
 
-async def test_a_poisonous_run_slows_no_healthy_one(stage: Stage) -> None:
+async def test_a_failing_run_does_not_slow_down_healthy_ones(stage: Stage) -> None:
     alone = await healthy(stage)
     poison = await stage.start("poison", SIGNALS)
     handle = (await stage.client()).get_workflow_handle(poison)
@@ -73,7 +73,7 @@ async def test_a_poisonous_run_slows_no_healthy_one(stage: Stage) -> None:
     print(f"p99 {alone[worst]:.3f} -> {beside[worst]:.3f} s")
     assert beside[HEALTHY // 2] <= 2 * alone[HEALTHY // 2] + NOISE_SECONDS / 4
     assert beside[worst] <= 2 * alone[worst] + NOISE_SECONDS
-    still = await stage.run(poison)
-    assert still["status"] in ("running", "waiting")
+    run = await stage.run(poison)
+    assert run["status"] in ("running", "waiting")
     await stage.call("operator", "POST", f"/runs/{poison}/terminate", 202, json={"reason": "poison"})
     assert (await stage.ended(poison))["status"] == "terminated"

@@ -1,4 +1,4 @@
-"""A projector that is killed in the middle of a batch, beside another one that works on the same runs."""
+"""A projector killed in the middle of a batch, while another one works on the same runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.faults.stage import Stage
 RUNS = 6
 
 
-async def test_the_batch_of_a_killed_projector_is_written_by_the_other_one_and_no_half_of_it_before(
+async def test_the_batch_of_a_killed_projector_is_not_half_written_and_another_projector_writes_it(
     stage: Stage,
 ) -> None:
     run_ids = [await stage.start("run_errand", {"seconds": 2, "parcel": True}) for _ in range(RUNS)]
     for run_id in run_ids:
         await stage.run_until(run_id, lambda run: run["waiting_on"] == "timer", "waits for its timer")
     async with stage.database() as database, stage.database() as watching:
-        # The events for live readers are the last thing that a batch writes: a batch that waits here has written all the rest.
+        # A batch writes events for live readers last, so a batch that waits here has written everything else.
         await database.execute("BEGIN; LOCK TABLE events IN SHARE MODE")
         backend = await stage.until(lambda: _in_a_batch(watching), "a projector is in the middle of a batch", seconds=4)
-        killed = _whose(stage, backend["client_port"])
+        killed = _projector_with_port(stage, backend["client_port"])
         await killed.kill()
         await database.execute("ROLLBACK")
     others = [program for program in stage.of("projector") if program is not killed]
@@ -41,9 +41,9 @@ async def _in_a_batch(database: asyncpg.Connection[asyncpg.Record]) -> asyncpg.R
     )
 
 
-def _whose(stage: Stage, port: int) -> Program:
-    """The projector that has this end of a connection."""
+def _projector_with_port(stage: Stage, port: int) -> Program:
+    """The projector with this local port."""
     for program in stage.of("projector"):
-        if any(each.laddr.port == port for each in psutil.Process(program.pid).net_connections("tcp")):
+        if any(connection.laddr.port == port for connection in psutil.Process(program.pid).net_connections("tcp")):
             return program
     raise AssertionError(f"no projector has the port {port}")

@@ -1,4 +1,4 @@
-"""Temporal and PostgreSQL killed, frozen, and cut off, while runs go on."""
+"""Temporal and PostgreSQL killed, frozen or disconnected while runs are in progress."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import time
 from tests.faults import checks
 from tests.faults.load import Load
 from tests.faults.monkey import cut_connections
-from tests.faults.processes import freeze, is_frozen, kill_server, start_again, thaw
+from tests.faults.processes import freeze, is_frozen, kill_server, restart, thaw
 from tests.faults.stage import Stage
 
 FREEZE_SECONDS = float(os.environ.get("AGENTGRID_FAULTS_FREEZE_SECONDS", "5"))
-"""The suite's is short; a longer one changes which deadlines are met."""
+"""Short in the suite; with a longer freeze, other deadlines expire."""
 RUNS = 8
 RECOVERY_SECONDS = 10.0
 
@@ -26,19 +26,19 @@ async def some_acknowledged(stage: Stage, load: Load) -> None:
     async def probe() -> bool:
         return len(load.acknowledged) >= 2
 
-    await stage.until(probe, "runs are under way")
+    await stage.until(probe, "runs are in progress")
 
 
-async def all_well(stage: Stage, load: Load) -> None:
+async def assert_guarantees(stage: Stage, load: Load) -> None:
     await load.verify()
     await checks.nothing_pending(stage)
     await checks.decided_once(stage)
     await checks.mirrored(stage, load.acknowledged)
 
 
-async def test_a_killed_temporal_costs_time_and_no_run(stage: Stage) -> None:
+async def test_a_killed_temporal_delays_runs_but_loses_none(stage: Stage) -> None:
     load = new_load(stage, 1)
-    async with load.going():
+    async with load.running():
         await some_acknowledged(stage, load)
         await kill_server(stage.temporal)
         try:
@@ -51,16 +51,16 @@ async def test_a_killed_temporal_costs_time_and_no_run(stage: Stage) -> None:
             assert (cancel.status_code, cancel.json()["code"]) == (503, "unavailable")
             assert "retry-after" in cancel.headers
         finally:
-            await start_again(stage.temporal)
+            await restart(stage.temporal)
         assert (await stage.ended(queued["run_id"]))["status"] == "completed"
-    await all_well(stage, load)
+    await assert_guarantees(stage, load)
 
 
-async def test_a_frozen_temporal_costs_time_and_an_unknown_outcome_is_reported_as_unknown(stage: Stage) -> None:
+async def test_a_frozen_temporal_delays_runs_and_unknown_outcomes_are_reported_as_unknown(stage: Stage) -> None:
     load = new_load(stage, 2)
-    asking = await stage.start("run_errand", {"ask": True})
-    approval = await stage.approval(asking)
-    async with load.going():
+    waiting = await stage.start("run_errand", {"ask": True})
+    approval = await stage.approval(waiting)
+    async with load.running():
         await some_acknowledged(stage, load)
         frozen = freeze(stage.temporal.pid)
         try:
@@ -73,18 +73,18 @@ async def test_a_frozen_temporal_costs_time_and_an_unknown_outcome_is_reported_a
             queued = await stage.call("operator", "POST", "/workflows/look_quickly/runs", 201, json={"input": 1})
             assert queued["status"] == "queued"
             assert time.monotonic() - began < 10
-            await stage.nothing_for(FREEZE_SECONDS - (time.monotonic() - began))
+            await stage.let_last(FREEZE_SECONDS - (time.monotonic() - began))
             assert is_frozen(stage.temporal.pid)
         finally:
             thaw(frozen)
-        for run_id in (queued["run_id"], asking):
+        for run_id in (queued["run_id"], waiting):
             assert (await stage.ended(run_id))["status"] == "completed"
-    await all_well(stage, load)
+    await assert_guarantees(stage, load)
 
 
-async def test_a_killed_postgres_stops_no_run_and_the_api_is_back_within_seconds(stage: Stage) -> None:
+async def test_a_killed_postgres_stops_no_run_and_the_api_recovers_within_seconds(stage: Stage) -> None:
     load = new_load(stage, 3)
-    async with load.going():
+    async with load.running():
         await some_acknowledged(stage, load)
         timed = await stage.start("run_errand", {"seconds": 1})
         await kill_server(stage.postgres)
@@ -94,20 +94,20 @@ async def test_a_killed_postgres_stops_no_run_and_the_api_is_back_within_seconds
             assert "retry-after" in refused.headers
             assert (await stage.http(None).get("/healthz")).status_code == 200
             assert (await stage.http(None).get("/readyz")).status_code == 503
-            # Nothing in the path of execution waits for the database.
+            # Executing a run never waits for the database.
             assert await (await stage.client()).get_workflow_handle(timed).result() == ["first", "noted", "last"]
         finally:
-            await start_again(stage.postgres)
+            await restart(stage.postgres)
         began = time.monotonic()
         await stage.healed()
         assert time.monotonic() - began < RECOVERY_SECONDS
         assert (await stage.ended(timed))["status"] == "completed"
-    await all_well(stage, load)
+    await assert_guarantees(stage, load)
 
 
-async def test_a_frozen_postgres_is_answered_for_in_time_and_stops_no_run(stage: Stage) -> None:
+async def test_with_a_frozen_postgres_health_requests_are_answered_and_runs_go_on(stage: Stage) -> None:
     load = new_load(stage, 4)
-    async with load.going():
+    async with load.running():
         await some_acknowledged(stage, load)
         timed = await stage.start("run_errand", {"seconds": 1})
         frozen = freeze(stage.postgres.pid)
@@ -116,26 +116,26 @@ async def test_a_frozen_postgres_is_answered_for_in_time_and_stops_no_run(stage:
             assert (await stage.http(None).get("/healthz")).status_code == 200
             assert (await stage.http(None).get("/readyz")).status_code == 503
             assert await (await stage.client()).get_workflow_handle(timed).result() == ["first", "noted", "last"]
-            await stage.nothing_for(FREEZE_SECONDS - (time.monotonic() - began))
+            await stage.let_last(FREEZE_SECONDS - (time.monotonic() - began))
             assert is_frozen(stage.postgres.pid)
         finally:
             thaw(frozen)
         began = time.monotonic()
         await stage.healed()
         assert time.monotonic() - began < RECOVERY_SECONDS
-    await all_well(stage, load)
+    await assert_guarantees(stage, load)
 
 
-async def test_connections_that_are_cut_again_and_again_cost_no_notification_for_good(stage: Stage) -> None:
-    """Those that listen are cut too: what they would have heard is found all the same."""
+async def test_repeatedly_cut_connections_lose_no_change_for_good(stage: Stage) -> None:
+    """Listeners are cut too, and changes whose notifications they miss are found anyway."""
     load = new_load(stage, 5)
     cut = 0
-    async with load.going():
+    async with load.running():
         await some_acknowledged(stage, load)
         for _ in range(6):
             cut += await cut_connections(stage)
-            await stage.nothing_for(0.5)
+            await stage.let_last(0.5)
         began = time.monotonic()
     assert cut >= 6
     assert time.monotonic() - began < RECOVERY_SECONDS + 10
-    await all_well(stage, load)
+    await assert_guarantees(stage, load)

@@ -1,4 +1,4 @@
-"""A worker that is killed: what it was at is done by the next one, once."""
+"""A killed worker's unfinished calls and tasks are done once by the next worker; a stopped worker finishes its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.faults import checks
 from tests.faults.stage import Stage
 
 
-async def test_calls_and_workflow_tasks_of_a_killed_worker_are_taken_over_and_land_once(stage: Stage) -> None:
+async def test_calls_and_workflow_tasks_of_a_killed_worker_are_taken_over_and_done_once(stage: Stage) -> None:
     (worker,) = stage.of("worker")
     before = await stage.start("run_errand", {"hold": "before"})
     after = await stage.start("run_errand", {"hold": "after"})
@@ -25,9 +25,9 @@ async def test_calls_and_workflow_tasks_of_a_killed_worker_are_taken_over_and_la
         assert (await stage.ended(run_id))["status"] == "completed"
         assert checks.effects(stage, run_id) == {"first": 1, "noted": 1, "last": 1}
     for run_id, step in held:
-        made = checks.attempts(stage, run_id, step)
-        assert [pid for _, pid in made] == [killed, worker.pid]
-        assert len({key for key, _ in made}) == 1, "the key must survive the worker"
+        attempts = checks.attempts(stage, run_id, step)
+        assert [pid for _, pid in attempts] == [killed, worker.pid]
+        assert len({key for key, _ in attempts}) == 1, "the next worker must use the same idempotency key"
     await checks.mirrored(stage, (before, after, task, unserved))
 
 
@@ -35,14 +35,14 @@ async def _attempted(stage: Stage, held: list[tuple[str, str]]) -> bool:
     return all(checks.attempts(stage, run_id, step) for run_id, step in held)
 
 
-async def test_a_worker_that_is_asked_to_end_finishes_what_it_is_at(stage: Stage) -> None:
+async def test_a_stopped_worker_finishes_its_call_in_flight(stage: Stage) -> None:
     (worker,) = stage.of("worker")
     run_id = await stage.start("run_errand", {"effort": 0.8})
-    await stage.until(lambda: _attempted(stage, [(run_id, "first")]), "it is at it")
+    await stage.until(lambda: _attempted(stage, [(run_id, "first")]), "the call has started")
     assert checks.effects(stage, run_id) == {}
-    ended = worker.pid
+    stopped = worker.pid
     assert await worker.stop() == 0
     assert checks.effects(stage, run_id) == {"first": 1}
     worker.start()
     assert (await stage.ended(run_id))["status"] == "completed"
-    assert [pid for _, pid in checks.attempts(stage, run_id, "first")] == [ended]
+    assert [pid for _, pid in checks.attempts(stage, run_id, "first")] == [stopped]

@@ -1,4 +1,4 @@
-"""Activities of every sort, remote and local, and every way in which one ends."""
+"""Activities of every kind, remote and local, and every way in which they end."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ async def plain(value: str) -> str:
 
 @activity.defn(name="renamed activity")
 def in_thread(value: str) -> list[Any]:
-    """Runs in a thread; reads its context there."""
+    """Runs in a thread, and reads its context there."""
     activity.heartbeat("from a thread")
     return [value, activity.info().activity_type, threading.current_thread() is not threading.main_thread()]
 
 
 class Shop:
-    """Activities as methods, which share what the instance holds."""
+    """Activities as methods, which share the instance's state."""
 
     def __init__(self) -> None:
         self.name = "shop"
@@ -63,7 +63,7 @@ async def anything(args: Sequence[RawValue]) -> list[Any]:
 
 @activity.defn
 async def remembers(fail_times: int) -> list[Any]:
-    """Heartbeats its attempt and fails; the next attempt reads the last one's heartbeat."""
+    """Heartbeats its attempt and fails; the next attempt reads the previous heartbeat."""
     info = activity.info()
     if info.attempt <= fail_times:
         activity.heartbeat(info.attempt, {"of": "last"})
@@ -87,7 +87,7 @@ async def raises(how: str) -> None:
 
 @activity.defn
 async def hangs(heartbeats: bool) -> str:
-    """Runs until it is cancelled, and says why."""
+    """Runs until it is cancelled, and returns the reason."""
     try:
         while True:
             if heartbeats:
@@ -102,13 +102,13 @@ async def hangs(heartbeats: bool) -> str:
 
 @activity.defn
 async def elsewhere() -> str:
-    """Another process will complete it."""
+    """Completed by another process."""
     activity.raise_complete_async()
 
 
 @workflow.defn
 class Calls:
-    """One way to call an activity per case."""
+    """Each case calls an activity in one way."""
 
     @workflow.run
     async def run(self, case: str) -> Any:
@@ -119,7 +119,7 @@ class Calls:
             return words(error)
 
     async def sorts(self) -> list[Any]:
-        """Functions, methods, callable objects and names, by every call there is."""
+        """Functions, methods, callable objects and names, with every kind of call."""
         options: Any = {"start_to_close_timeout": SOON}
         return [
             await workflow.execute_activity(plain, "a", **options),
@@ -188,14 +188,14 @@ class Calls:
         await workflow.execute_activity(hangs, False, retry_policy=ONCE, **options)
 
     async def unknown(self) -> None:
-        """Of a type that is only known elsewhere: the dynamic activity takes it here, as a local one too."""
+        """A type that isn't registered here: the dynamic activity handles it, even as a local activity."""
         return await workflow.execute_local_activity("unheard of", 1, start_to_close_timeout=SOON)
 
     async def outside(self) -> str:
         return await workflow.execute_activity(elsewhere, start_to_close_timeout=SOON, retry_policy=ONCE)
 
     async def cancelled(self, kind: str) -> str:
-        # It hears of the cancellation with a heartbeat, and those are sent at four fifths of their timeout.
+        # It learns of the cancellation with a heartbeat, and heartbeats are sent at four fifths of their timeout.
         handle = workflow.start_activity(
             hangs, True, start_to_close_timeout=6 * SOON, heartbeat_timeout=SOON, cancellation_type=Cancellation[kind]
         )
@@ -205,7 +205,7 @@ class Calls:
 
 
 def outside(how: str) -> Any:
-    """A drive that ends the activity from outside, by what names it."""
+    """A drive that ends the activity from outside, by id or task token."""
 
     async def drive(stage: Stage, handle: Handle) -> None:
         await happened(handle, "activity_task_scheduled")
@@ -264,7 +264,7 @@ CASES = {
     "local": calls("local", ["a", "shop b 2", "called c", ["0", "1", "2"], [3, []]]),
     "local_fails": calls("local_fails/plain", "ApplicationError[ValueError]"),
     "local_fails_for_good": calls("local_fails/final", "ApplicationError[Final]"),
-    # The timer that cancels it is seen when the workflow task is renewed: at four fifths of its timeout.
+    # The timer that cancels it fires only when the workflow task is renewed, at four fifths of its timeout.
     "local_cancelled": calls(
         "local_cancelled", "ActivityError < CancelledError", options={"task_timeout": timedelta(seconds=2)}
     ),

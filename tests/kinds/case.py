@@ -1,4 +1,4 @@
-"""One kind of ordinary workflow: how it is started, what is done to it from outside, and what must come of it."""
+"""A test case for one kind of ordinary workflow: how it is started, what happens to it from outside, and the expected outcome."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Handle = WorkflowHandle[Any, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Where a case is played: one worker, with or without the plugin."""
+    """Where a case is run: one worker, with or without the plugin."""
 
     name: str
     client: Client
     queue: str
     endpoint: str
-    """The Nexus endpoint that leads to the worker's queue."""
+    """The Nexus endpoint of the worker's queue."""
 
 
 Drive = Callable[[Stage, Handle], Awaitable[Any]]
@@ -30,36 +30,36 @@ Drive = Callable[[Stage, Handle], Awaitable[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A workflow and what is expected of it. What `drive` returns is part of that."""
+    """A workflow and its expected outcome, which includes what `drive` returns."""
 
     run: Any
     args: tuple[Any, ...] = ()
     drive: Drive | None = None
     start: Callable[[Stage, str], Awaitable[Handle]] | None = None
-    """How it is started, where that is another way than the usual one."""
+    """How it is started, if not in the usual way."""
     options: Mapping[str, Any] = field(default_factory=dict)
     ends: Any = None
-    """The result, or the failure in words."""
+    """The result, or a description of the failure."""
     driven: Any = None
     other_events: bool = False
-    """Two plays may differ in their events: something in them races, as it does without the plugin."""
+    """Whether two runs may differ in their events because of a race, as they may without the plugin."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """What came of a case on one stage."""
+    """The outcome of a case on one stage."""
 
     stage: str
     ends: Any
     driven: Any
     events: Mapping[str, int]
     histories: list[WorkflowHistory]
-    """Of each execution of the chain, oldest first."""
+    """The history of each execution in the chain, oldest first."""
     workflow_id: str
 
 
 def words(error: BaseException | None) -> str:
-    """A failure and its causes, as user code tells them apart."""
+    """A failure and its causes, by what user code can distinguish."""
     parts: list[str] = []
     while error is not None:
         kind = getattr(error, "type", None)
@@ -72,11 +72,11 @@ def words(error: BaseException | None) -> str:
 
 PLAY_SECONDS = 120.0
 HAPPEN_SECONDS = 60.0
-"""Timeout for steps that take no time by themselves, with room for a busy machine."""
+"""Timeout for steps that take no time themselves, with a margin for a busy machine."""
 
 
 async def play(case: Case, name: str, stage: Stage) -> Played:
-    """Start it, drive it, wait for its end. Raises TimeoutError, which tells how far it has come."""
+    """Start it, drive it and wait for its end. Raises TimeoutError, with a note about how far it got."""
     try:
         async with asyncio.timeout(PLAY_SECONDS):
             return await _play(case, name, stage)
@@ -111,11 +111,11 @@ async def _play(case: Case, name: str, stage: Stage) -> Played:
 
 
 ENDPOINT = object()
-"""In the arguments: a placeholder for the stage's Nexus endpoint."""
+"""Placeholder in the arguments for the stage's Nexus endpoint."""
 
 
 async def chain_of(client: Client, workflow_id: str) -> list[WorkflowHistory]:
-    """The histories of the newest execution and of all that it continues, oldest first."""
+    """The histories of the newest execution and of all executions that it continues, oldest first."""
     histories: list[WorkflowHistory] = []
     run_id: str | None = None
     while True:
@@ -127,7 +127,7 @@ async def chain_of(client: Client, workflow_id: str) -> list[WorkflowHistory]:
 
 
 def _kind(event: Any) -> str | None:
-    """The event's kind, unless it is of a workflow task (their number is a matter of time) or of the plugin's own patch."""
+    """The event's kind; None for events of workflow tasks, whose number depends on timing, and for the plugin's own patch."""
     kind = EventType.Name(event.event_type).removeprefix("EVENT_TYPE_").lower()
     if kind.startswith("workflow_task"):
         return None
@@ -138,14 +138,14 @@ def _kind(event: Any) -> str | None:
             return None if "agentgrid" in patch else f"patch {patch}"
         return attributes.marker_name
     if kind == "upsert_workflow_search_attributes":
-        # The SDK lists patches in a search attribute, and rewrites it with each.
+        # The SDK lists patches in a search attribute, which it rewrites with each patch.
         names = event.upsert_workflow_search_attributes_event_attributes.search_attributes.indexed_fields.keys()
         return None if set(names) == {"TemporalChangeVersion"} else "upsert"
     return kind
 
 
 async def happened(handle: Handle, kind: str, times: int = 1) -> None:
-    """Wait until the execution's history has so many events of this kind. Raises TimeoutError."""
+    """Wait until the execution's history has this many events of this kind. Raises TimeoutError."""
     async with asyncio.timeout(HAPPEN_SECONDS):
         while True:
             events = (await handle.fetch_history()).events
@@ -156,7 +156,7 @@ async def happened(handle: Handle, kind: str, times: int = 1) -> None:
 
 
 async def ended(handle: Handle) -> str:
-    """The status at which another execution ends, as Temporal names it. Raises TimeoutError."""
+    """The final status of another execution, in Temporal's words. Raises TimeoutError."""
     async with asyncio.timeout(HAPPEN_SECONDS):
         while True:
             status = (await handle.describe()).status

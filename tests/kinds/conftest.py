@@ -52,13 +52,13 @@ async def client(settings: Settings) -> Client:
 
 @pytest.fixture(scope="module")
 async def tables(settings: Settings) -> AsyncIterator[Tables]:
-    """The mirror, kept up to date for as long as the module runs."""
+    """The mirror, kept up to date while the module runs."""
     async with open_store(settings.require_database(), settings.temporal_namespace) as store, projecting(settings):
         yield Tables(store.pool)
 
 
 async def endpoint(client: Client, queue: str) -> str:
-    """A new Nexus endpoint that leads to this queue; its name."""
+    """Create a Nexus endpoint for this queue, and return its name."""
     name = f"endpoint-{uuid.uuid4().hex[:12]}"
     target = EndpointTarget(worker=EndpointTarget.Worker(namespace=client.namespace, task_queue=queue))
     await client.operator_service.create_nexus_endpoint(
@@ -73,14 +73,14 @@ PLUGGED = {"native": False, "governed": True}
 
 @contextlib.asynccontextmanager
 async def staged(client: Client, settings: Settings, **worker: Any) -> AsyncIterator[dict[str, Stage]]:
-    """Two stages, for workers that are the same but for the plugin."""
+    """Two stages, whose workers differ only in the plugin."""
     stages: dict[str, Stage] = {}
     async with contextlib.AsyncExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(8))
         for name, plugged in PLUGGED.items():
             queue = f"{name}-{uuid.uuid4().hex[:8]}"
             plugins = [Governance().plugin(settings=settings)] if plugged else []
-            made = Worker(
+            stage_worker = Worker(
                 client,
                 task_queue=queue,
                 plugins=plugins,
@@ -88,6 +88,6 @@ async def staged(client: Client, settings: Settings, **worker: Any) -> AsyncIter
                 nexus_task_executor=threads,
                 **worker,
             )
-            await stack.enter_async_context(made)
+            await stack.enter_async_context(stage_worker)
             stages[name] = Stage(name=name, client=client, queue=queue, endpoint=await endpoint(client, queue))
         yield stages

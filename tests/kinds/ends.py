@@ -1,4 +1,4 @@
-"""Every way in which a workflow ends that is not its result: failures of each sort, cancels, timeouts, retries."""
+"""Every way in which a workflow ends without a result: all kinds of failures, cancellation, timeouts, retries."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.kinds.case import Case, Handle, Stage, happened
 
 
 class OutOfPaper(Exception):
-    """Of the user's own, and named below as one that fails the workflow."""
+    """The user's own exception, registered below as one that fails the workflow."""
 
 
 @workflow.defn(failure_exception_types=[OutOfPaper, ZeroDivisionError, asyncio.TimeoutError])
 class Ends:
-    """One end per case."""
+    """Each case ends in one way."""
 
     @workflow.run
     async def run(self, case: str) -> Any:
@@ -53,7 +53,7 @@ class Ends:
         await workflow.execute_child_workflow(Ends.run, "own", id=f"{workflow.info().workflow_id}-child")
 
     async def of_group(self) -> None:
-        """Of several that fail together, one is reported."""
+        """If several tasks fail together, one failure is reported."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.own())
             group.create_task(workflow.sleep(60))

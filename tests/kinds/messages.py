@@ -1,4 +1,4 @@
-"""Signals, queries and updates: typed, dynamic, raw, validated, refused, together with a start."""
+"""Signals, queries and updates: typed, dynamic, raw, validated, refused, and combined with a start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Note:
 
 @workflow.defn
 class Mailbox:
-    """Takes messages of every sort until a message says that this is all."""
+    """Handles messages of every kind until one says that it is the last."""
 
     @workflow.init
     def __init__(self, title: str) -> None:
@@ -66,7 +66,7 @@ class Mailbox:
 
     @workflow.signal
     def grow(self, name: str) -> None:
-        """Registers a signal and a query of its own while it runs."""
+        """Registers another signal and query handler at run time."""
         workflow.set_signal_handler(name, lambda text: self.seen.append(["grown", text]))
         workflow.set_query_handler(f"{name}?", lambda: "grown")
 
@@ -114,7 +114,7 @@ class Mailbox:
 
 @workflow.defn
 class NoHandlers:
-    """Has a handler for nothing; what comes is kept by the SDK, and the run goes on."""
+    """Has no handlers: the SDK keeps what arrives, and the run continues."""
 
     @workflow.run
     async def run(self) -> str:
@@ -124,7 +124,7 @@ class NoHandlers:
 
 @workflow.defn
 class Late:
-    """Registers its handlers only once it has run for a while: what came before is handed over then."""
+    """Registers its handlers only after it has run for a while; earlier messages are delivered then."""
 
     @workflow.run
     async def run(self) -> list[str]:
@@ -145,7 +145,7 @@ async def signals(stage: Stage, handle: Handle) -> None:
     await handle.signal("raw", {"c": 3})
     await handle.signal("unheard", args=[1, "two"])
     await handle.signal("forgotten")
-    # The slow ones end in their own time: waiting for their count keeps the order from being a matter of luck.
+    # The slow handlers end later: waiting for their count makes the order deterministic.
     await counts(handle, 5)
     await grown(handle)
     await handle.signal("later", "d")
@@ -154,14 +154,14 @@ async def signals(stage: Stage, handle: Handle) -> None:
 
 
 async def counts(handle: Handle, number: int) -> None:
-    """Wait until so many things were seen."""
+    """Wait until this many messages were handled."""
     async with asyncio.timeout(HAPPEN_SECONDS):
         while await handle.query("count") < number:
             await asyncio.sleep(0.05)
 
 
 async def grown(handle: Handle) -> str:
-    """Wait until the handlers are there: a signal in the same task as their registration would still be a dynamic one."""
+    """Wait until the handlers are registered: a signal in the same task would still go to the dynamic handler."""
     await handle.signal("grow", "later")
     async with asyncio.timeout(HAPPEN_SECONDS):
         while (answer := str(await handle.query("later?"))) != "grown":

@@ -1,4 +1,4 @@
-"""What a workflow asks of other executions: children, external workflows, the next execution of its own chain, Nexus operations."""
+"""What a workflow does with other executions: children, external workflows, the next execution of its own chain, Nexus operations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.kinds.case import ENDPOINT, HAPPEN_SECONDS, Case, Handle, Stage, ende
 
 @workflow.defn
 class Other:
-    """Answers, fails, or waits for a word."""
+    """Answers, fails, or waits for a signal."""
 
     def __init__(self) -> None:
         self.word: str | None = None
@@ -42,7 +42,7 @@ class Other:
 
 @workflow.defn
 class Family:
-    """One way to have a child per case."""
+    """Each case uses a child in one way."""
 
     @workflow.run
     async def run(self, case: str) -> Any:
@@ -80,7 +80,7 @@ class Family:
         return "?"
 
     async def leave(self, policy: str) -> str:
-        """End while the child is still there."""
+        """End while the child is still running."""
         await self.start("wait", parent_close_policy=ParentClosePolicy[policy])
         return "left"
 
@@ -92,11 +92,11 @@ class Family:
         try:
             return await handle
         except Exception as error:
-            await workflow.sleep(0.1)  # ending in the same task would take the request for the cancel back
+            await workflow.sleep(0.1)  # ending in the same task would drop the cancellation request
             return words(error)
 
     async def external(self) -> list[str]:
-        """Signals and cancels one that is not its child, and signals nobody."""
+        """Signals and cancels a workflow that is not its child, and signals one that does not exist."""
         other = workflow.get_external_workflow_handle(f"{workflow.info().workflow_id}-other")
         await other.signal(Other.say, "from afar")
         typed = workflow.get_external_workflow_handle_for(Other.run, f"{workflow.info().workflow_id}-second")
@@ -115,7 +115,7 @@ class Family:
 
 @workflow.defn
 class Again:
-    """Continues as new, with memo and arguments changed on the way."""
+    """Continues as new, and changes its memo and arguments each time."""
 
     @workflow.run
     async def run(self, left: int) -> Any:
@@ -126,7 +126,7 @@ class Again:
 
 @workflow.defn
 class Recurring:
-    """Three rounds of a cron schedule, then it waits to be ended."""
+    """Runs three rounds of a cron schedule, then waits to be terminated."""
 
     @workflow.run
     async def run(self) -> int:
@@ -183,7 +183,7 @@ class Customer:
 
 
 def then(suffix: str, *statuses: str) -> Any:
-    """A drive that says how others end, after telling those that wait."""
+    """A drive that returns how another execution ends, after signalling it if it waits."""
 
     async def drive(stage: Stage, handle: Handle) -> list[str]:
         await handle.result()
@@ -214,7 +214,7 @@ async def end_by_hand(stage: Stage, handle: Handle) -> None:
             if given and given[0].data == b"2":
                 break
             await asyncio.sleep(0.1)
-    # By the id in this very history: another execution may have begun since.
+    # By the run id in this history, because another execution may have begun since.
     third = stage.client.get_workflow_handle(handle.id, run_id=started.original_execution_run_id)
     await happened(third, "workflow_task_completed")
     await third.terminate("three rounds are enough")

@@ -1,4 +1,4 @@
-"""A module that the sandbox lets through: workflow code and worker see the same one."""
+"""A module that the sandbox passes through: workflow code and the worker share it."""
 
 import os
 
@@ -7,5 +7,5 @@ SHARED: list[int] = []
 
 
 def shared() -> list[int]:
-    """The very list."""
+    """The same list object."""
     return SHARED

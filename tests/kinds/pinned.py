@@ -1,4 +1,4 @@
-"""Two versions of one workflow, each pinned to the deployment that it began in."""
+"""Two versions of one workflow, each pinned to the deployment in which it began."""
 
 from datetime import timedelta
 

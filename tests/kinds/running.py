@@ -1,4 +1,4 @@
-"""What workflow code does by itself: timers, patches, search attributes, randomness, asyncio, dynamic and unsandboxed workflows."""
+"""What workflow code does on its own: timers, patches, search attributes, randomness, asyncio, dynamic and unsandboxed workflows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORD = SearchAttributeKey.for_keyword("Word")
 
 @workflow.defn
 class Runs:
-    """One thing that workflow code may do per case."""
+    """Each case does one thing that workflow code may do."""
 
     @workflow.run
     async def run(self, case: str) -> Any:
@@ -61,7 +61,7 @@ class Runs:
         return [before, attributes.get(NUMBER), attributes.get(WORD), workflow.memo()]
 
     async def chance(self) -> bool:
-        """Draws as it likes; what is drawn is in the id of a child, so that another draw at replay is another command."""
+        """Draws random values, and passes them to activities and a timer, so that a different value on replay would be a different command."""
         drawn = (
             f"{workflow.random().random()} {workflow.uuid4()} {workflow.uuid7()} {workflow.new_random('x').random()}"
         )
@@ -71,7 +71,7 @@ class Runs:
         return await workflow.execute_activity(plain, again, start_to_close_timeout=SOON) == again
 
     async def concurrently(self) -> list[Any]:
-        """What asyncio offers, and a lock around calls."""
+        """Uses asyncio's primitives, with a lock around calls."""
         lock, queue, order = asyncio.Lock(), asyncio.Queue[str](), list[str]()
 
         async def one(value: str) -> str:
@@ -88,7 +88,7 @@ class Runs:
         return [order, queue.qsize(), first, len(done), len(pending), shielded]
 
     async def aside(self) -> list[Any]:
-        """Logs, counts and looks at itself: nothing of that is a command."""
+        """Logs, counts and inspects itself, none of which is a command."""
         info = workflow.info()
         workflow.logger.debug("nothing to see")
         workflow.metric_meter().create_counter("kinds").add(1)
@@ -123,7 +123,7 @@ class Unsandboxed:
 
 @workflow.defn(dynamic=True)
 class Anything:
-    """Takes the workflows that nobody registered."""
+    """Handles workflow types that aren't registered."""
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> list[Any]:

@@ -1,7 +1,7 @@
-"""Workflows of every kind that the SDK offers, unmodified: the plugin changes nothing of what they do, and all of them are mirrored.
+"""Unmodified workflows of every kind that the SDK supports: the plugin doesn't change their behaviour, and all of them are mirrored.
 
-Each case is played by a worker without the plugin and by one with it. What comes of it, and the commands in history, must be the same; the
-histories must replay under the plugin, those recorded without it too; and the mirror must be what the oracle reads in Temporal.
+Each case runs on a worker without the plugin and on one with it. The outcome and the commands in history must be the same; the histories must
+replay under the plugin, including those recorded without it; and the mirror must match what the oracle reads from Temporal.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ ACTIVITIES = [activity for module in MODULES for activity in getattr(module, "AC
 SERVICES = [service for module in MODULES for service in getattr(module, "SERVICES", ())]
 
 AHEAD = 14
-"""How many cases are played ahead of the current one: most of them mainly wait."""
+"""How many cases are run ahead of the current one, because most of them mainly wait."""
 AT_ONCE = 10
-"""Maximum concurrent plays. The timeout of each counts from its start. Without a limit, a busy machine would make all of them late."""
+"""Maximum number of concurrent cases. The timeout of each counts from its start: without a limit, a busy machine would delay all of them."""
 
 
 class Plays:
-    """Plays cases on all stages, each once, in the order in which the tests ask for them."""
+    """Runs each case once on all stages, in the order in which the tests request them."""
 
     def __init__(self, stages: dict[str, Stage]) -> None:
         self._stages = stages
@@ -43,12 +43,12 @@ class Plays:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def of(self, name: str) -> dict[str, Played]:
-        """What came of the case on each stage."""
+        """The outcome of the case on each stage."""
         names = list(CASES)
-        for each in names[names.index(name) :][: AHEAD + 1]:
-            if each not in self._tasks:
-                self._tasks[each] = {
-                    stage: asyncio.create_task(self._play(each, at)) for stage, at in self._stages.items()
+        for case in names[names.index(name) :][: AHEAD + 1]:
+            if case not in self._tasks:
+                self._tasks[case] = {
+                    stage: asyncio.create_task(self._play(case, at)) for stage, at in self._stages.items()
                 }
         return {stage: await task for stage, task in self._tasks[name].items()}
 
@@ -57,7 +57,7 @@ class Plays:
             return await play(CASES[name], name, stage)
 
     async def end(self) -> None:
-        """Give up what nobody has asked for."""
+        """Cancel what no test requested."""
         tasks = [task for tasks in self._tasks.values() for task in tasks.values()]
         for task in tasks:
             task.cancel()
@@ -66,8 +66,8 @@ class Plays:
 
 @pytest.fixture(scope="module")
 async def plays(client: Client, settings: Settings, tables: Tables) -> AsyncIterator[Plays]:
-    """Both stages, for as long as the module runs."""
-    services = [each() for each in SERVICES]
+    """Both stages, while the module runs."""
+    services = [service() for service in SERVICES]
     async with staged(
         client, settings, workflows=WORKFLOWS, activities=ACTIVITIES, nexus_service_handlers=services
     ) as stages:
@@ -76,13 +76,13 @@ async def plays(client: Client, settings: Settings, tables: Tables) -> AsyncIter
         await playing.end()
 
 
-# As a fixture's parameter, so that pytest runs the tests of a case together, and a process plays only the cases that it tests.
+# A fixture parameter, so that pytest runs the tests of a case together, and a process runs only the cases that it tests.
 @pytest.fixture(scope="module", params=CASES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def test_a_kind_of_workflow_is_the_same_with_and_without_the_plugin(name: str, plays: Plays) -> None:
+async def test_a_workflow_behaves_the_same_with_and_without_the_plugin(name: str, plays: Plays) -> None:
     case, played = CASES[name], await plays.of(name)
     assert {stage: (each.ends, each.driven) for stage, each in played.items()} == dict.fromkeys(
         PLUGGED, (case.ends, case.driven)
@@ -91,16 +91,16 @@ async def test_a_kind_of_workflow_is_the_same_with_and_without_the_plugin(name: 
         assert {stage: each.events for stage, each in played.items()} == dict.fromkeys(PLUGGED, played["native"].events)
 
 
-async def test_its_histories_replay_also_those_recorded_without_the_plugin(name: str, plays: Plays) -> None:
+async def test_histories_replay_including_those_recorded_without_the_plugin(name: str, plays: Plays) -> None:
     played = await plays.of(name)
     await replay([history for each in played.values() for history in each.histories], [Governance().plugin()])
     await replay(played["native"].histories, [])
 
 
 async def replay(histories: list[WorkflowHistory], plugins: list[Any]) -> None:
-    """Replay them. Raises what a replay fails with."""
+    """Replay the histories, and fail if any of them doesn't replay."""
     types = {history.events[0].workflow_execution_started_event_attributes.workflow_type.name for history in histories}
-    # Every workflow that a replayer knows is built in a sandbox first: the others would cost more than the replay.
+    # A replayer first builds every workflow that it knows in a sandbox, which would cost more than the replay.
     known = [cls for cls in WORKFLOWS if cls.__name__ in types] or [running.Anything]
 
     async def each() -> AsyncIterator[WorkflowHistory]:
@@ -113,7 +113,7 @@ async def replay(histories: list[WorkflowHistory], plugins: list[Any]) -> None:
     assert failures == [None] * len(histories)
 
 
-async def test_it_is_mirrored_as_the_oracle_reads_it(name: str, plays: Plays, client: Client, tables: Tables) -> None:
+async def test_the_mirror_matches_the_oracle(name: str, plays: Plays, client: Client, tables: Tables) -> None:
     await asyncio.gather(*[mirrored(played, client, tables) for played in (await plays.of(name)).values()])
 
 

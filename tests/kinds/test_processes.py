@@ -1,4 +1,4 @@
-"""Sync activities in a pool of processes: the gate and its context stay in the worker's own."""
+"""Sync activities in a process pool: the gate and its context stay in the worker's process."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ async def test_activities_run_in_other_processes(temporal_server: Temporal, plug
                 shared_state_manager=SharedStateManager.create_from_multiprocessing(manager),
                 plugins=plugins,
             ):
-                found = await client.execute_activity(
+                result = await client.execute_activity(
                     somewhere, os.getpid(), id=name, task_queue=name, schedule_to_close_timeout=timedelta(seconds=30)
                 )
     finally:
         manager.shutdown()
-    assert found == [True, "somewhere"]
+    assert result == [True, "somewhere"]

@@ -1,4 +1,4 @@
-"""Workers that share a task queue, each with or without the plugin: every task finds one that can do it."""
+"""Workers that share a task queue, each with or without the plugin: every task reaches a worker that can handle it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def plain_client(temporal_server: Temporal) -> Client:
 
 
 async def lost_nothing(client: Client, ids: list[str]) -> Counter[str]:
-    """Each run's events, counted; none of them may tell of a task that somebody could not do."""
+    """Count the events of all runs, and fail if a worker failed or timed out on a task."""
     counted: Counter[str] = Counter()
     for workflow_id in ids:
         await client.get_workflow_handle(workflow_id).result()
@@ -48,13 +48,13 @@ async def lost_nothing(client: Client, ids: list[str]) -> Counter[str]:
     list(itertools.product([False, True], repeat=2)),
     ids=["none", "on the activities' worker", "on the workflows' worker", "on both"],
 )
-async def test_a_worker_of_workflows_and_one_of_activities_lose_no_task(
+async def test_a_worker_for_workflows_and_one_for_activities_lose_no_task(
     plain_client: Client, on_workflows: bool, on_activities: bool
 ) -> None:
     queue = f"shared-{uuid.uuid4().hex[:8]}"
 
-    def plugins(wanted: bool) -> list[Any]:
-        return [Governance().plugin()] if wanted else []
+    def plugins(plugged: bool) -> list[Any]:
+        return [Governance().plugin()] if plugged else []
 
     shapes = list(itertools.islice(itertools.cycle(("gather", "sequence", "then_child", "gather_timer")), RUNS))
     async with (
@@ -66,15 +66,15 @@ async def test_a_worker_of_workflows_and_one_of_activities_lose_no_task(
             for number, shape in enumerate(shapes)
         ]
         counted = await lost_nothing(plain_client, [handle.id for handle in handles])
-    asked = {"gather": 4, "sequence": 3, "then_child": 1, "gather_timer": 1}
-    assert counted["ACTIVITY_TASK_COMPLETED"] == sum(asked[shape] for shape in shapes)
+    calls = {"gather": 4, "sequence": 3, "then_child": 1, "gather_timer": 1}
+    assert counted["ACTIVITY_TASK_COMPLETED"] == sum(calls[shape] for shape in shapes)
 
 
-async def test_a_worker_of_workflows_alone_still_opens_approvals(plain_client: Client) -> None:
-    """Its one local activity runs where the workflow does, also while another worker serves the activities of the queue."""
+async def test_a_worker_for_workflows_alone_can_open_approvals(plain_client: Client) -> None:
+    """The local activity runs on the workflow's worker, even while another worker serves the activities of the queue."""
     queue = f"shared-{uuid.uuid4().hex[:8]}"
     governance = Governance()
-    explicit = next(each for each in Grid("gated", gated).workflows if each.spec.name == "gated")
+    explicit = next(registered for registered in Grid("gated", gated).workflows if registered.spec.name == "gated")
     async with (
         Worker(plain_client, task_queue=queue, workflows=[explicit.cls], plugins=[governance.plugin()]),
         Worker(plain_client, task_queue=queue, activities=[echo], plugins=[Governance().plugin()]),
@@ -90,8 +90,8 @@ async def test_a_worker_of_workflows_alone_still_opens_approvals(plain_client: C
 
 
 @pytest.mark.parametrize("plugged", [False, True], ids=["calls without the plugin", "calls with it"])
-async def test_a_rule_holds_wherever_the_activity_runs(plain_client: Client, plugged: bool) -> None:
-    """The worker that runs the activity decides; a caller that can't wait gets an error that says so, one that can waits and passes."""
+async def test_a_rule_applies_wherever_the_activity_runs(plain_client: Client, plugged: bool) -> None:
+    """The activity's worker decides. A caller that can wait does so and passes; one that can't gets an error that says so."""
     queue = f"shared-{uuid.uuid4().hex[:8]}"
     governance = Governance(rules=[Rule(rule_id="ask", tool="echo", effect=Effect.REQUIRE_APPROVAL)])
     caller = [governance.plugin()] if plugged else []
@@ -109,11 +109,11 @@ async def test_a_rule_holds_wherever_the_activity_runs(plain_client: Client, plu
             assert caught.value.cause.cause.type == "ApprovalUnsupported"
 
 
-async def test_two_workers_of_everything_share_the_runs_whichever_takes_a_task(
+async def test_two_workers_for_everything_share_runs_whichever_takes_a_task(
     plain_client: Client, temporal_server: Temporal
 ) -> None:
-    """One with the plugin, one without, on one queue: nothing is cached, so a run that begins under one goes on under the other."""
-    # The SDK lets one connection hold one worker of a kind on a queue.
+    """One worker with the plugin and one without, on one queue. Nothing is cached, so runs move between the two."""
+    # The SDK allows only one worker of a kind per connection and queue.
     other = await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
     queue = f"shared-{uuid.uuid4().hex[:8]}"
     every: Any = {"task_queue": queue, "workflows": [Shapes, Child], "activities": [echo], "max_cached_workflows": 0}

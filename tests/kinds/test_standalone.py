@@ -1,4 +1,4 @@
-"""Activities that a client starts, and no workflow: they run as without the plugin, and no rule is passed by that way."""
+"""Activities that a client starts without a workflow: they run as without the plugin, and can't bypass rules."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_standalone_activities_run_as_without_the_plugin(plain_client: Cli
 @pytest.mark.parametrize(
     ("effect", "kind"), [(Effect.DENY, "PolicyDenied"), (Effect.REQUIRE_APPROVAL, "ApprovalUnsupported")]
 )
-async def test_a_rule_holds_for_a_call_that_no_workflow_makes(plain_client: Client, effect: Effect, kind: str) -> None:
+async def test_a_rule_applies_to_a_call_outside_a_workflow(plain_client: Client, effect: Effect, kind: str) -> None:
     queue = unique()
     governance = Governance(rules=[Rule(rule_id="rule", tool="*", effect=effect)])
     async with Worker(

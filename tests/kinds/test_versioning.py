@@ -1,4 +1,4 @@
-"""Temporal's own worker versioning, which the plugin leaves alone: pinned runs stay on their version, others move on."""
+"""Temporal's own worker versioning, which the plugin doesn't affect: pinned runs stay on their version, others move on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.kinds.pinned import PinnedOne, PinnedTwo
 
 
 async def current(client: Client, version: WorkerDeploymentVersion) -> None:
-    """Make this the version of new runs, once the server knows it."""
+    """Make this the version of new runs as soon as the server knows it."""
     async with asyncio.timeout(30):
         while True:
             try:
@@ -39,7 +39,7 @@ async def current(client: Client, version: WorkerDeploymentVersion) -> None:
 
 
 @pytest.mark.parametrize("plugged", [False, True], ids=["native", "governed"])
-async def test_a_pinned_run_ends_on_the_version_that_it_began_on(temporal_server: Temporal, plugged: bool) -> None:
+async def test_a_pinned_run_ends_on_the_version_it_began_on(temporal_server: Temporal, plugged: bool) -> None:
     queue = f"versions-{uuid.uuid4().hex[:8]}"
 
     def plugins() -> list[Any]:

@@ -1,4 +1,4 @@
-"""What AgentGrid answers, held against what was read from Temporal: every difference, in words."""
+"""Compares AgentGrid's responses with what was read from Temporal, and describes every difference."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from tests.oracle.approvals import all_terms, forks
-from tests.oracle.histories import ENDS, Json, Seen, as_json, of
+from tests.oracle.histories import ENDS, Execution, Json, as_json, events_of_type
 
 OPEN = {"queued", "running", "waiting", "paused", "cancelling"}
 
 
-def compare_run(run: Json, chain: list[Seen]) -> list[str]:
+def compare_run(run: Json, chain: list[Execution]) -> list[str]:
     tip = chain[-1]
-    found: list[str] = []
+    differing: list[str] = []
 
     def differ(what: str, shown: Any, truth: Any) -> None:
         if shown != truth:
-            found.append(f"{what}: AgentGrid says {shown!r}, Temporal {truth!r}")
+            differing.append(f"{what}: AgentGrid says {shown!r}, Temporal {truth!r}")
 
     differ("execution_id", run.get("execution_id"), tip.execution_id)
     differ("workflow", run["workflow"], tip.events[0].workflow_execution_started_event_attributes.workflow_type.name)
     if tip.open:
         if run["status"] not in OPEN:
-            found.append(f"status: AgentGrid says {run['status']!r}, Temporal that it is open")
+            differing.append(f"status: AgentGrid says {run['status']!r}, Temporal that it is open")
         pending = sum(status == "pending" for status in tip.approvals.values())
         differ("approvals_pending", run["approvals_pending"], pending)
-        asked = of(tip.events, "workflow_execution_cancel_requested")
-        if asked and run["status"] not in ("cancelling", "paused"):
-            found.append(f"status: AgentGrid says {run['status']!r}, but a cancel was requested")
-        if pending and not asked and run["status"] not in ("waiting", "paused"):
-            found.append(f"status: AgentGrid says {run['status']!r}, but {pending} approvals are pending")
-        return found
+        cancel_requests = events_of_type(tip.events, "workflow_execution_cancel_requested")
+        if cancel_requests and run["status"] not in ("cancelling", "paused"):
+            differing.append(f"status: AgentGrid says {run['status']!r}, but a cancel was requested")
+        if pending and not cancel_requests and run["status"] not in ("waiting", "paused"):
+            differing.append(f"status: AgentGrid says {run['status']!r}, but {pending} approvals are pending")
+        return differing
     differ("status", run["status"], ENDS.get(tip.described.workflow_execution_info.status))
     closed_at = run["closed_at"]
     when = datetime.fromisoformat(closed_at) if isinstance(closed_at, str) else closed_at
     truth = tip.events[-1].event_time.ToMicroseconds()
     if when is None or abs(when.timestamp() * 1e6 - truth) > 2:
-        found.append(f"closed_at: AgentGrid says {when}, Temporal {truth} µs")
-    found += _compare_result(run, tip.events[-1])
-    return found
+        differing.append(f"closed_at: AgentGrid says {when}, Temporal {truth} µs")
+    differing += _compare_result(run, tip.events[-1])
+    return differing
 
 
 def _compare_result(run: Json, last: HistoryEvent) -> list[str]:
@@ -60,46 +60,48 @@ def _compare_result(run: Json, last: HistoryEvent) -> list[str]:
     return []
 
 
-def compare_steps(steps: list[Json], chain: list[Seen]) -> list[str]:
-    mine = {seen.execution_id for seen in chain}
-    shown = {(step["execution_id"], step["event_id"]): step for step in steps if step["execution_id"] in mine}
-    truth = {(seen.execution_id, key): step for seen in chain for key, step in seen.steps.items()}
-    found = [f"step {key}: Temporal has no such step" for key in shown.keys() - truth.keys()]
-    found += [f"step {key}: AgentGrid doesn't have {truth[key]}" for key in truth.keys() - shown.keys()]
+def compare_steps(steps: list[Json], chain: list[Execution]) -> list[str]:
+    ids = {execution.execution_id for execution in chain}
+    shown = {(step["execution_id"], step["event_id"]): step for step in steps if step["execution_id"] in ids}
+    truth = {(execution.execution_id, key): step for execution in chain for key, step in execution.steps.items()}
+    differing = [f"step {key}: Temporal has no such step" for key in shown.keys() - truth.keys()]
+    differing += [f"step {key}: AgentGrid doesn't have {truth[key]}" for key in truth.keys() - shown.keys()]
     for key in shown.keys() & truth.keys():
         step, (kind, name, status, attempts) = shown[key], truth[key]
         pairs = [("kind", kind), ("name", name), ("status", status)]
-        found += [
+        differing += [
             f"step {key} {what}: AgentGrid says {step[what]!r}, Temporal {true!r}"
             for what, true in pairs
             if true != "*" and step[what] != true
         ]
         if attempts is not None and step["attempts"] < attempts:
-            found.append(f"step {key} attempts: AgentGrid says {step['attempts']}, Temporal {attempts}")
-    return sorted(found)
+            differing.append(f"step {key} attempts: AgentGrid says {step['attempts']}, Temporal {attempts}")
+    return sorted(differing)
 
 
-def compare_approvals(approvals: list[Json], chain: list[Seen]) -> list[str]:
-    mine = {seen.execution_id for seen in chain}
+def compare_approvals(approvals: list[Json], chain: list[Execution]) -> list[str]:
+    ids = {execution.execution_id for execution in chain}
     shown = {
-        (each["execution_id"], each["approval_id"]): each["status"]
-        for each in approvals
-        if each["execution_id"] in mine and not each.get("inherited")
+        (approval["execution_id"], approval["approval_id"]): approval["status"]
+        for approval in approvals
+        if approval["execution_id"] in ids and not approval.get("inherited")
     }
-    truth = {(seen.execution_id, key): status for seen in chain for key, status in seen.approvals.items()}
-    found = [f"approval {key}: Temporal has no such approval" for key in shown.keys() - truth.keys()]
+    truth = {
+        (execution.execution_id, key): status for execution in chain for key, status in execution.approvals.items()
+    }
+    differing = [f"approval {key}: Temporal has no such approval" for key in shown.keys() - truth.keys()]
     for key, status in sorted(truth.items()):
         if key not in shown:
             if _copied(chain, key):
                 continue
-            found.append(f"approval {key}: AgentGrid doesn't have it; Temporal says {status!r}")
+            differing.append(f"approval {key}: AgentGrid doesn't have it; Temporal says {status!r}")
         elif shown[key] != status:
-            found.append(f"approval {key}: AgentGrid says {shown[key]!r}, Temporal {status!r}")
-    return found
+            differing.append(f"approval {key}: AgentGrid says {shown[key]!r}, Temporal {status!r}")
+    return differing
 
 
-def _copied(chain: list[Seen], key: tuple[str, str]) -> bool:
-    """Whether the approval was opened before the fork of a reset: a copy, which lists leave out."""
-    seen = next(each for each in chain if each.execution_id == key[0])
-    terms = all_terms(seen)[key[1]]
-    return bool(forks(seen)) and terms.execution_id != seen.execution_id
+def _copied(chain: list[Execution], key: tuple[str, str]) -> bool:
+    """Whether the approval was opened before a reset's fork: such copies are omitted from lists."""
+    execution = next(execution for execution in chain if execution.execution_id == key[0])
+    terms = all_terms(execution)[key[1]]
+    return bool(forks(execution)) and terms.execution_id != execution.execution_id

@@ -1,4 +1,4 @@
-"""What Temporal has of a run: its executions with their whole histories, and how the other modules look things up in them."""
+"""A run as Temporal has it: its executions with their whole histories, and helpers to look things up in them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ RUNNING = WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING
 
 
 @dataclass(kw_only=True)
-class Seen:
+class Execution:
     """One execution as Temporal has it."""
 
     execution_id: str
     events: list[HistoryEvent]
     described: service.DescribeWorkflowExecutionResponse
     steps: dict[int, tuple[str, str, str, int | None]] = field(default_factory=dict)
-    """Kind, name, status and attempts (None where they say nothing) by event id."""
+    """Kind, name, status and attempts (None if unknown), by event id."""
     approvals: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -42,23 +42,23 @@ class Seen:
         return self.described.workflow_execution_info.status == RUNNING
 
 
-async def read_chain(client: Client, run: Json) -> list[Seen]:
-    """The newest execution of the run and all that it continues, oldest first."""
+async def read_chain(client: Client, run: Json) -> list[Execution]:
+    """The newest execution of the run and its predecessors, oldest first."""
     workflow_id = run["workflow_id"]
     newest = await _describe(client, workflow_id, "")
     key = newest.workflow_execution_info.execution.run_id
     first = newest.workflow_execution_info.first_run_id or key
     known = {run["run_id"], run.get("first_execution_id")}
     if first not in known and run["run_id"] != workflow_id:
-        # The workflow id was used again since: the run shown is an older chain.
+        # The workflow id has been reused since, so the run is an older chain.
         key = run["execution_id"]
-    chain: list[Seen] = []
+    chain: list[Execution] = []
     at: str | None = key
     while at:
         described = await _describe(client, workflow_id, at)
         is_open = described.workflow_execution_info.status == RUNNING
         events = await (_reverse if is_open else _forward)(client, workflow_id, at)
-        chain.insert(0, Seen(execution_id=at, events=events, described=described))
+        chain.insert(0, Execution(execution_id=at, events=events, described=described))
         at = events[0].workflow_execution_started_event_attributes.continued_execution_run_id or None
     return chain
 
@@ -93,13 +93,15 @@ async def _reverse(client: Client, workflow_id: str, run_id: str) -> list[Histor
             return events[::-1]
 
 
-def named(event: HistoryEvent) -> tuple[str, Any]:
+def name_and_attributes(event: HistoryEvent) -> tuple[str, Any]:
     attribute = event.WhichOneof("attributes") or ""
     return attribute.removesuffix("_event_attributes"), getattr(event, attribute, None)
 
 
-def of(events: Iterable[HistoryEvent], name: str) -> list[tuple[HistoryEvent, Any]]:
-    return [(event, attributes) for event in events for kind, attributes in [named(event)] if kind == name]
+def events_of_type(events: Iterable[HistoryEvent], name: str) -> list[tuple[HistoryEvent, Any]]:
+    return [
+        (event, attributes) for event in events for kind, attributes in [name_and_attributes(event)] if kind == name
+    ]
 
 
 def as_json(payload: Payload | None) -> Any:
@@ -114,12 +116,13 @@ def summary_of(event: HistoryEvent) -> str:
     return value if isinstance(value, str) else ""
 
 
-def open_word(seen: Seen, word: str) -> str:
-    return word if seen.open else "abandoned"
+def if_open(execution: Execution, status: str) -> str:
+    """The status of a step that has not ended."""
+    return status if execution.open else "abandoned"
 
 
 def local_of(a: Any) -> dict[str, Any] | None:
-    """The data in a local activity's marker, from any SDK; None for any other marker."""
+    """The data of a local activity's marker from any SDK; None for other markers."""
     details = {key: as_json(value.payloads[0]) if value.payloads else None for key, value in a.details.items()}
     if a.marker_name == "core_local_activity":
         data: dict[str, Any] = details["data"]

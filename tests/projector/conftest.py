@@ -1,4 +1,4 @@
-"""A running projector over fresh tables, a worker with plain workflows, and ways to wait for what they do."""
+"""Fixtures: a running projector over fresh tables, a worker with plain workflows, and helpers to wait for their effects."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ WAIT_SECONDS = 20.0
 async def until(
     probe: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SECONDS, every: float = 0.05, what: str = ""
 ) -> Any:
-    """The first truthy answer of the probe; fails when there is none in time."""
+    """Poll until the probe returns something truthy, and return that; fail after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
-        found = await probe()
-        if found:
-            return found
+        result = await probe()
+        if result:
+            return result
         if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what or probe}")
+            raise AssertionError(f"timed out after {seconds} s waiting for {what or probe}")
         await asyncio.sleep(every)
 
 
@@ -54,8 +54,8 @@ class Tables:
         return [json.loads(record["row"]) for record in records]
 
     async def run_of(self, workflow_id: str) -> dict[str, Any] | None:
-        found = await self.rows("SELECT * FROM runs WHERE workflow_id = $1 ORDER BY created_at DESC", workflow_id)
-        return found[0] if found else None
+        runs = await self.rows("SELECT * FROM runs WHERE workflow_id = $1 ORDER BY created_at DESC", workflow_id)
+        return runs[0] if runs else None
 
     async def run_in(self, workflow_id: str, *statuses: str, seconds: float = WAIT_SECONDS) -> dict[str, Any]:
         async def probe() -> dict[str, Any] | None:
@@ -79,7 +79,7 @@ class Tables:
 
 
 async def new_namespace(address: str) -> str:
-    """A namespace in which nothing has ever run."""
+    """Register a new, empty namespace."""
     namespace = f"test-{uuid.uuid4()}"
     server = await ServiceClient.connect(ConnectConfig(target_host=address))
     await server.workflow_service.register_namespace(
@@ -90,7 +90,7 @@ async def new_namespace(address: str) -> str:
 
 @pytest.fixture
 async def settings(temporal_server: Temporal, postgres_dsn: str) -> Settings:
-    """A namespace and a database of its own: a projector shows all of its namespace, so tests that share one are not alone."""
+    """Settings with a new namespace and database: a projector shows its whole namespace, so tests can't share one."""
     namespace = await new_namespace(temporal_server.address)
     return Settings(
         temporal_address=temporal_server.address, temporal_namespace=namespace, database_url=SecretStr(postgres_dsn)
@@ -115,7 +115,7 @@ async def tables(store: Store) -> Tables:
 
 @asynccontextmanager
 async def projecting(settings: Settings, **pace: float) -> AsyncIterator[asyncio.Task[None]]:
-    """A projector that runs for as long as the block."""
+    """Run a projector during the block."""
     task = asyncio.create_task(run(settings, pace=Intervals(**{"sweep": 0.3, **pace})))
     try:
         yield task
@@ -132,7 +132,7 @@ async def projector(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
 
 @pytest.fixture
 async def queue(client: Client) -> AsyncIterator[str]:
-    """The task queue of a worker without AgentGrid."""
+    """The task queue of a running worker without AgentGrid."""
     name = f"plain-{uuid.uuid4()}"
     async with Worker(
         client,
@@ -145,7 +145,7 @@ async def queue(client: Client) -> AsyncIterator[str]:
 
 
 def unique(prefix: str = "run") -> str:
-    """A workflow id of its own."""
+    """A unique workflow id."""
     return f"{prefix}-{uuid.uuid4()}"
 
 
@@ -154,18 +154,18 @@ VOLATILE = ("projected_at", "updated_at", "archived_at", "live_checked_at")
 
 
 async def snapshot(tables: Tables) -> dict[str, list[dict[str, Any]]]:
-    """All rows of the projection, without the columns that depend on when they were written or on Temporal's answer at that time."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """All rows of the projection, without the columns that depend on the time of writing or on Describe."""
+    tables_by_name: dict[str, list[dict[str, Any]]] = {}
     for name in PROJECTION:
         rows = await tables.rows(f"SELECT * FROM {name}")
         plain = [
             {key: value for key, value in row.items() if key not in VOLATILE and not key.startswith("live_")}
             for row in rows
         ]
-        found[name] = sorted(plain, key=lambda row: json.dumps(row, sort_keys=True))
-    return found
+        tables_by_name[name] = sorted(plain, key=lambda row: json.dumps(row, sort_keys=True))
+    return tables_by_name
 
 
 async def truncate(tables: Tables) -> None:
-    """Drop the projection, as an operator might; archive and commands stay."""
+    """Empty the projection, as an operator might; archive and commands stay."""
     await tables.pool.execute(f"TRUNCATE {', '.join(PROJECTION)}, run_changes, touches CASCADE")

@@ -1,4 +1,4 @@
-"""Recorded histories as plain events, and tables in memory that a pass is applied to as the store applies it."""
+"""Recorded histories as decoded events, and in-memory tables to which row changes are applied as the store does."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def names() -> list[str]:
 
 @cache
 def recorded(name: str) -> tuple[Recorded, ...]:
-    """The executions of one recording, in the order in which they began."""
-    found = json.loads(gzip.decompress((HISTORIES / f"{name}.json.gz").read_bytes()))
+    """The executions of one recording, in the order in which they started."""
+    executions = json.loads(gzip.decompress((HISTORIES / f"{name}.json.gz").read_bytes()))
     return tuple(
         Recorded(
-            workflow_id=each["workflow_id"],
-            execution_id=each["execution_id"],
-            protos=tuple(ParseDict(event, HistoryEvent()) for event in each["history"]),
+            workflow_id=execution["workflow_id"],
+            execution_id=execution["execution_id"],
+            protos=tuple(ParseDict(event, HistoryEvent()) for event in execution["history"]),
         )
-        for each in found
+        for execution in executions
     )
 
 
 @dataclass(kw_only=True)
 class Rows:
-    """What the store would hold of one execution."""
+    """The rows of one execution, as the store would write them."""
 
     steps: dict[int, dict[str, Any]] = field(default_factory=dict)
     approvals: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Rows:
         self.closed = changes.closed or self.closed
 
     def plain(self) -> dict[str, Any]:
-        """The rows without what is merely not set."""
+        """The rows without None and False values."""
         tables = {
             "steps": self.steps,
             "approvals": self.approvals,
@@ -94,7 +94,10 @@ class Rows:
             "controls": self.controls,
         }
         plain: dict[str, Any] = {
-            name: {key: {a: b for a, b in row.items() if b not in (None, False)} for key, row in table.items()}
+            name: {
+                key: {column: value for column, value in row.items() if value not in (None, False)}
+                for key, row in table.items()
+            }
             for name, table in tables.items()
         }
         return plain | {
@@ -111,7 +114,7 @@ def through_json(state: FoldState) -> FoldState:
 
 
 def folded(execution_id: str, passes: Iterable[Sequence[DecodedEvent]]) -> tuple[FoldState, Rows]:
-    """Fold pass after pass, the state going through its column in between."""
+    """Fold pass after pass, with the state stored and loaded in between."""
     state, rows = FoldState(execution_id=execution_id), Rows()
     for events in passes:
         state, changes = fold(through_json(state), events)

@@ -1,4 +1,4 @@
-"""Histories that no recording holds: a small server that does at random what Temporal may do, as plain events for the fold."""
+"""Random histories: a small server that does at random what Temporal may do, as decoded events for the fold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STORED = {"size": 2, "value": {}}
 
 
 class Server:
-    """Writes one execution's history. Every choice comes from one seed, so a failing history can be made again."""
+    """Writes one execution's history. All choices depend on one seed, so a failing history can be reproduced."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -32,18 +32,20 @@ class Server:
         self._at = datetime(2026, 1, 1, tzinfo=UTC)
         self._open: dict[int, tuple[str, Any]] = {}
         self._task: int | None = None
-        self._gates: dict[str, Terms] = {}
+        self._requested: dict[str, Terms] = {}
+        """Approvals whose timers have not started yet."""
         self._keys = 0
-        self._old: list[bytes] = []
+        self._sent: list[bytes] = []
+        """Decisions sent so far."""
         self._claims = self._random.random() < 0.5
-        """Whether governed workers have a build of the plugin's; otherwise they write the marker."""
+        """Whether workers have a build id with the plugin's prefix; otherwise they write the plugin's marker."""
 
-    def add(self, what: type[DecodedEvent], /, **values: Any) -> int:
-        # Buffered events keep the time at which they arrived, so times are not in the order of ids.
+    def add(self, kind: type[DecodedEvent], /, **values: Any) -> int:
+        # Buffered events keep their time of arrival, so times are not in the order of event ids.
         self._at += timedelta(milliseconds=self._random.randint(1, 5_000))
         at = self._at - timedelta(milliseconds=self._random.choice([0, 0, 0, 50]))
         event_id = len(self.events) + 1
-        self.events.append(what(event_id=event_id, at=at, **values))
+        self.events.append(kind(event_id=event_id, at=at, **values))
         return event_id
 
     def make(self, length: int) -> list[DecodedEvent]:
@@ -66,12 +68,12 @@ class Server:
         return self.events
 
     def _turn(self) -> None:
-        happenings: list[Callable[[], None]] = [self._work, self._work, self._happen, self._happen, self._say]
+        actions: list[Callable[[], None]] = [self._work, self._work, self._happen, self._happen, self._message]
         if len(self.events) > 6 and self._random.random() < 0.06:
-            happenings = [self._fork]
-        self._random.choice(happenings)()
+            actions = [self._fork]
+        self._random.choice(actions)()
 
-    # --- workflow tasks and what they ask for ---
+    # --- workflow tasks and their commands ---
 
     def _work(self) -> None:
         self.add(history_events.TaskScheduled)
@@ -83,7 +85,7 @@ class Server:
         completed = self.add(history_events.TaskCompleted, started_event_id=started, build="b1", claims=claims)
         if completed <= 4 and not self._claims:
             self.add(history_events.Patched, patch=PATCH_GATE)
-        for terms in self._wanted_gates():
+        for terms in self._take_requested():
             timer = self.add(
                 history_events.TimerStarted,
                 timer_id="t",
@@ -91,13 +93,13 @@ class Server:
                 task_completed_event_id=completed,
                 summary=TIMER_APPROVAL + terms.approval_id,
             )
-            self._open[timer] = ("gate", terms)
+            self._open[timer] = ("approval", terms)
         for _ in range(self._random.randint(0, 2)):
             self._command(completed)
 
-    def _wanted_gates(self) -> list[Terms]:
-        wanted, self._gates = list(self._gates.values()), {}
-        return wanted
+    def _take_requested(self) -> list[Terms]:
+        requested, self._requested = list(self._requested.values()), {}
+        return requested
 
     def _command(self, completed: int) -> None:
         kind = self._random.choice(["activity", "tool", "local", "timer", "child", "explicit"])
@@ -116,11 +118,11 @@ class Server:
             self._local()
         else:
             self._keys += 1
-            self._ask(f"key-{self._keys}")
+            self._open_explicit(f"key-{self._keys}")
 
-    def _ask(self, key: str) -> None:
+    def _open_explicit(self, key: str) -> None:
         terms = self._terms(ApprovalKind.EXPLICIT, key)
-        self._gates[terms.approval_id] = terms
+        self._requested[terms.approval_id] = terms
         self.add(
             history_events.LocalActivity,
             activity_id="9",
@@ -186,15 +188,15 @@ class Server:
             keys={"k": PUBLIC},
         )
 
-    # --- what happens by itself ---
+    # --- events from outside the workflow ---
 
     def _happen(self) -> None:
         if not self._open:
             return
         event_id = self._random.choice(sorted(self._open))
-        kind, what = self._open.pop(event_id)
+        kind, subject = self._open.pop(event_id)
         if kind == "activity":
-            self._activity(event_id, what)
+            self._activity(event_id, subject)
         elif kind == "timer":
             self.add(history_events.TimerEnded, started_event_id=event_id, fired=self._random.random() < 0.7)
         elif kind == "child":
@@ -208,7 +210,7 @@ class Server:
         elif kind == "update":
             self.add(history_events.UpdateCompleted, accepted_event_id=event_id, output=STORED)
         else:
-            self._gate(event_id, what)
+            self._approval(event_id, subject)
 
     def _activity(self, scheduled: int, key: str | None) -> None:
         self.add(
@@ -216,7 +218,7 @@ class Server:
         )
         if key is not None and self._random.random() < 0.5:
             terms = self._terms(ApprovalKind.TOOL, key)
-            self._gates[terms.approval_id] = terms
+            self._requested[terms.approval_id] = terms
             self.add(
                 history_events.ActivityClosed,
                 scheduled_event_id=scheduled,
@@ -228,17 +230,17 @@ class Server:
         status = self._random.choice([StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.TIMED_OUT])
         self.add(history_events.ActivityClosed, scheduled_event_id=scheduled, status=status, output=STORED)
 
-    def _gate(self, timer: int, terms: Terms) -> None:
-        how = self._random.choice(["decide", "decide", "fire", "cancel"])
-        if how == "decide":
+    def _approval(self, timer: int, terms: Terms) -> None:
+        end = self._random.choice(["decide", "decide", "fire", "cancel"])
+        if end == "decide":
             self._decide(terms)
             if self._random.random() < 0.3:
                 self._decide(terms)
             self.add(history_events.TaskScheduled)
             started = self.add(history_events.TaskStarted)
             self.add(history_events.TaskCompleted, started_event_id=started)
-        self.add(history_events.TimerEnded, started_event_id=timer, fired=how == "fire")
-        if how == "fire" or terms.key is None or self._random.random() > 0.8:
+        self.add(history_events.TimerEnded, started_event_id=timer, fired=end == "fire")
+        if end == "fire" or terms.key is None or self._random.random() > 0.8:
             return
         if terms.kind is ApprovalKind.TOOL:
             self._schedule(terms.key, True)
@@ -256,7 +258,7 @@ class Server:
             confirmation=Confirmation(approval_id=terms.approval_id, holds=holds),
         )
         if not holds and terms.key is not None:
-            self._ask(terms.key)
+            self._open_explicit(terms.key)
 
     def _decide(self, terms: Terms) -> None:
         decision = Decision(
@@ -274,26 +276,26 @@ class Server:
             key_id="k",
         )
         raw = sign(decision, KEY).model_dump_json().encode()
-        self._old.append(raw)
+        self._sent.append(raw)
         self.add(history_events.Decided, raw=raw, request_id=decision.nonce)
 
-    def _say(self) -> None:
-        what = self._random.choice(["signal", "pause", "resume", "cancel", "update", "junk", "replay", "unknown"])
-        if what == "signal":
+    def _message(self) -> None:
+        message = self._random.choice(["signal", "pause", "resume", "cancel", "update", "junk", "replay", "unknown"])
+        if message == "signal":
             self.add(history_events.Signaled, name="s", input=STORED, request_id="r")
-        elif what in ("pause", "resume"):
-            self.add(history_events.Controlled, control=ControlSignal(action=what), request_id="c")  # type: ignore[arg-type]
-        elif what == "cancel":
+        elif message in ("pause", "resume"):
+            self.add(history_events.Controlled, control=ControlSignal(action=message), request_id="c")  # type: ignore[arg-type]
+        elif message == "cancel":
             self.add(history_events.CancelRequested, identity="agentgrid:c-1")
-        elif what == "update":
+        elif message == "update":
             self._open[self.add(history_events.UpdateAccepted, update_id="u", name="ask", input=STORED)] = (
                 "update",
                 None,
             )
-        elif what == "junk":
+        elif message == "junk":
             self.add(history_events.Decided, raw=b"\xff junk")
-        elif what == "replay" and self._old:
-            self.add(history_events.Decided, raw=self._random.choice(self._old), request_id="again")
+        elif message == "replay" and self._sent:
+            self.add(history_events.Decided, raw=self._random.choice(self._sent), request_id="again")
         else:
             self.add(history_events.Unknown, kind="type 999", opaque=1)
 
@@ -309,5 +311,5 @@ class Server:
 
 
 def history(seed: int, length: int) -> list[DecodedEvent]:
-    """A history of about this many events."""
+    """A random history of about this many events."""
     return Server(seed).make(length)

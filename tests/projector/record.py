@@ -1,6 +1,6 @@
-"""Record the real histories that the fold's tests read: `python -m tests.projector.record ADDRESS`.
+"""Records the real histories that the fold's tests read: `python -m tests.projector.record ADDRESS`.
 
-Each file of `histories/` is a gzipped JSON list of executions, in the order of their beginning: `{"workflow_id", "execution_id", "history"}`.
+Each file in `histories/` is a gzipped JSON list of executions, ordered by start time: `{"workflow_id", "execution_id", "history"}`.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ async def history_of(client: Client, workflow_id: str, execution_id: str) -> dic
 
 
 async def executions_of(client: Client, workflow_id: str) -> list[tuple[str, str]]:
-    found = [
+    executions = [
         (execution.start_time, execution.run_id)
         async for execution in client.list_workflows(f"WorkflowId = '{workflow_id}'")
     ]
-    return [(workflow_id, run_id) for _, run_id in sorted(found)]
+    return [(workflow_id, run_id) for _, run_id in sorted(executions)]
 
 
 async def reset(client: Client, handle: Handle, event_id: int) -> Handle:
@@ -81,7 +81,7 @@ async def completed_tasks(handle: Handle) -> list[int]:
 
 
 class Recorder:
-    """Starts workflows of one worker and writes what became of them."""
+    """Starts workflows on one worker's task queue and saves their histories."""
 
     def __init__(self, client: Client, queue: str) -> None:
         self.client = client
@@ -104,7 +104,7 @@ class Recorder:
 
 
 async def settled(seconds: float = 0.7) -> None:
-    """Let the server's visibility catch up with what has just closed."""
+    """Let visibility catch up with executions that have just closed."""
     await asyncio.sleep(seconds)
 
 
@@ -142,8 +142,8 @@ async def _resets(recorder: Recorder) -> None:
     flight = await recorder.start(InFlight.run)
     while len(tasks := await completed_tasks(flight)) < 3:
         await asyncio.sleep(0.05)
-    again = await reset(recorder.client, flight, tasks[1])
-    await again.result()
+    fork = await reset(recorder.client, flight, tasks[1])
+    await fork.result()
     await settled()
     await recorder.save("reset", base.id)
     await recorder.save("reset_in_flight", flight.id)

@@ -1,4 +1,4 @@
-"""Record histories made under AgentGridPlugin: `python -m tests.projector.record_gated ADDRESS`."""
+"""Records histories of workflows under AgentGridPlugin: `python -m tests.projector.record_gated ADDRESS`."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class GatedRecorder(Recorder):
     async def begin(self, case: str) -> Handle:
         return await self.client.start_workflow("gated", case, id=f"gated-{case}-{uuid.uuid4()}", task_queue=self.queue)
 
-    async def other_gate(self, handle: Handle, before: Terms) -> Terms:
+    async def next_approval(self, handle: Handle, previous: Terms) -> Terms:
         while True:
             for terms in await self.governance.pending(handle):
-                if terms.approval_id != before.approval_id:
+                if terms.approval_id != previous.approval_id:
                     return terms
 
     async def end(self, handle: Handle) -> None:
@@ -51,7 +51,7 @@ class GatedRecorder(Recorder):
             return
 
 
-async def _answers(recorder: GatedRecorder) -> None:
+async def _decisions(recorder: GatedRecorder) -> None:
     governance = recorder.governance
     approved = await recorder.begin("refund")
     await governance.approve(approved)
@@ -72,7 +72,7 @@ async def _answers(recorder: GatedRecorder) -> None:
     terminated = await recorder.begin("refund")
     await governance.pending(terminated)
     await terminated.terminate("by hand")
-    named = {
+    handles = {
         "approved": approved,
         "rejected": rejected,
         "explicit": explicit,
@@ -83,10 +83,10 @@ async def _answers(recorder: GatedRecorder) -> None:
         "cancelled": cancelled,
         "terminated": terminated,
     }
-    for handle in named.values():
+    for handle in handles.values():
         await recorder.end(handle)
     await settled()
-    for name, handle in named.items():
+    for name, handle in handles.items():
         await recorder.save(f"gated_{name}", handle.id)
 
 
@@ -94,19 +94,19 @@ async def _forgeries(recorder: GatedRecorder) -> None:
     governance = recorder.governance
     handle = await recorder.begin("twice")
     first = (await governance.pending(handle))[0]
-    for wrong in (
+    for forged in (
         governance.decide(first, key=Ed25519PrivateKey.generate()),
         governance.decide(first, digest="0" * 64),
         governance.decide(first, approval_id="another-approval"),
     ):
-        await governance.send(handle, wrong)
+        await governance.send(handle, forged)
     junk = Payload(metadata={"encoding": b"json/plain"}, data=b'{"decision": 1}')
     await handle.signal(SIGNAL_DECIDE, RawValue(junk))
     await handle.signal(SIGNAL_DECIDE, args=[RawValue(junk), RawValue(junk)])
     decision = governance.decide(first)
     await governance.send(handle, decision)
     await governance.send(handle, decision)
-    second = await recorder.other_gate(handle, first)
+    second = await recorder.next_approval(handle, first)
     await governance.send(handle, governance.decide(first, Verdict.REJECTED))
     await governance.send(handle, governance.decide(second))
     await recorder.end(handle)
@@ -141,23 +141,25 @@ async def _resets(recorder: GatedRecorder) -> None:
     await governance.send(handle, governance.decide(first))
     await recorder.end(handle)
     history = (await handle.fetch_history()).events
-    opened = next(each.event_id for each in history if each.HasField("activity_task_failed_event_attributes"))
-    decided = next(each.event_id for each in history if each.HasField("workflow_execution_signaled_event_attributes"))
+    opened = next(event.event_id for event in history if event.HasField("activity_task_failed_event_attributes"))
+    decided = next(
+        event.event_id for event in history if event.HasField("workflow_execution_signaled_event_attributes")
+    )
     tasks = await completed_tasks(handle)
-    handle_of = recorder.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+    base = recorder.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
     for point in ([at for at in tasks if opened < at < decided][-1], next(at for at in tasks if at > decided)):
-        fork = await reset(recorder.client, handle_of, point)
-        again = await recorder.other_gate(fork, first)
+        fork = await reset(recorder.client, base, point)
+        again = await recorder.next_approval(fork, first)
         await governance.send(fork, governance.decide(first))
         await governance.send(fork, governance.decide(again))
         await recorder.end(fork)
     slow = await recorder.begin("slow")
-    asked = await governance.approve(slow)
+    approved = await governance.approve(slow)
     await gated.STARTED.acquire()
     await slow.signal("wake")
     await asyncio.sleep(0.5)
     fork = await reset(recorder.client, slow, (await completed_tasks(slow))[-1])
-    again = await recorder.other_gate(fork, asked)
+    again = await recorder.next_approval(fork, approved)
     await governance.send(fork, governance.decide(again))
     await recorder.end(fork)
     await settled()
@@ -188,14 +190,14 @@ async def _waits_for_policy(recorder: GatedRecorder) -> None:
     await recorder.save("gated_policy_wait_explicit", explicit.id)
 
 
-async def _asked_again(recorder: GatedRecorder) -> None:
+async def _opens_again(recorder: GatedRecorder) -> None:
     governance = recorder.governance
     handle = await recorder.begin("explicit")
     first = (await governance.pending(handle))[0]
     decision, entries = governance.decide(first), governance.snapshot.approver_entries
     governance.change(approver_entries={})
     await governance.send(handle, decision)
-    again = await recorder.other_gate(handle, first)
+    again = await recorder.next_approval(handle, first)
     governance.change(approver_entries=entries)
     await governance.send(handle, governance.decide(again))
     await recorder.end(handle)
@@ -203,7 +205,7 @@ async def _asked_again(recorder: GatedRecorder) -> None:
     await recorder.save("gated_explicit_again", handle.id)
 
 
-async def _in(client: Client, rules: Sequence[Rule], *scenarios: Any) -> None:
+async def _run(client: Client, rules: Sequence[Rule], *scenarios: Any) -> None:
     governance = Governance(rules=rules)
     queue = f"gated-{uuid.uuid4()}"
     plugin = governance.plugin(Grid("gated", gated), settings=Settings(policy_refresh_seconds=0.1))
@@ -213,10 +215,10 @@ async def _in(client: Client, rules: Sequence[Rule], *scenarios: Any) -> None:
 
 async def record(address: str) -> None:
     client = await Client.connect(address, data_converter=pydantic_data_converter)
-    await _in(client, [ASK], _answers, _forgeries, _pauses, _resets)
-    await _in(client, [SOON], _expiry)
-    await _in(client, [], _waits_for_policy)
-    await _in(client, [], _asked_again)
+    await _run(client, [ASK], _decisions, _forgeries, _pauses, _resets)
+    await _run(client, [SOON], _expiry)
+    await _run(client, [], _waits_for_policy)
+    await _run(client, [], _opens_again)
 
 
 if __name__ == "__main__":

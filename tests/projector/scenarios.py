@@ -1,4 +1,4 @@
-"""Plain-SDK workflows whose histories hold what the fold must understand. No AgentGrid in them."""
+"""Workflows that use the plain SDK, without AgentGrid. Their histories cover the events that the fold must handle."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sequence:
 
 @workflow.defn(sandboxed=False)
 class Mixed:
-    """A retried activity, a failed one that is caught, a timer, a cancelled timer, a child, a side patch."""
+    """A retried activity, a failed one that is caught, a timer, a cancelled timer, a child, a patch."""
 
     @workflow.run
     async def run(self) -> str:
@@ -62,7 +62,7 @@ class Mixed:
         try:
             await workflow.execute_activity(broken, start_to_close_timeout=SHORT)
         except Exception:
-            workflow.logger.debug("as meant")
+            workflow.logger.debug("expected")
         await workflow.sleep(0.1)
         cancelled = asyncio.create_task(workflow.sleep(60))
         await asyncio.sleep(0)
@@ -73,7 +73,7 @@ class Mixed:
 
 @workflow.defn(sandboxed=False)
 class InFlight:
-    """An activity is in flight while others end, so that a reset falls into it."""
+    """An activity is in flight while others end, so that a reset can fork during it."""
 
     @workflow.run
     async def run(self) -> str:
@@ -117,13 +117,13 @@ class Local:
         try:
             await workflow.execute_local_activity(broken, start_to_close_timeout=SHORT)
         except Exception:
-            workflow.logger.debug("as meant")
+            workflow.logger.debug("expected")
         return "ok"
 
 
 @workflow.defn(sandboxed=False)
 class Messages:
-    """Signals, updates; waits for three of anything."""
+    """Waits for four signals or updates."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -148,14 +148,14 @@ class Messages:
 
 @workflow.defn(sandboxed=False)
 class Parent:
-    """A child that fails, a signal to and a cancel of another execution."""
+    """A child that fails, and a signal to and a cancel of another execution."""
 
     @workflow.run
     async def run(self, other: str) -> str:
         try:
             await workflow.execute_child_workflow(Failing.run, id=f"{workflow.info().workflow_id}-child")
         except Exception:
-            workflow.logger.debug("as meant")
+            workflow.logger.debug("expected")
         handle = workflow.get_external_workflow_handle(other)
         await handle.signal("note", "from outside")
         await handle.cancel()
@@ -184,7 +184,7 @@ class Sleeper:
 
 @workflow.defn(sandboxed=False)
 class Poisoned:
-    """Every workflow task fails until `failing_tasks` is cleared; signals arrive meanwhile."""
+    """Every workflow task fails until `failing_tasks` is cleared; signals arrive in the meantime."""
 
     def __init__(self) -> None:
         self.count = 0

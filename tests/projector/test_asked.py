@@ -1,4 +1,4 @@
-"""What approvals ask, made in the projector of what workers registered and sent: either may be anything."""
+"""Questions of approvals and subjects of runs, rendered by the projector from untrusted registrations and inputs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ TEMPLATE = "Refund {cents} for {order}"
 DEEP = 3_000
 
 
-def opened(**over: Any) -> dict[str, Any]:
+def opened(**overrides: Any) -> dict[str, Any]:
     values = {"kind": "tool", "title": "Refund", "tool": "refund", "tool_version": "v1"}
-    return {**values, "arguments": {"cents": 900, "order": "o-1"}, **over}
+    return {**values, "arguments": {"cents": 900, "order": "o-1"}, **overrides}
 
 
-async def made(store: Store, *rows: dict[str, Any]) -> list[str | None]:
+async def questions(store: Store, *rows: dict[str, Any]) -> list[str | None]:
     async with store.pool.acquire() as connection:
-        known = await asked.templates(Batch(db=connection, namespace="x", items=()), rows)
-    return [asked.of_approval(row, known) for row in rows]
+        templates = await asked.templates(Batch(db=connection, namespace="x", items=()), rows)
+    return [asked.of_approval(row, templates) for row in rows]
 
 
 async def registered(store: Store, template: str | None = TEMPLATE, schema: str = "{}", version: str = "v1") -> None:
@@ -33,32 +33,41 @@ async def registered(store: Store, template: str | None = TEMPLATE, schema: str 
     )
 
 
-async def test_the_version_that_asked_makes_the_title_and_an_explicit_one_is_its_own(store: Store) -> None:
+async def test_the_question_comes_from_the_tools_version_and_an_explicit_approval_has_its_own_title(
+    store: Store,
+) -> None:
     await registered(store)
     await registered(store, "Pay back {cents}", version="v2")
     await registered(store, None, version="v3")
     rows = [opened(tool_version=version) for version in ("v1", "v2", "v3", "unknown", None)]
     explicit = opened(kind="explicit", title="Send it", tool=None, tool_version=None)
-    assert await made(store, *rows, explicit) == ["Refund 900 for o-1", "Pay back 900", None, None, None, "Send it"]
+    assert await questions(store, *rows, explicit) == [
+        "Refund 900 for o-1",
+        "Pay back 900",
+        None,
+        None,
+        None,
+        "Send it",
+    ]
 
 
 @pytest.mark.parametrize(
-    "over",
+    "overrides",
     [{"tool": "refund\x00"}, {"tool": "re\ud800fund"}, {"tool_version": "v1\x00"}, {"arguments": {"cents": 900}}],
-    ids=["NUL", "half a character", "NUL in the version", "argument missing"],
+    ids=["NUL", "lone surrogate", "NUL in the version", "missing argument"],
 )
-async def test_what_a_worker_sends_stops_no_batch(store: Store, over: dict[str, Any]) -> None:
+async def test_no_terms_of_a_worker_break_the_batch(store: Store, overrides: dict[str, Any]) -> None:
     await registered(store)
-    assert await made(store, opened(**over), opened()) == [None, "Refund 900 for o-1"]
+    assert await questions(store, opened(**overrides), opened()) == [None, "Refund 900 for o-1"]
 
 
 @pytest.mark.parametrize(
     "schema",
     ["null", "[1]", '{"properties": {"cents": 7}}', "[" * DEEP + "]" * DEEP, "1" * 5_000, '{"\\u0000": "\\ud800"}'],
 )
-async def test_what_a_worker_registers_stops_no_batch(store: Store, schema: str) -> None:
+async def test_no_registered_schema_breaks_the_batch(store: Store, schema: str) -> None:
     await registered(store, schema=schema)
-    assert await made(store, opened()) == ["Refund 900 for o-1"]
+    assert await questions(store, opened()) == ["Refund 900 for o-1"]
 
 
 OPEN = {
@@ -70,12 +79,12 @@ OPEN = {
         ("a reset's copy", "Refund o-4", "pending", True, 0),
     ],
     "s": [("only", "Refund o-5", "pending", False, 0)],
-    "t": [("of a run that is not asked for", "Refund o-6", "pending", False, 0)],
+    "t": [("of a run that is not requested", "Refund o-6", "pending", False, 0)],
 }
-"""Of each run: id, what it asks, status, whether it is inherited, minutes after the first."""
+"""The approvals of each run: id, question, status, whether it is inherited, minutes after the first."""
 
 
-async def test_a_run_asks_what_its_oldest_open_approval_asks_and_says_how_many_more_there_are(store: Store) -> None:
+async def test_a_run_shows_the_question_of_its_oldest_open_approval_and_the_number_of_others(store: Store) -> None:
     async with store.pool.acquire() as connection:
         for run, approvals in OPEN.items():
             await connection.execute(
@@ -90,14 +99,14 @@ async def test_a_run_asks_what_its_oldest_open_approval_asks_and_says_how_many_m
             await connection.executemany(
                 "INSERT INTO approvals (execution_id, run_id, approval_id, step_event_id, opened_event_id, kind, title, digest, terms, asked, status, "
                 "inherited, opened_at) VALUES ($1, $1, $2, 1, 1, 'tool', 'Refund', '', '{}', $3, $4, $5, to_timestamp(60 * $6))",
-                [(run, *each) for each in approvals],
+                [(run, *approval) for approval in approvals],
             )
         batch = Batch(db=connection, namespace="x", items=())
         assert await asked.of_runs(batch, ["r", "s", "unknown"]) == {"r": "Refund and 2 more", "s": "Refund o-5"}
 
 
-async def about(store: Store, template: str | None, given: str | None, schema: str = "{}") -> str | None:
-    """The subject that a run of this input gets."""
+async def subject_of(store: Store, template: str | None, stored: str | None, schema: str = "{}") -> str | None:
+    """The subject of a run with this stored input."""
     async with store.pool.acquire() as connection, connection.transaction():
         await connection.execute(
             "INSERT INTO workflow_versions (name, version, input_schema, build, subject) VALUES ('w', 'v1', $1, 'b', $2)",
@@ -107,19 +116,19 @@ async def about(store: Store, template: str | None, given: str | None, schema: s
         await connection.execute(
             "INSERT INTO runs (run_id, namespace, workflow_id, workflow, version, task_queue, status, input, subject) "
             "VALUES ('r', 'n', 'r', 'w', 'v1', 'q', 'running', $1, 'of an earlier version')",
-            given,
+            stored,
         )
         await subjects.write(Batch(db=connection, namespace="x", items=()), ["r"])
-        found = await connection.fetchrow(
+        row = await connection.fetchrow(
             "SELECT r.subject, s.subject AS searched FROM runs AS r JOIN run_search AS s USING (run_id)"
         )
-    assert found is not None
-    assert found["searched"] == (found["subject"] or None)
-    return found["subject"]
+    assert row is not None
+    assert row["searched"] == (row["subject"] or None)
+    return row["subject"]
 
 
 @pytest.mark.parametrize(
-    ("template", "given", "expected"),
+    ("template", "stored", "expected"),
     [
         ("Ticket {id}", '{"size": 9, "value": {"id": "T-1"}}', "Ticket T-1"),
         ("Ticket {id}", '{"size": 9, "value": {"id": "T-1\\u0000 \\ud800"}}', "Ticket T-1"),
@@ -132,7 +141,7 @@ async def about(store: Store, template: str | None, given: str | None, schema: s
         (None, '{"size": 9, "value": {"id": "T-1"}}', None),
     ],
 )
-async def test_a_subject_is_the_template_of_the_version_with_fields_of_the_input(
-    store: Store, template: str | None, given: str | None, expected: str | None
+async def test_a_subject_is_the_versions_template_filled_with_fields_of_the_input(
+    store: Store, template: str | None, stored: str | None, expected: str | None
 ) -> None:
-    assert await about(store, template, given) == expected
+    assert await subject_of(store, template, stored) == expected

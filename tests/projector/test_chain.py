@@ -1,4 +1,4 @@
-"""The executions of a run as one chain: which of them the run shows, how it ended, and why."""
+"""A run derived from its chain of executions: which one it shows, how it ended, and why."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.projector.folding import folded, one_pass, recorded, through_json
 
 
 def links(name: str) -> list[ChainLink]:
-    made = []
+    chained = []
     for execution in recorded(name):
         state, rows = one_pass(execution)
         started = execution.events[0]
-        made.append(
+        chained.append(
             ChainLink(
                 execution_id=execution.execution_id,
                 status=state.status,
@@ -31,7 +31,7 @@ def links(name: str) -> list[ChainLink]:
                 state=through_json(state),
             )
         )
-    return made
+    return chained
 
 
 def test_a_run_shows_the_newest_execution_of_a_chain() -> None:
@@ -43,7 +43,7 @@ def test_a_run_shows_the_newest_execution_of_a_chain() -> None:
         assert derived.left_behind == {}
 
 
-def test_a_closed_execution_that_something_follows_does_not_end_its_run() -> None:
+def test_a_closed_execution_with_a_successor_does_not_end_its_run() -> None:
     for name in ("continued", "retried", "cron"):
         chained = links(name)
         for length in range(1, len(chained)):
@@ -52,22 +52,22 @@ def test_a_closed_execution_that_something_follows_does_not_end_its_run() -> Non
             assert derived.columns["closed_at"] is None
 
 
-def test_a_reset_leaves_its_base_behind_and_counts_each_thing_once() -> None:
-    base, fork, again = links("reset")
-    derived = chain.derive([base, fork, again])
-    assert derived.tip.execution_id == again.execution_id
-    assert derived.left_behind == {base.execution_id: fork.execution_id, fork.execution_id: again.execution_id}
-    # Only those of the second fork, including the copied ones: as many as are listed.
+def test_a_reset_leaves_its_base_behind_and_counts_each_step_once() -> None:
+    base, fork, second_fork = links("reset")
+    derived = chain.derive([base, fork, second_fork])
+    assert derived.tip.execution_id == second_fork.execution_id
+    assert derived.left_behind == {base.execution_id: fork.execution_id, fork.execution_id: second_fork.execution_id}
+    # Only the steps of the second fork, including copies: the same number as is listed.
     listed = one_pass(recorded("reset")[2])[1].steps
     assert derived.columns["step_count"] == derived.columns["steps_done"] == len(listed) == 4
 
 
-def test_a_terminated_base_whose_reset_is_known_from_describe_alone_does_not_end_the_run() -> None:
+def test_a_terminated_base_whose_reset_only_describe_shows_does_not_end_the_run() -> None:
     (base, _) = links("reset_in_flight")
     closed = chain.derive([base])
     assert closed.columns["status"] == "terminated"
-    known = ChainLink(**{**vars(base), "reset_to": "somewhere"})
-    assert chain.derive([known]).columns["status"] == "running"
+    described = ChainLink(**{**vars(base), "reset_to": "somewhere"})
+    assert chain.derive([described]).columns["status"] == "running"
 
 
 def _reason(status: str, error: dict[str, Any]) -> str | None:
@@ -78,7 +78,7 @@ def _reason(status: str, error: dict[str, Any]) -> str | None:
     return reason
 
 
-def test_the_reason_of_a_failed_run_is_the_innermost_cause_and_what_failed() -> None:
+def test_the_reason_of_a_failed_run_is_the_innermost_cause_with_the_name_of_what_failed() -> None:
     cause = {"type": "PolicyDenied", "message": "refund is denied by the rule r@1"}
     wrapped = {"type": "ActivityError", "message": "Activity task failed", "failed": "refund", "cause": cause}
     outermost = {"type": "ChildWorkflowError", "message": "Child failed", "failed": "refund_order", "cause": wrapped}
@@ -107,7 +107,7 @@ def test_the_reason_of_a_failed_run_names_the_innermost_line_of_the_project() ->
     assert len(long) == 500
 
 
-def test_a_queued_execution_without_a_worker_is_shown_as_waiting_for_one_once_temporal_reports_it() -> None:
+def test_an_execution_waits_for_a_worker_once_temporal_reports_that_none_takes_its_task() -> None:
     execution = recorded("sequence")[0]
     state = folded(execution.execution_id, [execution.events[:2]])[0]
     link = links("sequence")[0]

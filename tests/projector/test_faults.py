@@ -1,4 +1,6 @@
-"""What goes wrong around a projector, each fault seen to have fired: lost notifications, corrupted rows, dropped tables, poison."""
+"""Faults around a projector: lost notifications and connections, emptied tables, a rewound Temporal, executions that can't be folded.
+
+Each test checks that its fault occurred."""
 
 from __future__ import annotations
 
@@ -15,11 +17,12 @@ from temporalio.client import Client
 from temporalio.common import RawValue
 
 from agentgrid.errors import NotFound
-from agentgrid.projector import queue, work
+from agentgrid.projector import queue as projector_queue
+from agentgrid.projector import work
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.listener import Listener
 from agentgrid.projector.rebuild import rebuild_projection
-from agentgrid.projector.store import Loaded, Store
+from agentgrid.projector.store import LoadedState, Store
 from agentgrid.protocol import SIGNAL_CONTROL
 from agentgrid.settings import Settings
 from agentgrid.temporal import archive
@@ -30,8 +33,10 @@ from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Continued, Messages, Mixed, Sequence
 
 
-async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False, taken: bool = True) -> None:
-    """Touch as a worker does; with `taken`, queue it as a projector does."""
+async def touch(
+    store: Store, workflow_id: str, execution_id: str, *, urgent: bool = False, queued: bool = True
+) -> None:
+    """Touch as a worker does; with `queued`, move the touch into the queue as a projector does."""
     await store.pool.execute(
         "SELECT agentgrid_touch($4, $1::text[], $2::text[], $3::bigint[], $5::boolean[])",
         [execution_id],
@@ -40,11 +45,11 @@ async def touch(store: Store, workflow_id: str, execution_id: str, *, urgent: bo
         store.namespace,
         [urgent],
     )
-    if taken:
-        await queue.take_touches(store.pool)
+    if queued:
+        await projector_queue.take_touches(store.pool)
 
 
-async def test_a_lost_notification_costs_no_more_than_the_poll_interval(
+async def test_a_lost_notification_delays_work_by_at_most_the_poll_interval(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store
 ) -> None:
     async with projecting(settings, sweep=600):
@@ -53,7 +58,7 @@ async def test_a_lost_notification_costs_no_more_than_the_poll_interval(
         pid = await until(lambda: store.pool.fetchval(listening))
         handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
         await handle.result()
-        # While the connection is being made again, this touch is heard by nobody.
+        # While the listener reconnects, nothing receives the notification of this touch.
         assert await store.pool.fetchval("SELECT pg_terminate_backend($1)", pid)
         began = time.monotonic()
         await touch(store, handle.id, handle.first_execution_run_id or "")
@@ -62,8 +67,8 @@ async def test_a_lost_notification_costs_no_more_than_the_poll_interval(
         assert await until(lambda: store.pool.fetchval(listening)) != pid
 
 
-async def test_a_stop_that_meets_a_notification_is_not_lost() -> None:
-    """A projector that loses it keeps trying."""
+async def test_a_cancellation_that_coincides_with_a_notification_is_not_lost() -> None:
+    """A projector that lost it would never stop."""
     listener = Listener("")
     for turns in range(4):
         waiting = asyncio.create_task(listener.wait(10))
@@ -77,87 +82,91 @@ async def test_a_stop_that_meets_a_notification_is_not_lost() -> None:
                 await waiting
 
 
-async def test_what_has_come_to_rest_does_not_wait_for_more(store: Store) -> None:
+async def test_an_urgent_touch_waits_only_briefly(store: Store) -> None:
     hour = timedelta(hours=1)
     await touch(store, "w", "moving")
     await touch(store, "w", "resting")
-    assert await queue.claim(store.pool, limit=10, delay=hour) == []
+    assert await projector_queue.claim(store.pool, limit=10, delay=hour) == []
     await touch(store, "w", "resting", urgent=True)
-    assert await queue.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
-    (claim,) = await queue.claim(store.pool, limit=10, delay=hour)
+    assert await projector_queue.claim(store.pool, limit=10, delay=hour, brief=hour) == [], "urgent, but not old enough"
+    (claim,) = await projector_queue.claim(store.pool, limit=10, delay=hour)
     assert claim.execution.execution_id == "resting"
-    # What is looked at again at a time of its own is urgent no longer.
-    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=datetime.now(UTC) - hour / 2)])
-    assert await queue.claim(store.pool, limit=10, delay=hour) == []
+    # Once looked at, the execution is no longer urgent.
+    assert await projector_queue.finish(
+        store.pool, [projector_queue.FinishedClaim(claim=claim, look_at=datetime.now(UTC) - hour / 2)]
+    )
+    assert await projector_queue.claim(store.pool, limit=10, delay=hour) == []
 
 
 async def test_an_urgent_touch_during_the_look_stays_urgent(store: Store) -> None:
     await touch(store, "w", "execution")
-    (claim,) = await queue.claim(store.pool, limit=10, delay=timedelta(0))
+    (claim,) = await projector_queue.claim(store.pool, limit=10, delay=timedelta(0))
     await touch(store, "w", "execution", urgent=True)
-    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=None)])
-    assert len(await queue.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
+    assert await projector_queue.finish(store.pool, [projector_queue.FinishedClaim(claim=claim, look_at=None)])
+    assert len(await projector_queue.claim(store.pool, limit=10, delay=timedelta(hours=1))) == 1
 
 
-async def test_a_touch_while_the_execution_is_looked_at_is_not_forgotten(store: Store) -> None:
+async def test_a_touch_during_the_look_is_not_lost(store: Store) -> None:
     await touch(store, "w", "execution")
-    (claim,) = await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0)
-    assert await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0) == []
+    (claim,) = await projector_queue.claim(store.pool, limit=10, delay=projector_queue.LEASE * 0)
+    assert await projector_queue.claim(store.pool, limit=10, delay=projector_queue.LEASE * 0) == []
     await touch(store, "w", "execution")
-    assert await queue.finish(store.pool, [queue.Done(claim=claim, look_at=None)]), "it is due now"
-    (again,) = await queue.claim(store.pool, limit=10, delay=queue.LEASE * 0)
-    assert again.generation == claim.generation + 1
-    assert not await queue.finish(store.pool, [queue.Done(claim=again, look_at=None)])
+    assert await projector_queue.finish(store.pool, [projector_queue.FinishedClaim(claim=claim, look_at=None)]), (
+        "it is due now"
+    )
+    (second,) = await projector_queue.claim(store.pool, limit=10, delay=projector_queue.LEASE * 0)
+    assert second.generation == claim.generation + 1
+    assert not await projector_queue.finish(store.pool, [projector_queue.FinishedClaim(claim=second, look_at=None)])
     assert await store.pool.fetchval("SELECT count(*) FROM run_changes") == 0
 
 
-async def test_a_touch_while_its_execution_is_looked_at_waits_for_no_poll(
+async def test_a_touch_during_the_look_does_not_wait_for_the_next_poll(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its notification finds the execution claimed, and no other one comes."""
-    looking, look_on, resting = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    real, rest = work.Looker.look, Listener.wait
+    """Its notification comes while the execution is claimed, and there won't be another."""
+    looking, continue_look, idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    real_look, real_wait = work.Looker.look, Listener.wait
 
-    async def held(*args: Any, **kwargs: Any) -> work.Looked:
-        looked = await real(*args, **kwargs)
+    async def slow_look(*args: Any, **kwargs: Any) -> work.LookResult:
+        looked = await real_look(*args, **kwargs)
         looking.set()
-        await look_on.wait()
+        await continue_look.wait()
         return looked
 
     async def wait(listener: Listener, seconds: float) -> bool:
-        resting.set()
-        return await rest(listener, seconds)
+        idle.set()
+        return await real_wait(listener, seconds)
 
-    monkeypatch.setattr(work.Looker, "look", held)
+    monkeypatch.setattr(work.Looker, "look", slow_look)
     monkeypatch.setattr(Listener, "wait", wait)
     async with projecting(settings, sweep=600, poll=600, check=600):
         handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
         await touch(store, handle.id, handle.first_execution_run_id or "")
         await looking.wait()
         await handle.terminate()
-        resting.clear()
+        idle.clear()
         await touch(store, handle.id, handle.first_execution_run_id or "")
-        await resting.wait()  # it was heard, and found to be claimed
-        look_on.set()
+        await idle.wait()  # the notification came, and the execution was still claimed
+        continue_look.set()
         await tables.run_in(handle.id, "terminated", seconds=5)
 
 
-async def test_an_error_of_the_driver_itself_ends_no_projector(
+async def test_an_internal_error_of_the_driver_does_not_stop_the_projector(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So asyncpg ends a statement that was being prepared as PostgreSQL was killed."""
-    real, confused = queue.claim, [asyncpg.InternalClientError("another operation is in progress")] * 2
+    """asyncpg raises it if PostgreSQL is killed while a statement is being prepared."""
+    real, errors = projector_queue.claim, [asyncpg.InternalClientError("another operation is in progress")] * 2
 
-    async def claim(*args: Any, **kwargs: Any) -> list[queue.Claim]:
-        if confused:
-            raise confused.pop()
+    async def claim(*args: Any, **kwargs: Any) -> list[projector_queue.Claim]:
+        if errors:
+            raise errors.pop()
         return await real(*args, **kwargs)
 
-    monkeypatch.setattr(queue, "claim", claim)
+    monkeypatch.setattr(projector_queue, "claim", claim)
     async with projecting(settings) as task:
         handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
         await tables.run_in(handle.id, "completed")
-        assert not confused
+        assert not errors
         assert not task.done()
 
 
@@ -178,14 +187,17 @@ async def test_a_projector_that_starts_before_temporal_waits_for_it(
     await proxy.close()
 
 
-async def test_what_a_lost_connection_left_undone_is_done_long_before_its_lease_ends(
+async def test_a_write_that_failed_with_a_lost_connection_is_retried_long_before_its_lease_expires(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, lost = Store.write, [asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")]
+    real, errors = (
+        Store.write,
+        [asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")],
+    )
 
     async def write(*args: Any) -> list[bool]:
-        if lost:
-            raise lost.pop()
+        if errors:
+            raise errors.pop()
         return await real(*args)
 
     monkeypatch.setattr(Store, "write", write)
@@ -193,11 +205,11 @@ async def test_what_a_lost_connection_left_undone_is_done_long_before_its_lease_
         handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
         await handle.result()
         await touch(store, handle.id, handle.first_execution_run_id or "")
-        await tables.run_in(handle.id, "completed", seconds=queue.LEASE.total_seconds() / 3)
-    assert not lost
+        await tables.run_in(handle.id, "completed", seconds=projector_queue.LEASE.total_seconds() / 3)
+    assert not errors
 
 
-async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_temporal_forgot(
+async def test_a_rebuild_after_truncate_gives_the_same_rows_even_for_runs_that_temporal_has_forgotten(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with projecting(settings):
@@ -216,11 +228,11 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
         await tables.run_in(f"{forgotten.id}-child", "completed")
         await tables.run_in(waiting.id, "waiting")
 
-        async def quiet() -> bool:
-            mine = "SELECT count(*) FROM runs WHERE workflow_id = $1 AND execution_id = $2 AND status = 'completed'"
-            return bool(await store.pool.fetchval(mine, forked.id, fork.run_id))
+        async def shows_fork() -> bool:
+            query = "SELECT count(*) FROM runs WHERE workflow_id = $1 AND execution_id = $2 AND status = 'completed'"
+            return bool(await store.pool.fetchval(query, forked.id, fork.run_id))
 
-        await until(quiet)
+        await until(shows_fork)
     before = await snapshot(tables)
 
     await truncate(tables)
@@ -231,7 +243,7 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
     for name, rows in before.items():
         assert after[name] == rows, name
 
-    # A namespace in which nothing has ever run is like a Temporal that has forgotten everything.
+    # A new namespace is like a Temporal that has forgotten everything.
     await truncate(tables)
     forgetful = settings.model_copy(update={"temporal_namespace": await new_namespace(settings.temporal_address)})
     await rebuild_projection(forgetful)
@@ -242,7 +254,7 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
         kept = [{**row, "namespace": None} for row in rows if row["run_id"] in closed]
         assert [{**row, "namespace": None} for row in after[name]] == kept, name
 
-    # An archive that is too large stops no rebuild of the others.
+    # Archives that are too large are skipped, and the rebuild completes.
     monkeypatch.setattr(archive, "MAX_BYTES", 1)
     refused = await rebuild_projection(forgetful)
     assert (refused.executions, refused.unknown) == (0, len(after["executions"]))
@@ -250,10 +262,10 @@ async def test_rebuild_after_truncate_gives_the_same_rows_also_for_runs_that_tem
     await waiting.terminate()
 
 
-async def test_a_projection_that_is_ahead_of_temporal_gives_way_to_it(
+async def test_a_projection_that_is_ahead_of_temporal_is_replaced(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables, store: Store
 ) -> None:
-    """Temporal was restored to an earlier time: events under these ids will be others."""
+    """Temporal was restored to an earlier time, so other events will get these ids."""
     handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
     await handle.signal(Messages.note, "one")
     await tables.run_in(handle.id, "waiting")
@@ -272,12 +284,12 @@ async def test_a_projection_that_is_ahead_of_temporal_gives_way_to_it(
     assert (await tables.run_in(handle.id, "completed"))["step_count"] == 4
 
 
-async def test_rebuilding_an_unknown_run_is_refused(settings: Settings) -> None:
+async def test_rebuilding_an_unknown_run_raises_not_found(settings: Settings) -> None:
     with pytest.raises(NotFound):
         await rebuild_projection(settings, run_ids=["no-such-run"])
 
 
-async def test_a_poisonous_execution_waits_aside_and_blocks_nobody(
+async def test_an_execution_that_fails_to_fold_is_retried_later_and_blocks_no_others(
     settings: Settings,
     client: Client,
     queue: str,
@@ -316,20 +328,20 @@ async def test_a_poisonous_execution_waits_aside_and_blocks_nobody(
         await tables.run_in(poison.id, "completed", seconds=30)
 
 
-async def test_lag_is_reported_and_grows_while_nobody_projects(
+async def test_lag_is_reported_and_grows_while_no_projector_runs(
     settings: Settings, tables: Tables, store: Store
 ) -> None:
     async with projecting(settings):
         await until(lambda: tables.rows("SELECT value FROM projector_state WHERE name = 'lag'"))
-    await touch(store, "w", "waits-for-a-projector", taken=False)
+    await touch(store, "w", "waits-for-a-projector", queued=False)
     await store.pool.execute("UPDATE touches SET touched_at = now() - interval '90 seconds'")
-    found = await queue.backlog(store.pool)
-    assert found.oldest_seconds >= 90
-    assert found.due >= 1
+    backlog = await projector_queue.backlog(store.pool)
+    assert backlog.oldest_seconds >= 90
+    assert backlog.due >= 1
 
 
 @pytest.mark.parametrize("execution_id", ["01a20ad8-f83c-7eba-b1c6-000000000000", "not an id"])
-async def test_an_unknown_execution_is_forgotten(
+async def test_an_unknown_execution_is_removed_from_the_queue(
     projector: asyncio.Task[None], store: Store, execution_id: str
 ) -> None:
     await touch(store, "never-started", execution_id)
@@ -341,7 +353,7 @@ async def test_an_unknown_execution_is_forgotten(
     await until(empty)
 
 
-async def test_a_pass_that_somebody_else_overtook_is_dropped(
+async def test_a_pass_that_another_projector_overtook_is_dropped(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store
 ) -> None:
 
@@ -349,7 +361,7 @@ async def test_a_pass_that_somebody_else_overtook_is_dropped(
     await handle.result()
     execution = ExecutionId(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
     looker = work.Looker(HistoryReader(client), store)
-    loaded = Loaded(state=FoldState(execution_id=execution.execution_id))
+    loaded = LoadedState(state=FoldState(execution_id=execution.execution_id))
     one = await looker.look(execution, loaded)
     two = await looker.look(execution, loaded)
     assert one.folded is not None
@@ -362,7 +374,7 @@ async def test_a_pass_that_somebody_else_overtook_is_dropped(
     assert await store.pool.fetchval("SELECT count(*) FROM events") == events
 
 
-async def test_payloads_keep_what_only_json_can_hold(
+async def test_payloads_keep_characters_that_text_columns_reject(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables, store: Store
 ) -> None:
     text = "nul \x00 and a lone surrogate " + json.loads('"\\ud800"').encode("utf-8", "surrogatepass").decode(
@@ -370,7 +382,7 @@ async def test_payloads_keep_what_only_json_can_hold(
     )
     handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
     await handle.signal("note\x00", text)
-    # Ids that a sender chose are looked up among the commands.
+    # The command ids that a sender chose are looked up in the database.
     await store.pool.execute(
         "INSERT INTO commands (command_id, kind, status, principal) VALUES ('c', 'run.update', 'delivered', 'p')"
     )

@@ -1,4 +1,4 @@
-"""Approvals, decisions and pauses in real histories, and how updates are settled."""
+"""Approvals, decisions and pauses in recorded histories, and the settlement of updates."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ APPROVALS = {
 @pytest.mark.parametrize("name", sorted(APPROVALS))
 def test_approvals_end_as_the_history_records(name: str) -> None:
     rows = one_pass(recorded(name)[0])[1]
-    ended = sorted(rows.approvals.values(), key=lambda row: row["opened_event_id"])
-    outcomes = [(row["status"], rows.claims.get(row.get("decision_event_id", 0))) for row in ended]
+    approvals = sorted(rows.approvals.values(), key=lambda row: row["opened_event_id"])
+    outcomes = [(row["status"], rows.claims.get(row.get("decision_event_id", 0))) for row in approvals]
     assert [(status, claim.principal if claim else None) for status, claim in outcomes] == APPROVALS[name]
-    assert not any(row.get("decided_by") for row in ended), "history alone confirms no name"
-    assert not any(row.get("decidable") for row in ended)
+    assert not any(row.get("decided_by") for row in approvals), "history alone confirms no sender"
+    assert not any(row.get("decidable") for row in approvals)
 
 
 def test_a_pause_and_a_resume_are_stored_with_their_claimed_sender() -> None:
@@ -58,11 +58,11 @@ def test_every_forged_decision_is_refused_with_its_reason_and_duplicates_are_sup
         ],
         key=str,
     )
-    assert [each[0] for each in judged[5:]].count("counted") == 2
+    assert [verdict for verdict, _ in judged[5:]].count("counted") == 2
     assert ("superseded", "the approval was already approved") in judged
 
 
-def test_what_an_explicit_approval_shows_is_kept_whole_and_not_in_the_state() -> None:
+def test_what_an_explicit_approval_shows_is_stored_in_its_row_and_not_in_the_state() -> None:
     execution = recorded("gated_explicit")[0]
     rows = one_pass(execution)[1]
     (approval,) = rows.approvals.values()
@@ -71,19 +71,19 @@ def test_what_an_explicit_approval_shows_is_kept_whole_and_not_in_the_state() ->
     assert "Dear customer" not in str(folded(execution.execution_id, [execution.events[:8]])[0].dump())
 
 
-def test_a_reset_voids_the_open_gate_and_the_call_is_asked_about_again_as_the_same_step() -> None:
+def test_a_reset_voids_the_open_approval_and_the_call_needs_a_new_one_as_the_same_step() -> None:
     base, fork, *_ = recorded("gated_reset")
     base_rows, fork_rows = one_pass(base)[1], one_pass(fork)[1]
     (before,) = base_rows.approvals.values()
     assert before["status"] == "approved"
-    copied, again = sorted(fork_rows.approvals.values(), key=lambda row: row["opened_event_id"])
+    copied, renewed = sorted(fork_rows.approvals.values(), key=lambda row: row["opened_event_id"])
     assert (copied["approval_id"], copied["status"], copied["inherited"]) == (
         before["approval_id"],
         "cancelled",
         True,
     )
-    assert (again["status"], again["step_event_id"]) == ("approved", copied["step_event_id"])
-    assert not again.get("inherited")
+    assert (renewed["status"], renewed["step_event_id"]) == ("approved", copied["step_event_id"])
+    assert not renewed.get("inherited")
     assert shape(fork_rows)[0] == (7, "tool", "refund", "completed", 1, False)
 
 
@@ -96,10 +96,10 @@ def test_a_reset_voids_the_open_gate_and_the_call_is_asked_about_again_as_the_sa
         (ExecutionStatus.FAILED, None, False),
     ],
 )
-def test_an_update_that_was_never_answered_is_superseded_by_the_next_execution(
+def test_an_unfinished_update_is_superseded_by_the_next_execution(
     status: ExecutionStatus, continued_to: str | None, settled: bool
 ) -> None:
-    """Nothing else would settle it before the run ends; where the run has ended, the store does."""
+    """Nothing else would settle it before the run ends. Once the run has ended, the store does."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
     history = [
         Started(
@@ -109,11 +109,11 @@ def test_an_update_that_was_never_answered_is_superseded_by_the_next_execution(
         Closed(event_id=3, at=at, status=status, continued_to=continued_to),
     ]
     _, rows = folded("e", [history])
-    found = [(each.command_id, each.status) for each in rows.settlements]
-    assert found == ([("u", CommandStatus.SUPERSEDED)] if settled else [])
+    settlements = [(settlement.command_id, settlement.status) for settlement in rows.settlements]
+    assert settlements == ([("u", CommandStatus.SUPERSEDED)] if settled else [])
 
 
-def test_settlements_name_only_decisions_of_this_very_execution() -> None:
+def test_settlements_name_only_decisions_of_the_same_execution() -> None:
     for execution in recorded("gated_reset"):
         state, rows = one_pass(execution)
         for settlement in rows.settlements:

@@ -1,4 +1,4 @@
-"""The fold's rows have no column that their tables lack."""
+"""The columns that the fold writes exist in their tables, and live columns are cleared."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from agentgrid.projector.fold.state import FoldState, OpenStep
         ("controls", columns.ControlColumns),
     ],
 )
-def test_each_column_of_the_fold_is_one_of_its_table(table: str, row: type) -> None:
+def test_each_column_of_the_fold_exists_in_its_table(table: str, row: type) -> None:
     assert set(row.__annotations__) <= set(rows.columns_of(table))
 
 
-def test_what_temporal_last_reported_of_an_attempt_is_void_once_history_has_more() -> None:
+def test_the_live_report_about_an_attempt_is_cleared_once_history_has_newer_events() -> None:
     live = {name: None for name in rows.columns_of("steps") if name.startswith("live_")}
     step = OpenStep(kind="tool", label="t", status="scheduled")
     fold = Pass(state=FoldState(execution_id="e", steps={5: step}, calls={5: 5}))

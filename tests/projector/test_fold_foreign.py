@@ -25,11 +25,11 @@ BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def payloads(*values: Any) -> Payloads:
-    made = [Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(value).encode()) for value in values]
-    return Payloads(payloads=made)
+    encoded = [Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(value).encode()) for value in values]
+    return Payloads(payloads=encoded)
 
 
-class Written:
+class History:
     """Builds a history."""
 
     def __init__(self) -> None:
@@ -102,16 +102,16 @@ class Written:
 
 
 def failure(message: str, kind: str = "errorString") -> Failure:
-    made = Failure(message=message, source="GoSDK")
-    made.application_failure_info.type = kind
-    return made
+    result = Failure(message=message, source="GoSDK")
+    result.application_failure_info.type = kind
+    return result
 
 
 def wrapped(cause: Failure) -> Failure:
-    made = Failure(message="Local Activity task failed", source="JavaSDK")
-    made.activity_failure_info.activity_id = "a-1"
-    made.cause.CopyFrom(cause)
-    return made
+    wrapper = Failure(message="Local Activity task failed", source="JavaSDK")
+    wrapper.activity_failure_info.activity_id = "a-1"
+    wrapper.cause.CopyFrom(cause)
+    return wrapper
 
 
 def shape(rows: Rows) -> list[tuple[Any, ...]]:
@@ -122,14 +122,14 @@ def shape(rows: Rows) -> list[tuple[Any, ...]]:
 
 
 def test_local_activities_of_the_go_sdk_are_steps() -> None:
-    written = Written()
-    written.go("1", "Greet", result="hello", summary="Say hello")
-    written.go("2", "Nothing")
-    written.go("3", "Broken", attempt=2, failure=failure("no such thing"))
+    history = History()
+    history.go("1", "Greet", result="hello", summary="Say hello")
+    history.go("2", "Nothing")
+    history.go("3", "Broken", attempt=2, failure=failure("no such thing"))
     stopped = Failure(message="canceled", source="GoSDK")
     stopped.canceled_failure_info.SetInParent()
-    written.go("4", "Stopped", failure=stopped)
-    _, rows = written.rows()
+    history.go("4", "Stopped", failure=stopped)
+    _, rows = history.rows()
     assert shape(rows) == [
         ("activity", "Greet", "completed", 1, True),
         ("activity", "Nothing", "completed", 1, True),
@@ -142,13 +142,13 @@ def test_local_activities_of_the_go_sdk_are_steps() -> None:
     assert (broken["error"]["type"], broken["error"]["message"]) == ("errorString", "no such thing")
 
 
-def test_a_go_local_activity_with_backoff_is_one_step_and_its_timer_is_none() -> None:
-    written = Written()
-    written.go("1", "Flaky", attempt=3, backoff_ns=8_123_456_789, failure=failure("not yet"))
-    written.timer("5", timedelta(microseconds=8_123_457))
-    written.go("2", "Flaky", attempt=1, result="another call")
-    written.go("3", "Flaky", attempt=4, result="at last")
-    _, rows = written.rows()
+def test_a_go_local_activity_with_backoff_is_one_step_without_a_timer_step() -> None:
+    history = History()
+    history.go("1", "Flaky", attempt=3, backoff_ns=8_123_456_789, failure=failure("not yet"))
+    history.timer("5", timedelta(microseconds=8_123_457))
+    history.go("2", "Flaky", attempt=1, result="another call")
+    history.go("3", "Flaky", attempt=4, result="at last")
+    _, rows = history.rows()
     assert shape(rows) == [
         ("activity", "Flaky", "completed", 4, True),
         ("activity", "Flaky", "completed", 1, True),
@@ -157,16 +157,16 @@ def test_a_go_local_activity_with_backoff_is_one_step_and_its_timer_is_none() ->
 
 
 def test_local_activities_of_the_java_sdk_are_steps() -> None:
-    written = Written()
+    history = History()
     first = int((BEGAN + timedelta(seconds=1)).timestamp() * 1000)
     meta = {"firstSkd": first, "atpt": 2}
-    written.java("a-1", "Greet", meta, input=["you"], result=["hello"])
-    written.java("a-2", "Nothing", {"firstSkd": first, "atpt": 1}, input=[])
+    history.java("a-1", "Greet", meta, input=["you"], result=["hello"])
+    history.java("a-2", "Nothing", {"firstSkd": first, "atpt": 1}, input=[])
     cause = Failure(message="no such thing", source="JavaSDK")
     cause.application_failure_info.type = "java.lang.IllegalStateException"
-    written.java("a-3", "Broken", {"firstSkd": first, "atpt": 3}, failure=wrapped(cause))
-    written.java("a-4", "Old", None, data=["from before the metadata"])
-    _, rows = written.rows()
+    history.java("a-3", "Broken", {"firstSkd": first, "atpt": 3}, failure=wrapped(cause))
+    history.java("a-4", "Old", None, data=["from before the metadata"])
+    _, rows = history.rows()
     assert shape(rows) == [
         ("activity", "Greet", "completed", 2, True),
         ("activity", "Nothing", "completed", 1, True),
@@ -180,37 +180,37 @@ def test_local_activities_of_the_java_sdk_are_steps() -> None:
     assert old["output"]["value"] == "from before the metadata"
 
 
-def test_a_java_local_activity_with_backoff_is_one_step_and_its_timer_is_none() -> None:
-    written = Written()
+def test_a_java_local_activity_with_backoff_is_one_step_without_a_timer_step() -> None:
+    history = History()
     first = int(BEGAN.timestamp() * 1000)
     meta = {"firstSkd": first, "atpt": 2, "backoff": 6_000}
-    written.java("a-1", "Flaky", meta, failure=wrapped(failure("not yet")))
-    state = written.rows()[0]
+    history.java("a-1", "Flaky", meta, failure=wrapped(failure("not yet")))
+    state = history.rows()[0]
     assert next(iter(state.steps.values())).status == "scheduled"
-    written.timer("t", timedelta(seconds=6))
-    written.java("a-2", "Flaky", {"firstSkd": first, "atpt": 3}, result=["at last"])
-    _, rows = written.rows()
+    history.timer("t", timedelta(seconds=6))
+    history.java("a-2", "Flaky", {"firstSkd": first, "atpt": 3}, result=["at last"])
+    _, rows = history.rows()
     assert shape(rows) == [("activity", "Flaky", "completed", 3, True)]
 
 
-def test_terms_in_the_failure_of_a_foreign_local_activity_open_no_gate() -> None:
-    """R30: there is no plugin for these SDKs that would wait, so no approval opens."""
-    written = Written()
-    asked = failure("needs an approval", "ApprovalRequired")
+def test_terms_in_the_failure_of_a_foreign_local_activity_open_no_approval() -> None:
+    """R30: these SDKs have no plugin that would wait, so no approval opens."""
+    history = History()
+    approval_required = failure("needs an approval", "ApprovalRequired")
     terms = {"approval_id": "x", "kind": "tool", "title": "Pay", "namespace": "n", "workflow_id": "w"}
     terms |= {"execution_id": EXECUTION, "digest": "d", "approvers": ["role:approver"]}  # type: ignore[dict-item]
-    asked.application_failure_info.details.CopyFrom(payloads(terms))
-    written.go("1", "Pay", failure=asked)
-    _, rows = written.rows()
+    approval_required.application_failure_info.details.CopyFrom(payloads(terms))
+    history.go("1", "Pay", failure=approval_required)
+    _, rows = history.rows()
     assert rows.approvals == {}
     assert shape(rows) == [("activity", "Pay", "failed", 1, True)]
 
 
-def test_a_marker_of_that_name_from_another_sdk_is_counted_and_hides_nothing() -> None:
-    written = Written()
-    written.marker({"data": payloads("something else")})
-    written.go("1", "Greet", result="hello")
-    decoded = decode(written.events, pydantic_data_converter.payload_converter)
+def test_a_marker_of_the_same_name_from_another_sdk_is_counted_and_hides_no_events() -> None:
+    history = History()
+    history.marker({"data": payloads("something else")})
+    history.go("1", "Greet", result="hello")
+    decoded = decode(history.events, pydantic_data_converter.payload_converter)
     state, rows = folded(EXECUTION, [decoded])
     assert state.opaque == 1
     assert shape(rows) == [("activity", "Greet", "completed", 1, True)]

@@ -1,4 +1,4 @@
-"""Whether an execution began under the plugin, in minimal histories. On a real server: `tests/worker/test_begins.py`."""
+"""Whether an execution began under the plugin, in minimal histories. `tests/worker/test_begins.py` tests it on a real server."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from agentgrid.protocol import BUILD_GATE, PATCH_GATE
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 BEGINNING: dict[str, Any] = {"workflow": "w", "task_queue": "q", "first_execution_id": "e", "kind": ExecutionKind.FIRST}
-MADE: dict[str, Any] = {
+EVENTS: dict[str, Any] = {
     "scheduled": (history_events.TaskScheduled, {}),
-    "taken": (history_events.TaskStarted, {}),
+    "started": (history_events.TaskStarted, {}),
     "failed": (history_events.TaskFailed, {"cause": "timed_out"}),
     "governed": (history_events.TaskCompleted, {"started_event_id": 0, "claims": True}),
     "plain": (history_events.TaskCompleted, {"started_event_id": 0}),
@@ -39,7 +39,7 @@ MADE: dict[str, Any] = {
     "bare signal": (history_events.CallInitiated, {"kind": "signal", "name": "s"}),
     "timer": (history_events.TimerStarted, {"timer_id": "1", "seconds": 1.0, "task_completed_event_id": 0}),
 }
-TASK = "scheduled, taken"
+TASK = "scheduled, started"
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ TASK = "scheduled, taken"
         (True, f"{TASK}, governed, call"),
         (True, f"signal, {TASK}, plain, marker, call"),
         (False, f"{TASK}, plain, other marker, call"),
-        # Later workers change nothing.
+        # Later workers make no difference.
         (True, f"{TASK}, governed, call, {TASK}, plain, bare call"),
         (False, f"{TASK}, plain, bare call, {TASK}, governed, bare call"),
         (True, f"{TASK}, governed, signal, {TASK}, plain, bare call"),
         (False, f"{TASK}, plain, signal, {TASK}, governed, bare call"),
         # A failed task doesn't count.
         (True, f"{TASK}, failed, {TASK}, governed, timer"),
-        # Empty tasks and the task that directly follows are one.
+        # Empty tasks and the task that directly follows count as one.
         (False, f"{TASK}, governed, {TASK}, plain, bare call"),
         (True, f"{TASK}, plain, {TASK}, governed, call"),
         (False, f"{TASK}, governed, {TASK}, failed, {TASK}, plain, timer"),
@@ -68,7 +68,7 @@ TASK = "scheduled, taken"
         (False, f"{TASK}, plain, {TASK}, governed, update, bare call"),
         (True, f"{TASK}, plain, {TASK}, governed, marker, update, call"),
         (True, f"{TASK}, governed, update, call"),
-        # A worker without the plugin that claims it.
+        # A worker that claims the plugin without having it.
         (False, f"{TASK}, governed, bare call"),
         (False, f"{TASK}, governed, timer, bare child"),
         (False, f"{TASK}, governed, timer, {TASK}, governed, bare call, {TASK}, governed, call"),
@@ -78,7 +78,7 @@ TASK = "scheduled, taken"
 def test_history_shows_whether_a_run_began_under_the_plugin(governed: bool, history: str) -> None:
     state, _ = fold(FoldState(execution_id="e"), [history_events.Started(event_id=1, at=AT, **BEGINNING)])
     for event_id, name in enumerate(history.split(", ") if history else (), 2):
-        kind, values = MADE[name]
+        kind, values = EVENTS[name]
         state, _ = fold(state, [kind(event_id=event_id, at=AT, **values)])
     assert state.governed == governed
     assert FoldState.load(state.dump()) == state

@@ -1,4 +1,4 @@
-"""The fold under every cut, duplicate, reordering and restart: whatever is delivered, and how, the rows are those of one clean pass."""
+"""The fold with events split, duplicated, reordered and lost in restarts: the rows always equal those of a single pass."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_folding_event_by_event_equals_one_pass(seed: int, length: int) -> None:
 
 @settings(max_examples=100)
 @given(SEEDS, LENGTHS, st.lists(st.integers(min_value=0, max_value=90), max_size=6))
-def test_any_cuts_equal_one_pass(seed: int, length: int, cuts: list[int]) -> None:
+def test_any_split_into_passes_equals_one_pass(seed: int, length: int, cuts: list[int]) -> None:
     events = history(seed, length)
     edges = [0, *sorted(cut for cut in cuts if cut < len(events)), len(events)]
     passes = [events[left:right] for left, right in itertools.pairwise(edges)]
@@ -46,8 +46,8 @@ def test_any_cuts_equal_one_pass(seed: int, length: int, cuts: list[int]) -> Non
 
 @settings(max_examples=100)
 @given(SEEDS, LENGTHS, SEEDS)
-def test_duplicated_reordered_and_lost_deliveries_equal_one_pass(seed: int, length: int, chaos: int) -> None:
-    """A projector that is given anything, refuses what doesn't follow, dies at any time, and reads again."""
+def test_duplicated_reordered_and_lost_events_equal_one_pass(seed: int, length: int, chaos: int) -> None:
+    """The projector gets arbitrary events, rejects gaps, may crash before any commit, and reads again."""
     events = history(seed, length)
     dice = random.Random(chaos)
     state, rows = FoldState(execution_id=EXECUTION), Rows()
@@ -57,13 +57,13 @@ def test_duplicated_reordered_and_lost_deliveries_equal_one_pass(seed: int, leng
         delivered = [*delivered, *dice.sample(delivered, k=dice.randint(0, len(delivered)))]
         dice.shuffle(delivered)
         try:
-            moved, changes = fold(state, delivered)
+            new_state, changes = fold(state, delivered)
         except HistoryGap:
             continue
         if dice.random() < 0.2:
-            continue  # it died before the commit: nothing of this pass is kept
+            continue  # it crashed before the commit: this pass is lost
         rows.apply(changes)
-        state = through_json(moved)
+        state = through_json(new_state)
     assert rows.plain() == clean(events)[1].plain()
 
 
@@ -73,17 +73,17 @@ def test_invariants_hold_after_every_event(seed: int, length: int) -> None:
     state, rows = FoldState(execution_id=EXECUTION), Rows()
     for event in history(seed, length):
         before = json.dumps(state.dump())
-        moved, changes = fold(state, [event])
-        assert json.dumps(state.dump()) == before, "the fold changed the state that it was given"
+        new_state, changes = fold(state, [event])
+        assert json.dumps(state.dump()) == before, "the fold changed its input state"
         rows.apply(changes)
-        state = moved
+        state = new_state
         opened = {key for key, row in rows.steps.items() if row.get("closed_event_id") is None}
         assert opened == set(state.steps)
         assert all(row["status"] in ("scheduled", "running", "waiting") for row in map(rows.steps.get, opened) if row)
         pending = {key for key, row in rows.approvals.items() if row["status"] == "pending"}
         assert pending == set(state.gates)
         counted = [row for row in rows.decisions.values() if row["judged"] == "counted" and not row.get("inherited")]
-        assert len({row["approval_id"] for row in counted}) == len(counted), "an approval counted two decisions"
+        assert len({row["approval_id"] for row in counted}) == len(counted), "two decisions counted for one approval"
         for row in rows.approvals.values():
             if row["status"] in ("approved", "rejected"):
                 assert row["decision_event_id"] in rows.decisions
@@ -99,7 +99,7 @@ def test_invariants_hold_after_every_event(seed: int, length: int) -> None:
     assert len(json.dumps(state.dump())) < 60_000
 
 
-def test_a_gap_is_refused() -> None:
+def test_a_gap_is_rejected() -> None:
     events = history(1, 20)
     with pytest.raises(HistoryGap):
         fold(FoldState(execution_id=EXECUTION), events[1:])

@@ -1,4 +1,4 @@
-"""Real histories, folded, against what a person says they mean; and cut at every event, which must change nothing."""
+"""Recorded histories, folded: compared with expectations read by a person, and split at every event without effect on the rows."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ STEPS: dict[str, list[Shape]] = {
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))
-def test_steps_are_what_a_person_reads_from_the_history(name: str) -> None:
+def test_steps_match_what_a_person_reads_in_the_history(name: str) -> None:
     for execution, expected in zip(recorded(name), STEPS[name], strict=False):
         assert shape(one_pass(execution)[1])[: len(expected)] == expected
 
@@ -107,24 +107,24 @@ ENDS = {
 
 
 @pytest.mark.parametrize("name", sorted(ENDS))
-def test_executions_end_as_temporal_says(name: str) -> None:
+def test_executions_end_with_temporals_status(name: str) -> None:
     ends = [one_pass(execution)[0].status for execution in recorded(name)]
     assert ends == ENDS[name]
 
 
 OPAQUE = {"typescript_calls": [50]}
-"""Events with something that can't be shown: bytes that are no text."""
+"""Events with a payload that can't be shown: bytes that aren't text."""
 
 
 @pytest.mark.parametrize("name", names())
-def test_nothing_in_a_real_history_is_unknown(name: str) -> None:
+def test_no_event_of_a_recorded_history_is_unknown(name: str) -> None:
     for execution in recorded(name):
-        found = [event.event_id for event in execution.events if isinstance(event, Unknown) or event.opaque]
-        assert found == OPAQUE.get(name, [])
+        unreadable = [event.event_id for event in execution.events if isinstance(event, Unknown) or event.opaque]
+        assert unreadable == OPAQUE.get(name, [])
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_history_cut_anywhere_gives_the_same_rows_and_state(name: str) -> None:
+def test_a_history_split_anywhere_gives_the_same_rows_and_state(name: str) -> None:
     for execution in recorded(name):
         events = execution.events
         state, rows = one_pass(execution)
@@ -152,10 +152,10 @@ def test_the_state_of_an_ended_execution_is_small(name: str) -> None:
         assert len(str(state.dump())) < 1500
 
 
-# --- what an open execution waits on -------------------------------------------------------------------------------
+# --- what an open execution waits for -------------------------------------------------------------------------------
 
 
-def standing_at(execution: Recorded, event_id: int) -> tuple[str, str | None]:
+def status_at(execution: Recorded, event_id: int) -> tuple[str, str | None]:
     state = folded(execution.execution_id, [execution.events[:event_id]])[0]
     summary = summarise(state)
     return summary.status.value, summary.waiting_on.value if summary.waiting_on is not None else None
@@ -181,25 +181,25 @@ def standing_at(execution: Recorded, event_id: int) -> tuple[str, str | None]:
         ("gated_policy_wait_explicit", 0, 14, ("waiting", "approval")),
     ],
 )
-def test_an_open_execution_says_what_it_waits_on(
+def test_an_open_execution_shows_what_it_waits_for(
     name: str, index: int, event_id: int, expected: tuple[str, str | None]
 ) -> None:
-    assert standing_at(recorded(name)[index], event_id) == expected
+    assert status_at(recorded(name)[index], event_id) == expected
 
 
-def test_a_title_of_an_explicit_approval_is_known_as_one_whatever_the_run_waits_on() -> None:
-    found = set()
+def test_the_current_step_of_an_explicit_approval_has_its_kind_whatever_the_run_waits_for() -> None:
+    waits = set()
     for name in ("gated_explicit", "gated_policy_wait_explicit"):
         (execution,) = recorded(name)
         for end in range(1, len(execution.events) + 1):
             summary = summarise(folded(execution.execution_id, [execution.events[:end]])[0])
             if summary.current_step == "Send the reply":
-                found.add(summary.waiting_on)
+                waits.add(summary.waiting_on)
                 assert summary.current_kind == "approval", (name, end)
-    assert found == {None, "approval", "policy", "signal"}
+    assert waits == {None, "approval", "policy", "signal"}
 
 
-def test_a_pending_approval_is_what_the_run_is_at_until_it_expires() -> None:
+def test_a_pending_approval_is_the_current_step_with_its_expiry() -> None:
     execution = recorded("gated_approved")[0]
     state = folded(execution.execution_id, [execution.events[:13]])[0]
     summary = summarise(state)

@@ -1,4 +1,4 @@
-"""The recorded histories of the reference workflows, folded: what a person reads of them, and the same rows wherever they are cut."""
+"""The recorded histories of the reference workflows, folded: the expected rows, and the same ones however they are split."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def execution(path: Path) -> Recorded:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_reference_history_cut_anywhere_gives_the_same_rows_and_state(path: Path) -> None:
+def test_a_reference_history_split_anywhere_gives_the_same_rows_and_state(path: Path) -> None:
     events = execution(path).events
     state, rows = one_pass(execution(path))
-    passes = [[[event] for event in events], *([events[:cut], events[cut:]] for cut in range(1, len(events)))]
-    for each in passes:
-        cut_state, cut_rows = folded(path.stem, each)
+    splits = [[[event] for event in events], *([events[:cut], events[cut:]] for cut in range(1, len(events)))]
+    for passes in splits:
+        cut_state, cut_rows = folded(path.stem, passes)
         assert cut_rows.plain() == rows.plain()
         assert cut_state.dump() == state.dump()
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_reference_history_reads_as_what_was_done(path: Path) -> None:
+def test_a_reference_history_gives_the_expected_rows(path: Path) -> None:
     state, rows = one_pass(execution(path))
     assert state.status == "completed"
     assert state.governed

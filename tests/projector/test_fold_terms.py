@@ -17,12 +17,12 @@ from tests.projector.folding import Rows, folded
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def asked(*after: Any, **changed: Any) -> tuple[FoldState, Rows]:
+def requiring_approval(*after: Any, **changed: Any) -> tuple[FoldState, Rows]:
     """An execution whose first call requires an approval under these terms."""
     fields = {"approval_id": "a", "kind": ApprovalKind.TOOL, "title": "t", "namespace": "default", "workflow_id": "w"}
     fields |= {"execution_id": "e", "digest": "d", "key": "k", "approvers": ("role:approver",)}
     terms = Terms(**(fields | changed))
-    made = [
+    history = [
         history_events.Started(
             event_id=1,
             at=AT,
@@ -37,7 +37,7 @@ def asked(*after: Any, **changed: Any) -> tuple[FoldState, Rows]:
         history_events.ActivityClosed(event_id=3, at=AT, scheduled_event_id=2, status=StepStatus.FAILED, terms=terms),
         *after,
     ]
-    return folded("e", [made])
+    return folded("e", [history])
 
 
 def call(event_id: int) -> history_events.ActivityScheduled:
@@ -56,24 +56,24 @@ def call(event_id: int) -> history_events.ActivityScheduled:
 @pytest.mark.parametrize(
     "forged",
     [{"execution_id": "another"}, {"workflow_id": "another"}, {"key": None}],
-    ids=["another execution", "another workflow", "no call"],
+    ids=["another execution", "another workflow", "no call key"],
 )
 def test_r37_terms_of_another_execution_open_no_approval(forged: dict[str, Any]) -> None:
-    state, rows = asked(**forged)
-    assert rows.approvals["a"]["inherited"], "left out of every list, and of the lookup by id"
+    state, rows = requiring_approval(**forged)
+    assert rows.approvals["a"]["inherited"], "omitted from every list and from the lookup by id"
     assert state.approvals_pending == 0
     assert rows.steps[2].get("approval_id") is None
 
 
 def test_terms_of_this_execution_open_an_approval() -> None:
-    state, rows = asked()
+    state, rows = requiring_approval()
     assert not rows.approvals["a"]["inherited"]
     assert state.approvals_pending == 1
     assert rows.steps[2]["approval_id"] == "a"
 
 
-def test_a_gate_that_never_started_waiting_is_cancelled_when_the_call_is_made_again() -> None:
-    state, rows = asked(call(4))
+def test_an_approval_that_never_became_decidable_is_cancelled_when_the_call_is_made_again() -> None:
+    state, rows = requiring_approval(call(4))
     assert (rows.approvals["a"]["status"], state.approvals_pending) == ("cancelled", 0)
     assert list(rows.steps) == [2]
 
@@ -87,13 +87,13 @@ def test_a_gate_that_never_started_waiting_is_cancelled_when_the_call_is_made_ag
     ],
     ids=["two", "one list", "none"],
 )
-def test_arguments_of_a_local_plain_activity_are_stored_like_those_of_a_remote_one(
+def test_arguments_of_a_local_plain_activity_are_stored_as_for_a_remote_one(
     arguments: list[Any], stored: dict[str, Any]
 ) -> None:
     fields = {"approval_id": "a", "kind": ApprovalKind.TOOL, "title": "t", "namespace": "default", "workflow_id": "w"}
     terms = Terms(**fields, execution_id="e", digest="d", key="k", approvers=("role:approver",), shown=arguments)
-    asking = history_events.LocalActivity(
+    marker = history_events.LocalActivity(
         event_id=1, at=AT, activity_id="1", activity_type="charge", attempt=1, terms=terms
     )
-    _, rows = folded("e", [[asking]])
+    _, rows = folded("e", [[marker]])
     assert {name: value for name, value in rows.approvals["a"]["payload"].items() if name != "size"} == stored

@@ -1,4 +1,4 @@
-"""Histories that the TypeScript SDK wrote: nothing of AgentGrid is in them, and all of them are shown, under Temporal's own names."""
+"""Histories of the TypeScript SDK: they have nothing from AgentGrid, and are shown completely, under Temporal's own names."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ ENDS: dict[str, list[Any]] = {
 }
 
 
-def test_every_recording_of_the_typescript_sdk_is_read_here() -> None:
+def test_every_recording_of_the_typescript_sdk_is_tested_here() -> None:
     assert {name for name in names() if name.startswith("typescript")} == STEPS.keys() == ENDS.keys()
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_steps_and_ends_are_what_a_person_reads_from_the_history(name: str) -> None:
+def test_steps_and_ends_match_what_a_person_reads_in_the_history(name: str) -> None:
     folded = [one_pass(execution)[1] for execution in recorded(name)]
     assert [_steps(rows) for rows in folded] == STEPS[name]
     assert [_end(rows) for rows in folded] == ENDS[name]
@@ -117,10 +117,10 @@ def test_arguments_of_the_default_converter_are_decoded_and_bytes_are_opaque() -
     assert by_name["broken"]["error"]["details"]["value"] == {"code": 7}
     messages = one_pass(recorded("typescript_messages")[0])[1]
     signals = [row["input"] for row in messages.steps.values() if row["kind"] == "signal"]
-    assert [given.get("values", given.get("value")) for given in signals] == [["one", 2], {"of": "signal"}, []]
+    assert [stored.get("values", stored.get("value")) for stored in signals] == [["one", 2], {"of": "signal"}, []]
 
 
-def test_what_the_sdk_calls_a_child_is_kept_as_its_title() -> None:
+def test_the_sdks_summary_of_a_child_becomes_its_title() -> None:
     rows = one_pass(recorded("typescript_parent")[0])[1]
     titles = [row["title"] for _, row in sorted(rows.steps.items()) if row["kind"] == "child"]
     assert titles == ["A good child", None, None]

@@ -1,4 +1,4 @@
-"""Runs that AgentGrid started, under its plugin: identity from the signed memo, gates, and the commands that the fold settles."""
+"""Runs started by AgentGrid under its plugin: identity from the signed memo, approvals, and commands that the fold settles."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def governance() -> Governance:
 
 @pytest.fixture
 async def signer(store: Store) -> Signer:
-    made = Signer.of(Ed25519PrivateKey.generate())
+    signer = Signer.of(Ed25519PrivateKey.generate())
     await store.pool.execute(
-        "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", made.key_id, made.public_key
+        "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", signer.key_id, signer.public_key
     )
-    return made
+    return signer
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ async def queue(client: Client, settings: Settings, governance: Governance) -> A
         yield name
 
 
-async def ask(store: Store, kind: str, run_id: str) -> str:
-    """A command that was delivered."""
+async def deliver(store: Store, kind: str, run_id: str) -> str:
+    """Insert a delivered command, and return its id."""
     command_id = new_id()
     await store.pool.execute(
         "INSERT INTO commands (command_id, kind, status, principal, run_id) VALUES ($1, $2, 'delivered', 'operator', $3)",
@@ -112,7 +112,7 @@ async def queued(store: Store, run_id: str, queue: str, command_id: str) -> None
 
 async def begin(store: Store, signer: Signer, client: Client, queue: str, case: str) -> tuple[str, str, Handle]:
     run_id = new_id()
-    command_id = await ask(store, "run.start", run_id)
+    command_id = await deliver(store, "run.start", run_id)
     await queued(store, run_id, queue, command_id)
     memo = signer.memo(
         RunMemo(run_id=run_id, initiator="operator", command_id=command_id, reference="T-1", tags=("a", "b"))
@@ -120,7 +120,7 @@ async def begin(store: Store, signer: Signer, client: Client, queue: str, case: 
     return run_id, command_id, await start(client, queue, case, memo)
 
 
-async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
+async def test_a_signed_memo_joins_the_queued_run_and_settles_its_start_command(
     projector: asyncio.Task[None],
     store: Store,
     signer: Signer,
@@ -136,7 +136,7 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
         "Refund {cents} for {order}",
         json.dumps({"properties": {"cents": {"x-unit": "cents", "x-currency": "USD"}}}),
     )
-    (flow,) = [each for each in Grid("gated", gated).workflows if each.spec.name == "gated"]
+    (flow,) = [workflow for workflow in Grid("gated", gated).workflows if workflow.spec.name == "gated"]
     await store.pool.execute(
         "INSERT INTO workflow_versions (name, version, input_schema, build, subject) VALUES ('gated', $1, '{}', $2, 'A case') "
         "ON CONFLICT (name, version) DO UPDATE SET subject = excluded.subject",
@@ -151,22 +151,22 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
     assert (run["initiator"], run["trigger"], run["reference"], run["tags"]) == ("operator", "api", "T-1", ["a", "b"])
     assert run["governed"] is True
     assert run["build"]
-    # The worker asks in one event, and its gate opens in a later one.
+    # One event opens the approval, a later one makes it decidable.
     (approval,) = await until(lambda: tables.rows("SELECT * FROM approvals WHERE run_id = $1 AND decidable", run_id))
     assert approval["payload"]["value"] == {"order": "order", "cents": 900}
     assert approval["initiator"] == "operator"
-    settled = await command(tables, command_id)
-    assert settled["status"] == "applied"
-    assert settled["outcome"] == {"execution_id": run["execution_id"]}
+    start_command = await command(tables, command_id)
+    assert start_command["status"] == "applied"
+    assert start_command["outcome"] == {"execution_id": run["execution_id"]}
 
-    # As if an earlier version had begun it.
+    # As if an earlier version had started it.
     await store.pool.execute("UPDATE runs SET version = 'earlier', subject = 'Of an earlier version'")
     (terms,) = await governance.pending(handle)
     await store.pool.executemany(
         "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", list(terms.keys.items())
     )
-    decide = await ask(store, "approval.decide", run_id)
-    late = await ask(store, "approval.decide", run_id)
+    decide = await deliver(store, "approval.decide", run_id)
+    late = await deliver(store, "approval.decide", run_id)
     for nonce, verdict in ((decide, Verdict.APPROVED), (late, Verdict.REJECTED)):
         signed = governance.decide(terms, verdict, nonce=nonce)
         await store.pool.execute(
@@ -196,12 +196,12 @@ async def test_a_signed_memo_makes_the_queued_run_and_settles_its_start(
     assert (await command(tables, late))["status"] == "superseded"
 
 
-async def test_a_forged_memo_is_as_good_as_none(
+async def test_a_forged_memo_is_ignored(
     projector: asyncio.Task[None], store: Store, signer: Signer, client: Client, queue: str, tables: Tables
 ) -> None:
     stranger = Signer.of(Ed25519PrivateKey.generate())
     run_id = new_id()
-    forged = stranger.memo(RunMemo(run_id=run_id, initiator="somebody-else", command_id=new_id()))
+    forged = stranger.memo(RunMemo(run_id=run_id, initiator="someone-else", command_id=new_id()))
     handle = await start(client, queue, "local", forged.model_copy(update={"key_id": signer.key_id}))
     await handle.result()
     run = await tables.run_in(handle.id, "completed")
@@ -214,7 +214,7 @@ async def test_a_forged_memo_is_as_good_as_none(
     assert run["initiator"] == "unknown"
 
 
-async def test_r31_a_decision_that_counted_is_applied_even_if_its_retry_was_refused(
+async def test_r31_a_counted_decision_is_applied_even_if_its_retry_was_refused(
     projector: asyncio.Task[None],
     store: Store,
     signer: Signer,
@@ -223,13 +223,13 @@ async def test_r31_a_decision_that_counted_is_applied_even_if_its_retry_was_refu
     tables: Tables,
     governance: Governance,
 ) -> None:
-    """Temporal accepted it, but the answer was lost. Its principal was disabled before the retry, so the command was refused."""
+    """Temporal accepted it, but the response was lost. The principal was disabled before the retry, so the command was refused."""
     run_id, _, handle = await begin(store, signer, client, queue, "refund")
     (terms,) = await governance.pending(handle)
     await store.pool.executemany(
         "INSERT INTO signing_keys (key_id, public_key) VALUES ($1, $2)", list(terms.keys.items())
     )
-    decide = await ask(store, "approval.decide", run_id)
+    decide = await deliver(store, "approval.decide", run_id)
     signed = governance.decide(terms, Verdict.APPROVED, nonce=decide)
     await store.pool.execute(
         "UPDATE commands SET principal = 'reviewer', body = $2::json, status = 'refused', settled_at = now() WHERE command_id = $1",
@@ -247,15 +247,15 @@ async def test_r31_a_decision_that_counted_is_applied_even_if_its_retry_was_refu
     await tables.run_in(handle.id, "completed")
     (approval,) = await tables.rows("SELECT * FROM approvals WHERE run_id = $1", run_id)
     assert (approval["status"], approval["decided_by"], approval["command_id"]) == ("approved", "reviewer", decide)
-    found = await command(tables, decide)
-    assert found["status"] == "applied"
-    assert found["outcome"]["judged"] == "counted"
+    decision = await command(tables, decide)
+    assert decision["status"] == "applied"
+    assert decision["outcome"]["judged"] == "counted"
 
 
 async def test_r6_a_run_keeps_its_initiator_when_the_key_that_signed_its_memo_is_revoked(
     settings: Settings, store: Store, signer: Signer, client: Client, queue: str, tables: Tables
 ) -> None:
-    """A command confirms each memo that the API signed, before the revocation or after it. No command confirms a thief's."""
+    """A command confirms each memo that the API signed, before or after the revocation. No command confirms a memo signed with a stolen key."""
     async with projecting(settings):
         run_id, _, handle = await begin(store, signer, client, queue, "local")
         await handle.result()
@@ -281,7 +281,7 @@ async def test_r6_a_run_keeps_its_initiator_when_the_key_that_signed_its_memo_is
         assert (run["run_id"], run["initiator"], run["trigger"]) == (forged.run_id, "unknown", "external")
 
 
-async def test_a_trigger_that_only_a_later_version_knows_is_shown_as_other(
+async def test_an_unknown_trigger_of_a_later_version_is_shown_as_other(
     projector: asyncio.Task[None], signer: Signer, client: Client, queue: str, tables: Tables
 ) -> None:
     for trigger, shown in (("by-carrier-pigeon", "other"), ("schedule", "schedule"), (None, "api")):
@@ -297,19 +297,19 @@ async def test_pause_resume_and_cancel_settle_their_commands(
     run_id, _, handle = await begin(store, signer, client, queue, "forever")
     await tables.run_in(handle.id, "waiting")
     for action, status in (("pause", "paused"), ("resume", "waiting")):
-        asked = await ask(store, f"run.{action}", run_id)
+        command_id = await deliver(store, f"run.{action}", run_id)
         await rpc.signal(
             client,
             workflow_id=handle.id,
             execution_id=handle.run_id,
             name=SIGNAL_CONTROL,
-            payloads=[to_payload(ControlSignal(action=action, principal="operator", command_id=asked))],
-            request_id=asked,
+            payloads=[to_payload(ControlSignal(action=action, principal="operator", command_id=command_id))],
+            request_id=command_id,
         )
         await tables.run_in(handle.id, status)
-        assert (await command(tables, asked))["status"] == "applied"
-    cancel = await ask(store, "run.cancel", run_id)
-    too_late = await ask(store, "run.terminate", run_id)
+        assert (await command(tables, command_id))["status"] == "applied"
+    cancel = await deliver(store, "run.cancel", run_id)
+    too_late = await deliver(store, "run.terminate", run_id)
     await client.workflow_service.request_cancel_workflow_execution(
         service.RequestCancelWorkflowExecutionRequest(
             namespace=client.namespace,
@@ -324,11 +324,11 @@ async def test_pause_resume_and_cancel_settle_their_commands(
     assert (superseded["status"], superseded["outcome"]) == ("superseded", {"run_status": "cancelled"})
 
 
-async def test_a_touch_brings_a_governed_run_long_before_any_sweep(
+async def test_a_touch_projects_a_governed_run_long_before_any_sweep(
     settings: Settings, store: Store, client: Client, queue: str, tables: Tables
 ) -> None:
     async with projecting(settings, sweep=600):
-        # The first sweep runs at once; what starts after it is found by touches alone.
+        # The first sweep runs immediately; runs that start after it are found by touches only.
         await tables.rows("SELECT 1")
         await asyncio.sleep(0.5)
         handle = await client.start_workflow("gated", "local", id=unique(), task_queue=queue)
@@ -346,19 +346,19 @@ async def test_f17_a_reset_removes_its_base_from_the_inbox_long_before_any_sweep
         handle = await client.start_workflow("gated", "refund", id=unique(), task_queue=queue)
         await governance.pending(handle)
         query = "SELECT a.* FROM approvals AS a JOIN runs AS r USING (run_id) WHERE r.workflow_id = $1 AND decidable"
-        (open_gate,) = await until(lambda: tables.rows(query, handle.id))
+        (approval,) = await until(lambda: tables.rows(query, handle.id))
         fork = await reset(client, handle, (await completed_tasks(handle))[0])
 
         async def pending() -> bool:
-            found = await tables.rows(query, handle.id)
-            return [each["execution_id"] for each in found] == [fork.run_id]
+            approvals = await tables.rows(query, handle.id)
+            return [row["execution_id"] for row in approvals] == [fork.run_id]
 
         await until(pending, seconds=10)
-        (base,) = await tables.rows("SELECT * FROM approvals WHERE approval_id = $1", open_gate["approval_id"])
+        (base,) = await tables.rows("SELECT * FROM approvals WHERE approval_id = $1", approval["approval_id"])
         assert (base["status"], base["decided_by"]) == ("cancelled", None)
 
 
-async def test_raw_junk_signals_are_counted_as_refused_and_move_nothing(
+async def test_malformed_decision_signals_are_recorded_as_refused_and_have_no_effect(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables, governance: Governance
 ) -> None:
     handle = await client.start_workflow("gated", "refund", id=unique(), task_queue=queue)
@@ -379,6 +379,6 @@ async def test_raw_junk_signals_are_counted_as_refused_and_move_nothing(
     judged = await tables.rows(
         "SELECT judged, reason, identity FROM decisions WHERE run_id = $1 ORDER BY event_id", run["run_id"]
     )
-    assert [each["judged"] for each in judged] == ["refused", "refused", "counted"]
+    assert [row["judged"] for row in judged] == ["refused", "refused", "counted"]
     assert judged[0]["identity"] == "reviewer"
     assert json.dumps(judged)

@@ -1,4 +1,4 @@
-"""A new kind of activity is one row of `domain.activities.KINDS`: its steps, its rules and its kill switch follow."""
+"""A new kind of activity needs only one row in `domain.activities.KINDS`: steps, rules and kill switch follow from it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def probe() -> str:
 
 
 @workflow.defn(sandboxed=False)
-class Asking:
+class Probing:
     @workflow.run
     async def run(self, local: bool) -> str:
         call = workflow.execute_local_activity if local else workflow.execute_activity
@@ -53,15 +53,15 @@ def governance() -> Governance:
 async def queue(client: Client, settings: Settings, governance: Governance) -> AsyncIterator[str]:
     plugin = governance.plugin(settings=settings)
     async with Worker(
-        client, task_queue=(name := unique("probes")), workflows=[Asking], activities=[probe], plugins=[plugin]
+        client, task_queue=(name := unique("probes")), workflows=[Probing], activities=[probe], plugins=[plugin]
     ):
         yield name
 
 
-async def ask(client: Client, queue: str) -> str:
-    """Its answer, or how the gate refused the call."""
+async def outcome(client: Client, queue: str) -> str:
+    """The activity's answer, or the gate's error."""
     try:
-        answer: str = await client.execute_workflow(Asking.run, False, id=unique(), task_queue=queue)
+        answer: str = await client.execute_workflow(Probing.run, False, id=unique(), task_queue=queue)
     except WorkflowFailureError as failure:
         cause = failure.cause.cause  # type: ignore[union-attr]
         assert isinstance(cause, ApplicationError)
@@ -77,7 +77,7 @@ async def test_its_steps_have_its_kind_and_the_name_after_its_prefix(
     tables: Tables,
 ) -> None:
     for local in (False, True):
-        handle = await client.start_workflow(Asking.run, local, id=unique(), task_queue=queue)
+        handle = await client.start_workflow(Probing.run, local, id=unique(), task_queue=queue)
         await handle.result()
         run = await tables.run_in(handle.id, "completed")
         steps = await tables.steps(run["run_id"])
@@ -85,21 +85,21 @@ async def test_its_steps_have_its_kind_and_the_name_after_its_prefix(
         assert run["tools"] == []
 
 
-async def test_its_kill_switch_stops_it_and_nothing_else_of_that_name(
+async def test_its_kill_switch_stops_it_and_other_kinds_of_the_same_name_do_not(
     probe_kind: ActivityKind, client: Client, queue: str, governance: Governance
 ) -> None:
     governance.change(disabled={"tool": frozenset({"triager", "probe.triager"})})
-    assert await ask(client, queue) == "an answer"
+    assert await outcome(client, queue) == "an answer"
     governance.change(disabled={"probe": frozenset({"triager"})})
-    assert await ask(client, queue) == "PolicyDenied: the probe triager is disabled by its kill switch"
+    assert await outcome(client, queue) == "PolicyDenied: the probe triager is disabled by its kill switch"
 
 
-async def test_only_rules_that_name_its_kind_are_about_it(
+async def test_only_rules_that_name_its_kind_apply_to_it(
     probe_kind: ActivityKind, client: Client, queue: str, governance: Governance
 ) -> None:
     everything = Rule(rule_id="everything", tool="*", effect=Effect.DENY)
     governance.change(rules=(everything,))
-    assert await ask(client, queue) == "an answer"
-    probes = Rule(rule_id="probes", kind=StepKind.NEXUS, tool="tri*", effect=Effect.DENY, reason="too dear")
+    assert await outcome(client, queue) == "an answer"
+    probes = Rule(rule_id="probes", kind=StepKind.NEXUS, tool="tri*", effect=Effect.DENY, reason="too expensive")
     governance.change(rules=(everything, probes))
-    assert await ask(client, queue) == "PolicyDenied: triager is denied by the rule probes@1: too dear"
+    assert await outcome(client, queue) == "PolicyDenied: triager is denied by the rule probes@1: too expensive"

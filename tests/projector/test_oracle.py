@@ -1,4 +1,4 @@
-"""The oracle agrees with the projection of every kind of run, and notices when a row lies."""
+"""The oracle agrees with the projection for every kind of run, and detects wrong rows."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from tests.projector.scenarios import Continued, InFlight, Local, Messages, Mixe
 from tests.worker import gated
 
 
-async def answers(tables: Tables, workflow_id: str) -> tuple[Any, Any, Any]:
+async def projected(tables: Tables, workflow_id: str) -> tuple[Any, Any, Any]:
     run = await tables.run_of(workflow_id) or {}
     approvals = await tables.rows("SELECT * FROM approvals WHERE run_id = $1", run.get("run_id"))
     return run, await tables.steps(run.get("run_id", "")), approvals
 
 
-async def agrees(client: Client, tables: Tables, workflow_id: str) -> None:
-    async def ask() -> tuple[Any, Any, Any]:
-        return await answers(tables, workflow_id)
+async def assert_agreement(client: Client, tables: Tables, workflow_id: str) -> None:
+    async def probe() -> tuple[Any, Any, Any]:
+        return await projected(tables, workflow_id)
 
     await tables.run_in(
         workflow_id, "running", "waiting", "completed", "failed", "cancelled", "terminated", "timed_out"
     )
-    await oracle.eventually(client, ask)
+    await oracle.eventually(client, probe)
 
 
 async def test_the_oracle_agrees_about_plain_runs(
@@ -55,7 +55,7 @@ async def test_the_oracle_agrees_about_plain_runs(
     await cancelling.cancel()
     await fork.result()
     for handle in (*handles, opened, cancelling):
-        await agrees(client, tables, handle.id)
+        await assert_agreement(client, tables, handle.id)
     await opened.terminate()
 
 
@@ -72,7 +72,7 @@ async def governed_queue(client: Client, settings: Settings, governance: Governa
         yield name
 
 
-async def test_the_oracle_agrees_about_gated_runs_open_and_closed(
+async def test_the_oracle_agrees_about_open_and_closed_runs_with_approvals(
     projector: asyncio.Task[None], client: Client, governed_queue: str, governance: Governance, tables: Tables
 ) -> None:
     handles = {
@@ -80,25 +80,25 @@ async def test_the_oracle_agrees_about_gated_runs_open_and_closed(
         for case in ("refund", "rejectable", "local", "plain", "explicit", "branch", "many")
     }
     await governance.pending(handles["many"], at_least=8)
-    await agrees(client, tables, handles["many"].id)
+    await assert_agreement(client, tables, handles["many"].id)
     await handles["many"].cancel()
     await governance.reject(handles["rejectable"])
     for case in ("refund", "local", "plain", "explicit"):
         await governance.approve(handles[case])
     for handle in handles.values():
         await tables.run_in(handle.id, "completed", "cancelled")
-        await agrees(client, tables, handle.id)
+        await assert_agreement(client, tables, handle.id)
 
 
-async def test_the_oracle_notices_a_row_that_lies(
+async def test_the_oracle_detects_a_wrong_row(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
 ) -> None:
     handle = await client.start_workflow(Mixed.run, id=unique(), task_queue=queue)
     await handle.result()
     await tables.run_in(handle.id, "completed")
-    run, steps, approvals = await answers(tables, handle.id)
+    run, steps, approvals = await projected(tables, handle.id)
     await oracle.compare(client, run, steps, approvals)
-    lies = [
+    corruptions = [
         ({**run, "status": "failed"}, steps),
         ({**run, "result": {"size": 2, "value": "no"}}, steps),
         (run, steps[1:]),
@@ -106,6 +106,6 @@ async def test_the_oracle_notices_a_row_that_lies(
         (run, [{**steps[0], "attempts": 1}, *steps[1:]]),
         (run, [*steps, {**steps[0], "event_id": 99}]),
     ]
-    for lying_run, lying_steps in lies:
+    for wrong_run, wrong_steps in corruptions:
         with pytest.raises(AssertionError, match="differs from Temporal"):
-            await oracle.compare(client, lying_run, lying_steps, approvals)
+            await oracle.compare(client, wrong_run, wrong_steps, approvals)

@@ -1,4 +1,4 @@
-"""How long the projector waits before it reads, and with whom it writes."""
+"""How long the projector delays its reads, and how it batches its writes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import asyncio
 from collections.abc import Sequence
 
 from agentgrid.projector.batches import Batches
-from agentgrid.projector.pace import BEATS, BUSY, CALM, LEAST_DELAY, LONGEST_DELAY, Pace
+from agentgrid.projector.pace import BUSY, CALM, CLAIMS_PER_DELAY, LEAST_DELAY, LONGEST_DELAY, Pace
 
 
 def looking(pace: Pace, *, executions: int, looks: int = 10, since: float = 0.0) -> Pace:
-    """The pace after so many executions have each been looked at so often within a second."""
+    """The pace after this many executions were looked at this often within a second."""
     for look in range(looks):
         pace.looked([f"{since} {number}" for number in range(executions)], at=since + look / looks)
     return pace
 
 
-def test_a_few_executions_wait_as_briefly_as_can_be_however_often_they_move() -> None:
+def test_few_active_executions_have_the_shortest_delay_however_often_they_are_looked_at() -> None:
     assert Pace().delay == LEAST_DELAY
     assert looking(Pace(), executions=CALM, looks=50).delay == LEAST_DELAY
 
 
-def test_the_delay_grows_with_the_executions_that_move_and_has_an_end() -> None:
+def test_the_delay_grows_with_the_number_of_active_executions_up_to_a_maximum() -> None:
     delays = [looking(Pace(), executions=count).delay for count in (CALM, CALM + 4, CALM + 8, BUSY, 100 * BUSY)]
     assert delays == sorted(delays)
     assert LEAST_DELAY < delays[1] < delays[2] < LONGEST_DELAY
@@ -32,48 +32,48 @@ def test_the_delay_is_short_again_soon_after_a_burst() -> None:
     pace = looking(Pace(), executions=3 * BUSY)
     assert pace.delay == LONGEST_DELAY
     pace.looked(["another"], at=2.5)
-    assert pace.moving == 1
+    assert pace.active == 1
     assert pace.delay == LEAST_DELAY
 
 
-def test_the_urgent_wait_for_one_claim_and_no_longer() -> None:
+def test_urgent_changes_wait_for_one_claim_only() -> None:
     assert Pace().brief == LEAST_DELAY
-    assert looking(Pace(), executions=BUSY).brief == LONGEST_DELAY / BEATS
+    assert looking(Pace(), executions=BUSY).brief == LONGEST_DELAY / CLAIMS_PER_DELAY
 
 
-async def test_pieces_that_come_together_are_written_together() -> None:
+async def test_items_that_are_ready_together_are_written_together() -> None:
     batches: list[list[int]] = []
-    everybody = asyncio.Event()
+    all_ready = asyncio.Event()
 
     async def write(items: Sequence[int]) -> list[int]:
         batches.append(list(items))
         return [item * 2 for item in items]
 
-    async def company() -> None:
-        await everybody.wait()
+    async def linger() -> None:
+        await all_ready.wait()
 
-    writer: Batches[int, int] = Batches(write, company=company)
+    writer: Batches[int, int] = Batches(write, linger=linger)
     running = asyncio.create_task(writer.run())
     first = [asyncio.create_task(writer.put(number)) for number in range(3)]
     await asyncio.sleep(0)
     assert batches == []
-    everybody.set()
+    all_ready.set()
     assert await asyncio.gather(*first) == [0, 2, 4]
     assert batches == [[0, 1, 2]]
     running.cancel()
 
 
-async def test_a_poisonous_piece_harms_no_other() -> None:
+async def test_an_item_that_fails_does_not_affect_the_others() -> None:
     async def write(items: Sequence[int]) -> list[int]:
         if 13 in items:
             raise ValueError("thirteen")
         return list(items)
 
     writer: Batches[int, int] = Batches(write)
-    pieces = [asyncio.create_task(writer.put(number)) for number in (12, 13, 14)]
+    puts = [asyncio.create_task(writer.put(number)) for number in (12, 13, 14)]
     await asyncio.sleep(0)
     running = asyncio.create_task(writer.run())
-    found = await asyncio.gather(*pieces, return_exceptions=True)
-    assert [found[0], found[2]] == [12, 14]
-    assert isinstance(found[1], ValueError)
+    results = await asyncio.gather(*puts, return_exceptions=True)
+    assert [results[0], results[2]] == [12, 14]
+    assert isinstance(results[1], ValueError)
     running.cancel()

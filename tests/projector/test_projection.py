@@ -1,4 +1,4 @@
-"""From Temporal to the tables, through the running loop, for workers that know nothing of AgentGrid."""
+"""From Temporal to the tables, through the running loop, for workers without AgentGrid."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_plain_workflow_shows_as_a_completed_run_with_its_steps(
     assert [step["output"]["value"] for step in steps] == ["step 0", "step 1", "step 2"]
 
 
-async def test_a_child_is_a_run_of_its_own_under_its_parent(
+async def test_a_child_is_a_separate_run_linked_to_its_parent(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
 ) -> None:
     handle = await client.start_workflow(Mixed.run, id=unique(), task_queue=queue)
@@ -88,7 +88,7 @@ class Signalling:
         await asyncio.wait([child])
 
 
-async def test_what_a_workflow_sends_to_its_child_belongs_to_the_childs_step(
+async def test_signals_and_cancels_to_a_child_belong_to_the_childs_step(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
 ) -> None:
     other = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
@@ -125,7 +125,7 @@ async def test_chains_are_one_run_that_shows_its_newest_execution(
     assert await retried.result() == 3
     for handle, kinds in ((continued, ["first", "continued", "continued"]), (retried, ["first", "retry", "retry"])):
         run = await tables.run_in(handle.id, "completed")
-        assert [each["kind"] for each in await tables.executions(run["run_id"])] == kinds
+        assert [execution["kind"] for execution in await tables.executions(run["run_id"])] == kinds
         assert run["run_id"] == handle.first_execution_run_id != run["execution_id"]
     run = await tables.run_of(continued.id)
     assert run is not None
@@ -147,14 +147,15 @@ async def test_a_reset_reopens_the_run_and_its_copies_are_marked(
         return run is not None and run["execution_id"] != before["execution_id"] and run["status"] == "completed"
 
     await until(forked)
-    base, again = await tables.executions(before["run_id"])
-    assert (base["reset_to"], again["reset_from"]) == (again["execution_id"], base["execution_id"])
-    assert again["reset_reason"] == "agentgrid:test"
+    base, forked_execution = await tables.executions(before["run_id"])
+    assert base["reset_to"] == forked_execution["execution_id"]
+    assert forked_execution["reset_from"] == base["execution_id"]
+    assert forked_execution["reset_reason"] == "agentgrid:test"
     shown = await tables.steps(before["run_id"])
     assert [step["inherited"] for step in shown] == [False, True, False, False]
 
 
-async def test_ends_by_cancel_terminate_and_timeout(
+async def test_runs_end_by_cancellation_termination_and_timeout(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
 ) -> None:
     cancelled = await client.start_workflow(Sleeper.run, id=unique(), task_queue=queue)
@@ -190,15 +191,15 @@ async def test_f17_a_run_with_an_activity_paused_in_temporal_is_shown_as_waiting
                 namespace=client.namespace,
                 execution=WorkflowExecution(workflow_id=handle.id),
                 type="always_fails",
-                identity="somebody",
+                identity="someone",
             )
         )
 
-        async def says_so() -> bool:
+        async def shows_pause() -> bool:
             run = await tables.run_of(handle.id)
             return run is not None and "paused in Temporal itself" in (run["status_reason"] or "")
 
-        await until(says_so, seconds=60)
+        await until(shows_pause, seconds=60)
         run = await tables.run_of(handle.id)
         assert run is not None
         assert (run["status"], run["waiting_on"]) == ("waiting", "retry")
@@ -206,8 +207,10 @@ async def test_f17_a_run_with_an_activity_paused_in_temporal_is_shown_as_waiting
         await handle.terminate()
 
 
-async def test_a_run_without_a_worker_says_so(projector: asyncio.Task[None], client: Client, tables: Tables) -> None:
-    queue = unique("nobody")
+async def test_a_run_without_a_worker_shows_that_it_waits_for_one(
+    projector: asyncio.Task[None], client: Client, tables: Tables
+) -> None:
+    queue = unique("no-worker")
     handle = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue=queue)
     await tables.run_in(handle.id, "running")
     run = await tables.run_in(handle.id, "waiting", seconds=30)
@@ -242,10 +245,10 @@ async def test_a_retrying_activity_shows_its_attempts_and_next_retry(
         await handle.terminate()
 
 
-async def test_signals_that_meet_a_failing_workflow_task_are_not_lost(
+async def test_signals_during_a_failing_workflow_task_are_not_lost(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
 ) -> None:
-    """Forward reads of an open execution would show events here whose ids later belong to the signals."""
+    """A forward read of this open execution would return events whose ids the signals get later."""
     scenarios.failing_tasks = True
     handle = await client.start_workflow(scenarios.Poisoned.run, id=unique(), task_queue=queue)
 
@@ -262,7 +265,7 @@ async def test_signals_that_meet_a_failing_workflow_task_are_not_lost(
     assert [step["kind"] for step in await tables.steps(run["run_id"])] == ["signal", "signal"]
 
 
-async def test_two_projectors_at_once_write_what_one_would(
+async def test_two_concurrent_projectors_write_the_same_rows_as_one(
     settings: Settings, client: Client, queue: str, tables: Tables
 ) -> None:
     async with projecting(settings), projecting(settings):
@@ -273,10 +276,10 @@ async def test_two_projectors_at_once_write_what_one_would(
             assert run["step_count"] == run["steps_done"] == 4
             assert run["steps_failed"] == 1
     ends = await tables.rows("SELECT run_id, count(*) AS n FROM events WHERE kind = 'end' GROUP BY run_id")
-    assert {each["n"] for each in ends} == {1}
+    assert {row["n"] for row in ends} == {1}
 
 
-async def test_live_readers_get_events_in_order_and_once(
+async def test_live_readers_get_each_event_once_and_in_order(
     projector: asyncio.Task[None], client: Client, queue: str, tables: Tables
 ) -> None:
     handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)

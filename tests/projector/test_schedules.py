@@ -1,4 +1,4 @@
-"""Runs of real Temporal schedules, under a memo that AgentGrid signed for the schedule, and under copies of it."""
+"""Runs of real Temporal schedules, with a memo that AgentGrid signed for the schedule, and with copies of it."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def memo_of(client: Client, schedule_id: str, queue: str, case: str, **changed: 
 
 
 async def trigger(
-    client: Client, schedule_id: str, memo: ScheduleMemo, case: str, *, over: ScheduleMemo | None = None
+    client: Client, schedule_id: str, memo: ScheduleMemo, case: str, *, actual: ScheduleMemo | None = None
 ) -> str:
-    """Create the schedule with this memo, let it start one run, and return the run's workflow id. over: what its action really is."""
-    action = over or memo
+    """Create the schedule with this memo, let it start one run, and return the run's workflow id. actual: its action, if not the memo's."""
+    action = actual or memo
     handle = await client.create_schedule(
         schedule_id,
         Schedule(
@@ -84,7 +84,7 @@ async def trigger(
     return started[0].action.workflow_id
 
 
-async def test_a_schedules_run_has_its_initiator_in_the_projection_and_in_the_workers_terms(
+async def test_a_schedules_run_has_its_initiator_in_the_projection_and_in_the_terms(
     settings: Settings,
     store: Store,
     signer: Signer,
@@ -93,9 +93,9 @@ async def test_a_schedules_run_has_its_initiator_in_the_projection_and_in_the_wo
     tables: Tables,
     governance: Governance,
 ) -> None:
-    """Also after a rebuild, and after the key was revoked: then a command about the schedule must confirm the memo, and the run must have started before.
+    """Also after a rebuild and after a revocation of the key, if a command about the schedule confirms the memo and the run started before.
 
-    A forged memo gives its run no initiator, in neither place.
+    A run with a forged memo has no initiator in either place.
     """
     governance.change(public_keys=governance.snapshot.public_keys | {signer.key_id: signer.public_key})
     schedule_id = unique("nightly")
@@ -107,8 +107,8 @@ async def test_a_schedules_run_has_its_initiator_in_the_projection_and_in_the_wo
         schedule_id,
     )
     thief = Signer.of(Ed25519PrivateKey.generate())
-    theirs = memo_of(client, unique("forged"), queue, "refund", initiator="cfo")
-    forged = thief.schedule_memo(theirs).model_copy(update={"key_id": signer.key_id})
+    stolen = memo_of(client, unique("forged"), queue, "refund", initiator="cfo")
+    forged = thief.schedule_memo(stolen).model_copy(update={"key_id": signer.key_id})
     unconfirmed = memo_of(client, unique("stolen"), queue, "local")
     async with projecting(settings):
         workflow_id = await trigger(client, schedule_id, signer.schedule_memo(memo), "refund")
@@ -141,18 +141,18 @@ async def test_a_schedules_run_has_its_initiator_in_the_projection_and_in_the_wo
     assert await snapshot(tables) == before
     await store.pool.execute("UPDATE signing_keys SET revoked_at = now()")
     await rebuild_projection(settings)
-    after = {each["run_id"]: (each["initiator"], each["trigger"]) for each in (await snapshot(tables))["runs"]}
+    after = {row["run_id"]: (row["initiator"], row["trigger"]) for row in (await snapshot(tables))["runs"]}
     assert after == {run["run_id"]: ("operator", "schedule"), other["run_id"]: UNKNOWN, foreign["run_id"]: UNKNOWN}
-    # A thief of the key could sign such memos for any start: those after the revocation don't count.
+    # Someone who stole the key could sign such memos for any start, so those after the revocation don't count.
     await store.pool.execute("UPDATE signing_keys SET revoked_at = $1::text::timestamptz", run["created_at"])
     await rebuild_projection(settings)
-    late = {each["run_id"]: (each["initiator"], each["trigger"]) for each in (await snapshot(tables))["runs"]}
+    late = {row["run_id"]: (row["initiator"], row["trigger"]) for row in (await snapshot(tables))["runs"]}
     assert late == dict.fromkeys(after, UNKNOWN)
 
 
 @workflow.defn(name="gated", sandboxed=False)
 class Copying:
-    """A hostile workflow, under the name of an honest one: it starts a child with the memo that it is given."""
+    """A hostile workflow under the name of an honest one."""
 
     @workflow.run
     async def run(self, case: str) -> str:
@@ -161,6 +161,8 @@ class Copying:
 
 @workflow.defn(name="starts-a-copy", sandboxed=False)
 class StartsACopy:
+    """Starts a child with the given memo."""
+
     @workflow.run
     async def run(self, memo: dict[str, Any], case: str) -> None:
         await workflow.execute_child_workflow(
@@ -184,7 +186,7 @@ async def hostile(client: Client) -> Any:
 async def start_copy(
     client: Client, memo: ScheduleMemo, workflow_id: str, case: str, *, scheduled_by: str | None = None
 ) -> str:
-    """Start a workflow with the memo, as anybody with access to Temporal can. Returns its workflow id."""
+    """Start a workflow with the memo, as anyone with access to Temporal can. Returns its workflow id."""
     request = service.StartWorkflowExecutionRequest(
         namespace=client.namespace, workflow_id=workflow_id, request_id=new_id(), identity="temporal-scheduler"
     )
@@ -203,8 +205,8 @@ async def start_copy(
 async def test_a_copied_or_expired_memo_of_a_schedule_is_unattributed(
     projector: asyncio.Task[None], signer: Signer, client: Client, hostile: str, tables: Tables
 ) -> None:
-    mine = unique("mine")
-    memo = signer.schedule_memo(memo_of(client, mine, hostile, "once"))
+    schedule_id = unique("mine")
+    memo = signer.schedule_memo(memo_of(client, schedule_id, hostile, "once"))
     other = unique("theirs")
     past = datetime.now(UTC) - timedelta(days=2)
     old = {"not_before": past, "expires_at": past + timedelta(days=1)}
@@ -212,19 +214,21 @@ async def test_a_copied_or_expired_memo_of_a_schedule_is_unattributed(
     when = "2026-05-01T12:00:00Z"
     started = {
         "another schedule": await trigger(client, other, memo, "once"),
-        "another input": await trigger(client, mine, memo, "twice"),
+        "another input": await trigger(client, schedule_id, memo, "twice"),
         "another workflow": await trigger(
-            client, unique("x"), memo, "once", over=memo.model_copy(update={"workflow": "starts-a-copy"})
+            client, unique("x"), memo, "once", actual=memo.model_copy(update={"workflow": "starts-a-copy"})
         ),
         "expired": await trigger(client, expired.schedule_id, signer.schedule_memo(expired), "once"),
         "no schedule": await start_copy(client, memo, f"{memo.workflow_id}-{when}", "once"),
-        "another workflow id": await start_copy(client, memo, f"{unique('y')}-{when}", "once", scheduled_by=mine),
+        "another workflow id": await start_copy(
+            client, memo, f"{unique('y')}-{when}", "once", scheduled_by=schedule_id
+        ),
     }
-    found = {}
+    attributed = {}
     for name, workflow_id in started.items():
         run = await tables.run_in(workflow_id, "completed", "waiting")
-        found[name] = (run["initiator"], run["trigger"])
-    assert found == dict.fromkeys(started, UNKNOWN)
+        attributed[name] = (run["initiator"], run["trigger"])
+    assert attributed == dict.fromkeys(started, UNKNOWN)
 
     child = memo_of(client, unique("child"), hostile, "once")
     signed = signer.schedule_memo(child).model_dump(mode="json", exclude_none=True)

@@ -1,4 +1,4 @@
-"""The sweep and the rolling check: what nobody touched is found, what is wrong is repaired, and neither asks more than it must."""
+"""The sweep finds executions without touches, the rolling check repairs wrong rows, and neither makes needless calls."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from tests.projector.conftest import Tables, projecting, snapshot, unique, until
 from tests.projector.scenarios import Messages, Mixed, Sequence
 
 
-async def test_a_sweep_that_lists_much_and_finds_nothing_rests(
+async def test_after_a_long_list_without_findings_the_sweep_skips_turns(
     settings: Settings, client: Client, queue: str, tables: Tables, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "PER_TURN", 1)
     reader = HistoryReader(client)
     sweeping = sweep.Sweep(store, Refolder(reader))
     ids = [unique() for _ in range(2)]
-    for each in ids:
-        handle = await client.start_workflow(Sequence.run, 1, id=each, task_queue=queue)
+    for workflow_id in ids:
+        handle = await client.start_workflow(Sequence.run, 1, id=workflow_id, task_queue=queue)
         await handle.result()
     while len(ids) > await store.pool.fetchval("SELECT count(*) FROM run_changes"):
-        await sweeping.sweep()  # Temporal's visibility comes a little later
+        await sweeping.sweep()  # visibility lags a little
     async with projecting(settings, sweep=600):
-        for each in ids:
-            await tables.run_in(each, "completed")
+        for workflow_id in ids:
+            await tables.run_in(workflow_id, "completed")
     listed: list[int] = []
     for _ in range(4):
         before = reader.calls["list"]
         assert await sweeping.sweep() == 0
         listed.append(reader.calls["list"] - before)
-    # What is open, and what has closed: two calls; then a turn is skipped for each execution that was listed.
+    # Two calls, for open and for closed executions; then one turn is skipped for each listed execution.
     assert listed == [2, 0, 0, 2]
-    unheard = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue="nobody's")
-    assert await until(sweeping.sweep, what=unheard.id) == 1, "skipped turns have an end"
+    untouched = await client.start_workflow(Sequence.run, 1, id=unique(), task_queue="without-worker")
+    assert await until(sweeping.sweep, what=untouched.id) == 1, "the number of skipped turns is limited"
 
 
 async def test_corrupted_rows_are_repaired_within_a_round_of_checks(

@@ -1,4 +1,4 @@
-"""Golden histories: recorded once, replayed against the code in the tree."""
+"""Golden histories: recorded once, replayed against the current code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HISTORIES = Path(__file__).parent / "histories"
 
 
 def record(name: str, history: WorkflowHistory) -> None:
-    """Keep a history as `histories/<name>.json`, without what tells of the machine that made it."""
+    """Save a history as `histories/<name>.json`, without details of the machine that recorded it."""
     path = HISTORIES / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {"workflow_id": history.workflow_id, **without_machine(history.to_json_dict())}
@@ -21,7 +21,7 @@ def record(name: str, history: WorkflowHistory) -> None:
 
 
 def load(path: Path) -> WorkflowHistory:
-    """A recorded history."""
+    """Load a recorded history."""
     document = json.loads(path.read_text())
     return WorkflowHistory.from_json(document.pop("workflow_id"), document)
 
@@ -32,7 +32,7 @@ def recorded(folder: str) -> list[Path]:
 
 
 def without_machine(value: Any) -> Any:
-    """The JSON of a history without stack traces: they name the folders of the machine that made it."""
+    """The JSON of a history without stack traces, which contain folders of the machine that recorded it."""
     if isinstance(value, dict):
         return {key: without_machine(inner) for key, inner in value.items() if key not in STACKS}
     if isinstance(value, list):

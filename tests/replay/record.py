@@ -1,4 +1,4 @@
-"""Record the plain histories again: `python -m tests.replay.record`. Right only for shapes that are new."""
+"""Re-records the plain histories: `python -m tests.replay.record`. Do this only for new shapes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ async def main() -> None:
                 client, task_queue="plain", workflows=[Shapes, Child, Cancellations], activities=[echo, beat]
             ):
                 await asyncio.gather(
-                    *[one(client, Shapes.run, case) for case in SHAPES],
-                    *[one(client, Cancellations.run, case) for case in CANCELLATIONS],
+                    *[record_case(client, Shapes.run, case) for case in SHAPES],
+                    *[record_case(client, Cancellations.run, case) for case in CANCELLATIONS],
                 )
 
 
-async def one(client: Client, run: Any, case: str) -> None:
+async def record_case(client: Client, run: Any, case: str) -> None:
     handle = await client.start_workflow(run, case, id=f"plain-{case}", task_queue="plain")
     if case == "workflow_cancel":
         await asyncio.sleep(0.6)  # let the activity beat

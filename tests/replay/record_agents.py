@@ -1,4 +1,4 @@
-"""Record the agents' histories again: `python -m tests.replay.record_agents [CASE ...]`. Right only for cases that were never released."""
+"""Re-records the agents' histories: `python -m tests.replay.record_agents [CASE ...]`. Do this only for cases that were never released."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def approved(desk: Desk) -> Handle:
 
 
 async def changed(desk: Desk) -> Handle:
-    """The change is one that another rule is about, which asks again."""
+    """The changed arguments match another rule, which requires a new approval."""
     rules = [
         Rule(
             rule_id=name, tool="refund_order", when=(Condition(argument="amount_cents", op=op, value=5000),), effect=ASK
@@ -133,7 +133,7 @@ CASES: dict[str, Callable[[Desk], Awaitable[Handle]]] = {
 
 
 async def main(names: list[str]) -> None:
-    """Record these cases, or all."""
+    """Record these cases, or all of them."""
     with tempfile.TemporaryDirectory() as home:
         async with TemporalServer(Path(home), in_memory=True) as server:
             client = await Client.connect(server.address, data_converter=pydantic_data_converter)

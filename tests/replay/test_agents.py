@@ -1,4 +1,4 @@
-"""Recorded histories of agents replay: without a provider's library or key, and after an edit of the agent."""
+"""Recorded histories of agents replay without a provider's library or key, and after an edit of the agent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def main():
             names.append(path.stem)
             yield load(path)
 
-    # At once: a worker for each history, with a sandbox for each workflow, costs more than the replay.
+    # All in one call: a worker per history, with a sandbox per workflow, costs more than the replay itself.
     await replayer.replay_workflows(histories())
     print(*names)
 
@@ -65,7 +65,7 @@ async def test_an_agents_history_replays_after_an_edit_of_the_agent(path: Path, 
     await replay(path)
 
 
-def test_they_replay_without_a_providers_library_and_without_a_key():
+def test_agents_histories_replay_without_a_providers_library_and_without_a_key():
     environment = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))}
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100

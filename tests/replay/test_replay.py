@@ -1,7 +1,7 @@
-"""Released code replays every recorded history: the reference workflows', and those of plain workflows recorded without the plugin.
+"""The current code replays every recorded history: those of the reference workflows, and of plain workflows recorded without the plugin.
 
-A history that no longer replays means that open runs of that version would get stuck: change the workflow behind `workflow.patched`, or, for
-the gate's own commands, take a new patch id. Recording again is right only for a version that was never released.
+If a history no longer replays, open runs of that version would get stuck: put the workflow's change behind `workflow.patched` or, for the
+gate's own commands, use a new patch id. Re-record only versions that were never released.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def test_the_plain_histories_cover_every_shape() -> None:
     assert {path.stem for path in recorded("plain")} >= {*SHAPES, *(case.replace("/", "-") for case in CANCELLATIONS)}
 
 
-async def test_a_changed_workflow_is_found_by_replay() -> None:
-    """The harness can fail: a history of another workflow under this name does not replay."""
+async def test_replay_detects_a_changed_workflow() -> None:
+    """Proves that the tests can fail: another workflow's history under this name doesn't replay."""
     history = load(next(path for path in recorded("plain") if path.stem == "sequence"))
     for event in history.events:
         if event.HasField("activity_task_scheduled_event_attributes"):

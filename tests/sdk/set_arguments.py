@@ -1,4 +1,4 @@
-"""Prints the arguments and key of a call to a tool with set parameters. Run as a separate process, which has a different order of sets."""
+"""Prints the arguments and key of a call to a tool with set parameters. Run in a separate process, which orders sets differently."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def take(
 
 
 class WorkflowInput(BaseModel):
-    """Input of a registered workflow: its schema is part of the workflow's version."""
+    """Input of a registered workflow. Its schema is part of the workflow's version."""
 
     tags: set[str] = set(WORDS)
     more: Tags = Tags()

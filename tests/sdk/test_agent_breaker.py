@@ -1,4 +1,4 @@
-"""The loop breaker notices four kinds of loops, and leaves honest work alone."""
+"""The loop breaker detects four kinds of loops, and doesn't stop legitimate work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DENIED = {"fault": "PolicyDenied: refund is denied by the rule r@1"}
 
 
 def calls_until_loop(made: list[tuple[str, Any, dict[str, Any]]]) -> int | None:
-    """After how many calls the breaker stops the agent, or None."""
+    """The number of calls after which the breaker stops the agent, or None."""
     breaker = Breaker()
     for count, (name, arguments, answer) in enumerate(made, start=1):
         breaker.called(name, arguments, answer)
@@ -32,13 +32,13 @@ def calls_until_loop(made: list[tuple[str, Any, dict[str, Any]]]) -> int | None:
         ([("a", {}, {"result": 1}), ("b", {}, {"result": 1}), ("c", {}, {"result": 1})], 3 * REPEATS[3]),
         ([("refund", {"id": 1}, DENIED), ("get", {"id": 1}, {"result": 1})], 2 * DENIALS - 1),
     ],
-    ids=["the same call", "the same failure", "ping-pong", "three in turn", "a denial asked over and over"],
+    ids=["the same call", "the same failure", "ping-pong", "three in rotation", "a repeated denial"],
 )
-def test_a_loop_is_noticed(pattern: list[tuple[str, Any, dict[str, Any]]], within: int):
+def test_a_loop_is_detected(pattern: list[tuple[str, Any, dict[str, Any]]], within: int):
     assert calls_until_loop(pattern * 20) == within
 
 
-def test_a_sudden_rise_of_cost_is_noticed_and_a_steady_one_is_not():
+def test_a_sudden_rise_in_usage_is_detected_and_a_steady_one_is_not():
     steady, sudden = Breaker(), Breaker()
     for turn in range(40):
         steady.used(Usage(input_tokens=2_000 * (turn + 1)))
@@ -49,7 +49,7 @@ def test_a_sudden_rise_of_cost_is_noticed_and_a_steady_one_is_not():
     assert "90,000 tokens" in (sudden.loop() or "")
 
 
-def test_a_person_who_resumes_the_run_gives_the_agent_as_many_calls_again():
+def test_resuming_the_run_gives_the_agent_as_many_calls_again():
     breaker = Breaker()
     for _ in range(REPEATS[1]):
         breaker.called("get", {}, {"result": 1})
@@ -61,7 +61,7 @@ def test_a_person_who_resumes_the_run_gives_the_agent_as_many_calls_again():
 
 
 def honest(seed: int) -> list[tuple[str, Any, dict[str, Any]]]:
-    """Work on a list of things: look, retry a few times where it fails, act, poll until it is done."""
+    """Work on a list of items: look, act with a few retries, then poll until it is done."""
     draw = random.Random(seed)
     made: list[tuple[str, Any, dict[str, Any]]] = []
     for thing in range(draw.randint(3, 25)):
@@ -76,5 +76,5 @@ def honest(seed: int) -> list[tuple[str, Any, dict[str, Any]]]:
     return made
 
 
-def test_two_hundred_honest_runs_with_retries_are_no_loop():
+def test_two_hundred_legitimate_runs_with_retries_are_not_loops():
     assert [seed for seed in range(200) if calls_until_loop(honest(seed)) is not None] == []

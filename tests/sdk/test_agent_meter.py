@@ -1,4 +1,4 @@
-"""The budget of an agent's call: what counts, where the run holds, and what a person who resumes it grants."""
+"""The budget of an agent call: what counts, when the run holds, and what resuming it grants."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNPRICED = Usage(requests=1, input_tokens=900, output_tokens=100, unpriced=1)
 
 
 class Desk:
-    """A run whose holds are noted, and end after the hours that a person takes."""
+    """A run that records its holds, each of which ends after the time that a person takes."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -40,9 +40,9 @@ class Desk:
 
     async def hold(self, why: Hold) -> None:
         self.holds.append(why.detail)
-        self.state.ask("pause")
+        self.state.apply("pause")
         self.now += self.away
-        self.state.ask("resume")
+        self.state.apply("resume")
 
     async def approval(self, title: str, *, show: dict[str, Any], **_: Any) -> None:
         self.asked.append(show["used"])
@@ -63,18 +63,18 @@ async def request(meter: Meter, usage: Usage = PRICED) -> None:
     meter.count(ModelTurn(message={}, usage=usage))
 
 
-async def test_a_request_without_a_known_price_holds_also_after_another_limit_was_raised(desk: Desk):
+async def test_a_request_without_a_known_price_holds_even_after_another_limit_was_raised(desk: Desk):
     meter = desk.meter(usd=10.0, requests=2)
     for usage in (PRICED, PRICED, UNPRICED, PRICED):
         await request(meter, usage)
-    unpriced = "1 request has no known price, so the limit of 10 US dollars can't be kept"
+    unpriced = "1 request has no known price, so the limit of 10 US dollars can't be enforced"
     assert desk.holds == ["2 of 2 model requests", unpriced]
-    assert meter.granted == 2, "letting it go on without a price raises no other limit"
+    assert meter.granted == 2, "continuing without a price raises no other limit"
     await request(meter)
-    assert len(desk.holds) == 3, "the other limits are kept"
+    assert len(desk.holds) == 3, "the other limits still apply"
 
 
-async def test_a_session_holds_once_for_an_unknown_price_and_remembers_that(desk: Desk):
+async def test_a_session_holds_only_once_for_an_unknown_price(desk: Desk):
     raised = Spent(granted=2, usage=replace(UNPRICED, requests=3))
     await desk.meter(spent=raised, usd=10.0).before_request()
     assert len(desk.holds) == 1
@@ -82,7 +82,7 @@ async def test_a_session_holds_once_for_an_unknown_price_and_remembers_that(desk
     assert len(desk.holds) == 1
 
 
-async def test_agents_at_once_can_not_pass_the_limit_of_their_caller_together(desk: Desk):
+async def test_parallel_agents_together_stay_within_the_limit_of_their_caller(desk: Desk):
     lead = desk.meter(requests=3)
     children = [desk.meter(within=lead) for _ in range(5)]
     await asyncio.gather(*(child.before_request() for child in children))
@@ -93,7 +93,7 @@ async def test_agents_at_once_can_not_pass_the_limit_of_their_caller_together(de
 
 
 @pytest.mark.parametrize("how", ["a person", "two holds at once"])
-async def test_pauses_are_no_time_of_the_budget(desk: Desk, how: str):
+async def test_pauses_do_not_count_against_the_budget(desk: Desk, how: str):
     lead = desk.meter(seconds=600)
     desk.now += 100
     if how == "a person":
@@ -113,7 +113,7 @@ async def test_pauses_are_no_time_of_the_budget(desk: Desk, how: str):
     assert lead.seconds == 150
 
 
-async def test_large_sums_are_shown_whole(desk: Desk):
+async def test_large_amounts_are_shown_in_full(desk: Desk):
     meter = desk.meter(tokens=1_000_000, usd=0.0005)
     await request(meter, replace(PRICED, input_tokens=1_234_567, output_tokens=0, usd=0.0004))
     await meter.before_request()

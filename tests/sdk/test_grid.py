@@ -1,4 +1,4 @@
-"""Registration mistakes are all found at once, each with its file and line, before anything runs."""
+"""All registration mistakes are reported at once, with file and line, before anything runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECONDS = timedelta(seconds=5)
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Grid]]:
-    """Writes modules into a package of its own and makes the grid of it."""
+    """Writes modules into a new package and creates a grid from it."""
     name = f"project_{tmp_path.name.replace('-', '_')}"
     package = tmp_path / name
     package.mkdir()
@@ -120,7 +120,7 @@ class W:
         ),
     ],
 )
-def test_each_mistake_is_named_with_its_place(project: Callable[..., Grid], source: str, expected: str) -> None:
+def test_each_mistake_is_reported_with_its_place(project: Callable[..., Grid], source: str, expected: str) -> None:
     grid = project(good=GOOD, bad=source)
     with pytest.raises(RegistrationErrors) as caught:
         grid.check()
@@ -171,7 +171,7 @@ class CountUp:
 """
 
 
-def test_a_workflow_has_name_schema_and_version(project: Callable[..., Grid]) -> None:
+def test_a_workflow_has_a_name_schemas_and_a_version(project: Callable[..., Grid]) -> None:
     grid = project(good=GOOD, flow=WORKFLOW)
     grid.check()
     (registered,) = grid.workflows
@@ -197,13 +197,13 @@ class ReadThread:
 """
 
 
-def test_a_subject_may_name_fields_of_an_input_that_contains_itself(project: Callable[..., Grid]) -> None:
+def test_a_subject_may_name_fields_of_a_recursive_input(project: Callable[..., Grid]) -> None:
     grid = project(flow=RECURSIVE)
     grid.check()
-    assert "$ref" in grid.workflows[0].input_schema  # its fields are in a definition
+    assert "$ref" in grid.workflows[0].input_schema  # the fields are in a definition
 
 
-def test_a_version_changes_with_code_it_imports_and_not_with_comments(
+def test_a_version_changes_with_imported_code_but_not_with_comments(
     project: Callable[..., Grid], tmp_path: Path
 ) -> None:
     def version(good: str, flow: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What a workflow class's handlers are read as, and which are refused."""
+"""How a workflow class's handlers are read, and which are refused."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ class Every:
 
 
 def test_handlers_are_read_with_names_schemas_and_docstrings() -> None:
-    found = handlers_of(Every, [])
-    signals = found.of(HandlerKind.SIGNAL)
+    handlers = handlers_of(Every, [])
+    signals = handlers.of(HandlerKind.SIGNAL)
     assert signals["nothing"].input_schema == {"type": "array", "maxItems": 0}
     two = signals["other-name"]
     assert two.description == "Two of them."
     assert [item["title"] for item in two.input_schema["prefixItems"]] == ["first", "second"]
     assert (two.input_schema["minItems"], two.input_schema["items"]) == (1, False)
     assert two.input_schema["$defs"]["Until"]["additionalProperties"] is False, "a typo in a field is refused"
-    untyped = found.of(HandlerKind.QUERY)["untyped"]
+    untyped = handlers.of(HandlerKind.QUERY)["untyped"]
     assert untyped.description == "In other words"
     assert (len(untyped.input_schema["prefixItems"]), "items" in untyped.input_schema) == (1, False)
-    assert found.of(HandlerKind.UPDATE)["unserialisable"].input_schema["prefixItems"] == [{"title": "given"}]
-    assert found.dynamic == (HandlerKind.UPDATE,)
-    assert Handlers.read(found.model_dump(mode="json")) == found
+    assert handlers.of(HandlerKind.UPDATE)["unserialisable"].input_schema["prefixItems"] == [{"title": "given"}]
+    assert handlers.dynamic == (HandlerKind.UPDATE,)
+    assert Handlers.read(handlers.model_dump(mode="json")) == handlers
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_handlers_are_read_with_names_schemas_and_docstrings() -> None:
         ),
     ],
 )
-def test_code_that_sets_handlers_while_it_runs_may_take_any_name(code: str, expected: Any) -> None:
+def test_code_that_sets_handlers_at_run_time_may_accept_any_name(code: str, expected: Any) -> None:
     assert handlers_of(Every, [ast.parse(code)]).dynamic == expected
 
 
 def test_reserved_names_secrets_and_unusable_schemas_are_faults() -> None:
-    found = list(faults_of(handlers_of(Every, [])))
-    assert any("'agentgrid.decide'" in fault and "reserved" in fault for fault in found)
-    assert any("'password' has a secret" in fault for fault in found)
+    faults = list(faults_of(handlers_of(Every, [])))
+    assert any("'agentgrid.decide'" in fault and "reserved" in fault for fault in faults)
+    assert any("'password' has a secret" in fault for fault in faults)
     broken = Handler(name="x", input_schema={"type": "array", "prefixItems": [{"$ref": "https://elsewhere/x"}]})
     assert any("can't be used" in fault for fault in faults_of(Handlers(signals=(broken,))))
 
@@ -97,21 +97,21 @@ def test_reserved_names_secrets_and_unusable_schemas_are_faults() -> None:
 @pytest.mark.parametrize(
     "document", [None, 5, "x", [], {"signals": 1}, {"signals": [{"name": ""}]}, {"dynamic": ["x"]}]
 )
-def test_a_document_of_another_form_counts_as_none(document: Any) -> None:
+def test_an_invalid_document_counts_as_none(document: Any) -> None:
     assert Handlers.read(document) is None
 
 
 def test_the_nearest_name_is_suggested_and_long_names_are_not_compared() -> None:
     assert (
         unknown(HandlerKind.SIGNAL, "hodl", ["hold", "go"])
-        == "the workflow has no signal of this name; did you mean 'hold'?"
+        == "the workflow has no signal with this name; did you mean 'hold'?"
     )
-    assert unknown(HandlerKind.QUERY, "x", ["hold"]) == "the workflow has no query of this name; it has hold"
-    assert unknown(HandlerKind.QUERY, "x", []) == "the workflow takes no queries"
+    assert unknown(HandlerKind.QUERY, "x", ["hold"]) == "the workflow has no query with this name; it has hold"
+    assert unknown(HandlerKind.QUERY, "x", []) == "the workflow has no queries"
     assert "did you mean" not in unknown(HandlerKind.SIGNAL, "h" * 200, ["h" * 199])
 
 
-def test_only_the_harmless_queries_of_the_sdk_are_not_reserved() -> None:
+def test_only_harmless_queries_of_the_sdk_are_not_reserved() -> None:
     for kind in HandlerKind:
         for name in ("agentgrid.decide", "agentgrid.control", "__enhanced_stack_trace", "__temporal_x"):
             assert is_reserved(kind, name)

@@ -26,7 +26,7 @@ def declared(**over: Any) -> ag.Tool[..., Any]:
     return refund
 
 
-def test_units_are_keywords_of_the_schema_beside_what_the_author_declared():
+def test_units_are_schema_keywords_next_to_those_of_the_author():
     properties = declared().signature.input_schema["properties"]
     amount = properties["amount_cents"]
     assert (amount["x-unit"], amount["x-currency"]) == ("cents", "USD")
@@ -39,12 +39,12 @@ def test_units_are_keywords_of_the_schema_beside_what_the_author_declared():
 @pytest.mark.parametrize(
     ("name", "currency"), [("cents", None), ("", None), ("x" * 21, None), ("cents", "usd"), ("cents", "US")]
 )
-def test_an_impossible_unit_is_refused_where_it_is_written(name: str, currency: str | None):
+def test_an_invalid_unit_is_refused(name: str, currency: str | None):
     with pytest.raises(ValueError, match=r"unit|cents|currency"):
         ag.unit(name, currency=currency)
 
 
-def test_models_are_offered_schemas_without_units():
+def test_models_get_schemas_without_units():
     schema = declared().signature.input_schema | {"default": {"x-unit": "kept"}}
     schema["properties"]["x-unit"] = {"type": "string"}
     stripped = asks.without_units(schema)
@@ -62,10 +62,10 @@ def test_models_are_offered_schemas_without_units():
         ({"asks": "Refund {ticket_id!r}"}, "only names are allowed in braces"),
         ({"asks": "Refund {amount_cents:>9999}"}, "only names are allowed in braces"),
         ({"asks": "Refund {0}"}, "only names are allowed in braces"),
-        ({"asks": "Refund {"}, "single brace"),
+        ({"asks": "Refund {"}, "unmatched brace"),
         ({"asks": " "}, "between 1 and 200 characters"),
         ({"asks": "x" * 201}, "between 1 and 200 characters"),
-        ({"asks": 7}, "it must be a text"),
+        ({"asks": 7}, "it must be a string"),
         ({"reach": "Moves money out"}, "its reach must be a tuple"),
         ({"reach": ("Moves\nmoney",)}, "its reach must be a tuple"),
         ({"reach": ("a",) * 7}, "its reach must be a tuple"),
@@ -80,7 +80,7 @@ def test_a_mistake_is_reported_with_file_and_line(over: dict[str, Any], why: str
     assert (fault.file, fault.line) == (__file__, tool.line)
 
 
-def test_what_is_declared_is_registered():
+def test_declared_options_are_registered():
     tool = declared(
         reach=("Moves money out", "One customer"), undoable=False, asks="Refund {amount_cents} on {ticket_id}"
     )
@@ -113,7 +113,7 @@ SCHEMA = {
         ("{odd}", {"odd": 7}, "7"),
         ("{{{id}}}", {"id": "x"}, "{x}"),
         ("Book {id}", {"id": "2026-11-29T14:30:00+02:00"}, "Book 2026-11-29 14:30 UTC+02:00"),
-        # A value can't be read as words of the template, nor as a template.
+        # A value can't be mistaken for words of the template, or for a template.
         ("Refund {id}", {"id": "T-1, approved by Mara"}, "Refund “T-1, approved by Mara”"),
         ("Refund {id}", {"id": "a” and “b"}, "Refund “a' and 'b”"),
         ("Refund {id}", {"id": "{amount}"}, "Refund {amount}"),
@@ -122,7 +122,7 @@ SCHEMA = {
         ("Refund {id}", {"id": "\u3164"}, "Refund “”"),
         ("Refund {id}", {"id": "\ud800"}, "Refund “”"),
         ("Refund {id}", {"id": "x" * 100_000}, "Refund " + "x" * 59 + "…"),
-        # Where it can't be filled, the tool's own title stays.
+        # If it can't be filled, the tool's own title is used.
         ("Refund {id}", {}, None),
         ("Refund {id}", {"id": [1]}, None),
         ("Refund {id}", {"id": {"a": 1}}, None),
@@ -134,7 +134,7 @@ SCHEMA = {
         ("x" * 201, {}, None),
     ],
 )
-def test_a_title_is_the_template_with_values_and_nothing_else(template: str, arguments: dict[str, Any], expected: Any):
+def test_a_title_is_the_template_filled_with_values(template: str, arguments: dict[str, Any], expected: Any):
     assert asks.title(template, arguments, SCHEMA) == expected
     assert asks.title(template, arguments, None) is None or expected is not None
 
@@ -143,6 +143,6 @@ def test_a_title_is_the_template_with_values_and_nothing_else(template: str, arg
     ("reference", "expected"),
     [("#/$defs/A", "1.00 USD"), ("#/$defs/B", "100"), ("#", "100"), ("A", "100"), (7, "100")],
 )
-def test_units_are_found_where_the_schema_is_a_reference_to_a_definition(reference: Any, expected: str) -> None:
+def test_units_are_found_if_the_schema_refers_to_a_definition(reference: Any, expected: str) -> None:
     schema = {"$defs": {"A": SCHEMA}, "$ref": reference}
     assert asks.title("{amount}", {"amount": 100}, schema) == expected

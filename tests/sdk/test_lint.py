@@ -1,4 +1,4 @@
-"""What workflow code may not touch, and circles of child runs, are found before they run; what is right is left alone."""
+"""Forbidden operations and cycles of child runs in workflow code are found before they run; correct code is not reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Project = Callable[..., Grid]
 
 
 def run(*lines: str, before: str = "", methods: str = "") -> str:
-    """A module with one workflow whose run method holds these lines."""
+    """A module with one workflow whose run method consists of these lines."""
     body = "\n".join(f"        {line}" for line in lines)
     return (
         f"\n{before}\n@ag.workflow(title='W')\nclass W:\n    @workflow.run\n    async def run(self) -> int:\n{body}\n"
@@ -33,14 +33,14 @@ REFUSED = {
         "use workflow.now()",
     ),
     "the clock's function": (run("time()  # here", before="from time import time"), "time.time: ", "workflow.now()"),
-    "the clock at length": (
+    "the clock in a chain of calls": (
         run("x = str(datetime.now().date().isoformat())  # here"),
         "datetime.datetime.now: ",
         "workflow.now()",
     ),
     "sleep": (run("import time", "time.sleep(1)  # here"), "time.sleep: ", "workflow.sleep()"),
-    "chance": (run("random.choice([1])  # here", before="import random"), "random.choice: ", "workflow.random()"),
-    "chance handed on": (
+    "randomness": (run("random.choice([1])  # here", before="import random"), "random.choice: ", "workflow.random()"),
+    "randomness as a callback": (
         run("sorted([1], key=uuid4)  # here", before="from uuid import uuid4"),
         "uuid.uuid4: ",
         "uuid4()",
@@ -53,7 +53,7 @@ REFUSED = {
     ),
     "the environment": (run("import os", "os.environ['X']  # here"), "os.environ: ", "use a tool instead"),
     "a thread": (run("import threading", "threading.Thread()  # here"), "threading.Thread: ", "use a tool instead"),
-    "a thread of the loop's": (
+    "a thread of the event loop": (
         run("import asyncio", "await asyncio.to_thread(len, [])  # here"),
         "asyncio.to_thread: ",
         "use a tool instead",
@@ -68,7 +68,7 @@ REFUSED = {
     "in a signal's handler": (
         run(
             "pass",
-            methods="    @workflow.signal\n    def told(self) -> None:\n        self.at = datetime.now()  # here\n",
+            methods="    @workflow.signal\n    def notify(self) -> None:\n        self.at = datetime.now()  # here\n",
         ),
         "datetime.datetime.now: ",
         "workflow.now()",
@@ -81,7 +81,7 @@ REFUSED = {
         "datetime.datetime.now: ",
         "workflow.now()",
     ),
-    "in a function inside": (
+    "in a nested function": (
         run("def inner() -> None:", "    datetime.now()  # here"),
         "datetime.datetime.now: ",
         "workflow.now()",
@@ -91,7 +91,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_touches_the_world_is_a_fault_at_its_line(project: Project, name: str) -> None:
+def test_code_with_side_effects_is_a_fault_at_its_line(project: Project, name: str) -> None:
     source, what, instead = REFUSED[name]
     grid = project(flow=source)
     with pytest.raises(RegistrationErrors) as caught:
@@ -102,7 +102,7 @@ def test_what_touches_the_world_is_a_fault_at_its_line(project: Project, name: s
     assert "# here" in Path(fault.file).read_text().splitlines()[fault.line - 1]
 
 
-def test_what_a_workflow_reaches_in_other_modules_is_read_once(project: Project) -> None:
+def test_code_that_a_workflow_uses_in_other_modules_is_checked_once(project: Project) -> None:
     grid = project(
         clocks="\ndef late() -> bool:\n    return datetime.now() is None\n\n"
         "class Base:\n    def at(self) -> object:\n        return datetime.now()\n",
@@ -118,31 +118,31 @@ def test_what_a_workflow_reaches_in_other_modules_is_read_once(project: Project)
 
 
 ALLOWED = {
-    "the workflow's own clock and chance": run(
+    "the workflow's own clock and randomness": run(
         "workflow.now(); workflow.random().random(); workflow.uuid4(); await workflow.sleep(1)"
     ),
     "waiting": run("import asyncio", "await asyncio.sleep(1)", "await asyncio.gather()"),
-    "chance with a seed": run("import random", "random.Random(5).random()"),
-    "a date that is given": run("datetime(2026, 1, 1).isoformat()", "datetime.fromisoformat('2026-01-01')"),
-    "what its author vouches for": run("with workflow.unsafe.sandbox_unrestricted():", "    datetime.now()"),
-    "a tool beside it": run("await clock()")
+    "randomness with a seed": run("import random", "random.Random(5).random()"),
+    "a fixed date": run("datetime(2026, 1, 1).isoformat()", "datetime.fromisoformat('2026-01-01')"),
+    "unrestricted code": run("with workflow.unsafe.sandbox_unrestricted():", "    datetime.now()"),
+    "a tool in the same module": run("await clock()")
     + "\n@ag.tool(title='T', risk='read', timeout=SECONDS)\nasync def clock() -> str:\n    return str(datetime.now())\n",
-    "an activity beside it": run("await workflow.execute_activity(clock, start_to_close_timeout=SECONDS)")
+    "an activity in the same module": run("await workflow.execute_activity(clock, start_to_close_timeout=SECONDS)")
     + "\nfrom temporalio import activity\n\n@activity.defn\nasync def clock() -> str:\n    return str(datetime.now())\n",
     "a function that no workflow uses": run("pass") + "\ndef clock() -> str:\n    return str(datetime.now())\n",
-    "names of its own": run("time = open = Random = 1", "time.real + open.real", "[random for random in (1, 2)]"),
-    "a function of its own": run("def open() -> int:", "    return 1", "open()"),
+    "local names": run("time = open = Random = 1", "time.real + open.real", "[random for random in (1, 2)]"),
+    "a local function": run("def open() -> int:", "    return 1", "open()"),
     "an argument's name": run(
         "pass", methods="    def of(self, datetime: Any, open: Any) -> Any:\n        return datetime.now(open)\n"
     ),
     "an error that it catches": run("import socket", "try:", "    pass", "except socket.timeout:", "    pass"),
-    "what a client's library offers beside requests": run("import httpx", "httpx.URL('https://example.org').host"),
+    "other functions of an HTTP library": run("import httpx", "httpx.URL('https://example.org').host"),
     "a type": run("import threading", "x: threading.Thread | None = None"),
 }
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_what_is_the_same_on_every_replay_is_no_fault(project: Project, name: str) -> None:
+def test_deterministic_code_is_not_a_fault(project: Project, name: str) -> None:
     project(flow=ALLOWED[name]).check()
 
 
@@ -152,7 +152,7 @@ def starting(name: str, child: str, before: str = "") -> str:
     )
 
 
-def test_a_circle_of_child_runs_is_a_fault_where_it_closes(project: Project) -> None:
+def test_a_cycle_of_child_runs_is_a_fault_where_it_closes(project: Project) -> None:
     grid = project(
         one="\nfrom . import two\n" + starting("One", "two.Two.run"),
         two=starting("Two", "Three.run", before="from .three import Three"),
@@ -163,20 +163,20 @@ def test_a_circle_of_child_runs_is_a_fault_where_it_closes(project: Project) -> 
     )
     with pytest.raises(RegistrationErrors) as caught:
         grid.check()
-    found = {Path(fault.file).stem: fault.message.split(": ", 1)[1].split(",")[0] for fault in caught.value.faults}
-    assert found.pop("alone") == "Alone starts Alone"
-    (message,) = found.values()
+    messages = {Path(fault.file).stem: fault.message.split(": ", 1)[1].split(",")[0] for fault in caught.value.faults}
+    assert messages.pop("alone") == "Alone starts Alone"
+    (message,) = messages.values()
     assert sorted(set(message.split(" starts "))) == ["One", "Three", "Two"]
 
 
-def test_a_child_that_starts_nobody_or_is_named_by_a_string_is_no_circle(project: Project) -> None:
+def test_a_child_without_children_or_named_by_a_string_is_not_a_cycle(project: Project) -> None:
     project(
         one=starting("One", "Two.run", before="from .two import Two"),
         two=starting("Two", "'one'"),
     ).check()
 
 
-def test_what_a_package_hands_on_is_read_where_it_is_defined(project: Project) -> None:
+def test_a_reexported_name_is_checked_where_it_is_defined(project: Project) -> None:
     grid = project(
         __init__="\nfrom .clocks import late\nfrom .clocks import now as at\n",
         clocks="\nnow = datetime.now\n\ndef late() -> object:\n    return datetime.now()\n",
@@ -198,7 +198,7 @@ async def helper() -> str:
 
 
 def acting(*lines: str, decorator: str = "ag.tool(title='A', risk='read', timeout=SECONDS)", before: str = "") -> str:
-    """A module with one activity of these lines."""
+    """A module with one activity that consists of these lines."""
     body = "\n".join(f"    {line}" for line in lines)
     return f"\nfrom temporalio import activity\n{before}\n@{decorator}\nasync def acts() -> None:\n{body}\n"
 
@@ -224,11 +224,11 @@ ACTING = {
         acting("Path('x').read_text()  # here", before="from pathlib import Path"),
         "pathlib.Path.read_text blocks",
     ),
-    "the file of a path that is kept": (
+    "the file of a path in a variable": (
         acting("file = Path('x')", "file.write_text('y')  # here", before="from pathlib import Path"),
         "pathlib.Path.write_text blocks",
     ),
-    "a client that is kept": (
+    "a client in a variable": (
         acting("with httpx.Client() as client:", "    client.get('x')  # here", before="import httpx"),
         "httpx.Client.get blocks",
     ),
@@ -241,7 +241,7 @@ ACTING = {
         "socket.socket.connect blocks",
     ),
     "a process": (acting("subprocess.run(['x'])  # here", before="import subprocess"), "subprocess.run blocks"),
-    "an answer that is read at once": (
+    "a response in a chain of calls": (
         acting("requests.get('x').json()  # here", before="import requests"),
         "requests.get blocks",
     ),
@@ -274,8 +274,8 @@ INNOCENT = {
     "a file in a thread": acting(
         "await asyncio.to_thread(Path('x').read_text)", before="import asyncio\nfrom pathlib import Path"
     ),
-    "another thing of that name": acting("open = print", "open('x')"),
-    "the function that a tool was made of": acting("await looked.fn()", before="from .tools import looked"),
+    "another function of that name": acting("open = print", "open('x')"),
+    "a tool's plain function": acting("await looked.fn()", before="from .tools import looked"),
     "a shadowed name of a tool": acting("looked = print", "looked()", before="from .tools import looked"),
     "waiting": acting("import asyncio", "await asyncio.sleep(1)"),
     "blocking in a thread": acting(
@@ -292,7 +292,7 @@ INNOCENT = {
 
 
 @pytest.mark.parametrize("name", INNOCENT)
-def test_an_allowed_call_in_an_activity_is_no_fault(project: Project, name: str) -> None:
+def test_an_allowed_call_in_an_activity_is_not_a_fault(project: Project, name: str) -> None:
     project(tools=TOOL, acting=INNOCENT[name]).check()
 
 
@@ -312,18 +312,18 @@ def faults(project: Project, source: str) -> tuple[RegistrationError, ...]:
 
 
 FORGOTTEN = {
-    "kept and never used": ("later = looked()  # here",),
-    "kept and used as if it were the result": ("found = looked()  # here", "found.upper()", "x = len(found)"),
-    "kept and returned": ("found = looked()  # here", "return found"),
+    "assigned and never used": ("later = looked()  # here",),
+    "assigned and used as the result": ("text = looked()  # here", "text.upper()", "x = len(text)"),
+    "assigned and returned": ("text = looked()  # here", "return text"),
     "returned": ("return looked()  # here",),
     "in a condition": ("if looked():  # here", "    return 2"),
     "in a comparison": ("x = looked() == ''  # here",),
     "in a text": ("x = f'{looked()}'  # here",),
     "in a builtin function": ("x = len(looked())  # here",),
-    "gone through": ("x = [y for y in looked()]  # here",),
+    "iterated over": ("x = [y for y in looked()]  # here",),
     "an attribute of it": ("x = looked().upper()  # here",),
     "an approval": ("ag.approval('Pay')  # here",),
-    "an approval that is kept": ("who = ag.approval('Pay')  # here", "x = who.principal"),
+    "an approval in a variable": ("who = ag.approval('Pay')  # here", "x = who.principal"),
     "an activity of Temporal's": ("workflow.execute_activity('pay')  # here",),
     "a sleep": ("workflow.sleep(1)  # here",),
 }
@@ -337,33 +337,33 @@ def test_a_coroutine_that_is_used_as_a_result_or_dropped_is_a_fault(project: Pro
 
 
 AWAITED_LATER = {
-    "kept": ("later = looked()", "await later"),
+    "assigned": ("later = looked()", "await later"),
     "gathered": ("await asyncio.gather(looked(), looked())",),
     "gathered from a list": ("calls = [looked() for _ in range(3)]", "await asyncio.gather(*calls)"),
-    "kept and gathered": ("one = looked()", "two = looked()", "await asyncio.gather(one, two)"),
+    "assigned and gathered": ("one = looked()", "two = looked()", "await asyncio.gather(one, two)"),
     "a task": ("task = asyncio.create_task(looked())", "await task"),
-    "given to a function that awaits it": ("await self.both(looked())",),
+    "passed to a function that awaits it": ("await self.both(looked())",),
     "by a lambda": ("later = lambda: looked()", "await later()"),
-    "by a function inside": ("def later() -> Any:", "    return looked()", "await later()"),
+    "by a nested function": ("def later() -> Any:", "    return looked()", "await later()"),
     "started": ("handle = workflow.start_activity('pay')", "await handle"),
 }
 
 
 @pytest.mark.parametrize("name", AWAITED_LATER)
-def test_a_coroutine_that_is_awaited_elsewhere_is_no_fault(project: Project, name: str) -> None:
+def test_a_coroutine_that_is_awaited_elsewhere_is_not_a_fault(project: Project, name: str) -> None:
     methods = "    async def both(self, call: Any) -> None:\n        await call\n"
     source = run(*AWAITED_LATER[name], before="import asyncio\nfrom .tools import looked", methods=methods)
     project(tools=TOOL, flow=source).check()
 
 
 TOOL_ERRORS = {
-    "by the package": (run("raise ag.ToolError('no such order')  # here"), "ToolError"),
+    "through the package": (run("raise ag.ToolError('no such order')  # here"), "ToolError"),
     "by its own name": (
         run("raise ToolError('no')  # here", before="from agentgrid.errors import ToolError"),
         "ToolError",
     ),
     "as a class": (run("raise ag.ToolError  # here"), "ToolError"),
-    "one of the project's": (
+    "a subclass in the project": (
         run("raise Missing('order')  # here", before="class Missing(ag.ToolError):\n    pass\n"),
         "Missing",
     ),
@@ -383,7 +383,7 @@ def test_a_tools_error_in_workflow_code_is_a_fault_at_its_line(project: Project,
     assert Path(fault.file).read_text().splitlines()[fault.line - 1].endswith("# here")
 
 
-def test_what_tools_raise_and_what_workflow_code_may_raise_or_catch_is_no_fault(project: Project) -> None:
+def test_errors_that_tools_raise_or_workflow_code_may_raise_or_catch_are_not_faults(project: Project) -> None:
     before = "from temporalio.exceptions import ApplicationError\nfrom .tools import looked"
     caught = ("try:", "    await looked()", "except ag.ToolError:", "    raise", "raise ApplicationError('no')")
     project(tools=TOOL, acts=acting("raise ag.ToolError('no')"), flow=run(*caught, before=before)).check()

@@ -1,4 +1,4 @@
-"""Errors are shown at their place in the project's code, not at the library's line that raised them."""
+"""Errors are shown at their place in the project's code, not at the library line that raised them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_the_innermost_place_is_in_the_projects_code() -> None:
     assert Path(place[0]) == Path(__file__)
 
 
-def test_a_place_is_shown_from_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_place_is_shown_relative_to_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert shown((str(tmp_path / "workflows" / "refund.py"), 12)) == "workflows/refund.py:12"
     assert shown(("/home/ada/shop/workflows/money.py", 34)) == "shop/workflows/money.py:34"
 
 
-def test_temporals_advice_to_let_a_module_through_is_replaced() -> None:
+def test_temporals_advice_to_pass_a_module_through_is_replaced() -> None:
     message = (
         "Cannot access datetime.datetime.now.__call__ from inside a workflow. If this is code from a module not used in a "
         "workflow or known to only be used deterministically from a workflow, mark the import as pass through."
@@ -55,7 +55,7 @@ def test_temporals_advice_to_let_a_module_through_is_replaced() -> None:
     assert reworded("KeyError: 'x'") == "KeyError: 'x'"
 
 
-def test_a_clock_in_an_imported_module_is_a_fault_at_its_line_in_checks_own_words(project: Callable[..., Grid]) -> None:
+def test_a_clock_in_an_imported_module_is_a_fault_at_its_line_with_our_message(project: Callable[..., Grid]) -> None:
     grid = project(
         flow="\nfrom .clocks import NOW\n"
         "@ag.workflow(title='W')\nclass W:\n    @workflow.run\n    async def run(self) -> int:\n        return 1\n",
@@ -72,7 +72,7 @@ def test_a_clock_in_an_imported_module_is_a_fault_at_its_line_in_checks_own_word
     assert Path(fault.file).read_text().splitlines()[fault.line - 1].endswith("# here")
 
 
-def test_a_workflow_without_a_run_method_is_named_with_its_file_and_line(project: Callable[..., Grid]) -> None:
+def test_a_workflow_without_a_run_method_is_reported_with_its_file_and_line(project: Callable[..., Grid]) -> None:
     grid = project(good=GOOD, flow="\n@ag.workflow(title='W')  # here\nclass Refund:\n    pass\n")
     with pytest.raises(RegistrationErrors) as caught:
         grid.check()

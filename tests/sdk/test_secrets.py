@@ -1,4 +1,4 @@
-"""A secret is a name; its value is found in the environment, in a file or by a provider, and never shown by what holds the name."""
+"""A secret is a name. Its value comes from the environment, a file or a provider, and the secret never shows it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ KEY = ag.secret("STRIPE_KEY")
 
 @pytest.fixture
 def value() -> str:
-    """A value of its own: a process remembers those that it has read."""
+    """A unique value, because a process remembers the values that it has read."""
     return f"sk_{uuid.uuid4().hex}"
 
 
-async def test_a_secret_shows_its_name_alone(value: str) -> None:
+async def test_a_secret_shows_only_its_name(value: str) -> None:
     with secrets({"STRIPE_KEY": value}):
         assert await KEY.value() == value
         assert {str(KEY), repr(KEY), f"{KEY}", f"{KEY!r:}"} == {"<secret STRIPE_KEY>"}
@@ -40,13 +40,13 @@ async def test_a_secret_shows_its_name_alone(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../key", "a/b", "..", "1KEY", "a b", "K" * 101, "sk_live/51H"])
-def test_a_name_that_leads_elsewhere_is_refused_and_not_shown(name: str) -> None:
+def test_an_invalid_name_is_refused_and_not_shown(name: str) -> None:
     with pytest.raises(ValueError) as caught:
         ag.secret(name)
     assert not name or name not in str(caught.value).replace("..", "" if name == ".." else "..")
 
 
-async def test_the_environment_comes_before_files_and_a_missing_one_says_where_it_was_looked_for(
+async def test_the_environment_comes_before_files_and_a_missing_secret_names_all_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("AGENTGRID_SECRETS_DIR", str(tmp_path))
@@ -62,7 +62,7 @@ async def test_the_environment_comes_before_files_and_a_missing_one_says_where_i
     assert await KEY.value() == f"{value}-env"
 
 
-async def test_a_rotated_file_is_read_again_within_the_bound_and_the_old_value_stays_redacted(
+async def test_a_rotated_file_is_read_again_in_time_and_the_old_value_stays_redacted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     now = 1000.0
@@ -79,7 +79,7 @@ async def test_a_rotated_file_is_read_again_within_the_bound_and_the_old_value_s
 
 
 class Failing:
-    """A provider that fails as a remote one may: with its credentials in the message."""
+    """A provider that fails like a remote one, with credentials in the message."""
 
     def where(self, name: str) -> str:
         return f"the vault, at {name}"
@@ -97,7 +97,7 @@ class Failing:
 @pytest.mark.parametrize(
     ("name", "why"), [("SLOW", "no answer"), ("WRONG", "a bytes"), ("SURROGATE", "UTF-8"), ("OTHER", "ConnectionError")]
 )
-async def test_a_failing_provider_is_named_without_its_own_words(
+async def test_a_failing_provider_is_named_without_its_own_message(
     name: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sdk_secrets, "LOOKUP_SECONDS", 0.05)
@@ -107,7 +107,7 @@ async def test_a_failing_provider_is_named_without_its_own_words(
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
-async def test_a_file_that_is_no_text_or_too_long_is_refused_without_its_content(tmp_path: Path) -> None:
+async def test_a_binary_or_oversized_file_is_refused_without_showing_its_content(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe-content")
     (tmp_path / "long").write_bytes(b"a" * (sdk_secrets.MAX_BYTES + 1))
     (tmp_path / "folder").mkdir()
@@ -119,7 +119,9 @@ async def test_a_file_that_is_no_text_or_too_long_is_refused_without_its_content
     assert await store.find("folder") is None
 
 
-async def test_a_test_gives_exactly_its_secrets_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+async def test_a_test_provides_exactly_its_secrets_and_leaves_none_behind(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     monkeypatch.setenv("OTHER_KEY", value)
     with secrets({"STRIPE_KEY": f"{value}-given"}):
         with pytest.raises(SecretMissing, match=r"agentgrid\.testing\.secrets"):
@@ -130,7 +132,7 @@ async def test_a_test_gives_exactly_its_secrets_and_leaves_nothing(monkeypatch: 
 
 
 FORMS: dict[str, Callable[[str], str]] = {
-    "as it is": lambda value: f"a{value}b",
+    "verbatim": lambda value: f"a{value}b",
     "in JSON, in JSON": lambda value: json.dumps([json.dumps({"k": value})]),
     "in JSON with escaped slashes": lambda value: json.dumps({"k": value}).replace("/", "\\/"),
     "quoted": lambda value: repr([value]),

@@ -1,4 +1,4 @@
-"""The order of sets differs between processes; the sent arguments, their digest, their key and all versions must not (R20)."""
+"""The order of sets differs between processes; the arguments sent, their digest, their key and all versions must not (R20)."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ def test_arguments_without_sets_are_not_traversed() -> None:
     async def sets(rows: list[set[int]]) -> str: ...
     async def open_(rows: list[object]) -> str: ...
 
-    assert [Signature(each)._arranges for each in (plain, sets, open_)] == [False, True, True]
+    assert [Signature(function)._arranges for function in (plain, sets, open_)] == [False, True, True]

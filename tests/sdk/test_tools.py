@@ -1,4 +1,4 @@
-"""A tool outside a workflow is the plain function it was made of; on the wire it is JSON both ways."""
+"""Outside a workflow, a tool is the plain function that it wraps; on the wire, it is JSON both ways."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ ORDER = Order(id="o", total=Decimal("1.50"))
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_outside_a_workflow_it_just_runs() -> None:
+async def test_outside_a_workflow_a_tool_just_runs() -> None:
     assert await price(ORDER, AT) == Order(id="o", total=Decimal("3.00"))
 
 
-async def test_arguments_and_results_survive_the_wire_with_their_types() -> None:
+async def test_arguments_and_results_keep_their_types_on_the_wire() -> None:
     values = price.signature.dump_arguments(ORDER, at=AT)
     assert values == {"order": {"id": "o", "total": "1.50"}, "at": "2026-01-01T00:00:00Z", "factor": 2}
     outcome = await ActivityEnvironment().run(
@@ -48,7 +48,7 @@ async def test_arguments_and_results_survive_the_wire_with_their_types() -> None
     assert outcome.result == {"id": "o", "total": "3.00"}
 
 
-async def test_wrong_arguments_on_the_wire_are_a_final_error() -> None:
+async def test_invalid_arguments_on_the_wire_are_a_non_retryable_error() -> None:
     with pytest.raises(ApplicationError) as caught:
         await ActivityEnvironment().run(
             price.as_activity(), ToolCall(tool="price", version="", args={"order": {"id": 1}, "more": 1})
@@ -57,7 +57,7 @@ async def test_wrong_arguments_on_the_wire_are_a_final_error() -> None:
     assert caught.value.non_retryable
 
 
-def test_a_wrong_call_is_refused_before_anything_is_scheduled() -> None:
+def test_an_invalid_call_is_refused_before_anything_is_scheduled() -> None:
     with pytest.raises(TypeError):
         price.signature.dump_arguments(ORDER)
     with pytest.raises(ValueError, match="total"):
@@ -73,7 +73,7 @@ async def test_two_direct_calls_have_two_keys_and_a_test_can_set_one() -> None:
         assert [await pay(1), await pay(1), await pay.fn(1)] == ["key-1"] * 3
 
 
-async def test_without_a_call_there_is_no_key_to_share() -> None:
+async def test_without_a_call_there_is_no_key() -> None:
     with pytest.raises(NoIdempotencyKey, match=r"agentgrid\.testing\.keyed"):
         ag.idempotency_key()
     with pytest.raises(NoIdempotencyKey):

@@ -1,4 +1,4 @@
-"""A typo in a workflow's input is refused with the field that was meant, unless the input's author takes any."""
+"""A typo in a workflow's input is refused with a suggestion, unless the input's author allows unknown fields."""
 
 from __future__ import annotations
 
@@ -66,35 +66,33 @@ async def faults(project: Project, parameter: str, value: Any, *, extra: str = "
 
 
 @pytest.mark.parametrize("parameter", ["Invoice", "Plain", "Typed"])
-async def test_a_misspelt_field_is_named_with_the_one_that_is_meant(project: Project, parameter: str) -> None:
-    found = await faults(project, parameter, {"approve_withn": 3})
-    assert found == [("/input/approve_withn", "unknown field; did you mean 'approve_within'?")]
+async def test_a_misspelt_field_is_reported_with_a_suggestion(project: Project, parameter: str) -> None:
+    reported = await faults(project, parameter, {"approve_withn": 3})
+    assert reported == [("/input/approve_withn", "unknown field; did you mean 'approve_within'?")]
     assert await faults(project, parameter, {"approve_within": 3}) == []
 
 
-async def test_so_is_one_deep_in_the_input_and_one_like_no_other(project: Project) -> None:
-    found = await faults(project, "Invoice", {"lines": [{"amount_cent": 1}, {"xyz": 1}]})
-    assert found == [
+async def test_unknown_fields_are_reported_at_any_depth_with_or_without_a_suggestion(project: Project) -> None:
+    reported = await faults(project, "Invoice", {"lines": [{"amount_cent": 1}, {"xyz": 1}]})
+    assert reported == [
         ("/input/lines/0/amount_cent", "unknown field; did you mean 'amount_cents'?"),
         ("/input/lines/1/xyz", "unknown field"),
     ]
 
 
 @pytest.mark.parametrize("extra", ["ignore", "allow"])
-async def test_a_type_that_takes_others_says_so(project: Project, extra: str) -> None:
+async def test_a_type_with_its_own_extra_setting_keeps_it(project: Project, extra: str) -> None:
     assert await faults(project, "Loose", {"approve_withn": 3}, extra=extra) == []
 
 
 @pytest.mark.parametrize(
     ("parameter", "field"), [("ByName", "approve_within"), ("ByAny", "b"), ("dict[str, int]", "x")]
 )
-async def test_names_that_pydantic_takes_beside_the_schemas_are_taken(
-    project: Project, parameter: str, field: str
-) -> None:
+async def test_other_names_that_pydantic_accepts_are_accepted(project: Project, parameter: str, field: str) -> None:
     assert await faults(project, parameter, {field: 3}) == []
 
 
-async def test_a_name_of_a_megabyte_is_not_repeated(project: Project) -> None:
+async def test_a_name_of_a_megabyte_is_not_quoted(project: Project) -> None:
     ((pointer, message),) = await faults(project, "Invoice", {"x" * 1_000_000: 3})
     assert pointer == "/input"
     assert len(message) < 400

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.api import factories
-from tests.api.conftest import Api, listening, running, settings_for, until_its_key_is_known
+from tests.api.conftest import Api, listening, running, settings_for, until_key_is_registered
 from tests.conftest import Peopled, Temporal
 
 
@@ -17,7 +17,7 @@ async def api(
 ) -> AsyncIterator[Api]:
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("door"))
     async with running(settings, dict(peopled.tokens)) as api:
-        await until_its_key_is_known(api)
+        await until_key_is_registered(api)
         await factories.insert(api.plane.engine, *factories.workflow("known", {}))
         yield api
 

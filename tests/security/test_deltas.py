@@ -234,11 +234,11 @@ async def test_a_flood_is_bounded_by_the_logins_rate_and_the_streams_buffer(
     with deltas.watch(run) as watch:
         delta = {"execution_id": "e", "agent": "a", "call": "c", "turn": 1, "attempt": 1, "text": "x", "tools": []}
         for number in range(10 * MAX_WAITING):
-            deltas.hear(json.dumps({"run_id": run.run_id, "sequence": number, **delta}))
+            deltas.receive(json.dumps({"run_id": run.run_id, "sequence": number, **delta}))
         for bad in ("", "[]", "{}", "null", json.dumps({"run_id": [], **delta}), json.dumps({"run_id": run.run_id})):
-            deltas.hear(bad)
+            deltas.receive(bad)
         assert len(watch.waiting) == MAX_WAITING
-    deltas.hear(json.dumps({"run_id": run.run_id, "sequence": 1, **delta}))
+    deltas.receive(json.dumps({"run_id": run.run_id, "sequence": 1, **delta}))
     reader = Principal(name="any", kind=PrincipalKind.HUMAN, roles=frozenset({Role.OPERATOR}))
     assert watch.take(reader).count(b"event: delta") == MAX_WAITING
 
@@ -297,6 +297,6 @@ async def test_a_thousand_watched_runs_need_only_a_few_announcements():
         await eventually(complete)
         assert len(sent) < 20
         lost.set()
-        deltas.wake()
+        deltas.announce_now()
         await announcing
     assert deltas._watches == {}

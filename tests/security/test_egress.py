@@ -109,7 +109,7 @@ async def test_only_plain_web_addresses_are_accepted(url: str, why: str) -> None
 async def test_a_name_with_a_private_address_is_refused_even_if_it_also_has_a_public_one() -> None:
     async with egress(inner=["10.0.0.7"], mixed=["93.184.216.34", "10.0.0.7"]) as out:
         for name in ("inner", "mixed"):
-            with pytest.raises(EgressRefused, match=r"10\.0\.0\.7 is not an address of the internet"):
+            with pytest.raises(EgressRefused, match=r"10\.0\.0\.7 is not a public internet address"):
                 await out.send(get(f"https://{name}.test/"))
 
 

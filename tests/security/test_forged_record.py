@@ -201,7 +201,7 @@ async def test_r30_an_approval_that_an_activity_grants_itself_is_unattributed(lo
     assert "1 unattributed signal affected it" in printed(run_view.run_detail(run))
     (act,) = await unattributed(loop, run["run_id"])
     assert (act["action"], act["claimed_principal"], act["approval_id"]) == ("approved", "cfo", terms.approval_id)
-    assert "unattributed (claims cfo) approved" in printed(audit._acts([act]))
+    assert "unattributed (claims cfo) approved" in printed(audit._actions([act]))
     assert (await loop.call("auditor", "GET", f"/commands?run={run['run_id']}"))["items"] == []
     assert await metric(loop) == before + 1
 

@@ -52,7 +52,7 @@ async def test_r36_a_decision_by_a_principal_disabled_while_the_worker_was_froze
         await stage.until(lambda: _frozen(worker.pid), "the worker is frozen")
         await decide(stage, first, who)
         await stage.call("admin", "POST", f"/principals/{who}/disable", json={})
-        await stage.nothing_for(UNSEEN_SECONDS)
+        await stage.let_last(UNSEEN_SECONDS)
     finally:
         thaw(frozen)
     again = await decidable_approval(stage, run_id, after=first)

@@ -20,7 +20,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from agentgrid.api.access import ACCESS
 from agentgrid.servers import TemporalServer
 from tests.api import factories
-from tests.api.conftest import Api, listening, running, settings_for, until_its_key_is_known
+from tests.api.conftest import Api, listening, running, settings_for, until_key_is_registered
 from tests.api.paths import filled
 from tests.api.wire import Reply, asked, exchange, state, wire
 from tests.conftest import Peopled, Temporal
@@ -42,7 +42,7 @@ async def api(
 ) -> AsyncIterator[Api]:
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("page"))
     async with running(settings, dict(peopled.tokens)) as api:
-        await until_its_key_is_known(api)
+        await until_key_is_registered(api)
         run = factories.run()
         await factories.insert(
             api.plane.engine, *factories.workflow("known", {}), run, factories.execution(run), factories.approval(run)

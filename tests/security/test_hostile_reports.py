@@ -60,13 +60,15 @@ async def test_r35_a_grid_registers_only_its_own_names_on_its_own_queues(
     await admin.execute(CATALOG, document(THEIRS, THEIRS, build="b1"))
     catalog = ("workflows", "tools", "agents", "agent_versions")
     before = [dict(row) for name in catalog for row in await admin.fetch(f"SELECT * FROM {name}")]
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="registers the grid 'mine', not 'theirs'"):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="may register the grid 'mine', not 'theirs'"):
         await hostile.execute(CATALOG, document(THEIRS, MINE))
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="does not serve the task queue 'theirs'"):
         await hostile.execute(CATALOG, document(MINE, THEIRS))
-    with pytest.raises(asyncpg.UniqueViolationError, match="names that another one has: workflow 'support_triage'"):
+    with pytest.raises(
+        asyncpg.UniqueViolationError, match="names that belong to another grid: workflow 'support_triage'"
+    ):
         await hostile.execute(CATALOG, document())
-    with pytest.raises(asyncpg.UniqueViolationError, match="names that another one has: agent 'triager'"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="names that belong to another grid: agent 'triager'"):
         await hostile.execute(CATALOG, document(workflows=[], tools=[]))
     assert [dict(row) for name in catalog for row in await admin.fetch(f"SELECT * FROM {name}")] == before
     assert await admin.fetchval("SELECT count(*) FROM workflow_builds WHERE build = 'b9'") == 0
@@ -234,6 +236,12 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
             "VALUES ($1, 'e', 'w', 'info', 'l', 'm', 'w')",
             day,
         )
+        await admin.execute(
+            "INSERT INTO mcp_servers (grid, task_queue, name, reached_by, state, reason, changes, reported_at) "
+            "VALUES ('g', $1, 'n', 'uvx', 'ready', '', '[]', $2)",
+            str(day),
+            day,
+        )
     monkeypatch.setattr(projector_main, "PARTITION_DAYS_AHEAD", 30)
     async with open_store(await control_login(postgres_dsn), "default") as opened:
         keeping = asyncio.create_task(projector_main.keep_house(opened))
@@ -242,7 +250,7 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
                 await other.execute(TELEMETRY, json.dumps([job(execution, THEIRS)]), "[]")
         with pytest.raises(asyncpg.LockNotAvailableError):
             await keeping
-        for table in ("events", "reads", "logs"):
+        for table in ("events", "reads", "logs", "mcp_servers"):
             assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1, table
         await transaction.rollback()
         await projector_main.keep_house(opened)

@@ -152,7 +152,7 @@ async def test_r35_an_unbound_login_is_refused_and_the_error_says_what_to_do(
     await admin.execute(f"GRANT agentgrid_worker TO {name}")
     loose = await asyncpg.connect(f"postgresql://{name}:for-this-test@{postgres_dsn.rsplit('@', 1)[1]}")
     with pytest.raises(
-        asyncpg.InsufficientPrivilegeError, match="bound to no grid; bind it with `agentgrid db worker-login`"
+        asyncpg.InsufficientPrivilegeError, match="not bound to a grid; bind it with `agentgrid db worker-login`"
     ):
         await loose.execute(TOUCH, [str(uuid.uuid4())], ["w"], [1])
     await loose.close()

@@ -17,7 +17,7 @@ from agentgrid.control import api_keys
 from agentgrid.db.session import reading
 from tests.api import factories
 from tests.api.browsing import PAGE, SAME, browser_of, code_of
-from tests.api.conftest import SETUP, Api, listening, running, settings_for, until_its_key_is_known
+from tests.api.conftest import SETUP, Api, listening, running, settings_for, until_key_is_registered
 from tests.api.paths import filled
 from tests.api.wire import Reply, asked, exchange, state
 from tests.conftest import Peopled, Temporal
@@ -42,7 +42,7 @@ async def api(
 ) -> AsyncIterator[Api]:
     settings = settings_for(module_postgres_dsn, temporal_server.address, tmp_path_factory.mktemp("sessions"))
     async with running(settings, dict(peopled.tokens)) as api:
-        await until_its_key_is_known(api)
+        await until_key_is_registered(api)
         yield api
 
 

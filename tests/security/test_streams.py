@@ -15,7 +15,7 @@ from agentgrid.domain.live import EventKind
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.api import factories
 from tests.api.conftest import SETUP, Api, api, as_, eventually, listening  # noqa: F401 (fixtures)
-from tests.api.streaming import Heard, stream
+from tests.api.streaming import ReceivedEvents, stream
 
 V1 = "/api/v1"
 SECRET = "canary-in-a-summary"
@@ -89,7 +89,7 @@ async def test_r44_summaries_quote_payloads_only_to_those_who_may_read_them(
     url: str,
     who: str,
 ) -> None:
-    def complete(heard: Heard) -> bool:
+    def complete(heard: ReceivedEvents) -> bool:
         return len(heard.of("step")) == 2 and bool(heard.of("approval") and heard.of("run"))
 
     async with stream(api, url, who, kinds=list(EventKind), run="x") as blind, stream(api, url, "operator") as reader:
@@ -180,7 +180,7 @@ async def test_r22_commands_are_streamed_only_to_those_who_may_list_them(api: Ap
     run = await telling(api, "commanded")
     await person(api, "chief", Role.ADMIN)
     names = ("operator", "viewer", "developer", "auditor", "admin")
-    streams: dict[str, Heard] = {}
+    streams: dict[str, ReceivedEvents] = {}
 
     async def hearers(command_id: str) -> set[str]:
         await streams["auditor"].until(lambda heard: command_id in _commands(heard))
@@ -206,7 +206,7 @@ async def test_r22_commands_are_streamed_only_to_those_who_may_list_them(api: Ap
         assert await hearers(proposed.json()["command_id"]) == {"admin", "auditor"}
 
 
-def _commands(heard: Heard) -> set[str]:
+def _commands(heard: ReceivedEvents) -> set[str]:
     return {event["subject"] for event in heard.of("command")}
 
 

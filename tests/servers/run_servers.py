@@ -1,4 +1,4 @@
-"""Start both servers in a home directory, print their process numbers, and sleep until killed.
+"""Start both servers in a home directory, print their process ids, and sleep until killed.
 
 With `--unwatched` they are started as on a system whose kernel doesn't signal the children of a dead process.
 """

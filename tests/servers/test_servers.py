@@ -1,4 +1,4 @@
-"""The embedded servers: they start, keep their state, recover from every sudden end, and say what is wrong."""
+"""The embedded servers start, keep their state, recover from sudden death, and report what is wrong."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from agentgrid.servers import PostgresServer, ServerError, TemporalServer, accounts, postgres
 from agentgrid.servers.child import ended_within, free_port
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL under another account")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def taken_port() -> Iterator[int]:
+def port_in_use() -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -72,7 +72,7 @@ async def read_row(dsn: str) -> str:
     return word
 
 
-async def test_temporal_keeps_its_runs_over_a_restart_and_over_kill_9(home: Path) -> None:
+async def test_temporal_keeps_its_runs_across_a_restart_and_kill_9(home: Path) -> None:
     server = TemporalServer(home, port=free_port())
     async with server:
         address = server.address
@@ -110,18 +110,20 @@ async def test_temporal_refuses_every_host_on_its_http_api(home: Path) -> None:
 
 
 @pytest.mark.parametrize("argument", ["port", "http_port"])
-async def test_temporal_says_which_port_is_taken_and_by_whom(home: Path, taken_port: int, argument: str) -> None:
-    with pytest.raises(ServerError, match=rf"port {taken_port} .* in use by process {os.getpid()} "):
-        await TemporalServer(home, **{argument: taken_port}).start()
+async def test_temporal_reports_which_port_is_in_use_and_by_which_process(
+    home: Path, port_in_use: int, argument: str
+) -> None:
+    with pytest.raises(ServerError, match=rf"port {port_in_use} .* in use by process {os.getpid()} "):
+        await TemporalServer(home, **{argument: port_in_use}).start()
 
 
 async def test_temporal_that_cannot_start_shows_the_end_of_its_log(home: Path) -> None:
     (home / "temporal.db").write_text("this is not a database, and long enough for nobody to take it for one" * 20)
-    with pytest.raises(ServerError, match=r"(?s)ended with code 1 .*temporal\.log:.*not a database"):
+    with pytest.raises(ServerError, match=r"(?s)exited with code 1 .*temporal\.log:.*not a database"):
         await TemporalServer(home).start()
 
 
-async def test_temporal_that_never_answers_is_ended_at_the_deadline(
+async def test_temporal_is_stopped_at_the_deadline_if_it_never_answers(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = TemporalServer(home, in_memory=True, ready_seconds=0.5)
@@ -146,7 +148,7 @@ async def test_a_cancelled_start_leaves_nothing_behind(home: Path) -> None:
         pass
 
 
-async def test_postgres_keeps_its_data_and_password_over_a_restart_and_over_kill_9(home: Path) -> None:
+async def test_postgres_keeps_its_data_and_password_across_a_restart_and_kill_9(home: Path) -> None:
     server = PostgresServer(home, port=free_port())
     async with server:
         dsn = server.dsn
@@ -169,7 +171,7 @@ async def test_postgres_keeps_its_data_and_password_over_a_restart_and_over_kill
             await asyncpg.connect(other)
 
 
-async def test_two_postgres_servers_run_beside_each_other(home: Path) -> None:
+async def test_two_postgres_servers_run_side_by_side(home: Path) -> None:
     first, second = (PostgresServer(home / name, durable=False) for name in ("first", "second"))
     async with first, second:
         await write_row(first.dsn)
@@ -179,7 +181,7 @@ async def test_two_postgres_servers_run_beside_each_other(home: Path) -> None:
             await asyncpg.connect(first.dsn.replace(str(first.port), str(second.port)))
 
 
-async def test_postgres_listens_on_the_loopback_alone_and_its_password_is_for_its_owner(home: Path) -> None:
+async def test_postgres_listens_only_on_loopback_and_its_password_file_is_private(home: Path) -> None:
     async with PostgresServer(home, durable=False) as server:
         connection = await asyncpg.connect(server.dsn)
         assert await connection.fetchval("SHOW listen_addresses") == "127.0.0.1"
@@ -191,29 +193,29 @@ async def test_postgres_listens_on_the_loopback_alone_and_its_password_is_for_it
     assert stat.S_IMODE((home / "postgres.json").stat().st_mode) == 0o600
 
 
-async def test_postgres_says_which_port_is_taken_and_by_whom(home: Path, taken_port: int) -> None:
-    with pytest.raises(ServerError, match=rf"port {taken_port} .* in use by process {os.getpid()} "):
-        await PostgresServer(home, port=taken_port, durable=False).start()
+async def test_postgres_reports_which_port_is_in_use_and_by_which_process(home: Path, port_in_use: int) -> None:
+    with pytest.raises(ServerError, match=rf"port {port_in_use} .* in use by process {os.getpid()} "):
+        await PostgresServer(home, port=port_in_use, durable=False).start()
 
 
-async def test_postgres_takes_another_port_when_its_free_one_was_taken_meanwhile(
-    home: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
+async def test_postgres_picks_another_port_if_its_free_port_was_taken(
+    home: Path, port_in_use: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ports = iter([taken_port, free_port()])
+    ports = iter([port_in_use, free_port()])
     monkeypatch.setattr(postgres, "free_port", lambda: next(ports))
     async with PostgresServer(home, durable=False) as server:
-        assert server.port != taken_port
+        assert server.port != port_in_use
 
 
 async def test_postgres_that_cannot_start_shows_the_end_of_its_log(home: Path) -> None:
     async with PostgresServer(home, durable=False) as server:
         pass
     (server.data / "postgresql.auto.conf").write_text("no_such_setting = 1\n")
-    with pytest.raises(ServerError, match=r"(?s)ended with code 1 .*postgres\.log:.*no_such_setting"):
+    with pytest.raises(ServerError, match=r"(?s)exited with code 1 .*postgres\.log:.*no_such_setting"):
         await server.start()
 
 
-async def test_an_interrupted_initdb_is_begun_anew(home: Path) -> None:
+async def test_an_interrupted_initdb_is_started_over(home: Path) -> None:
     half = home / "postgres.new"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
@@ -222,19 +224,19 @@ async def test_an_interrupted_initdb_is_begun_anew(home: Path) -> None:
     assert not half.exists()
 
 
-async def test_a_pid_file_that_names_a_stranger_does_not_stop_postgres(home: Path) -> None:
+async def test_a_pid_file_that_names_another_program_does_not_stop_postgres(home: Path) -> None:
     async with PostgresServer(home, durable=False) as server:
         pass
     account = accounts.server_account()
-    stranger = await asyncio.create_subprocess_exec("sleep", "60", user=account and account.uid)
+    other_program = await asyncio.create_subprocess_exec("sleep", "60", user=account and account.uid)
     try:
-        (server.data / "postmaster.pid").write_text(f"{stranger.pid}\n{server.data}\n1\n5432\n\n127.0.0.1\n0 0\n")
+        (server.data / "postmaster.pid").write_text(f"{other_program.pid}\n{server.data}\n1\n5432\n\n127.0.0.1\n0 0\n")
         async with server:
             await write_row(server.dsn)
-        assert stranger.returncode is None
+        assert other_program.returncode is None
     finally:
-        stranger.kill()
-        await stranger.wait()
+        other_program.kill()
+        await other_program.wait()
 
 
 async def test_postgres_waits_for_the_last_process_of_a_killed_server(home: Path) -> None:
@@ -242,7 +244,7 @@ async def test_postgres_waits_for_the_last_process_of_a_killed_server(home: Path
     async with server:
         await write_row(server.dsn)
         lingering = psutil.Process(server.pid).children()[0]
-        lingering.suspend()  # it holds the shared memory, and can't see yet that its server is gone
+        lingering.suspend()  # it keeps the shared memory, and can't notice yet that its server is gone
         os.kill(server.pid, signal.SIGKILL)
         await server.wait()
 
@@ -263,11 +265,11 @@ async def test_data_without_its_password_is_refused_with_advice(home: Path) -> N
     async with PostgresServer(home, durable=False):
         pass
     (home / "postgres.json").unlink()
-    with pytest.raises(ServerError, match=r"postgres\.json.* is gone; put it back"):
+    with pytest.raises(ServerError, match=r"postgres\.json.* is missing; restore it"):
         await PostgresServer(home, durable=False).start()
 
 
-async def test_a_home_in_use_is_refused_to_a_second_owner(home: Path) -> None:
+async def test_a_second_owner_of_a_home_is_refused(home: Path) -> None:
     async with PostgresServer(home, durable=False) as server:
         with pytest.raises(ServerError, match=f"in use by process {os.getpid()}; .*AGENTGRID_HOME"):
             await PostgresServer(home, durable=False).start()
@@ -276,7 +278,7 @@ async def test_a_home_in_use_is_refused_to_a_second_owner(home: Path) -> None:
 
 @asynccontextmanager
 async def killed_owner(home: Path, *arguments: str):
-    """The numbers of the two servers of a process that is killed, with no chance to stop them, when the block begins."""
+    """The process ids of two servers whose owner was killed, without a chance to stop them, before the block begins."""
     owner = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.servers.run_servers", str(home), *arguments), stdout=asyncio.subprocess.PIPE
     )
@@ -298,7 +300,7 @@ async def test_servers_die_with_their_owner(home: Path) -> None:
         assert await ended_within(20, lambda: not any(runs(pid) for pid in pids))
 
 
-async def test_servers_that_outlived_their_owner_are_replaced_by_the_next_start(home: Path) -> None:
+async def test_servers_that_outlive_their_owner_are_replaced_by_the_next_start(home: Path) -> None:
     async with killed_owner(home, "--unwatched") as pids:
         assert all(runs(pid) for pid in pids)
         async with TemporalServer(home) as temporal, PostgresServer(home, durable=False) as database:
@@ -308,7 +310,7 @@ async def test_servers_that_outlived_their_owner_are_replaced_by_the_next_start(
 
 
 @as_root
-async def test_as_root_a_closed_home_stays_closed_and_the_data_is_kept_elsewhere(
+async def test_as_root_a_private_home_stays_private_and_the_data_is_kept_elsewhere(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accounts, "SHARED", home / "shared")
@@ -322,7 +324,7 @@ async def test_as_root_a_closed_home_stays_closed_and_the_data_is_kept_elsewhere
 
 
 @as_root
-def test_as_root_programs_in_a_closed_place_are_copied_and_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_root_programs_in_a_private_folder_are_copied_and_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = postgres._programs(None).parent
     closed = home / "closed"
     closed.mkdir(mode=0o700)

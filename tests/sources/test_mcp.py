@@ -79,7 +79,7 @@ def test_a_server_is_shown_for_review_and_pinned_with_every_tool_destructive_unt
     shown, error = run("add", "test", "--", *command(folder))
     assert error is None
     assert "echo   destructive (unreviewed)" in shown
-    assert 'annotations, untrusted: {"title": "Harmless", "readOnlyHint": true}' in shown
+    assert 'annotations (untrusted): {"title": "Harmless", "readOnlyHint": true}' in shown
     pin = json.loads((folder / "mcp" / "test.json").read_text())
     assert [tool["name"] for tool in pin["untrusted_listing"]] == ["die", "echo", "environment", "fail", "slow-add"]
     assert set(pin["risk"].values()) == {"unreviewed"}

@@ -10,12 +10,12 @@ from agentgrid.errors import Conflict
 from agentgrid.temporal import archive
 
 
-def test_an_archive_has_the_events_that_were_packed() -> None:
+def test_unpacking_returns_the_packed_events() -> None:
     events = [HistoryEvent(event_id=number) for number in (1, 2, 3)]
     assert archive.unpack(archive.pack(events)) == events
 
 
-def test_an_archive_that_would_fill_the_memory_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_oversized_archive_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = archive.pack([HistoryEvent(event_id=number) for number in range(1_000)])
     monkeypatch.setattr(archive, "MAX_BYTES", 1_000)
     with pytest.raises(Conflict, match="larger than"):
@@ -23,11 +23,11 @@ def test_an_archive_that_would_fill_the_memory_is_not_unpacked(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("damage", [b"", b"not zstandard", archive.pack([HistoryEvent(event_id=1)])[:-3]])
-def test_a_damaged_archive_is_an_error_of_that_archive_alone(damage: bytes) -> None:
+def test_a_damaged_archive_raises_conflict(damage: bytes) -> None:
     with pytest.raises(Conflict, match="damaged"):
         archive.unpack(damage)
 
 
-def test_an_archive_of_something_else_is_damaged() -> None:
+def test_compressed_data_that_is_not_a_history_counts_as_damaged() -> None:
     with pytest.raises(Conflict, match="damaged"):
         archive.unpack(zstandard.ZstdCompressor().compress(b"\xff" * 20))

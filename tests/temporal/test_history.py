@@ -1,4 +1,4 @@
-"""Reading histories: exact, bounded, patient with a server that has had enough."""
+"""Reading histories: exactly, within the budget, and with backoff when Temporal is overloaded. Temporal's errors are converted."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def counted(client: Client, queue: str, limit: int, signals: int) -> tuple
     return handle, ExecutionId(workflow_id=handle.id, execution_id=handle.first_execution_run_id or "")
 
 
-async def test_a_tail_read_of_any_depth_gives_exactly_what_follows(client: Client, queue: str) -> None:
+async def test_a_tail_read_from_any_event_returns_exactly_the_later_events(client: Client, queue: str) -> None:
     handle, execution = await counted(client, queue, 101, 100)
     async with asyncio.timeout(10):
         while len(whole := list((await handle.fetch_history()).events)) < 100 or whole[-1].event_type != TASK_COMPLETED:
@@ -70,7 +70,7 @@ async def test_a_tail_read_of_any_depth_gives_exactly_what_follows(client: Clien
     await handle.terminate()
 
 
-async def test_the_read_that_finds_the_end_has_the_whole_history(client: Client, queue: str) -> None:
+async def test_a_tail_read_of_a_closed_execution_returns_the_whole_history(client: Client, queue: str) -> None:
     handle, execution = await counted(client, queue, 100, 100)
     await handle.result()
     whole = list((await handle.fetch_history()).events)
@@ -79,7 +79,7 @@ async def test_the_read_that_finds_the_end_has_the_whole_history(client: Client,
         assert await reader.tail(execution, after=after) == whole
 
 
-async def test_a_history_shorter_than_was_known_is_rewound(client: Client, queue: str) -> None:
+async def test_a_history_shorter_than_before_raises_rewound_history(client: Client, queue: str) -> None:
     for limit in (1, 2):  # a closed one and an open one
         handle, execution = await counted(client, queue, limit, 1)
         with pytest.raises(RewoundHistory):
@@ -98,7 +98,7 @@ async def test_a_short_tail_costs_one_call(client: Client, queue: str) -> None:
     await handle.terminate()
 
 
-async def test_a_short_history_costs_one_call_whatever_is_known_of_it(client: Client, queue: str) -> None:
+async def test_a_short_history_costs_one_call_from_any_event(client: Client, queue: str) -> None:
     handle, execution = await counted(client, queue, 3, 3)
     await handle.result()
     reader = HistoryReader(client)
@@ -109,9 +109,8 @@ async def test_a_short_history_costs_one_call_whatever_is_known_of_it(client: Cl
 
 async def test_an_unknown_execution_is_not_found(client: Client) -> None:
     reader = HistoryReader(client)
-    for read in (reader.tail(ExecutionId(workflow_id="no", execution_id=str(uuid.uuid4())), after=0),):
-        with pytest.raises(NotFound):
-            await read
+    with pytest.raises(NotFound):
+        await reader.tail(ExecutionId(workflow_id="no", execution_id=str(uuid.uuid4())), after=0)
     with pytest.raises(NotFound):
         await reader.describe(ExecutionId(workflow_id="no", execution_id=str(uuid.uuid4())))
 
@@ -124,7 +123,7 @@ async def test_reads_are_limited_to_their_budget() -> None:
     assert 0.15 <= time.monotonic() - began < 1
 
 
-async def test_a_server_that_has_had_enough_is_left_alone_for_a_while(client: Client, queue: str) -> None:
+async def test_reads_back_off_when_temporal_is_overloaded(client: Client, queue: str) -> None:
     handle, execution = await counted(client, queue, 1, 0)
     reader = HistoryReader(client)
     refused = 0
@@ -146,7 +145,7 @@ async def test_a_server_that_has_had_enough_is_left_alone_for_a_while(client: Cl
     await handle.terminate()
 
 
-async def test_a_signal_sent_again_under_its_request_id_stays_one_event(client: Client, queue: str) -> None:
+async def test_a_signal_is_idempotent_by_its_request_id(client: Client, queue: str) -> None:
     handle, execution = await counted(client, queue, 2, 0)
     for _ in range(3):
         await rpc.signal(
@@ -163,7 +162,7 @@ async def test_a_signal_sent_again_under_its_request_id_stays_one_event(client: 
     await handle.terminate()
 
 
-async def test_faults_of_temporal_are_put_in_our_words(client: Client, queue: str) -> None:
+async def test_temporals_errors_are_converted_to_agentgrid_errors(client: Client, queue: str) -> None:
     handle, execution = await counted(client, queue, 0, 0)
     await handle.result()
 
@@ -184,7 +183,7 @@ async def test_faults_of_temporal_are_put_in_our_words(client: Client, queue: st
     unknown = rpc.failure(RPCError("slow", RPCStatusCode.DEADLINE_EXCEEDED, b""))
     assert isinstance(unknown, Unavailable)
     assert unknown.outcome_unknown
-    # Temporal was busy and did nothing. 429 would tell the caller to slow down, which is not the problem.
+    # Temporal was busy and did nothing. A 429 would tell the caller to slow down, which isn't the problem.
     busy = rpc.failure(RPCError("Workflow is busy.", RPCStatusCode.RESOURCE_EXHAUSTED, b""))
     assert (type(busy), busy.outcome_unknown) == (Unavailable, False)
 
@@ -197,12 +196,12 @@ async def test_workers_and_task_queues_are_listed(client: Client, queue: str) ->
     assert isinstance(await rpc.list_workers(client), list)
 
 
-async def test_a_temporal_that_is_not_there_is_unavailable() -> None:
+async def test_an_unreachable_temporal_raises_unavailable() -> None:
     with pytest.raises(Unavailable, match="can't be reached"):
         await connect(Settings(temporal_address="127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("name", ["nowhere:x", "json:dumps", "agentgrid.errors:nothing", "nonsense"])
-def test_a_wrong_data_converter_is_a_wrong_setting(name: str) -> None:
+def test_an_invalid_data_converter_raises_settings_error(name: str) -> None:
     with pytest.raises(SettingsError):
         data_converter(Settings(data_converter=name))

@@ -1,4 +1,4 @@
-"""Stored payloads: plain JSON, bounded, and never an exception, whatever the bytes are."""
+"""Stored payloads: plain JSON of bounded size, and no bytes raise an exception."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plain(data: bytes, encoding: bytes = b"json/plain") -> Payload:
 
 
 @pytest.mark.parametrize(
-    ("given_payloads", "stored"),
+    ("sent", "stored"),
     [
         ([plain(b'{"a":1}')], {"size": 7, "value": {"a": 1}}),
         ([], {"size": 0, "arity": 0, "values": []}),
@@ -52,17 +52,17 @@ def plain(data: bytes, encoding: bytes = b"json/plain") -> Payload:
         "nan",
         "infinite",
         "deep",
-        "a little too deep",
+        "slightly too deep",
         "not utf-8",
         "odd text",
     ],
 )
-def test_payloads_are_stored_as_plain_json(given_payloads: list[Payload], stored: dict[str, Any]) -> None:
-    assert payloads.store(given_payloads, CONVERTER) == stored
+def test_payloads_are_stored_as_plain_json(sent: list[Payload], stored: dict[str, Any]) -> None:
+    assert payloads.store(sent, CONVERTER) == stored
     assert json.loads(payloads.dump(stored)) == stored
 
 
-def test_a_large_payload_is_a_preview() -> None:
+def test_a_large_payload_is_stored_as_a_preview() -> None:
     stored = payloads.store([plain(b'"' + b"x" * 40_000 + b'"')], CONVERTER)
     assert stored["truncated"] is True
     assert stored["size"] == 40_002
@@ -70,12 +70,12 @@ def test_a_large_payload_is_a_preview() -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"json/plain", b"json/protobuf", b"binary/plain", b"binary/protobuf"]))
-def test_no_bytes_raise_and_all_can_be_written(data: bytes, encoding: bytes) -> None:
+def test_no_bytes_raise_and_the_result_is_always_valid_json(data: bytes, encoding: bytes) -> None:
     stored = payloads.store([plain(data, encoding)], CONVERTER)
     assert json.loads(payloads.dump(stored))["size"] == len(data)
 
 
-def test_a_failure_is_stored_with_its_causes_and_bounds() -> None:
+def test_a_failure_is_stored_with_its_causes_and_truncated_texts() -> None:
     failure = Failure(message="m" * 20_000, stack_trace="s" * 20_000)
     failure.application_failure_info.type = "Broken"
     failure.application_failure_info.non_retryable = True
@@ -100,7 +100,7 @@ def test_a_failure_is_stored_with_its_causes_and_bounds() -> None:
         ("application_failure_info", {"type": "ToolError"}, None),
         ("activity_failure_info", {}, None),
     ],
-    ids=["tool", "activity", "child", "nexus", "of its own", "nameless"],
+    ids=["tool", "activity", "child", "nexus", "wraps nothing", "without a name"],
 )
 def test_a_failure_that_wraps_another_names_what_failed(info: str, names: dict[str, Any], failed: str | None) -> None:
     failure = ParseDict({info: names}, Failure())
@@ -109,20 +109,20 @@ def test_a_failure_that_wraps_another_names_what_failed(info: str, names: dict[s
 
 class Sealing(PayloadCodec):
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        return [Payload(metadata={"encoding": b"sealed"}, data=each.SerializeToString()) for each in payloads]
+        return [Payload(metadata={"encoding": b"sealed"}, data=payload.SerializeToString()) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         opened = []
-        for each in payloads:
-            if each.metadata.get("encoding") != b"sealed":
+        for sealed in payloads:
+            if sealed.metadata.get("encoding") != b"sealed":
                 raise ValueError("not sealed by us")
             payload = Payload()
-            payload.ParseFromString(each.data)
+            payload.ParseFromString(sealed.data)
             opened.append(payload)
         return opened
 
 
-async def test_the_codec_opens_what_it_can_and_leaves_the_rest() -> None:
+async def test_the_codec_decodes_what_it_can_and_leaves_other_payloads_unchanged() -> None:
     converter = replace(
         pydantic_data_converter,
         payload_codec=Sealing(),
@@ -146,8 +146,8 @@ async def test_the_codec_opens_what_it_can_and_leaves_the_rest() -> None:
 
     assert payloads.store(attributes.input.payloads, CONVERTER) == {"size": 7, "value": {"a": 1}}
     assert attributes.header.fields["agentgrid-key"].data == b'"k"'
-    left = foreign.workflow_execution_signaled_event_attributes.input.payloads
-    assert payloads.store(left, CONVERTER) == {"size": 7, "encoding": "other", "opaque": True}
+    unchanged = foreign.workflow_execution_signaled_event_attributes.input.payloads
+    assert payloads.store(unchanged, CONVERTER) == {"size": 7, "encoding": "other", "opaque": True}
     stored = payloads.store_failure(failed.activity_task_failed_event_attributes.failure, CONVERTER)
     assert stored["message"] == "secret"
 
@@ -163,7 +163,7 @@ def test_the_digest_of_an_input_distinguishes_payloads_and_their_parts() -> None
         [Payload(metadata={"encoding": b"json/plain", "x": b""}, data=one.data)],
         [Payload(metadata={"encodin": b"gjson/plain"}, data=one.data)],
     ]
-    assert len({payloads.input_digest(each) for each in inputs}) == len(inputs)
+    assert len({payloads.input_digest(sent) for sent in inputs}) == len(inputs)
     swapped = Payload(data=one.data)
     swapped.metadata["x"], swapped.metadata["encoding"] = b"", b"json/plain"
     assert payloads.input_digest([swapped]) == payloads.input_digest(inputs[5])

@@ -65,7 +65,7 @@ async def test_the_workers_log_names_a_toolset_that_fails_to_stop(
         ("transfer", "object", "ToolInputInvalid", "can't be represented in JSON"),
         ("transfer", "surrogate", "ToolInputInvalid", "can't be represented in JSON"),
         ("transfer", "nan", "ToolInputInvalid", "can't be represented in JSON"),
-        ("transfer", "list", "ToolInputInvalid", "one JSON object"),
+        ("transfer", "list", "ToolInputInvalid", "a JSON object"),
         ("double", {"number": "many"}, "ToolInputInvalid", "number: Input should be a valid integer"),
     ],
 )

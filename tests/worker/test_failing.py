@@ -64,9 +64,7 @@ async def test_an_approval_that_expires_at_once_is_refused_and_the_error_shows_t
     async with Worker(client, task_queue=queue, plugins=[Governance().plugin(GRID)]):
         with pytest.raises(WorkflowFailureError) as caught:
             await client.execute_workflow("failing", "expires", id=f"expires-{queue}", task_queue=queue)
-    assert str(caught.value.cause).endswith(
-        "expires is 0:00:00: an approval must be open for some time, at most 365 days"
-    )
+    assert str(caught.value.cause).endswith("expires is 0:00:00; it must be positive, and at most 365 days")
 
 
 @contextlib.contextmanager

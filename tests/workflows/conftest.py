@@ -1,4 +1,4 @@
-"""The reference workflows on real Temporal over a back office of their own; no control plane."""
+"""The reference workflows on real Temporal with their own back office, without a control plane."""
 
 from __future__ import annotations
 

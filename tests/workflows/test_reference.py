@@ -1,4 +1,4 @@
-"""Each reference workflow, end to end: what it decides, and what it leaves in the back office."""
+"""Each reference workflow end to end: its decisions, and its effects in the back office."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def replies(backoffice: str, ticket_id: str) -> int:
     return int(await value(backoffice, query, ticket_id))
 
 
-async def test_an_agent_asks_to_refund_and_the_ticket_is_answered(
+async def test_an_agent_requests_a_refund_and_the_ticket_is_answered(
     start: Any, governance: Governance, backoffice: str
 ) -> None:
     handle = await start("support_triage", {"ticket_id": "T-1002"})
@@ -87,7 +87,7 @@ async def test_after_a_rejected_refund_the_ticket_is_left_to_a_person(
     await keep(handle, "support_triage-rejected")
 
 
-async def test_a_reply_about_a_large_refund_is_approved_as_well(
+async def test_a_reply_about_a_large_refund_needs_approval_too(
     start: Any, governance: Governance, backoffice: str
 ) -> None:
     handle = await start("support_triage", {"ticket_id": "T-1015"})
@@ -97,7 +97,7 @@ async def test_a_reply_about_a_large_refund_is_approved_as_well(
     result = await handle.result()
     assert (result["reply_approved_by"], result["refunded_cents"]) == ("reviewer", 7_600)
     body = await value(backoffice, "SELECT body FROM backoffice.replies WHERE id = $1", result["reply_id"])
-    assert body == terms.shown["reply"], "what was sent is what was shown"
+    assert body == terms.shown["reply"], "the reply sent is the reply shown"
     await keep(handle, "support_triage-refund")
 
 
@@ -143,7 +143,7 @@ async def test_a_page_is_published_after_a_review(start: Any, governance: Govern
     await keep(handle, "content_publish")
 
 
-async def test_a_live_page_that_is_not_what_was_reviewed_is_rolled_back(
+async def test_a_live_page_that_differs_from_the_reviewed_one_is_rolled_back(
     start: Any, governance: Governance, backoffice: str
 ) -> None:
     handle = await start("content_publish", {**PAGE, "points": ["TODO: write this"]})
@@ -155,25 +155,25 @@ async def test_a_live_page_that_is_not_what_was_reviewed_is_rolled_back(
     await keep(handle, "content_publish-rolled_back")
 
 
-async def test_an_account_is_researched_and_the_brief_is_in_its_note(start: Any, backoffice: str) -> None:
+async def test_an_account_is_researched_and_the_brief_is_added_to_its_note(start: Any, backoffice: str) -> None:
     handle = await start("account_research", {"account_id": "A-302"})
     result = await handle.result()
     note = await value(backoffice, "SELECT note FROM backoffice.accounts WHERE id = 'A-302'")
     assert result["brief"]["summary"] in note
     assert result["brief"]["summary"].startswith("Offline model: no provider was asked. Tools used: fetch_account")
-    assert "Found: Brightmoor opens two practices" in result["brief"]["summary"], "which an MCP server knows"
+    assert "Found: Brightmoor opens two practices" in result["brief"]["summary"], "this comes from an MCP server"
     await keep(handle, "account_research")
 
 
 async def test_a_digest_of_a_week_that_does_not_exist_fails_at_once(start: Any) -> None:
-    """The pattern of its input takes it. The run must not repeat a failing workflow task without end."""
+    """It matches the pattern of the input. The run must not retry a failing workflow task forever."""
     handle = await start("weekly_digest", {"week": "2025-W53"})
     with pytest.raises(WorkflowFailureError) as caught:
         await asyncio.wait_for(handle.result(), 30)
     assert "is not an ISO week" in str(caught.value.cause)
 
 
-async def test_a_digest_is_kept_as_a_report(start: Any, backoffice: str) -> None:
+async def test_a_digest_is_saved_as_a_report(start: Any, backoffice: str) -> None:
     handle = await start("weekly_digest", {"week": "2026-W09"})
     result = await handle.result()
     assert result["complete"]

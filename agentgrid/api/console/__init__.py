@@ -1,6 +1,6 @@
-"""The built web console, served beside the API: static files, and one page for every path of the console.
+"""The built web console, served beside the API: static files, and one page for every console path.
 
-The files are built from `console/` by the build hook (`hatch_build.py`) into `_dist`. An installation without them has no console: a browser reads
+The build hook (`hatch_build.py`) builds the files from `console/` into `_dist`. An installation without them has no console; browsers are shown
 how to get one.
 """
 
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 DIST = Path(__file__).parent / "_dist"
 NONCE = "__CSP_NONCE__"
-"""In the built page, in place of a nonce."""
+"""The placeholder for the nonce in the built page."""
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self'; font-src 'self'; connect-src 'self'; "
     "worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -27,13 +27,13 @@ OF_THE_API = ("/api/", "/mcp/", "/healthz", "/readyz", "/metrics")
 YEAR = "public, max-age=31536000, immutable"
 INDEX = "index.html"
 ABSENT = (
-    "this installation has no web console: reinstall it without AGENTGRID_SKIP_CONSOLE (in a checkout: `make dev` builds it). "
-    "The API is at /api/v1"
+    "this installation has no web console: reinstall it without AGENTGRID_SKIP_CONSOLE (in a checkout, `make dev` builds it). The "
+        "API is at /api/v1"
 )
 
 
 class Console(StaticFiles):
-    """The files of one build. A path that names no file is a page of the console if a browser asks for a page."""
+    """The files of one build. A path that names no file returns the console page if a browser requests a page."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory=directory, check_dir=False)
@@ -42,7 +42,7 @@ class Console(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         try:
-            # The page is never sent as the file that it is: it needs a nonce. What begins with a dot belongs to the build.
+            # The page is never sent as a plain file, because it needs a nonce. Dotfiles belong to the build.
             name = "" if path == INDEX or _is_hidden(path) else path
             response = await super().get_response(name, scope)
         except HTTPException as error:
@@ -54,7 +54,7 @@ class Console(StaticFiles):
         return response
 
     def _index(self) -> Response:
-        # Read for each page: a console that is built again while the API runs has files of other names.
+        # Read each time: a console rebuilt while the API runs has different file names.
         try:
             page = self._file.read_text("utf-8")
         except FileNotFoundError:
@@ -73,12 +73,12 @@ def _asks_for_a_page(path: str, scope: Scope) -> bool:
 
 
 def install(router: Router, directory: Path = DIST) -> None:
-    """Serve the console's files for paths that no route of the API matches."""
-    console, missing = Console(directory), router.default
+    """Serve the console's files for paths that match no API route."""
+    console, not_found = Console(directory), router.default
 
     async def default(scope: Scope, receive: Receive, send: Send) -> None:
-        own = scope["type"] == "http" and not (scope["path"] + "/").startswith(OF_THE_API)
-        serve: ASGIApp = console if own else missing
+        is_console = scope["type"] == "http" and not (scope["path"] + "/").startswith(OF_THE_API)
+        serve: ASGIApp = console if is_console else not_found
         await serve(scope, receive, send)
 
     router.default = default

@@ -1,4 +1,4 @@
-"""The grid's tools that a caller may call by themselves."""
+"""The grid's tools that a caller may call directly."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ from agentgrid.domain.principals import Permission, Principal
 from agentgrid.domain.switches import SwitchKind
 
 FRESH_MS = 10_000
-"""How long a client may keep a list: policies, scopes and kill switches change."""
+"""How long a client may cache a list, because policies, scopes and kill switches change."""
 PAGE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolPage:
-    """A page of tools. onward: the cursor of the next page, if there is one."""
+    """A page of tools. next_cursor: None on the last page."""
 
     rows: Sequence[ToolRow]
-    onward: str | None
+    next_cursor: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RiskHints:
-    """A tool's risk, in the words of MCP."""
+    """A tool's risk in MCP's terms."""
 
     reads: bool
     destroys: bool
 
 
 def hints(row: ToolRow) -> RiskHints:
-    """The hints for a tool. They are hints: the policy decides, not the client."""
+    """The hints for a tool. They are only hints: the policy decides, not the client."""
     return RiskHints(reads=row.risk == Risk.READ, destroys=row.risk == Risk.DESTRUCTIVE)
 
 
 async def page(plane: ControlPlane, principal: Principal, *, after: str | None) -> ToolPage:
-    """The tools past this name that the caller may call now. Not those that are switched off, that the policy denies, or whose code is gone."""
+    """The tools after this name that the caller may call now. Excludes tools that are disabled, denied by policy, or no longer in the code."""
     if not principal.may(Permission.START):
-        return ToolPage(rows=(), onward=None)
+        return ToolPage(rows=(), next_cursor=None)
     async with reading(plane.engine) as session:
-        found = await tools.callable_alone(session, limit=PAGE + 1, after=after)
-        rows = [row for row in found[:PAGE] if principal.reaches(TOOL_PREFIX + row.name)]
-        rows = await _open(session, rows)
-    return ToolPage(rows=rows, onward=found[PAGE - 1].name if len(found) > PAGE else None)
+        candidates = await tools.callable_alone(session, limit=PAGE + 1, after=after)
+        rows = [row for row in candidates[:PAGE] if principal.reaches(TOOL_PREFIX + row.name)]
+        rows = await _callable(session, rows)
+    return ToolPage(rows=rows, next_cursor=candidates[PAGE - 1].name if len(candidates) > PAGE else None)
 
 
 async def find(plane: ControlPlane, name: str) -> ToolRow | None:
-    """The tool of this name, if it can be called by itself."""
+    """The tool of this name, if it can be called directly."""
     async with reading(plane.engine) as session:
         return next(iter(await tools.callable_alone(session, limit=1, name=name)), None)
 
 
-async def _open(session: ReadSession, rows: Sequence[ToolRow]) -> list[ToolRow]:
+async def _callable(session: ReadSession, rows: Sequence[ToolRow]) -> list[ToolRow]:
     if not rows:
         return []
     current = await tools.current(session, rows)
     snapshot = snapshots.of(list(await policies.in_force(session)))
-    off = {
+    disabled = {
         name
         for kind, prefix in ((SwitchKind.TOOL, ""), (SwitchKind.WORKFLOW, TOOL_PREFIX))
         for name, switch in (await switches.newest(session, kind, [prefix + row.name for row in rows])).items()
@@ -74,6 +74,6 @@ async def _open(session: ReadSession, rows: Sequence[ToolRow]) -> list[ToolRow]:
         row
         for row in rows
         if row.name in current
-        and not {row.name, TOOL_PREFIX + row.name} & off
+        and not {row.name, TOOL_PREFIX + row.name} & disabled
         and snapshot.rule_for(row.name, Risk(row.risk)).effect is not Effect.DENY
     ]

@@ -1,4 +1,4 @@
-"""Requests to the API's own routes from within the process, on behalf of a request that came from outside."""
+"""In-process requests to the API's own routes on behalf of an outer request."""
 
 from __future__ import annotations
 
@@ -14,27 +14,23 @@ from starlette.types import Message, Receive, Scope
 
 from agentgrid.api.routing import CheckedRoute
 
-PASSED_ON = frozenset({b"authorization", b"host", b"user-agent"})
-"""The headers of the outer request that the inner one has too. A cookie is none of them: MCP clients send keys."""
+COPIED_HEADERS = frozenset({b"authorization", b"host", b"user-agent"})
+"""Headers copied from the outer request. Cookies are excluded: MCP clients send keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteRequest:
-    """A request to one route."""
-
     route: str
     """Method and path pattern, as in `ACCESS`."""
     path: Mapping[str, str] = field(default_factory=dict)
     query: tuple[tuple[str, str], ...] = ()
     body: Any = None
-    """Sent as JSON, by methods that have a body."""
+    """Sent as JSON by methods with a body."""
     idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteResponse:
-    """A route's response."""
-
     status: int
     raw: bytes
 
@@ -59,9 +55,9 @@ def route_of(app: FastAPI, name: str) -> CheckedRoute:
 
 
 async def ask(request: Request, call: RouteRequest) -> RouteResponse:
-    """Make the request with the outer one's credential and address; it ends when the outer client disconnects.
+    """Make the request with the outer request's credential and address. It ends if the outer client disconnects.
 
-    The route is looked up by its name and not by a path, so no value in a path can lead to another one. It passes the gate like any request.
+    The route is looked up by its pattern, not its path, so no path value can lead to another route. The request is checked like any other.
     """
     route = route_of(request.app, call.route)
     body = b"" if call.body is None else json.dumps(call.body).encode()
@@ -79,11 +75,11 @@ async def ask(request: Request, call: RouteRequest) -> RouteResponse:
 
 
 def _scope(request: Request, route: CheckedRoute, call: RouteRequest, body: bytes) -> Scope:
-    headers = [(name, value) for name, value in request.scope["headers"] if name in PASSED_ON]
+    headers = [(name, value) for name, value in request.scope["headers"] if name in COPIED_HEADERS]
     if call.body is not None:
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if call.idempotency_key is not None:
-        # Characters that a header can't have become such as the gate refuses.
+        # Characters that a header can't hold are replaced by ones that the route refuses.
         headers.append((b"idempotency-key", call.idempotency_key.encode("latin-1", "replace")))
     path = route.path.format(**call.path)
     return {
@@ -101,12 +97,12 @@ def _scope(request: Request, route: CheckedRoute, call: RouteRequest, body: byte
 
 
 def _receive(request: Request, body: bytes) -> Receive:
-    given = False
+    sent = False
 
     async def receive() -> Message:
-        nonlocal given
-        if not given:
-            given = True
+        nonlocal sent
+        if not sent:
+            sent = True
             return {"type": "http.request", "body": body, "more_body": False}
         return await request.receive()
 

@@ -1,4 +1,4 @@
-"""Loads the MCP server at the first request: its package takes a second, and most processes never need it."""
+"""Loads the MCP server on the first request: importing its package takes a second, and most processes never need it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("mcp", "mcp_types")
 
 
 class Lazy:
-    """The endpoint of one application, made when it is first needed."""
+    """The endpoint of one application, created on first use."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -29,7 +29,7 @@ class Lazy:
         async with self._lock:
             if self._endpoint is None or self._endpoint.ended:
                 try:
-                    # In a thread: other requests go on.
+                    # In a thread, so that other requests aren't blocked.
                     server = await asyncio.to_thread(importlib.import_module, SERVER)
                 except ModuleNotFoundError as error:
                     if (error.name or "").partition(".")[0] not in PACKAGES:
@@ -43,6 +43,6 @@ class Lazy:
             return self._endpoint
 
     async def close(self) -> None:
-        """End what it serves."""
+        """Stop serving requests."""
         if self._endpoint is not None:
             await self._endpoint.close()

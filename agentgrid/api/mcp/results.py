@@ -1,4 +1,4 @@
-"""The API's answers as results of MCP tools, bounded in size."""
+"""The API's responses as results of MCP tools, bounded in size."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from agentgrid.domain.runs import RunStatus, WaitingOn
 from agentgrid.errors import AgentGridError
 
 MAX_RESULT_BYTES = 64 * 1024
-"""A longer result is cut, and refers to where the whole is: it would fill the model's context."""
+"""A longer result is truncated and says where the whole result is; otherwise it would fill the model's context."""
 BEGINNING_BYTES = 16 * 1024
 
 WORKING = "working"
 WAITING = {
-    WaitingOn.APPROVAL: "The call waits for approval by a person, in AgentGrid; nobody can approve it from here.",
-    WaitingOn.WORKER: "The call waits for a worker.",
+    WaitingOn.APPROVAL: "The call is waiting for a person's approval in AgentGrid; it can't be approved from here.",
+    WaitingOn.WORKER: "The call is waiting for a worker.",
 }
-ASK_AGAIN = f"Ask for its result with {PREFIX}run_result and this run_id; calling the tool again would be another call."
+ASK_AGAIN = f"Get its result with {PREFIX}run_result and this run_id; calling the tool again would start another call."
 
 OUTCOME = {
     "type": "object",
     "properties": {
         "run_id": {"type": "string", "description": "The run that makes the call."},
-        "status": {"type": "string", "description": f"`{WORKING}` while it is open, otherwise how it ended."},
+        "status": {"type": "string", "description": f"`{WORKING}` while the run is open, otherwise how it ended."},
         "result": {"description": "The tool's result, once the run is `completed`."},
         "message": {"type": "string"},
     },
     "required": ["run_id", "status"],
 }
-"""The schema of what a call of a grid's tool returns."""
+"""The output schema of calls of the grid's tools."""
 
 
 def outcome(answer: RouteResponse) -> types.CallToolResult:
-    """A run as it is after the wait: its result, its error, or `working`."""
+    """A run after the wait: its result, its error, or `working`."""
     if not answer.ok:
         return problem(answer)
     run = answer.value
@@ -54,11 +54,11 @@ def outcome(answer: RouteResponse) -> types.CallToolResult:
         body["message"] = ": ".join(part for part in parts if part)
         return _result(body, body["message"], is_error=True)
     if not run["payloads_visible"]:
-        body["message"] = "The run is completed. This key may not read results."
+        body["message"] = "The run has completed. This key may not read results."
         return _result(body, body["message"])
     stored = run["result"] or {"value": None}
     if "value" not in stored:
-        # The database holds only its beginning, or a codec has its key elsewhere.
+        # The database stores only its beginning, or only a codec elsewhere can decode it.
         beginning = stored.get("preview") or "The result can't be shown here."
         return _cut(body, beginning, stored["size"])
     body["result"] = stored["value"]
@@ -66,19 +66,19 @@ def outcome(answer: RouteResponse) -> types.CallToolResult:
 
 
 def plain(answer: RouteResponse) -> types.CallToolResult:
-    """What a route answered."""
+    """A route's response."""
     if not answer.ok:
         return problem(answer)
     return _result(answer.value, _json(answer.value))
 
 
 def refusal(error: AgentGridError) -> types.CallToolResult:
-    """A refusal that no route made."""
+    """A refusal that doesn't come from a route."""
     return _refused(errors.problem(error).model_dump(mode="json", exclude_none=True))
 
 
 def problem(answer: RouteResponse, *, within: str = "") -> types.CallToolResult:
-    """A route's refusal, for the model to read. within: a pointer that is left out of the faults' pointers."""
+    """A route's refusal, for the model to read. within: a prefix removed from the faults' pointers."""
     return _refused(answer.value, within)
 
 
@@ -94,9 +94,13 @@ def failure(text: str, body: dict[str, Any] | None = None) -> types.CallToolResu
 
 
 def _cut(body: dict[str, Any], text: str, size: int, *, is_error: bool = False) -> types.CallToolResult:
-    """The beginning of what is too long, and where the whole is."""
-    where = f"in GET {V1}/runs/{body['run_id']}/history" if "run_id" in body else "in pages: ask for less at once"
-    message = f"{size:,} bytes are too many to return here; the whole is {where}"
+    """The beginning of a result that is too long, and where the whole is."""
+    where = (
+        f"available from GET {V1}/runs/{body['run_id']}/history"
+        if "run_id" in body
+        else "available in pages: request fewer items at once"
+    )
+    message = f"{size:,} bytes are too many to return here; the whole result is {where}"
     kept = {name: body[name] for name in ("run_id", "status") if name in body}
     beginning = text.encode()[:BEGINNING_BYTES].decode(errors="ignore")
     return _result(kept | {"message": message}, f"{beginning}\n[{message}]", is_error=is_error)

@@ -1,7 +1,7 @@
-"""What an MCP client may do with the control plane itself: one table of the API's routes. Names, texts and schemas are the routes' own.
+"""What an MCP client may do with the control plane: one table of the API's routes. Names, texts and schemas come from the routes.
 
-Left out on purpose, for everybody: decisions, because a model that reads a person's key must not approve its own calls; policies, kill switches, principals and
-keys; and everything that stops or changes a run. Whether a caller is offered one depends on its permissions, and so does what it then sees.
+Deliberately excluded, for every caller: decisions, because a model with a person's key must not approve its own calls; policies, kill switches,
+principals and keys; and everything that stops or changes a run. The caller's permissions determine which verbs are listed and what they return.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agentgrid.domain.principals import Principal
 from agentgrid.errors import InvalidInput, InvalidPlace
 
 PREFIX = "agentgrid_"
-"""Of all their names. A grid's tool of such a name is hidden by the verb."""
+"""The prefix of all verbs. A verb hides a grid's tool of the same name."""
 
 RESULT = f"GET {V1}/runs/{{run_id}}/result"
 START = f"POST {V1}/workflows/{{name}}/runs"
@@ -41,25 +41,23 @@ VERBS: dict[str, str] = {
 }
 
 TEXTS = {
-    RESULT: "The result of a run, also of one that a call of a tool started. A run that has not ended is `working`: ask again later. "
-    "Only people can give an approval that it waits for, in AgentGrid.",
-    START: "Start a run of a workflow. Answers at once with its id; ask for its result afterwards.",
+    RESULT: "The result of a run, including a run started by a tool call. If the status is `working`, ask again later. If it waits for an "
+    "approval, only a person can give it, in AgentGrid.",
+    START: "Start a run of a workflow. Returns its id immediately; get its result afterwards.",
 }
-"""Instead of the routes' own descriptions, which speak of HTTP."""
+"""Descriptions that replace the routes' own, which mention HTTP."""
 
 SCALAR = (str, int, float, bool)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RouteTool:
-    """One route, as an MCP tool."""
-
     name: str
     route: str
     title: str
     description: str
     schema: dict[str, Any]
-    """Of the arguments: the route's path and query parameters, and the fields of its body."""
+    """The schema of the arguments: the route's path and query parameters, and the fields of its body."""
     in_path: frozenset[str]
     has_body: bool
 
@@ -74,17 +72,17 @@ class RouteTool:
         return needed is None or principal.may(needed)
 
     def call(self, arguments: Mapping[str, Any], *, idempotency_key: str | None = None) -> RouteRequest:
-        """The request for these arguments, which the route itself checks. Raises InvalidInput for what can't be put into a request."""
+        """The request for these arguments, which the route itself validates. Raises InvalidInput for arguments that can't be put into a request."""
         missing = sorted(name for name in self.in_path if not isinstance(arguments.get(name), str))
         if missing:
             raise InvalidInput(
-                "invalid arguments", [InvalidPlace(pointer=f"/{name}", message="requires a string") for name in missing]
+                "invalid arguments", [InvalidPlace(pointer=f"/{name}", message="must be a string") for name in missing]
             )
         rest = {name: value for name, value in arguments.items() if name not in self.in_path}
         path = {name: arguments[name] for name in self.in_path}
         query = () if self.has_body else _query(rest)
         if any(LOOKS_LIKE_A_KEY.search(value) for value in (*path.values(), *(value for _, value in query))):
-            # As the door refuses it in a URL: the audit and logs would keep it.
+            # As `door.py` refuses keys in URLs: the audit log and other logs would store them.
             raise InvalidInput(
                 "an argument contains an API key: revoke the key, and send keys as `Authorization: Bearer`"
             )
@@ -98,20 +96,20 @@ class RouteTool:
 
 
 def _query(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    found = []
+    pairs = []
     for name, value in values.items():
-        for each in value if isinstance(value, list) else [] if value is None else [value]:
-            if not isinstance(each, SCALAR):
+        for item in value if isinstance(value, list) else [] if value is None else [value]:
+            if not isinstance(item, SCALAR):
                 fault = InvalidPlace(
                     pointer=f"/{name[:100]}", message="must be a string, a number, a boolean, or a list of these"
                 )
                 raise InvalidInput("invalid arguments", [fault])
-            found.append((name, str(each).lower() if isinstance(each, bool) else str(each)))
-    return tuple(found)
+            pairs.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
+    return tuple(pairs)
 
 
 def verbs_of(app: FastAPI) -> dict[str, RouteTool]:
-    """Every verb by its name, made from the application's OpenAPI document."""
+    """All verbs by name, built from the application's OpenAPI document."""
     document = openapi.document(app)
     return {name: _verb(document, name, route) for name, route in VERBS.items()}
 
@@ -119,9 +117,9 @@ def verbs_of(app: FastAPI) -> dict[str, RouteTool]:
 def _verb(document: dict[str, Any], name: str, route: str) -> RouteTool:
     method, _, pattern = route.partition(" ")
     operation = document["paths"][pattern][method.lower()]
-    given = [each for each in operation.get("parameters", ()) if each["in"] in ("path", "query")]
-    properties = {each["name"]: _described(each) for each in given}
-    required = [each["name"] for each in given if each["required"]]
+    parameters = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] in ("path", "query")]
+    properties = {parameter["name"]: _described(parameter) for parameter in parameters}
+    required = [parameter["name"] for parameter in parameters if parameter["required"]]
     body = operation.get("requestBody")
     if body is not None:
         fields = _inlined(document, body["content"]["application/json"]["schema"])
@@ -138,7 +136,7 @@ def _verb(document: dict[str, Any], name: str, route: str) -> RouteTool:
             "required": required,
             "additionalProperties": False,
         },
-        in_path=frozenset(each["name"] for each in given if each["in"] == "path"),
+        in_path=frozenset(parameter["name"] for parameter in parameters if parameter["in"] == "path"),
         has_body=body is not None,
     )
 
@@ -148,14 +146,14 @@ def _described(parameter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _inlined(document: dict[str, Any], schema: Any) -> Any:
-    """The schema without references and titles. The parts of requests that are used here don't contain themselves."""
+    """The schema without references and titles. None of the request schemas used here is recursive."""
     if isinstance(schema, list):
-        return [_inlined(document, each) for each in schema]
+        return [_inlined(document, item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        found = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
-        return _inlined(document, {**found, **{key: value for key, value in schema.items() if key != "$ref"}})
+        target = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+        return _inlined(document, {**target, **{key: value for key, value in schema.items() if key != "$ref"}})
     return {
         key: _inlined(document, value)
         for key, value in schema.items()

@@ -1,8 +1,8 @@
 """The MCP server of one API process: lists and calls tools, each by requests to the API's own routes.
 
-Stateless: a request is answered by whichever process it reaches, with JSON, and no stream is ever open. A call of a tool waits at most `WAIT_SECONDS` for the
-run that it started; afterwards, or as soon as the run waits for people, it answers `working`, and the client asks again. Nothing is asked of the
-client (no elicitation, no `input_required`): the agent's own program would answer.
+Stateless: whichever process a request reaches answers it with JSON, and no stream is opened. A tool call waits at most `WAIT_SECONDS` for the
+run it started; after that, or once the run waits for people, it returns `working` and the client asks again. It never sends requests to the
+client (no elicitation, no `input_required`), because the agent's own program would answer them.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ from agentgrid.errors import Unauthenticated
 log = structlog.get_logger()
 
 WAIT_SECONDS = 25.0
-"""How long a call waits for its run. Less than clients and proxies wait for an answer: 60 s or 30 s for most."""
+"""How long a call waits for its run. Less than most clients and proxies wait for a response: 60 s or 30 s."""
 READY_SECONDS = 10.0
 IDEMPOTENCY_KEY = "agentgrid/idempotency-key"
-"""In `_meta` of a call, instead of the header. A request's id is no such key: clients count from 0 in each of their processes."""
+"""In a call's `_meta`, instead of the header. A request id can't be used: clients count from 0 in each of their processes."""
 TAG = "mcp"
-"""The tag of runs that calls of tools start."""
+"""The tag of runs started by tool calls."""
 
 INSTRUCTIONS = (
     "Tools of an AgentGrid installation. Each call is a durable run under the operators' policy. A call that takes long, or that a person "
-    f"must approve, returns the status `{results.WORKING}` and a run_id: ask for its result with agentgrid_run_result. "
-    "Approvals are given by people in AgentGrid, never here."
+    f"must approve, returns the status `{results.WORKING}` and a run_id: get its result with agentgrid_run_result. "
+    "Only people can approve calls, in AgentGrid, never here."
 )
 
 Context = ServerRequestContext[Any, Request]
 
 
 class Endpoint:
-    """Answers MCP requests that have passed the gate."""
+    """Answers MCP requests that have passed the checks of the route `/mcp`."""
 
     def __init__(self, app: FastAPI) -> None:
         self._verbs = verbs_of(app)
@@ -67,7 +67,7 @@ class Endpoint:
             # Without it, each call would list all tools first.
             get_tool_input_schema=lambda name: None,
         )
-        # The door has checked host and origin, and the gate the body's size.
+        # `door.py` has checked host and origin, and `routing.py` the body size.
         settings = TransportSecuritySettings(enable_dns_rebinding_protection=False)
         self._sessions = StreamableHTTPSessionManager(
             server, json_response=True, stateless=True, security_settings=settings, max_request_body_size=body.MAX_BYTES
@@ -86,13 +86,13 @@ class Endpoint:
         return self._task.done()
 
     async def close(self) -> None:
-        """End every request that is still open."""
+        """End all open requests."""
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
 
     async def answer(self, request: Request) -> Response:
-        """The response to a request whose body the gate has read. Raises Unauthenticated if the key was revoked meanwhile."""
+        """The response to a request whose body has been read and checked. Raises Unauthenticated if the key was revoked in the meantime."""
         async with asyncio.timeout(READY_SECONDS):
             await self._ready.wait()
         exchange = _OpenRequest(request)
@@ -101,7 +101,7 @@ class Endpoint:
         if exchange.revoked is not None:
             raise Unauthenticated(exchange.revoked)
         response = Response(bytes(exchange.raw), status_code=exchange.status)
-        # Everything but what the door and the server add.
+        # All headers except those that `door.py` and the server add.
         response.raw_headers += [pair for pair in exchange.headers if pair[0] != b"content-length"]
         return response
 
@@ -115,7 +115,7 @@ class Endpoint:
         verbs = [verb for verb in self._verbs.values() if verb.open_to(principal)] if cursor is None else []
         return types.ListToolsResult(
             tools=[*map(_verb, verbs), *(_tool(row) for row in page.rows if row.name not in self._verbs)],
-            next_cursor=page.onward,
+            next_cursor=page.next_cursor,
             ttl_ms=catalog.FRESH_MS,
             cache_scope="private",
         )
@@ -139,20 +139,20 @@ class Endpoint:
 
 
 class _OpenRequest:
-    """One request from outside, and what was answered."""
+    """An outer request and its response."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.principal: Principal = request.state.caller.principal
         self.idempotency_key: str | None = request.state.caller.idempotency_key
         self.revoked: str | None = None
-        """Why the key is no longer valid. The answer is then this reason, regardless of what became of the request."""
+        """Why the key is no longer valid. If set, this is the response, whatever the outcome of the request."""
         self.status, self.raw = 500, bytearray()
         self.headers: list[tuple[bytes, bytes]] = []
         self._given = False
 
     async def ask(self, call: RouteRequest) -> RouteResponse:
-        """Ask one of the API's own routes."""
+        """Call one of the API's own routes."""
         answer = await ask(self.request, call)
         if answer.status == 401:
             self.revoked = answer.value["detail"]
@@ -172,7 +172,7 @@ class _OpenRequest:
 
 
 def _exchange(context: Context) -> _OpenRequest:
-    assert context.request is not None  # every request of this server comes by HTTP
+    assert context.request is not None  # all requests to this server arrive over HTTP
     exchange: _OpenRequest = context.request.scope["state"]["mcp"]
     return exchange
 
@@ -185,26 +185,26 @@ async def _use(
 
 
 async def _run(exchange: _OpenRequest, name: str, arguments: dict[str, Any], key: str | None) -> types.CallToolResult:
-    """Start a run of this tool, as anybody could by `START`, and wait for its result."""
+    """Start a run of this tool through `START`, and wait for its result."""
     if await catalog.find(exchange.request.app.state.plane, name) is None:
         raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {name[:100]}")
-    wish = {"input": arguments, "tags": [TAG]}
-    begun = await exchange.ask(
-        RouteRequest(route=START, path={"name": TOOL_PREFIX + name}, body=wish, idempotency_key=key)
+    start_body = {"input": arguments, "tags": [TAG]}
+    started = await exchange.ask(
+        RouteRequest(route=START, path={"name": TOOL_PREFIX + name}, body=start_body, idempotency_key=key)
     )
-    if begun.status == 404:
-        return results.failure(f"This key may not call {name}.", begun.value)
-    if not begun.ok:
-        return results.problem(begun, within="/input")
+    if started.status == 404:
+        return results.failure(f"This key may not call {name}.", started.value)
+    if not started.ok:
+        return results.problem(started, within="/input")
     query = (("wait", str(WAIT_SECONDS)), ("or_approval", "true"))
     return results.outcome(
-        await exchange.ask(RouteRequest(route=RESULT, path={"run_id": begun.value["run_id"]}, query=query))
+        await exchange.ask(RouteRequest(route=RESULT, path={"run_id": started.value["run_id"]}, query=query))
     )
 
 
 def _internal(error: Exception) -> MCPError:
-    if (known := translated(error)) is not None:
-        return MCPError(code=types.INTERNAL_ERROR, message=known.message)
+    if (as_known := translated(error)) is not None:
+        return MCPError(code=types.INTERNAL_ERROR, message=as_known.message)
     log.error("mcp_request_failed", exc_info=error)
     return MCPError(code=types.INTERNAL_ERROR, message="internal error; see the server's log")
 

@@ -1,4 +1,4 @@
-"""Agents: their own rule, and their kill switch."""
+"""Agents: their own rules and kill switches."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from agentgrid.api import actions, views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Asking, Id, Plane
-from agentgrid.api.routes.policies import nobody, rule_put
+from agentgrid.api.deps import CurrentCaller, Id, Plane
+from agentgrid.api.routes.policies import approver_warning, rule_put
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.agents import AgentCallOut, AgentGovernance, AgentPolicyIn
 from agentgrid.api.schemas.commands import Proposed
@@ -37,11 +37,14 @@ MAX_SHOWN = 200
     response_model=AgentGovernance,
     responses={202: {"model": Proposed}},
 )
-async def put_agent_policy(plane: Plane, caller: Asking, name: Id, body: AgentPolicyIn) -> AgentGovernance | Response:
-    """Workers receive it within seconds; it applies to the agent's next call of a tool, also in running workflows. It is not about model turns.
+async def put_agent_policy(
+    plane: Plane, caller: CurrentCaller, name: Id, body: AgentPolicyIn
+) -> AgentGovernance | Response:
+    """Workers receive it within seconds; it applies to the agent's next tool call, including in running workflows. It does not cover model turns.
 
-    The rule's id is `agent:` and the agent's name. A tool's rule with the same effect or a stricter one still applies, and so does a rule that
+    The rule's id is `agent:` followed by the agent's name. A tool's rule with the same or a stricter effect still applies, and so does a rule that
     names both. To withdraw it: `DELETE /api/v1/policies/agent:...`.
+
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
     command = await control_policies.put_agent_policy(
@@ -53,16 +56,16 @@ async def put_agent_policy(plane: Plane, caller: Asking, name: Id, body: AgentPo
 
 
 @router.post("/{name}/disable", summary="Turn on an agent's kill switch: its next step is denied")
-async def disable_agent(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> AgentGovernance:
-    """Within seconds each model turn and each tool call of it fails without a retry, also in running workflows.
+async def disable_agent(plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None) -> AgentGovernance:
+    """Within seconds each of its model turns and tool calls fails without a retry, including in running workflows.
 
-    `in_flight` lists the calls that have not ended.
+    `in_flight` lists the open calls.
     """
     return await _switch(plane, caller, name, True, body)
 
 
 @router.post("/{name}/enable", summary="Turn off an agent's kill switch")
-async def enable_agent(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> AgentGovernance:
+async def enable_agent(plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None) -> AgentGovernance:
     """The current rules apply again. Calls that were denied stay failed."""
     return await _switch(plane, caller, name, False, body)
 
@@ -85,7 +88,7 @@ async def _governance(plane: ControlPlane, principal: Principal, name: str) -> A
         ]
         own = next((row for row in rows if row.rule_id == f"{AGENT_RULE}{name}"), None)
         called = await agents.was_called(session, name)
-        note = None if own is None else await nobody(session, own.effect, own.approvers)
+        note = None if own is None else await approver_warning(session, own.effect, own.approvers)
         in_flight = await agents.open_calls(session, name, scope=principal.workflows, limit=MAX_SHOWN)
     return AgentGovernance(
         name=name,

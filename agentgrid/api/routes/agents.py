@@ -1,4 +1,4 @@
-"""Agents: the catalog, their versions, and what they used."""
+"""Agents: catalog, versions and usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from agentgrid.api import actions, agent_tools
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, CurrentCaller, CurrentPrincipal, Cursor, Id, Limit, Plane, Search, Session
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.agents import (
@@ -47,7 +47,7 @@ DAY = timedelta(days=1)
 
 
 def _values(
-    row: AgentRow, active: AgentVersionRow | None, served: bool | None, switch: Switch | None, lately: Stats
+    row: AgentRow, active: AgentVersionRow | None, served: bool | None, switch: Switch | None, stats: Stats
 ) -> dict[str, Any]:
     state = SwitchOut.of(switch)
     return {
@@ -59,12 +59,12 @@ def _values(
         "state": "disabled" if state.disabled else "active",
         "switch": state,
         "served": served,
-        "stats": asdict(lately),
+        "stats": asdict(stats),
     }
 
 
 async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[AgentRow]) -> dict[str, bool | None]:
-    """Whether each agent is in the newest code of its queue, and a live worker polls that."""
+    """Whether the newest code of each agent's queue includes it and a live worker polls that queue."""
     current = await agents.current(session, rows)
     polled = await workers.served(plane, [row.task_queue for row in rows if row.name in current], workers.ACTIVITY)
     return {row.name: polled[row.task_queue] if row.name in current else False for row in rows}
@@ -75,18 +75,18 @@ async def list_agents(
     request: Request,
     session: Session,
     plane: Plane,
-    principal: Who,
+    principal: CurrentPrincipal,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     q: Search = None,
 ) -> Page[AgentSummary]:
-    """All registered agents, each with its version in use and its last 24 hours, of the runs that the caller may see."""
+    """All registered agents, each with its version in use and figures for the last 24 hours, over the runs that the caller may see."""
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await agents.by_name(session, limit=limit + 1, after=after, q=q)
-    page, onward = cut(rows, limit, lambda row: encode(request, row.name))
+    page, next_cursor = cut(rows, limit, lambda row: encode(request, row.name))
     return Page[AgentSummary](
         items=[AgentSummary.model_validate(values) for _, _, values in await _read(session, plane, principal, page)],
-        next_cursor=onward,
+        next_cursor=next_cursor,
     )
 
 
@@ -96,13 +96,13 @@ async def _read(
     names = [row.name for row in rows]
     active = await agents.active(session, rows)
     switched = await switches.newest(session, SwitchKind.AGENT, names)
-    lately = await agent_usage.stats(session, names, since=DAY, scope=principal.workflows)
+    stats = await agent_usage.stats(session, names, since=DAY, scope=principal.workflows)
     served = await _served(session, plane, rows)
     return [
         (
             row,
             active.get(row.name),
-            _values(row, active.get(row.name), served[row.name], switched.get(row.name), lately[row.name]),
+            _values(row, active.get(row.name), served[row.name], switched.get(row.name), stats[row.name]),
         )
         for row in rows
     ]
@@ -125,16 +125,16 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
         if code is None
         else (await agent_tools.read(session, [(code, active)], await policies.in_force(session)))[name],
         "versions": [
-            found
-            for version in await agents.versions(session, name, limit=MAX_VERSIONS)
-            if (found := _version(version)) is not None
+            version
+            for row in await agents.versions(session, name, limit=MAX_VERSIONS)
+            if (version := _version(row)) is not None
         ],
         "actions": actions.of_agent(principal),
     }
 
 
 def _version(row: AgentVersionRow | None) -> AgentVersionOut | None:
-    """A version; None if what a worker registered is none."""
+    """A version, or None if what the worker registered is not a valid version."""
     if row is None:
         return None
     try:
@@ -147,35 +147,35 @@ def _problems(plane: ControlPlane, code: AgentVersionRow | None, active: AgentVe
     if code is None or active is None or active.version == code.version:
         return []
     try:
-        found = faults(agents.document(code), agents.document(active), control_agents.allowed_models(plane.settings))
-        return [f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in found]
+        problems = faults(agents.document(code), agents.document(active), control_agents.allowed_models(plane.settings))
+        return [f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in problems]
     except ValueError:
-        return ["what the worker registered is no version of an agent"]
+        return ["what the worker registered is not a valid version of an agent"]
 
 
-@router.get("/{name}", summary="One agent: versions, tools with what each needs, and its last 24 hours")
-async def get_agent(session: Session, plane: Plane, principal: Who, name: Id) -> AgentDetail:
-    """`active` is the version that new calls use. Open calls keep the version that they began with."""
+@router.get("/{name}", summary="One agent: versions, tools and what each requires, and figures for the last 24 hours")
+async def get_agent(session: Session, plane: Plane, principal: CurrentPrincipal, name: Id) -> AgentDetail:
+    """`active` is the version that new calls use. Open calls keep the version they started with."""
     return AgentDetail.model_validate(await _detail(session, plane, principal, name))
 
 
-@router.get("/{name}/usage", summary="What an agent used in a period, by hour or day")
-async def get_agent_usage(session: Session, principal: Who, name: Id, span: Span) -> UsageOver:
-    """Of its own model turns, without those of the agents that it calls."""
+@router.get("/{name}/usage", summary="Usage of an agent over a period, by hour or day")
+async def get_agent_usage(session: Session, principal: CurrentPrincipal, name: Id, span: Span) -> UsageOver:
+    """Covers its own model turns, not those of the agents it calls."""
     if await agents.get(session, name) is None:
         raise NotFound("agent", name)
-    found = await agent_usage.of_agent(
+    buckets = await agent_usage.of_agent(
         session, name, since=span.since, before=span.before, bucket=span.bucket, scope=principal.workflows
     )
-    return over(span, found)
+    return over(span, buckets)
 
 
-@router.put("/{name}", summary="Make a version of an agent, and use it for new calls")
-async def put_agent(plane: Plane, caller: Asking, name: Id, body: AgentPut) -> AgentChanged:
-    """Workers receive it within seconds. Calls that are open keep their version, also when their run is replayed.
+@router.put("/{name}", summary="Create a version of an agent and use it for new calls")
+async def put_agent(plane: Plane, caller: CurrentCaller, name: Id, body: AgentPut) -> AgentChanged:
+    """Workers receive it within seconds. Open calls keep their version, even when their run is replayed.
 
-    Nothing may exceed the code: `tools` is a subset, `limits` are at most the code's, `output_schema` admits only what the code's admits.
-    `422` with the reason otherwise. `409` if `expected_version` is not in use any more. Without a difference there is no new version.
+    No field may exceed what the code allows: `tools` must be a subset, `limits` at most the code's, and `output_schema` must accept nothing that the
+    code's doesn't; otherwise `422` with the reason. `409` if `expected_version` is no longer in use. If nothing differs, no version is created.
     """
     limits = None if body.limits is None else _limits(body.limits)
     edit = control_agents.Edit(
@@ -185,29 +185,29 @@ async def put_agent(plane: Plane, caller: Asking, name: Id, body: AgentPut) -> A
         output_schema=body.output_schema,
         limits=limits,
     )
-    asked = control_agents.VersionRequest(note=body.note, expected_version=body.expected_version)
-    return await _changed(plane, caller, name, await control_agents.put(plane, caller, name, edit, asked))
+    request = control_agents.VersionRequest(note=body.note, expected_version=body.expected_version)
+    return await _changed(plane, caller, name, await control_agents.put(plane, caller, name, edit, request))
 
 
 @router.post("/{name}/use", summary="Use another version of an agent for new calls")
-async def use_agent(plane: Plane, caller: Asking, name: Id, body: AgentUse) -> AgentChanged:
-    """Any of its versions that the newest code still allows, or `code` for the version in its code. Otherwise as `PUT`."""
-    asked = control_agents.VersionRequest(note=body.note, expected_version=body.expected_version)
-    return await _changed(plane, caller, name, await control_agents.use(plane, caller, name, body.version, asked))
+async def use_agent(plane: Plane, caller: CurrentCaller, name: Id, body: AgentUse) -> AgentChanged:
+    """Any version that the newest code still allows, or `code` for the version in its code. Otherwise the same as `PUT`."""
+    request = control_agents.VersionRequest(note=body.note, expected_version=body.expected_version)
+    return await _changed(plane, caller, name, await control_agents.use(plane, caller, name, body.version, request))
 
 
-def _limits(given: LimitsIn) -> Limits:
-    return Limits(**given.model_dump())
+def _limits(limits: LimitsIn) -> Limits:
+    return Limits(**limits.model_dump())
 
 
 async def _changed(plane: ControlPlane, caller: Caller, name: str, command: Command) -> AgentChanged:
     outcome = command.outcome or {}
     async with reading(plane.engine) as session:
         values = await _detail(session, plane, caller.principal, name)
-        found: dict[str, FieldChange] = {}
+        field_changes: dict[str, FieldChange] = {}
         before = await agents.version(session, name, outcome["before"])
         after = await agents.version(session, name, outcome["version"])
         if before is not None and after is not None and outcome["changed"]:
             differs = changes(agents.document(before), agents.document(after))
-            found = {field: FieldChange.model_validate(each) for field, each in differs.items()}
-    return AgentChanged.model_validate({**values, "changed": outcome["changed"], "changes": found})
+            field_changes = {field: FieldChange.model_validate(change) for field, change in differs.items()}
+    return AgentChanged.model_validate({**values, "changed": outcome["changed"], "changes": field_changes})

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, CurrentCaller, CurrentPrincipal, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.api_keys import KeyIn, KeyMade, KeyOut
@@ -45,15 +45,15 @@ async def list_keys(
     cursor: Cursor = None,
     principal: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
 ) -> Page[KeyOut]:
-    """Without their secrets, which are not stored."""
+    """Without secrets, which are not stored."""
     return await _page(request, session, principal, limit, cursor)
 
 
 @mine.get("/me/keys", summary="List your own API keys, newest first")
 async def list_my_keys(
-    request: Request, session: Session, who: Who, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    request: Request, session: Session, who: CurrentPrincipal, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[KeyOut]:
-    """Without their secrets, which are not stored. Also expired and revoked ones. Only administrators make and revoke keys."""
+    """Without secrets, which are not stored. Includes expired and revoked keys. Only administrators create and revoke keys."""
     return await _page(request, session, who.name, limit, cursor)
 
 
@@ -62,21 +62,21 @@ async def _page(
 ) -> Page[KeyOut]:
     after = decode_key(request, cursor)
     rows = await principals.keys(session, principal=principal, limit=limit + 1, after=after)
-    page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))
+    page, next_cursor = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))
     now = await commands.clock(session)
-    return Page[KeyOut](items=[_out(row, now) for row in page], next_cursor=onward)
+    return Page[KeyOut](items=[_out(row, now) for row in page], next_cursor=next_cursor)
 
 
 @router.post(
     "",
     status_code=201,
-    summary="Create a key for a principal",
+    summary="Create an API key for a principal",
     response_model=KeyMade,
     responses={200: {"model": KeyMade}, 202: {"model": Proposed}, 404: {}},
 )
 async def create_key(
     plane: Plane,
-    caller: Asking,
+    caller: CurrentCaller,
     response: Response,
     body: KeyIn,
     idempotency_key: Annotated[
@@ -84,27 +84,27 @@ async def create_key(
         Header(max_length=255, description="For 30 days, the same idempotency key and body refer to the same API key."),
     ] = None,
 ) -> KeyMade | Response:
-    """`201` with the key, in this response only: the server stores just its hash.
+    """`201` with the key, in this response only: the server stores only its hash.
 
-    `202` if the principal may decide approvals: another administrator must confirm, and is shown the key then. `403` if there is no other
+    `202` if the principal may decide approvals: another administrator must confirm and is then shown the key. `403` if there is no other
     administrator.
 
-    The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true`, and `key` is null.
+    Repeating the request with the same `Idempotency-Key` and body returns `200`, `Idempotent-Replayed: true`, and a null `key`.
     """
     lifetime = timedelta(seconds=body.lifetime_seconds)
-    made = await control_api_keys.create(
+    created = await control_api_keys.create(
         plane.engine, caller, principal=body.principal, lifetime=lifetime, note=body.note
     )
-    if made.proposal is not None:
-        return views.proposed(made.proposal)
-    if not made.secret:
+    if created.proposal is not None:
+        return views.proposed(created.proposal)
+    if not created.secret:
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"
-    return KeyMade(**(await _one(plane, made.key_id)).model_dump(), key=made.secret or None)
+    return KeyMade(**(await _one(plane, created.key_id)).model_dump(), key=created.secret or None)
 
 
-@router.post("/{key_id}/revoke", summary="Revoke a key")
-async def revoke_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> KeyOut:
-    """Takes the key's id, not the key itself. Its open event streams end, and decisions made with it no longer have an effect."""
+@router.post("/{key_id}/revoke", summary="Revoke an API key")
+async def revoke_key(plane: Plane, caller: CurrentCaller, key_id: Id, body: Reason | None = None) -> KeyOut:
+    """Takes the key's id, not the key itself. Its open event streams end, and decisions made with it no longer take effect."""
     await control_api_keys.revoke(plane.engine, caller, key_id, reason=body.reason if body else None)
     return await _one(plane, key_id)

@@ -1,4 +1,4 @@
-"""Approvals: list them, read one with its payload, decide it."""
+"""Approvals: list, read with payload, decide."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.requests import Request
 
 from agentgrid.api import letters, views
 from agentgrid.api.access import V1
-from agentgrid.api.approval_filter import Wanted, inbox, started_by, visible
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Shows
+from agentgrid.api.approval_filter import ApprovalFilters, inbox, started_by, visible
+from agentgrid.api.deps import DEFAULT_LIMIT, CallerView, CurrentCaller, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.paging import cut, decode, decode_key, encode, encode_key, moment
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.approvals import (
@@ -44,45 +44,46 @@ async def list_approvals(
     request: Request,
     session: Session,
     plane: Plane,
-    caller: Asking,
-    shown: Shows,
-    wanted: Wanted,
+    caller: CurrentCaller,
+    shown: CallerView,
+    filters: ApprovalFilters,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     sort: Annotated[
         Sort,
         Query(
-            description="`urgency`: of the pending approvals, those first that expire within the hour, then the riskier ones, then those that "
-            "expire sooner."
+            description="`urgency` lists pending approvals only: first those that expire within the hour, then by risk (highest first), then by expiry "
+            "time."
         ),
     ] = "newest",
 ) -> Page[ApprovalRow]:
-    """Each with what this caller may do, and with its small arguments for those who may read them. Read one to see its payload."""
+    """Each item includes what this caller may do and, for those who may read them, its short arguments. Read a single approval to get its payload."""
     scope = caller.principal.workflows
     if sort == "urgency":
-        if not set(wanted.status) <= {ApprovalStatus.PENDING}:
+        if not set(filters.status) <= {ApprovalStatus.PENDING}:
             fault = InvalidPlace(
-                pointer="status", message="leave it out, or ask for pending: only pending approvals are urgent"
+                pointer="status",
+                message="omit it or set it to `pending`: only pending approvals can be sorted by urgency",
             )
             raise InvalidInput("invalid filter", [fault])
         now, after = await _urgent_after(request, session, cursor)
-        found = await approval_urgency.most_urgent(
-            session, wanted=wanted, scope=scope, now=now, limit=limit + 1, after=after
+        rows = await approval_urgency.most_urgent(
+            session, wanted=filters, scope=scope, now=now, limit=limit + 1, after=after
         )
-        page, onward = cut(found, limit, lambda pair: _urgent_cursor(request, pair[0], now))
+        page, next_cursor = cut(rows, limit, lambda pair: _urgent_cursor(request, pair[0], now))
     else:
-        found = await approvals.newest(
-            session, wanted=wanted, scope=scope, limit=limit + 1, after=decode_key(request, cursor)
+        rows = await approvals.newest(
+            session, wanted=filters, scope=scope, limit=limit + 1, after=decode_key(request, cursor)
         )
-        page, onward = cut(found, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
+        page, next_cursor = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
     context = await approval_context.read(session, page)
-    return Page[ApprovalRow](items=letters.rows(plane, caller, shown, page, context), next_cursor=onward)
+    return Page[ApprovalRow](items=letters.rows(plane, caller, shown, page, context), next_cursor=next_cursor)
 
 
 async def _urgent_after(
     request: Request, session: ReadSession, cursor: str | None
 ) -> tuple[datetime, approval_urgency.UrgencyCursor | None]:
-    """The time from which the hour counts, and where the page begins."""
+    """The reference time for "within the hour", and the position where the page begins."""
     if cursor is None:
         return await commands.clock(session), None
     now, stretch, expires_at, approval_id = decode(request, cursor, str, int, str, str)
@@ -94,14 +95,14 @@ async def _urgent_after(
 
 
 def _urgent_cursor(request: Request, last: Approval, now: datetime) -> str:
-    place = approval_urgency.place_of(last, now)
-    expires_at = "" if place.expires_at is None else place.expires_at.isoformat()
-    return encode(request, now.isoformat(), place.stretch, expires_at, place.approval_id)
+    position = approval_urgency.place_of(last, now)
+    expires_at = "" if position.expires_at is None else position.expires_at.isoformat()
+    return encode(request, now.isoformat(), position.stretch, expires_at, position.approval_id)
 
 
-@router.get("/counts", summary="Count the approvals that wait")
-async def count_approvals(session: Session, plane: Plane, caller: Asking) -> ApprovalCounts:
-    """Those that this caller can decide, those of each group, and all. Each count is the length of the list that it links to."""
+@router.get("/counts", summary="Count pending approvals")
+async def count_approvals(session: Session, plane: Plane, caller: CurrentCaller) -> ApprovalCounts:
+    """Approvals that this caller can decide, by approver group, and in total. Each count equals the length of the list it links to."""
     scope, own = caller.principal.workflows, inbox(plane, caller)
     mine = await approvals.count(session, wanted=own, scope=scope)
     soon = await approvals.count(session, wanted=replace(own, expires_within=approval_urgency.SOON), scope=scope)
@@ -123,35 +124,39 @@ async def count_approvals(session: Session, plane: Plane, caller: Asking) -> App
     )
 
 
-@router.get("/{approval_id}", summary="One approval, with all that a person needs to decide it")
-async def get_approval(plane: Plane, caller: Asking, shown: Shows, approval_id: Id) -> ApprovalLetter:
+@router.get("/{approval_id}", summary="One approval, with everything a person needs to decide it")
+async def get_approval(plane: Plane, caller: CurrentCaller, shown: CallerView, approval_id: Id) -> ApprovalLetter:
     """`payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
 
-    `payload` is null unless the caller may decide the approval or read payloads; so are the other fields that hold payloads. `previous` has
-    arguments only for those who may read that approval.
+    `payload` and the other fields that hold payloads are null unless the caller may decide the approval or read payloads. `previous` includes its
+    arguments only for callers who may read that approval.
     """
     scope = caller.principal.workflows
     async with direct(plane.pool) as connection:
-        found = await approvals.get(connection, approval_id, scope=scope)
-        if found is None or started_by(caller.principal) not in (None, found.run.initiator):
+        approval_facts = await approvals.get(connection, approval_id, scope=scope)
+        if approval_facts is None or started_by(caller.principal) not in (None, approval_facts.run.initiator):
             raise NotFound("approval", approval_id)
-        answers = await letters.answers_to(connection, found.approval)
-        letter = await approval_letters.read(connection, found, scope=scope, started_by=started_by(caller.principal))
+        answers = await letters.answers_to(connection, approval_facts.approval)
+        letter = await approval_letters.read(
+            connection, approval_facts, scope=scope, started_by=started_by(caller.principal)
+        )
     async with reading(plane.engine) as session:
-        context = await approval_context.read(session, [(found.approval, found.run)])
-    return letters.page(plane, caller, shown, found, answers, letter, context)
+        context = await approval_context.read(session, [(approval_facts.approval, approval_facts.run)])
+    return letters.page(plane, caller, shown, approval_facts, answers, letter, context)
 
 
 @router.post("/{approval_id}/decisions", status_code=202, summary="Approve or reject")
-async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, body: DecisionIn) -> ApprovalAccepted:
+async def decide(
+    plane: Plane, caller: CurrentCaller, shown: CallerView, approval_id: Id, body: DecisionIn
+) -> ApprovalAccepted:
     """Only a person who did not start the run may decide, only while the approval is pending, and only with its current digest.
 
-    `202`: the decision is signed and sent. It takes effect when the run receives it: its command then becomes `applied`, or `superseded` if
+    `202`: the decision was signed and sent. It takes effect when the run receives it; its command then becomes `applied`, or `superseded` if
     another decision arrived first.
 
-    With `arguments`, a tool is called with these instead. They are checked against the tool's input schema before anything is signed; a check
-    that the tool's own code makes runs in the worker, which requests a new approval of the original call if it refuses them. If `changes` is
-    `second_person`, the first such request only records a proposal (the command's kind is `approval.propose`), and the approval stays
+    With `arguments`, the tool is called with these instead. They are validated against the tool's input schema before anything is signed. Checks in
+    the tool's own code run in the worker; if they fail, the worker requests a new approval of the original call. If `changes` is
+    `second_person`, the first such request only records a proposal (a command of the kind `approval.propose`), and the approval stays
     pending until another approver sends exactly the same arguments.
     """
     decided = await control_approvals.decide(
@@ -163,8 +168,10 @@ async def decide(plane: Plane, caller: Asking, shown: Shows, approval_id: Id, bo
         ),
     )
     async with direct(plane.pool) as connection:
-        found = decided.found or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
-        if found is None or started_by(caller.principal) not in (None, found.run.initiator):
+        approval_facts = decided.facts or await approvals.get(connection, approval_id, scope=caller.principal.workflows)
+        if approval_facts is None or started_by(caller.principal) not in (None, approval_facts.run.initiator):
             raise NotFound("approval", approval_id)
-        answers = await letters.answers_to(connection, found.approval)
-    return letters.accepted(plane, caller, shown, found, answers, views.command_summary(decided.command, shown))
+        answers = await letters.answers_to(connection, approval_facts.approval)
+    return letters.accepted(
+        plane, caller, shown, approval_facts, answers, views.command_summary(decided.command, shown)
+    )

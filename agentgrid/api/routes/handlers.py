@@ -1,4 +1,4 @@
-"""Queries and updates: messages to a run's workflow that have an answer."""
+"""Queries and updates: messages to a run's workflow that return an answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Asking, Id, Plane, Shows
+from agentgrid.api.deps import CallerView, CurrentCaller, Id, Plane
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.handlers import QueryAnswer, QueryRequest, UpdateOut, UpdateRequest
 from agentgrid.api.shown import Shown
@@ -25,48 +25,48 @@ DEFAULT_WAIT_SECONDS = 5.0
 Name = Annotated[str, Path(min_length=1, max_length=255, description="The handler's name in the workflow's code.")]
 Wait = Annotated[
     float,
-    Query(ge=0, le=updates.MAX_WAIT_SECONDS, description="Seconds to wait for the update's end once it is accepted."),
+    Query(ge=0, le=updates.MAX_WAIT_SECONDS, description="Seconds to wait for the update to end once it is accepted."),
 ]
 
 
 @router.post("/queries/{name}", summary="Query the run's workflow")
 async def query(
-    plane: Plane, caller: Asking, shown: Shows, run_id: Id, name: Name, body: QueryRequest | None = None
+    plane: Plane, caller: CurrentCaller, shown: CallerView, run_id: Id, name: Name, body: QueryRequest | None = None
 ) -> QueryAnswer:
-    """A read: it changes nothing, and is recorded as a reading of payloads. A worker has 5 s to answer; without one the answer is `503`.
+    """Read-only; recorded as a read of payloads. A worker has 5 s to answer, otherwise `503`.
 
-    A name or arguments that no handler of the run's version takes: `422`, with the nearest name. A handler that fails: `409` `query_failed`.
-    `__stack_trace` and `__temporal_workflow_metadata` work for every run; other names that begin with `__` or `agentgrid.` do not.
+    `422` if no handler of the run's version takes this name or these arguments, with the nearest name. `409` `query_failed` if the handler fails.
+    `__stack_trace` and `__temporal_workflow_metadata` work for every run; other names that begin with `__` or `agentgrid.` are not allowed.
     """
     try:
-        found = await queries.ask(plane, caller, run_id, name, body.arguments if body else [])
+        answer = await queries.ask(plane, caller, run_id, name, body.arguments if body else [])
     except QueryFailed:
         # The message may quote payloads.
         shown.disclosure.happened = True
         raise
-    return QueryAnswer(run_id=run_id, name=name, result=shown.payload(found))
+    return QueryAnswer(run_id=run_id, name=name, result=shown.payload(answer))
 
 
 @router.post(
     "/updates/{name}",
     summary="Update the run's workflow",
-    responses={202: {"model": UpdateOut, "description": "Not ended yet."}},
+    responses={202: {"model": UpdateOut, "description": "The update has not ended yet."}},
 )
 async def update(
     plane: Plane,
-    caller: Asking,
-    shown: Shows,
+    caller: CurrentCaller,
+    shown: CallerView,
     response: Response,
     run_id: Id,
     name: Name,
     body: UpdateRequest | None = None,
     wait: Wait = DEFAULT_WAIT_SECONDS,
 ) -> UpdateOut:
-    """`200` once it has ended, with `stage` `completed` or `failed`; `202` if its handler still runs after `wait`. `409` `update_rejected` if the
-    workflow refuses it. `504` if no worker has accepted it within 4 s: it is offered again for ten minutes.
+    """`200` once it has ended, with `stage` `completed` or `failed`; `202` if its handler is still running after `wait`. `409` `update_rejected` if the
+    workflow refuses it. `504` if no worker accepts it within 4 s; delivery is then retried for ten minutes.
 
-    The same `Idempotency-Key` and body again send nothing, and wait for the same update. A name or arguments that no handler of the run's
-    version takes: `422`, with the nearest name.
+    Repeating the request with the same `Idempotency-Key` and body sends nothing and waits for the same update. `422` if no handler of the run's
+    version takes this name or these arguments, with the nearest name.
     """
     request = updates.WorkflowUpdate(
         name=name,
@@ -75,25 +75,31 @@ async def update(
     )
     with plane.waits.one(caller.principal.name):
         command = await updates.send(plane, caller, run_id, request)
-    return await _known(plane, caller, shown, response, command, wait)
+    return await _response(plane, caller, shown, response, command, wait)
 
 
 @router.get(
     "/updates/{command_id}",
-    summary="What became of an update",
-    responses={202: {"model": UpdateOut, "description": "Not ended yet."}},
+    summary="The state of an update",
+    responses={202: {"model": UpdateOut, "description": "The update has not ended yet."}},
 )
 async def get_update(
-    plane: Plane, caller: Asking, shown: Shows, response: Response, run_id: Id, command_id: Id, wait: Wait = 0.0
+    plane: Plane,
+    caller: CurrentCaller,
+    shown: CallerView,
+    response: Response,
+    run_id: Id,
+    command_id: Id,
+    wait: Wait = 0.0,
 ) -> UpdateOut:
-    """By the id of its command. `202` if it has not ended after `wait`."""
+    """Identified by its command id. `202` if it has not ended after `wait`."""
     command = await updates.get(plane, caller, run_id, command_id)
-    return await _known(plane, caller, shown, response, command, wait)
+    return await _response(plane, caller, shown, response, command, wait)
 
 
-async def _known(
+async def _response(
     plane: ControlPlane, caller: Caller, shown: Shown, response: Response, command: Command, wait: float
 ) -> UpdateOut:
-    known = await updates.outcome(plane, caller, command, wait_seconds=wait)
-    response.status_code = 200 if known.stage.final else 202
-    return views.update(known, shown)
+    outcome = await updates.outcome(plane, caller, command, wait_seconds=wait)
+    response.status_code = 200 if outcome.stage.final else 202
+    return views.update(outcome, shown)

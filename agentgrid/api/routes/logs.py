@@ -1,4 +1,4 @@
-"""What a run's workflow and tools logged: pages, the end, and downloads."""
+"""Logs of a run's workflow and tools: pages, tail and downloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, CallerView, CurrentPrincipal, Cursor, Id, Limit, Plane, Search, Session
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.payloads import file_headers
 from agentgrid.api.routing import make_router
@@ -30,96 +30,103 @@ from agentgrid.errors import Forbidden, InvalidInput, InvalidPlace
 
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 
-MOST_TAIL = 1_000
-MOST_LINES = 100_000
-MOST_BYTES = 64 * 1024 * 1024
-MOST_SECONDS = 120.0
-"""What one download may hold and take."""
+MAX_TAIL = 1_000
+MAX_LINES = 100_000
+MAX_BYTES = 64 * 1024 * 1024
+MAX_SECONDS = 120.0
+"""Limits of one download."""
 BATCH = 1_000
-MOST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 Text = Annotated[str | None, Query(min_length=1, max_length=300)]
-LogId = Annotated[int | None, Query(ge=0, le=MOST_ID)]
+LogId = Annotated[int | None, Query(ge=0, le=MAX_ID)]
 
 
-async def _wanted(
+async def _filters(
     execution: Text = None,
     activity: Text = None,
     step_event_id: Annotated[
         int | None,
         Query(
             ge=1,
-            le=MOST_ID,
-            description="Only lines of this step: all its activities, also from before a gate. Needs `execution`.",
+            le=MAX_ID,
+            description="Only lines of this step, from all its activities, including those before an approval. Requires `execution`.",
         ),
     ] = None,
     level: Annotated[list[LogLevel], Query(max_length=10, description="Any of these.")] = [],  # noqa: B006
-    min_level: Annotated[LogLevel | None, Query(description="This level and graver ones.")] = None,
+    min_level: Annotated[LogLevel | None, Query(description="This level and more severe ones.")] = None,
     q: Search = None,
 ) -> LogFilter:
     if step_event_id is not None and execution is None:
         raise InvalidInput(
-            "a step is named by its execution and event",
-            [InvalidPlace(pointer="execution", message="give the step's `execution_id`")],
+            "a step is identified by its execution and event",
+            [InvalidPlace(pointer="execution", message="also send the step's `execution_id`")],
         )
     levels = frozenset(level) or frozenset(LogLevel) if level or min_level else frozenset()
     if min_level is not None:
         levels &= min_level.and_above
         if not levels:
             raise InvalidInput(
-                "no level is left", [InvalidPlace(pointer="level", message="`level` is below `min_level`")]
+                "no log level matches",
+                [
+                    InvalidPlace(
+                        pointer="level", message="every `level` is below `min_level`: lower `min_level` or drop it"
+                    )
+                ],
             )
     step = None if step_event_id is None or execution is None else (execution, step_event_id)
     return LogFilter(execution_id=execution, activity_id=activity, step=step, levels=levels, q=q)
 
 
-Wanted = Annotated[LogFilter, Depends(_wanted)]
+LogFilters = Annotated[LogFilter, Depends(_filters)]
 
 
 @router.get("/{run_id}/logs", summary="List log lines of the run's workflow and tools, oldest first")
 async def list_logs(
     request: Request,
     session: Session,
-    principal: Who,
-    shown: Shows,
+    principal: CurrentPrincipal,
+    shown: CallerView,
     run_id: Id,
-    wanted: Wanted,
+    filters: LogFilters,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
-    tail: Annotated[int | None, Query(ge=1, le=MOST_TAIL, description="The last lines.")] = None,
-    before: Annotated[LogId, Query(description="The lines just before this `log_id`.")] = None,
-    after: Annotated[LogId, Query(description="The lines after this `log_id`: how to follow a log.")] = None,
+    tail: Annotated[
+        int | None, Query(ge=1, le=MAX_TAIL, description="Return the last lines, at most this many.")
+    ] = None,
+    before: Annotated[LogId, Query(description="Return the lines just before this `log_id`.")] = None,
+    after: Annotated[LogId, Query(description="Return the lines after this `log_id`; use it to follow a log.")] = None,
 ) -> LogPage:
-    """Begins at the oldest line, unless `tail`, `before`, `after` or `cursor` is given, of which there can be one. Always oldest first.
+    """Starts at the oldest line unless one of `tail`, `before`, `after` or `cursor` is given. Always oldest first.
 
-    Lines of runs that just ended may arrive a moment later than the end, with higher ids. Text and fields, and searching with `q`, require the
+    Lines of a run that has just ended may arrive shortly after its end, with higher ids. Text and fields, and searching with `q`, require the
     permission to read payloads.
     """
-    _check_place({"cursor": cursor, "tail": tail, "before": before, "after": after})
-    if wanted.q is not None and not shown.payloads:
-        # A search would tell, word by word, what the lines say.
+    _check_position({"cursor": cursor, "tail": tail, "before": before, "after": after})
+    if filters.q is not None and not shown.payloads:
+        # Searching would reveal the text of the lines word by word.
         raise Forbidden("searching the text of logs requires the permission to read payloads")
     await runs.seen(session, run_id, scope=principal.workflows)
     if tail is not None or before is not None:
         size = tail or limit
-        rows = await logs.page(session, run_id, wanted, limit=size + 1, before=before, newest=True)
-        page, more, onward = rows[-size:], len(rows) > size, None
+        rows = await logs.page(session, run_id, filters, limit=size + 1, before=before, newest=True)
+        page, more, next_cursor = rows[-size:], len(rows) > size, None
     else:
         if cursor is not None:
             (after,) = decode(request, cursor, int)
-        rows = await logs.page(session, run_id, wanted, limit=limit + 1, after=after)
-        page, onward = cut(rows, limit, lambda row: encode(request, row.log_id))
+        rows = await logs.page(session, run_id, filters, limit=limit + 1, after=after)
+        page, next_cursor = cut(rows, limit, lambda row: encode(request, row.log_id))
         more = False
     lines = await _lines(session, page, shown)
-    return LogPage(items=lines, next_cursor=onward, more_before=more, payloads_visible=shown.payloads)
+    return LogPage(items=lines, next_cursor=next_cursor, more_before=more, payloads_visible=shown.payloads)
 
 
-def _check_place(given: dict[str, Any]) -> None:
-    places = [name for name, value in given.items() if value is not None]
-    if len(places) > 1:
+def _check_position(positions: dict[str, Any]) -> None:
+    sent = [name for name, value in positions.items() if value is not None]
+    if len(sent) > 1:
         raise InvalidInput(
-            "more than one place to begin",
-            [InvalidPlace(pointer=name, message="give only one of these") for name in places],
+            "more than one start position",
+            [InvalidPlace(pointer=name, message="send only one of these") for name in sent],
         )
 
 
@@ -129,7 +136,7 @@ async def _lines(session: ReadSession, rows: Sequence[Log], shown: Shown) -> lis
 
 
 class LogFormat(StrEnum):
-    """The form of downloaded logs."""
+    """The format of downloaded logs."""
 
     TEXT = "text"
     NDJSON = "ndjson"
@@ -151,35 +158,35 @@ MEDIA = {LogFormat.TEXT: ("text/plain", "log"), LogFormat.NDJSON: ("application/
 )
 async def download_logs(
     plane: Plane,
-    principal: Who,
-    shown: Shows,
+    principal: CurrentPrincipal,
+    shown: CallerView,
     run_id: Id,
-    wanted: Wanted,
+    filters: LogFilters,
     format: LogFormat = LogFormat.TEXT,  # the parameter's name
 ) -> StreamingResponse:
-    """One line each, as text or as JSON. Ends after 100,000 lines, 64 MiB or two minutes; the last line then says so."""
+    """One entry per line, as text or JSON. Stops after 100,000 lines, 64 MiB or two minutes; the last line then says so."""
     async with reading(plane.engine) as session:
         await runs.seen(session, run_id, scope=principal.workflows)
     shown.reveal()
     media, ending = MEDIA[format]
     return StreamingResponse(
-        _written(plane, run_id, wanted, shown, format),
+        _stream_lines(plane, run_id, filters, shown, format),
         media_type=f"{media}; charset=utf-8",
         headers=file_headers(f"{run_id}-logs", ending),
     )
 
 
-async def _written(
+async def _stream_lines(
     plane: ControlPlane,
     run_id: str,
-    wanted: LogFilter,
+    filters: LogFilter,
     shown: Shown,
     format: LogFormat,
 ) -> AsyncIterator[bytes]:
-    until, last, count, size = time.monotonic() + MOST_SECONDS, None, 0, 0
+    until, last, count, size = time.monotonic() + MAX_SECONDS, None, 0, 0
     while True:
         async with reading(plane.engine) as session:
-            rows = await logs.page(session, run_id, wanted, limit=BATCH, after=last)
+            rows = await logs.page(session, run_id, filters, limit=BATCH, after=last)
             lines = await _lines(session, rows, shown)
         batch = b"".join(_line(line, format) for line in lines)
         if batch:
@@ -187,8 +194,8 @@ async def _written(
         if len(rows) < BATCH:
             return
         last, count, size = rows[-1].log_id, count + len(rows), size + len(batch)
-        if count >= MOST_LINES or size >= MOST_BYTES or time.monotonic() > until:
-            yield _cut_short(last, format)
+        if count >= MAX_LINES or size >= MAX_BYTES or time.monotonic() > until:
+            yield _truncation_notice(last, format)
             return
 
 
@@ -200,8 +207,8 @@ def _line(line: LogOut, format: LogFormat) -> bytes:
         words += [
             f"{name}={value if isinstance(value, str) else views.compact(value)}" for name, value in line.fields.items()
         ]
-    # Nothing in a line may act on the terminal that prints it, or look like another line.
-    text = " ".join("".join(each if each.isprintable() else _escaped(each) for each in word) for word in words)
+    # Escape control characters: a line must not act on the terminal that prints it, or look like several lines.
+    text = " ".join("".join(char if char.isprintable() else _escaped(char) for char in word) for word in words)
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
@@ -209,8 +216,8 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _cut_short(last: int, format: LogFormat) -> bytes:
-    notice = f"the download ends here; there is more after log_id {last}"
+def _truncation_notice(last: int, format: LogFormat) -> bytes:
+    notice = f"the download was cut off here; there are more lines after log_id {last}"
     return (
         pydantic_core.to_json({"truncated": True, "detail": notice})
         if format is LogFormat.NDJSON

@@ -1,4 +1,4 @@
-"""The endpoint for MCP clients: streamable HTTP, without sessions."""
+"""The endpoint for MCP clients: stateless streamable HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ router = make_router(tags=["mcp"])
 
 @router.post("/mcp", summary="MCP", include_in_schema=False)
 async def mcp(request: Request) -> Response:
-    """One message of the Model Context Protocol, which describes itself: it is not in the OpenAPI document. `501` if the extra `mcp` is not installed."""
-    lazy: Lazy = request.app.state.mcp
-    endpoint = await lazy.get(request.app)
+    """One message of the Model Context Protocol. Not in the OpenAPI document, because MCP describes itself. `501` if the extra `mcp` is not installed."""
+    lazy_endpoint: Lazy = request.app.state.mcp
+    endpoint = await lazy_endpoint.get(request.app)
     return await endpoint.answer(request)

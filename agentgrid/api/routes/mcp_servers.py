@@ -1,4 +1,4 @@
-"""MCP servers whose tools workers have: which are held because they changed, and what changed."""
+"""MCP servers whose tools workers offer: which are held because they changed, and what changed."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ router = make_router(tags=["tools"], prefix=f"{V1}/mcp-servers")
 
 MAX_SERVERS = 200
 MAX_OF_GRID = 50
-"""So that a dishonest worker can't fill the list with servers that it made up."""
+"""Prevents a compromised worker from filling the list with made-up servers."""
 MAX_CHANGES = 50
 MAX_TOOLS = 500
 MAX_NAME = 100
 MAX_ENTRY = 20_000
 
 
-@router.get("", summary="List the MCP servers of workers, those that can't be used first")
+@router.get("", summary="List workers' MCP servers, unusable ones first")
 async def list_mcp_servers(session: Session) -> McpServerList:
-    """As workers found them. A listing is reviewed and accepted in the project, where it is pinned, so no route changes one."""
+    """As reported by workers. No route accepts a listing: listings are reviewed and pinned in the project."""
     rows = await mcp_servers.worst_first(session, limit=MAX_SERVERS, of_grid=MAX_OF_GRID)
     return McpServerList(items=[_server(row, foreign) for row, foreign in rows])
 
 
 def _server(row: McpServer, foreign: Sequence[str]) -> McpServerOut:
-    """foreign: tools of other grids, which only a dishonest worker reports as its server's."""
+    """foreign: tools of other grids, which only a compromised worker would report as its server's."""
     changes = row.changes if isinstance(row.changes, list) else []
     tools = [name for name in row.tools[:MAX_TOOLS] if name not in foreign]
     return McpServerOut.model_validate(
-        {**vars(row), "tools": tools, "changes": [c for c in map(_change, changes[:MAX_CHANGES]) if c]}
+        {**vars(row), "tools": tools, "changes": [change for change in map(_change, changes[:MAX_CHANGES]) if change]}
     )
 
 
 def _change(reported: Any) -> McpChange | None:
-    """A change, unless a dishonest worker reported something else."""
+    """The change, or None if a compromised worker reported something invalid."""
     try:
-        found = McpChange.model_validate(reported)
+        change = McpChange.model_validate(reported)
     except ValidationError:
         return None
     return McpChange(
-        tool=_cut(found.tool, MAX_NAME),
-        what=found.what,
-        before=None if found.before is None else _cut(found.before, MAX_ENTRY),
-        after=None if found.after is None else _cut(found.after, MAX_ENTRY),
+        tool=_cut(change.tool, MAX_NAME),
+        what=change.what,
+        before=None if change.before is None else _cut(change.before, MAX_ENTRY),
+        after=None if change.after is None else _cut(change.after, MAX_ENTRY),
     )
 
 

@@ -1,4 +1,4 @@
-"""Policies: operators' rules for tools and plain activities, by name or by glob."""
+"""Policies: operators' rules for tools and plain activities, by name or glob."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from agentgrid.api import policy_previews, policy_tests, views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, CurrentCaller, CurrentPrincipal, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.commands import Proposed
@@ -70,10 +70,10 @@ async def list_policies(
     ] = None,
     agent: Annotated[
         str | None,
-        Query(min_length=1, max_length=255, description="Only rules that name this agent, by itself or by a glob."),
+        Query(min_length=1, max_length=255, description="Only rules that match this agent, by name or glob."),
     ] = None,
 ) -> Page[PolicySummary]:
-    """Where no rule matches, destructive tools require approval and everything else is allowed."""
+    """If no rule matches a call, destructive tools require approval and everything else is allowed."""
     after = decode(request, cursor, str)[0] if cursor else ""
     # Reads all rules at once; the workers' snapshot holds them all too.
     rows = [
@@ -83,33 +83,34 @@ async def list_policies(
         and (tool is None or snapshots.rule_of(row).matches(tool))
         and (agent is None or (row.agent is not None and snapshots.rule_of(row).is_about(agent)))
     ]
-    page, onward = cut(rows, limit, lambda row: encode(request, row.rule_id))
-    return Page[PolicySummary](items=[PolicySummary.model_validate(row) for row in page], next_cursor=onward)
+    page, next_cursor = cut(rows, limit, lambda row: encode(request, row.rule_id))
+    return Page[PolicySummary](items=[PolicySummary.model_validate(row) for row in page], next_cursor=next_cursor)
 
 
-@router.get("/{rule_id}", summary="One rule, with the tools it governs and its versions")
+@router.get("/{rule_id}", summary="One rule, with its versions and the tools it governs")
 async def get_policy(session: Session, rule_id: Id) -> PolicyDetail:
-    """Includes withdrawn rules."""
+    """Also returns withdrawn rules."""
     return await _detail(session, rule_id)
 
 
 @router.put(
     "/{rule_id}",
-    summary="Create or replace a rule for a tool, a plain activity, or a glob of them",
+    summary="Create or replace a rule for tools or plain activities, by name or glob",
     response_model=PolicyDetail,
     responses={202: {"model": Proposed}},
 )
-async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) -> PolicyDetail | Response:
-    """Workers receive it within seconds; it applies to the next call, also in running workflows.
+async def put_policy(plane: Plane, caller: CurrentCaller, rule_id: Id, body: PolicyIn) -> PolicyDetail | Response:
+    """Workers receive it within seconds; it applies to the next call, including in running workflows.
 
-    One rule applies to each call. A rule displaces another that is less exact in its tool, its agent or its conditions, unless it is less exact
-    in one of the others; one that denies is displaced only by a rule that names the tool itself. Of the rules that are left the strictest
-    applies, and where there is none the built-in rule for the tool's risk. `POST /api/v1/policies/test` shows it for a call.
-    An unchanged rule keeps its version; a new version would reopen the approvals that are pending under it.
+    One rule applies to each call. A rule displaces another that is less exact in its tool, agent or conditions, unless it is itself less exact
+    in one of these; a rule that denies is displaced only by a rule that names the tool exactly. Of the remaining rules the strictest
+    applies; if there is none, the built-in rule for the tool's risk applies. `POST /api/v1/policies/test` shows the result for a call.
+
+    An unchanged rule keeps its version, because a new version would reopen the approvals pending under it.
 
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
-    when = [Condition(**each.model_dump()) for each in body.when]
+    when = [Condition(**condition.model_dump()) for condition in body.when]
     command = await control_policies.put(
         plane,
         caller,
@@ -135,10 +136,12 @@ async def put_policy(plane: Plane, caller: Asking, rule_id: Id, body: PolicyIn) 
 )
 async def withdraw_policy(
     plane: Plane,
-    caller: Asking,
+    caller: CurrentCaller,
     rule_id: Id,
     body: Reason | None = None,
-    expected_version: Annotated[int | None, Query(ge=0, description="`409` if it is at another version.")] = None,
+    expected_version: Annotated[
+        int | None, Query(ge=0, description="`409` if the rule is at a different version.")
+    ] = None,
 ) -> PolicyDetail | Response:
     """From the next call on, the next matching rule applies, or the built-in one. Kill switches are unaffected.
 
@@ -152,9 +155,9 @@ async def withdraw_policy(
         return await _detail(session, rule_id)
 
 
-@router.post("/preview", summary="What a rule for a tool or an agent would change")
-async def preview_policy(session: Session, principal: Who, body: PolicyPreview) -> PolicyPreviewed:
-    """As a worker would judge calls once the rule is put, with all other rules as they are now."""
+@router.post("/preview", summary="Preview what a rule for a tool or an agent would change")
+async def preview_policy(session: Session, principal: CurrentPrincipal, body: PolicyPreview) -> PolicyPreviewed:
+    """Evaluates calls as a worker would once the rule is in force, with all other rules unchanged."""
     return await policy_previews.previewed(session, body, principal.workflows)
 
 
@@ -171,7 +174,7 @@ async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:
         **PolicySummary.model_validate(row).model_dump(),
         fits=fits[:MAX_TOOLS],
         holds_for=holds_for[:MAX_TOOLS],
-        note=_note(row, fits, holds_for) or await nobody(session, row.effect, row.approvers),
+        note=_note(row, fits, holds_for) or await approver_warning(session, row.effect, row.approvers),
         versions=[
             PolicyVersionOut.model_validate(version)
             for version in await policies.versions(session, rule_id, limit=MAX_VERSIONS)
@@ -179,30 +182,32 @@ async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:
     )
 
 
-async def nobody(session: ReadSession, effect: str, approvers: Collection[str]) -> str | None:
-    """The warning that nobody may decide under some of a rule's approvers. They may be meant to come, so it is no refusal."""
+async def approver_warning(session: ReadSession, effect: str, approvers: Collection[str]) -> str | None:
+    """A warning if nobody may decide under some of a rule's approvers. Not an error: they may be created later."""
     if effect != Effect.REQUIRE_APPROVAL:
         return None
     known = await principals.approver_entries(session)
     missing = [entry for entry in approvers if entry not in known]
     if not missing:
         return None
-    alike = get_close_matches(missing[0], sorted(known), n=1, cutoff=0.6)
-    meant = f"; did you mean {alike[0]!r}?" if alike else ""
-    all_ = "" if len(missing) < len(approvers) else ", so nobody can approve"
-    return f"nobody is in {' or '.join(map(repr, missing))}: no approver has that name or group{all_}{meant}"
+    similar = get_close_matches(missing[0], sorted(known), n=1, cutoff=0.6)
+    suggestion = f"; did you mean {similar[0]!r}?" if similar else ""
+    consequence = "" if len(missing) < len(approvers) else ", so nobody can approve"
+    return (
+        f"nobody is in {' or '.join(map(repr, missing))}: no approver has that name or group{consequence}{suggestion}"
+    )
 
 
 def _holds(snapshot: Snapshot, rule: Rule, name: str, risk: Risk) -> bool:
-    """Whether the rule applies to the calls of this tool that it is about, where no other rule's conditions hold."""
-    others = [each for each in snapshot.rules if each.rule_id == rule.rule_id or not each.when]
-    about = [(each, True) for each in others if each.fits(name) and each.is_about(rule.agent)]
-    return prevailing(about, name, rule.agent, BY_RISK[risk]).rule.rule_id == rule.rule_id
+    """Whether the rule applies to this tool's calls within its scope, if no other rule's conditions hold."""
+    unconditional = [other for other in snapshot.rules if other.rule_id == rule.rule_id or not other.when]
+    candidates = [(other, True) for other in unconditional if other.fits(name) and other.is_about(rule.agent)]
+    return prevailing(candidates, name, rule.agent, BY_RISK[risk]).rule.rule_id == rule.rule_id
 
 
-@router.post("/test", summary="Which rule would apply to a call, and why")
+@router.post("/test", summary="Test which rule would apply to a call, and why")
 async def test_policy(session: Session, body: PolicyTest) -> PolicyTested:
-    """As a worker with the newest policy would judge it. An agent's own list of tools, which is in its code, is not considered."""
+    """Evaluates the call as a worker with the newest policy would. The agent's own tool list, which is part of its code, is not considered."""
     return await policy_tests.tested(session, body)
 
 
@@ -210,8 +215,8 @@ def _note(row: PolicyRow, fits: list[str], holds_for: list[str]) -> str | None:
     if row.withdrawn:
         return "the rule is withdrawn and applies to nothing"
     if not fits:
-        what = "fits" if GLOB & set(row.tool) else "is the name of"
-        return f"{row.tool!r} {what} no registered tool; the types of plain activities are not registered"
+        verb = "matches" if GLOB & set(row.tool) else "is the name of"
+        return f"{row.tool!r} {verb} no registered tool; the types of plain activities are not registered"
     if not holds_for:
-        return "the rule applies to no registered tool: for each tool it matches, a more exact rule, or one that denies, takes precedence"
+        return "the rule applies to no registered tool: for each tool it matches, a more exact rule or one that denies takes precedence"
     return None

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from agentgrid.api import views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.deps import DEFAULT_LIMIT, CurrentCaller, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.commands import Proposed
@@ -44,13 +44,13 @@ async def list_principals(
     """Includes disabled principals."""
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await principals.by_name(session, limit=limit + 1, after=after)
-    page, onward = cut(rows, limit, lambda row: encode(request, row.name))
-    return Page[PrincipalSummary](items=[_summary(row) for row in page], next_cursor=onward)
+    page, next_cursor = cut(rows, limit, lambda row: encode(request, row.name))
+    return Page[PrincipalSummary](items=[_summary(row) for row in page], next_cursor=next_cursor)
 
 
-@router.get("/{name}", summary="One principal, with its permissions")
+@router.get("/{name}", summary="One principal and its permissions")
 async def get_principal(session: Session, name: Id) -> PrincipalDetail:
-    """Its keys are listed at `/api/v1/keys?principal=`."""
+    """Its API keys are listed at `/api/v1/keys?principal=`."""
     return await _detail(session, name)
 
 
@@ -60,21 +60,21 @@ async def get_principal(session: Session, name: Id) -> PrincipalDetail:
     response_model=PrincipalDetail,
     responses={202: {"model": Proposed}},
 )
-async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalIn) -> PrincipalDetail | Response:
-    """The kind can't change. Whether it is disabled stays unchanged, and so does its scope if `workflows` is omitted.
+async def put_principal(plane: Plane, caller: CurrentCaller, name: Id, body: PrincipalIn) -> PrincipalDetail | Response:
+    """The kind can't change. Its disabled state is unchanged, and so is its scope if `workflows` is omitted.
 
-    Nobody can make themselves an approver, and an administrator can't be one.
+    Nobody can make themselves an approver, and an administrator can't be an approver.
 
     `202` if the principal could decide more approvals than before: another administrator must confirm. `403` if there is no other
     administrator. `409` if a new approver holds keys that other people issued, or if the change removes the last administrator.
     """
     kind = PrincipalKind(body.kind) if body.kind is not None else await _kind_of(plane, name)
     scope = EVERY_WORKFLOW if body.workflows is None else frozenset(body.workflows)
-    wanted = Principal(
+    principal = Principal(
         name=name, kind=kind, roles=frozenset(body.roles), groups=frozenset(body.groups), workflows=scope
     )
     command = await control_principals.put(
-        plane.engine, caller, wanted, keep_scope=body.workflows is None, reason=body.reason
+        plane.engine, caller, principal, keep_scope=body.workflows is None, reason=body.reason
     )
     if views.is_proposed(command):
         return views.proposed(command)
@@ -83,16 +83,18 @@ async def put_principal(plane: Plane, caller: Asking, name: Id, body: PrincipalI
 
 
 async def _kind_of(plane: ControlPlane, name: str) -> PrincipalKind:
-    known = await control_principals.get(plane.engine, name)
-    if known is None:
-        fault = InvalidPlace(pointer="/kind", message="required for a new principal: human, service or agent")
+    principal = await control_principals.get(plane.engine, name)
+    if principal is None:
+        fault = InvalidPlace(pointer="/kind", message="required for a new principal: `human`, `service` or `agent`")
         raise InvalidInput("invalid principal", [fault])
-    return known.kind
+    return principal.kind
 
 
 @router.post("/{name}/disable", summary="Disable a principal")
-async def disable_principal(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> PrincipalDetail:
-    """Its keys stop working, its streams end, and its decisions no longer count. `409` for the last administrator."""
+async def disable_principal(
+    plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None
+) -> PrincipalDetail:
+    """Its API keys stop working, its streams end, and its decisions no longer count. `409` for the last administrator."""
     await control_principals.set_disabled(plane.engine, caller, name, True, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _detail(session, name)
@@ -105,9 +107,9 @@ async def disable_principal(plane: Plane, caller: Asking, name: Id, body: Reason
     responses={202: {"model": Proposed}},
 )
 async def enable_principal(
-    plane: Plane, caller: Asking, name: Id, body: Reason | None = None
+    plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None
 ) -> PrincipalDetail | Response:
-    """Its keys work again, except those that were revoked or have expired.
+    """Its API keys work again, except those that were revoked or have expired.
 
     `202` if the principal may decide approvals: another administrator must confirm. `403` if there is no other administrator.
     """

@@ -34,7 +34,7 @@ async def list_reads(
     outcome: Annotated[list[ReadOutcome], Query(description="Any of these.")] = [],  # noqa: B006
     since: Moment | None = None,
 ) -> Page[ReadOut]:
-    """Identical reads within a minute are one item, written a few seconds after the first. Kept for 90 days."""
+    """Identical reads within a minute are combined into one item, written a few seconds after the first. Kept for 90 days."""
     rows = await reads.newest(
         session,
         limit=limit + 1,
@@ -44,5 +44,5 @@ async def list_reads(
         outcome=outcome,
         since=since,
     )
-    page, onward = cut(rows, limit, lambda row: encode_key(request, row.at, row.read_id))
-    return Page[ReadOut](items=[ReadOut.model_validate(row) for row in page], next_cursor=onward)
+    page, next_cursor = cut(rows, limit, lambda row: encode_key(request, row.at, row.read_id))
+    return Page[ReadOut](items=[ReadOut.model_validate(row) for row in page], next_cursor=next_cursor)

@@ -1,4 +1,4 @@
-"""One search over everything that a caller may see."""
+"""Search over everything the caller may see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import Query
 from agentgrid.api import letters
 from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import visible
-from agentgrid.api.deps import Asking, Plane, Session, Shows
+from agentgrid.api.deps import CallerView, CurrentCaller, Plane, Session
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.search import Hit, HitKind, Hits
 from agentgrid.api.shown import Shown
@@ -25,26 +25,28 @@ from agentgrid.domain.principals import Permission
 router = make_router(tags=["me"], prefix=V1)
 
 Words = Annotated[str, Query(min_length=2, max_length=200, description="Words, a name, or the beginning of an id.")]
-Most = Annotated[int, Query(ge=1, le=20, description="Of each kind.")]
+Most = Annotated[int, Query(ge=1, le=20, description="Maximum results of each kind.")]
 
 
-@router.get("/search", summary="Find runs, approvals, workflows, tools, agents and principals by words")
-async def search(session: Session, plane: Plane, caller: Asking, shown: Shows, q: Words, limit: Most = 5) -> Hits:
-    """Each kind is searched like its own list. Principals are found by those with the permission `administer` only."""
-    found = await _runs(session, caller, shown, q, limit)
-    found += await _approvals(session, plane, caller, shown, q, limit)
-    found += [_named(HitKind.WORKFLOW, "workflows", row) for row in await workflows.by_name(session, q=q, limit=limit)]
-    found += [_named(HitKind.TOOL, "tools", row, row.risk) for row in await tools.by_name(session, q=q, limit=limit)]
-    found += [_named(HitKind.AGENT, "agents", row) for row in await agents.by_name(session, q=q, limit=limit)]
+@router.get("/search", summary="Search runs, approvals, workflows, tools, agents and principals")
+async def search(
+    session: Session, plane: Plane, caller: CurrentCaller, shown: CallerView, q: Words, limit: Most = 5
+) -> Hits:
+    """Each kind is searched like its own list. Principals are included only for callers with the permission `administer`."""
+    hits = await _runs(session, caller, shown, q, limit)
+    hits += await _approvals(session, plane, caller, shown, q, limit)
+    hits += [_named(HitKind.WORKFLOW, "workflows", row) for row in await workflows.by_name(session, q=q, limit=limit)]
+    hits += [_named(HitKind.TOOL, "tools", row, row.risk) for row in await tools.by_name(session, q=q, limit=limit)]
+    hits += [_named(HitKind.AGENT, "agents", row) for row in await agents.by_name(session, q=q, limit=limit)]
     if caller.principal.may(Permission.ADMINISTER):
         people = await principals.by_name(session, q=q, limit=limit)
-        found += [_hit(HitKind.PRINCIPAL, "principals", row.name, row.name, row.kind) for row in people]
-    return Hits(items=found)
+        hits += [_hit(HitKind.PRINCIPAL, "principals", row.name, row.name, row.kind) for row in people]
+    return Hits(items=hits)
 
 
 async def _runs(session: ReadSession, caller: Caller, shown: Shown, q: str, limit: int) -> list[Hit]:
-    wanted = RunFilter(q=q, titles=caller.principal.may(Permission.READ_PAYLOADS))
-    rows = await runs.newest(session, wanted=wanted, scope=caller.principal.workflows, limit=limit)
+    filters = RunFilter(q=q, titles=caller.principal.may(Permission.READ_PAYLOADS))
+    rows = await runs.newest(session, wanted=filters, scope=caller.principal.workflows, limit=limit)
     titles = await approval_context.titles_of(session, Workflow, {row.workflow for row in rows})
     return [
         _hit(
@@ -64,8 +66,8 @@ async def _approvals(
     session: ReadSession, plane: ControlPlane, caller: Caller, shown: Shown, q: str, limit: int
 ) -> list[Hit]:
     reads = caller.principal.may(Permission.READ_PAYLOADS)
-    wanted = replace(visible(caller), q=q, titles=reads)
-    rows = await approvals.newest(session, wanted=wanted, scope=caller.principal.workflows, limit=limit)
+    filters = replace(visible(caller), q=q, titles=reads)
+    rows = await approvals.newest(session, wanted=filters, scope=caller.principal.workflows, limit=limit)
     context = await approval_context.read(session, rows)
     return [
         _hit(HitKind.APPROVAL, "approvals", row.approval_id, row.title, row.workflow_title, row.status)
@@ -73,13 +75,13 @@ async def _approvals(
     ]
 
 
-def _named(kind: HitKind, place: str, row: Workflow | ToolRow | AgentRow, detail: str | None = None) -> Hit:
-    return _hit(kind, place, row.name, row.title, detail)
+def _named(kind: HitKind, path: str, row: Workflow | ToolRow | AgentRow, detail: str | None = None) -> Hit:
+    return _hit(kind, path, row.name, row.title, detail)
 
 
 def _hit(
     kind: HitKind,
-    place: str,
+    path: str,
     identifier: str,
     title: str,
     detail: str | None,
@@ -87,5 +89,5 @@ def _hit(
     *,
     subject: str | None = None,
 ) -> Hit:
-    href = f"{V1}/{place}/{quote(identifier, safe='')}"
+    href = f"{V1}/{path}/{quote(identifier, safe='')}"
     return Hit(kind=kind, id=identifier, title=title, detail=detail, subject=subject, status=status, href=href)

@@ -1,4 +1,4 @@
-"""The service: health, metrics, the current principal, and the overview."""
+"""The service: health, metrics, the caller and the overview."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from agentgrid.api import freshness, metrics
 from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import inbox
-from agentgrid.api.deps import Asking, Login, Plane, Session, Shows
+from agentgrid.api.deps import CallerView, CurrentCaller, CurrentIdentity, Plane, Session
 from agentgrid.api.errors import DATABASE_FAULTS
 from agentgrid.api.me import VERSION, me_of
 from agentgrid.api.overview import overview_of
@@ -42,7 +42,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", summary="Readiness, and the state of each dependency", responses={503: {"model": Readiness}})
 async def readyz(request: Request, response: Response) -> Readiness:
-    """`200` also when degraded: reads work and starts are accepted. `503` if the database is unreachable."""
+    """`200` even when degraded: reads work and starts are accepted. `503` if the database is unreachable."""
     plane: ControlPlane = request.app.state.plane
     (database, projection), temporal = await asyncio.gather(_database(plane), _temporal(plane))
     dependencies = [database, temporal]
@@ -59,10 +59,10 @@ async def readyz(request: Request, response: Response) -> Readiness:
 async def _database(plane: ControlPlane) -> tuple[Dependency, Freshness | None]:
     try:
         async with asyncio.timeout(PROBE_SECONDS), reading(plane.engine) as session:
-            found = await freshness.read(session, await commands.clock(session))
+            projection = await freshness.read(session, await commands.clock(session))
     except DATABASE_FAULTS:
-        return Dependency(name="database", ok=False, detail="can't be reached"), None
-    return Dependency(name="database", ok=True), found
+        return Dependency(name="database", ok=False, detail="unreachable"), None
+    return Dependency(name="database", ok=True), projection
 
 
 async def _temporal(plane: ControlPlane) -> Dependency:
@@ -87,9 +87,9 @@ async def _temporal(plane: ControlPlane) -> Dependency:
 )
 async def get_metrics(request: Request, session: Session) -> Response:
     """Metrics of this process, and of the installation as a whole from the database."""
-    found: metrics.Metrics = request.app.state.metrics
+    registry: metrics.Metrics = request.app.state.metrics
     projection = await freshness.read(session, await commands.clock(session))
-    found.observe(
+    registry.observe(
         runs=await runs.counts(session, scope=EVERY_WORKFLOW, since=DAY),
         pending_commands=await commands.pending_count(session),
         refused_signals=await approvals.refused_since(session, DAY),
@@ -101,26 +101,26 @@ async def get_metrics(request: Request, session: Session) -> Response:
         reads_dropped=request.app.state.reads.dropped,
         read_failures=request.app.state.reads.failures,
     )
-    return Response(found.text(), media_type=metrics.MEDIA_TYPE)
+    return Response(registry.text(), media_type=metrics.MEDIA_TYPE)
 
 
-@router.get(f"{V1}/me", summary="The caller, with its permissions", tags=["me"])
-async def me(request: Request, login: Login) -> Me:
-    """The principal that the API key or the browser session belongs to, and the facts of the installation."""
-    return me_of(login, request.app.state.facts)
+@router.get(f"{V1}/me", summary="The caller and its permissions", tags=["me"])
+async def me(request: Request, identity: CurrentIdentity) -> Me:
+    """The principal of the API key or browser session, and facts about the installation."""
+    return me_of(identity, request.app.state.facts)
 
 
 @router.get(
-    f"{V1}/overview", summary="Counts of runs and approvals, with links to their lists, and what is due", tags=["me"]
+    f"{V1}/overview", summary="Counts of runs and approvals with links to their lists, and what is due", tags=["me"]
 )
 async def overview(
     session: Session,
     plane: Plane,
-    caller: Asking,
-    shown: Shows,
+    caller: CurrentCaller,
+    shown: CallerView,
     lists: Annotated[
-        bool, Query(description="Also the first rows of the lists behind the figures, and of the catalog.")
+        bool, Query(description="Include the first rows of the lists behind the counts, and of the catalog.")
     ] = False,
 ) -> Overview:
-    """Current counts, what happens next, and what needs attention. With `lists`, all that a first screen shows."""
+    """Current counts, what is due next, and what needs attention. With `lists`, everything a home page shows."""
     return await overview_of(session, plane, caller, shown, inbox(plane, caller), lists=lists)

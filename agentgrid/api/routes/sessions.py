@@ -1,4 +1,4 @@
-"""Browser sessions: sign in, sign out, see where one is signed in."""
+"""Browser sessions: sign in, sign out, list and end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agentgrid.api import cookies
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.deps import DEFAULT_LIMIT, CurrentCaller, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.identity import SessionIdentity
 from agentgrid.api.limits import RateLimits
 from agentgrid.api.me import me_of
@@ -39,107 +39,116 @@ METHODS = SignInMethods(
 )
 
 
-@router.get("/session/methods", summary="The ways to sign in")
+@router.get("/session/methods", summary="List the sign-in methods")
 async def get_sign_in_methods() -> SignInMethods:
-    """For the sign-in page; needs no credentials."""
+    """For the sign-in page. Requires no credentials."""
     return METHODS
 
 
 @router.post("/session", summary="Sign in")
 async def open_session(request: Request, plane: Plane, response: Response, body: SignIn) -> Me:
-    """Signs this browser in: sets a cookie that has the key's rights. Only for people, and only from the console's own pages: `Origin` is required.
+    """Signs this browser in by setting a cookie with the key's rights. Only for people, and only from the console's own pages: `Origin` is required.
 
-    The session lasts 12 hours from its last use and 7 days in all, and ends with its key. `401` with the code `sign_in_code_spent`: the code
-    was used or has expired. `403`: the key is a program's. `429`: too many failures from this address.
+    The session lasts for 12 hours after its last use, at most 7 days, and ends with its key. `401` `sign_in_code_spent`: the code
+    was used already or has expired. `403`: the key does not belong to a person. `429`: too many failed attempts from this address.
     """
-    former = SessionIdentity.presented(request)
-    made = await _opened(request, plane, body)
-    if former is not None:
-        await _close_former(request, plane, former)
-    cookies.give(response, plane.settings.api_url, made.token, until=made.lasts_until)
-    return me_of(SessionIdentity.of(made), request.app.state.facts)
+    previous = SessionIdentity.presented(request)
+    session = await _open(request, plane, body)
+    if previous is not None:
+        await _close_previous(request, plane, previous)
+    cookies.set_cookie(response, plane.settings.api_url, session.token, until=session.lasts_until)
+    return me_of(SessionIdentity.of(session), request.app.state.facts)
 
 
-async def _opened(request: Request, plane: ControlPlane, body: SignIn) -> NewSession:
+async def _open(request: Request, plane: ControlPlane, body: SignIn) -> NewSession:
     limits: RateLimits = request.app.state.limits
     address = address_of(request)
-    # A key as the gate counts it: one that has authenticated before is not limited by other clients' failures.
-    hashed = secret_hash(body.code or f"Bearer {body.key}")
+    # Hashed as for API requests: a key that has authenticated before is not limited by other clients' failures.
+    secret = secret_hash(body.code or f"Bearer {body.key}")
     browser = Browser(address=address, user_agent=user_agent_of(request), route=f"{request.method} {request.url.path}")
-    limits.before_sign_in(address or "", hashed)
+    limits.before_sign_in(address or "", secret)
     try:
         if body.code:
-            made = await control_sessions.open_with_code(plane, body.code, browser)
+            session = await control_sessions.open_with_code(plane, body.code, browser)
         else:
-            made = await control_sessions.open_with_key(plane, body.key, browser)
+            session = await control_sessions.open_with_key(plane, body.key, browser)
     except Unauthenticated:
-        limits.sign_in_failed(address or "", hashed)
+        limits.sign_in_failed(address or "", secret)
         raise
-    limits.charge(made.principal.name, 1)
-    return made
+    limits.charge(session.principal.name, 1)
+    return session
 
 
-async def _close_former(request: Request, plane: ControlPlane, token: str) -> None:
-    """End the session whose cookie the new one replaces: no browser could sign out of it any more."""
+async def _close_previous(request: Request, plane: ControlPlane, token: str) -> None:
+    """End the session whose cookie was replaced: no browser could sign out of it any more."""
     with suppress(Unauthenticated):
-        former = await SessionIdentity.authenticate(plane, token)
-        await control_sessions.close(plane, _caller_of(former, request))
+        previous = await SessionIdentity.authenticate(plane, token)
+        await control_sessions.close(plane, _caller_of(previous, request))
 
 
-def _caller_of(login: SessionIdentity, request: Request) -> Caller:
+def _caller_of(identity: SessionIdentity, request: Request) -> Caller:
     return Caller(
-        principal=login.principal,
-        key_id=login.key_id,
-        session_id=login.session.session_id if login.session else None,
-        issuers=login.issuers,
+        principal=identity.principal,
+        key_id=identity.key_id,
+        session_id=identity.session.session_id if identity.session else None,
+        issuers=identity.issuers,
         address=address_of(request),
         route=f"{request.method} {request.url.path}",
     )
 
 
 @router.delete("/session", status_code=204, summary="Sign out", response_class=Response)
-async def close_session(plane: Plane, caller: Asking) -> Response:
-    """Ends the browser session that this request is made with, and its event streams. A key has none: `403`."""
+async def close_session(plane: Plane, caller: CurrentCaller) -> Response:
+    """Ends the browser session of this request and its event streams. `403` for a request with an API key."""
     await control_sessions.close(plane, caller)
     response = Response(status_code=204)
-    cookies.take_away(response, plane.settings.api_url)
+    cookies.delete_cookie(response, plane.settings.api_url)
     return response
 
 
-@router.post("/session/codes", status_code=201, summary="Make a sign-in code")
-async def create_sign_in_code(request: Request, plane: Plane, caller: Asking) -> CodeOut:
-    """A code that opens one browser session as the caller, within 10 minutes. Requires an API key of a person: a session can't make one."""
-    made = await control_sessions.make_code(plane, caller)
+@router.post("/session/codes", status_code=201, summary="Create a sign-in code")
+async def create_sign_in_code(request: Request, plane: Plane, caller: CurrentCaller) -> CodeOut:
+    """A code that opens one browser session as the caller, within 10 minutes. Requires a person's API key; a session can't create one."""
+    sign_in_code = await control_sessions.make_code(plane, caller)
     limits: RateLimits = request.app.state.limits
-    limits.expect(secret_hash(made.code))
-    return CodeOut(code=made.code, url=f"{plane.settings.api_url}/sign-in#{made.code}", expires_at=made.expires_at)
+    limits.expect(secret_hash(sign_in_code.code))
+    return CodeOut(
+        code=sign_in_code.code,
+        url=f"{plane.settings.api_url}/sign-in#{sign_in_code.code}",
+        expires_at=sign_in_code.expires_at,
+    )
 
 
 @router.get("/sessions", summary="List open browser sessions, newest first", responses={403: {}})
 async def list_sessions(
     request: Request,
     session: Session,
-    caller: Asking,
+    caller: CurrentCaller,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     principal: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
 ) -> Page[SessionOut]:
-    """The caller's own sessions; all principals' with the permission `administer`."""
-    whose = control_sessions.whose(caller.principal, principal)
+    """Lists the caller's own sessions, or everyone's with the permission `administer`."""
+    owner = control_sessions.whose(caller.principal, principal)
     after = decode_key(request, cursor)
-    found = await db_sessions.opened(session, principal=whose, limit=limit + 1, after=after)
-    page, onward = cut(found, limit, lambda each: encode_key(request, each.row.opened_at, each.row.session_id))
-    return Page[SessionOut](items=[_out(each, caller) for each in page], next_cursor=onward)
+    sessions = await db_sessions.opened(session, principal=owner, limit=limit + 1, after=after)
+    page, next_cursor = cut(
+        sessions, limit, lambda listed: encode_key(request, listed.row.opened_at, listed.row.session_id)
+    )
+    return Page[SessionOut](items=[_out(listed, caller) for listed in page], next_cursor=next_cursor)
 
 
 @router.post("/sessions/{session_id}/end", summary="End a browser session")
-async def end_session(plane: Plane, caller: Asking, session_id: Id, body: Reason | None = None) -> SessionOut:
-    """One of the caller's own; with the permission `administer`, any. Its event streams end. Its key stays: to end both, revoke the key."""
+async def end_session(plane: Plane, caller: CurrentCaller, session_id: Id, body: Reason | None = None) -> SessionOut:
+    """Ends one of the caller's own sessions (any session with the permission `administer`) and its event streams.
+
+    The key stays valid; to end both, revoke the key.
+    """
     await control_sessions.end(plane, caller, session_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return _out(await control_sessions.get(session, caller.principal, session_id), caller)
 
 
-def _out(found: Listed, caller: Caller) -> SessionOut:
-    current = found.row.session_id == caller.session_id
-    return SessionOut.model_validate({**found.row.model_dump(), "principal": found.principal, "current": current})
+def _out(listed: Listed, caller: Caller) -> SessionOut:
+    current = listed.row.session_id == caller.session_id
+    return SessionOut.model_validate({**listed.row.model_dump(), "principal": listed.principal, "current": current})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Session
+from agentgrid.api.deps import DEFAULT_LIMIT, CurrentCaller, Cursor, Id, Limit, Plane, Session
 from agentgrid.api.paging import cut, decode_key, encode_key
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.common import Page, Reason
@@ -48,24 +48,29 @@ async def _one(session: ReadSession, key_id: str) -> SigningKeyOut:
 async def list_signing_keys(
     request: Request, session: Session, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[SigningKeyOut]:
-    """Public keys only. The API registers its signing key when it starts."""
+    """Public keys only. Each API process registers its signing key when it starts."""
     rows = await signing_keys.newest(session, limit=limit + 1, after=decode_key(request, cursor))
-    page, onward = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))
-    return Page[SigningKeyOut](items=await _out(session, page), next_cursor=onward)
+    page, next_cursor = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.key_id))
+    return Page[SigningKeyOut](items=await _out(session, page), next_cursor=next_cursor)
 
 
 @router.post("/{key_id}/retire", summary="Retire a signing key: new approvals no longer accept it")
-async def retire_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> SigningKeyOut:
-    """Approvals that are already open can still be decided with it until it is revoked. Can't be undone. `409` while an API process signs with it."""
+async def retire_signing_key(
+    plane: Plane, caller: CurrentCaller, key_id: Id, body: Reason | None = None
+) -> SigningKeyOut:
+    """Approvals that are already open can still be decided with it until it is revoked. Irreversible. `409` while an API process signs with it."""
     await control_signing_keys.retire(plane, caller, key_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _one(session, key_id)
 
 
 @router.post("/{key_id}/revoke", summary="Revoke a signing key: its signatures no longer count")
-async def revoke_signing_key(plane: Plane, caller: Asking, key_id: Id, body: Reason | None = None) -> SigningKeyOut:
-    """For a key that may have leaked. Can't be undone. It works even while an API process signs with the key: no approval can open then
-    until another key is in use."""
+async def revoke_signing_key(
+    plane: Plane, caller: CurrentCaller, key_id: Id, body: Reason | None = None
+) -> SigningKeyOut:
+    """For a key that may have leaked. Irreversible. Works even while an API process signs with the key; in that case no approval can open until
+    another key is in use.
+    """
     await control_signing_keys.revoke(plane, caller, key_id, reason=body.reason if body else None)
     async with reading(plane.engine) as session:
         return await _one(session, key_id)

@@ -1,4 +1,4 @@
-"""A run's timeline, and one of its steps."""
+"""A run's timeline, and single steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agentgrid.api import timeline, views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Id, Plane, Session, Shows, Who
+from agentgrid.api.deps import CallerView, CurrentPrincipal, Id, Plane, Session
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.steps import StepOut
 from agentgrid.api.schemas.timeline import Timeline
@@ -21,48 +21,48 @@ from agentgrid.errors import NotFound
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 
 DEFAULT_STEPS = 5_000
-MOST_STEPS = 10_000
-MOST_EVENT_ID = 2**63 - 1
+MAX_STEPS = 10_000
+MAX_EVENT_ID = 2**63 - 1
 
-EventId = Annotated[int, Path(ge=1, le=MOST_EVENT_ID, description="The `event_id` of the step.")]
-Bound = Annotated[int | None, Query(ge=1, le=MOST_EVENT_ID)]
+EventId = Annotated[int, Path(ge=1, le=MAX_EVENT_ID, description="The `event_id` of the step.")]
+Bound = Annotated[int | None, Query(ge=1, le=MAX_EVENT_ID)]
 
 
 @router.get(
     "/{run_id}/timeline",
-    summary="The run's steps in one answer, for drawing",
+    summary="The run's steps in one response, for drawing a timeline",
     response_model=Timeline,
     response_model_exclude_none=True,
 )
 async def get_timeline(
     request: Request,
     plane: Plane,
-    principal: Who,
-    shown: Shows,
+    principal: CurrentPrincipal,
+    shown: CallerView,
     run_id: Id,
     limit: Annotated[
-        int, Query(ge=1, le=MOST_STEPS, description="Beyond this many steps, fan-outs are folded.")
+        int, Query(ge=1, le=MAX_STEPS, description="If there are more steps, fan-outs are collapsed.")
     ] = DEFAULT_STEPS,
     execution: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
     first: Bound = None,
     last: Bound = None,
 ) -> Response:
-    """No payloads, and no nulls. Without `execution`, the newest execution of each segment. `first` and `last`: only steps with event ids
-    between them, as to unfold a group.
+    """No payloads; null fields are omitted. Without `execution`, the newest execution of each segment. `first` and `last` limit steps to a range of
+    event ids, for example to expand a group.
 
-    `as_of` orders the answer against `GET /events`: read it once, then apply the events after that id.
+    `as_of` relates the response to `GET /events`: fetch the timeline once, then apply the events after that id.
     """
     wanted = Wanted(limit=limit, labels=shown.payloads, execution=execution, first=first, last=last)
     usuals: timeline.Usuals = request.app.state.usuals
-    found = await timeline.of_run(plane, usuals, shown, run_id, wanted, scope=principal.workflows)
-    if found is None:
+    body = await timeline.of_run(plane, usuals, shown, run_id, wanted, scope=principal.workflows)
+    if body is None:
         raise NotFound("run", run_id) if execution is None else NotFound("execution", f"{execution} of run {run_id}")
-    return Response(found, media_type="application/json")
+    return Response(body, media_type="application/json")
 
 
 @router.get("/{run_id}/steps/{execution_id}/{event_id}", summary="One step, with its payloads")
 async def get_step(
-    session: Session, principal: Who, shown: Shows, run_id: Id, execution_id: Id, event_id: EventId
+    session: Session, principal: CurrentPrincipal, shown: CallerView, run_id: Id, execution_id: Id, event_id: EventId
 ) -> StepOut:
     """As in the list of steps. Inputs and outputs are null unless the caller may read payloads."""
     await runs.seen(session, run_id, scope=principal.workflows)

@@ -1,4 +1,4 @@
-"""Tools: the catalog, and the policy of each tool."""
+"""Tools: the catalog, and the rule for each tool."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from agentgrid.api import actions, views
 from agentgrid.api.access import V1
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Who
+from agentgrid.api.deps import DEFAULT_LIMIT, CurrentCaller, CurrentPrincipal, Cursor, Id, Limit, Plane, Search, Session
 from agentgrid.api.letters import reach
 from agentgrid.api.paging import cut, decode, encode
-from agentgrid.api.routes.policies import nobody, rule_put
+from agentgrid.api.routes.policies import approver_warning, rule_put
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.commands import Proposed
 from agentgrid.api.schemas.common import Page, Reason, SwitchOut
@@ -40,21 +40,25 @@ WEEK = timedelta(days=7)
 
 
 def _values(
-    row: ToolRow, served: bool | None, held: ToolPolicies, switch: Switch | None, lately: tool_figures.ToolCallFigures
+    row: ToolRow,
+    served: bool | None,
+    tool_policies: ToolPolicies,
+    switch: Switch | None,
+    last_24h: tool_figures.ToolCallFigures,
 ) -> dict[str, Any]:
     return {
         **vars(row),
         "reach": reach(row.reach),
         "asks": None if row.asks is None else row.asks[:MAX_TEMPLATE],
         "served": served,
-        "policy": held.of(row),
+        "policy": tool_policies.of(row),
         "switch": SwitchOut.of(switch),
-        "last_24h": ToolCalls.model_validate(lately),
+        "last_24h": ToolCalls.model_validate(last_24h),
     }
 
 
 async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[ToolRow]) -> dict[str, bool | None]:
-    """Whether each tool is in the newest code of its queue, and a live worker polls that."""
+    """Whether the newest code of each tool's queue includes it and a live worker polls that queue."""
     current = await tools.current(session, rows)
     polled = await workers.served(plane, [row.task_queue for row in rows if row.name in current], workers.ACTIVITY)
     return {row.name: polled[row.task_queue] if row.name in current else False for row in rows}
@@ -65,28 +69,30 @@ async def list_tools(
     request: Request,
     session: Session,
     plane: Plane,
-    principal: Who,
+    principal: CurrentPrincipal,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     tag: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
     risk: Risk | None = None,
     q: Search = None,
 ) -> Page[ToolSummary]:
-    """All registered tools, each with its policy."""
+    """All registered tools, each with the rule that applies to it."""
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await tools.by_name(session, limit=limit + 1, after=after, tag=tag, risk=risk, q=q)
-    page, onward = cut(rows, limit, lambda row: encode(request, row.name))
-    held = await ToolPolicies.read(session)
+    page, next_cursor = cut(rows, limit, lambda row: encode(request, row.name))
+    tool_policies = await ToolPolicies.read(session)
     switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in page])
     served = await _served(session, plane, page)
     names = [row.name for row in page]
-    lately = await tool_figures.calls(session, names, since=DAY, scope=principal.workflows)
+    last_24h = await tool_figures.calls(session, names, since=DAY, scope=principal.workflows)
     return Page[ToolSummary](
         items=[
-            ToolSummary.model_validate(_values(row, served[row.name], held, switched.get(row.name), lately[row.name]))
+            ToolSummary.model_validate(
+                _values(row, served[row.name], tool_policies, switched.get(row.name), last_24h[row.name])
+            )
             for row in page
         ],
-        next_cursor=onward,
+        next_cursor=next_cursor,
     )
 
 
@@ -97,26 +103,26 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     served = await _served(session, plane, [row])
     switch = (await switches.newest(session, SwitchKind.TOOL, [name])).get(name)
     scope = principal.workflows
-    lately = await tool_figures.calls(session, [name], since=DAY, scope=scope)
+    last_24h = await tool_figures.calls(session, [name], since=DAY, scope=scope)
     week = await tool_figures.calls(session, [name], since=WEEK, scope=scope)
     versions = await tool_figures.versions(session, name, since=WEEK, scope=scope)
-    values = _values(row, served[name], await ToolPolicies.read(session), switch, lately[name])
+    values = _values(row, served[name], await ToolPolicies.read(session), switch, last_24h[name])
     rule = values["policy"]
-    note = await nobody(session, rule.effect, rule.approvers)
+    note = await approver_warning(session, rule.effect, rule.approvers)
     values |= {
         "input_schema": views.schema(row.input_schema),
         "output_schema": None if row.output_schema is None else views.schema(row.output_schema),
         "last_7d": ToolCalls.model_validate(week[name]),
-        "versions": [ToolVersionOut.model_validate(each) for each in versions],
+        "versions": [ToolVersionOut.model_validate(version) for version in versions],
         "note": note,
         "actions": actions.of_tool(principal),
     }
     return ToolDetail.model_validate(values)
 
 
-@router.get("/{name}", summary="One tool: schemas, limits, and the policy in force")
-async def get_tool(session: Session, plane: Plane, principal: Who, name: Id) -> ToolDetail:
-    """The policy is the built-in rule if no operator's rule matches."""
+@router.get("/{name}", summary="One tool: schemas, limits and the rule in force")
+async def get_tool(session: Session, plane: Plane, principal: CurrentPrincipal, name: Id) -> ToolDetail:
+    """If no operator's rule matches, `policy` is the built-in rule."""
     return await _detail(session, plane, principal, name)
 
 
@@ -126,11 +132,12 @@ async def get_tool(session: Session, plane: Plane, principal: Who, name: Id) -> 
     response_model=ToolDetail,
     responses={202: {"model": Proposed}},
 )
-async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPolicyIn) -> ToolDetail | Response:
-    """Workers receive it within seconds; it applies to the next call, also in running workflows.
+async def put_tool_policy(plane: Plane, caller: CurrentCaller, name: Id, body: ToolPolicyIn) -> ToolDetail | Response:
+    """Workers receive it within seconds; it applies to the next call, including in running workflows.
 
-    The rule's id is `tool:` and the tool's name. It takes precedence over every other rule; the kill switch is unaffected.
+    The rule's id is `tool:` followed by the tool's name. It takes precedence over every other rule but does not affect the kill switch.
     To withdraw it: `DELETE /api/v1/policies/tool:...`.
+
     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
     """
     command = await policies.put_tool_policy(plane, caller, name, rule_put(body), expected=body.expected_version)
@@ -141,13 +148,13 @@ async def put_tool_policy(plane: Plane, caller: Asking, name: Id, body: ToolPoli
 
 
 @router.post("/{name}/disable", summary="Turn on a tool's kill switch: every call is denied")
-async def disable_tool(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> ToolDetail:
-    """Within seconds every call fails without a retry, also in running workflows. The tool's rules are unaffected."""
+async def disable_tool(plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None) -> ToolDetail:
+    """Within seconds every call fails without a retry, including in running workflows. The tool's rules are unaffected."""
     return await _switch(plane, caller, name, True, body)
 
 
 @router.post("/{name}/enable", summary="Turn off a tool's kill switch")
-async def enable_tool(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> ToolDetail:
+async def enable_tool(plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None) -> ToolDetail:
     """The tool's current rules apply again."""
     return await _switch(plane, caller, name, False, body)
 

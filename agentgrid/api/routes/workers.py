@@ -1,4 +1,4 @@
-"""Workers and task queues, as Temporal reports them now."""
+"""Workers and task queues, as currently reported by Temporal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from temporalio.api.taskqueue.v1 import PollerInfo
 from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerSlotsInfo
 
 from agentgrid.api.access import V1
-from agentgrid.api.deps import Plane, Who
+from agentgrid.api.deps import CurrentPrincipal, Plane
 from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.workers import Poller, TaskQueueList, TaskQueueOut, WorkerList, WorkerOut, WorkerSlots
 from agentgrid.control import workers
@@ -52,7 +52,7 @@ def _worker(beat: WorkerHeartbeat) -> WorkerOut:
         started_at=_time(beat.start_time),
         last_heartbeat_at=_time(beat.heartbeat_time),
         sdk=f"{beat.sdk_name} {beat.sdk_version}".strip(),
-        # Without a deployment the SDK derives a build id from modules that are not the worker's own.
+        # Without a deployment the SDK derives the build id from modules that aren't the worker's own.
         build=f"{version.deployment_name}.{build}" if version.deployment_name and build else None,
         workflow_slots=_slots(beat.workflow_task_slots_info) if beat.HasField("workflow_task_slots_info") else None,
         activity_slots=_slots(beat.activity_task_slots_info) if beat.HasField("activity_task_slots_info") else None,
@@ -67,8 +67,8 @@ async def list_workers(plane: Plane) -> WorkerList:
 
 
 @router.get("/task-queues", summary="List task queues, those without a worker first")
-async def list_task_queues(plane: Plane, principal: Who) -> TaskQueueList:
-    """Queues named in the catalog or by open runs, with their pollers. `served: false`: runs on this queue wait for a worker."""
+async def list_task_queues(plane: Plane, principal: CurrentPrincipal) -> TaskQueueList:
+    """Queues named in the catalog or by open runs, with their pollers. `served: false` means that runs on this queue wait for a worker."""
     async with reading(plane.engine) as session:
         of_workflows = await workflows.queues(session)
         of_tools = await tools.queues(session)

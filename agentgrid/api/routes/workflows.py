@@ -1,4 +1,4 @@
-"""Workflows: the catalog, and starting one."""
+"""Workflows: the catalog, and starting runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ from starlette.responses import Response
 from agentgrid.api import actions, views
 from agentgrid.api.access import V1
 from agentgrid.api.bulk import request_of
-from agentgrid.api.deps import DEFAULT_LIMIT, Asking, Cursor, Id, Limit, Plane, Search, Session, Shows, Who
+from agentgrid.api.deps import (
+    DEFAULT_LIMIT,
+    CallerView,
+    CurrentCaller,
+    CurrentPrincipal,
+    Cursor,
+    Id,
+    Limit,
+    Plane,
+    Search,
+    Session,
+)
 from agentgrid.api.paging import cut, decode, encode
 from agentgrid.api.routes.runs import details
 from agentgrid.api.routing import make_router
@@ -64,10 +75,10 @@ MONTH = timedelta(days=30)
 
 
 def _values(
-    row: Workflow, served: bool | None, last: Last | None, switch: Switch | None, lately: Lately | None
+    row: Workflow, served: bool | None, last: Last | None, switch: Switch | None, last_24h: Lately | None
 ) -> dict[str, object]:
     return {
-        "lately": WorkflowLately.model_validate(lately or Lately()),
+        "lately": WorkflowLately.model_validate(last_24h or Lately()),
         **vars(row),
         "served": served,
         "switch": SwitchOut.of(switch),
@@ -76,7 +87,7 @@ def _values(
 
 
 async def _served(session: ReadSession, plane: ControlPlane, rows: Sequence[Workflow]) -> dict[str, bool | None]:
-    """Whether each workflow is in the newest code of its queue, and a live worker polls that."""
+    """Whether the newest code of each workflow's queue includes it and a live worker polls that queue."""
     current = await workflows.current(session, rows)
     polled = await workers.served(plane, [row.task_queue for row in rows if row.name in current], workers.WORKFLOW)
     return {row.name: polled[row.task_queue] if row.name in current else False for row in rows}
@@ -87,7 +98,7 @@ async def list_workflows(
     request: Request,
     session: Session,
     plane: Plane,
-    principal: Who,
+    principal: CurrentPrincipal,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     tag: Annotated[str | None, Query(min_length=1, max_length=300)] = None,
@@ -96,20 +107,20 @@ async def list_workflows(
     """All registered workflows."""
     after = decode(request, cursor, str)[0] if cursor else None
     rows = await workflows.by_name(session, limit=limit + 1, after=after, tag=tag, q=q)
-    page, onward = cut(rows, limit, lambda row: encode(request, row.name))
+    page, next_cursor = cut(rows, limit, lambda row: encode(request, row.name))
     last = await runs.last_of(session, [row.name for row in page if principal.sees(row.name)])
     switched = await switches.newest(session, SwitchKind.WORKFLOW, [row.name for row in page])
     served = await _served(session, plane, page)
-    seen = [row.name for row in page if principal.sees(row.name)]
-    lately = await workflow_figures.lately(session, seen, since=DAY)
+    visible = [row.name for row in page if principal.sees(row.name)]
+    last_24h = await workflow_figures.lately(session, visible, since=DAY)
     return Page[WorkflowSummary](
         items=[
             WorkflowSummary.model_validate(
-                _values(row, served[row.name], last.get(row.name), switched.get(row.name), lately.get(row.name))
+                _values(row, served[row.name], last.get(row.name), switched.get(row.name), last_24h.get(row.name))
             )
             for row in page
         ],
-        next_cursor=onward,
+        next_cursor=next_cursor,
     )
 
 
@@ -118,13 +129,13 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
     if row is None:
         raise NotFound("workflow", name)
     current = await workflows.version(session, name, row.version)
-    seen = principal.sees(name)
-    last = await runs.last_of(session, [name] if seen else [])
-    opened, closed = await runs.counts_of_workflow(session, name, since=DAY) if seen else ({}, {})
+    visible = principal.sees(name)
+    last = await runs.last_of(session, [name] if visible else [])
+    opened, closed = await runs.counts_of_workflow(session, name, since=DAY) if visible else ({}, {})
     served = await _served(session, plane, [row])
     switch = (await switches.newest(session, SwitchKind.WORKFLOW, [name])).get(name)
-    lately = await workflow_figures.lately(session, [name] if seen else [], since=DAY)
-    values = _values(row, served[name], last.get(name), switch, lately.get(name)) | {
+    last_24h = await workflow_figures.lately(session, [name] if visible else [], since=DAY)
+    values = _values(row, served[name], last.get(name), switch, last_24h.get(name)) | {
         **_schemas(current),
         "versions": [
             WorkflowVersionOut.model_validate(version)
@@ -137,14 +148,14 @@ async def _detail(session: ReadSession, plane: ControlPlane, principal: Principa
 
 
 @router.get("/{name}", summary="One workflow: schemas, versions, statistics, and whether a live worker serves it")
-async def get_workflow(session: Session, plane: Plane, principal: Who, name: Id) -> WorkflowDetail:
-    """`input_schema` is the JSON Schema for `input` when a run is started."""
+async def get_workflow(session: Session, plane: Plane, principal: CurrentPrincipal, name: Id) -> WorkflowDetail:
+    """`input_schema` is the JSON Schema of a run's `input`."""
     return await _detail(session, plane, principal, name)
 
 
 @router.get("/{name}/versions/{version}", summary="One version of a workflow, with its schemas")
 async def get_workflow_version(session: Session, name: Id, version: Id) -> WorkflowVersionDetail:
-    """Ask for its `previous` one too, to see what changed. Versions with equal schemas and handlers differ in their code."""
+    """To see what changed, compare it with its `previous` version. Versions with equal schemas and handlers differ only in code."""
     row = await workflows.version(session, name, version)
     if row is None:
         raise NotFound("workflow version", f"{name} {version}")
@@ -167,25 +178,27 @@ def _schemas(row: WorkflowVersion | None) -> dict[str, Any]:
     }
 
 
-@router.get("/{name}/usage", summary="What the model turns of a workflow's runs used in a period, by hour or day")
-async def get_workflow_usage(session: Session, principal: Who, name: Id, span: Span) -> UsageOver:
-    """Of all agents that its runs called."""
+@router.get("/{name}/usage", summary="Model usage of a workflow's runs over a period, by hour or day")
+async def get_workflow_usage(session: Session, principal: CurrentPrincipal, name: Id, span: Span) -> UsageOver:
+    """Covers all agents called by its runs."""
     if await workflows.get(session, name) is None:
         raise NotFound("workflow", name)
-    found = (
+    buckets = (
         await agent_usage.of_workflow(session, name, since=span.since, before=span.before, bucket=span.bucket)
         if principal.sees(name)
         else []
     )
-    return over(span, found)
+    return over(span, buckets)
 
 
 @router.get(
     "/{name}/figures",
-    summary="How a workflow's runs ended, what they usually do and how long they take, in the last 30 days",
+    summary="A workflow's outcomes, usual steps and durations over the last 30 days",
 )
-async def get_workflow_figures(request: Request, plane: Plane, principal: Who, name: Id) -> WorkflowFigures:
-    """Durations with their median and 95th percentile, errors by their class, and the usual steps of the current version."""
+async def get_workflow_figures(
+    request: Request, plane: Plane, principal: CurrentPrincipal, name: Id
+) -> WorkflowFigures:
+    """Median and 95th percentile of durations, errors by class, and the usual steps of the current version."""
     async with reading(plane.engine) as session:
         row = await workflows.get(session, name)
         if row is None:
@@ -195,13 +208,15 @@ async def get_workflow_figures(request: Request, plane: Plane, principal: Who, n
             return WorkflowFigures(
                 completed=0, p50_seconds=None, p95_seconds=None, usual=empty, errors=[], durations=_bins([0] * BINS)
             )
-        took = await workflow_figures.took(session, name, since=MONTH)
+        figures = await workflow_figures.took(session, name, since=MONTH)
         errors = await workflow_figures.errors(session, name, since=MONTH)
         durations = await workflow_figures.durations(session, name, since=MONTH)
     return WorkflowFigures(
-        **vars(took),
+        **vars(figures),
         usual=await _usual(plane, request.app.state.usuals, row),
-        errors=[ErrorGroup.model_validate({**vars(each), "error_type": class_of(each.error_type)}) for each in errors],
+        errors=[
+            ErrorGroup.model_validate({**vars(group), "error_type": class_of(group.error_type)}) for group in errors
+        ],
         durations=_bins(durations),
     )
 
@@ -226,14 +241,14 @@ def _bins(counts: Sequence[int]) -> list[DurationBin]:
 
 
 @router.post("/{name}/disable", summary="Turn on a workflow's kill switch: it can't be started")
-async def disable_workflow(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> WorkflowDetail:
-    """Starts are refused with `409`. Within seconds every tool call of its runs, also running ones, fails without a retry."""
+async def disable_workflow(plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None) -> WorkflowDetail:
+    """Starts are refused with `409`. Within seconds every tool call of its runs, including running ones, fails without a retry."""
     return await _switch(plane, caller, name, True, body)
 
 
 @router.post("/{name}/enable", summary="Turn off a workflow's kill switch")
-async def enable_workflow(plane: Plane, caller: Asking, name: Id, body: Reason | None = None) -> WorkflowDetail:
-    """The workflow can be started again. Runs that failed in the meantime stay failed."""
+async def enable_workflow(plane: Plane, caller: CurrentCaller, name: Id, body: Reason | None = None) -> WorkflowDetail:
+    """Runs can be started again. Runs that failed in the meantime stay failed."""
     return await _switch(plane, caller, name, False, body)
 
 
@@ -249,8 +264,8 @@ async def _switch(
 @router.post("/{name}/runs", status_code=201, summary="Start a run", responses={200: {"model": RunAccepted}})
 async def start_run(
     plane: Plane,
-    caller: Asking,
-    shown: Shows,
+    caller: CurrentCaller,
+    shown: CallerView,
     response: Response,
     name: Id,
     body: RunStart,
@@ -259,19 +274,20 @@ async def start_run(
         Header(max_length=255, description="For 30 days, the same idempotency key and body refer to the same run."),
     ] = None,
 ) -> RunAccepted:
-    """`201` with the run. While Temporal is unreachable the run is `queued`; it starts as soon as Temporal is back.
+    """`201` with the run. While Temporal is unreachable the run is `queued`; it starts once Temporal is reachable.
 
-    The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true` and the run as it is now. Another body: `409`.
+    Repeating the request with the same `Idempotency-Key` and body returns `200`, `Idempotent-Replayed: true` and the current state of the run. With a
+    different body: `409`.
     """
     started = await control_runs.start(plane, caller, name, request_of(body))
     if started.run is not None:
-        found = Details(run=started.run, workflow_title=started.workflow_title)
-        shown = Shown.to(caller.principal)  # the caller has just sent this input: not a read
+        details_of_run = Details(run=started.run, workflow_title=started.workflow_title)
+        shown = Shown.to(caller.principal)  # not a read: the caller has just sent this input
     else:
-        found = await details(plane, caller.principal, started.run_id)
+        details_of_run = await details(plane, caller.principal, started.run_id)
         shown.disclosure.subject = started.run_id
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"
-    accepted = views.run_accepted(plane, caller, shown, found, started.command)
+    accepted = views.run_accepted(plane, caller, shown, details_of_run, started.command)
     response.headers["Location"] = accepted.links.self
     return accepted

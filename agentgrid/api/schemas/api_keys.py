@@ -28,9 +28,10 @@ class KeyOut(Out):
     principal: str
     status: Literal["live", "expired", "revoked"]
     note: str
-    created_by: str = Field(description="Who requested it; `system` if it was created on the database's side.")
+    created_by: str = Field(description="Who requested it; `system` if it was created directly in the database.")
     issuers: list[str] = Field(
-        description="Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side."
+        description="Everyone who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` means it was "
+        "created directly in the database."
     )
     created_at: datetime
     expires_at: datetime
@@ -39,8 +40,9 @@ class KeyOut(Out):
 
 
 class KeyMade(KeyOut):
-    """A new key, with its secret. It is shown in this response only."""
+    """A new key, including its secret, which is shown in this response only."""
 
     key: str | None = Field(
-        description="The full key. Null if an earlier request with the same `Idempotency-Key` created it: revoke it and create another."
+        description="The full key. Null if an earlier request with the same `Idempotency-Key` created it: in that case revoke it and create "
+        "another."
     )

@@ -25,24 +25,24 @@ class DecisionIn(In):
     """Decide an approval."""
 
     verdict: Verdict
-    digest: Name = Field(description="The digest that was shown; it must match the approval's.")
+    digest: Name = Field(description="The digest shown with the approval; it must match the current one.")
     comment: Comment | None = Field(
-        None, description="Passed to the workflow's code, or to the agent that asked, and shown with the decision."
+        None, description="Passed to the workflow's code or to the agent that asked, and shown with the decision."
     )
     arguments: dict[str, Any] | None = Field(
         None,
-        description="With `approved`, for a tool's call: call the tool with these arguments instead. They must fit the tool's input schema. All "
-        "arguments are given, not only the changed ones.",
+        description="With `approved`, for a tool call: call the tool with these arguments instead. They must match the tool's input schema. Send "
+        "all arguments, not only the changed ones.",
     )
 
 
 class ProposedChange(Out):
-    """Changed arguments that an approver proposed, where the rule wants a second person for changes."""
+    """Changed arguments proposed by an approver, where the rule requires a second person for changes."""
 
     command_id: str
     principal: str
     digest: str
-    arguments: dict[str, Any] | None = Field(description="Null for callers who may not see payloads.")
+    arguments: dict[str, Any] | None = Field(description="Null unless the caller may read payloads.")
     comment: str | None
     created_at: datetime
 
@@ -56,28 +56,30 @@ class ApprovalSummary(Out):
     workflow: str
     kind: ApprovalKind
     title: str = Field(
-        description="`An approval` for an explicit approval if the caller may not read its payload: such a title can quote values."
+        description="`An approval` for an explicit approval if the caller may not read its payload, because such titles can quote values."
     )
     tool: str | None
     tool_version: str | None
     risk: Risk | None = Field(
-        description="Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity."
+        description="The tool's risk in the worker that asked; null for an explicit approval and for a plain activity."
     )
     shape: str | None = Field(
-        description="What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a "
-        "short hash. Null for an explicit approval if the caller may not read its payload."
+        description="A short hash of the tool, its version and the argument names: approvals that ask for the same thing with other values share "
+        "it. Null for an explicit approval if the caller may not read its payload."
     )
-    agent: str | None = Field(description="The agent that asks; null if workflow code does.")
+    agent: str | None = Field(description="The agent that made the call; null if workflow code made it.")
     agent_version: str | None
-    turn: int | None = Field(description="The agent's model turn that asked for the call.")
+    turn: int | None = Field(description="The agent's model turn that requested the call.")
     status: ApprovalStatus
-    decidable: bool = Field(description="Whether a decision would be accepted now: its expiry timer is running.")
+    decidable: bool = Field(
+        description="Whether a decision would be accepted now, that is, whether its expiry timer is running."
+    )
     approvers: list[str]
     initiator: str = Field(
-        description="Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid."
+        description="Who started the run and therefore may not decide; `unknown` for a run started outside AgentGrid."
     )
     claimed_initiator: str | None = Field(
-        description="The initiator that the worker names, if it differs from `initiator`. Unverified."
+        description="The initiator named by the worker, if it differs from `initiator`. Unverified."
     )
     policy: str | None = Field(description="The rule that required the approval, as `id@version`.")
     digest: str
@@ -96,27 +98,27 @@ class ApprovalSummary(Out):
 
 
 class ApprovalRow(ApprovalSummary):
-    """An approval in a list, with what this caller may do and see of it."""
+    """An approval in a list, with what this caller may see and do."""
 
     tool_title: str | None
     workflow_title: str
     agent_title: str | None
-    reach: list[str] = Field(description="What a call does to whom, in the words of the tool's author; at most 6.")
+    reach: list[str] = Field(description="What a call affects, in the words of the tool's author; at most 6 phrases.")
     undoable: bool | None = Field(
         description="Whether the tool's effect can be undone; null if its author doesn't say."
     )
-    expires_soon: bool = Field(description="It is pending, and expires within the hour.")
+    expires_soon: bool = Field(description="Whether it is pending and expires within the hour.")
     payloads_visible: bool = Field(
-        description="Whether the caller may read this approval's payload. If so, `title` has the values that the tool's template names."
+        description="Whether the caller may read this approval's payload. If so, `title` includes the values named in the tool's template."
     )
     arguments: dict[str, Scalar] | None = Field(
-        description="The scalars among its arguments: at most 16, texts cut at 120 characters. Null if the caller may not read its payload."
+        description="Its scalar arguments: at most 16, with strings truncated at 120 characters. Null if the caller may not read its payload."
     )
     actions: list[Action]
 
 
 class ApproverCount(Out):
-    """How many pending approvals an approver entry is named in."""
+    """The number of pending approvals that name one approver entry."""
 
     approver: str = Field(description="A principal, a group or `role:approver`.")
     mine: bool = Field(description="Whether the caller may decide under this entry.")
@@ -125,16 +127,16 @@ class ApproverCount(Out):
 
 
 class ApprovalCounts(Out):
-    """How many approvals wait, each with its list."""
+    """Counts of pending approvals, each with a link to its list."""
 
-    mine: Count = Field(description="Those that this caller can decide now; `approvals_for_me` in the overview.")
+    mine: Count = Field(description="Approvals that this caller can decide now; `approvals_for_me` in the overview.")
     soon: int = Field(description="How many of `mine` expire within the hour.")
-    groups: list[ApproverCount] = Field(description="By the entries of their approvers, most first; at most 100.")
-    all: Count = Field(description="All that are pending and that this caller may see.")
+    groups: list[ApproverCount] = Field(description="By approver entry, highest count first; at most 100.")
+    all: Count = Field(description="All pending approvals that this caller may see.")
 
 
 class DecisionOut(Out):
-    """One decision signal and its outcome. Includes refused signals, and signals that named no approval while this one was open."""
+    """One decision signal and its outcome. Includes refused signals, and signals that named no approval but arrived while this one was open."""
 
     execution_id: str
     event_id: int
@@ -144,8 +146,8 @@ class DecisionOut(Out):
     principal: str | None = Field(description="Who made the decision; null if it is unattributed.")
     attributed: bool = Field(description="Whether a registered signing key and a matching command confirm who made it.")
     unattributed_because: str | None
-    claimed_principal: str | None = Field(description="The principal that an unattributed signal names. Unverified.")
-    identity: str | None = Field(description="The client identity that the sender gave to Temporal. Unverified.")
+    claimed_principal: str | None = Field(description="The principal named by an unattributed signal. Unverified.")
+    identity: str | None = Field(description="The client identity that the sender reported to Temporal. Unverified.")
     approver: str | None
     key_id: str | None
     decided_at: datetime | None
@@ -158,31 +160,31 @@ class ApprovalDetail(ApprovalSummary):
     """An approval with its payload: exactly the arguments that the digest covers."""
 
     run_status: RunStatus
-    reason: str | None = Field(description="The rule's reason, as it was when the approval opened.")
+    reason: str | None = Field(description="The rule's reason at the time the approval opened.")
     call_key: str | None
     expires_seconds: float
     parameters: list[str] = Field(
-        description="What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed."
+        description="Parameter names of a plain activity's positional arguments in its code, in payload order. Not covered by the signature."
     )
     payloads_visible: bool
     payload: StoredPayload | None
-    changed: StoredPayload | None = Field(description="The arguments that were approved instead; null if unchanged.")
+    changed: StoredPayload | None = Field(description="The changed arguments that were approved; null if unchanged.")
     proposed_by: str | None = Field(
-        description="The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed."
+        description="The other approver, who proposed the changed arguments; null if nobody did or the decision is unattributed."
     )
     comment: str | None = Field(description="The comment on the decision that took effect.")
     takes: list[str] = Field(
-        description="What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the "
-        "approver's key. Fewer with an older worker."
+        description="What a decision on this approval may carry to the workflow: `comment`, `arguments` and `issuers` (who issued the approver's "
+        "key). Older workers support fewer of these."
     )
     changes: Changes = Field(
-        description="How many people it takes to approve changed arguments, by the rule that asked."
+        description="How many people must approve changed arguments, according to the rule that asked."
     )
     change_refused: str | None = Field(
-        description="Why the worker found the changed arguments of an earlier decision invalid, so that it asked again."
+        description="Why the worker rejected the changed arguments of an earlier decision and asked again."
     )
     proposals: list[ProposedChange] = Field(
-        description="Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver."
+        description="Proposed changes to the arguments, newest first; at most 50. If there are more, only the newest of each approver."
     )
     decisions: list[DecisionOut] = Field(description="Oldest first; at most 200, including the one that took effect.")
     actions: list[Action]
@@ -194,20 +196,20 @@ class RuleOfApproval(Out):
     rule: str = Field(description="`id@version`; ids that begin with `default:` are built-in rules.")
     rule_id: str
     title: str
-    reason: str = Field(description="As it was when the approval opened.")
+    reason: str = Field(description="The rule's reason at the time the approval opened.")
     created_by: str | None = Field(description="Null for a built-in rule.")
     created_at: datetime | None
 
 
 class StepOfApproval(Out):
-    """The step that waits, by its ids in `GET /api/v1/runs/{run_id}/steps`."""
+    """The waiting step, by its ids in `GET /api/v1/runs/{run_id}/steps`."""
 
     execution_id: str
     event_id: int
 
 
 class ProseOut(Out):
-    """What the model wrote in the turn that asked, beside the calls. Model output: show it as a quotation."""
+    """The text that the model wrote beside the tool calls in the turn that asked. Model output: show it as a quotation."""
 
     agent: str
     agent_title: str
@@ -219,26 +221,27 @@ class ProseOut(Out):
 
 
 class LookedAt(Out):
-    """An earlier call of the same agent, made since workflow code called it."""
+    """An earlier call made by the same agent within its current invocation by workflow code."""
 
     execution_id: str
     event_id: int
     kind: StepKind
     name: str
     title: str
-    label: str | None = Field(description="Its first small arguments.")
+    label: str | None = Field(description="Its first short arguments.")
     status: StepStatus
     took_ms: int | None
 
 
 class PreviousApproval(Out):
-    """The approval of the same shape that people decided last."""
+    """The most recently decided approval of the same shape."""
 
     approval_id: str
     run_id: str
     reference: str | None
     arguments: dict[str, Any] | None = Field(
-        description="As decided, with changes if there were any; only the small ones if all are over 8 KiB. Null if the caller may not read them."
+        description="The arguments as decided, including changes; only the short ones if all together are over 8 KiB. Null if the caller may not "
+        "read them."
     )
     verdict: Verdict
     decided_by: str | None
@@ -246,7 +249,7 @@ class PreviousApproval(Out):
 
 
 class ShapeCounts(Out):
-    """How the approvals of one shape ended."""
+    """Outcomes of the approvals of one shape."""
 
     approved: int
     rejected: int
@@ -254,46 +257,45 @@ class ShapeCounts(Out):
 
 
 class RefusedApprover(Out):
-    """Somebody who may not decide."""
+    """A principal who may not decide, and why."""
 
     principal: str
     why: str
 
 
 class WhoMayDecide(Out):
-    """Who may decide."""
-
     approvers: list[str] = Field(description="Principals, groups or `role:approver`.")
-    needed: int = Field(description="How many people it takes to approve the call as it was asked.")
+    needed: int = Field(description="How many people must approve the call with its original arguments.")
     needed_to_change: int | None = Field(
-        description="How many people it takes to approve changed arguments; null if they can't be changed."
+        description="How many people must approve changed arguments; null if the arguments can't be changed."
     )
     refused: list[RefusedApprover] = Field(description="At most 20.")
-    text: str = Field(description="All of this in words.")
+    text: str = Field(description="A summary of all this in plain text.")
 
 
 class ApprovalLetter(ApprovalDetail, ApprovalRow):
-    """An approval with everything that a person needs to decide it. What holds payloads is null or empty if the caller may not read them."""
+    """An approval with everything a person needs to decide it. Fields that hold payloads are null or empty if the caller may not read them."""
 
     input_schema: dict[str, Any] | None = Field(
-        description="The schema of the tool's version that asked, with units as `x-unit` and `x-currency`; null if that version isn't registered."
+        description="The input schema of the tool version that asked, with units as `x-unit` and `x-currency`; null if that version isn't "
+        "registered."
     )
-    rule: RuleOfApproval | None = Field(description="Null for an explicit approval, which workflow code asks for.")
+    rule: RuleOfApproval | None = Field(description="Null for an explicit approval, which workflow code requests.")
     step: StepOfApproval
     authored: list[str] | None = Field(
-        description="The names of the arguments that hold text, if an agent's model wrote the call; empty if workflow code makes it."
+        description="The names of the text arguments, if an agent's model wrote the call; empty if workflow code made it."
     )
     prose: ProseOut | None
-    looked_at: list[LookedAt] | None = Field(description="The last 8 calls of the agent, oldest first.")
+    looked_at: list[LookedAt] | None = Field(description="The agent's last 8 calls, oldest first.")
     previous: PreviousApproval | None
     same_shape_30d: ShapeCounts | None = Field(
-        description="The approvals of this shape, in the runs that the caller may see, that ended in the last 30 days; counting ends at 10,000. Null for an "
-        "explicit approval if the caller may not read its payload."
+        description="Approvals of this shape that ended in the last 30 days, in the runs that the caller may see; counting stops at 10,000. Null "
+        "for an explicit approval if the caller may not read its payload."
     )
     who: WhoMayDecide
 
 
 class ApprovalAccepted(ApprovalDetail):
-    """An approval, and the command that carries the decision. The command soon becomes `applied` or `superseded`."""
+    """An approval, and the command that delivers the decision. The command soon becomes `applied` or `superseded`."""
 
     command: CommandSummary

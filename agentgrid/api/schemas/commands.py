@@ -15,15 +15,16 @@ from agentgrid.domain.runs import RunStatus
 
 
 def _open(*required: str) -> ConfigDict:
-    """Further facts are allowed, by the command's kind; what is not required may be missing.
+    """Allow additional fields, which depend on the command's kind. Fields that aren't required may be missing.
 
-    The names of the required ones are repeated for the document: where all fields with defaults are required, pydantic calls these required too.
+    The required names are repeated for the OpenAPI document: in a serialisation schema where defaults are required, pydantic would mark them all
+    as required.
     """
     return ConfigDict(extra="allow", json_schema_extra={"required": ["form", *required]})
 
 
 class FaultOutcome(TypedDict):
-    """It was refused, it failed, or it waits to be tried again."""
+    """The command was refused, failed, or is waiting for a retry."""
 
     __pydantic_config__ = _open("code")  # type: ignore[misc]
 
@@ -34,7 +35,7 @@ class FaultOutcome(TypedDict):
 
 
 class JudgedOutcome(TypedDict):
-    """A decision reached its run, and was judged there."""
+    """A decision reached its run and was judged there."""
 
     __pydantic_config__ = _open("event_id", "judged")  # type: ignore[misc]
 
@@ -45,7 +46,7 @@ class JudgedOutcome(TypedDict):
 
 
 class ProposalOutcome(TypedDict):
-    """It needs, or needed, a second administrator."""
+    """The command needs or needed a second administrator."""
 
     __pydantic_config__ = _open("proposal")  # type: ignore[misc]
 
@@ -58,7 +59,7 @@ class ProposalOutcome(TypedDict):
 
 
 class EndedOutcome(TypedDict):
-    """The run had ended when the command could have had its effect."""
+    """The run ended before the command could take effect."""
 
     __pydantic_config__ = _open("run_status")  # type: ignore[misc]
 
@@ -67,7 +68,7 @@ class EndedOutcome(TypedDict):
 
 
 class FactsOutcome(TypedDict):
-    """It was carried out."""
+    """The command was carried out."""
 
     __pydantic_config__ = _open()  # type: ignore[misc]
 
@@ -90,7 +91,7 @@ class CommandSummary(Out):
     status: CommandStatus
     principal: str
     key_id: str | None
-    session_id: str | None = Field(description="The browser session that stood for the key.")
+    session_id: str | None = Field(description="The browser session used in place of the key.")
     run_id: str | None
     execution_id: str | None
     approval_id: str | None
@@ -99,11 +100,12 @@ class CommandSummary(Out):
     idempotency_key: str | None
     what: str | None = Field(
         None,
-        description="The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses to changes.",
+        description="The verdict of a decision, the name of a signal or update, or the effect of a rule. Only in the audit log, not in responses "
+        "to changes.",
     )
-    reason: str | None = Field(description="The reason that the principal gave.")
+    reason: str | None = Field(description="The reason given by the principal.")
     outcome: CommandOutcome | None = Field(
-        description="The outcome. For a refused command: `code` and, for callers who may read payloads, `message`."
+        description="For a refused command: `code` and, if the caller may read payloads, `message`."
     )
     address: str | None
     created_at: datetime
@@ -113,7 +115,7 @@ class CommandSummary(Out):
 
 
 class UnattributedAct(Out):
-    """A signal that affected a run without a registered signing key and a matching command that confirm who sent it."""
+    """A signal that affected a run although no registered signing key and matching command confirm who sent it."""
 
     signalled_at: datetime
     run_id: str
@@ -121,10 +123,10 @@ class UnattributedAct(Out):
     event_id: int
     approval_id: str | None
     action: Literal["approved", "rejected", "pause", "resume", "interrupt"]
-    claimed_principal: str | None = Field(description="The principal that the signal names. Unverified.")
-    identity: str | None = Field(description="The client identity that the sender gave to Temporal. Unverified.")
+    claimed_principal: str | None = Field(description="The principal named by the signal. Unverified.")
+    identity: str | None = Field(description="The client identity that the sender reported to Temporal. Unverified.")
     unattributed_because: str | None = Field(
-        description="Null if an earlier version wrote the row, until its run is folded again."
+        description="Null if the row was written by an earlier version and its run has not been folded again."
     )
 
 
@@ -137,18 +139,18 @@ class ControlOut(Out):
     principal: str | None = Field(description="Who sent it; null if no command confirms it.")
     attributed: bool
     unattributed_because: str | None
-    claimed_principal: str | None = Field(description="The principal that an unattributed signal names. Unverified.")
+    claimed_principal: str | None = Field(description="The principal named by an unattributed signal. Unverified.")
     identity: str | None
     signalled_at: datetime
     command_id: str | None
 
 
 class Proposed(CommandSummary):
-    """A change that needs two administrators, requested by the first. Nothing has changed yet."""
+    """A change that needs two administrators and was requested by the first. Nothing has changed yet."""
 
-    confirm: str = Field(description="The path to `POST` to confirm it, as another administrator.")
-    withdraw: str = Field(description="The path to `POST` to withdraw it.")
-    expires_at: datetime = Field(description="When it can no longer be confirmed.")
+    confirm: str = Field(description="To confirm it, `POST` to this path as another administrator.")
+    withdraw: str = Field(description="To withdraw it, `POST` to this path.")
+    expires_at: datetime = Field(description="The deadline for confirming it.")
 
 
 class Confirmed(CommandSummary):

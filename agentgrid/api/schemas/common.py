@@ -28,7 +28,7 @@ Seconds = Annotated[float, Strict()]
 
 
 def _is_number(text: str) -> bool:
-    """Also one with an exponent, such as `4e-2`."""
+    """Also true for exponents, such as `4e-2`."""
     try:
         float(text)
     except ValueError:
@@ -55,7 +55,7 @@ class WholeValue(TypedDict):
 
 
 class WholeValues(TypedDict):
-    """None or several values, as JSON: the arguments of a call that takes any number but one."""
+    """Zero or several values, as JSON: the arguments of a call that doesn't take exactly one."""
 
     form: Literal["values"]
     size: int
@@ -64,7 +64,7 @@ class WholeValues(TypedDict):
 
 
 class Preview(TypedDict):
-    """The beginning of what is too long: 32 KiB, or 256 KiB for the arguments of a call. The whole can be downloaded."""
+    """The beginning of a value that is too long: 32 KiB, or 256 KiB for the arguments of a call. The whole value can be downloaded."""
 
     form: Literal["preview"]
     size: int
@@ -73,7 +73,7 @@ class Preview(TypedDict):
 
 
 class OpaqueValue(TypedDict):
-    """What can't be decoded here, as by a codec without its key."""
+    """A value that can't be decoded here, for example because its codec's key is missing."""
 
     form: Literal["opaque"]
     size: int
@@ -85,23 +85,23 @@ StoredPayload = TypeAliasType(
     "StoredPayload",
     Annotated[WholeValue | WholeValues | Preview | OpaqueValue, Field(discriminator="form")],
 )
-"""A payload as AgentGrid stores it (`temporal/payloads.py`), with the form that it has."""
+"""A payload as AgentGrid stores it (`temporal/payloads.py`), tagged with its form."""
 
 
 class Out(BaseModel):
-    """A part of a response. Every field is in it, also those with defaults."""
+    """A part of a response. Every field is always present, including those with defaults."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class Sparse(Out):
-    """A part of a response that leaves out what is null."""
+    """A part of a response that omits null fields."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
 
 class In(BaseModel):
-    """A request body: unknown fields are refused."""
+    """A request body; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -113,16 +113,16 @@ class Reason(In):
 
 
 class SwitchOut(Out):
-    """A kill switch. It is independent of rules."""
+    """A kill switch. It works independently of rules."""
 
-    disabled: bool = Field(description="Every call is denied, and a workflow can't be started.")
+    disabled: bool = Field(description="If true, every call is denied; a disabled workflow can't be started.")
     reason: str = ""
-    created_by: str | None = Field(None, description="Who last set it.")
+    created_by: str | None = Field(None, description="Who last changed it.")
     created_at: datetime | None = None
 
     @classmethod
     def of(cls, row: object | None) -> SwitchOut:
-        """The newest setting of a switch; None if it was never set."""
+        """The newest setting of a switch; None means it was never set."""
         return cls(disabled=False) if row is None else cls.model_validate(row)
 
 
@@ -130,7 +130,9 @@ class Page(Out, Generic[Item]):
     """One page of a list."""
 
     items: list[Item]
-    next_cursor: str | None = Field(None, description="Pass it as `cursor` for the next page; null on the last.")
+    next_cursor: str | None = Field(
+        None, description="Pass it as `cursor` to get the next page; null on the last page."
+    )
 
 
 class ActionVerb(StrEnum):
@@ -174,23 +176,27 @@ class Problem(Sparse):
     type: str
     title: str
     status: int
-    code: str = Field(description="Stable; programs should compare this, not the text.")
+    code: str = Field(description="Stable. Programs should compare this, not the text.")
     detail: str
     faults: list[FaultOut] = []
-    current_status: str | None = Field(None, description="For a conflict: the state that does not allow the request.")
-    outcome_unknown: bool | None = Field(None, description="True if the request may have been carried out anyway.")
+    current_status: str | None = Field(
+        None, description="For a conflict: the current state, which does not allow the request."
+    )
+    outcome_unknown: bool | None = Field(
+        None, description="True if the request may nevertheless have been carried out."
+    )
     command_id: str | None = Field(None, description="The command that records the request, even if it was refused.")
 
 
 class ErrorOut(Out):
-    """A failure as recorded in history. Callers who may not read payloads see its class (`type`) and none of its text."""
+    """A failure as recorded in history. Callers who may not read payloads see only its class (`type`), none of its text."""
 
     type: str | None = None
     message: str | None = None
     retryable: bool | None = None
     at: str | None = Field(
         None,
-        description="Where in the project's Python code it was raised: `file:line in function`. Unknown for other SDKs.",
+        description="Where it was raised in the project's Python code, as `file:line in function`. Unknown for other SDKs.",
     )
     stack: str | None = None
     details: Any = None

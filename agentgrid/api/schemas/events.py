@@ -1,4 +1,4 @@
-"""Events of the live streams. A stream's `data` is one of `EventOut`: the OpenAPI document lists them."""
+"""Events of the live streams. Each `data` is one of `EventOut`; the OpenAPI document lists them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from agentgrid.domain.runs import RunStatus
 
 
 class StreamEvent(Out):
-    """What all events have in common. Nothing of them may be missing: `kind` says which it is."""
+    """Base of all events. All fields are required, since `kind` discriminates between them."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
 class InRun(StreamEvent):
-    """An event about one thing in a run."""
+    """An event about one part of a run."""
 
     run_id: str
     at: datetime
@@ -36,7 +36,7 @@ class OfRun(InRun):
 
 
 class OfInstallation(StreamEvent):
-    """An event about no run."""
+    """An event that is not about a run."""
 
     run_id: None = None
     subject: None = None
@@ -44,37 +44,41 @@ class OfInstallation(StreamEvent):
 
 
 class StreamCaller(Out):
-    """Who reads the stream."""
+    """The principal who reads the stream."""
 
     name: str
 
 
 class StreamBegin(Out):
-    """The facts about a stream."""
+    """What a stream carries and where it begins."""
 
     time: datetime = Field(description="The server's time.")
     version: str = Field(description="The server's version.")
     me: StreamCaller
-    head: int = Field(description="The newest stored event; the stream's own events begin after its `id`.")
-    kinds: list[EventKind] = Field(description="What the stream carries: what was asked for and the caller may read.")
+    head: int = Field(
+        description="The id of the newest stored event. The stream itself begins after the `id` of `hello`."
+    )
+    kinds: list[EventKind] = Field(
+        description="The kinds the stream carries: those requested that the caller may read."
+    )
 
 
 class HelloEvent(OfInstallation):
-    """The event `hello`: the stream is open. Its `id` is the event after which it begins, to resume from."""
+    """The event `hello`: the stream is open. The stream begins after its `id`, which can be used to resume."""
 
     kind: Literal["hello"] = "hello"
     data: StreamBegin
 
 
 class RunEvent(OfRun):
-    """The event `run`: a run has changed."""
+    """The event `run`: a run changed."""
 
     kind: Literal["run"] = "run"
     data: RunSummary
 
 
 class StepEvent(InRun):
-    """The event `step`: a step has changed."""
+    """The event `step`: a step changed."""
 
     kind: Literal["step"] = "step"
     subject: str = Field(description="The step: `execution_id/event_id`.")
@@ -90,13 +94,13 @@ class ApprovalEvent(InRun):
 
 
 class RunEnd(Out):
-    """How a run has ended."""
+    """How a run ended."""
 
     status: RunStatus
 
 
 class EndEvent(StreamEvent):
-    """The event `end`: the run has ended. It is open again if it is reset afterwards."""
+    """The event `end`: the run ended. It becomes open again if it is reset afterwards."""
 
     run_id: str
     kind: Literal["end"] = "end"
@@ -106,9 +110,9 @@ class EndEvent(StreamEvent):
 
 
 class CommandEvent(StreamEvent):
-    """The event `command`: a command was recorded, or its status has changed. Only for those who may see the command."""
+    """The event `command`: a command was recorded or its status changed. Sent only to those who may see the command."""
 
-    run_id: str | None = Field(description="The run it is about, if it is about one.")
+    run_id: str | None = Field(description="The run it is about, if any.")
     kind: Literal["command"] = "command"
     subject: str = Field(description="The command's id.")
     data: CommandSummary
@@ -118,36 +122,36 @@ class CommandEvent(StreamEvent):
 class PolicyChange(Out):
     """The policy after a change."""
 
-    version: int = Field(description="Of the policy document that workers read.")
+    version: int = Field(description="The version of the policy document that workers read.")
 
 
 class PolicyEvent(OfInstallation):
-    """The event `policy`: rules, kill switches, principals, keys or signing keys have changed."""
+    """The event `policy`: rules, kill switches, principals, keys or signing keys changed."""
 
     kind: Literal["policy"] = "policy"
     data: PolicyChange
 
 
 class CatalogChange(Out):
-    """Nothing: read the catalog again."""
+    """Empty: reload the catalog."""
 
 
 class CatalogEvent(OfInstallation):
-    """The event `catalog`: a worker has registered its workflows, tools and agents. It has no `id`, and is not stored."""
+    """The event `catalog`: a worker registered its workflows, tools and agents. It has no `id` and is not stored."""
 
     kind: Literal["catalog"] = "catalog"
     data: CatalogChange
 
 
 class NewLogs(Out):
-    """How many lines are new. Their text is at `/runs/{run_id}/logs`."""
+    """The number of new lines. Their text is at `/runs/{run_id}/logs`."""
 
     newest_log_id: int
     count: int
 
 
 class LogEvent(OfRun):
-    """The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored."""
+    """The event `log`: a run has new log lines. At most one per second for each run. It has no `id` and is not stored."""
 
     kind: Literal["log"] = "log"
     data: NewLogs
@@ -158,19 +162,19 @@ class Delta(Out):
 
     execution_id: str
     agent: str
-    call: str = Field(description="Names the call of the agent: the same in all its turns.")
+    call: str = Field(description="Identifies the agent call: the same in all its turns.")
     turn: int
-    attempt: int = Field(description="Of the model request. The text of earlier attempts is void.")
+    attempt: int = Field(description="The attempt of the model request. Discard the text of earlier attempts.")
     sequence: int = Field(
-        description="Counts the deltas of a model request from 1; a gap means that some were lost. A number that isn't above the last one begins "
-        "another request for the same turn, after an interruption or with another model: what came before is void."
+        description="The number of this delta within its model request, from 1; a gap means that some were lost. If it does not increase, another "
+        "request for the same turn has begun, after an interruption or with another model: discard the earlier text."
     )
     text: str
-    tools: list[str] = Field(description="Names of tools that the model asks for.")
+    tools: list[str] = Field(description="Names of the tools that the model calls.")
 
 
 class DeltaEvent(OfRun):
-    """The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored."""
+    """The event `delta`: a part of a model's answer, sent while it is being written. It has no `id` and is not stored."""
 
     kind: Literal["delta"] = "delta"
     data: Delta
@@ -205,19 +209,20 @@ SCHEMA = {"$ref": f"#/components/schemas/{NAME}"}
 MEDIA_TYPE = "text/event-stream"
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` JSON as in `contentSchema`.",
+        "description": "A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` is JSON as described by "
+        "`contentSchema`.",
         "content": {
             MEDIA_TYPE: {"schema": {"type": "string", "contentMediaType": MEDIA_TYPE, "contentSchema": SCHEMA}}
         },
     }
 }
-"""The response of a stream, for the OpenAPI document. OpenAPI 3.1 has no word for the parts of a stream."""
+"""The response of a stream in the OpenAPI document. OpenAPI 3.1 can't describe the items of a stream."""
 EXTENSION: dict[str, Any] = {"x-event-schema": SCHEMA}
-"""Says the same of an operation, for programs that generate types."""
+"""The same as an extension of the operation, for type generators."""
 
 
 def stream_schemas() -> dict[str, Any]:
-    """The schemas of all events, by their names in the OpenAPI document."""
-    found = EventOut.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
-    schemas: dict[str, Any] = found.pop("$defs")
-    return schemas | {NAME: {"title": NAME, "description": "The data of any event.", **found}}
+    """The schemas of all events, by name in the OpenAPI document."""
+    schema = EventOut.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    schemas: dict[str, Any] = schema.pop("$defs")
+    return schemas | {NAME: {"title": NAME, "description": "The `data` of any event.", **schema}}

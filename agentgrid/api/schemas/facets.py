@@ -1,4 +1,4 @@
-"""Facets: what a list of runs can be narrowed to."""
+"""Facets: values by which a list of runs can be filtered."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from agentgrid.domain.run_states import RunState
 
 
 class FacetCount(Out):
-    """How many runs have a value."""
+    """The number of runs with one value."""
 
     value: str
     count: int
 
 
 class StateCount(Out):
-    """How many runs are in a state."""
+    """The number of runs in one state."""
 
     value: RunState
     count: int
 
 
 class RunFacet(Out):
-    """The values of one facet that most runs have."""
+    """The most frequent values of one facet."""
 
-    items: list[FacetCount] = Field(description="Those with most runs first; at most 50.")
-    more: int = Field(description="How many values more there are.")
+    items: list[FacetCount] = Field(description="Highest count first; at most 50.")
+    more: int = Field(description="How many more values there are.")
     complete: bool = Field(
-        description="False if only the first 5,000 matches were counted, for agents 2,000: the counts are then lower bounds."
+        description="False if only the first 5,000 matches (2,000 for agents) were counted; the counts are then lower bounds."
     )
 
 
 class StateFacet(Out):
-    """Every state, also without a run."""
+    """Every state, including those without a run."""
 
     items: list[StateCount] = Field(
-        description="`stuck` also has runs whose workflow task keeps failing, which are in another state too."
+        description="`stuck` also counts runs whose workflow task keeps failing; these are counted under another state too."
     )
-    complete: bool = Field(description="False if more runs match than are counted: the counts are then lower bounds.")
+    complete: bool = Field(description="False if more runs match than are counted; the counts are then lower bounds.")
 
 
 class RunFacets(Out):
-    """What a filter can be narrowed to, with how many runs then match. Each facet is counted under all filters but its own."""
+    """Values that narrow a filter further, with the number of runs that would match. Each facet is counted under all filters except its own."""
 
     state: StateFacet
     workflow: RunFacet

@@ -1,4 +1,4 @@
-"""A workflow's handlers, and the queries and updates that are sent to them."""
+"""A workflow's handlers, and queries and updates to them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ Arguments = Annotated[list[Any], Field(max_length=20, description="The handler's
 
 
 class HandlerOut(Out):
-    """One handler."""
-
     name: str
     description: str
     input_schema: dict[str, Any] = Field(
-        description="The JSON Schema of `arguments`, an array. Each item's `title` is the parameter's name."
+        description="The JSON Schema of `arguments`, an array. Each item's `title` is the parameter name."
     )
     output_schema: dict[str, Any] | None = Field(
-        description="Null for a signal, and where the result has no annotation."
+        description="Null for a signal, and if the return type is not annotated."
     )
 
 
@@ -33,7 +31,7 @@ class HandlersOut(Out):
     queries: list[HandlerOut]
     updates: list[HandlerOut]
     dynamic: list[HandlerKind] = Field(
-        description="The kinds of which it takes any name, because it has a dynamic handler or sets handlers while it runs."
+        description="The kinds for which it accepts any name, because it has a dynamic handler or registers handlers while it runs."
     )
 
 
@@ -48,7 +46,7 @@ class QueryAnswer(Out):
 
     run_id: str
     name: str
-    result: StoredPayload | None = Field(description="Over 1 MiB, a preview.")
+    result: StoredPayload | None = Field(description="A preview if it is over 1 MiB.")
 
 
 class UpdateRequest(In):
@@ -59,16 +57,17 @@ class UpdateRequest(In):
 
 
 class UpdateOut(Out):
-    """What became of an update."""
+    """The state of an update."""
 
     run_id: str
-    command_id: str = Field(description="The command that records it; also Temporal's update id.")
-    name: str | None = Field(description="Null if it is too long to be one.")
-    handler: Fit = Field(description="What was checked before it was sent.")
+    command_id: str = Field(description="The command that records it; also used as Temporal's update id.")
+    name: str | None = Field(description="Null if it is too long to be a name.")
+    handler: Fit = Field(description="How far the name and the arguments were checked before sending.")
     stage: UpdateStage = Field(
-        description="`pending`: no worker has accepted it yet. `accepted`: its handler runs. The others are final: `completed`; `failed`, if its "
-        "handler failed; `rejected`, if the workflow refused it; `expired`, if no worker accepted it in time; `abandoned`, if the run ended first."
+        description="`pending`: no worker has accepted it yet. `accepted`: its handler is running. All others are final: `completed`; `failed`: "
+        "its handler failed; `rejected`: the workflow refused it; `expired`: no worker accepted it in time; `abandoned`: the run ended "
+        "first."
     )
     command_status: CommandStatus
-    result: StoredPayload | None = Field(description="Over 1 MiB, a preview.")
+    result: StoredPayload | None = Field(description="A preview if it is over 1 MiB.")
     error: ErrorOut | None

@@ -17,7 +17,7 @@ class JobOut(Out):
     execution_id: str
     activity_id: str
     step_event_id: int | None = Field(
-        description="The step that it belongs to, also as a call from before a gate. Null if history has none."
+        description="The step it belongs to, including calls made before an approval was decided. Null if history has no such step."
     )
     activity_type: str
     attempt: int
@@ -25,8 +25,8 @@ class JobOut(Out):
     worker: str
     task_queue: str
     status: JobStatus = Field(
-        description="`lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result "
-        "never reached history. `gated`: it asked for an approval instead of doing the work."
+        description="`lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result never "
+        "reached history. `gated`: it requested an approval instead of doing the work."
     )
     started_at: datetime
     finished_at: datetime | None

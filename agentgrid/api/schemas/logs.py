@@ -12,15 +12,17 @@ from agentgrid.domain.logs import LogLevel
 
 
 class LogOut(Out):
-    """One line that a workflow or a tool wrote. Its text and fields are null unless the caller may read payloads, which they may quote."""
+    """One log line of a workflow or tool. Its text and fields are null unless the caller may read payloads, because they may quote payloads."""
 
     log_id: int
     logged_at: datetime
     execution_id: str
     activity_id: str | None
-    step_event_id: int | None = Field(description="The step that wrote it; null for the workflow's own lines.")
+    step_event_id: int | None = Field(
+        description="The step that wrote it; null for lines written by the workflow itself."
+    )
     attempt: int | None
-    level: LogLevel = Field(description="A level that is none of these is shown as `info`.")
+    level: LogLevel = Field(description="An unknown level is shown as `info`.")
     logger: str
     message: str | None
     fields: Any
@@ -31,6 +33,6 @@ class LogPage(Page[LogOut]):
     """Lines, oldest first."""
 
     more_before: bool = Field(
-        description="Whether there are older lines than the first one here; false unless `tail` or `before` was given."
+        description="Whether there are lines older than the first one returned; always false unless `tail` or `before` was given."
     )
     payloads_visible: bool

@@ -28,17 +28,17 @@ class RuleIn(In):
     effect: Effect
     approvers: Approvers = [ANY_APPROVER]
     expires_seconds: Expires = DEFAULT_EXPIRY_SECONDS
-    title: RuleTitle = Field("", description="What the rule says, in a few words for approvers.")
+    title: RuleTitle = Field("", description="What the rule says, in a few words, for approvers.")
     reason: Prose = ""
     changes: Changes = Field(
         Changes.ONE_PERSON,
-        description="How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver "
-        "has proposed exactly these.",
+        description="How many people must approve a tool call with changed arguments. With `second_person`, another approver must have proposed "
+        "exactly the same arguments.",
     )
     expected_version: Whole | None = Field(
         None,
         ge=0,
-        description="The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.",
+        description="The version of the rule that the caller expects, or 0 if none should be in force; `409` if it differs.",
     )
 
 
@@ -46,13 +46,13 @@ class ConditionIn(In):
     """One condition on the call's JSON arguments."""
 
     argument: Name = Field(
-        description="The argument's name, or a dotted path into it, such as `customer.country`. A number is an index into a list."
+        description="The argument's name, or a dotted path into it, such as `customer.country`. A number is a list index."
     )
     op: Literal["==", "!=", ">", ">=", "<", "<=", "in", "not in", "contains", "exists", "matches"]
     value: Any = Field(
         True,
-        description="A text, number, true, false or null; for `in` and `not in` a list of them; for `exists` true or false; for `matches` a regular "
-        "expression, which is searched for.",
+        description="A string, number, boolean or null; for `in` and `not in` a list of these; for `exists` a boolean; for `matches` a regular "
+        "expression, which may match anywhere in the text.",
     )
 
 
@@ -68,23 +68,23 @@ class PolicyIn(RuleIn):
     """Create or replace the rule with this id. Workers receive it within seconds."""
 
     kind: StepKind | None = Field(
-        None, description="What the rule is about: `tool` or `activity`. Null: tools and plain activities of that name."
+        None,
+        description="What the rule covers: `tool` or `activity`. Null covers both tools and plain activities of that name.",
     )
     tool: Name | None = Field(
         None,
-        description="A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`. May be left out if `agent` is given: "
-        "`*`.",
+        description="A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`. Can be omitted if `agent` is "
+        "given; it is then `*`.",
     )
     agent: Name | None = Field(
         None,
-        description="An agent's name or a glob: the rule is about the calls that it makes. Null: all calls, those of agents and of workflow "
-        "code.",
+        description="An agent's name or a glob: the rule covers only the calls it makes. Null covers all calls, by agents and by workflow code.",
     )
     when: list[ConditionIn] = Field(
         [],
         max_length=MAX_CONDITIONS,
-        description="What must hold for the call's arguments; all of it. If that can't be judged, because an argument is missing or has another type, "
-        "a rule that allows doesn't apply, and one that denies or requires approval does.",
+        description="Conditions on the call's arguments, all of which must hold. If one can't be evaluated because an argument is missing or has "
+        "another type, a rule that allows doesn't apply, and a rule that denies or requires approval does.",
     )
 
     @model_validator(mode="after")
@@ -108,7 +108,7 @@ class PolicyVersionOut(Out):
     title: str
     reason: str
     changes: Changes
-    withdrawn: bool = Field(description="The rule was withdrawn with this version.")
+    withdrawn: bool = Field(description="Whether the rule was withdrawn by this version.")
     created_by: str
     created_at: datetime
 
@@ -117,23 +117,23 @@ class PolicySummary(PolicyVersionOut):
     """A rule at its newest version."""
 
     rule_id: str = Field(
-        description="The id that the operator chose, or `tool:` or `agent:` and the name of what it governs."
+        description="The id chosen by the operator, or `tool:` or `agent:` followed by the name of what it governs."
     )
 
 
 class PolicyDetail(PolicySummary):
     """A rule, the tools it governs, and its versions."""
 
-    fits: list[str] = Field(description="Registered tools whose names it matches; the first 200.")
+    fits: list[str] = Field(description="Registered tools whose names match; the first 200.")
     holds_for: list[str] = Field(
-        description="The matching tools to which this rule applies, because no other rule takes precedence."
+        description="The matching tools for which this rule applies because no other rule takes precedence."
     )
     note: str | None = Field(description="A warning about the rule, for example that it matches no registered tool.")
     versions: list[PolicyVersionOut] = Field(description="The newest 50.")
 
 
 class PolicyPreview(In):
-    """A rule for one tool, or for all calls of one agent, before it is put. Nothing is changed."""
+    """A rule for one tool, or for all calls of one agent, to preview. Nothing is changed."""
 
     tool: Name | None = None
     agent: Name | None = None
@@ -158,7 +158,7 @@ class RuleApplied(Out):
 
 
 class RuleChange(Out):
-    """A tool whose calls would meet something else."""
+    """A tool to whose calls a different rule would apply."""
 
     tool: str
     before: RuleApplied
@@ -169,48 +169,49 @@ class PolicyPreviewed(Out):
     """What the rule would change."""
 
     changes: list[RuleChange] = Field(
-        description="The tools whose calls would meet something else; the first 200. Where a rule depends on the arguments, the stricter one."
+        description="The tools to whose calls a different rule would apply; the first 200. If a rule depends on the arguments, the stricter "
+        "outcome is shown."
     )
     total: int
     asked_again: int = Field(
-        description="Pending approvals under a rule that would no longer apply, in runs that the caller may see: their calls are judged by the "
-        "new rule, and asked about again where it asks."
+        description="The number of pending approvals under a rule that would no longer apply, in runs that the caller may see. Their calls are "
+        "judged by the new rule, which opens a new approval if it requires one."
     )
     relaxes: list[str] = Field(
-        description="What the rule relaxes: tools, activities and globs; the first 200. If there are any, a second administrator must confirm the "
-        "change, where there is one."
+        description="What the rule relaxes: tools, activities and globs; the first 200. If there are any, a second administrator, if one exists, "
+        "must confirm the change."
     )
 
 
 class PolicyTest(In):
-    """A call to try the rules on. Nothing is called."""
+    """A call to test the rules with. Nothing is called."""
 
     tool: Name = Field(
-        description="A tool's name or the type of a plain activity; for the kind `model`, the agent whose model turn it is."
+        description="A tool's name or the type of a plain activity; for the kind `model`, the agent that takes the model turn."
     )
     kind: StepKind | None = Field(
         None,
-        description="`tool`, `activity` or `model`; by default `tool` if such a tool is registered, else `activity`.",
+        description="`tool`, `activity` or `model`. Defaults to `tool` if a tool of that name is registered, otherwise `activity`.",
     )
     agent: Name | None = Field(
         None,
-        description="The agent that makes the call; null: workflow code. Whether it may use the tool at all is not considered: a worker also "
-        "denies the tools that the agent's code or version doesn't list.",
+        description="The agent that makes the call; null for workflow code. Whether the agent may use the tool at all is not considered: a worker "
+        "also denies tools that the agent's code or version doesn't list.",
     )
     arguments: Any = Field(
-        None, description="The call's JSON arguments; null: not known, so no condition can be judged."
+        None, description="The call's JSON arguments. If null, they are unknown and no condition can be evaluated."
     )
 
 
 class ConsideredOut(Out):
-    """A rule that is about the call, and what became of it."""
+    """A rule that covers the call, and whether it applies."""
 
     rule: str = Field(description="`id@version`.")
     tool: str
     agent: str | None
     when: list[ConditionOut]
     effect: Effect
-    holds: bool | None = Field(description="Whether its conditions hold; null if that can't be judged.")
+    holds: bool | None = Field(description="Whether its conditions hold; null if they can't be evaluated.")
     applies: bool
     because: str
 
@@ -219,7 +220,7 @@ class PolicyTested(Out):
     """What would happen to the call."""
 
     kind: StepKind
-    risk: Risk = Field(description="What is not a registered tool counts as reading.")
+    risk: Risk = Field(description="`read` for anything that is not a registered tool.")
     rule: str = Field(
         description="The rule that applies, `id@version`; ids that begin with `default:` are built-in rules."
     )
@@ -227,7 +228,7 @@ class PolicyTested(Out):
     approvers: list[str]
     reason: str
     disabled: str | None = Field(
-        description="The kill switch of the tool or the agent that denies the call regardless of the rules; null if none is on. A workflow's is "
-        "not considered."
+        description="The kill switch of the tool or agent that denies the call regardless of the rules; null if neither is on. A workflow's kill "
+        "switch is not considered."
     )
-    considered: list[ConsideredOut] = Field(description="The rules that are about the call; at most 200.")
+    considered: list[ConsideredOut] = Field(description="The rules that cover the call; at most 200.")

@@ -12,10 +12,10 @@ from agentgrid.domain.principals import Permission, PrincipalKind, Role
 
 
 class PrincipalIn(In):
-    """Create a principal, or replace its roles and groups: those omitted are removed. Without `workflows` its scope is unchanged."""
+    """Create a principal, or replace its roles and groups: omitted ones are removed. If `workflows` is omitted, its scope is unchanged."""
 
     kind: Literal["human", "service", "agent"] | None = Field(
-        None, description="Required for a new principal; it can't be changed."
+        None, description="Required for a new principal; can't be changed later."
     )
     roles: Annotated[list[Role], Field(max_length=20)]
     groups: Annotated[list[Name], Field(max_length=100)] = []
@@ -35,7 +35,9 @@ class PrincipalSummary(Out):
 
     name: str
     kind: PrincipalKind
-    roles: Annotated[list[Role], BeforeValidator(_known)] = Field(description="Without those of later versions.")
+    roles: Annotated[list[Role], BeforeValidator(_known)] = Field(
+        description="Roles introduced by later versions are omitted."
+    )
     groups: list[str]
     workflows: list[str] = Field(description="Globs of the workflows whose runs it may see.")
     disabled: bool
@@ -46,4 +48,6 @@ class PrincipalSummary(Out):
 class PrincipalDetail(PrincipalSummary):
     """A principal with its permissions."""
 
-    permissions: list[Permission] = Field(description="What its roles grant; none while it is disabled.")
+    permissions: list[Permission] = Field(
+        description="The permissions granted by its roles; empty while it is disabled."
+    )

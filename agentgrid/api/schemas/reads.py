@@ -11,10 +11,10 @@ from agentgrid.domain.reads import ReadOutcome
 
 
 class ReadOut(Out):
-    """Identical reads, refusals, or requests without a valid key within one minute: same principal, route and subject."""
+    """Identical reads, refusals or unauthenticated requests (same principal, route and subject) within one minute."""
 
     read_id: str
-    at: datetime = Field(description="The time of the first.")
+    at: datetime = Field(description="The time of the first one.")
     last_at: datetime
     principal: str | None = Field(description="Null if there was no valid key.")
     key_id: str | None

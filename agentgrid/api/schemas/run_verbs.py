@@ -1,4 +1,4 @@
-"""Requests of verbs on runs."""
+"""Request bodies of the verbs on runs."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ class RunInterrupt(RunReason):
     """The reason, and a message for the agent."""
 
     message: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)] | None = Field(
-        None, description="The agent reads it after resume, as a message of its user. At most 5,000 bytes in JSON."
+        None, description="The agent receives it after resume, as a user message. At most 5,000 bytes as JSON."
     )

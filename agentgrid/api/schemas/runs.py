@@ -31,7 +31,7 @@ class RunStart(In):
     """Start a run."""
 
     input: Any = Field(None, description="Validated against the workflow's input schema.")
-    reference: Name | None = Field(None, description="A business key, filterable; not unique.")
+    reference: Name | None = Field(None, description="A business identifier to filter by; not necessarily unique.")
     tags: Annotated[list[Name], Field(max_length=20)] = []
     priority: Annotated[Whole, Field(ge=1, le=5)] | None = Field(
         None, description="1 is the highest, 5 the lowest; default 3."
@@ -46,7 +46,7 @@ class RunBulkItem(RunStart):
     workflow: Name = Field(description="The workflow's name.")
     idempotency_key: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,255}$")] | None = Field(
         None,
-        description="As the header `Idempotency-Key` of a single start of this workflow, which it is interchangeable with.",
+        description="Like the header `Idempotency-Key` of a single start of this workflow: both share the same keys.",
     )
 
 
@@ -54,25 +54,26 @@ class RunBulk(In):
     """Start several runs."""
 
     items: Annotated[list[SkipValidation[RunBulkItem]], Field(min_length=1, max_length=200)] = Field(
-        description="Each is checked by itself: one that is refused does not affect the others."
+        description="Each item is checked separately: a refused item does not affect the others."
     )
 
 
 class RunBulkOutcome(Out):
-    """What became of one item."""
+    """The outcome of one item."""
 
     outcome: Literal["started", "replayed", "refused"] = Field(
-        description="`started`: also if the run is queued until Temporal is back. `replayed`: an earlier request with the same key started it."
+        description="`started`: also if the run is queued until Temporal is reachable. `replayed`: an earlier request with the same idempotency "
+        "key started it."
     )
     workflow: str | None
     run_id: str | None
-    status: RunStatus | None = Field(description="The status of a run that was started now.")
-    command_id: str | None = Field(description="The command that records the item, also where it is refused.")
+    status: RunStatus | None = Field(description="The status of a run started by this request.")
+    command_id: str | None = Field(description="The command that records the item, even if it was refused.")
     problem: Problem | None = Field(description="Why it was refused.")
 
 
 class RunBulkResult(Out):
-    """What became of each item, in their order."""
+    """The outcome of each item, in request order."""
 
     started: int
     replayed: int
@@ -81,15 +82,15 @@ class RunBulkResult(Out):
 
 
 class RunSignal(In):
-    """A signal for the workflow's own handler."""
+    """A signal for one of the workflow's own handlers."""
 
-    name: Name = Field(description="The signal's name; names that begin with `agentgrid.` or `__` are not allowed.")
+    name: Name = Field(description="The signal's name. Names that begin with `agentgrid.` or `__` are not allowed.")
     arguments: Annotated[list[Any], Field(max_length=20)] = []
     reason: Prose | None = None
 
 
 class RunSummary(Out):
-    """A run in a list: no payloads."""
+    """A run without payloads."""
 
     run_id: str
     workflow_id: str
@@ -97,25 +98,27 @@ class RunSummary(Out):
     version: str | None
     status: RunStatus
     waiting_on: WaitingOn | None
-    status_reason: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
-    hold: str | None = Field(
-        description="Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on."
+    status_reason: str | None = Field(
+        description="Null unless the caller may read payloads, because it may quote them."
     )
-    error_type: str | None = Field(description="The class of the innermost cause of its error.")
+    hold: str | None = Field(
+        description="Why it paused itself: `loop`, `budget_exceeded` or `interrupted`. Resuming it lets its agent continue."
+    )
+    error_type: str | None = Field(description="The class of the root cause of its error.")
     temporal_status: str | None
     governed: bool
     initiator: str
     issuers: list[str] = Field(
-        description="Who issued the key that started it. They may not decide its approvals either."
+        description="Who issued the key that started the run. They may not decide its approvals either."
     )
     trigger: RunTrigger = Field(
-        description="What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way "
-        "unknown here."
+        description="What started it. `external`: Temporal's own client or another SDK. `other`: a later version of AgentGrid, in a way unknown to "
+        "this version."
     )
     parent_run_id: str | None
     reference: str | None
     subject: str | None = Field(
-        description="What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads."
+        description="What it is about, from its workflow's template with values of its input. Null unless the caller may read payloads."
     )
     tags: list[str]
     tools: list[str]
@@ -130,7 +133,7 @@ class RunSummary(Out):
     steps_done: int
     steps_failed: int
     approvals_pending: int
-    usage: UsageOut | None = Field(description="The sum of its model turns so far; null without any.")
+    usage: UsageOut | None = Field(description="The total of its model turns so far; null if there were none.")
     updated_at: datetime
 
 
@@ -166,24 +169,24 @@ class ExecutionOut(Out):
     reset_event_id: int | None
     reset_reason: str | None
     last_event_id: int
-    live_task_attempt: int | None = Field(description="Above 1, the workflow task keeps failing.")
-    live_problem: str | None = Field(description="Null unless the caller may read payloads, which it may quote.")
+    live_task_attempt: int | None = Field(description="If above 1, the workflow task keeps failing.")
+    live_problem: str | None = Field(description="Null unless the caller may read payloads, because it may quote them.")
     temporal_ui: str | None = Field(None, description="The execution's URL in Temporal's UI.")
 
 
 class You(Out):
-    """Whether the caller can do what the run waits for."""
+    """Whether the caller can do what the run is waiting for."""
 
-    may_act: bool = Field(description="Whether something that the run waits for can be done by this caller, now.")
+    may_act: bool = Field(description="Whether this caller can now do something the run is waiting for.")
     verbs: list[ActionVerb] = Field(
-        description="What: `approve` and `reject` for an approval, `resume` for a paused run; otherwise none."
+        description="`approve` and `reject` for an approval, `resume` for a paused run; otherwise empty."
     )
     approval_ids: list[str] = Field(description="The pending approvals that the caller may decide.")
     reason: str | None = Field(description="Why the caller can't act, or why there is nothing to do.")
 
 
 class Next(Out):
-    """Who or what a run waits for, and until when."""
+    """What or whom a run is waiting for, and until when."""
 
     waiting_on: WaitingOn | None
     summary: str
@@ -219,13 +222,13 @@ class RunDetail(RunSummary):
     template: str | None
     template_version: int | None
     refused_signals: int = Field(
-        description="Decision signals without effect: unsigned, forged, or for another approval."
+        description="The number of decision signals without effect: unsigned, forged, or for another approval."
     )
     unattributed_signals: int = Field(
-        description="Decisions that took effect, pauses and resumes without a registered signing key and a matching command."
+        description="The number of effective decisions, pauses and resumes not confirmed by a registered signing key and a matching command."
     )
     last_control: ControlOut | None = Field(
-        description="The signal that last paused, resumed or interrupted the newest execution."
+        description="The last signal that paused, resumed or interrupted the newest execution."
     )
     payloads_visible: bool = Field(description="Whether this caller may read inputs, results and error messages.")
     input: StoredPayload | None
@@ -250,17 +253,17 @@ class SignalAccepted(RunAccepted):
     """A run, and the accepted command that signals it."""
 
     handler: Fit = Field(
-        description="`declared` if the run's version has a handler of this name that takes the arguments; `dynamic` if it takes any "
-        "name; `unknown` if nothing could be checked, so that a mistyped signal has no effect.",
+        description="`declared`: the run's version has a handler of this name that accepts the arguments. `dynamic`: it accepts any name. "
+        "`unknown`: nothing could be checked, so a misspelt signal has no effect.",
     )
 
 
 class RunCounts(Out):
-    """How many runs match a filter."""
+    """The number of runs that match a filter."""
 
-    by_status: dict[RunStatus, int] = Field(description="Every status, also where there are none.")
+    by_status: dict[RunStatus, int] = Field(description="Every status, including those without runs.")
     total: int
-    complete: bool = Field(description="False if more runs match than are counted: the counts are then lower bounds.")
+    complete: bool = Field(description="False if more runs match than are counted; the counts are then lower bounds.")
 
 
 class RunResult(Out):
@@ -273,12 +276,12 @@ class RunResult(Out):
     closed_at: datetime | None
     payloads_visible: bool = Field(description="Whether this caller may read results and error messages.")
     result: StoredPayload | None
-    error_type: str | None = Field(description="The class of the innermost cause of its error.")
+    error_type: str | None = Field(description="The class of the root cause of its error.")
     error: ErrorOut | None
 
 
 class RunOpen(Out):
-    """A run that has not ended yet, and so has no result: ask again."""
+    """A run that has not ended yet and so has no result: try again later."""
 
     run_id: str
     workflow: str
@@ -289,7 +292,7 @@ class RunOpen(Out):
 
 
 class RunHistory(Out):
-    """A page of an execution's raw history, events as Temporal's own JSON."""
+    """A page of an execution's raw history, with events as Temporal's own JSON."""
 
     run_id: str
     execution_id: str

@@ -1,4 +1,4 @@
-"""What a search over everything found."""
+"""Search results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agentgrid.api.schemas.common import Out
 
 
 class HitKind(StrEnum):
-    """What was found."""
+    """The kind of a search result."""
 
     RUN = "run"
     APPROVAL = "approval"
@@ -21,22 +21,22 @@ class HitKind(StrEnum):
 
 
 class Hit(Out):
-    """One thing that was found."""
+    """One search result."""
 
     kind: HitKind
-    id: str = Field(description="The run's or approval's id, or the name.")
-    title: str = Field(description="Of a run, its workflow's title.")
+    id: str = Field(description="The id of a run or approval; otherwise the name.")
+    title: str = Field(description="For a run, its workflow's title.")
     detail: str | None = Field(
-        description="A run's reference, an approval's workflow, a tool's risk, a principal's kind."
+        description="A run's reference, an approval's workflow, a tool's risk or a principal's kind."
     )
-    subject: str | None = Field(description="Of a run; null unless the caller may read payloads.")
-    status: str | None = Field(description="Of a run or an approval.")
+    subject: str | None = Field(description="Only for a run; null unless the caller may read payloads.")
+    status: str | None = Field(description="Only for a run or an approval.")
     href: str
 
 
 class Hits(Out):
-    """What was found, kind by kind."""
+    """Search results, grouped by kind."""
 
     items: list[Hit] = Field(
-        description="Of each kind at most `limit`: the newest runs and approvals, the others by name."
+        description="At most `limit` of each kind: the newest runs and approvals, all others by name."
     )

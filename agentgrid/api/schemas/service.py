@@ -27,15 +27,15 @@ class Dependency(Out):
 
 
 class Freshness(Out):
-    """How far the projection is behind Temporal's history."""
+    """How far the projection lags behind Temporal's history."""
 
-    lag_seconds: float | None = Field(description="Null while no projector has reported.")
+    lag_seconds: float | None = Field(description="Null if no projector has reported yet.")
     updated_at: datetime | None
     stale: bool
 
 
 class Readiness(Out):
-    """Whether requests can be served. When `degraded`, reads use the projection and writes wait for Temporal."""
+    """Whether requests can be served. When `degraded`, reads are served from the projection and writes wait for Temporal."""
 
     status: Literal["ready", "degraded", "unavailable"]
     dependencies: list[Dependency]
@@ -47,38 +47,38 @@ class MySession(Out):
 
     session_id: str
     opened_at: datetime
-    expires_at: datetime = Field(description="Unless it is used before.")
+    expires_at: datetime = Field(description="When it expires if it is not used again.")
 
 
 class Installation(Out):
-    """The facts of the installation that answers."""
+    """The installation that serves the request."""
 
     name: str = Field(description="`AGENTGRID_INSTALLATION`, or the host and port of its URL.")
     version: str
     namespace: str = Field(description="Temporal's namespace.")
     temporal_ui_url: str | None
     retention_seconds: float | None = Field(
-        description="For how long Temporal keeps the history of an ended run. Null until Temporal has reported it."
+        description="How long Temporal keeps the history of an ended run. Null until Temporal has reported it."
     )
 
 
 class Me(Out):
-    """Who asks, and who answers."""
+    """The caller and the installation."""
 
     name: str
     kind: PrincipalKind
     roles: list[Role]
     groups: list[str]
-    workflows: list[str] = Field(description="Globs of the workflows whose runs it may see.")
+    workflows: list[str] = Field(description="Globs of the workflows whose runs the caller may see.")
     permissions: list[Permission]
     key_id: str
     key_expires_at: datetime
-    session: MySession | None = Field(description="Null for a request with a key.")
+    session: MySession | None = Field(description="Null for a request with an API key.")
     installation: Installation
 
 
 class Count(Out):
-    """A count, and the URL of its list."""
+    """A count and the path of its list."""
 
     count: int
     href: str

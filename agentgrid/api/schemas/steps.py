@@ -11,38 +11,40 @@ from agentgrid.domain.steps import StepKind, StepStatus
 
 
 class UsageOut(Out):
-    """What model turns used."""
+    """Usage of model turns."""
 
     requests: int = 0
     input_tokens: int = 0
-    cached_tokens: int = Field(0, description="The part of the input tokens that the provider had in its cache.")
+    cached_tokens: int = Field(0, description="The input tokens that the provider read from its cache.")
     output_tokens: int = 0
-    usd: float | None = Field(None, description="US dollars; without the requests whose price is unknown.")
-    unpriced: int = Field(0, description="Requests whose price is unknown, which is not 0.")
+    usd: float | None = Field(None, description="US dollars, excluding requests with an unknown price.")
+    unpriced: int = Field(0, description="The number of requests with an unknown price.")
 
 
 class StepUsage(UsageOut):
-    """What a model turn, or an agent so far, used."""
+    """Usage of a model turn, or of an agent so far."""
 
-    tool_calls: int | None = Field(None, description="Of an agent that has ended.")
-    model: str | None = Field(None, description="As the provider names it.")
+    tool_calls: int | None = Field(None, description="Only for an agent that has ended.")
+    model: str | None = Field(None, description="The provider's name for the model.")
     provider: str | None = None
     price: str | None = Field(None, description="The source of the price.")
-    finish: str | None = Field(None, description="Why the model stopped, in the provider's word.")
+    finish: str | None = Field(None, description="The provider's stop reason.")
     latency_ms: int | None = None
     attempt: int | None = None
 
 
 class StepSummary(Out):
-    """One thing that a run did or waits on, without payloads."""
+    """Something a run did or is waiting for, without payloads."""
 
     execution_id: str
     event_id: int
     parent: int | None = Field(
-        description="The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, "
-        "or a model turn and a tool's call to the agent's. Null for most steps."
+        description="The `event_id` of its parent step in the same execution: a signal to a child belongs to the child's step, and a model turn or "
+        "tool call to the agent's. Null for most steps."
     )
-    turn: int | None = Field(description="The agent's model turn that it is, or that asked for it.")
+    turn: int | None = Field(
+        description="The number of the agent's model turn that this step is, or that requested it."
+    )
     kind: StepKind
     name: str
     title: str | None
@@ -57,7 +59,7 @@ class StepSummary(Out):
     tool_version: str | None
     version: str | None = Field(
         None,
-        description="The version of the agent that its call is pinned to: on the agent's step and on its model turns.",
+        description="The agent version that the call is pinned to; set on the agent's step and on its model turns.",
     )
     approval_id: str | None
     child_workflow_id: str | None
@@ -77,18 +79,18 @@ class StepSummary(Out):
 
 
 class StepOut(StepSummary):
-    """One thing that a run did or waits on."""
+    """Something a run did or is waiting for."""
 
-    input: StoredPayload | None = Field(None, description="What it was called with.")
+    input: StoredPayload | None = Field(None, description="The arguments of the call.")
     original_input: StoredPayload | None = Field(
         None,
-        description="What the workflow's code called it with, if an approver changed the arguments; otherwise null.",
+        description="The original arguments from the workflow's code, if an approver changed them; otherwise null.",
     )
     output: StoredPayload | None = None
 
 
 class StepsSummary(Out):
-    """The steps of a run, counted."""
+    """Counts of a run's steps."""
 
     total: int
     done: int

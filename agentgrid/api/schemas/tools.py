@@ -1,4 +1,4 @@
-"""Tools: the catalog, and the policy of each tool."""
+"""Tools: the catalog, and the rule for each tool."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ class ToolPolicyOut(Out):
     """The rule that applies to a tool now."""
 
     rule: str = Field(description="`id@version`; ids that begin with `default:` are built-in rules.")
-    tool: str = Field(description="The name or glob that the rule matches.")
+    tool: str = Field(description="The name or glob that the rule names.")
     effect: Effect
     approvers: list[str]
     expires_seconds: float
-    title: str = Field(description="Empty if its author gave it none.")
+    title: str = Field(description="Empty if its author didn't set one.")
     reason: str
     also: list[str] = Field(
-        description="Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` shows which one does."
+        description="Rules for specific agents or arguments, as `id@version`, that may apply instead. `POST /api/v1/policies/test` shows which one "
+        "does."
     )
     changes: Changes
     created_by: str | None = None
@@ -37,13 +38,15 @@ class ToolPolicyOut(Out):
 
 
 class ToolCalls(Out):
-    """Calls in a time, in runs that the caller may see."""
+    """Calls within a period, in runs that the caller may see."""
 
     calls: int
     failed: int = Field(
-        description="Calls that failed for good. One that succeeded at a later attempt is none, nor is one whose approval was rejected or expired."
+        description="Calls that failed permanently. Excludes calls that succeeded on a retry and calls whose approval was rejected or expired."
     )
-    p95_seconds: float | None = Field(description="Of completed calls, from the start of the last attempt.")
+    p95_seconds: float | None = Field(
+        description="95th percentile of completed calls, from the start of the last attempt."
+    )
 
 
 class ToolVersionOut(Out):
@@ -67,15 +70,15 @@ class ToolSummary(Out):
     retries: int
     local: bool
     idempotent: bool
-    reach: list[str] = Field(description="What a call does to whom, in the words of the tool's author; at most 6.")
+    reach: list[str] = Field(description="What a call affects, in the words of the tool's author; at most 6 phrases.")
     undoable: bool | None = Field(description="Whether its effect can be undone; null if its author doesn't say.")
-    asks: str | None = Field(description="The template of its approvals' titles, with names of arguments in braces.")
+    asks: str | None = Field(description="The template of its approvals' titles, with argument names in braces.")
     task_queue: str
     grid: str
     registered_at: datetime
     served: bool | None = Field(
-        description="Whether a live worker polls its task queue and the newest code registered for that queue still has it; "
-        "null while Temporal doesn't answer."
+        description="Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while "
+        "Temporal is unreachable."
     )
     policy: ToolPolicyOut
     switch: SwitchOut
@@ -88,6 +91,6 @@ class ToolDetail(ToolSummary):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
     last_7d: ToolCalls
-    versions: list[ToolVersionOut] = Field(description="The last called first; at most 20.")
-    note: str | None = Field(description="A warning about the policy in force, for example that nobody can approve.")
+    versions: list[ToolVersionOut] = Field(description="Most recently called first; at most 20.")
+    note: str | None = Field(description="A warning about the rule in force, for example that nobody can approve.")
     actions: list[Action]

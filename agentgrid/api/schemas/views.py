@@ -17,13 +17,15 @@ class ViewPut(In):
 
     title: Annotated[str, StringConstraints(min_length=1, max_length=120)]
     filter: Annotated[dict[str, list[str]], Field(max_length=30)] = Field(
-        description="The parameters of `GET /runs`, each with its values."
+        description="The query parameters of `GET /runs`, each with its values."
     )
     shared: Flag = Field(
-        False, description="For everybody. Requires the permission `edit`, also to replace or delete it."
+        False, description="Whether everyone can see it. Requires the permission `edit`, also to replace or delete it."
     )
     expected_version: Whole | None = Field(
-        None, ge=0, description="The version that the caller has seen, 0 for none: `409` if it is another by now."
+        None,
+        ge=0,
+        description="The version that the caller expects, or 0 if the view should not exist; `409` if it differs.",
     )
 
 

@@ -18,7 +18,7 @@ class WorkerSlots(Out):
 
 
 class WorkerOut(Out):
-    """One worker process's poller of one task queue."""
+    """One worker process polling one task queue."""
 
     worker_id: str
     identity: str
@@ -53,7 +53,7 @@ class TaskQueueOut(Out):
     """A task queue named in the catalog or by an open run."""
 
     name: str
-    served: bool = Field(description="False if nothing polls the queue, so that its runs wait.")
+    served: bool = Field(description="False if nothing polls the queue, so its runs wait.")
     pollers: list[Poller]
     workflows: list[str]
     tools: list[str]

@@ -27,11 +27,11 @@ class WorkflowLately(Out):
     open: int
     completed: int
     failed: int = Field(description="Failed, timed out or terminated.")
-    p50_seconds: float | None = Field(description="The median duration of the completed ones.")
+    p50_seconds: float | None = Field(description="The median duration of the completed runs.")
 
 
 class ErrorGroup(Out):
-    """Runs that ended badly with the same class of error."""
+    """Unsuccessful runs with the same error class."""
 
     status: RunStatus
     error_type: str | None
@@ -41,7 +41,7 @@ class ErrorGroup(Out):
 
 
 class DurationBin(Out):
-    """How many completed runs took so long."""
+    """The number of completed runs within a range of durations."""
 
     from_seconds: float
     to_seconds: float | None = Field(description="Exclusive; null for the last bin.")
@@ -49,23 +49,25 @@ class DurationBin(Out):
 
 
 class UsualSteps(Out):
-    """What the newest completed runs of the workflow's version did."""
+    """The usual steps of the newest completed runs of a workflow version."""
 
-    runs: int = Field(description="How many runs were looked at; at most 50.")
+    runs: int = Field(description="The number of runs considered; at most 50.")
     steps: list[UsualStep] = Field(
-        description="The steps that at least a fifth of them took, in the usual order; at most 8. Approvals are one step."
+        description="The steps taken by at least a fifth of them, in the usual order; at most 8. Approvals count as one step."
     )
 
 
 class WorkflowFigures(Out):
-    """How the runs of a workflow ended in the last 30 days, as far as the caller may see them."""
+    """How a workflow's runs ended in the last 30 days, for runs that the caller may see."""
 
-    completed: int = Field(description="How many completed.")
-    p50_seconds: float | None = Field(description="Half of the completed runs took at most that.")
-    p95_seconds: float | None = Field(description="95 of 100 completed runs took at most that.")
-    usual: UsualSteps = Field(description="Of the version that starts use, whenever the runs were.")
-    errors: list[ErrorGroup] = Field(description="The most frequent first; at most 20.")
-    durations: list[DurationBin] = Field(description="Of completed runs; every bin, also without a run.")
+    completed: int = Field(description="The number of completed runs.")
+    p50_seconds: float | None = Field(description="Median duration of completed runs.")
+    p95_seconds: float | None = Field(description="95th percentile of the duration of completed runs.")
+    usual: UsualSteps = Field(
+        description="The usual steps of the version that new runs use, whenever its earlier runs took place."
+    )
+    errors: list[ErrorGroup] = Field(description="Most frequent first; at most 20.")
+    durations: list[DurationBin] = Field(description="Of completed runs; all bins, including empty ones.")
 
 
 class WorkflowSummary(Out):
@@ -80,8 +82,8 @@ class WorkflowSummary(Out):
     grid: str
     registered_at: datetime
     served: bool | None = Field(
-        description="Whether a live worker polls its task queue and the newest code registered for that queue still has it; "
-        "null while Temporal can't say."
+        description="Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while "
+        "Temporal is unreachable."
     )
     switch: SwitchOut
     last_run: LastRun | None
@@ -97,12 +99,12 @@ class WorkflowVersionOut(Out):
 
 
 class WorkflowVersionDetail(WorkflowVersionOut):
-    """A version with its schemas, to be held against another one."""
+    """A version with its schemas, for comparison with another one."""
 
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
-    handlers: HandlersOut | None = Field(description="Null if the version was registered without them.")
-    previous: str | None = Field(description="The version that was registered before it; null for the first one.")
+    handlers: HandlersOut | None = Field(description="Null if the version was registered without handlers.")
+    previous: str | None = Field(description="The version registered before it; null for the first one.")
 
 
 class WorkflowStats(Out):
@@ -117,7 +119,7 @@ class WorkflowDetail(WorkflowSummary):
 
     input_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
-    handlers: HandlersOut | None = Field(description="Null if the version was registered without them.")
+    handlers: HandlersOut | None = Field(description="Null if the version was registered without handlers.")
     versions: list[WorkflowVersionOut] = Field(description="The newest 50.")
     stats: WorkflowStats
     actions: list[Action]

@@ -1,4 +1,4 @@
-"""AgentGrid's own processes as children of `agentgrid dev`: started, restarted after crashes, stopped."""
+"""AgentGrid's own processes as children of `agentgrid dev`: start, restart after a crash, stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""A child that ran this long did not crash because of its start."""
+"""A child that ran this long started properly: its next crash counts as the first."""
 
 
 class ManagedChild:
@@ -35,7 +35,7 @@ class ManagedChild:
         environment: Mapping[str, str],
         terminal: Terminal,
         stop_seconds: float,
-        hopeless: Callable[[], Awaitable[bool]] | None = None,
+        restart_is_pointless: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self.name = name
         self._command = [sys.executable, "-m", "agentgrid.cli.main", *arguments]
@@ -43,14 +43,14 @@ class ManagedChild:
         self._environment = environment
         self._terminal = terminal
         self._stop_steps = ((signal.SIGTERM, stop_seconds),)
-        self._hopeless = hopeless
-        """Called after a crash: whether restarting is pointless before `start_again`."""
-        self._again = asyncio.Event()
+        self._restart_is_pointless = restart_is_pointless
+        """Called after a crash: whether to wait for `restart` instead of restarting."""
+        self._restart_requested = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._child: Child | None = None
         self._lease: Lease | None = None
         self.crashes = 0
-        """How often in a row it ended unexpectedly."""
+        """The number of consecutive crashes."""
 
     @property
     def log_file(self) -> Path:
@@ -59,7 +59,7 @@ class ManagedChild:
 
     @property
     def pid(self) -> int | None:
-        """Its process number while it runs."""
+        """Its process id while it runs."""
         return self._child.pid if self._child is not None and self._child.returncode is None else None
 
     def listens(self, port: int) -> bool:
@@ -67,11 +67,11 @@ class ManagedChild:
         return self._child is not None and self._child.listens(port)
 
     async def start(self) -> None:
-        """Start it and keep it running. First ends a process left by an earlier, killed `agentgrid dev`."""
+        """Start it and keep it running. First ends a process left over from an earlier `agentgrid dev` that was killed."""
         lease = Lease.take(self._home / f"{self.name}.lock")
         try:
             if (orphan := lease.orphan()) is not None:
-                self._terminal.say(f"ending {self.name} (process {orphan.pid}), left by an earlier start")
+                self._terminal.say(f"ending {self.name} (process {orphan.pid}), left over from an earlier start")
                 await end_process(orphan, self._stop_steps)
         except BaseException:
             lease.release()
@@ -84,9 +84,9 @@ class ManagedChild:
             asyncio.create_task(relay_file(self._terminal, self.name, self.log_file, size)),
         ]
 
-    def start_again(self) -> None:
-        """Replace the process with a new one at once."""
-        self._again.set()
+    def restart(self) -> None:
+        """Replace the process with a new one now."""
+        self._restart_requested.set()
 
     async def stop(self) -> None:
         """Stop it within its stop time."""
@@ -111,29 +111,29 @@ class ManagedChild:
     async def _keep_running(self, lease: Lease) -> None:
         while True:
             began = time.monotonic()
-            self._again.clear()
+            self._restart_requested.clear()
             self._child = self._spawn()
             lease.record(self._child)
             while self._child.returncode is None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
-                        await self._again.wait()
+                        await self._restart_requested.wait()
                     break
-            if self._again.is_set():
+            if self._restart_requested.is_set():
                 await self._child.end(self._stop_steps)
                 self.crashes = 0
                 continue
             self.crashes = 1 if time.monotonic() - began > STEADY_SECONDS else self.crashes + 1
             pause = backoff(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, tries=self.crashes - 1)
-            await asyncio.sleep(2 * POLL_SECONDS)  # its last lines are relayed before this message
-            if self._hopeless is not None and await self._hopeless():
-                await self._again.wait()
+            await asyncio.sleep(2 * POLL_SECONDS)  # so that its last lines are relayed before this message
+            if self._restart_is_pointless is not None and await self._restart_is_pointless():
+                await self._restart_requested.wait()
                 continue
             again = f"restarting it in {pause:g} s; its output is in {self.log_file}"
-            self._terminal.say(f"{self.name} {_how(self._child)}; {again}", style="bold red")
+            self._terminal.say(f"{self.name} {_exit_reason(self._child)}; {again}", style="bold red")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._again.wait()
+                    await self._restart_requested.wait()
 
     def _spawn(self) -> Child:
         return Child.spawn(
@@ -145,8 +145,8 @@ class ManagedChild:
         )
 
 
-def _how(child: Child) -> str:
+def _exit_reason(child: Child) -> str:
     code = child.returncode
     if code is not None and code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with code {code}"
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"exited with code {code}"

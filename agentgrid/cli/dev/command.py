@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from agentgrid.cli.dev.links import SignInLink, guests, sign_in_links
+from agentgrid.cli.dev.links import SignInLink, link_recipients, sign_in_links
 from agentgrid.cli.dev.models import model_line, model_variables
 from agentgrid.cli.dev.ready import ReadyFile
 from agentgrid.cli.dev.reload import code_changes
@@ -26,27 +26,27 @@ from agentgrid.cli.project import Project, home, load_project
 from agentgrid.cli.text import safe
 from agentgrid.domain.principals import Permission
 
-MAX_NAMED = 3
-"""So many approvers are named; all are in profiles.toml."""
+MAX_APPROVERS_SHOWN = 3
+"""How many approvers the panel names; profiles.toml has all."""
 
 
 def run_dev(options: Options, *, verbose: bool) -> ExitCode:
     """Run everything until Ctrl-C, SIGTERM or SIGHUP."""
     project = load_project()
-    _quiet()
+    _silence_server_logs()
     return asyncio.run(_run(project, home(), options, Terminal(verbose=verbose)))
 
 
 async def _run(project: Project, folder: Path, options: Options, terminal: Terminal) -> ExitCode:
     stack = Stack(project, folder, options, terminal)
     work = asyncio.create_task(_until_cancelled(stack, options, terminal))
-    asked = 0
+    stop_requests = 0
 
     def stop() -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            terminal.say("stopping; press Ctrl-C again to stop at once")
+        nonlocal stop_requests
+        stop_requests += 1
+        if stop_requests == 1:
+            terminal.say("stopping; press Ctrl-C again to stop immediately")
             work.cancel()
         else:
             stack.kill()
@@ -57,7 +57,7 @@ async def _run(project: Project, folder: Path, options: Options, terminal: Termi
     try:
         await work
     except asyncio.CancelledError:
-        terminal.say("stopped; the state is kept")
+        terminal.say("stopped; state is kept")
         return ExitCode.OK
     except (OSError, asyncpg.PostgresError) as error:
         raise CommandFailed(f"{type(error).__name__}: {error}", ExitCode.UNAVAILABLE) from error
@@ -71,43 +71,43 @@ async def _until_cancelled(stack: Stack, options: Options, terminal: Terminal) -
         try:
             await _serve(stack, options, terminal, ready_file)
         finally:
-            # Before anything is stopped.
+            # Removed before anything is stopped.
             ready_file.remove()
 
 
 async def _serve(stack: Stack, options: Options, terminal: Terminal, ready_file: ReadyFile) -> None:
     ready = True
     if options.only_servers:
-        ready_file.write(_whereabouts(stack))
+        ready_file.write(_ready_facts(stack))
         terminal.console.print(_servers_panel(stack))
     else:
         ready = await stack.ready()
         if ready:
-            ready_file.write(_whereabouts(stack))
+            ready_file.write(_ready_facts(stack))
         elif not stack.faults:
             terminal.say("the worker has not registered its workflows yet; see its log", style="yellow")
-        links = await sign_in_links(stack.places.api_url, stack.home, guests(stack.project.principals))
+        links = await sign_in_links(stack.places.api_url, stack.home, link_recipients(stack.project.principals))
         terminal.console.print(_panel(stack))
-        for what, line in _link_lines(links):
-            terminal.console.print(Text(f"{what}\n  ", style="dim").append(line, style="bold cyan"), soft_wrap=True)
-        for what, line in _commands(stack):
-            # Not in the panel: commands wrapped to fit in there can't be copied.
-            terminal.console.print(Text(f"{what}\n  ", style="dim").append(line, style="bold green"), soft_wrap=True)
+        for label, line in _link_lines(links):
+            terminal.console.print(Text(f"{label}\n  ", style="dim").append(line, style="bold cyan"), soft_wrap=True)
+        for label, line in _commands(stack):
+            # Outside the panel: commands wrapped to fit into it can't be copied.
+            terminal.console.print(Text(f"{label}\n  ", style="dim").append(line, style="bold green"), soft_wrap=True)
     if options.reload and not options.only_servers:
         async for files in code_changes(stack.project.root):
             await stack.code_changed(files)
             if not ready and not stack.faults and (ready := await stack.ready()):
-                ready_file.write(_whereabouts(stack))
+                ready_file.write(_ready_facts(stack))
     await asyncio.Event().wait()
 
 
-def _whereabouts(stack: Stack) -> dict[str, str | None]:
-    """What a script needs to know; None for what does not run."""
+def _ready_facts(stack: Stack) -> dict[str, str | None]:
+    """What scripts need to know; None for what isn't running."""
     places, folder = stack.places, stack.home
-    serves = bool(stack.children)
+    running = bool(stack.children)
     return {
-        "api_url": f"{places.api_url}/api/v1" if serves else None,
-        "api_document_url": f"{places.api_url}/api/openapi.json" if serves else None,
+        "api_url": f"{places.api_url}/api/v1" if running else None,
+        "api_document_url": f"{places.api_url}/api/openapi.json" if running else None,
         "temporal_address": places.temporal_address,
         "home": str(folder),
         "env_file": str(folder / "env"),
@@ -124,18 +124,18 @@ def _panel(stack: Stack) -> Panel:
     facts.add_row("Temporal", f"{places.temporal_address}, without its UI (see the operator's guide)")
     facts.add_row("State, logs", shown_path(stack.home))
     approvers = _approvers(stack)
-    to_approve = f"; to approve, use --profile {' or '.join(approvers[:MAX_NAMED])}" if approvers else ""
+    to_approve = f"; to approve, use --profile {' or '.join(approvers[:MAX_APPROVERS_SHOWN])}" if approvers else ""
     facts.add_row("You are", Text(f"operator on the command line{to_approve}"))
     if sum(principal.may(Permission.ADMINISTER) for principal in stack.project.principals) == 1:
         facts.add_row(
             "", "the only administrator: relaxing a rule needs no confirmation, and the audit log records that"
         )
-    facts.add_row("", Text("Ctrl-C stops everything; the state is kept", style="dim"))
+    facts.add_row("", Text("Ctrl-C stops everything; state is kept", style="dim"))
     return Panel(facts, title="AgentGrid is ready", title_align="left", border_style="green", expand=False)
 
 
 def _approvers(stack: Stack) -> list[str]:
-    """Those of the project's principals who may decide."""
+    """The project's principals who may decide approvals."""
     return [principal.name for principal in stack.project.principals if principal.may(Permission.DECIDE)]
 
 
@@ -149,11 +149,11 @@ def _servers_panel(stack: Stack) -> Panel:
 
 
 def _link_lines(links: Sequence[SignInLink]) -> Iterator[tuple[str, str]]:
-    """The links, whole lines for the same reason as commands."""
+    """The sign-in links, on lines of their own so that they can be copied, as with commands."""
     for link in links:
         yield f"The console, as {link.name} (works once, for 10 minutes):", safe(link.url)
     if links:
-        yield "Another link to the console:", safe(command("console", "--open"))
+        yield "For another link to the console:", safe(command("console", "--open"))
 
 
 def _commands(stack: Stack) -> Iterator[tuple[str, str]]:
@@ -183,8 +183,8 @@ def _facts() -> Table:
     return facts
 
 
-def _quiet() -> None:
-    """Hide the servers' own structlog lines, which are reported differently here."""
+def _silence_server_logs() -> None:
+    """Hide the servers' structlog lines, which are reported differently here."""
     import logging
 
     import structlog

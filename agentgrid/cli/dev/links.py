@@ -1,6 +1,6 @@
-"""Sign-in links to the console, for the operator and for somebody who decides.
+"""Sign-in links to the console, for the operator and for one approver.
 
-`127.0.0.1` and `localhost` are two sites to a browser, with a cookie each: two people can act side by side in one window.
+To a browser `127.0.0.1` and `localhost` are two sites with separate cookies, so two people can be signed in side by side in one window.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class SignInLink:
     name: str
 
 
-def guests(principals: Sequence[Principal]) -> list[str]:
-    """Whom the links are for: the command line's usual principal, and the first who decides. People only."""
-    people = [each for each in principals if each.kind is PrincipalKind.HUMAN]
-    usual = [each.name for each in people if each.name == DEFAULT_PROFILE]
-    deciding = [each.name for each in people if each.name != DEFAULT_PROFILE and each.may(Permission.DECIDE)]
-    return [*usual, *deciding[:1]]
+def link_recipients(principals: Sequence[Principal]) -> list[str]:
+    """The people who get links: the command line's default principal and the first other one who may decide."""
+    people = [person for person in principals if person.kind is PrincipalKind.HUMAN]
+    default = [person.name for person in people if person.name == DEFAULT_PROFILE]
+    deciders = [person.name for person in people if person.name != DEFAULT_PROFILE and person.may(Permission.DECIDE)]
+    return [*default, *deciders[:1]]
 
 
 async def sign_in_links(api_url: str, home: Path, names: Sequence[str]) -> list[SignInLink]:
-    """A link for each of these principals, on a host of its own. None if the console is not installed, or the API can't make them now."""
-    made: list[SignInLink] = []
+    """A link for each of these principals, each on its own host. Empty if the console is not installed or the API can't create links now."""
+    links: list[SignInLink] = []
     try:
         async with httpx.AsyncClient(base_url=api_url, timeout=SECONDS, trust_env=False) as http:
             page = await http.get("/sign-in", headers={"Accept": "text/html"})
@@ -49,13 +49,13 @@ async def sign_in_links(api_url: str, home: Path, names: Sequence[str]) -> list[
                 key = read_private(home / "keys" / f"{name}.key").strip()
                 answer = await http.post("/api/v1/session/codes", headers={"Authorization": f"Bearer {key}"})
                 if answer.status_code == 201:
-                    made.append(SignInLink(url=_on(host, answer.json()), name=name))
+                    links.append(SignInLink(url=_on(host, answer.json()), name=name))
     except (httpx.HTTPError, OSError, SettingsError):
-        # The stack runs all the same, and `agentgrid console` makes links at any time.
-        return made
-    return made
+        # Not fatal: the stack runs without links, and `agentgrid console` creates them at any time.
+        return links
+    return links
 
 
-def _on(host: str, made: Mapping[str, str]) -> str:
-    url = urlsplit(made["url"])
+def _on(host: str, code: Mapping[str, str]) -> str:
+    url = urlsplit(code["url"])
     return url._replace(netloc=f"{host}:{url.port}").geturl()

@@ -1,4 +1,4 @@
-"""The models of a project's agents under `agentgrid dev`: which variables only the worker gets, and the lines printed about them."""
+"""The models of a project's agents under `agentgrid dev`: the variables that only the worker gets, and the lines printed about them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ KEYS = {"openai": "OPENAI_API_KEY", "openai-chat": "OPENAI_API_KEY", "anthropic"
 
 
 def model_variables() -> dict[str, str]:
-    """The variables of this process that name a model or a provider, with its key. Only for the worker."""
+    """This process's variables that name a model or a provider, including its key. Only for the worker."""
     return {name: value for name, value in os.environ.items() if name.startswith(FOR_MODELS)}
 
 
 def model_line(environment: Mapping[str, str]) -> tuple[str, str]:
-    """The lines about the model that these variables name, and what to run or set."""
+    """The line about the model that these variables name, and the command or setting to use next."""
     model = environment.get(MODEL) or OFFLINE
     if model == OFFLINE:
         return (
-            "Agents use the offline model, a stand-in. For a real one (OPENAI_BASE_URL for another server):",
+            "Agents use the offline model, a stand-in. To use a real one (set OPENAI_BASE_URL for another server):",
             f"{MODEL}=openai:gpt-5 OPENAI_API_KEY=KEY {command('dev')}",
         )
     key = KEYS.get(model.partition(":")[0])
     if key is None:
-        return "The model of agents is unknown:", f"{MODEL}={model}; use {', '.join(f'{name}:…' for name in KEYS)}"
+        return "The agents' model is unknown:", f"{MODEL}={model}; use {', '.join(f'{name}:…' for name in KEYS)}"
     if not environment.get(key):
-        return f"Agents use {model}, and its key is missing:", f"{key}=KEY {command('dev')}"
-    return "Agents use the model:", model
+        return f"Agents use {model}, but its key is missing:", f"{key}=KEY {command('dev')}"
+    return "Agents use this model:", model

@@ -1,7 +1,7 @@
-"""Makes the principals of `agentgrid dev`, with a key and a profile each.
+"""Creates the principals of `agentgrid dev`, with a key and a profile each.
 
-What the project's file says about a principal is carried out once, at the first start with it: it is an act of the machine's owner, recorded in
-the audit log as one. Until the file changes, what administrators changed meanwhile is kept.
+The project file's settings for a principal are applied once, at the first start with them, and recorded in the audit log as an action of the
+machine's owner. Until the file changes again, changes made by administrators are kept.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ Say = Callable[[str], None]
 
 
 async def make_principals(
-    engine: AsyncEngine, pool: Pool, home: Path, api_url: str, wanted: Sequence[Principal], say: Say
+    engine: AsyncEngine, pool: Pool, home: Path, api_url: str, declared: Sequence[Principal], say: Say
 ) -> None:
-    """Create what is missing, change what the project's file changed, disable what it no longer has."""
+    """Create missing principals, apply changes of the project's file, and disable principals removed from it."""
     caller, record = database_caller(), home / "principals.json"
-    known = {principal.name: principal for principal in await principals.listed(engine)}
+    existing = {principal.name: principal for principal in await principals.listed(engine)}
     applied = _applied(record)
-    wishes = {principal.name: _wish(principal) for principal in wanted}
-    for principal in wanted:
+    settings = {principal.name: _settings_of(principal) for principal in declared}
+    for principal in declared:
         name = principal.name
         before = applied.get(name, {})
-        changed = before.get("wish") != wishes[name] and known.get(name) != principal
-        if name not in known or changed:
+        changed = before.get("wish") != settings[name] and existing.get(name) != principal
+        if name not in existing or changed:
             await principals.put(engine, caller, principal, reason=REASON)
-            if name in known:
-                say(f"{name} now has {_rights(principal)}, as pyproject.toml says")
+            if name in existing:
+                say(f"{name} now has {_roles_and_groups(principal)}, as set in pyproject.toml")
         if before.get("removed"):
             await principals.set_disabled(engine, caller, name, False, reason=REASON)
-            say(f"{name} is enabled again, because pyproject.toml has it again")
-    gone = {name: entry for name, entry in applied.items() if name not in wishes}
-    for name, entry in gone.items():
-        if name in known and not entry.get("removed"):
+            say(f"{name} is enabled again, because it is back in pyproject.toml")
+    removed = {name: entry for name, entry in applied.items() if name not in settings}
+    for name, entry in removed.items():
+        if name in existing and not entry.get("removed"):
             await principals.set_disabled(engine, caller, name, True, reason=REASON)
-            say(f"{name} is disabled, because pyproject.toml no longer has it")
-    kept = {name: entry | {"removed": True} for name, entry in gone.items() if name in known}
-    write_private(record, json.dumps(kept | {name: {"wish": wish} for name, wish in wishes.items()}))
-    await _make_profiles(engine, pool, home, api_url, list(wishes), say, without=gone)
+            say(f"{name} is disabled, because it is no longer in pyproject.toml")
+    kept = {name: entry | {"removed": True} for name, entry in removed.items() if name in existing}
+    write_private(record, json.dumps(kept | {name: {"wish": settings_} for name, settings_ in settings.items()}))
+    await _make_profiles(engine, pool, home, api_url, list(settings), say, without=removed)
 
 
 async def _make_profiles(
@@ -73,34 +73,34 @@ async def _make_profiles(
     profiles = {name: profile for name, profile in before.items() if name not in without}
     for name in names:
         key_file = home / "keys" / f"{name}.key"
-        if not await _key_holds(pool, key_file, name):
-            made = await api_keys.create(
-                engine, database_caller(), principal=name, lifetime=KEY_LIFETIME, note="made by agentgrid dev"
+        if not await _key_is_usable(pool, key_file, name):
+            created = await api_keys.create(
+                engine, database_caller(), principal=name, lifetime=KEY_LIFETIME, note="created by agentgrid dev"
             )
-            write_private(key_file, made.secret + "\n")
+            write_private(key_file, created.secret + "\n")
             say(f"a new key for {name} is in {key_file}")
         profiles[name] = Profile(name=name, url=api_url, key_file=key_file)
     if profiles != before:
         save_profiles(file, profiles)
 
 
-async def _key_holds(pool: Pool, file: Path, principal: str) -> bool:
-    key = _read_if_there(file)
+async def _key_is_usable(pool: Pool, file: Path, principal: str) -> bool:
+    key = _read_if_exists(file)
     if key is None:
         return False
     try:
-        found = await api_keys.authenticate(pool, key)
+        authenticated = await api_keys.authenticate(pool, key)
     except Unauthenticated:
         return False
-    return found.principal.name == principal and found.expires_at > datetime.now(UTC) + RENEW_BEFORE
+    return authenticated.principal.name == principal and authenticated.expires_at > datetime.now(UTC) + RENEW_BEFORE
 
 
-def _read_if_there(file: Path) -> str | None:
+def _read_if_exists(file: Path) -> str | None:
     return read_private(file).strip() if file.exists() else None
 
 
 def _applied(record: Path) -> dict[str, dict[str, Any]]:
-    """What the starts before carried out, by name."""
+    """The settings applied by earlier starts, by name."""
     if not record.exists():
         return {}
     try:
@@ -109,7 +109,7 @@ def _applied(record: Path) -> dict[str, dict[str, Any]]:
         raise SettingsError(f"{record} is invalid ({error}); delete it to apply pyproject.toml again") from None
 
 
-def _wish(principal: Principal) -> dict[str, Any]:
+def _settings_of(principal: Principal) -> dict[str, Any]:
     return {
         "kind": principal.kind.value,
         "roles": sorted(principal.roles),
@@ -118,6 +118,6 @@ def _wish(principal: Principal) -> dict[str, Any]:
     }
 
 
-def _rights(principal: Principal) -> str:
+def _roles_and_groups(principal: Principal) -> str:
     roles = f"the roles {', '.join(sorted(principal.roles)) or '(none)'}"
     return f"{roles} and the groups {', '.join(sorted(principal.groups)) or '(none)'}"

@@ -1,4 +1,4 @@
-"""Port selection: the given ports, else those of the last start, else the defaults, else free ones."""
+"""Port selection: the given ports, else those of the previous start, else the defaults, else free ones."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 
 from agentgrid.servers.child import ServerError, free_port, require_free_port
 
-USUAL = {"api": 8700, "temporal": 7233, "postgres": 5499}
+DEFAULT_PORTS = {"api": 8700, "temporal": 7233, "postgres": 5499}
 
 
-def choose_ports(home: Path, given: Mapping[str, int | None], say: Callable[[str], None]) -> dict[str, int]:
+def choose_ports(home: Path, requested: Mapping[str, int | None], say: Callable[[str], None]) -> dict[str, int]:
     """A port for each purpose, stored in `ports.json`, so that bookmarks and profiles stay valid.
 
-    Raises ServerError if an explicitly given port is taken; any other is replaced by a free one, with a message.
+    Raises ServerError if an explicitly given port is in use; any other is replaced by a free one, with a message.
     """
     file = home / "ports.json"
     remembered = _remembered(file)
     chosen: dict[str, int] = {}
-    for purpose, usual in USUAL.items():
-        wanted = given.get(purpose)
-        if wanted is not None:
-            require_free_port(wanted, purpose)
-            chosen[purpose] = wanted
+    for purpose, default in DEFAULT_PORTS.items():
+        port = requested.get(purpose)
+        if port is not None:
+            require_free_port(port, purpose)
+            chosen[purpose] = port
             continue
-        wanted = remembered.get(purpose, usual)
-        if wanted in chosen.values() or not _is_free(wanted):
+        port = remembered.get(purpose, default)
+        if port in chosen.values() or not _is_free(port):
             replacement = free_port()
-            say(f"port {wanted} is in use: {purpose} uses {replacement} instead")
-            wanted = replacement
-        chosen[purpose] = wanted
+            say(f"port {port} is in use: {purpose} uses {replacement} instead")
+            port = replacement
+        chosen[purpose] = port
     file.write_text(json.dumps(chosen, indent=2) + "\n")
     return chosen
 
@@ -46,7 +46,7 @@ def _is_free(port: int) -> bool:
 
 def _remembered(file: Path) -> dict[str, int]:
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads(file.read_text())
-        if isinstance(found, dict):
-            return {purpose: port for purpose, port in found.items() if isinstance(port, int) and 0 < port < 65_536}
+        stored = json.loads(file.read_text())
+        if isinstance(stored, dict):
+            return {purpose: port for purpose, port in stored.items() if isinstance(port, int) and 0 < port < 65_536}
     return {}

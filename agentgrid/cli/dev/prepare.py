@@ -1,6 +1,6 @@
 """Creates everything that AgentGrid's processes need: the schema, roles and databases, keys, principals, profiles.
 
-All of it is idempotent and runs at every start; existing things are kept, except principals that pyproject.toml changed (`people.py`).
+Idempotent, and run at every start; what exists is kept, except for principals changed in pyproject.toml (`people.py`).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Prepared:
     """The configuration of the processes."""
 
     database_url: str = field(repr=False)
-    """Login of the API and the projector: reads and writes rows, owns nothing."""
+    """For the API and the projector: reads and writes rows, owns nothing."""
     worker_url: str = field(repr=False)
-    """Login of the workers: reports, and reads the policy. Only one project runs here, so it is bound to every grid and queue."""
+    """For the workers: reports, and reads the policy. Only one project runs here, so its login is bound to every grid and queue."""
     app_url: str = field(repr=False)
     """The database for the project's own tools."""
     signing_key_file: Path
@@ -84,7 +84,7 @@ def _as(admin_url: str, role: str, password: str, *, database: str | None = None
 
 
 def _passwords(file: Path) -> _Passwords:
-    """The passwords of the previous start, with new ones for logins that an earlier version did not have."""
+    """The stored passwords, with new ones for logins that an earlier version did not have."""
     kept: dict[str, str] = {}
     if file.exists():
         try:
@@ -103,11 +103,11 @@ async def _make_logins(admin_url: str, passwords: _Passwords) -> None:
     connection = await asyncpg.connect(admin_url)
     try:
         await logins.put_control(connection, CONTROL_LOGIN, password=passwords.control)
-        anything = logins.Binding(grid=logins.ANY, queues=(logins.ANY,))
-        await logins.put_worker(connection, WORKER_LOGIN, anything, password=passwords.worker)
+        unrestricted = logins.Binding(grid=logins.ANY, queues=(logins.ANY,))
+        await logins.put_worker(connection, WORKER_LOGIN, unrestricted, password=passwords.worker)
         await logins.put_role(connection, APP_ROLE, password=passwords.app)
-        own = await connection.fetchval("SELECT quote_ident(current_database())")
-        await connection.execute(f"REVOKE CONNECT ON DATABASE {own} FROM PUBLIC")
+        database = await connection.fetchval("SELECT quote_ident(current_database())")
+        await connection.execute(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", APP_DATABASE):
             await connection.execute(f"CREATE DATABASE {APP_DATABASE} OWNER {APP_ROLE}")
         await connection.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {APP_DATABASE} FROM PUBLIC")

@@ -13,11 +13,11 @@ DEBOUNCE_MS = 400
 SUFFIXES = (".py", ".sql", ".csv", ".json", ".toml", ".md", ".txt", ".yaml", ".yml", ".j2")
 """File endings watched inside code folders: code, and files that code reads at import."""
 ROOT_SUFFIXES = (".py", "/pyproject.toml")
-"""File endings watched directly in the root. A tool may write its data there, which must not restart the worker that runs it."""
+"""File endings watched directly in the root. Tools may write data there, which must not restart their worker."""
 
 
 class CodeFilter(DefaultFilter):
-    """Changes to files with these endings, without caches and version control."""
+    """Accepts changes to files with these endings, except caches and version control."""
 
     def __init__(self, endings: tuple[str, ...]) -> None:
         super().__init__()
@@ -76,10 +76,10 @@ async def _watch(root: Path, folders: list[Path]) -> AsyncIterator[set[str]]:
         tasks.append(asyncio.create_task(watch(folders, CodeFilter(SUFFIXES), recursive=True)))
     try:
         while True:
-            found = await queue.get()
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+            item = await queue.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
     finally:
         for task in tasks:
             task.cancel()

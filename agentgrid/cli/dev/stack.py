@@ -1,4 +1,4 @@
-"""The stack of `agentgrid dev`: servers, preparation, AgentGrid's processes. Started in order, stopped in reverse, with a limit on every wait."""
+"""The stack of `agentgrid dev`: servers, preparation, AgentGrid's processes. Started in order, stopped in reverse, every wait bounded."""
 
 from __future__ import annotations
 
@@ -37,8 +37,21 @@ CHECK_SECONDS = 60.0
 STOP_SECONDS = {"worker": 14.0, "projector": 8.0, "api": 8.0}
 """A worker gives running activities ten seconds to finish."""
 
-OURS = ("AGENTGRID_DATABASE_URL", "AGENTGRID_API_", "AGENTGRID_HOME", "AGENTGRID_PROFILE", "AGENTGRID_SIGNING_KEY_FILE")
-NOT_INHERITED = (*OURS, "AGENTGRID_TEMPORAL_", "AGENTGRID_LOG_FORMAT", "APP_DATABASE_URL", "TEMPORAL_", "PG")
+AGENTGRID_VARIABLES = (
+    "AGENTGRID_DATABASE_URL",
+    "AGENTGRID_API_",
+    "AGENTGRID_HOME",
+    "AGENTGRID_PROFILE",
+    "AGENTGRID_SIGNING_KEY_FILE",
+)
+NOT_INHERITED = (
+    *AGENTGRID_VARIABLES,
+    "AGENTGRID_TEMPORAL_",
+    "AGENTGRID_LOG_FORMAT",
+    "APP_DATABASE_URL",
+    "TEMPORAL_",
+    "PG",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +81,7 @@ class Stack:
         self.home = home
         self.children: dict[str, ManagedChild] = {}
         self.faults: tuple[str, ...] = ()
-        """The faults that `agentgrid check` last found in the project's code."""
+        """The faults in the project's code, by the last check."""
         self.example_fault: str | None = None
         """Why the project's example can't be started, by the last check."""
         self.agents: tuple[str, ...] = ()
@@ -80,12 +93,12 @@ class Stack:
 
     @property
     def example(self) -> Example | None:
-        """The run to propose: none if it can't be started."""
+        """The run to suggest; None if it can't be started."""
         return self.project.example if self.example_fault is None else None
 
     @property
     def places(self) -> Places:
-        """Known once the servers are started."""
+        """Available once the servers have started."""
         if self._places is None:
             raise RuntimeError("the stack is not up")
         return self._places
@@ -128,7 +141,7 @@ class Stack:
             child.kill()
 
     async def check(self) -> tuple[str, ...]:
-        """The faults in the project's code, checked in a fresh process."""
+        """Check the project's code in a fresh process. Returns its faults."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "agentgrid.cli.main", "check", "-o", "json"),
             cwd=self.project.root,
@@ -151,67 +164,71 @@ class Stack:
         try:
             report = json.loads(out.splitlines()[-1])
             self.agents = tuple(report.get("agents", self.agents))
-            found = report["faults"]
-            stale = [fault["message"] for fault in found if fault["kind"] == "example"]
+            faults = report["faults"]
+            stale = [fault["message"] for fault in faults if fault["kind"] == "example"]
             self.example_fault = stale[0] if stale else None
-            return tuple(fault["message"] for fault in found if fault["kind"] != "example")
+            return tuple(fault["message"] for fault in faults if fault["kind"] != "example")
         except (ValueError, KeyError, IndexError):
-            return (err.decode(errors="replace").strip() or f"`agentgrid check` ended with code {process.returncode}",)
+            return (err.decode(errors="replace").strip() or f"`agentgrid check` exited with code {process.returncode}",)
 
     async def code_changed(self, files: list[str]) -> None:
-        """Restart the worker with the new code, unless it has faults: then the worker keeps the old code."""
+        """Restart the worker with the new code; if that has faults, keep the worker on the old code."""
         names = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         worker = self.children["worker"]
         self.faults = await self.check()
         if PROJECT_FILE in files:
-            self._say_other_principals()
+            self._say_if_principals_changed()
         self._say_example_fault()
         if not self.faults:
             self._terminal.say(f"{names} changed: restarting the worker", style="green")
-            worker.start_again()
+            worker.restart()
             return
-        consequence = "the worker keeps running the old code" if worker.pid else "no worker runs until they are fixed"
+        consequence = (
+            "the worker keeps running the old code" if worker.pid else "no worker will run until they are fixed"
+        )
         self._terminal.say(f"{names} changed: {len(self.faults)} fault(s), {consequence}", style="bold red")
         for fault in self.faults:
             self._terminal.say(f"  {fault}", style="red")
 
-    def _say_other_principals(self) -> None:
-        """Principals change only at a start, when their owner looks."""
+    def _say_if_principals_changed(self) -> None:
+        """Changed principals take effect only at a start, when their owner is watching."""
         with contextlib.suppress(SettingsError):
             if load_project(self.project.root).principals != self.project.principals:
-                self._terminal.say(f"{PROJECT_FILE} has other principals: start agentgrid dev again to apply them")
+                self._terminal.say(
+                    f"the principals in {PROJECT_FILE} have changed: restart agentgrid dev to apply them"
+                )
 
     def _say_example_fault(self) -> None:
         if self.example_fault is not None:
             self._terminal.say(self.example_fault, style="bold red")
 
     async def ready(self) -> bool:
-        """Wait until the proposed example can be started; False if it takes too long. One that never can be is not waited for."""
+        """Wait until the suggested example can be started; False if it takes too long or can never be started."""
         if self.project.example is not None and not self.faults:
             self.faults = await self.check()
             self._say_example_fault()
         example = self.example
         key = (self.home / "keys" / "operator.key").read_text().strip()
-        place = f"{self.places.api_url}/api/v1/workflows" + (f"/{example.workflow}" if example else "?limit=1")
+        url = f"{self.places.api_url}/api/v1/workflows" + (f"/{example.workflow}" if example else "?limit=1")
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=5, trust_env=False) as http:
 
             async def registered() -> bool:
                 if self.faults:
-                    raise _Hopeless
-                answer = await http.get(place)
+                    raise _CanNeverStart
+                answer = await http.get(url)
                 if answer.status_code != 200:
                     return False
-                found = answer.json()
-                items = [found] if example else found["items"]
+                content = answer.json()
+                items = [content] if example else content["items"]
                 return bool(items) and items[0].get("served") is not False
 
             try:
-                return await _comes_true(registered, WORKER_READY_SECONDS)
-            except _Hopeless:
+                return await _eventually(registered, WORKER_READY_SECONDS)
+            except _CanNeverStart:
                 return False
 
     async def _start_servers(self, stack: AsyncExitStack, *servers: EmbeddedServer) -> None:
-        """Start them concurrently. Those that started are stopped at the end, even if another failed."""
+        """Start the servers concurrently. Those that started are stopped at the end, even if another failed."""
         for server in servers:
             stack.push_async_callback(server.stop)
         results = await asyncio.gather(*(server.start() for server in servers), return_exceptions=True)
@@ -224,18 +241,18 @@ class Stack:
         self._child("projector", ["projector"], without_signing_key(control_plane))
         self._child("api", ["api", "--port", str(port)], control_plane)
         environment = self._worker_environment() | model_variables()
-        self._child("worker", ["worker"], environment, hopeless=self._worker_is_hopeless)
+        self._child("worker", ["worker"], environment, restart_is_pointless=self._worker_has_faults)
         stack.push_async_callback(self._stop_children)
         for child in self.children.values():
             await child.start()
         await self._api_answers(port)
 
-    async def _worker_is_hopeless(self) -> bool:
-        """Whether the code has faults, which have been reported and which only a code change can fix."""
+    async def _worker_has_faults(self) -> bool:
+        """Whether the code has faults, which were reported and which only a code change can fix."""
         self.faults = await self.check()
         if not self.faults or not self._options.reload:
             return False
-        self._terminal.say("no worker runs until the project's code is fixed", style="bold red")
+        self._terminal.say("no worker will run until the project's code is fixed", style="bold red")
         return True
 
     def _child(
@@ -244,7 +261,7 @@ class Stack:
         arguments: list[str],
         environment: Mapping[str, str],
         *,
-        hopeless: Callable[[], Awaitable[bool]] | None = None,
+        restart_is_pointless: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         child = ManagedChild(
             name,
@@ -254,7 +271,7 @@ class Stack:
             environment=environment,
             terminal=self._terminal,
             stop_seconds=STOP_SECONDS[name],
-            hopeless=hopeless,
+            restart_is_pointless=restart_is_pointless,
         )
         self.children[name] = child
 
@@ -264,11 +281,11 @@ class Stack:
 
             async def healthy() -> bool:
                 if api.crashes >= API_MAX_CRASHES:
-                    raise ServerError(f"the API does not start; see {api.log_file}")
-                # Another API may have taken the port first, and would answer too.
+                    raise ServerError(f"the API doesn't start; see {api.log_file}")
+                # Another API may have taken the port first, and it would answer too.
                 return api.listens(port) and (await http.get(f"{self.places.api_url}/healthz")).status_code == 200
 
-            if not await _comes_true(healthy, API_READY_SECONDS):
+            if not await _eventually(healthy, API_READY_SECONDS):
                 raise ServerError(
                     f"the API did not answer within {API_READY_SECONDS:g} s; see {self.home}/logs/api.log"
                 )
@@ -299,7 +316,7 @@ class Stack:
             self._terminal.relay("setup", line)
         if child.returncode != 0:
             raise CommandFailed(
-                f"the project's setup command {' '.join(self.project.setup)!r} ended with code {child.returncode}; "
+                f"the project's setup command {' '.join(self.project.setup)!r} exited with code {child.returncode}; "
                 f"its output is in {self.home}/logs/setup.log",
                 ExitCode.FAILED,
             )
@@ -309,7 +326,7 @@ class Stack:
         pause = 1.0
         while True:
             code = await server.wait()
-            self._terminal.say(f"{server.name} ended with code {code}; restarting it in {pause:g} s", style="bold red")
+            self._terminal.say(f"{server.name} exited with code {code}; restarting it in {pause:g} s", style="bold red")
             await asyncio.sleep(pause)
             pause = min(30.0, pause * 2)
             await server.stop()
@@ -335,7 +352,7 @@ class Stack:
         )
 
     def _worker_environment(self) -> dict[str, str]:
-        """The environment for processes that run the project's code: only the keys and passwords that they need."""
+        """The environment of processes that run the project's code, with only the keys and passwords they need."""
         prepared = self._prepared
         assert prepared is not None
         return (
@@ -358,12 +375,12 @@ class Stack:
 
     def _write_environment_file(self) -> None:
         """Write the settings of the API and the projector, to be sourced when running one by hand."""
-        wanted = {
+        settings = {
             name: value
             for name, value in self._control_plane_environment().items()
             if name.startswith("AGENTGRID_") and name != "AGENTGRID_LOG_FORMAT"
         }
-        lines = [f"export {name}='{value}'" for name, value in sorted(wanted.items())]
+        lines = [f"export {name}='{value}'" for name, value in sorted(settings.items())]
         write_private(self.home / "env", "\n".join(lines) + "\n")
 
 
@@ -372,20 +389,20 @@ def without_signing_key(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name != "AGENTGRID_SIGNING_KEY_FILE"}
 
 
-class _Hopeless(Exception):
+class _CanNeverStart(Exception):
     """The example can never be started."""
 
 
 def inherited_environment() -> dict[str, str]:
-    """What every child gets of this process's environment."""
+    """The part of this process's environment that every child gets."""
     return clean_environment(*NOT_INHERITED)
 
 
-async def _comes_true(look: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+async def _eventually(condition: Callable[[], Awaitable[bool]], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
-            if await look():
+            if await condition():
                 return True
         await asyncio.sleep(0.2)
     return False

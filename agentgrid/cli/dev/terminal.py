@@ -1,4 +1,4 @@
-"""The terminal output of `agentgrid dev`: its own messages, and its children's lines, prefixed with their names."""
+"""The terminal output of `agentgrid dev`: its own messages, and its children's lines prefixed with their names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Terminal:
         self._verbose = verbose
 
     def say(self, message: str, *, style: str = "", who: str = "dev") -> None:
-        """Print one of its own messages."""
+        """Print a message from `agentgrid dev` itself."""
         text = self._begin(who)
         text.append(safe_lines(message), style=style)
         self.console.print(text, soft_wrap=True)
@@ -82,7 +82,7 @@ async def relay_file(terminal: Terminal, who: str, file: Path, start: int) -> No
 
 
 def _read_on(file: Path, position: int) -> tuple[int, bytes]:
-    """The text after the position, and the new position. A file that got shorter counts as new."""
+    """The text after the position, and the new position. A file that shrank is read from the start."""
     try:
         with file.open("rb") as lines:
             if lines.seek(0, os.SEEK_END) < position:
@@ -95,10 +95,10 @@ def _read_on(file: Path, position: int) -> tuple[int, bytes]:
 
 
 def _plain(line: str) -> str:
-    """A line of Temporal's core without its colours, and without the traceback that the worker has written just before."""
+    """A line of Temporal's core without its colours, and without the traceback that the worker has just logged."""
     text = _COLOUR.sub("", line)
-    found = _FAILED_TASK.match(text)
-    return f"{found[1]}: {found[2]}" if found is not None else text
+    match = _FAILED_TASK.match(text)
+    return f"{match[1]}: {match[2]}" if match is not None else text
 
 
 def _record(line: str) -> Mapping[str, Any] | None:

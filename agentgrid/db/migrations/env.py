@@ -1,9 +1,9 @@
-"""Alembic's entry: always on the connection that `agentgrid.db.migrate` hands over."""
+"""Alembic's entry point: always runs on the connection from `agentgrid.db.migrate`."""
 
 from alembic import context
 from sqlmodel import SQLModel
 
-import agentgrid.db.tables  # noqa: F401  (fills the metadata that `alembic check` compares with)
+import agentgrid.db.tables  # noqa: F401  (fills the metadata that `alembic check` compares against)
 
 connection = context.config.attributes["connection"]
 context.configure(

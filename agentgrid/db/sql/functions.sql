@@ -1,7 +1,7 @@
 -- Functions that workers call, and functions that the projector needs from the schema's owner. Every SECURITY DEFINER function sets its search
--- path with pg_temp last, so that a caller's temporary table can't shadow one of ours. Names are qualified too.
+-- path with pg_temp last, so that a caller's temporary table can't shadow one of ours. Names are also qualified.
 
--- The calling login, with its grid and queues. A login of the control plane may report for all of them: it can write the tables anyway.
+-- The calling login, with its grid and queues. A control-plane login may report for all grids and queues: it can write the tables anyway.
 CREATE OR REPLACE FUNCTION agentgrid_login() RETURNS worker_logins
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -18,12 +18,12 @@ BEGIN
         RETURN v_login;
     END IF;
     RAISE insufficient_privilege USING
-        MESSAGE = format('the login %I is bound to no grid; bind it with `agentgrid db worker-login`', session_user);
+        MESSAGE = format('the login %I is not bound to a grid; bind it with `agentgrid db worker-login`', session_user);
 END
 $$;
 
--- Charges the login's budget: reports about known executions, and touches of strangers, executions that the projection doesn't know yet.
--- Returns how many of each are granted. Bursts: ten seconds' worth of reports, twenty of strangers. The refused ones are counted.
+-- Charges the login's budget: reports about known executions, and touches of strangers (executions that the projection doesn't know yet).
+-- Returns how many of each are granted. Bursts: ten seconds' worth of reports, twenty of strangers. Refused reports are counted.
 CREATE OR REPLACE FUNCTION agentgrid_spend(
     p_login worker_logins, p_reports integer, p_strangers integer, p_bad integer, p_foreign integer,
     OUT reports integer, OUT strangers integer
@@ -58,13 +58,13 @@ BEGIN
 END
 $$;
 
--- A touch is a hint that history has grown. Workers only append touches and a projector collects them, so a worker's transaction never
+-- A touch is a hint that history has grown. Workers only append touches, and a projector collects them, so a worker's transaction never
 -- locks shared rows. A login can touch only executions on its own queues.
 CREATE OR REPLACE FUNCTION agentgrid_touch(
     p_namespace text, p_executions text[], p_workflows text[], p_expect bigint[], p_urgent boolean[] DEFAULT NULL
 )
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
--- A cached plan from when the tables were small would keep scanning them.
+-- Otherwise a plan cached while the tables were small would keep scanning them.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     v_login public.worker_logins := public.agentgrid_login();
@@ -100,7 +100,7 @@ BEGIN
         v_granted := public.agentgrid_spend(v_login, cardinality(v_taken), cardinality(v_strangers), v_bad, v_foreign);
         v_taken := v_taken[1:v_granted.reports] || v_strangers[1:v_granted.strangers];
     END IF;
-    -- Without a running projector touches pile up; the sweep finds the executions that are skipped here.
+    -- Without a running projector, touches pile up; the sweep finds the executions that are skipped here.
     IF pg_relation_size('public.touches') < 268435456 THEN
         INSERT INTO public.touches (execution_id, workflow_id, namespace, expect, urgent)
         SELECT t.execution_id, t.workflow_id, left(p_namespace, 300), t.expect, coalesce(t.urgent, false)
@@ -111,8 +111,8 @@ BEGIN
 END
 $$;
 
--- Jobs and logs in batches, from the login's own queues. Whether the run belongs to such a queue is checked on reading, because the projection
--- may not know the run yet. A job's end may arrive before or after its start, and twice. One login can't change another's rows.
+-- Jobs and logs in batches, from the login's own queues. Whether the run belongs to such a queue is checked when reading, because the projection
+-- may not know the run yet. A job's end may arrive before its start, and more than once. One login can't change another's rows.
 CREATE OR REPLACE FUNCTION agentgrid_telemetry(p_jobs json, p_logs json)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -163,7 +163,7 @@ BEGIN
            left(r.level, 20), left(r.logger, 300), left(r.message, 8192),
            CASE WHEN octet_length(r.fields::text) <= 65536 THEN r.fields END, left(r.worker, 300), r.task_queue
     FROM unnest(v_logs) AS r;
-    -- History doesn't show a failed attempt: the projector must ask Temporal for it.
+    -- History doesn't show failed attempts, so the projector must ask Temporal.
     INSERT INTO public.touches (execution_id, workflow_id, namespace)
     SELECT e.execution_id, e.workflow_id, e.namespace FROM public.executions AS e
     WHERE e.status = 'running' AND e.execution_id IN (SELECT r.execution_id FROM unnest(v_jobs) AS r WHERE r.status = 'failed')
@@ -174,9 +174,9 @@ BEGIN
 END
 $$;
 
--- A part of a model's answer, for those who watch the run now; returns whether it was passed on. Nothing is stored. Anybody may listen to and notify
--- a channel that they can name, so this one's name is a secret of the control plane: only this function, which checks who sends what, and
--- the API know it. A long delta costs as much of the login's budget as several reports.
+-- Sends part of a model's answer to those watching the run; returns whether it was sent. Nothing is stored. Anybody may listen on and notify
+-- a channel if they know its name, so this name is a secret of the control plane: only the API and this function, which checks the sender,
+-- know it. A long delta costs as much of the login's budget as several reports.
 CREATE OR REPLACE FUNCTION agentgrid_delta(
     p_execution text, p_agent text, p_call text, p_turn integer, p_attempt integer, p_sequence integer, p_text text, p_tools text[]
 )
@@ -189,7 +189,7 @@ DECLARE
     v_cost integer;
     v_sent text;
 BEGIN
-    -- Model requests are made on the execution's own queue. A worker that only serves a tool of the run can't speak as its agent.
+    -- Model requests are made on the execution's own queue. A worker that only serves one of the run's tools can't send deltas for its agent.
     SELECT e.run_id, '*' = ANY (v_login.queues) OR e.task_queue = ANY (v_login.queues)
     INTO v_run, v_own
     FROM public.executions AS e WHERE e.execution_id = p_execution AND e.status = 'running';
@@ -213,7 +213,7 @@ BEGIN
 END
 $$;
 
--- A list of texts that a worker sent, without nulls: no reader of such a list expects one.
+-- A list of texts sent by a worker, without nulls, which no reader of such a list expects.
 CREATE OR REPLACE FUNCTION agentgrid_texts(p_list json)
 RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT ARRAY(SELECT t FROM json_array_elements_text(p_list) AS t WHERE t IS NOT NULL)
@@ -228,14 +228,14 @@ DECLARE
     v_build text := p_document->>'build';
     v_queue text := p_document->>'task_queue';
     v_taken text;
-    -- A document that costs more than ten seconds' worth of reports waits for all of these.
+    -- The cost is capped at the full budget, ten seconds' worth of reports.
     v_cost integer := least(1 + octet_length(p_document::text) / 10000, floor(v_login.rate * 10));
     v_new bigint;
     v_registered double precision;
 BEGIN
     IF v_login.grid <> '*' AND v_login.grid IS DISTINCT FROM v_grid THEN
         RAISE insufficient_privilege USING
-            MESSAGE = format('the login %I registers the grid %L, not %L', session_user, v_login.grid, v_grid);
+            MESSAGE = format('the login %I may register the grid %L, not %L', session_user, v_login.grid, v_grid);
     END IF;
     IF NOT coalesce('*' = ANY (v_login.queues) OR v_queue = ANY (v_login.queues), false) THEN
         RAISE insufficient_privilege USING
@@ -244,10 +244,10 @@ BEGIN
     IF octet_length(p_document::text) > 8388608 THEN
         RAISE program_limit_exceeded USING MESSAGE = 'the catalog document is over 8 MiB';
     END IF;
-    -- Unlike a report, a registration is not left out: its worker sends it again.
+    -- Unlike a report, a registration is not dropped: its worker retries.
     IF (public.agentgrid_spend(v_login, v_cost, 0, 0, 0)).reports < v_cost THEN
         RAISE program_limit_exceeded USING
-            MESSAGE = format('the login %I has sent too many reports and registrations in the last seconds', session_user);
+            MESSAGE = format('the login %I has sent too many reports and registrations; try again in a few seconds', session_user);
     END IF;
     SELECT string_agg(format('%s %L of the grid %L', t.kind, t.name, t.grid), ', ') INTO v_taken FROM (
         SELECT 'workflow' AS kind, k.name, k.grid FROM public.workflows AS k
@@ -261,11 +261,11 @@ BEGIN
     ) AS t;
     IF v_taken IS NOT NULL THEN
         RAISE unique_violation USING MESSAGE = format(
-            'the grid %L can''t register names that another one has: %s. Rename them, or move them with `agentgrid db move-grid`',
+            'the grid %L can''t register names that belong to another grid: %s. Rename them, or move them with `agentgrid db move-grid`',
             v_grid, left(v_taken, 2000)
         );
     END IF;
-    -- Versions are never deleted. A login adds at most 64 MiB of them at once, and as much in a day.
+    -- Versions are never deleted. A login can add at most 64 MiB of them at once, and 64 MiB a day.
     IF v_login.rate IS NOT NULL THEN
         SELECT sum(octet_length(t.sent) + 100) INTO v_new FROM (
             SELECT w::text AS sent FROM json_array_elements(p_document->'workflows') AS w WHERE NOT EXISTS (
@@ -295,7 +295,7 @@ BEGIN
                 MESSAGE = format('the login %I has registered over 64 MiB of new versions within a day', session_user);
         END IF;
     END IF;
-    -- A version's schemas never change. Its handlers may be missing, from a worker that didn't send them, and their docstrings make no version.
+    -- A version's schemas never change. Its handlers may be missing if a worker didn't send them, and changed docstrings don't create a version.
     INSERT INTO public.workflow_versions AS t (name, version, input_schema, output_schema, handlers, build, subject)
     SELECT w->>'name', w->>'version', w->'input_schema', w->'output_schema', w->'handlers', v_build, w->>'subject'
     FROM json_array_elements(p_document->'workflows') AS w ORDER BY 1, 2
@@ -331,7 +331,7 @@ BEGIN
         timeout_seconds = excluded.timeout_seconds, retries = excluded.retries, local = excluded.local,
         idempotent = excluded.idempotent, reach = excluded.reach, undoable = excluded.undoable, asks = excluded.asks, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
         WHERE t.grid = excluded.grid;
-    -- A worker's versions are digests. Those of operators have other names, which the table's check keeps from workers.
+    -- A worker's versions are digests. Operators' versions have different names, which the table's check denies to workers.
     INSERT INTO public.agent_versions AS t (agent, version, source, made_for, models, instructions, tools, output_schema, limits)
     SELECT r->>'name', r->>'version', 'code', r->>'version', public.agentgrid_texts(r->'models'), r->>'instructions',
            public.agentgrid_texts(r->'tools'), r->'output_schema', r->'limits'
@@ -344,15 +344,15 @@ BEGIN
         version = excluded.version, title = excluded.title, timeout_seconds = excluded.timeout_seconds,
         retries = excluded.retries, task_queue = excluded.task_queue, grid = excluded.grid, registered_at = now()
         WHERE t.grid = excluded.grid;
-    -- An MCP server that has left the code: what a worker found of it is no longer true.
+    -- MCP servers that were removed from the code: what workers reported about them is outdated.
     DELETE FROM public.mcp_servers AS t WHERE t.grid = v_grid AND t.task_queue = v_queue
         AND NOT t.tools && ARRAY(SELECT r->>'name' FROM json_array_elements(p_document->'tools') AS r);
     PERFORM pg_notify('agentgrid_catalog', '');
 END
 $$;
 
--- What a worker found when it compared its MCP servers with their pins: {"grid", "task_queue", "servers": [...]}, all of them in one report.
--- The workers of a queue report only for it. A long report costs as much of the login's budget as many short ones.
+-- A worker's comparison of its MCP servers with their pins: {"grid", "task_queue", "servers": [...]}, all servers in one report.
+-- The workers of a queue report only for that queue. A long report costs as much of the login's budget as many short ones.
 CREATE OR REPLACE FUNCTION agentgrid_mcp_servers(p_report json)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -363,22 +363,22 @@ DECLARE
 BEGIN
     IF v_grid IS NULL OR (v_login.grid <> '*' AND v_login.grid <> v_grid) THEN
         RAISE insufficient_privilege USING
-            MESSAGE = format('the login %I reports for the grid %L, not %L', session_user, v_login.grid, v_grid);
+            MESSAGE = format('the login %I may report for the grid %L, not %L', session_user, v_login.grid, v_grid);
     END IF;
     IF NOT coalesce('*' = ANY (v_login.queues) OR v_queue = ANY (v_login.queues), false) THEN
         RAISE insufficient_privilege USING
             MESSAGE = format('the login %I does not serve the task queue %L', session_user, v_queue);
     END IF;
     IF octet_length(p_report::text) > 1048576 OR json_array_length(p_report->'servers') > 100 THEN
-        RAISE program_limit_exceeded USING MESSAGE = 'a report of MCP servers has at most 1 MiB and 100 servers';
+        RAISE program_limit_exceeded USING MESSAGE = 'a report of MCP servers can have at most 1 MiB and 100 servers';
     END IF;
     IF (public.agentgrid_spend(v_login, v_cost, 0, 0, 0)).reports < v_cost THEN
         RETURN;
     END IF;
-    -- A report names all servers of its queue.
+    -- A report lists all servers of its queue.
     DELETE FROM public.mcp_servers AS t WHERE t.grid = v_grid AND t.task_queue = v_queue
         AND t.name <> ALL (ARRAY(SELECT left(r->>'name', 100) FROM json_array_elements(p_report->'servers') AS r));
-    -- A login that serves every queue can make up queues. Those that it fills the grid with keep no other login from its own.
+    -- A login that serves every queue can invent queues. This limit does not block logins that are bound to queues.
     IF '*' = ANY (v_login.queues) AND (SELECT count(*) FROM public.mcp_servers AS t WHERE t.grid = v_grid) > 1000 THEN
         RAISE program_limit_exceeded USING MESSAGE = format('the grid %L has reported over 1000 MCP servers', v_grid);
     END IF;
@@ -395,8 +395,8 @@ BEGIN
 END
 $$;
 
--- The projector creates daily partitions ahead of time. Its login owns no table, so it calls these two functions of the schema's owner. Both need a lock
--- that waits for every open transaction with a report, and that all new reports queue behind. So they give up quickly, and the projector retries.
+-- The projector creates daily partitions ahead of time. Its login owns no tables, so it calls these two functions of the schema's owner. Both need a
+-- lock that waits for every open transaction with a report, and that new reports queue behind. So they give up quickly, and the projector retries.
 CREATE OR REPLACE FUNCTION agentgrid_ensure_partitions(days_ahead integer)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -437,8 +437,8 @@ BEGIN
 END
 $$;
 
--- Drops the policy snapshots that were replaced more than this many days ago, and returns how many. Only the newest one is ever read: the others
--- show what workers applied in that time. At least a week is always kept. The control logins may not delete from this table themselves.
+-- Drops the policy snapshots that were replaced more than this many days ago, and returns how many. Only the newest snapshot is ever read; the
+-- others show which policy workers applied at the time. At least a week is always kept. Control logins can't delete from this table themselves.
 CREATE OR REPLACE FUNCTION agentgrid_drop_snapshots(days_kept integer)
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE

@@ -11,7 +11,7 @@ DO $$
 BEGIN
     REVOKE EXECUTE ON FUNCTION pg_catalog.lo_create(oid), pg_catalog.lo_creat(integer), pg_catalog.lo_from_bytea(oid, bytea) FROM PUBLIC;
 EXCEPTION WHEN insufficient_privilege THEN
-    NULL; -- only a superuser can; a worker's login may then fill the disk with large objects
+    NULL; -- requires a superuser; without it, a worker's login can fill the disk with large objects
 END
 $$;
 
@@ -20,7 +20,7 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, agentgrid_worker, agen
 
 GRANT USAGE ON SCHEMA public TO agentgrid_worker, agentgrid_control, agentgrid_reports;
 
--- The API and the projector: rows, not tables. Only the owner may bind workers' logins.
+-- The API and the projector: rows, not tables. Only the owner can bind worker logins.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO agentgrid_control;
 REVOKE INSERT, UPDATE, DELETE ON worker_logins, locks, delta_channels, alembic_version FROM agentgrid_control;
 REVOKE DELETE ON commands, principals, sessions, policies, switches, signing_keys FROM agentgrid_control; -- records are kept
@@ -31,7 +31,7 @@ GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO agentgrid_control;
 -- Workers.
 GRANT SELECT ON policy_snapshots TO agentgrid_worker;
 
--- The limit of what the workers' functions can access, even if one has a security hole.
+-- Limits what the workers' functions can access, even if one has a security hole.
 GRANT SELECT ON worker_logins, executions, runs, steps, delta_channels TO agentgrid_reports;
 GRANT INSERT ON touches, logs TO agentgrid_reports;
 GRANT SELECT, INSERT, UPDATE ON worker_budgets, jobs, workflows, workflow_versions, workflow_builds, tools, agents, mcp_servers

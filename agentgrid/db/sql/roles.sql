@@ -1,7 +1,7 @@
 -- The roles shared by all installations on this server. Roles are server-wide, so another database may have created them already.
---   agentgrid_worker:  group of the workers' logins. Reads the policy and calls four functions.
---   agentgrid_control: group of the logins of the API and the projector. Reads and writes rows, can't change tables.
---   agentgrid_reports: owns the workers' four functions, with access only to the tables that they use. It has no login.
+--   agentgrid_worker:  group of the worker logins. Reads the policy and calls the workers' functions.
+--   agentgrid_control: group of the API's and the projector's logins. Reads and writes rows, but can't change tables.
+--   agentgrid_reports: owns the workers' functions, with access only to the tables that they use. It can't log in.
 DO $$
 DECLARE
     v_role text;

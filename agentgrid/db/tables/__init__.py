@@ -2,7 +2,7 @@
 
 Only `projector/store/` writes columns derived from history; only `control` writes intent (`commands`, the insert of
 a queued run, policies, principals, keys); workers report through a few functions (`db/sql`). Identifiers are text in the canonical
-lower-case UUID form. Payload columns are `json`, not `jsonb`: they keep the exact text, including `\\u0000`.
+lower-case UUID form. Payload columns are `json`, not `jsonb`, to keep the exact text, including `\\u0000`.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ from agentgrid.db.tables import columns
 from agentgrid.domain.approval_status import ApprovalStatus
 
 EXPIRY = text("coalesce(expires_at, 'infinity'::timestamptz)")
-"""When an approval expires, for an order: one that is not open yet comes last."""
+"""When an approval expires, for sorting: approvals without an expiry yet come last."""
 
 
 class Approval(SQLModel, table=True):
-    """A gate in a run that waits, or waited, for people."""
+    """A request in a run that waits, or waited, for people."""
 
     __tablename__ = "approvals"
     __table_args__ = (
@@ -90,32 +90,32 @@ class Approval(SQLModel, table=True):
     kind: str = columns.text()
     title: str = columns.text()
     asked: str | None = columns.text(null=True)
-    """What it asks, in one line: an explicit approval's title, or what the tool's template makes of the arguments. Quotes payloads. None without a
-    template, and where the tool's version was not registered yet when the approval opened."""
+    """What the approval asks, in one line: an explicit approval's title, or the tool's template filled with the arguments. Quotes payloads. None
+    without a template, or if the tool's version was not registered yet when the approval opened."""
     tool: str | None = columns.text(null=True)
     tool_version: str | None = columns.text(null=True)
     risk: str | None = columns.text(null=True)
-    """Of the tool, as the worker that asked had it; None for an explicit approval, a plain activity, and an older worker."""
+    """The tool's risk on the requesting worker; None for an explicit approval, a plain activity, and an older worker."""
     shape: str | None = columns.text(null=True)
-    """The same for approvals that ask for the same thing with other values: `domain.shapes`."""
+    """Equal for approvals that ask for the same thing with different values: `domain.shapes`."""
     arguments: Any = columns.json()
-    """The small scalars among its arguments, for lists."""
+    """The small scalars among the arguments, for lists."""
     agent: str | None = columns.text(null=True)
-    """The agent that asks, as the call's header has it."""
+    """The requesting agent, from the call's header."""
     agent_version: str | None = columns.text(null=True)
     turn: int | None = columns.big(null=True)
-    """The agent's model turn that asked for the call."""
+    """The agent's model turn that requested the call."""
     digest: str = columns.text()
     policy: str | None = columns.text(null=True)
     approvers: list[str] = columns.texts()
     initiator: str | None = columns.text(null=True)
-    """The initiator that the worker claims; the run's own `initiator` is authoritative."""
+    """The initiator claimed by the worker; the run's own `initiator` is authoritative."""
     terms: Any = columns.json(null=False)
     payload: Any = columns.json()
-    """What the approver is shown, as a stored payload: the very arguments that the digest covers."""
+    """What approvers see, as a stored payload: exactly the arguments that the digest covers."""
     status: str = columns.text()
     decidable: bool = columns.flag()
-    """True while its expiry timer runs: the API signs decisions only then."""
+    """True while the expiry timer runs; the API signs decisions only then."""
     opened_at: datetime = columns.time(null=False)
     expires_at: datetime | None = columns.time()
     closed_at: datetime | None = columns.time()
@@ -127,12 +127,12 @@ class Approval(SQLModel, table=True):
     decision_event_id: int | None = columns.big(null=True)
     command_id: str | None = columns.text(null=True)
     changed: Any = columns.json()
-    """The arguments that the decision approved in place of those asked, as a stored payload."""
+    """The arguments that the decision approved instead of the requested ones, as a stored payload."""
     changed_digest: str | None = columns.text(null=True)
     proposed_by: str | None = columns.text(null=True)
-    """The other approver, who proposed them, as the decision names them."""
+    """The other approver, who proposed the changed arguments, according to the decision."""
     change_refused: str | None = columns.text(null=True)
-    """Why the worker found the arguments of an earlier decision invalid, so that this approval opened."""
+    """Why the worker rejected an earlier decision's changed arguments, which opened this approval."""
 
 
 class DecisionRow(SQLModel, table=True):
@@ -161,7 +161,7 @@ class DecisionRow(SQLModel, table=True):
     event_id: int = columns.big(primary=True)
     run_id: str = columns.text()
     approval_id: str | None = columns.text(null=True)
-    """None where the signal names no approval of this execution."""
+    """None if the signal doesn't name an approval of this execution."""
     judged: str = columns.text()
     reason: str | None = columns.text(null=True)
     verdict: str | None = columns.text(null=True)

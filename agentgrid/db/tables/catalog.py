@@ -43,16 +43,16 @@ class WorkflowVersion(SQLModel, table=True):
     """A JSON Schema, if the worker is honest."""
     output_schema: Any = columns.registered()
     handlers: Any = columns.registered()
-    """`domain.handlers.Handlers`, as the worker that registered last has them; null from a worker that sent none."""
+    """`domain.handlers.Handlers` from the last worker that registered; null if it sent none."""
     build: str = columns.text()
-    """The grid's digest, as Temporal's history names it on each completed workflow task."""
+    """The grid's digest, which Temporal's history records on each completed workflow task."""
     subject: str | None = columns.text(null=True)
-    """The template of what a run is about: `domain.asks`."""
+    """The template for a run's subject: `domain.asks`."""
     first_seen_at: datetime = columns.time(null=False, now=True)
 
 
 class WorkflowBuild(SQLModel, table=True):
-    """Which version of a definition a build of a grid holds: history names builds, users ask for versions. Immutable."""
+    """The version of a definition in a build of a grid: history names builds, users ask for versions. Immutable."""
 
     __tablename__ = "workflow_builds"
 
@@ -85,14 +85,14 @@ class ToolRow(SQLModel, table=True):
     undoable: bool | None = Field(default=None, nullable=True)
     """Whether the effect of a call can be undone; None if the author doesn't say."""
     asks: str | None = columns.text(null=True)
-    """The template of its approvals' titles: `domain.asks`."""
+    """The template for the titles of the tool's approvals: `domain.asks`."""
     task_queue: str = columns.text()
     grid: str = columns.text()
     registered_at: datetime = columns.time(null=False, now=True)
 
 
 class ToolVersion(SQLModel, table=True):
-    """One version of a tool: what its approvals are read by, also after newer code has registered. Immutable."""
+    """One version of a tool, used to show its approvals even after newer code has registered. Immutable."""
 
     __tablename__ = "tool_versions"
 
@@ -107,7 +107,7 @@ class ToolVersion(SQLModel, table=True):
 
 
 class McpServer(SQLModel, table=True):
-    """An MCP server whose tools a grid has pinned, as a worker of the queue last found it. Not registered by code: it changes while the worker runs."""
+    """An MCP server whose tools a grid has pinned, as last reported by a worker of the queue. Not registered by code: it changes at run time."""
 
     __tablename__ = "mcp_servers"
     __table_args__ = (CheckConstraint("state IN ('ready', 'held', 'unreachable')", name="state"),)
@@ -117,13 +117,13 @@ class McpServer(SQLModel, table=True):
     name: str = columns.text(primary=True)
     reached_by: str = columns.text()
     tools: list[str] = columns.texts()
-    """The names that its tools have here."""
+    """The names of the server's tools in the grid."""
     state: str = columns.text()
     reason: str = columns.text()
     changes: Any = columns.registered(null=False)
     """`sdk.toolsets.Changed`, if the worker is honest."""
     since: datetime = columns.time(null=False, now=True)
-    """When the worker first found it as it is now."""
+    """When a worker first reported the current state and changes."""
     reported_at: datetime = columns.time(null=False, now=True)
 
 
@@ -143,12 +143,12 @@ class AgentRow(SQLModel, table=True):
 
 
 class AgentVersionRow(SQLModel, table=True):
-    """One version of an agent, of the code or made by an operator. Immutable."""
+    """One version of an agent, from the code or created by an operator. Immutable."""
 
     __tablename__ = "agent_versions"
     __table_args__ = (
         CheckConstraint("source IN ('code', 'operator')", name="source"),
-        # A worker can't take the name of a version that an operator makes, nor the other way round.
+        # A worker can't take the name of an operator's version, and vice versa.
         CheckConstraint(f"(source = 'operator') = (version LIKE '{EDIT_PREFIX}%')", name="named"),
         Index("ix_agent_versions_newest", "agent", text("created_at DESC"), "version"),
     )
@@ -157,7 +157,7 @@ class AgentVersionRow(SQLModel, table=True):
     version: str = columns.text(primary=True)
     source: str = columns.text()
     made_for: str = columns.text()
-    """The version of the code that it was checked against."""
+    """The code version that it was checked against."""
     models: list[str] = columns.texts()
     instructions: str = columns.text()
     tools: list[str] = columns.texts()
@@ -170,7 +170,7 @@ class AgentVersionRow(SQLModel, table=True):
 
 
 class AgentChoice(SQLModel, table=True):
-    """Which version of an agent new calls use, since when, by whom. The newest one holds; without any it is the code's."""
+    """The version of an agent that new calls use, since when and by whom. The newest row is in force; without one, the code's version is used."""
 
     __tablename__ = "agent_choices"
 

@@ -1,4 +1,4 @@
-"""The sorts of columns that the tables are made of, and how their constraints are named."""
+"""Column types for the tables, and the naming convention of constraints."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ NAMING = {
 SQLModel.metadata.naming_convention = NAMING
 
 SHORT_LIST = {"gin_pending_list_limit": 512}
-"""In kilobytes. A reader goes through what is pending one by one: at the default of 4 MB that would be most of its time."""
+"""In kilobytes. Readers scan the pending list sequentially; at the default of 4 MB that would take most of their time."""
 
 
 def searched(name: str, words: str, *, where: str | None = None) -> Index:
-    """An index for finding rows by a part of these words, which are an expression in lower case."""
+    """An index for substring search in `words`, an SQL expression in lower case."""
     return Index(
         name,
         sql(f"agentgrid_grams({words})"),
@@ -53,7 +53,7 @@ def searched(name: str, words: str, *, where: str | None = None) -> Index:
 
 
 def one_of(column: str, words: type[Any]) -> CheckConstraint:
-    """A check that the column holds one of the words."""
+    """A check constraint that the column holds one of these values."""
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
@@ -61,36 +61,36 @@ def one_of(column: str, words: type[Any]) -> CheckConstraint:
 def text(
     *, null: bool = False, primary: bool = False, default: str | None = None, references: str | None = None
 ) -> Any:
-    """A text; `references` makes it a foreign key, whose rows go with their owner."""
+    """A text column; `references` makes it a foreign key with ON DELETE CASCADE."""
     keys = [ForeignKey(references, ondelete="CASCADE")] if references else []
     server = sql(default) if default is not None else None
     return Field(sa_column=Column(Text, *keys, primary_key=primary, nullable=null, server_default=server))
 
 
 def texts(default: str = "'{}'") -> Any:
-    """A list of texts, empty by default."""
+    """A text array, empty by default."""
     return Field(sa_column=Column(ARRAY(Text), nullable=False, server_default=sql(default)))
 
 
 def time(*, null: bool = True, now: bool = False) -> Any:
-    """A time with its zone."""
+    """A timestamp with time zone."""
     server = sql("now()") if now else None
     return Field(sa_column=Column(DateTime(timezone=True), nullable=null, server_default=server))
 
 
 def json(*, null: bool = True, default: str | None = None) -> Any:
-    """A payload or document, kept as it was written."""
+    """A payload or document, stored as exact text."""
     server = sql(default) if default is not None else None
     return Field(sa_column=Column(JSON(none_as_null=True), nullable=null, server_default=server))
 
 
 def read_registered(text: str | None) -> Any:
-    """A document of the kind `registered`, from its text."""
+    """Parse the text of a `registered` column."""
     try:
-        found = None if text is None else loads(text)
+        document = None if text is None else loads(text)
     except (RecursionError, ValueError):
         return None
-    return None if is_deeper(found, MAX_STORED) else sendable(found)
+    return None if is_deeper(document, MAX_STORED) else sendable(document)
 
 
 class _Registered(TypeDecorator[Any]):
@@ -98,7 +98,7 @@ class _Registered(TypeDecorator[Any]):
     cache_ok = True
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        # As text: the driver would parse it, and fail, with the whole row, where it is nested too deeply.
+        # Read as text: the driver would parse the JSON, and fail for the whole row if it is nested too deeply.
         return type_coerce(cast(column, Text), self)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
@@ -106,13 +106,13 @@ class _Registered(TypeDecorator[Any]):
 
 
 def registered(*, null: bool = True) -> Any:
-    """A document that a worker registered, and so of any form. Read as None if it can't be shown: nested too deeply, or with a number that Python
-    refuses to read for its length. Lone surrogates are replaced."""
+    """A document that a worker registered, so it can have any form. Read as None if it can't be shown: nested too deeply, or with a number that
+    is too long for Python to parse. Lone surrogates are replaced."""
     return Field(sa_column=Column(_Registered(none_as_null=True), nullable=null))
 
 
 def big(*, null: bool = False, default: str | None = None, primary: bool = False) -> Any:
-    """A whole number of 64 bits."""
+    """A 64-bit integer."""
     server = sql(default) if default is not None else None
     return Field(
         sa_column=Column(BigInteger, nullable=null, server_default=server, primary_key=primary, autoincrement=False)
@@ -120,5 +120,5 @@ def big(*, null: bool = False, default: str | None = None, primary: bool = False
 
 
 def flag(default: str = "false") -> Any:
-    """True or false."""
+    """A boolean, false by default."""
     return Field(sa_column=Column(Boolean, nullable=False, server_default=sql(default)))

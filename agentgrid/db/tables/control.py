@@ -23,7 +23,7 @@ from agentgrid.domain.steps import StepKind
 
 
 class Command(SQLModel, table=True):
-    """One change asked for by somebody, recorded before it is carried out. The audit log is this table."""
+    """One requested change, recorded before it is carried out. This table is the audit log."""
 
     __tablename__ = "commands"
     __table_args__ = (
@@ -76,22 +76,22 @@ class Command(SQLModel, table=True):
     status: str = columns.text()
     principal: str = columns.text()
     key_id: str | None = columns.text(null=True)
-    """The API key that asked, not its secret."""
+    """The id of the API key used, not its secret."""
     session_id: str | None = columns.text(null=True)
-    """The browser session that asked in the key's place."""
+    """The browser session used, if any."""
     run_id: str | None = columns.text(null=True)
     execution_id: str | None = columns.text(null=True)
     approval_id: str | None = columns.text(null=True)
     target: str | None = columns.text(null=True)
-    """The tool, workflow, rule, principal or key meant, for commands that are not about a run."""
+    """The tool, workflow, rule, principal or key, for commands that are not about a run."""
     route: str = columns.text(default="''")
     idempotency_key: str | None = columns.text(null=True)
     body_digest: str | None = columns.text(null=True)
     body: Any = columns.json()
     reason: str | None = columns.text(null=True)
-    """The principal's words: the reason of a cancel, the comment of a decision."""
+    """The principal's own words: the reason for a cancel, the comment on a decision."""
     outcome: Any = columns.json()
-    """What came of it: the error of a refused or failed one, Temporal's answer otherwise."""
+    """The error of a refused or failed command; otherwise Temporal's response."""
     address: str | None = columns.text(null=True)
     created_at: datetime = columns.time(null=False, now=True)
     delivered_at: datetime | None = columns.time()
@@ -132,7 +132,7 @@ class ReadRow(SQLModel, table=True):
 
     read_id: str = columns.text(primary=True)
     at: datetime = columns.time(null=False)
-    """The time of the first."""
+    """The time of the first one."""
     last_at: datetime = columns.time(null=False)
     principal: str | None = columns.text(null=True)
     key_id: str | None = columns.text(null=True)
@@ -146,7 +146,7 @@ class ReadRow(SQLModel, table=True):
 
 
 class PrincipalRow(SQLModel, table=True):
-    """Who may ask, with roles and groups."""
+    """Who may use the API, with roles and groups."""
 
     __tablename__ = "principals"
     __table_args__ = (columns.one_of("kind", PrincipalKind),)
@@ -156,13 +156,13 @@ class PrincipalRow(SQLModel, table=True):
     roles: list[str] = columns.texts()
     groups: list[str] = columns.texts()
     workflows: list[str] = columns.texts(default="'{*}'")
-    """Globs of the workflows whose runs it may see."""
+    """Globs of the workflows whose runs the principal may see."""
     disabled_at: datetime | None = columns.time()
     created_at: datetime = columns.time(null=False, now=True)
 
 
 class ApiKey(SQLModel, table=True):
-    """A principal's key: only SHA-256 of its secret is stored."""
+    """A principal's key: only the SHA-256 of its secret is stored."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -175,9 +175,9 @@ class ApiKey(SQLModel, table=True):
     secret_hash: str = columns.text()
     note: str = columns.text(default="''")
     created_by: str = columns.text(default="'system'")
-    """Who first requested it."""
+    """Who first requested the key."""
     issuers: list[str] = columns.texts()
-    """Everybody who saw the key, took part in creating it, or issued a key used to create it; `system` is the database's side."""
+    """Everybody who saw the key, took part in creating it, or issued a key used to create it; `system` is the database machine's command line."""
     created_at: datetime = columns.time(null=False, now=True)
     expires_at: datetime = columns.time(null=False)
     last_used_at: datetime | None = columns.time()
@@ -185,7 +185,7 @@ class ApiKey(SQLModel, table=True):
 
 
 class SessionRow(SQLModel, table=True):
-    """A browser's session in place of a key. It ends with the key, and also by itself."""
+    """A browser session, used instead of a key. It ends with the key, or when it expires."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -205,7 +205,7 @@ class SessionRow(SQLModel, table=True):
     key_id: str = columns.text(references="api_keys.key_id")
     opened_at: datetime = columns.time(null=False, now=True)
     expires_at: datetime = columns.time(null=False)
-    """Moves with each recorded use."""
+    """Extended by each recorded use."""
     last_used_at: datetime = columns.time(null=False, now=True)
     ended_at: datetime | None = columns.time()
     address: str | None = columns.text(null=True)
@@ -213,7 +213,7 @@ class SessionRow(SQLModel, table=True):
 
 
 class SignInCode(SQLModel, table=True):
-    """A code that opens one session in place of its key."""
+    """A single-use code that opens a session under its key."""
 
     __tablename__ = "sign_in_codes"
     __table_args__ = (Index("ix_sign_in_codes_key", "key_id", "expires_at"),)
@@ -236,7 +236,7 @@ class WorkerLogin(SQLModel, table=True):
     queues: list[str] = columns.texts()
     """Task queues, or `*` for any."""
     rate: float | None = Field(default=None)
-    """Maximum reports per second. Never null here: in the functions null marks a login of the control plane."""
+    """Maximum reports per second. Never null here: in the SQL functions, null means a control-plane login."""
     created_at: datetime = columns.time(null=False, now=True)
     closed_at: datetime | None = columns.time()
 
@@ -253,18 +253,18 @@ class WorkerBudget(SQLModel, table=True):
     """Touches of executions that the projection doesn't know yet."""
     refilled_at: datetime = columns.time(null=False, now=True)
     dropped: int = columns.big(default="0")
-    """Over its rate."""
+    """Refused reports over the rate limit."""
     bad: int = columns.big(default="0")
-    """Malformed, or with an impossible time."""
+    """Refused reports that were malformed or had an impossible time."""
     unattributed: int = columns.big(default="0")
-    """About queues that the login does not serve."""
+    """Refused reports about queues that the login does not serve."""
     registered: float = Field(nullable=False, sa_column_kwargs={"server_default": text("0")})
-    """Bytes of the new versions that it registered; less by and by, so that a day's worth is forgotten in a day."""
+    """Bytes of new versions that the login registered; decays continuously, by one day's allowance per day."""
     registered_at: datetime = columns.time(null=False, now=True)
 
 
 class Lock(SQLModel, table=True):
-    """A row to lock for changes that must not run concurrently. Workers' logins can't access this table."""
+    """A row to lock for changes that must not run concurrently. Worker logins can't access this table."""
 
     __tablename__ = "locks"
 
@@ -272,7 +272,7 @@ class Lock(SQLModel, table=True):
 
 
 class DeltaChannel(SQLModel, table=True):
-    """The name of the channel on which parts of models' answers travel: one row, and a secret, because channels have no permissions."""
+    """The name of the notification channel for parts of model answers: one row. The name is secret, because channels have no permissions."""
 
     __tablename__ = "delta_channels"
 
@@ -280,7 +280,7 @@ class DeltaChannel(SQLModel, table=True):
 
 
 class SigningKey(SQLModel, table=True):
-    """A public key of the API's. Retired, new terms don't name it; revoked, nothing that it signed counts."""
+    """One of the API's public keys. New terms don't name a retired key; nothing signed with a revoked key counts."""
 
     __tablename__ = "signing_keys"
 
@@ -292,7 +292,7 @@ class SigningKey(SQLModel, table=True):
 
 
 class PolicyRow(SQLModel, table=True):
-    """One version of a rule; the newest version of a rule id holds, unless withdrawn."""
+    """One version of a rule; the newest version of a rule id is in force, unless withdrawn."""
 
     __tablename__ = "policies"
     __table_args__ = (
@@ -305,44 +305,44 @@ class PolicyRow(SQLModel, table=True):
     rule_id: str = columns.text(primary=True)
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     kind: str | None = columns.text(null=True)
-    """What it is about; null: tools and plain activities."""
+    """The kind of calls that the rule applies to; null: tools and plain activities."""
     tool: str = columns.text()
     agent: str | None = columns.text(null=True)
-    """The agent whose calls it is about, or a glob; null: all calls."""
+    """The agent whose calls the rule applies to, or a glob; null: all calls."""
     when: Any = columns.json(null=False, default="'[]'")
-    """Its conditions: `domain.conditions.Condition`."""
+    """The rule's conditions: `domain.conditions.Condition`."""
     effect: str = columns.text()
     approvers: list[str] = columns.texts()
     expires_seconds: float = Field(nullable=False)
     title: str = columns.text(default="''")
-    """What it says, in a few words for approvers."""
+    """The rule in a few words, for approvers."""
     reason: str = columns.text(default="''")
     changes: str = columns.text(default="'one_person'")
-    """How many people it takes to approve changed arguments."""
+    """How many people must approve changed arguments."""
     withdrawn: bool = columns.flag()
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)
 
 
 class Switch(SQLModel, table=True):
-    """One setting of the kill switch of a thing that has a name; the newest version is in force."""
+    """One setting of the kill switch of something with a name; the newest version is in force."""
 
     __tablename__ = "switches"
     __table_args__ = (CheckConstraint("kind ~ '^[a-z][a-z_]{0,62}$'", name="kind"),)
 
     kind: str = columns.text(primary=True)
-    """A `SwitchKind`, or the word of another noun in `control.switches.NOUNS`."""
+    """A `SwitchKind`, or another key of `control.switches.NOUNS`."""
     name: str = columns.text(primary=True)
     version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     disabled: bool = columns.flag()
-    """It can't be used: a tool can't be called, a workflow can't be started."""
+    """Whether it is blocked: a tool can't be called, a workflow can't be started."""
     reason: str = columns.text(default="''")
     created_by: str = columns.text()
     created_at: datetime = columns.time(null=False, now=True)
 
 
 class View(SQLModel, table=True):
-    """A saved filter of the list of runs."""
+    """A saved filter for the list of runs."""
 
     __tablename__ = "views"
 
@@ -352,13 +352,13 @@ class View(SQLModel, table=True):
     version: int = Field(nullable=False)
     title: str = columns.text()
     filter: Any = columns.json(null=False)
-    """The parameters of the list, each with its values."""
+    """The list's query parameters, each with its values."""
     changed_by: str = columns.text()
     changed_at: datetime = columns.time(null=False)
 
 
 class PolicySnapshot(SQLModel, table=True):
-    """The document that workers read; the newest version holds."""
+    """The document that workers read; the newest version is in force."""
 
     __tablename__ = "policy_snapshots"
 
@@ -368,14 +368,14 @@ class PolicySnapshot(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """One change for live readers. Sequence order is commit order: inserted under an advisory lock, last in its batch."""
+    """One change for live readers. Sequence order is commit order: rows are inserted under a lock (`db/locks.py`), last in their transaction."""
 
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_run", "run_id", "event_id"), Index("ix_events_created", "created_at"))
 
     event_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     run_id: str = columns.text()
-    """Empty for an event about no run."""
+    """Empty if the event is not about a run."""
     kind: str = columns.text()
     """`run`, `step`, `approval`, `end`, `command` or `policy`."""
     subject: str | None = columns.text(null=True)
@@ -385,7 +385,7 @@ class EventRow(SQLModel, table=True):
 
 
 class ProjectorState(SQLModel, table=True):
-    """What the projectors know of themselves: cursors of the sweep, lag, last verification."""
+    """The projectors' own state: sweep cursors, lag, last verification."""
 
     __tablename__ = "projector_state"
 

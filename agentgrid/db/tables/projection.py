@@ -88,14 +88,14 @@ class Run(SQLModel, table=True):
     status_reason: str | None = columns.text(null=True)
     """Free text, which may quote payloads."""
     hold: str | None = columns.text(null=True)
-    """Why it paused by itself: `loop`, `budget_exceeded`, or a word of a later version."""
+    """Why the run paused itself: `loop`, `budget_exceeded`, or a value from a later version."""
     error_type: str | None = columns.text(null=True)
-    """The class of the innermost cause of its error."""
+    """The class of the error's innermost cause."""
     temporal_status: str | None = columns.text(null=True)
     governed: bool = columns.flag()
     initiator: str = columns.text(default="'unknown'")
     issuers: list[str] = columns.texts()
-    """Who issued the API key that started it, apart from the initiator."""
+    """Who issued the API key that started the run, apart from the initiator."""
     trigger: str = columns.text(default=f"'{RunTrigger.EXTERNAL}'")
     command_id: str | None = columns.text(null=True)
     parent_run_id: str | None = columns.text(null=True)
@@ -103,11 +103,11 @@ class Run(SQLModel, table=True):
     reference: str | None = columns.text(null=True)
     tags: list[str] = columns.texts()
     tools: list[str] = columns.texts()
-    """The names of the tools that the run has called: what the filter `tool` looks at."""
+    """The names of the tools that the run has called, for the filter `tool`."""
     priority: int | None = Field(default=None, nullable=True)
     note: str | None = columns.text(null=True)
     subject: str | None = columns.text(null=True)
-    """What it is about: its version's template with fields of its input. Quotes payloads. Empty where the input doesn't fill the template."""
+    """The run's subject: its version's template with fields of its input. Quotes payloads. Empty if the input doesn't fill the template."""
     template: str | None = columns.text(null=True)
     template_version: int | None = Field(default=None, nullable=True)
     input: Any = columns.json()
@@ -120,13 +120,13 @@ class Run(SQLModel, table=True):
     closed_at: datetime | None = columns.time()
     current_step: str | None = columns.text(null=True)
     current_kind: str | None = columns.text(null=True)
-    """The kind of the current step: of an explicit approval, `current_step` is the title, which may quote payloads."""
+    """The kind of the current step. For an explicit approval, `current_step` is the title, which may quote payloads."""
     asked: str | None = columns.text(null=True)
-    """What its open approvals ask, in one line: that of the first, and how many more there are. Quotes payloads."""
+    """What the open approvals ask, in one line: the first one's question, and how many more there are. Quotes payloads."""
     next_at: datetime | None = columns.time()
     """When the next timer, retry or expiry is due."""
     usage: Any = columns.json()
-    """The sums of its model turns, `domain.agents.Usage`; None without any."""
+    """The total of the run's model turns, `domain.agents.Usage`; None without any."""
     step_count: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     steps_done: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     steps_failed: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
@@ -135,7 +135,7 @@ class Run(SQLModel, table=True):
 
 
 class RunSearch(SQLModel, table=True):
-    """What a run is found by when it is searched for. A trigger on `runs` keeps it; nobody else writes it."""
+    """The search index of runs. Written only by a trigger on `runs`."""
 
     __tablename__ = "run_search"
     __table_args__ = (
@@ -149,9 +149,9 @@ class RunSearch(SQLModel, table=True):
 
     run_id: str = columns.text(primary=True)
     words: str = columns.text()
-    """Workflow, reference, note, and the workflow id where it isn't the run id; lower case, a line for each."""
+    """Workflow, reference, note, and the workflow id if it differs from the run id; lower case, one per line."""
     subject: str | None = columns.text(null=True)
-    """The run's subject, apart: it quotes payloads."""
+    """The run's subject, in its own column because it quotes payloads."""
 
 
 class ExecutionRow(SQLModel, table=True):
@@ -185,31 +185,31 @@ class ExecutionRow(SQLModel, table=True):
     closed_at: datetime | None = columns.time()
     continued_from: str | None = columns.text(null=True)
     continued_to: str | None = columns.text(null=True)
-    """The execution that the close event names as the next one."""
+    """The next execution, according to the close event."""
     reset_from: str | None = columns.text(null=True)
     reset_to: str | None = columns.text(null=True)
     reset_event_id: int | None = columns.big(null=True)
-    """Events up to this one are copies of the base's."""
+    """Events up to this id are copies of the base execution's events."""
     reset_reason: str | None = columns.text(null=True)
     result: Any = columns.json()
     error: Any = columns.json()
     last_event_id: int = columns.big(default="0")
     fold_version: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     fold_state: Any = columns.json()
-    """The projector's own. PostgreSQL can't look into it where a text holds U+0000, which a worker may send."""
+    """Internal to the projector. PostgreSQL can't query into it if a text contains U+0000, which a worker may send."""
     taken: bool = columns.flag()
     """Whether a worker has completed a workflow task."""
     opaque_events: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     last_event_at: datetime | None = columns.time()
     live_task_attempt: int | None = Field(default=None, nullable=True)
     live_problem: str | None = columns.text(null=True)
-    """What Temporal last reported about a workflow task that keeps failing."""
+    """Temporal's last report about a workflow task that keeps failing."""
     live_checked_at: datetime | None = columns.time()
     projected_at: datetime = columns.time(null=False, now=True)
 
 
 class Step(SQLModel, table=True):
-    """One thing that an execution did or waits on. A gated call is one step: its first activity's event id is its key."""
+    """One thing that an execution did or waits on. A call that needed approval is one step, keyed by its first activity's event id."""
 
     __tablename__ = "steps"
     __table_args__ = (
@@ -231,9 +231,9 @@ class Step(SQLModel, table=True):
     event_id: int = columns.big(primary=True)
     run_id: str = columns.text()
     parent: int | None = columns.big(null=True)
-    """The event id of the step that it belongs to, in the same execution."""
+    """The event id of the parent step, in the same execution."""
     turn: int | None = columns.big(null=True)
-    """The agent's model turn that it is, or that asked for it."""
+    """The number of this model turn, or of the model turn that requested this call."""
     kind: str = columns.text()
     name: str = columns.text()
     """The tool's name, activity type, child's workflow, signal's or update's name, approval's title, timer's summary."""
@@ -256,16 +256,16 @@ class Step(SQLModel, table=True):
     started_at: datetime | None = columns.time()
     closed_at: datetime | None = columns.time()
     due_at: datetime | None = columns.time()
-    """When a timer fires or a gate expires."""
+    """When a timer fires or an approval expires."""
     closed_event_id: int | None = columns.big(null=True)
     input: Any = columns.json()
-    """The arguments as the workflow's code gave them."""
+    """The arguments passed by the workflow's code."""
     changed_input: Any = columns.json()
-    """The arguments that an approver gave instead: what ran."""
+    """The arguments that an approver gave instead, with which the call ran."""
     output: Any = columns.json()
     error: Any = columns.json()
     usage: Any = columns.json()
-    """Of a model turn: tokens, price, model, latency. Of an agent: the sums so far."""
+    """For a model turn: tokens, price, model, latency. For an agent: the totals so far."""
     live_state: str | None = columns.text(null=True)
     live_attempt: int | None = Field(default=None, nullable=True)
     live_error: Any = columns.json()

@@ -1,4 +1,4 @@
-"""What is to be folded: executions that may have changed, and archived histories."""
+"""The projector's input: executions that may have changed, and archived histories."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Touch(SQLModel, table=True):
 
 
 class RunChange(SQLModel, table=True):
-    """An execution to look at: a hint from a worker, the sweep, a command or the fold itself."""
+    """An execution to process, reported by a worker, the sweep, a command or the fold itself."""
 
     __tablename__ = "run_changes"
     __table_args__ = (Index("ix_run_changes_due", "due_at"),)
@@ -41,17 +41,17 @@ class RunChange(SQLModel, table=True):
     namespace: str = columns.text()
     generation: int = columns.big(default="1")
     expect: int = columns.big(default="0")
-    """The event id that history has reached at least."""
+    """Event id that history is known to have reached."""
     due_at: datetime = columns.time(null=False, now=True)
     urgent_at: datetime | None = columns.time()
-    """Since when it is known that nothing more is to be expected soon: the look needn't wait for it."""
+    """Since when no further events are expected soon, so processing needn't wait for more."""
     claimed_until: datetime | None = columns.time()
     failures: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     last_error: str | None = columns.text(null=True)
 
 
 class History(SQLModel, table=True):
-    """The whole history of a closed execution, for when Temporal has forgotten it: zstd over a serialized `History` message."""
+    """The whole history of a closed execution, for when Temporal no longer has it: a serialized `History` message, compressed with zstd."""
 
     __tablename__ = "histories"
 

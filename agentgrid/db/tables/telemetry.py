@@ -1,4 +1,4 @@
-"""What workers tell of attempts and logs; partitioned by time in the migration."""
+"""Attempts and log lines reported by workers; partitioned by time in the migration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Job(SQLModel, table=True):
     )
 
     job_id: str = columns.text(primary=True)
-    """`execution/activity id/attempt`, with the start in milliseconds for a local activity."""
+    """`execution/activity id/attempt`; for a local activity, also the start in milliseconds."""
     started_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True, nullable=False))
     login: str = columns.text(primary=True, default="''")
     """The database login that reported it. No other login can change the row."""
@@ -47,7 +47,7 @@ class Job(SQLModel, table=True):
 
 
 class Log(SQLModel, table=True):
-    """One line that a workflow or a tool wrote."""
+    """One log line written by a workflow or a tool."""
 
     __tablename__ = "logs"
     __table_args__ = (

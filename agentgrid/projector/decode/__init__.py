@@ -1,6 +1,6 @@
-"""History events as Temporal sends them, to the plain events that the fold reads. No I/O, and nothing raises.
+"""Decodes Temporal's history events to the plain events that the fold reads. Does no I/O and never raises.
 
-Payloads must have been through the codec (`temporal/payloads.decode_events`). A type that this version doesn't know, or an event that
+Payloads must already be decoded by the codec (`temporal/payloads.decode_events`). An event of a type that this version doesn't know, or that
 can't be read, becomes `Unknown`: it is counted and never blocks a run.
 """
 
@@ -15,7 +15,7 @@ from temporalio.converter import PayloadConverter
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import history_events
 from agentgrid.projector.decode import activities, executions, messages
-from agentgrid.projector.decode.reader import Read, Reader, time_of
+from agentgrid.projector.decode.reader import EventReader, Reader, time_of
 
 __all__ = ["decode", "time_of"]
 
@@ -23,13 +23,13 @@ PREFIX = "EVENT_TYPE_"
 
 
 def decode(history: Sequence[HistoryEvent], converter: PayloadConverter) -> list[history_events.DecodedEvent]:
-    """The plain event of each history event, in the same order."""
+    """Decode the events, in the same order."""
     reader = Reader(converter)
     return [_read(reader, event) for event in history]
 
 
 def decode_whole(event: HistoryEvent, converter: PayloadConverter) -> history_events.DecodedEvent:
-    """The plain event of one history event, with every value whole."""
+    """Decode one event without truncating any value."""
     return _read(Reader(converter, whole=True), event)
 
 
@@ -41,13 +41,13 @@ def _read(reader: Reader, event: HistoryEvent) -> history_events.DecodedEvent:
     try:
         read = _READERS.get(name)
         if read is None:
-            if kind in _PASSED:
-                return history_events.Passed(event_id=event.event_id, at=at, kind=kind)
+            if kind in _IGNORED:
+                return history_events.Ignored(event_id=event.event_id, at=at, kind=kind)
             return history_events.Unknown(event_id=event.event_id, at=at, kind=kind, opaque=1)
         build, values = read(reader, event, getattr(event, name))
         return build(event_id=event.event_id, at=at, opaque=reader.opaque, **values)
     except Exception:
-        # A poison event is shown as opaque and counted: one broken payload must never hide the rest of a run.
+        # An unreadable event is counted as opaque: one broken payload must never hide the rest of a run.
         return history_events.Unknown(event_id=event.event_id, at=at, kind=kind, opaque=1)
 
 
@@ -63,7 +63,7 @@ def _attributes(name: str) -> str:
 
 
 _CHILD = "child_workflow_execution_"
-_READERS: dict[str, Read] = {
+_READERS: dict[str, EventReader] = {
     _attributes(name): read
     for name, read in {
         "workflow_execution_started": executions.started,
@@ -121,7 +121,7 @@ _READERS: dict[str, Read] = {
         "nexus_operation_timed_out": messages.closing(StepStatus.TIMED_OUT, "scheduled_event_id"),
     }.items()
 }
-_PASSED = frozenset(
+_IGNORED = frozenset(
     {
         "activity_task_cancel_requested",
         "activity_properties_modified_externally",

@@ -14,7 +14,7 @@ from agentgrid.domain.approvals import Terms
 from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import history_events
 from agentgrid.projector.decode import agents, foreign
-from agentgrid.projector.decode.reader import Built, Reader, seconds_of, terms_of, time_of
+from agentgrid.projector.decode.reader import EventParts, Reader, seconds_of, terms_of, time_of
 from agentgrid.protocol import (
     ACTIVITY_CONFIRM_APPROVAL,
     ACTIVITY_OPEN_AGENT,
@@ -28,12 +28,12 @@ from agentgrid.temporal.payloads import ARGUMENTS_BYTES
 
 MARKER_LOCAL = "core_local_activity"
 MARKER_LOCAL_FOREIGN = "LocalActivity"
-"""The Go and Java SDKs don't use the core that the other SDKs share."""
+"""The marker of the Go and Java SDKs, which don't use the core that the other SDKs share."""
 MARKER_PATCH = "core_patch"
 _CONFIRMATION = TypeAdapter(Confirmation)
 
 
-def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     kind, name = classify(a.activity_type.name)
     read = _CALLS.get(kind.step)
     call = read(reader, a) if read is not None else None
@@ -54,7 +54,7 @@ def activity_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
 
 
 def _tool_call(reader: Reader, a: Any) -> dict[str, Any] | None:
-    """Version and arguments of an activity that is a tool's call; None if its input is not that of a tool."""
+    """Version and arguments of a tool's call; None if the input doesn't have the form of one."""
     if len(a.input.payloads) != 1:
         return None
     value = reader.value(a.input.payloads[0])
@@ -68,10 +68,10 @@ def _tool_call(reader: Reader, a: Any) -> dict[str, Any] | None:
 
 
 _CALLS = {StepKind.TOOL: _tool_call, StepKind.MODEL: agents.model_call}
-"""How the input of a call is read, by the kind that its type claims. Another form makes it a plain activity."""
+"""Readers of a call's input, by the kind that the activity type claims. If the input has another form, the call is a plain activity."""
 
 
-def activity_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def activity_started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.ActivityStarted, {
         "scheduled_event_id": a.scheduled_event_id,
         "attempt": a.attempt,
@@ -79,7 +79,7 @@ def activity_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def activity_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def activity_completed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.ActivityClosed, {
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.COMPLETED,
@@ -88,7 +88,7 @@ def activity_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def activity_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def activity_failed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.ActivityClosed, {
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.FAILED,
@@ -98,7 +98,7 @@ def activity_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def activity_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def activity_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.ActivityClosed, {
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.TIMED_OUT,
@@ -106,7 +106,7 @@ def activity_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def activity_canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def activity_canceled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.ActivityClosed, {
         "scheduled_event_id": a.scheduled_event_id,
         "status": StepStatus.CANCELLED,
@@ -114,7 +114,7 @@ def activity_canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def marker(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def marker(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     if a.marker_name == MARKER_LOCAL:
         return _local_activity(reader, event, a)
     if a.marker_name == MARKER_LOCAL_FOREIGN:
@@ -122,10 +122,10 @@ def marker(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     if a.marker_name == MARKER_PATCH:
         data = json.loads(a.details["patch-data"].payloads[0].data)
         return history_events.Patched, {"patch": data["id"]}
-    return history_events.Passed, {"kind": f"marker {a.marker_name}"}
+    return history_events.Ignored, {"kind": f"marker {a.marker_name}"}
 
 
-def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def _local_activity(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     data = json.loads(a.details["data"].payloads[0].data)
     name: str = data["activity_type"]
     kind, subject = classify(name)
@@ -176,7 +176,7 @@ def _confirmed(reader: Reader, a: Any) -> Confirmation | None:
         return None
 
 
-def timer_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def timer_started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.TimerStarted, {
         "timer_id": a.timer_id,
         "seconds": seconds_of(a.start_to_fire_timeout),
@@ -185,9 +185,9 @@ def timer_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def timer_fired(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def timer_fired(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.TimerEnded, {"started_event_id": a.started_event_id, "fired": True}
 
 
-def timer_canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def timer_canceled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.TimerEnded, {"started_event_id": a.started_event_id, "fired": False}

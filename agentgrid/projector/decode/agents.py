@@ -1,4 +1,4 @@
-"""Agents: their calls and model turns in history. Anybody can write such payloads, so no size or form is assumed."""
+"""Agents' calls and model turns in history. Any worker can write such payloads, so no size or form is assumed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _END = TypeAdapter(AgentEnd)
 _HOLD = TypeAdapter(Hold)
 _USAGE = TypeAdapter(Usage)
 
-MOST = 10**15
-"""A sum of tokens beyond this is a forgery, and counts as nothing."""
+MAX_COUNT = 10**15
+"""A larger count is a forgery and is ignored."""
 
 
 def caller(a: Any) -> AgentHeader | None:
@@ -34,7 +34,7 @@ def caller(a: Any) -> AgentHeader | None:
 
 
 def model_call(reader: Reader, a: Any) -> dict[str, Any] | None:
-    """A model turn's input, with only what is new in the conversation: each turn repeats all that was before. None if it is none."""
+    """A model turn's input with only the new messages, because each turn repeats all earlier ones; None if it isn't a model turn."""
     if len(a.input.payloads) != 1:
         return None
     value = reader.value(a.input.payloads[0])
@@ -45,7 +45,7 @@ def model_call(reader: Reader, a: Any) -> dict[str, Any] | None:
     last = max((at for at, role in enumerate(roles) if role == "model"), default=-1)
     shown: dict[str, Any] = {"model": value.get("model"), "messages": len(messages), "new": messages[last + 1 :]}
     if last < 0 or value.get("turn") == 1:
-        # A later call of a session may be under another version of its agent.
+        # A later call in a session may use another version of its agent.
         shown["instructions"] = value.get("instructions")
     version = value.get("version")
     return {
@@ -55,7 +55,7 @@ def model_call(reader: Reader, a: Any) -> dict[str, Any] | None:
 
 
 def turn(reader: Reader, a: Any) -> TurnResult | None:
-    """The model turn in an activity's result, if it is one. The event doesn't name the activity, so its form decides."""
+    """The model turn in an activity's result, or None. The event doesn't name the activity, so the result's form decides."""
     if len(a.result.payloads) != 1 or b'"latency_ms"' not in a.result.payloads[0].data:
         return None
     value = reader.value(a.result.payloads[0])
@@ -73,7 +73,7 @@ def turn(reader: Reader, a: Any) -> TurnResult | None:
 
 
 def marker(reader: Reader, name: str, a: Any) -> dict[str, Any]:
-    """The values of an event for one of the local activities of agents; empty if its result has another form."""
+    """The values of the event for one of the agents' local activities; just its output if the result has another form."""
     results = a.details["result"].payloads
     value = reader.value(results[0]) if len(results) == 1 else None
     try:
@@ -100,9 +100,9 @@ def _opened(reader: Reader, spec: AgentSpec) -> AgentOpened:
 
 
 def _closed(reader: Reader, end: AgentEnd) -> AgentClosed:
-    used = _sane(end.usage)
+    used = _plausible(end.usage)
     if used is None:
-        raise ValueError("no usage")
+        raise ValueError("the usage is not plausible")
     error = None
     if end.error_type is not None:
         error = {"type": _short(end.error_type), "message": end.error or "", "retryable": False}
@@ -118,24 +118,24 @@ def _closed(reader: Reader, end: AgentEnd) -> AgentClosed:
 
 def _usage(value: Any) -> Usage | None:
     try:
-        return _sane(_USAGE.validate_python(value))
+        return _plausible(_USAGE.validate_python(value))
     except ValidationError:
         return None
 
 
-def _sane(usage: Usage) -> Usage | None:
+def _plausible(usage: Usage) -> Usage | None:
     counts = (usage.requests, usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.unpriced)
     usd = usage.usd
-    possible = usd is None or (math.isfinite(usd) and 0 <= usd <= MOST)
-    return usage if possible and all(0 <= count <= MOST for count in counts) else None
+    possible = usd is None or (math.isfinite(usd) and 0 <= usd <= MAX_COUNT)
+    return usage if possible and all(0 <= count <= MAX_COUNT for count in counts) else None
 
 
 def _short(value: Any) -> str | None:
     if not isinstance(value, str):
         return None
-    # PostgreSQL can't look into JSON with U+0000 or half a surrogate pair, and usage is summed there.
+    # PostgreSQL's JSON operators reject U+0000 and lone surrogates, and usage is summed with them.
     return value.replace("\0", "").encode("utf-8", "replace").decode()[:200]
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and 0 <= value <= MOST else None
+    return value if isinstance(value, int) and 0 <= value <= MAX_COUNT else None

@@ -12,7 +12,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.domain.memos import is_schedule_memo
 from agentgrid.domain.runs import ExecutionKind, ExecutionStatus
 from agentgrid.projector import history_events
-from agentgrid.projector.decode.reader import Built, Reader, error_of, seconds_of, word
+from agentgrid.projector.decode.reader import EventParts, Reader, error_of, seconds_of, word
 from agentgrid.protocol import HEADER_RUN, MEMO, SCHEDULED_BY, RunHeader, is_gate_build, shown_build
 from agentgrid.temporal import payloads
 
@@ -22,7 +22,7 @@ _INITIATORS = {
 }
 
 
-def started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     kind = ExecutionKind.FIRST
     if a.continued_execution_run_id:
         kind = _INITIATORS.get(a.initiator, ExecutionKind.CONTINUED)
@@ -51,7 +51,7 @@ def started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def completed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.Closed, {
         "status": ExecutionStatus.COMPLETED,
         "continued_to": a.new_execution_run_id or None,
@@ -59,7 +59,7 @@ def completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def failed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.Closed, {
         "status": ExecutionStatus.FAILED,
         "continued_to": a.new_execution_run_id or None,
@@ -67,7 +67,7 @@ def failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def timed_out(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.Closed, {
         "status": ExecutionStatus.TIMED_OUT,
         "continued_to": a.new_execution_run_id or None,
@@ -75,11 +75,11 @@ def timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def canceled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def canceled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.Closed, {"status": ExecutionStatus.CANCELED, "result": reader.optional(a, "details")}
 
 
-def terminated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def terminated(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.Closed, {
         "status": ExecutionStatus.TERMINATED,
         "error": error_of("TerminatedError", a.reason or "terminated"),
@@ -87,7 +87,7 @@ def terminated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def continued(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def continued(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.Closed, {
         "status": ExecutionStatus.CONTINUED_AS_NEW,
         "continued_to": a.new_execution_run_id or None,
@@ -95,28 +95,28 @@ def continued(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def cancel_requested(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def cancel_requested(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CancelRequested, {"reason": a.cause or None, "identity": a.identity or None}
 
 
-def paused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def paused(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.TemporalPaused, {"paused": True, "reason": a.reason or None}
 
 
-def unpaused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def unpaused(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.TemporalPaused, {"paused": False, "reason": a.reason or None}
 
 
-def task_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def task_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.TaskScheduled, {"attempt": a.attempt}
 
 
-def task_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def task_started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.TaskStarted, {"build": shown_build(a.worker_version.build_id) or None}
 
 
-def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
-    # In the same order as the SDK, which reads the same history.
+def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
+    # The same precedence as in the SDK.
     build = a.deployment_version.build_id or a.worker_version.build_id
     # Without a deployment the build id is generated, by the SDK or by the plugin, and identifies no user version.
     named = bool(a.deployment_version.build_id or a.worker_deployment_name)
@@ -127,7 +127,7 @@ def task_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     fork = a.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW
     return history_events.TaskFailed, {
         "cause": word(WorkflowTaskFailedCause.Name(a.cause), "WORKFLOW_TASK_FAILED_CAUSE_"),
@@ -141,9 +141,9 @@ def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def task_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def task_timed_out(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     if a.timeout_type == TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START:
-        # The worker that held the execution in its cache is gone: the task goes to any other, and nothing has failed.
+        # The worker that had the execution in its cache is gone: the task goes to any other worker, and nothing has failed.
         return history_events.TaskScheduled, {}
     kind = word(TimeoutType.Name(a.timeout_type), "TIMEOUT_TYPE_")
     return history_events.TaskFailed, {

@@ -5,7 +5,7 @@ Java (`LocalActivityMarkerUtils`, `LocalActivityMarkerMetadata`): `activityId`, 
 `meta` with `firstSkd` (milliseconds since 1970), `atpt` and `backoff` (milliseconds). Both keep a failure in the marker; Java wraps it in an
 activity failure.
 
-Terms in such a failure don't open an approval: there is no plugin for these SDKs that would wait for it.
+Terms in such a failure don't open an approval, because these SDKs have no plugin that would wait for it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.projector import history_events
-from agentgrid.projector.decode.reader import Built, Reader
+from agentgrid.projector.decode.reader import EventParts, Reader
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def local_activity(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def local_activity(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     """Decode a local activity's marker from either SDK. Raises if it is from neither."""
     values = _java(reader, a) if "activityId" in a.details else _go(reader, a)
     values["title"] = reader.summary(event)

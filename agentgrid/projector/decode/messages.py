@@ -1,4 +1,4 @@
-"""Signals and updates, and what is asked of other executions."""
+"""Signals, updates, and requests to other executions."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.domain.approvals import MAX_DECISION_BYTES
 from agentgrid.domain.steps import StepStatus
 from agentgrid.projector import history_events
-from agentgrid.projector.decode.reader import Built, Read, Reader, error_of
+from agentgrid.projector.decode.reader import EventParts, EventReader, Reader, error_of
 from agentgrid.protocol import HEADER_RUN, SIGNAL_CONTROL, SIGNAL_DECIDE, ControlSignal
 
 MAX_CONTROL_BYTES = 8192
 
 
-def signaled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def signaled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     sender = {"identity": a.identity or None, "request_id": a.request_id or None}
-    given = list(a.input.payloads)
-    size = sum(len(payload.data) for payload in given)
+    sent = list(a.input.payloads)
+    size = sum(len(payload.data) for payload in sent)
     if a.signal_name == SIGNAL_DECIDE:
-        # The workflow takes exactly one raw payload of bounded size, whatever encoding it claims.
-        problem = None if len(given) == 1 else f"{len(given)} payloads instead of one"
+        # The workflow accepts exactly one raw payload of bounded size, whatever encoding it claims.
+        problem = None if len(sent) == 1 else f"{len(sent)} payloads instead of one"
         if size > MAX_DECISION_BYTES:
             problem = f"over {MAX_DECISION_BYTES} bytes"
-        return history_events.Decided, {"raw": b"" if problem else given[0].data, "problem": problem, **sender}
+        return history_events.Decided, {"raw": b"" if problem else sent[0].data, "problem": problem, **sender}
     if a.signal_name == SIGNAL_CONTROL:
-        control = _control(given[0].data) if len(given) == 1 and size <= MAX_CONTROL_BYTES else None
+        control = _control(sent[0].data) if len(sent) == 1 and size <= MAX_CONTROL_BYTES else None
         return history_events.Controlled, {"control": control, **sender}
-    return history_events.Signaled, {"name": a.signal_name, "input": reader.stored(given), **sender}
+    return history_events.Signaled, {"name": a.signal_name, "input": reader.stored(sent), **sender}
 
 
-def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.UpdateAdmitted, {
         "update_id": a.request.meta.update_id,
         "name": a.request.input.name,
@@ -41,7 +41,7 @@ def update_admitted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def update_accepted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def update_accepted(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     values: dict[str, Any] = {"update_id": a.protocol_instance_id}
     if a.HasField("accepted_request"):
         values["name"] = a.accepted_request.input.name
@@ -49,7 +49,7 @@ def update_accepted(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     return history_events.UpdateAccepted, values
 
 
-def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     failed = a.outcome.HasField("failure")
     return history_events.UpdateCompleted, {
         "accepted_event_id": a.accepted_event_id,
@@ -59,7 +59,7 @@ def update_completed(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallInitiated, {
         "kind": "child",
         "name": a.workflow_type.name,
@@ -71,7 +71,7 @@ def child_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def child_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def child_started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallStarted, {
         "initiated_event_id": a.initiated_event_id,
         "workflow_id": a.workflow_execution.workflow_id or None,
@@ -79,7 +79,7 @@ def child_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallInitiated, {
         "kind": "signal",
         "name": a.signal_name,
@@ -90,7 +90,7 @@ def signal_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallInitiated, {
         "kind": "cancel",
         "name": "cancel",
@@ -100,7 +100,7 @@ def cancel_initiated(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallInitiated, {
         "kind": "nexus",
         "name": f"{a.service}.{a.operation}",
@@ -109,16 +109,16 @@ def nexus_scheduled(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def nexus_started(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def nexus_started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.CallStarted, {"initiated_event_id": a.scheduled_event_id}
 
 
-def call_done(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def call_done(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     """An external signal or cancel that was delivered."""
     return history_events.CallClosed, {"initiated_event_id": a.initiated_event_id, "status": StepStatus.COMPLETED}
 
 
-def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     """A child that couldn't be started; an external signal or cancel that couldn't be delivered."""
     field = a.DESCRIPTOR.fields_by_name["cause"]
     cause = field.enum_type.values_by_number[a.cause].name.rpartition("_CAUSE_")[2].lower()
@@ -129,15 +129,15 @@ def call_refused(reader: Reader, event: HistoryEvent, a: Any) -> Built:
     }
 
 
-def closing(status: StepStatus, initiated: str, message: str | None = None) -> Read:
-    """A reader of the events that end a child or a Nexus operation with this status."""
+def closing(status: StepStatus, initiated: str, message: str | None = None) -> EventReader:
+    """Make a reader for an event that ends a child or a Nexus operation with this status."""
 
-    def read(reader: Reader, event: HistoryEvent, a: Any) -> Built:
+    def read(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
         values: dict[str, Any] = {"initiated_event_id": getattr(a, initiated), "status": status}
         names = a.DESCRIPTOR.fields_by_name
         if "result" in names and status is StepStatus.COMPLETED:
-            given = a.result
-            values["output"] = reader.stored([given] if isinstance(given, Payload) else list(given.payloads))
+            result = a.result
+            values["output"] = reader.stored([result] if isinstance(result, Payload) else list(result.payloads))
         if "failure" in names and a.HasField("failure"):
             values["error"] = reader.error(a.failure)
         elif message is not None:

@@ -1,4 +1,4 @@
-"""What every reader of events needs: payloads and failures in their stored form, and a count of what could not be decoded."""
+"""Shared by the readers of all events: payloads and failures in their stored form, and a count of undecodable payloads."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def time_of(stamp: Timestamp) -> datetime:
-    """Aware UTC, to the microsecond, rounded down: the database keeps no more."""
+    """The time as aware UTC, rounded down to the database's microseconds."""
     return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
 
 
 def seconds_of(duration: Duration) -> float:
-    """A duration in seconds."""
+    """The duration in seconds."""
     return float(duration.seconds) + duration.nanos / 1e9
 
 
 class Reader:
-    """Reads the events of one history; holds the converter and, per event, how many payloads were opaque.
+    """Reads the events of one history, and counts each event's opaque payloads.
 
-    whole: values are stored whole, however long they are.
+    whole: values are stored without truncation.
     """
 
     def __init__(self, converter: PayloadConverter, *, whole: bool = False) -> None:
@@ -46,9 +46,9 @@ class Reader:
         self._whole = whole
 
     def stored(self, values: Sequence[Payload], *, limit: int = payloads.INLINE_BYTES) -> history_events.Stored:
-        found = payloads.store(values, self.converter, limit=sys.maxsize if self._whole else limit)
-        self.opaque += payloads.is_opaque(found)
-        return found
+        stored = payloads.store(values, self.converter, limit=sys.maxsize if self._whole else limit)
+        self.opaque += payloads.is_opaque(stored)
+        return stored
 
     def stored_value(self, value: Any, *, limit: int = payloads.INLINE_BYTES) -> history_events.Stored:
         return payloads.store_value(value, limit=sys.maxsize if self._whole else limit)
@@ -76,7 +76,7 @@ class Reader:
         return terms_of(self.value(info.details.payloads[0]))
 
     def policy_wait(self, failure: Failure) -> PolicyWait | None:
-        """What a `PolicyStale` failure says of waiting, if it does."""
+        """The wait in a `PolicyStale` failure, if it has one."""
         info = failure.application_failure_info
         if info.type != ErrorType.POLICY_STALE or not info.details.payloads:
             return None
@@ -86,23 +86,23 @@ class Reader:
             return None
 
 
-Built = tuple[Callable[..., history_events.DecodedEvent], dict[str, Any]]
-"""A plain event's type, and its values but for id, time and count."""
-Read = Callable[[Reader, HistoryEvent, Any], Built]
+EventParts = tuple[Callable[..., history_events.DecodedEvent], dict[str, Any]]
+"""A plain event's type and its values, without id, time and count of opaque payloads."""
+EventReader = Callable[[Reader, HistoryEvent, Any], EventParts]
 
 
 def word(name: str, prefix: str) -> str:
-    """The short word of an enum's long name."""
+    """The short form of a proto enum's value name."""
     return name.removeprefix(prefix).lower()
 
 
 def error_of(kind: str, message: str) -> history_events.Stored:
-    """The stored error of an end that carries no failure."""
+    """A stored error, for an end without a failure."""
     return {"type": kind, "message": message, "retryable": False}
 
 
 def terms_of(value: Any) -> Terms | None:
-    """The terms that a decoded payload holds, if it does."""
+    """The terms in a decoded payload, or None."""
     if isinstance(value, Opaque):
         return None
     try:

@@ -1,7 +1,7 @@
-"""The fold: a state and events in, another state and row changes out. Pure; the same rows wherever the events are cut.
+"""The fold: takes a state and events, returns a new state and row changes. Pure; how the events are split into passes doesn't affect the rows.
 
-Events may come twice and in any order within a pass: they are sorted and what is already folded is left out. A gap is refused, because what
-is missing would change what follows.
+Within a pass, events may repeat and come in any order: they are sorted, and those already folded are skipped. A gap is rejected, because the
+missing events would change the result.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.history_events import DecodedEvent
 
 FOLD_VERSION = 14
-"""A state of another version is thrown away and its execution folded again from its first event."""
+"""A state of another version is discarded, and its execution refolded from the first event."""
 
 
 class HistoryGap(Exception):
-    """The events don't follow on what was folded before."""
+    """Events are missing between the state and the given events."""
 
     def __init__(self, *, expected: int, got: int) -> None:
         super().__init__(f"expected event {expected}, got {got}")
@@ -58,19 +58,19 @@ _FOLDERS: dict[type[DecodedEvent], Callable[[Pass, Any], None]] = {
 
 
 def fold(state: FoldState, history: Iterable[DecodedEvent]) -> tuple[FoldState, RowChanges]:
-    """Fold what is new of these events into a copy of the state. Raises HistoryGap."""
+    """Fold the new ones of these events into a copy of the state. Raises HistoryGap."""
     fold_pass = Pass(state=FoldState.load(state.dump()))
-    moved = fold_pass.state
-    for event in sorted(history, key=lambda each: each.event_id):
-        if event.event_id <= moved.last_event_id:
+    new_state = fold_pass.state
+    for event in sorted(history, key=lambda event: event.event_id):
+        if event.event_id <= new_state.last_event_id:
             continue
-        if event.event_id != moved.last_event_id + 1:
-            raise HistoryGap(expected=moved.last_event_id + 1, got=event.event_id)
-        moved.last_event_id = event.event_id
-        moved.last_event_at = iso(event.at)
-        moved.opaque += event.opaque
-        governed.follows(fold_pass, event)
+        if event.event_id != new_state.last_event_id + 1:
+            raise HistoryGap(expected=new_state.last_event_id + 1, got=event.event_id)
+        new_state.last_event_id = event.event_id
+        new_state.last_event_at = iso(event.at)
+        new_state.opaque += event.opaque
+        governed.settle_claim(fold_pass, event)
         folder = _FOLDERS.get(type(event))
         if folder is not None:
             folder(fold_pass, event)
-    return moved, fold_pass.changes
+    return new_state, fold_pass.changes

@@ -1,4 +1,4 @@
-"""Activities, remote and local. A gated call is one step: its calls are joined by their key."""
+"""Activities, remote and local. A call that is made again after an approval stays one step: its calls share a call key."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
 
 def scheduled(fold: Pass, event: history_events.ActivityScheduled) -> None:
-    """A call, or the same call made again after an approval, a policy's change or a reset."""
+    """A new call, or the same call again after an approval, a wait for policy or a reset."""
     governed.called(fold, headed=event.headed)
-    again = _waiting_under(fold, event.call_key)
+    waiting = _step_waiting_for_call(fold, event.call_key)
     fold.state.activity_ids[event.event_id] = event.activity_id
-    if again is not None:
-        approvals.called_again(fold, event, again)
-        step = fold.state.steps[again]
+    if waiting is not None:
+        approvals.cancel_undecidable(fold, event, waiting)
+        step = fold.state.steps[waiting]
         step.since = iso(event.at)
-        fold.state.calls[event.event_id] = again
+        fold.state.calls[event.event_id] = waiting
         columns: StepColumns = {"activity_id": event.activity_id, "due_at": None, "error": None}
         if step.changed is not None:
             columns["changed_input"] = step.changed = event.input
-        fold.move_call(again, StepStatus.SCHEDULED, **columns)
+        fold.move_call(waiting, StepStatus.SCHEDULED, **columns)
         return
     fold.state.calls[event.event_id] = event.event_id
-    beneath = agents.beneath(fold, event.agent)
+    position = agents.position(fold, event.agent)
     fold.open_step(
         event,
         event.kind,
         event.name or event.activity_type,
         StepStatus.SCHEDULED,
         title=event.title,
-        parent=beneath.step,
-        turn=beneath.turn,
+        parent=position.step,
+        turn=position.turn,
         attempts=0,
         activity_id=event.activity_id,
         task_queue=event.task_queue,
@@ -48,19 +48,20 @@ def scheduled(fold: Pass, event: history_events.ActivityScheduled) -> None:
     )
 
 
-def _waiting_under(fold: Pass, key: str | None) -> int | None:
-    """The open step with this key that has no call running now."""
-    if key is None:
+def _step_waiting_for_call(fold: Pass, call_key: str | None) -> int | None:
+    """The open step with this call key that has no call in flight."""
+    if call_key is None:
         return None
     running = set(fold.state.calls.values())
-    return next((at for at, step in fold.state.steps.items() if step.call_key == key and at not in running), None)
+    steps = fold.state.steps.items()
+    return next((key for key, step in steps if step.call_key == call_key and key not in running), None)
 
 
 def started(fold: Pass, event: history_events.ActivityStarted) -> None:
-    """History names the attempt only when it ends, or when it is cancelled."""
+    """An attempt starts. History records that only once the attempt ends or is cancelled."""
     key = fold.state.calls.get(event.scheduled_event_id)
     if key is None:
-        agents.began(fold, event)
+        agents.abandoned_started(fold, event)
         return
     step = fold.state.steps[key]
     step.attempts = step.attempts_before + event.attempt
@@ -68,18 +69,18 @@ def started(fold: Pass, event: history_events.ActivityStarted) -> None:
 
 
 def closed(fold: Pass, event: history_events.ActivityClosed) -> None:
-    """The call's end: the step's too, unless the worker asks for an approval."""
+    """A call ends, and with it its step, unless the call will be made again: after an approval, or for policy or changed arguments."""
     key = fold.state.calls.pop(event.scheduled_event_id, None)
     fold.state.activity_ids.pop(event.scheduled_event_id, None)
     if key is None:
-        agents.given_up(fold, event)
+        agents.abandoned_closed(fold, event)
         return
     step = fold.state.steps[key]
     if event.terms is not None and step.call_key is not None:
-        # The attempt that only asked is no attempt of the effect.
+        # An attempt that only asked for an approval doesn't count.
         step.attempts_before = step.attempts = max(step.attempts - 1, 0)
         fold.changes.steps.patch(key, {"attempts": step.attempts, "started_at": None, "worker": None, **LIVE_CLEARED})
-        approvals.open_gate(fold, event, step=key, terms=event.terms, shown=_shown(event.terms) or step.changed)
+        approvals.open_approval(fold, event, step=key, terms=event.terms, shown=_shown(event.terms) or step.changed)
         return
     if _drops_change(fold, event, key):
         return
@@ -92,7 +93,7 @@ def closed(fold: Pass, event: history_events.ActivityClosed) -> None:
 
 
 def _drops_change(fold: Pass, event: history_events.ActivityClosed | history_events.LocalActivity, key: int) -> bool:
-    """Whether the worker found an approver's arguments invalid, so that the call is made as it was at first; that attempt is none."""
+    """Whether the worker found an approver's arguments invalid, so that the call is made with the original ones. That attempt doesn't count."""
     step, error = fold.state.steps[key], event.error or {}
     if step.changed is None or error.get("type") != ErrorType.TOOL_INPUT:
         return False
@@ -105,7 +106,7 @@ def _drops_change(fold: Pass, event: history_events.ActivityClosed | history_eve
 def _waits_for_policy(
     fold: Pass, event: history_events.ActivityClosed | history_events.LocalActivity, key: int
 ) -> bool:
-    """Whether the call is made again once the worker's policy is not too old; the attempt that was turned away is none."""
+    """Whether the call was denied because of a stale policy and is made again later. That attempt doesn't count."""
     wait, step = event.policy_wait, fold.state.steps[key]
     if wait is None or wait.over(step.policy_tries):
         return False
@@ -116,16 +117,16 @@ def _waits_for_policy(
 
 
 def _call_again(fold: Pass, key: int, status: StepStatus, error: history_events.Stored | None) -> None:
-    """The step goes back to where no attempt had been made; the one that was turned away is none."""
+    """Take back the denied attempt and let the step wait for its next call."""
     step = fold.state.steps[key]
     step.attempts_before = step.attempts = max(step.attempts - 1, 0)
     fold.move_call(key, status, attempts=step.attempts, started_at=None, worker=None, error=error)
 
 
 def local(fold: Pass, event: history_events.LocalActivity) -> None:
-    """A local activity leaves one marker, when it has ended or backs off for long."""
+    """The marker of a local activity, recorded when it ends or when its backoff outlasts the workflow task."""
     if event.hold is not None:
-        agents.held(fold, event)
+        agents.hold(fold, event)
         return
     if isinstance(event.agent, history_events.AgentOpened):
         agents.opened(fold, event, event.agent)
@@ -137,7 +138,7 @@ def local(fold: Pass, event: history_events.LocalActivity) -> None:
     thread = _thread(fold, event)
     key = state.local.pop(thread, None)
     if key is None:
-        key = _local_again(fold, event)
+        key = _earlier_local_step(fold, event)
     if key is None:
         key = event.event_id
         _open_local(fold, event)
@@ -149,7 +150,7 @@ def local(fold: Pass, event: history_events.LocalActivity) -> None:
         state.backoff = Backoff(step=key, seconds=event.backoff_seconds)
         fold.move_step(key, StepStatus.SCHEDULED, attempts=step.attempts, error=event.error)
     elif event.terms is not None:
-        _open_local_gate(fold, event, key)
+        _open_local_approval(fold, event, key)
     elif _drops_change(fold, event, key) or _waits_for_policy(fold, event, key):
         step.local_type = event.activity_type
     elif event.confirmation is not None and step.confirms is not None:
@@ -162,9 +163,9 @@ def local(fold: Pass, event: history_events.LocalActivity) -> None:
 
 
 def _thread(fold: Pass, event: history_events.LocalActivity) -> str:
-    """The key that joins the markers of one call with backoff: the type, and the time it was first scheduled.
+    """The key shared by the markers of one call with backoff: the type and the time it was first scheduled.
 
-    If the SDK doesn't record that time, the marker belongs to the oldest call of the type that is backing off with fewer attempts.
+    If the SDK doesn't record that time, the marker belongs to the oldest call of this type that is in backoff with fewer attempts.
     """
     if event.first_scheduled_at is not None:
         return f"{event.activity_type}@{iso(event.first_scheduled_at)}"
@@ -176,7 +177,7 @@ def _thread(fold: Pass, event: history_events.LocalActivity) -> str:
 
 
 def _confirmed(fold: Pass, event: history_events.LocalActivity, key: int, confirmation: Confirmation) -> None:
-    """Complete the step if the decision on an explicit approval holds; otherwise the same step waits for a new decision."""
+    """Complete the step if the decision on its explicit approval is valid; otherwise the step waits for a new decision."""
     step = fold.state.steps[key]
     step.confirms = None
     if confirmation.holds:
@@ -209,7 +210,7 @@ def _open_local(fold: Pass, event: history_events.LocalActivity) -> None:
     )
 
 
-def _open_local_gate(fold: Pass, event: history_events.LocalActivity, key: int) -> None:
+def _open_local_approval(fold: Pass, event: history_events.LocalActivity, key: int) -> None:
     assert event.terms is not None
     step = fold.state.steps[key]
     step.attempts_before = step.attempts = 0 if event.explicit else max(step.attempts - 1, 0)
@@ -218,31 +219,31 @@ def _open_local_gate(fold: Pass, event: history_events.LocalActivity, key: int) 
     step.policy_tries = 0 if event.explicit else step.policy_tries
     fold.changes.steps.patch(key, {"attempts": step.attempts, "error": None})
     shown = event.shown if event.explicit else _shown(event.terms)
-    approvals.open_gate(fold, event, step=key, terms=event.terms, shown=shown)
+    approvals.open_approval(fold, event, step=key, terms=event.terms, shown=shown)
 
 
-def _local_again(fold: Pass, event: history_events.LocalActivity) -> int | None:
+def _earlier_local_step(fold: Pass, event: history_events.LocalActivity) -> int | None:
     """The step that the marker belongs to, if an earlier marker opened it.
 
-    The call was allowed, waited for policy, lost its gate in a reset, or has an approval that must be confirmed or requested again. Only
+    The call was approved, waited for policy, lost its approval in a reset, or has an approval that must be confirmed or requested again. Only
     some markers identify their call.
     """
     if event.activity_type == ACTIVITY_CONFIRM_APPROVAL:
         about = event.confirmation.approval_id if event.confirmation is not None else None
         waiting = (key for key, step in fold.state.steps.items() if step.confirms is not None)
         return next((key for key in waiting if about in (None, fold.state.steps[key].confirms)), None)
-    asked = event.terms.key if event.terms is not None and event.explicit else None
+    requested = event.terms.key if event.terms is not None and event.explicit else None
     for key, step in fold.state.steps.items():
         if step.local_type != event.activity_type or step.status != StepStatus.SCHEDULED.value:
             continue
-        if asked is None or step.call_key in (None, asked):
+        if requested is None or step.call_key in (None, requested):
             step.local_type = None
             return key
     return None
 
 
 def _shown(terms: Terms) -> history_events.Stored | None:
-    """What the terms show. The arguments of a plain activity are stored as those of a remote one are: a single one by itself."""
+    """The arguments that the terms show. Those of a plain activity are stored as for a remote call: a single argument without a list."""
     if terms.shown is None:
         return None
     if terms.tool_version is not None or terms.kind is ApprovalKind.EXPLICIT or not isinstance(terms.shown, list):

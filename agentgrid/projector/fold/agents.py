@@ -1,4 +1,4 @@
-"""Agents: a call opens and closes with a marker; model turns and the calls that they ask for are steps below it."""
+"""Agents: a marker opens and another closes each call; its model turns and the calls that they request are steps below it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from agentgrid.projector import history_events
 from agentgrid.projector.fold.columns import StepColumns
 from agentgrid.projector.fold.executions import apply_interrupts, supersede_interrupts
 from agentgrid.projector.fold.passing import Pass
-from agentgrid.projector.fold.state import GivenUp
+from agentgrid.projector.fold.state import AbandonedRequest
 
 MAX_WORD = 100
 MAX_DETAIL = 500
 
 
-class Beneath(NamedTuple):
-    """Where a call's step belongs: the step of the agent that makes it, and which of its turns."""
+class Position(NamedTuple):
+    """The parent of a call's step: the step of the agent that makes the call, and the turn."""
 
     step: int | None = None
     turn: int | None = None
 
 
-def beneath(fold: Pass, caller: AgentHeader | None) -> Beneath:
-    """Where the step of a call belongs."""
+def position(fold: Pass, caller: AgentHeader | None) -> Position:
+    """The position of a call's step; empty unless an agent makes the call."""
     if caller is None:
-        return Beneath()
-    return Beneath(step=fold.state.agents.get(caller.call), turn=caller.turn or None)
+        return Position()
+    return Position(step=fold.state.agents.get(caller.call), turn=caller.turn or None)
 
 
 def opened(fold: Pass, event: history_events.LocalActivity, opened: history_events.AgentOpened) -> None:
@@ -45,7 +45,7 @@ def opened(fold: Pass, event: history_events.LocalActivity, opened: history_even
         "input": opened.input,
         "attempts": 1,
     }
-    # It may have waited for policy before.
+    # The call may have waited for policy before.
     key = next((key for key, step in fold.state.steps.items() if step.call_key == opened.call), None)
     if key is not None:
         fold.state.steps[key].parent, fold.state.steps[key].local_type = parent, None
@@ -67,7 +67,7 @@ def closed(fold: Pass, event: history_events.LocalActivity, closed: history_even
     if closed.cancelled:
         status = StepStatus.CANCELLED
     summed = Usage(**fold.state.steps[key].usage)
-    # An interrupted request may have been answered after all, when the agent no longer waited for it: it costs the same.
+    # An interrupted request may have been answered after the agent stopped waiting: it costs the same.
     used = summed if summed.requests > closed.usage.requests else closed.usage
     usage = {**_wire(used), "tool_calls": closed.tool_calls}
     _withdraw(fold, event, key)
@@ -77,16 +77,17 @@ def closed(fold: Pass, event: history_events.LocalActivity, closed: history_even
 
 
 def _withdraw(fold: Pass, event: history_events.LocalActivity, agent: int) -> None:
-    """What the agent no longer waits for: it was interrupted, or has ended.
+    """Cancel steps that the agent no longer waits for, because it was interrupted or has ended.
 
-    A model request, of which its worker hears with its next heartbeat; and calls that were approved and then not made, in the same workflow task.
+    These are model requests in flight, whose worker learns of it with its next heartbeat, and calls that were approved but, in the
+    same workflow task, no longer made.
     """
     for scheduled, key in list(fold.state.calls.items()):
         step = fold.state.steps[key]
         if step.parent == agent and step.kind == StepKind.MODEL:
             del fold.state.calls[scheduled]
             fold.state.activity_ids.pop(scheduled, None)
-            fold.state.given_up[scheduled] = GivenUp(step=key, agent=agent)
+            fold.state.given_up[scheduled] = AbandonedRequest(step=key, agent=agent)
             fold.close_step(key, event, StepStatus.CANCELLED)
     running = set(fold.state.calls.values())
     for key, step in list(fold.state.steps.items()):
@@ -94,8 +95,8 @@ def _withdraw(fold: Pass, event: history_events.LocalActivity, agent: int) -> No
             fold.close_step(key, event, StepStatus.CANCELLED)
 
 
-def held(fold: Pass, event: history_events.LocalActivity) -> None:
-    """The run pauses by itself, until a person resumes it."""
+def hold(fold: Pass, event: history_events.LocalActivity) -> None:
+    """The run pauses itself until a person resumes it."""
     assert event.hold is not None
     if event.hold.reason != INTERRUPTED:
         fold.state.paused = True
@@ -109,7 +110,7 @@ def held(fold: Pass, event: history_events.LocalActivity) -> None:
 
 
 def _explain(fold: Pass, hold: Hold) -> None:
-    """Why the run is paused. A resume frees all that hold it, so each is named; the reason is that of the first."""
+    """Record why the run is paused. One resume releases all agents that hold it, so the detail names each; the reason is the first one's."""
     state, detail = fold.state, hold.detail
     if state.hold is None:
         state.hold = hold.reason[:MAX_WORD]
@@ -119,20 +120,20 @@ def _explain(fold: Pass, hold: Hold) -> None:
 
 
 def answered(fold: Pass, key: int, event: history_events.ActivityClosed, turn: history_events.TurnResult) -> None:
-    """A model turn ends: its usage counts."""
+    """A model turn ends; its usage is added up."""
     usage = _count(fold, fold.state.steps[key].parent, turn)
     fold.close_step(key, event, event.status, output=turn.output, error=event.error, usage=usage)
 
 
-def began(fold: Pass, event: history_events.ActivityStarted) -> None:
-    """The same of its beginning, which history has just before its end."""
+def abandoned_started(fold: Pass, event: history_events.ActivityStarted) -> None:
+    """The start of an abandoned request, which history records just before its end."""
     if (request := fold.state.given_up.get(event.scheduled_event_id)) is not None:
         columns: StepColumns = {"attempts": event.attempt, "started_at": event.at, "worker": event.worker}
         fold.changes.steps.patch(request.step, columns)
 
 
-def given_up(fold: Pass, event: history_events.ActivityClosed) -> None:
-    """A request that the agent no longer waited for ends. If it was answered after all, its usage counts."""
+def abandoned_closed(fold: Pass, event: history_events.ActivityClosed) -> None:
+    """The end of an abandoned request. If it was answered after all, its usage is added up."""
     request = fold.state.given_up.pop(event.scheduled_event_id, None)
     if request is not None and event.turn is not None:
         usage = _count(fold, request.agent, event.turn)
@@ -140,7 +141,7 @@ def given_up(fold: Pass, event: history_events.ActivityClosed) -> None:
 
 
 def _count(fold: Pass, parent: int | None, turn: history_events.TurnResult) -> dict[str, Any]:
-    """Add a turn's usage to the agent's, to that of those that called it, and to the run's; the columns of the turn's own step."""
+    """Add a turn's usage to its agent, the agents that called it, and the run. Returns the usage column of the turn's own step."""
     fold.state.usage = _add(fold.state.usage, turn.usage)
     while parent is not None and (agent := fold.state.steps.get(parent)) is not None:
         agent.usage = _add(agent.usage, turn.usage)

@@ -1,9 +1,9 @@
-"""Approvals as recorded in history.
+"""Approvals, as history records them.
 
-Opened: the terms, in the failure of the first call or the result of the local activity that opens an explicit approval. Terms that name another
-execution are a reset's copy or a forgery: their row is marked inherited, and is never listed, found or decided. Decidable: the timer
-named after it has started. Counted: the first valid decision signal in the first completed workflow task that saw it, if that task started
-before the deadline. Closed: the timer's end, or the execution's.
+Opened: by terms in the failure of the first call, or in the result of the local activity that opens an explicit approval. Terms that name
+another execution are a reset's copy or a forgery: their row is marked inherited, and never listed, found or decided. Decidable: once the
+timer named after the approval has started. Counted: the first valid decision signal in the first completed workflow task that saw it, if
+that task started before the deadline. Closed: when the timer or the execution ends.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from agentgrid.projector import history_events
 from agentgrid.projector.fold.columns import ApprovalColumns, StepColumns
 from agentgrid.projector.fold.passing import Pass, iso, when
 from agentgrid.projector.fold.row_changes import ClaimedSender, Settlement
-from agentgrid.projector.fold.state import CLOSED_GATES_KEPT, FoldedApproval, GateTimer, IdleTimer, Signalled
+from agentgrid.projector.fold.state import CLOSED_APPROVALS_KEPT, ExpiryTimer, FoldedApproval, IdleTimer, Signalled
 from agentgrid.protocol import TIMER_APPROVAL, ErrorType
 from agentgrid.temporal.payloads import ARGUMENTS_BYTES, store_value
 
 MAX_NAME = 255
-"""An agent's name in terms is cut here: an index can't hold any length, and history may hold anything."""
+"""An agent's name in terms is truncated to this: index entries are limited in size, and history may contain anything."""
 
 MAX_TURN = 10**9
 
 RISKS = frozenset(Risk)
 
 
-def open_gate(
+def open_approval(
     fold: Pass, event: history_events.DecodedEvent, *, step: int, terms: Terms, shown: history_events.Stored | None
 ) -> None:
-    """The worker asks for people: the step waits."""
+    """The worker asks for an approval: the step waits."""
     bare = terms.model_copy(update={"shown": None}).wire()
-    own = _own(fold, terms)
+    own = _is_own(fold, terms)
     fold.state.gates[terms.approval_id] = FoldedApproval(step=step, terms=bare, foreign=not own)
     fold.move_step(step, StepStatus.WAITING, approval_id=terms.approval_id if own else None)
     fold.changes.approvals.open(
@@ -72,8 +72,8 @@ def _refused_change(fold: Pass, step: int) -> ApprovalColumns:
     return {} if refused is None else {"change_refused": refused}
 
 
-def _own(fold: Pass, terms: Terms) -> bool:
-    """Whether the terms belong to this execution. Without a call key no decision could count under them."""
+def _is_own(fold: Pass, terms: Terms) -> bool:
+    """Whether the terms belong to this execution. Terms without a call key don't: no decision could count under them."""
     state = fold.state
     return (
         terms.execution_id == state.execution_id
@@ -82,65 +82,69 @@ def _own(fold: Pass, terms: Terms) -> bool:
     )
 
 
-def called_again(fold: Pass, event: history_events.DecodedEvent, step: int) -> None:
-    """Cancel the step's gates that never started waiting: the call is made again."""
-    for approval_id in [key for key, gate in fold.state.gates.items() if gate.step == step and gate.timer is None]:
+def cancel_undecidable(fold: Pass, event: history_events.DecodedEvent, step: int) -> None:
+    """Cancel the step's approvals that never became decidable, because its call is made again."""
+    for approval_id in [
+        key for key, approval in fold.state.gates.items() if approval.step == step and approval.timer is None
+    ]:
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
 
 def timer_started(fold: Pass, event: history_events.TimerStarted) -> bool:
-    """Whether the timer is an approval's; from here on it can be decided."""
+    """Whether the timer belongs to an approval, which is decidable from now on."""
     if event.summary is None or not event.summary.startswith(TIMER_APPROVAL):
         return False
     approval_id = event.summary.removeprefix(TIMER_APPROVAL)
-    gate = fold.state.gates.get(approval_id)
-    if gate is None or gate.timer is not None:
+    approval = fold.state.gates.get(approval_id)
+    if approval is None or approval.timer is not None:
         return False
     expires_at = event.at + timedelta(seconds=event.seconds)
     completed = fold.state.task_completed
     begun = when(completed.began_at) if completed is not None else None
-    gate.timer = event.event_id
-    gate.expires_at = iso(expires_at)
-    # The workflow counts from its own clock: the start of the task whose completion started the timer.
-    gate.until = iso((begun or event.at) + timedelta(seconds=gate.terms["expires_seconds"]))
-    fold.state.timers[event.event_id] = GateTimer(gate=approval_id)
+    approval.timer = event.event_id
+    approval.expires_at = iso(expires_at)
+    # The workflow uses its own clock: the start of the task whose completion started the timer.
+    approval.until = iso((begun or event.at) + timedelta(seconds=approval.terms["expires_seconds"]))
+    fold.state.timers[event.event_id] = ExpiryTimer(gate=approval_id)
     fold.changes.approvals.patch(approval_id, {"decidable": True, "expires_at": expires_at})
-    if gate.step in fold.state.steps:
-        fold.move_step(gate.step, StepStatus.WAITING, due_at=expires_at)
+    if approval.step in fold.state.steps:
+        fold.move_step(approval.step, StepStatus.WAITING, due_at=expires_at)
     return True
 
 
 def decided(fold: Pass, event: history_events.Decided) -> None:
-    """A decision signal: kept until a task sees it, or refused with the reason."""
+    """A decision signal: kept until a workflow task sees it, or refused with a reason."""
     if event.problem is not None:
         _write(fold, _signal(event), judged="refused", reason=event.problem)
         return
     signed = read_signal(event.raw)
     parsed = signed.decision if signed is not None else None
-    named = parsed.approval_id if parsed is not None else None
-    gate = fold.state.gates.get(named or "")
-    known = gate or fold.state.closed_gates.get(named or "")
-    if known is None:
-        reason = "for an approval that is not open here" if named else "not a signed decision"
+    approval_id = parsed.approval_id if parsed is not None else None
+    approval = fold.state.gates.get(approval_id or "")
+    named = approval or fold.state.closed_gates.get(approval_id or "")
+    if named is None:
+        reason = "for an approval that is not open here" if approval_id else "not a signed decision"
         _write(fold, _signal(event, parsed), judged="refused", reason=reason)
         return
-    terms = Terms.model_validate(known.terms)
+    terms = Terms.model_validate(named.terms)
     judgement = judge(terms, event.raw)
     if judgement.verdict is None:
-        _write(fold, _signal(event, judgement.decision), judged="refused", reason=judgement.reason, approval_id=named)
+        _write(
+            fold, _signal(event, judgement.decision), judged="refused", reason=judgement.reason, approval_id=approval_id
+        )
         return
     signal = _signal(event, judgement.decision, terms)
-    if gate is None:
-        reason = f"the approval was already {known.closed}"
-        _write(fold, signal, judged="superseded", reason=reason, approval_id=named)
-    elif gate.timer is None:
-        _write(fold, signal, judged="refused", reason="before the approval was open", approval_id=named)
+    if approval is None:
+        reason = f"the approval was already {named.closed}"
+        _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
+    elif approval.timer is None:
+        _write(fold, signal, judged="refused", reason="before the approval was open", approval_id=approval_id)
     else:
-        gate.signalled.append(signal)
+        approval.signalled.append(signal)
 
 
 def _signal(event: history_events.Decided, decision: Decision | None = None, terms: Terms | None = None) -> Signalled:
-    """The signal with its content. terms: those under which its signature is valid."""
+    """The signal with its content. terms: the terms under which its signature is valid."""
     return Signalled(
         event_id=event.event_id,
         at=event.at.isoformat(),
@@ -151,29 +155,29 @@ def _signal(event: history_events.Decided, decision: Decision | None = None, ter
     )
 
 
-def task_saw(fold: Pass, *, started_event_id: int, started_at: str | None) -> None:
-    """Judge what this workflow task was the first to see: the first valid decision counts, if it isn't too late."""
+def judge_seen(fold: Pass, *, started_event_id: int, started_at: str | None) -> None:
+    """Judge the decisions that this workflow task was the first to see: the first valid one counts, unless it is too late."""
     begun = when(started_at)
-    for approval_id, gate in fold.state.gates.items():
-        until = when(gate.until)
-        seen = [signal for signal in gate.signalled if signal.event_id < started_event_id]
+    for approval_id, approval in fold.state.gates.items():
+        until = when(approval.until)
+        seen = [signal for signal in approval.signalled if signal.event_id < started_event_id]
         for signal in seen:
-            gate.signalled.remove(signal)
-            if gate.counted is None and begun is not None and until is not None and begun < until:
-                gate.counted = signal
+            approval.signalled.remove(signal)
+            if approval.counted is None and begun is not None and until is not None and begun < until:
+                approval.counted = signal
                 _write(fold, signal, judged="counted", reason=None, approval_id=approval_id)
             else:
-                reason = "after its deadline" if gate.counted is None else "another decision came first"
+                reason = "after its deadline" if approval.counted is None else "another decision came first"
                 _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
 
 
 def timer_ended(fold: Pass, event: history_events.TimerEnded, approval_id: str) -> None:
-    """The gate closes: decided, expired, or its call was cancelled."""
-    gate = fold.state.gates.get(approval_id)
-    if gate is None:
+    """The approval closes: decided, expired, or cancelled with its call."""
+    approval = fold.state.gates.get(approval_id)
+    if approval is None:
         return
-    if gate.counted is not None:
-        _close(fold, event, approval_id, ApprovalStatus(gate.counted.decision["verdict"]))
+    if approval.counted is not None:
+        _close(fold, event, approval_id, ApprovalStatus(approval.counted.decision["verdict"]))
     elif event.fired:
         _close(fold, event, approval_id, ApprovalStatus.EXPIRED)
     else:
@@ -181,31 +185,34 @@ def timer_ended(fold: Pass, event: history_events.TimerEnded, approval_id: str) 
 
 
 def _close(fold: Pass, event: history_events.DecodedEvent, approval_id: str, status: ApprovalStatus) -> None:
-    gate = _leave(fold, event, approval_id, status)
-    explicit = gate.terms["kind"] == ApprovalKind.EXPLICIT.value
-    if gate.step not in fold.state.steps:
+    approval = _leave(fold, event, approval_id, status)
+    explicit = approval.terms["kind"] == ApprovalKind.EXPLICIT.value
+    if approval.step not in fold.state.steps:
         return
     if status is ApprovalStatus.APPROVED:
-        # The call is made again with the decision, or the worker confirms the decision: at once or after resume.
+        # The call is made again with the decision, or the worker confirms the decision: immediately, or after a resume.
         if explicit:
-            fold.state.steps[gate.step].confirms = approval_id
-        fold.move_step(gate.step, StepStatus.SCHEDULED, **_changed(fold, gate))
+            fold.state.steps[approval.step].confirms = approval_id
+        fold.move_step(approval.step, StepStatus.SCHEDULED, **_changed_arguments(fold, approval))
     elif status is ApprovalStatus.REJECTED:
-        # The approval shows by whom: a step never shows a name that only history supports.
+        # The error doesn't name the approver: the approval shows who decided, if the decision is attributed.
         error = _error(ErrorType.APPROVAL_REJECTED, "its approval was rejected")
-        fold.close_step(gate.step, event, StepStatus.FAILED, error=error)
+        fold.close_step(approval.step, event, StepStatus.FAILED, error=error)
     elif status is ApprovalStatus.EXPIRED:
         fold.close_step(
-            gate.step, event, StepStatus.TIMED_OUT, error=_error(ErrorType.APPROVAL_EXPIRED, "nobody decided in time")
+            approval.step,
+            event,
+            StepStatus.TIMED_OUT,
+            error=_error(ErrorType.APPROVAL_EXPIRED, "nobody decided in time"),
         )
     else:
-        fold.close_step(gate.step, event, StepStatus.CANCELLED)
+        fold.close_step(approval.step, event, StepStatus.CANCELLED)
 
 
-def _changed(fold: Pass, gate: FoldedApproval) -> StepColumns:
-    """What the approver changed the arguments to, as the step's columns; from now on the call sends these."""
-    arguments = gate.counted.decision.get("arguments") if gate.counted is not None else None
-    step = fold.state.steps[gate.step]
+def _changed_arguments(fold: Pass, approval: FoldedApproval) -> StepColumns:
+    """The step's columns for the arguments that the approver changed; the call sends these from now on."""
+    arguments = approval.counted.decision.get("arguments") if approval.counted is not None else None
+    step = fold.state.steps[approval.step]
     step.refused = None
     if arguments is None:
         return {"due_at": None}
@@ -216,31 +223,31 @@ def _changed(fold: Pass, gate: FoldedApproval) -> StepColumns:
 def _leave(
     fold: Pass, event: history_events.DecodedEvent, approval_id: str, status: ApprovalStatus, *, inherited: bool = False
 ) -> FoldedApproval:
-    """Take the gate out of the open ones and write its end."""
-    gate = fold.state.gates.pop(approval_id)
-    for signal in gate.signalled:
+    """Remove the approval from the open ones and write its end."""
+    approval = fold.state.gates.pop(approval_id)
+    for signal in approval.signalled:
         reason = f"the approval was already {status.value}"
         _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
-    gate.signalled = []
-    gate.closed = status.value
-    kept = [*fold.state.closed_gates.items(), (approval_id, gate)][-CLOSED_GATES_KEPT:]
+    approval.signalled = []
+    approval.closed = status.value
+    kept = [*fold.state.closed_gates.items(), (approval_id, approval)][-CLOSED_APPROVALS_KEPT:]
     fold.state.closed_gates = dict(kept)
     columns: ApprovalColumns = {"status": status.value, "decidable": False, "closed_at": event.at}
     if inherited:
         columns["inherited"] = True
-    if gate.counted is not None and status.value == gate.counted.decision["verdict"]:
-        columns["decision_event_id"] = gate.counted.event_id
-        if (arguments := gate.counted.decision.get("arguments")) is not None:
+    if approval.counted is not None and status.value == approval.counted.decision["verdict"]:
+        columns["decision_event_id"] = approval.counted.event_id
+        if (arguments := approval.counted.decision.get("arguments")) is not None:
             columns["changed"] = store_value(arguments, limit=ARGUMENTS_BYTES)
-            columns["changed_digest"] = gate.counted.decision["digest"]
-            columns["proposed_by"] = gate.counted.decision.get("proposer")
-        _claim(fold, gate.counted)
+            columns["changed_digest"] = approval.counted.decision["digest"]
+            columns["proposed_by"] = approval.counted.decision.get("proposer")
+        _claim(fold, approval.counted)
     fold.changes.approvals.patch(approval_id, columns)
-    return gate
+    return approval
 
 
 def close_all(fold: Pass, event: history_events.Closed) -> None:
-    """The execution ends: what was decided stays decided, the rest is cancelled."""
+    """The execution ends: decided approvals stay decided, the others are cancelled."""
     for approval_id in sorted(fold.state.gates):
         counted = fold.state.gates[approval_id].counted
         if counted is not None:
@@ -250,18 +257,18 @@ def close_all(fold: Pass, event: history_events.Closed) -> None:
 
 
 def void_all(fold: Pass, event: history_events.TaskFailed) -> None:
-    """A reset forked here: the copies of open gates are void, and policy is asked again under the same key."""
+    """A reset forked here: the copies of open approvals are void, and policy is evaluated again under the same call key."""
     for approval_id in sorted(fold.state.gates):
-        gate = fold.state.gates[approval_id]
+        approval = fold.state.gates[approval_id]
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED, inherited=True)
-        if gate.timer is not None:
-            fold.state.timers[gate.timer] = IdleTimer()
-        if gate.step not in fold.state.steps:
+        if approval.timer is not None:
+            fold.state.timers[approval.timer] = IdleTimer()
+        if approval.step not in fold.state.steps:
             continue
-        if fold.state.steps[gate.step].kind == StepKind.APPROVAL.value:
-            fold.close_step(gate.step, event, StepStatus.CANCELLED, inherited=True)
+        if fold.state.steps[approval.step].kind == StepKind.APPROVAL.value:
+            fold.close_step(approval.step, event, StepStatus.CANCELLED, inherited=True)
         else:
-            fold.move_step(gate.step, StepStatus.SCHEDULED, due_at=None, approval_id=None)
+            fold.move_step(approval.step, StepStatus.SCHEDULED, due_at=None, approval_id=None)
 
 
 def _write(fold: Pass, signal: Signalled, *, judged: str, reason: str | None, approval_id: str | None = None) -> None:
@@ -280,7 +287,7 @@ def _write(fold: Pass, signal: Signalled, *, judged: str, reason: str | None, ap
         "identity": signal.identity,
     }
     _claim(fold, signal)
-    # A copy of the signal in a reset's history, or one that a reset applied again, is no evidence about the command.
+    # A copy of the signal in a reset's history, or one that a reset reapplied, proves nothing about the command.
     if signal.request_id is not None and decision.get("execution_id") == fold.state.execution_id:
         fold.changes.settlements.append(
             Settlement(

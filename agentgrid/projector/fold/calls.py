@@ -1,4 +1,4 @@
-"""What the execution asks of others: children, signals and cancels to other executions, Nexus operations."""
+"""Requests to other executions: children, signals, cancels and Nexus operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KINDS = {"child": StepKind.CHILD, "nexus": StepKind.NEXUS, "signal": StepKind.S
 
 
 def initiated(fold: Pass, event: history_events.CallInitiated) -> None:
-    """Asked for, not yet known to be taken."""
+    """A request was recorded; the other side hasn't answered yet."""
     if event.kind == "child":
         governed.called(fold, headed=event.governed)
     columns: StepColumns = {"governed": event.governed, "input": event.input, "title": event.title}
@@ -31,7 +31,7 @@ def _child(fold: Pass, workflow_id: str | None) -> int | None:
 
 
 def started(fold: Pass, event: history_events.CallStarted) -> None:
-    """The other side has begun."""
+    """The child or the operation has started."""
     if event.initiated_event_id not in fold.state.steps:
         return
     columns: StepColumns = {"started_at": event.at}
@@ -42,5 +42,5 @@ def started(fold: Pass, event: history_events.CallStarted) -> None:
 
 
 def closed(fold: Pass, event: history_events.CallClosed) -> None:
-    """The other side's answer."""
+    """The request ended."""
     fold.close_step(event.initiated_event_id, event, event.status, output=event.output, error=event.error)

@@ -1,4 +1,4 @@
-"""The columns of the rows that the fold opens and changes, so that the type checker finds a wrong one. The store adds the rest."""
+"""The columns that the fold writes, typed so that the type checker finds wrong ones. The store adds the others."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ApprovalColumns(TypedDict, total=False):
 
 
 class SignalColumns(TypedDict, total=False):
-    """What rows of decisions and of controls have in common. A copy in a reset's history is `inherited`."""
+    """The common columns of `decisions` and `controls`. A copy in a reset's history is `inherited`."""
 
     event_id: int
     principal: str | None

@@ -1,4 +1,4 @@
-"""The execution itself: its beginning, its workflow tasks, a reset's fork, its end."""
+"""The execution itself: its start, workflow tasks, a reset's fork, controls, and its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentgrid.protocol import SENDER_PREFIX, ControlSignal
 
 
 def started(fold: Pass, event: history_events.Started) -> None:
-    """Event 1."""
+    """The execution starts (event 1)."""
     state = fold.state
     fold.changes.started = event
     state.kind = event.kind.value
@@ -32,19 +32,19 @@ def started(fold: Pass, event: history_events.Started) -> None:
 
 
 def task_scheduled(fold: Pass, event: history_events.TaskScheduled) -> None:
-    """A worker is asked to go on."""
+    """A workflow task waits for a worker."""
     fold.state.task = iso(event.at)
     fold.state.first_task_at = None
 
 
 def task_started(fold: Pass, event: history_events.TaskStarted) -> None:
-    """A worker took the task; its time is what workflow code takes for now."""
+    """A worker took the task. The start time is `now` for the workflow's code."""
     fold.state.task = fold.state.task or iso(event.at)
     fold.state.task_started = StartedTask(event_id=event.event_id, at=event.at.isoformat(), build=event.build)
 
 
 def task_completed(fold: Pass, event: history_events.TaskCompleted) -> None:
-    """The task that completes is the first one to have seen what came before it started."""
+    """The completed task is the first to have seen the events before its start."""
     state = fold.state
     begun = event.at.isoformat()
     if state.task_started is not None and state.task_started.event_id == event.started_event_id:
@@ -54,22 +54,22 @@ def task_completed(fold: Pass, event: history_events.TaskCompleted) -> None:
     state.problem, state.misfit = None, False
     state.build = event.build or state.build
     governed.task_completed(fold, event)
-    approvals.task_saw(fold, started_event_id=event.started_event_id, started_at=begun)
+    approvals.judge_seen(fold, started_event_id=event.started_event_id, started_at=begun)
 
 
 def task_failed(fold: Pass, event: history_events.TaskFailed) -> None:
-    """Temporal tries again at once, and no longer says so in history: the task counts as scheduled until one completes."""
+    """Temporal retries at once without recording it in history, so the task counts as scheduled until one completes."""
     if event.fork:
         _forked(fold, event)
         return
     fold.state.task = fold.state.task or iso(event.at)
     if event.cause != "unhandled_command":
-        # An unhandled command is no fault: something arrived while the task ran, so it is made again.
+        # An unhandled command isn't a failure: an event arrived while the task ran, so the task is run again.
         fold.state.problem, fold.state.misfit = _problem(fold, event), event.misfit
 
 
 def _problem(fold: Pass, event: history_events.TaskFailed) -> str:
-    """What is wrong, on which worker, with which code."""
+    """Describes the failure, the worker and its build."""
     error = event.error or {}
     text = error.get("message") or event.cause.replace("_", " ")
     # Only completed tasks carry a deployment. Without one the SDK still sends a build id, which identifies no user version.
@@ -77,12 +77,12 @@ def _problem(fold: Pass, event: history_events.TaskFailed) -> str:
     build = started.build if started is not None and fold.state.build is not None else None
     worker = f"worker {event.worker or 'unknown'}" + (f" (build {build})" if build else "")
     if event.misfit:
-        return f"non-determinism: the code of {worker} doesn't fit what the run has done: {text}"[:500]
+        return f"non-determinism: the code of {worker} doesn't match the run's history: {text}"[:500]
     return f"its workflow task fails on {worker}: {error.get('type') or event.cause}: {text}"[:500]
 
 
 def _forked(fold: Pass, event: history_events.TaskFailed) -> None:
-    """A reset made this execution: all that ended before is a copy, and open gates are void."""
+    """A reset created this execution: everything that ended before is a copy, and open approvals are void."""
     state = fold.state
     state.kind = ExecutionKind.RESET.value
     state.started_at = iso(event.at)
@@ -97,7 +97,7 @@ def _forked(fold: Pass, event: history_events.TaskFailed) -> None:
 
 
 def inherit(fold: Pass) -> None:
-    """Mark what has ended in this pass as copies; the store marks what had ended before the pass."""
+    """Mark rows that ended in this pass as copies; the store marks those that ended in earlier passes."""
     steps, approvals = fold.changes.steps, fold.changes.approvals
     for step in (*steps.opened.values(), *steps.patched.values()):
         if step.get("closed_event_id") is not None:
@@ -112,13 +112,13 @@ def inherit(fold: Pass) -> None:
 
 
 def cancel_requested(fold: Pass, event: history_events.CancelRequested) -> None:
-    """Asked to end; what that takes is for the workflow to say."""
+    """Cancellation requested; the workflow decides how to stop."""
     fold.state.cancel_requested = True
     settle(fold, CommandKind.RUN_CANCEL, _sender(event.identity), {"event_id": event.event_id})
 
 
 def controlled(fold: Pass, event: history_events.Controlled) -> None:
-    """Pause, resume or interrupt. What isn't a proper control signal moves nothing, in the workflow as here."""
+    """Pause, resume or interrupt. A malformed control signal has no effect, neither here nor in the workflow."""
     if event.control is None:
         return
     control = event.control
@@ -134,7 +134,7 @@ def controlled(fold: Pass, event: history_events.Controlled) -> None:
 
 
 def _interrupted(fold: Pass, event: history_events.Controlled) -> None:
-    """An interruption. It takes effect when the run pauses for it, which its worker records: an older one ignores the signal."""
+    """An interruption. It takes effect once the worker records that the run has paused for it; older workers ignore the signal."""
     assert event.control is not None
     state = fold.state
     state.resumed_since = False
@@ -142,18 +142,18 @@ def _interrupted(fold: Pass, event: history_events.Controlled) -> None:
     if event.request_id is not None:
         state.interrupts = [*state.interrupts, event.request_id][-INTERRUPTS_KEPT:]
     if not state.agents:
-        supersede_interrupts(fold, event, "no agent was at work")
+        supersede_interrupts(fold, event, "no agent was running")
 
 
 def apply_interrupts(fold: Pass, event: history_events.DecodedEvent) -> None:
-    """The agents have stopped for the interruptions so far."""
+    """Settle the interruptions so far as applied: the agents have stopped for them."""
     for command_id in fold.state.interrupts:
         settle(fold, CommandKind.RUN_INTERRUPT, command_id, {"event_id": event.event_id})
     fold.state.interrupts = []
 
 
 def supersede_interrupts(fold: Pass, event: history_events.DecodedEvent, reason: str) -> None:
-    """The interruptions so far can't stop an agent any more."""
+    """Settle the interruptions so far as superseded: they can no longer stop an agent."""
     outcome: dict[str, object] = {"event_id": event.event_id, "reason": reason}
     for command_id in fold.state.interrupts:
         settle(fold, CommandKind.RUN_INTERRUPT, command_id, outcome, CommandStatus.SUPERSEDED)
@@ -179,7 +179,7 @@ def temporal_paused(fold: Pass, event: history_events.TemporalPaused) -> None:
 
 
 def _sender(identity: str | None) -> str | None:
-    """The command that a cancel or a termination carries out: its sender's identity is all that history keeps of it."""
+    """The command behind a cancel or a termination: history records it only in the sender's identity."""
     if identity is None or not identity.startswith(SENDER_PREFIX):
         return None
     return identity.removeprefix(SENDER_PREFIX)
@@ -192,7 +192,7 @@ def settle(
     outcome: dict[str, object],
     status: CommandStatus = CommandStatus.APPLIED,
 ) -> None:
-    """The command that Temporal records with the event has had its effect."""
+    """Settle the command whose id Temporal recorded with the event."""
     if request_id is not None:
         fold.changes.settlements.append(
             Settlement(command_id=request_id, kind=kind, status=status, outcome=dict(outcome))
@@ -200,7 +200,7 @@ def settle(
 
 
 def closed(fold: Pass, event: history_events.Closed) -> None:
-    """The last event: what is still open is abandoned."""
+    """The last event: steps that are still open are abandoned."""
     state = fold.state
     fold.changes.closed = event
     state.status = event.status.value
@@ -210,7 +210,7 @@ def closed(fold: Pass, event: history_events.Closed) -> None:
     supersede_interrupts(fold, event, "the execution ended before its agents stopped")
     for key in sorted(state.steps):
         if event.continued_to is not None:
-            # The run goes on, by continue-as-new, a retry or its cron, but not this update. With its run, the store ends every open command.
+            # The run goes on (continue-as-new, retry or cron), but this update doesn't. If the run ends, the store settles every open command.
             outcome = {"execution_id": state.execution_id, "event_id": key}
             settle(fold, CommandKind.RUN_UPDATE, state.steps[key].update_id, outcome, CommandStatus.SUPERSEDED)
         fold.close_step(key, event, StepStatus.ABANDONED)

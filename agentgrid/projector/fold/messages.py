@@ -11,7 +11,7 @@ from agentgrid.projector.fold.state import Admitted
 
 
 def signaled(fold: Pass, event: history_events.Signaled) -> None:
-    """A signal is a step that has ended as it begins."""
+    """A signal is a step that ends as soon as it begins."""
     fold.open_step(
         event,
         StepKind.SIGNAL,
@@ -25,12 +25,12 @@ def signaled(fold: Pass, event: history_events.Signaled) -> None:
 
 
 def update_admitted(fold: Pass, event: history_events.UpdateAdmitted) -> None:
-    """An update that a reset applied again: its acceptance won't repeat the request."""
+    """An update that a reset reapplied: its acceptance event won't repeat the request."""
     fold.state.updates[event.update_id] = Admitted(name=event.name, input=event.input)
 
 
 def update_accepted(fold: Pass, event: history_events.UpdateAccepted) -> None:
-    """The workflow took the update and works on it."""
+    """The workflow accepted the update and is executing it."""
     admitted = fold.state.updates.pop(event.update_id, None) or Admitted(name=None, input=None)
     step = fold.open_step(
         event,
@@ -44,7 +44,7 @@ def update_accepted(fold: Pass, event: history_events.UpdateAccepted) -> None:
 
 
 def update_completed(fold: Pass, event: history_events.UpdateCompleted) -> None:
-    """The update's answer."""
+    """The update completed or failed."""
     status = StepStatus.COMPLETED if event.error is None else StepStatus.FAILED
     fold.close_step(event.accepted_event_id, event, status, output=event.output, error=event.error)
     outcome = {"execution_id": fold.state.execution_id, "event_id": event.accepted_event_id}

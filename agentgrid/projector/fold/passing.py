@@ -1,4 +1,4 @@
-"""One pass of the fold: the state it moves on and the changes it gathers, with the few verbs that every family of events needs."""
+"""One pass of the fold: the state that it advances and the row changes that it collects, with the operations that all event handlers share."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LIVE_CLEARED: StepColumns = {
     "live_heartbeat_at": None,
     "live_worker": None,
 }
-"""What Temporal last reported about an attempt is void once history has more."""
+"""Clears Temporal's last report about an attempt, which is outdated once history has newer events."""
 
 FAILED = frozenset({StepStatus.FAILED, StepStatus.TIMED_OUT})
 
 
 @dataclass(kw_only=True)
 class Pass:
-    """The state of one execution and what this pass changes."""
+    """The state of one execution, and the row changes of this pass."""
 
     state: FoldState
     changes: RowChanges = field(default_factory=RowChanges)
@@ -35,7 +35,7 @@ class Pass:
     def open_step(
         self, event: DecodedEvent, kind: StepKind, name: str, status: StepStatus, /, **columns: Unpack[StepColumns]
     ) -> OpenStep:
-        """A new step, whose key is this event's id. parent: the key of the open step that it belongs to."""
+        """Open a step whose key is this event's id. parent: the key of the open step that it belongs to."""
         title, due_at, parent = columns.get("title"), columns.get("due_at"), columns.get("parent")
         row: StepColumns = {
             "scheduled_at": event.at,
@@ -67,7 +67,7 @@ class Pass:
         return step
 
     def move_step(self, key: int, status: StepStatus, /, **columns: Unpack[StepColumns]) -> None:
-        """Another status of an open step."""
+        """Change the status of an open step."""
         step = self.state.steps[key]
         step.status = status.value
         if "due_at" in columns:
@@ -75,12 +75,12 @@ class Pass:
         self.changes.steps.patch(key, {**columns, "status": status.value})
 
     def move_call(self, key: int, status: StepStatus, /, **columns: Unpack[StepColumns]) -> None:
-        """The same for a call whose attempt has moved on."""
-        moved: StepColumns = {**LIVE_CLEARED, **columns}
-        self.move_step(key, status, **moved)
+        """Change the status of a call's step, and clear the live report about its attempt."""
+        cleared: StepColumns = {**LIVE_CLEARED, **columns}
+        self.move_step(key, status, **cleared)
 
     def close_step(self, key: int, event: DecodedEvent, status: StepStatus, /, **columns: Unpack[StepColumns]) -> None:
-        """The end of a step; a step that isn't open stays as it is."""
+        """Close a step; no-op if it isn't open."""
         if self.state.steps.pop(key, None) is None:
             return
         self.state.steps_done += status is not StepStatus.ABANDONED
@@ -99,10 +99,10 @@ class Pass:
 
 
 def iso(at: datetime | None) -> str | None:
-    """A time as the state keeps it."""
+    """The time as the state stores it."""
     return at.isoformat() if at is not None else None
 
 
 def when(text: str | None) -> datetime | None:
-    """The time that the state kept."""
+    """Parse a time stored in the state."""
     return datetime.fromisoformat(text) if text is not None else None

@@ -1,4 +1,4 @@
-"""What one pass of the fold asks the store to write."""
+"""The row changes of one pass, which the store writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Columns = TypeVar("Columns", bound=Mapping[str, object])
 
 @dataclass(kw_only=True)
 class Table(Generic[Key, Columns]):
-    """New rows by key, and for rows that an earlier pass made, the columns that change."""
+    """New rows by key, and changed columns of rows from earlier passes."""
 
     opened: dict[Key, Columns] = field(default_factory=dict)
     patched: dict[Key, Columns] = field(default_factory=dict)
@@ -27,14 +27,14 @@ class Table(Generic[Key, Columns]):
         self.patched.pop(key, None)
 
     def patch(self, key: Key, columns: Columns) -> None:
-        """Change columns of a row, wherever it was made."""
+        """Change columns of a row of this pass or an earlier one."""
         rows = self.opened if key in self.opened else self.patched
         rows[key] = cast(Columns, {**rows.get(key, {}), **columns})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settlement:
-    """A command whose effect is in history."""
+    """The outcome of a command whose effect is in history."""
 
     command_id: str
     kind: CommandKind
@@ -44,7 +44,7 @@ class Settlement:
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedSender:
-    """The sender that a signal claims. History can't confirm it: the store looks up the key and the command that do."""
+    """The sender that a signal claims. History can't confirm the claim: the store checks it against recorded keys and commands."""
 
     kind: CommandKind
     principal: str | None
@@ -60,7 +60,7 @@ class ClaimedSender:
 
 @dataclass(frozen=True, kw_only=True)
 class Fork:
-    """This execution was made by a reset: what ended before this event is a copy."""
+    """The reset that created this execution: everything that ended before this event is a copy."""
 
     event_id: int
     base_execution_id: str | None
@@ -69,7 +69,7 @@ class Fork:
 
 @dataclass(kw_only=True)
 class RowChanges:
-    """All that a pass changes."""
+    """All row changes of a pass."""
 
     started: Started | None = None
     closed: Closed | None = None
@@ -79,7 +79,7 @@ class RowChanges:
     decisions: dict[int, DecisionColumns] = field(default_factory=dict)
     controls: dict[int, ControlColumns] = field(default_factory=dict)
     claims: dict[int, ClaimedSender] = field(default_factory=dict)
-    """The claims of all decisions and controls written here, by event id, and of the decision that closed an approval here."""
+    """By event id: the claims of all decisions and controls in this pass, and of the decision that closed an approval."""
     settlements: list[Settlement] = field(default_factory=list)
     children: dict[str, str] = field(default_factory=dict)
-    """Workflow ids of the children that were started, by execution."""
+    """The workflow ids of started children, by execution id."""

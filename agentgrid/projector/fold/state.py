@@ -1,7 +1,8 @@
-"""What the fold must remember of an execution between two passes: open things, counters, and nothing else.
+"""The fold's state of an execution between passes: open items and counters only.
 
-It is a column (`executions.fold_state`), so every field is a JSON value: times are ISO texts. It stays small for a history of any length,
-because what has ended leaves it; the only memory of ended things is of the last few approvals, to judge a decision that comes too late.
+It is stored in a column (`executions.fold_state`), so every field is a JSON value: times are ISO strings, and renaming a field changes the
+stored form. It stays small for a history of any length, because ended items are removed; only the last few closed approvals are kept, to
+judge decisions that come too late.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-CLOSED_GATES_KEPT = 16
+CLOSED_APPROVALS_KEPT = 16
 INTERRUPTS_KEPT = 32
 
 
 class _Json:
-    """Dataclasses as JSON objects without their defaults, which makes most of them a few words long."""
+    """Dataclasses stored as JSON objects. Default values are omitted, which keeps most of them short."""
 
     def dump(self) -> dict[str, Any]:
-        """This value as JSON."""
+        """The value as JSON, without defaults."""
         dumped: dict[str, Any] = {}
         for item in dataclasses.fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
             value = getattr(self, item.name)
@@ -32,7 +33,7 @@ class _Json:
 
     @classmethod
     def load(cls, value: dict[str, Any]) -> Self:
-        """The value that was dumped."""
+        """Load a dumped value."""
         return cls(**value)
 
 
@@ -65,26 +66,26 @@ class OpenStep(_Json):
     call_key: str | None = None
     attempts: int = 0
     attempts_before: int = 0
-    """Attempts of earlier calls of the same step: those before an approval."""
+    """Attempts of the step's earlier calls, before it was called again."""
     local_type: str | None = None
-    """The activity type, for a local call that waits for an approval or for policy: its next marker names nothing else."""
+    """The activity type of a local call that waits for an approval or policy: all that its next marker can be matched by."""
     confirms: str | None = None
-    """The explicit approval that was approved but not yet confirmed by the worker."""
+    """The explicit approval that was approved, but not yet confirmed by the worker."""
     changed: dict[str, Any] | None = None
-    """The arguments that an approver gave, as a stored payload: the call sends these."""
+    """The arguments that an approver changed, as a stored payload: the call sends these."""
     refused: str | None = None
-    """Why the worker found such arguments invalid: the call is made as it was at first."""
+    """Why the worker rejected changed arguments as invalid: the call is made with the original ones."""
     policy_tries: int = 0
-    """How often the call has waited for a policy that is not too old."""
+    """How often the call has waited because of a stale policy."""
     since: str | None = None
-    """When the call that runs now was scheduled."""
+    """When the current call was scheduled."""
     child: str | None = None
-    """The workflow id of the child that it represents."""
+    """The workflow id, if the step is a child workflow."""
     update_id: str | None = None
     parent: int | None = None
     """The key of the step that it belongs to."""
     usage: dict[str, Any] = field(default_factory=dict)
-    """What an agent has used so far."""
+    """An agent's usage so far."""
 
 
 @dataclass(kw_only=True)
@@ -99,7 +100,7 @@ class StartedTask(_Json):
 
 @dataclass(kw_only=True)
 class CompletedTask(_Json):
-    """A workflow task that ended well."""
+    """A completed workflow task."""
 
     event_id: int
     began_at: str
@@ -107,15 +108,15 @@ class CompletedTask(_Json):
 
 @dataclass(kw_only=True)
 class Backoff(_Json):
-    """A local activity whose backoff timer comes next."""
+    """A local activity whose backoff timer is the next timer to start."""
 
     step: int
     seconds: float
 
 
 @dataclass(kw_only=True)
-class GivenUp(_Json):
-    """A model request in flight for which its agent no longer waits."""
+class AbandonedRequest(_Json):
+    """A model request in flight that its agent no longer waits for."""
 
     step: int
     agent: int
@@ -124,44 +125,45 @@ class GivenUp(_Json):
 
 @dataclass(kw_only=True)
 class Admitted(_Json):
-    """An update that is admitted and not yet accepted."""
+    """An update that is admitted but not yet accepted."""
 
     name: str | None
     input: dict[str, Any] | None
 
 
 @dataclass(kw_only=True)
-class GateTimer(_Json):
-    """A timer at whose end an approval expires."""
+class ExpiryTimer(_Json):
+    """A timer that ends when an approval expires."""
 
     gate: str
+    """The approval's id."""
 
 
 @dataclass(kw_only=True)
 class StepTimer(_Json):
-    """A timer after which a step goes on: a local activity's backoff, or the wait for a policy that is not too old."""
+    """A timer after which a step continues: a local activity's backoff, or a wait because of a stale policy."""
 
     step: int
 
 
 @dataclass(kw_only=True)
 class IdleTimer(_Json):
-    """A timer whose end means nothing: a pause between decisions, or one that a reset voided."""
+    """A timer whose end has no effect: a pause between decisions, or one that a reset voided."""
 
 
-Timer = GateTimer | StepTimer | IdleTimer
-"""What a timer is for, where it is no step."""
+Timer = ExpiryTimer | StepTimer | IdleTimer
+"""The purpose of a timer that isn't shown as a step."""
 
 
 def _timer(value: dict[str, Any]) -> Timer:
     if "gate" in value:
-        return GateTimer.load(value)
+        return ExpiryTimer.load(value)
     return StepTimer.load(value) if "step" in value else IdleTimer()
 
 
 @dataclass(kw_only=True)
 class Signalled(_Json):
-    """A decision signal. In a gate: a valid one that no workflow task has seen yet, or the one that counted."""
+    """A valid decision signal that no workflow task has seen yet, or the one that counted."""
 
     event_id: int
     at: str
@@ -174,11 +176,11 @@ class Signalled(_Json):
 
 @dataclass(kw_only=True)
 class FoldedApproval(_Json):
-    """An approval: its terms, its timer, the decisions that wait to be seen, and the one that counted."""
+    """An approval: its terms, its timer, the decisions not yet seen by a workflow task, and the one that counted."""
 
     step: int
     terms: dict[str, Any]
-    """Without what is shown, which no judge looks at."""
+    """Without `shown`, which judging doesn't need."""
     timer: int | None = None
     until: str | None = None
     """A decision counts only in a workflow task that started before this."""
@@ -188,11 +190,11 @@ class FoldedApproval(_Json):
     foreign: bool = False
     """Its terms name another execution: a reset's copy, or a forgery."""
     closed: str | None = None
-    """How it ended, for the few ended ones that are kept."""
+    """How it ended, for those kept in `closed_gates`."""
 
     @classmethod
     def load(cls, value: dict[str, Any]) -> Self:
-        """The value that was dumped."""
+        """Load a dumped value."""
         rest = {key: item for key, item in value.items() if key not in ("signalled", "counted")}
         counted = value.get("counted")
         return cls(
@@ -204,7 +206,7 @@ class FoldedApproval(_Json):
 
 @dataclass(kw_only=True)
 class FoldState(_Json):
-    """The fold's memory of one execution."""
+    """The fold's state of one execution."""
 
     execution_id: str
     last_event_id: int = 0
@@ -222,50 +224,53 @@ class FoldState(_Json):
     """When a delayed, retried or cron execution begins its first task."""
     build: str | None = None
     governed: bool = False
-    """Whether it began under the plugin, as far as is known."""
+    """Whether the execution began under the plugin, as far as known."""
     claims: list[bool] = field(default_factory=list)
-    """For each completed task, whether its build claims a governed worker. Recorded until an event other than a task follows the first one."""
+    """For each completed task, whether its build claims a governed worker. Recorded until the first event that isn't a task's."""
     begun: bool = False
-    """Whether such an event has come, so that `claims` are no longer needed."""
+    """Whether that event has come, so that `claims` is no longer needed."""
     claimed: bool = False
-    """The claim of the last completed task, whose commands come now."""
+    """The claim of the last completed task, whose commands the current events are."""
     paused: bool = False
     hold: str | None = None
-    """Why the run paused by itself, in a word, and in more of them."""
+    """Why the run paused itself, as a code."""
     hold_detail: str | None = None
+    """The same as a sentence."""
     interrupts: list[str] = field(default_factory=list)
-    """The commands that interrupted agents, until the run has paused for them."""
+    """The commands of interruptions for which the run hasn't paused yet."""
     resumed_since: bool = False
     """Whether the run was resumed after the last interruption."""
     temporal_paused: bool = False
     cancel_requested: bool = False
     task: str | None = None
-    """Since when a workflow task is scheduled or running."""
+    """When the pending workflow task was scheduled."""
     task_started: StartedTask | None = None
     """The last started workflow task."""
     task_completed: CompletedTask | None = None
-    """The last completed one."""
+    """The last completed workflow task."""
     problem: str | None = None
     """Why the last workflow task failed, until one completes."""
     misfit: bool = False
-    """It failed because the worker's code doesn't fit the history: only other code helps."""
+    """Whether it failed because the worker's code doesn't match the history, so that only other code helps."""
     steps: dict[int, OpenStep] = field(default_factory=dict)
     agents: dict[str, int] = field(default_factory=dict)
-    """The step of each open call of an agent, by the call's key."""
+    """The step of each open agent call, by its call key."""
     usage: dict[str, Any] = field(default_factory=dict)
-    """What its model turns used; what a reset copied counts for the execution that it is a copy of."""
+    """The usage of its model turns. Turns that a reset copied count for the original execution."""
     calls: dict[int, int] = field(default_factory=dict)
-    """The step of each open activity, by its scheduled event."""
-    given_up: dict[int, GivenUp] = field(default_factory=dict)
-    """By the scheduled event."""
+    """The step of each open activity, by the id of its scheduled event."""
+    given_up: dict[int, AbandonedRequest] = field(default_factory=dict)
+    """Abandoned model requests, by the id of their scheduled event."""
     activity_ids: dict[int, str] = field(default_factory=dict)
-    """How Temporal's describe names each open activity, by its scheduled event."""
+    """The activity id, by which Describe names each open activity, by the id of its scheduled event."""
     local: dict[str, int] = field(default_factory=dict)
-    """The step of each local activity that backs off."""
+    """The step of each local activity in backoff, by the key that its markers share."""
     timers: dict[int, Timer] = field(default_factory=dict)
     backoff: Backoff | None = None
     gates: dict[str, FoldedApproval] = field(default_factory=dict)
+    """The open approvals, by id."""
     closed_gates: dict[str, FoldedApproval] = field(default_factory=dict)
+    """The last closed approvals, by id."""
     updates: dict[str, Admitted] = field(default_factory=dict)
     step_count: int = 0
     steps_done: int = 0
@@ -275,11 +280,11 @@ class FoldState(_Json):
 
     @classmethod
     def load(cls, value: dict[str, Any]) -> Self:
-        """The value that was dumped."""
+        """Load a dumped value."""
         loaded = cls(**value)
         loaded.steps = {int(key): OpenStep.load(item) for key, item in value.get("steps", {}).items()}
         loaded.calls = {int(key): item for key, item in value.get("calls", {}).items()}
-        loaded.given_up = {int(key): GivenUp.load(item) for key, item in value.get("given_up", {}).items()}
+        loaded.given_up = {int(key): AbandonedRequest.load(item) for key, item in value.get("given_up", {}).items()}
         loaded.activity_ids = {int(key): item for key, item in value.get("activity_ids", {}).items()}
         loaded.timers = {int(key): _timer(item) for key, item in value.get("timers", {}).items()}
         loaded.gates = {key: FoldedApproval.load(item) for key, item in value.get("gates", {}).items()}
@@ -298,8 +303,8 @@ class FoldState(_Json):
 
     @property
     def approvals_pending(self) -> int:
-        """The number of approvals that people can decide; copies and forgeries don't count."""
-        return sum(not gate.foreign for gate in self.gates.values())
+        """The number of open approvals, without copies and forgeries."""
+        return sum(not approval.foreign for approval in self.gates.values())
 
     @property
     def closed(self) -> bool:

@@ -1,4 +1,4 @@
-"""The status of an execution, from the fold's state alone: what history shows before Temporal is asked for more."""
+"""The status of an execution, from the fold's state alone, before Describe refines it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agentgrid.projector.fold.state import FoldState, OpenStep
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The status of an open execution, as its run shows it."""
+    """The status of an open execution and related columns, as its run shows them."""
 
     status: RunStatus
     waiting_on: WaitingOn | None = None
@@ -24,8 +24,8 @@ class Summary:
 
 
 def summarise(state: FoldState) -> Summary:
-    """The status of an open execution."""
-    status, waiting_on, reason = _standing(state)
+    """Summarise an open execution."""
+    status, waiting_on, reason = _status(state)
     current = _current(state)
     return Summary(
         status=status,
@@ -37,7 +37,7 @@ def summarise(state: FoldState) -> Summary:
     )
 
 
-def _standing(state: FoldState) -> tuple[RunStatus, WaitingOn | None, str | None]:
+def _status(state: FoldState) -> tuple[RunStatus, WaitingOn | None, str | None]:
     if state.paused and state.governed:
         return RunStatus.PAUSED, None, state.problem or state.hold_detail
     if state.temporal_paused:
@@ -45,7 +45,7 @@ def _standing(state: FoldState) -> tuple[RunStatus, WaitingOn | None, str | None
     if state.cancel_requested:
         return RunStatus.CANCELLING, None, state.problem
     if state.problem is not None:
-        # Before the approvals: until a task completes, no decision can be taken either.
+        # This takes precedence over approvals: until a task completes, no decision can take effect.
         return RunStatus.WAITING, WaitingOn.WORKER if state.misfit else WaitingOn.RETRY, state.problem
     if state.gates:
         return RunStatus.WAITING, WaitingOn.APPROVAL, None
@@ -64,7 +64,7 @@ def _waiting_for_steps(state: FoldState) -> tuple[RunStatus, WaitingOn | None, s
     if any(step.kind in WORKS and key not in backing_off | for_policy for key, step in state.steps.items()):
         return RunStatus.RUNNING, None, None
     if for_policy:
-        return RunStatus.WAITING, WaitingOn.POLICY, "its worker has not seen the policy for too long"
+        return RunStatus.WAITING, WaitingOn.POLICY, "the policy of its worker is stale"
     if backing_off:
         return RunStatus.WAITING, WaitingOn.RETRY, None
     if StepKind.CHILD in kinds:
@@ -77,7 +77,7 @@ def _waiting_for_steps(state: FoldState) -> tuple[RunStatus, WaitingOn | None, s
 
 
 def _current(state: FoldState) -> OpenStep | None:
-    """The step that the run is at: what waits for people, then what works, then the newest."""
+    """The run's current step: one that waits for people, otherwise one that is working, otherwise the newest."""
     if not state.steps:
         return None
 

@@ -1,4 +1,4 @@
-"""Timers: steps, unless they are an approval's expiry, a pause between decisions, a local activity's backoff or a call's wait for policy."""
+"""Timers. They are steps, except for an approval's expiry, a pause between decisions, a local activity's backoff and a call's wait for policy."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from agentgrid.domain.steps import StepKind, StepStatus
 from agentgrid.projector import history_events
 from agentgrid.projector.fold import approvals
 from agentgrid.projector.fold.passing import Pass
-from agentgrid.projector.fold.state import GateTimer, IdleTimer, StepTimer
+from agentgrid.projector.fold.state import ExpiryTimer, IdleTimer, StepTimer
 from agentgrid.protocol import TIMER_JUDGING, TIMER_POLICY
 
-BACKOFF_ROUNDED = 0.001
-"""Maximum difference in seconds between a marker's backoff and its timer: Java's markers use whole milliseconds."""
+BACKOFF_TOLERANCE = 0.001
+"""Maximum difference in seconds between a marker's backoff and its timer, because Java's markers have whole milliseconds."""
 
 
 def started(fold: Pass, event: history_events.TimerStarted) -> None:
-    """What the timer is for decides what it is shown as."""
+    """A timer starts. Only one without another purpose becomes a step."""
     due_at = event.at + timedelta(seconds=event.seconds)
     backoff, fold.state.backoff = fold.state.backoff, None
     if approvals.timer_started(fold, event) or _policy_wait(fold, event, due_at):
@@ -26,7 +26,7 @@ def started(fold: Pass, event: history_events.TimerStarted) -> None:
         return
     if (
         backoff is not None
-        and abs(backoff.seconds - event.seconds) < BACKOFF_ROUNDED
+        and abs(backoff.seconds - event.seconds) < BACKOFF_TOLERANCE
         and backoff.step in fold.state.steps
     ):
         fold.state.timers[event.event_id] = StepTimer(step=backoff.step)
@@ -36,26 +36,26 @@ def started(fold: Pass, event: history_events.TimerStarted) -> None:
 
 
 def _policy_wait(fold: Pass, event: history_events.TimerStarted, due_at: datetime) -> bool:
-    """Whether the timer is the pause of a call that waits for policy."""
+    """Whether the timer belongs to a call that waits for policy."""
     if event.summary is None or not event.summary.startswith(TIMER_POLICY):
         return False
-    key = event.summary.removeprefix(TIMER_POLICY)
-    waits = (at for at, step in fold.state.steps.items() if step.call_key == key and step.policy_tries)
-    step = next((at for at in waits if fold.state.steps[at].status == StepStatus.WAITING.value), None)
-    if step is None:
+    call_key = event.summary.removeprefix(TIMER_POLICY)
+    waiting = (key for key, step in fold.state.steps.items() if step.call_key == call_key and step.policy_tries)
+    key = next((key for key in waiting if fold.state.steps[key].status == StepStatus.WAITING.value), None)
+    if key is None:
         return False
-    fold.state.timers[event.event_id] = StepTimer(step=step)
-    fold.move_step(step, StepStatus.WAITING, due_at=due_at)
+    fold.state.timers[event.event_id] = StepTimer(step=key)
+    fold.move_step(key, StepStatus.WAITING, due_at=due_at)
     return True
 
 
 def ended(fold: Pass, event: history_events.TimerEnded) -> None:
-    """Fired or cancelled."""
+    """A timer fired or was cancelled."""
     match fold.state.timers.pop(event.started_event_id, None):
         case None:
             status = StepStatus.COMPLETED if event.fired else StepStatus.CANCELLED
             fold.close_step(event.started_event_id, event, status)
-        case GateTimer(gate=approval_id):
+        case ExpiryTimer(gate=approval_id):
             approvals.timer_ended(fold, event, approval_id)
         case StepTimer(step=step):
             _pause_ended(fold, event, step)

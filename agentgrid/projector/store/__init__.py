@@ -1,9 +1,9 @@
-"""The one place that writes columns derived from history.
+"""The only writer of columns derived from history.
 
-A batch is one transaction. It locks the runs, then the executions, each in the order of their ids; a pass is written only if the execution
-is still where the pass began (compare-and-set on `last_event_id`), else it is dropped: somebody else has done the work. Everything is
-an idempotent upsert of many rows at once. The events for live readers come last, under their lock. What is written can be had again from
-history, so nothing waits for the disk (`synchronous_commit = off`).
+A batch is one transaction. It locks the runs, then the executions, each in order of their ids. A pass is written only if the execution is
+still where the pass began (compare-and-set on `last_event_id`); otherwise it is dropped, because another projector has done the work. All
+writes are idempotent bulk upserts. Events for live readers are appended last, under their lock. The rows can be rebuilt from history, so
+commits don't wait for the disk (`synchronous_commit = off`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.store import attribution, beginnings, contents, effects, runs
 from agentgrid.projector.store.batch import Batch
 from agentgrid.projector.store.effects import enqueue
-from agentgrid.projector.store.values import Archive, Committed, FoldResult, LiveReport, Loaded
+from agentgrid.projector.store.values import Archive, CommitResult, FoldResult, LiveReport, LoadedState
 
-__all__ = ["Archive", "Committed", "FoldResult", "LiveReport", "Loaded", "Store", "enqueue", "loaded"]
+__all__ = ["Archive", "CommitResult", "FoldResult", "LiveReport", "LoadedState", "Store", "enqueue", "load_state"]
 
 TRIES = 3
 
@@ -34,7 +34,7 @@ class Store:
         self.namespace = namespace
 
     async def write(self, items: Sequence[FoldResult]) -> list[bool]:
-        """Commit, again where two projectors got in each other's way; for each pass, whether it was written or overtaken."""
+        """Commit, with retries after conflicts with another projector. Returns for each pass whether it was written; False if it was overtaken."""
         for attempt in range(1, TRIES + 1):
             try:
                 committed = await self.commit(items)
@@ -44,27 +44,27 @@ class Store:
                     raise
         raise AssertionError("unreachable")
 
-    async def commit(self, items: Sequence[FoldResult]) -> Committed:
-        """Write passes in one transaction. Raises what the database raises; nothing is written then."""
+    async def commit(self, items: Sequence[FoldResult]) -> CommitResult:
+        """Write passes in one transaction. Raises the database's errors, and then has written nothing."""
         ordered = sorted(items, key=lambda item: item.execution.execution_id)
         async with self.pool.acquire() as connection, connection.transaction():
             batch = Batch(db=connection, namespace=self.namespace, items=ordered)
-            await beginnings.find(batch)
+            await beginnings.find_runs(batch)
             before = await runs.lock(batch)
             await _accept(batch)
             if batch.items:
-                await attribution.find(batch)
+                await attribution.check_claims(batch)
                 await contents.write(batch)
-                fixed, started = await beginnings.fixed(batch)
+                fixed, started = await beginnings.fixed_columns(batch)
                 after = await runs.derive(batch, fixed)
                 await runs.write_parents(batch)
                 await effects.settle(batch, started, before, after)
-                await effects.look_at_followers(batch)
+                await effects.enqueue_followers(batch)
                 await effects.append_events(batch, before, after)
             return batch.committed
 
     async def archives(self, execution_ids: Collection[str]) -> dict[str, Archive]:
-        """The archived histories, of those that have one."""
+        """The archives of these executions, by id, for those that have one."""
         records = await self.pool.fetch(
             "SELECT execution_id, events, event_count FROM histories WHERE execution_id = ANY($1)", list(execution_ids)
         )
@@ -74,7 +74,7 @@ class Store:
         }
 
     async def note_unknown(self, execution_id: str) -> None:
-        """Say of an open execution that Temporal no longer knows it."""
+        """Note on an open execution that Temporal no longer knows it."""
         await self.pool.execute(
             "UPDATE executions SET live_problem = 'Temporal no longer knows this execution' "
             "WHERE execution_id = $1 AND status = 'running'",
@@ -82,7 +82,7 @@ class Store:
         )
 
     async def keep(self, name: str, value: Mapping[str, Any]) -> None:
-        """Keep the projector's own state under this name, in `projector_state`."""
+        """Store a part of the projector's own state under this name, in `projector_state`."""
         await self.pool.execute(
             "INSERT INTO projector_state (name, value, updated_at) VALUES ($1, $2::json, now()) "
             "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = now()",
@@ -91,15 +91,15 @@ class Store:
         )
 
 
-def loaded(record: asyncpg.Record) -> Loaded:
-    """How far an execution is folded, from its row; a fresh state where there is none, or it is of another version of the fold."""
+def load_state(record: asyncpg.Record) -> LoadedState:
+    """The stored state of an execution; a fresh one if it has no row or was folded by another version."""
     key, run_id, version = record["execution_id"], record["run_id"], record["fold_version"]
     if run_id is None:
-        return Loaded(state=FoldState(execution_id=key))
+        return LoadedState(state=FoldState(execution_id=key))
     if version != FOLD_VERSION or record["fold_state"] is None:
-        return Loaded(state=FoldState(execution_id=key), run_id=run_id, replace=True)
+        return LoadedState(state=FoldState(execution_id=key), run_id=run_id, replace=True)
     state = FoldState.load(json.loads(record["fold_state"]))
-    return Loaded(state=state, run_id=run_id, live_checked_at=record["live_checked_at"])
+    return LoadedState(state=state, run_id=run_id, live_checked_at=record["live_checked_at"])
 
 
 async def _accept(batch: Batch) -> None:
@@ -110,12 +110,12 @@ async def _accept(batch: Batch) -> None:
         [item.execution.execution_id for item in batch.items],
     )
     stored = {record["execution_id"]: record for record in records}
-    batch.items = [item for item in batch.items if _may(item, stored.get(item.execution.execution_id))]
+    batch.items = [item for item in batch.items if _accepts(item, stored.get(item.execution.execution_id))]
     batch.committed.accepted = {item.execution.execution_id for item in batch.items}
     batch.committed.written = dict.fromkeys(batch.committed.accepted, 0)
 
 
-def _may(item: FoldResult, stored: asyncpg.Record | None) -> bool:
+def _accepts(item: FoldResult, stored: asyncpg.Record | None) -> bool:
     if stored is None:
         return False
     if item.rewound:

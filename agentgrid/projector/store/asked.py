@@ -1,4 +1,4 @@
-"""What approvals ask, in one line: made from the template of the tool's version that asked, as it is registered."""
+"""One-line questions of approvals, rendered from the registered template of the tool's version."""
 
 from __future__ import annotations
 
@@ -14,34 +14,37 @@ from agentgrid.projector import rows
 from agentgrid.projector.store.batch import Batch
 
 Templates = dict[tuple[str, str], tuple[str, Any]]
-"""The template and the input schema of a tool's version, by its name and version."""
+"""Template and input schema of tool versions, by name and version."""
 
 
 async def templates(batch: Batch, opened: Sequence[dict[str, Any]]) -> Templates:
-    """The templates of the tools' versions that open these approvals."""
-    wanted = sorted({(row["tool"], row["tool_version"]) for row in opened if row["tool"] and row["tool_version"]})
-    if not wanted:
+    """The templates of the tool versions that these approvals are about."""
+    versions = sorted({(row["tool"], row["tool_version"]) for row in opened if row["tool"] and row["tool_version"]})
+    if not versions:
         return {}
     records = await batch.db.fetch(
         "SELECT v.name, v.version, v.asks, v.input_schema FROM unnest($1::text[], $2::text[]) AS k(name, version) "
         "JOIN tool_versions AS v ON v.name = k.name AND v.version = k.version WHERE v.asks IS NOT NULL",
-        # No tool is registered under a name with what a text column can't hold.
-        [rows.text(name) for name, _ in wanted],
-        [rows.text(version) for _, version in wanted],
+        # Names with characters that a text column can't store match no registered tool.
+        [rows.text(name) for name, _ in versions],
+        [rows.text(version) for _, version in versions],
     )
-    return {(each["name"], each["version"]): (each["asks"], read_registered(each["input_schema"])) for each in records}
+    return {
+        (record["name"], record["version"]): (record["asks"], read_registered(record["input_schema"]))
+        for record in records
+    }
 
 
-def of_approval(row: dict[str, Any], known: Templates) -> str | None:
-    """What this approval asks. row: with its small arguments."""
+def of_approval(row: dict[str, Any], by_version: Templates) -> str | None:
+    """The question of this approval. row: including its small arguments."""
     if row["kind"] == ApprovalKind.EXPLICIT.value:
         return str(row["title"])
-    template, schema = known.get((row["tool"], row["tool_version"]), (None, None))
+    template, schema = by_version.get((row["tool"], row["tool_version"]), (None, None))
     return None if template is None else asks.title(template, row["arguments"], schema)
 
 
 async def of_runs(batch: Batch, run_ids: Sequence[str]) -> dict[str, str]:
-    """What the open approvals of these runs ask: the first one, and how many more there are."""
+    """The question of each run's open approvals: that of the first one, and how many more there are."""
     if not run_ids:
         return {}
     records = await batch.db.fetch(
@@ -50,4 +53,4 @@ async def of_runs(batch: Batch, run_ids: Sequence[str]) -> dict[str, str]:
         list(run_ids),
         ApprovalStatus.PENDING.value,
     )
-    return {each["run_id"]: asks.several(cut(each["first"], asks.MAX_TITLE), each["count"]) for each in records}
+    return {record["run_id"]: asks.several(cut(record["first"], asks.MAX_TITLE), record["count"]) for record in records}

@@ -1,9 +1,9 @@
-"""Attribute signals to principals. History holds only the signal's own claims, and anybody with access to Temporal can claim anything.
+"""Attributes signals to principals. History has only the signal's own claims, and anyone with access to Temporal can forge those.
 
-A signal is a person's act only if two facts outside history confirm it: the command that AgentGrid recorded before it sent the signal, with the
-command's id as Temporal's request id; and, for a decision, the registered public key, which must be the one in the approval's terms. Any
-other signal is shown with its effect but as unattributed. Commands and keys are never deleted, and retiring or revoking a key makes no
-difference here: the same history always gives the same answer, so a rebuild writes the same rows.
+A signal is attributed only if two facts outside history confirm it: the command that AgentGrid recorded before it sent the signal, with the
+command's id as Temporal's request id; and, for a decision, the registered signing key, which must be the one in the approval's terms. Any
+other signal is shown with its effect, but as unattributed. Commands and keys are never deleted, and retiring or revoking a key makes no
+difference here: the same history always gives the same result, so a rebuild writes the same rows.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class CommandColumns:
     """The signed decision."""
 
 
-async def find(batch: Batch) -> None:
-    """Check the claims of the batch against recorded commands and registered keys."""
+async def check_claims(batch: Batch) -> None:
+    """Check the claims of the batch against recorded commands and registered signing keys."""
     claims = {
         (item.execution.execution_id, event_id): claim
         for item in batch.items
@@ -60,7 +60,7 @@ async def _commands(batch: Batch, command_ids: set[str]) -> dict[str, CommandCol
     records = await batch.db.fetch(
         "SELECT command_id, kind, status, principal, run_id, body FROM commands WHERE command_id = ANY($1) "
         "AND kind = ANY($2)",
-        # No command has an id with what a text column can't hold.
+        # Ids with characters that a text column can't store match no command.
         sorted(map(rows.text, command_ids)),
         [kind.value for kind in _CLAIMED],
     )
@@ -86,7 +86,7 @@ def _signed(body: str | None) -> Mapping[str, Any] | None:
 def unattributed(
     claim: ClaimedSender, run_id: str, command: CommandColumns | None, keys: Mapping[str, str]
 ) -> str | None:
-    """Why the signal is unattributed, or None if it is the claimed principal's act."""
+    """Why the signal is unattributed; None if the claimed principal sent it."""
     if claim.kind is CommandKind.APPROVAL_DECIDE:
         if not claim.decision:
             return "it carries no signed decision"
@@ -99,6 +99,6 @@ def unattributed(
     if (command.kind, command.principal, command.run_id) != (claim.kind.value, claim.principal, run_id):
         return "it does not match the command that it names"
     if claim.kind is CommandKind.APPROVAL_DECIDE:
-        # Compares everything that was signed, including approval, execution and verdict. A refused command has no signed decision.
+        # This compares all signed content, including approval, execution and verdict. A refused command has no signed decision.
         return None if command.decision == claim.decision else "it does not match the command that it names"
     return "the command that it names was refused" if command.status == CommandStatus.REFUSED else None

@@ -1,4 +1,4 @@
-"""Where runs begin: whose an execution is, and what the first event of the first one fixes."""
+"""The beginnings of runs: the run of each execution, and the columns that the first event of a run's first execution fixes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from agentgrid.projector.store.values import FoldResult
 from agentgrid.protocol import RunMemo
 
 SCHEDULE_COMMANDS = "schedule."
-"""What the kinds of all commands about schedules begin with."""
+"""Prefix of the kinds of all commands about schedules."""
 
 
-async def find(batch: Batch) -> None:
-    """The run of every execution; new runs and executions get their rows."""
+async def find_runs(batch: Batch) -> None:
+    """Find the run of every execution, and insert rows for new runs and executions."""
     batch.run_of = {item.execution.execution_id: item.run_id for item in batch.items if item.run_id is not None}
     new = [item for item in batch.items if item.run_id is None and item.changes.started is not None]
     if not new:
@@ -55,7 +55,7 @@ async def _find_chains(batch: Batch, new: Sequence[FoldResult]) -> None:
     for item in new:
         chains.setdefault((item.execution.workflow_id, item.state.first_execution_id), []).append(item)
     records = await batch.db.fetch(
-        # One look into the index for each: joined, the planner may read the whole namespace instead.
+        # One index lookup per chain: with a plain join, the planner may read the whole namespace.
         "SELECT r.* FROM unnest($2::text[], $3::text[]) AS c(workflow_id, first) CROSS JOIN LATERAL ("
         "SELECT run_id, workflow_id, first_execution_id FROM runs WHERE namespace = $1 "
         "AND workflow_id = c.workflow_id AND first_execution_id = c.first LIMIT 1) AS r",
@@ -63,37 +63,36 @@ async def _find_chains(batch: Batch, new: Sequence[FoldResult]) -> None:
         [key[0] for key in chains],
         [key[1] for key in chains],
     )
-    known = {(record["workflow_id"], record["first_execution_id"]): record["run_id"] for record in records}
-    inserted = await _insert(batch, [items[0] for key, items in chains.items() if key not in known])
+    run_ids = {(record["workflow_id"], record["first_execution_id"]): record["run_id"] for record in records}
+    inserted = await _insert(batch, [items[0] for key, items in chains.items() if key not in run_ids])
     for key, items in chains.items():
         for item in items:
-            batch.run_of[item.execution.execution_id] = known.get(key) or inserted[key[1]]
+            batch.run_of[item.execution.execution_id] = run_ids.get(key) or inserted[key[1]]
 
 
 async def _insert(batch: Batch, firsts: Sequence[FoldResult]) -> dict[str, str]:
-    """The runs of chains seen for the first time, by first execution: the queued one that a memo names, or a new one."""
-    wanted: dict[str, dict[str, Any]] = {}
-    plain: dict[str, dict[str, Any]] = {}
+    """The runs of chains seen for the first time, by first execution: the queued run that a memo names, or a new one."""
+    beginnings: dict[str, dict[str, Any]] = {}
+    without_memo: dict[str, dict[str, Any]] = {}
     for item in firsts:
         memo, first = await _memo(batch, item), item.state.first_execution_id
-        if isinstance(memo, RunMemo) and memo.run_id not in wanted:
-            wanted[memo.run_id] = _begins(batch, item, run_id=memo.run_id, memo=memo)
-            plain[first] = _begins(batch, item, run_id=first, memo=None)
+        if isinstance(memo, RunMemo) and memo.run_id not in beginnings:
+            beginnings[memo.run_id] = _beginning(batch, item, run_id=memo.run_id, memo=memo)
+            without_memo[first] = _beginning(batch, item, run_id=first, memo=None)
         else:
-            # A schedule's memo names no run: each has the id of its first execution, like a run that AgentGrid did not start.
-            own = memo if isinstance(memo, ScheduleMemo) else None
-            wanted[first] = _begins(batch, item, run_id=first, memo=own)
-    found = await _insert_rows(batch, list(wanted.values()))
-    # What a memo names may belong to another chain: then the run is its own, as if there were no memo.
-    again = [row for first, row in plain.items() if first not in found]
-    found |= await _insert_rows(batch, again)
+            # A schedule's memo names no run, so the run takes the id of its first execution, like a run not started by AgentGrid.
+            schedule_memo = memo if isinstance(memo, ScheduleMemo) else None
+            beginnings[first] = _beginning(batch, item, run_id=first, memo=schedule_memo)
+    run_ids = await _insert_rows(batch, list(beginnings.values()))
+    # The run that a memo names may belong to another chain: then this chain gets its own run, as if there were no memo.
+    run_ids |= await _insert_rows(batch, [row for first, row in without_memo.items() if first not in run_ids])
     for item in firsts:
-        if item.state.first_execution_id not in found:
+        if item.state.first_execution_id not in run_ids:
             raise RuntimeError(f"run {item.state.first_execution_id} belongs to another chain of executions")
-    return found
+    return run_ids
 
 
-def _begins(batch: Batch, item: FoldResult, *, run_id: str, memo: SignedMemo | None) -> dict[str, Any]:
+def _beginning(batch: Batch, item: FoldResult, *, run_id: str, memo: SignedMemo | None) -> dict[str, Any]:
     started = item.changes.started
     assert started is not None
     row = identity.beginning(started, run_id=run_id, memo=memo)
@@ -116,11 +115,11 @@ async def _insert_rows(batch: Batch, values: Sequence[dict[str, Any]]) -> dict[s
 
 
 async def _memo(batch: Batch, item: FoldResult) -> SignedMemo | None:
-    """What the start's memo says, if one of our keys signed it for this start; verified once a batch.
+    """The memo of the start, if one of our signing keys signed it for this start; verified once per batch.
 
-    A key may be revoked while an API still signs with it, and the runs whose memos it signed keep their initiator. So under a revoked key the memo
-    counts only if its command confirms it. A command confirms one run, but any number of a schedule's runs: those that start after the key was
-    revoked don't count, because a thief of the key could sign other memos that name the command.
+    A key may be revoked while an API still signs with it, and runs whose memos it signed keep their initiator. So with a revoked key, the memo
+    counts only if its command confirms it. A command confirms only one run, but any number of a schedule's runs: those that start after the
+    revocation don't count, because someone who stole the key could sign other memos that name the command.
     """
     started, key = item.changes.started, item.execution.execution_id
     if started is None or started.memo is None:
@@ -135,13 +134,13 @@ async def _memo(batch: Batch, item: FoldResult) -> SignedMemo | None:
         revoked_at = (await batch.revoked_keys()).get(memo.key_id or "") if memo is not None else None
         if memo is not None and revoked_at is not None:
             too_late = isinstance(memo, ScheduleMemo) and started.at >= revoked_at
-            memo = None if too_late or not await _asked_for(batch, memo) else memo
+            memo = None if too_late or not await _confirmed_by_command(batch, memo) else memo
         batch.memos[key] = memo
     return batch.memos[key]
 
 
-async def _asked_for(batch: Batch, memo: SignedMemo) -> bool:
-    """Whether the memo's command started this run, or made or changed this schedule, for this initiator."""
+async def _confirmed_by_command(batch: Batch, memo: SignedMemo) -> bool:
+    """Whether the memo's command started this run, or created or changed this schedule, for this initiator."""
     if isinstance(memo, ScheduleMemo):
         return bool(
             await batch.db.fetchval(
@@ -167,11 +166,11 @@ async def _asked_for(batch: Batch, memo: SignedMemo) -> bool:
     )
 
 
-async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Settlement]]:
-    """Runs as described by the first events of their first executions, and, by run, the start commands now known to be applied."""
+async def fixed_columns(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Settlement]]:
+    """By run: the columns fixed by the first event of its first execution, and the settlement of its start command."""
     values: dict[str, dict[str, Any]] = {}
     memos: dict[str, RunMemo] = {}
-    """Of the runs that a start command began. A schedule's command is settled when the schedule is made."""
+    """The memos of runs begun by a start command. A schedule's command is settled when the schedule is created."""
     for item in batch.items:
         started = item.changes.started
         key = item.execution.execution_id
@@ -186,7 +185,7 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Sett
         if isinstance(memo, RunMemo):
             memos[run_id] = memo
         elif memo is None and started.parent_execution_id is not None:
-            # Set from the parent's run as soon as that is known.
+            # `write_parents` sets them from the parent's run once that is known.
             del row["initiator"], row["issuers"], row["root_run_id"]
         values[run_id] = row
     if memos:
@@ -194,11 +193,11 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Sett
             "SELECT command_id, created_at FROM commands WHERE command_id = ANY($1)",
             [memo.command_id for memo in memos.values()],
         )
-        asked_at = {record["command_id"]: record["created_at"] for record in records}
+        requested_at = {record["command_id"]: record["created_at"] for record in records}
         for run_id, memo in memos.items():
-            values[run_id]["created_at"] = asked_at.get(memo.command_id, values[run_id]["created_at"])
+            values[run_id]["created_at"] = requested_at.get(memo.command_id, values[run_id]["created_at"])
     first = {batch.run_of[item.execution.execution_id]: item.state.first_execution_id for item in batch.items}
-    carried_out = {
+    settlements = {
         run_id: Settlement(
             command_id=memo.command_id,
             kind=CommandKind.RUN_START,
@@ -207,4 +206,4 @@ async def fixed(batch: Batch) -> tuple[dict[str, dict[str, Any]], dict[str, Sett
         )
         for run_id, memo in memos.items()
     }
-    return values, carried_out
+    return values, settlements

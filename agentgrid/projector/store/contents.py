@@ -1,4 +1,4 @@
-"""Executions, their steps, approvals, decisions and archives: the rows that belong to one execution each."""
+"""Writes the rows that belong to one execution each: executions, steps, approvals, decisions, controls and archives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAMES = {"steps": "event_id", "approvals": "approval_id", "decisions": "event_i
 
 
 async def write(batch: Batch) -> None:
-    """Write all that the passes found about their executions."""
+    """Write the row changes of all passes."""
     await batch.write(statements.PATCH_EXECUTIONS, "executions", [_execution(item) for item in batch.items])
     for table in _NAMES:
         await _inherit(batch, table)
@@ -87,7 +87,7 @@ def _execution(item: FoldResult) -> dict[str, Any]:
 
 
 async def _inherit(batch: Batch, table: str) -> None:
-    """What had ended before this pass, in an execution that turns out to be a reset's, is a copy."""
+    """Mark rows that ended in earlier passes as copies, if this pass finds that a reset created the execution."""
     forked = [item.execution.execution_id for item in batch.items if item.changes.fork is not None and item.base]
     if forked:
         await batch.db.execute(
@@ -97,22 +97,22 @@ async def _inherit(batch: Batch, table: str) -> None:
 
 
 async def _remove_surplus(batch: Batch) -> None:
-    """Remove rows of the rewritten executions that their histories don't account for."""
+    """Delete rows of rewritten executions that their histories no longer produce."""
     replaced = {item.execution.execution_id: item.changes for item in batch.items if item.replace}
     if not replaced:
         return
     for table, name in _NAMES.items():
-        kept = [(key, each) for key, changes in replaced.items() for each in _keys(changes, table)]
+        kept = [(key, row_key) for key, changes in replaced.items() for row_key in _keys(changes, table)]
         kind = "text" if table == "approvals" else "bigint"
         removed = await batch.db.fetch(
-            # A difference of sets, because the projector's sessions join by nothing but keys: as an anti-join, a history of 10,000 signals
-            # kept its run locked for seven seconds.
+            # EXCEPT rather than an anti-join: the projector's sessions plan only nested loops over indexes, with which a history of 10,000
+            # signals kept its run locked for seven seconds.
             f"WITH gone AS (SELECT execution_id, {name} FROM {table} WHERE execution_id = ANY($1) "  # noqa: S608
             f"EXCEPT SELECT * FROM unnest($2::text[], $3::{kind}[])) DELETE FROM {table} AS t USING gone AS g "
             f"WHERE t.execution_id = g.execution_id AND t.{name} = g.{name} RETURNING t.execution_id",
             list(replaced),
             [key for key, _ in kept],
-            [each for _, each in kept],
+            [row_key for _, row_key in kept],
         )
         for record in removed:
             batch.committed.written[record["execution_id"]] += 1
@@ -125,7 +125,7 @@ def _keys(changes: RowChanges, table: str) -> Collection[Any]:
 
 
 def _split(batch: Batch, table: str, defaults: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The new rows and the patches of a table."""
+    """The new rows and the patches of all passes for this table."""
     opened: list[dict[str, Any]] = []
     patched: list[dict[str, Any]] = []
     for item in batch.items:
@@ -134,7 +134,7 @@ def _split(batch: Batch, table: str, defaults: Mapping[str, Any]) -> tuple[list[
         opened.extend(
             {**defaults, **row, "execution_id": key, "run_id": batch.run_of[key]} for row in changed.opened.values()
         )
-        patched.extend({**row, "execution_id": key, _NAMES[table]: each} for each, row in changed.patched.items())
+        patched.extend({**row, "execution_id": key, _NAMES[table]: row_key} for row_key, row in changed.patched.items())
     return opened, patched
 
 
@@ -146,11 +146,11 @@ async def _steps(batch: Batch) -> None:
                 {"execution_id": item.execution.execution_id, "event_id": key, **columns}
                 for key, columns in item.live.steps.items()
             )
-    seen = [
+    written = [
         *await batch.write(statements.INSERT_STEPS, "steps", opened),
         *await batch.write(statements.PATCH_STEPS, "steps", patched),
     ]
-    for record in {(each["execution_id"], each["event_id"]): each for each in seen}.values():
+    for record in {(record["execution_id"], record["event_id"]): record for record in written}.values():
         if not record["inherited"]:
             batch.events.append(_step_event(record))
 
@@ -169,16 +169,16 @@ async def _approvals(batch: Batch) -> None:
     workflows = {item.execution.execution_id: item.state.workflow for item in batch.items}
     templates = await asked.templates(batch, opened)
     for row in opened:
-        # What an approver of a tool's call is shown is the call's own input.
+        # The approver of a tool's call is shown the call's own input.
         if row.get("payload") is None:
             row["payload"] = inputs.get((row["execution_id"], row["step_event_id"]))
         row |= _shape(row, workflows[row["execution_id"]])
         row["asked"] = asked.of_approval(row, templates)
-    seen = [
+    written = [
         *await batch.write(statements.INSERT_APPROVALS, "approvals", opened),
         *await batch.write(statements.PATCH_APPROVALS, "approvals", patched),
     ]
-    for record in {(each["execution_id"], each["approval_id"]): each for each in seen}.values():
+    for record in {(record["execution_id"], record["approval_id"]): record for record in written}.values():
         if not record["inherited"]:
             batch.events.append(_approval_event(record))
 
@@ -186,21 +186,21 @@ async def _approvals(batch: Batch) -> None:
 async def _earlier_inputs(
     batch: Batch, rows: Sequence[Mapping[str, Any]], known: Mapping[tuple[str, int], Any]
 ) -> dict[tuple[str, int], Any]:
-    """The inputs of the calls that these approvals are about and that were scheduled in earlier passes."""
+    """The inputs of those calls awaiting these approvals that were scheduled in earlier passes."""
     keys = [key for row in rows if (key := (row["execution_id"], row["step_event_id"])) not in known]
     if not keys:
         return {}
-    found = await batch.db.fetch(
+    records = await batch.db.fetch(
         "SELECT s.execution_id, s.event_id, s.input::text AS input FROM unnest($1::text[], $2::bigint[]) AS k(execution_id, event_id) "
         "JOIN steps AS s ON s.execution_id = k.execution_id AND s.event_id = k.event_id WHERE s.input IS NOT NULL",
         [execution_id for execution_id, _ in keys],
         [event_id for _, event_id in keys],
     )
-    return {(each["execution_id"], each["event_id"]): json.loads(each["input"]) for each in found}
+    return {(record["execution_id"], record["event_id"]): json.loads(record["input"]) for record in records}
 
 
 def _shape(row: Mapping[str, Any], workflow: str) -> dict[str, Any]:
-    """The approval's shape and its small arguments."""
+    """The columns for the approval's shape and its small arguments."""
     arguments = arguments_of(row["payload"], row["terms"].get("parameters", ()))
     shape = shape_of(
         tool=row["tool"], version=row["tool_version"], workflow=workflow, title=row["title"], arguments=arguments
@@ -216,9 +216,9 @@ def _signals(batch: Batch, table: str) -> list[dict[str, Any]]:
             **row,
             "execution_id": (key := item.execution.execution_id),
             "run_id": batch.run_of[key],
-            "attributed": (why := batch.unattributed[key, event_id]) is None,
-            "unattributed_because": why,
-            "command_id": item.changes.claims[event_id].command_id if why is None else None,
+            "attributed": (reason := batch.unattributed[key, event_id]) is None,
+            "unattributed_because": reason,
+            "command_id": item.changes.claims[event_id].command_id if reason is None else None,
         }
         for item in batch.items
         for event_id, row in (item.changes.decisions if table == "decisions" else item.changes.controls).items()
@@ -226,14 +226,14 @@ def _signals(batch: Batch, table: str) -> list[dict[str, Any]]:
 
 
 def _decided_by(batch: Batch, execution_id: str, event_id: int) -> dict[str, Any]:
-    """Who decided an approval, if the decision is attributed."""
-    item = next(each for each in batch.items if each.execution.execution_id == execution_id)
-    why, claim = batch.unattributed[execution_id, event_id], item.changes.claims[event_id]
+    """The columns for who decided an approval, as far as the decision is attributed."""
+    item = next(item for item in batch.items if item.execution.execution_id == execution_id)
+    reason, claim = batch.unattributed[execution_id, event_id], item.changes.claims[event_id]
     return {
-        "attributed": why is None,
-        "unattributed_because": why,
-        "decided_by": claim.principal if why is None else None,
-        "command_id": claim.command_id if why is None else None,
+        "attributed": reason is None,
+        "unattributed_because": reason,
+        "decided_by": claim.principal if reason is None else None,
+        "command_id": claim.command_id if reason is None else None,
     }
 
 

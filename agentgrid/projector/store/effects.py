@@ -1,4 +1,4 @@
-"""What a batch sets off: commands that are settled, executions to look at next, events for live readers."""
+"""The effects of a batch beyond its rows: settled commands, executions to look at next, events for live readers."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ if TYPE_CHECKING:
 
 async def settle(batch: Batch, started: Mapping[str, Settlement], before: Before, after: After) -> None:
     """Settle the commands whose effect history shows, and those that came too late for their run."""
-    shown = [*started.items(), *_shown(batch)]
+    settlements = [*started.items(), *_settlements(batch)]
     values = [
         {
-            # The sender of the message chose it.
-            "command_id": rows.text(each.command_id),
-            "kind": each.kind.value,
+            # The sender of the message chose the id, so it may hold anything.
+            "command_id": rows.text(settlement.command_id),
+            "kind": settlement.kind.value,
             "run_id": run_id,
-            "status": each.status.value,
-            "outcome": each.outcome,
+            "status": settlement.status.value,
+            "outcome": settlement.outcome,
         }
-        for run_id, each in shown
+        for run_id, settlement in settlements
     ]
     if values:
         await batch.db.execute(statements.SETTLE, json.dumps(values))
     ended = [run_id for run_id in after if _ends(run_id, before, after)]
     if ended:
-        # What was delivered and left no trace came too late.
+        # A command that was delivered but left no trace in history came too late.
         kinds = [kind for kind, handling in HANDLING.items() if handling.ends_with_run]
         await batch.db.execute(statements.SUPERSEDE, ended, kinds)
 
 
-def _shown(batch: Batch) -> Iterator[tuple[str, Settlement]]:
-    """The settlements of commands found in the passes, by run. For decisions, only those whose signal the command itself sent."""
+def _settlements(batch: Batch) -> Iterator[tuple[str, Settlement]]:
+    """The settlements found in the passes, by run. For decisions, only those whose signal is attributed."""
     for item in batch.items:
         key = item.execution.execution_id
-        for each in item.changes.settlements:
+        for settlement in item.changes.settlements:
             if (
-                each.kind is not CommandKind.APPROVAL_DECIDE
-                or batch.unattributed[key, each.outcome["event_id"]] is None
+                settlement.kind is not CommandKind.APPROVAL_DECIDE
+                or batch.unattributed[key, settlement.outcome["event_id"]] is None
             ):
-                yield batch.run_of[key], each
+                yield batch.run_of[key], settlement
 
 
 def _ends(run_id: str, before: Before, after: After) -> bool:
     return RunStatus(after[run_id]["status"]).closed and not RunStatus(before[run_id]["status"]).closed
 
 
-async def look_at_followers(batch: Batch) -> None:
-    """Queue successors, children and forks for an early look: their workers may not send touches."""
+async def enqueue_followers(batch: Batch) -> None:
+    """Queue successors, children and forks for an early look, because their workers may send no touches."""
     followers: dict[str, str] = {}
     for item in batch.items:
         closed = item.changes.closed
@@ -72,7 +72,7 @@ async def look_at_followers(batch: Batch) -> None:
         followers |= item.changes.children
         fork = item.changes.fork
         if fork is not None and fork.base_execution_id is not None:
-            # A reset ends its base execution, whose worker isn't notified.
+            # A reset terminates its base execution without notifying the worker, so no touch comes.
             followers[fork.base_execution_id] = item.execution.workflow_id
     if not followers:
         return
@@ -91,22 +91,22 @@ async def look_at_followers(batch: Batch) -> None:
 
 
 async def enqueue(db: Connection, namespace: str, executions: Sequence[ExecutionId]) -> None:
-    """Ask that these executions be looked at now; where one is being looked at, that it be looked at again."""
+    """Queue these executions for an immediate look; one that is being looked at is looked at again."""
     await db.execute("SELECT pg_notify($1, '')", channels.CHANGES)
     await db.execute(
         statements.ENQUEUE,
         namespace,
-        [each.execution_id for each in executions],
-        [each.workflow_id for each in executions],
+        [execution.execution_id for execution in executions],
+        [execution.workflow_id for execution in executions],
     )
 
 
 async def append_events(batch: Batch, before: Before, after: After) -> None:
-    """Notify live readers: the last statements of the transaction, since they hold the lock of all who append."""
+    """Append events for live readers. These are the transaction's last statements, because they take the lock that all appenders share."""
     ends: list[NewEvent] = []
     for run_id, columns in sorted(after.items()):
-        was = before[run_id]
-        if any(was[name] != columns[name] for name in statements.SHOWN):
+        previous = before[run_id]
+        if any(previous[name] != columns[name] for name in statements.SHOWN):
             data = {name: columns[name] for name in statements.SHOWN}
             batch.events.append(NewEvent(run_id=run_id, kind="run", data=data))
         if _ends(run_id, before, after):

@@ -1,4 +1,4 @@
-"""Runs: locked before their executions, derived from all of them, joined to their parents and children."""
+"""Locks runs, derives them from their executions, and links them to their parents and children."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ After = dict[str, dict[str, Any]]
 
 
 async def lock(batch: Batch) -> Before:
-    """Lock the batch's runs, and those of children whose parents are recorded here. Returns what live readers saw of them."""
-    wanted = set(batch.run_of.values()) | {child for item in batch.items for child in item.changes.children}
+    """Lock the batch's runs, and those of children whose parents are recorded here. Returns the columns that live readers last saw."""
+    run_ids = set(batch.run_of.values()) | {child for item in batch.items for child in item.changes.children}
     records = await batch.db.fetch(
         f"SELECT run_id, {', '.join(statements.SHOWN)} FROM runs WHERE run_id = ANY($1) ORDER BY run_id FOR UPDATE",  # noqa: S608
-        sorted(wanted),
+        sorted(run_ids),
     )
     return {record["run_id"]: record for record in records}
 
 
 async def derive(batch: Batch, fixed: Mapping[str, dict[str, Any]]) -> After:
-    """Derive each run of the batch from all of its executions, and write it with what its beginning fixes."""
+    """Derive each run of the batch from all of its executions, and write it with the columns that its beginning fixes."""
     links = await _links(batch)
-    live = await _live_steps(batch.db, [each for chained in links.values() for each in chained])
+    live = await _live_steps(batch.db, [link for chained in links.values() for link in chained])
     derived = {run_id: chain.derive(chained, live) for run_id, chained in links.items()}
-    left_behind = {key: to for each in derived.values() for key, to in each.left_behind.items()}
+    left_behind = {key: to for run in derived.values() for key, to in run.left_behind.items()}
     if left_behind:
         await batch.db.execute(statements.LEAVE_BEHIND, list(left_behind), list(left_behind.values()))
-    asks = await asked.of_runs(batch, [key for key, each in derived.items() if each.columns["approvals_pending"]])
+    asks = await asked.of_runs(batch, [key for key, run in derived.items() if run.columns["approvals_pending"]])
     after = {
-        run_id: {name: rows.plain(value) for name, value in each.columns.items()} | {"asked": asks.get(run_id)}
-        for run_id, each in derived.items()
+        run_id: {name: rows.plain(value) for name, value in run.columns.items()} | {"asked": asks.get(run_id)}
+        for run_id, run in derived.items()
     }
     values = [{**fixed.get(run_id, {}), "run_id": run_id, **columns} for run_id, columns in after.items()]
     records = await batch.db.fetch(statements.PATCH_RUNS, rows.wire("runs", values))
@@ -55,7 +55,7 @@ async def derive(batch: Batch, fixed: Mapping[str, dict[str, Any]]) -> After:
 
 
 async def _links(batch: Batch) -> dict[str, list[ChainLink]]:
-    """The executions of each run of the batch. The states of those that were just written needn't be read back."""
+    """The executions of each run of the batch. The states just written needn't be read back."""
     written = {item.execution.execution_id: item.state for item in batch.items}
     records = await batch.db.fetch(
         "SELECT run_id, execution_id, status, started_at, closed_at, continued_from, continued_to, reset_from, "
@@ -69,7 +69,7 @@ async def _links(batch: Batch) -> dict[str, list[ChainLink]]:
     for record in records:
         values = dict(record)
         run_id = values.pop("run_id")
-        # Parsed here: PostgreSQL's own operators refuse a whole document for one escaped NUL in it.
+        # Parsed in Python, because PostgreSQL's JSON operators reject a whole document for one escaped NUL.
         folded, error = values.pop("fold_state"), values.pop("error")
         key = values["execution_id"]
         state = written.get(key) or (
@@ -91,22 +91,22 @@ async def _live_steps(db: Connection, links: Sequence[ChainLink]) -> dict[str, l
         "WHERE execution_id = ANY($1) AND live_state IS NOT NULL AND status IN ('scheduled', 'running', 'waiting')",
         waiting,
     )
-    found: dict[str, list[LiveStep]] = {}
+    steps: dict[str, list[LiveStep]] = {}
     for record in records:
         step = LiveStep(
             event_id=record["event_id"],
             state=record["live_state"],
             attempt=record["live_attempt"] or 1,
-            # Parsed here, as a state is.
+            # Parsed in Python, for the same reason as in `_links`.
             error_type=json.loads(record["live_error"])["type"] if record["live_error"] is not None else None,
             next_retry_at=record["live_next_retry_at"],
         )
-        found.setdefault(record["execution_id"], []).append(step)
-    return found
+        steps.setdefault(record["execution_id"], []).append(step)
+    return steps
 
 
 async def write_parents(batch: Batch) -> None:
-    """Children know their parent's execution, parents their children's: whichever is written later joins them."""
+    """Link children to their parents. Each side knows the other's execution; whichever is written later sets the link."""
     parent_of = {
         batch.run_of[item.execution.execution_id]: item.state.parent_execution_id
         for item in batch.items

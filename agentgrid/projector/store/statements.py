@@ -1,4 +1,4 @@
-"""The statements of the projection's tables: each writes any number of rows, and nothing where nothing differs."""
+"""The statements that write the projection's tables: each writes any number of rows and skips rows that don't differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ APPROVAL_DEFAULTS: dict[str, object] = {"inherited": False, "decidable": False}
 _STEP_SEEN = "t.run_id, t.execution_id, t.event_id, t.kind, t.name, t.title, t.status, t.attempts, t.inherited"
 _APPROVAL_SEEN = "t.execution_id, t.run_id, t.approval_id, t.status, t.title, t.tool, t.expires_at, t.inherited"
 
-INSERT_STEPS = rows.insert("steps", key=STEP, columns=rows.columns_of("steps", but=LIVE), returning=_STEP_SEEN)
+INSERT_STEPS = rows.insert("steps", key=STEP, columns=rows.columns_of("steps", without=LIVE), returning=_STEP_SEEN)
 PATCH_STEPS = rows.patch("steps", key=STEP, columns=rows.columns_of("steps"), returning=_STEP_SEEN)
 INSERT_APPROVALS = rows.insert(
     "approvals", key=APPROVAL, columns=rows.columns_of("approvals"), returning=_APPROVAL_SEEN
@@ -54,7 +54,7 @@ CROSS JOIN LATERAL (
 ) AS x""",
     joined={"result": "x.result", "error": "x.error", "version": "x.version"},
 )
-"""What follows from a run's executions; of the newest one's end its result, and the version that its build was registered as."""
+"""Sets a run's derived columns. Result and error come from the newest execution; the version is the one registered for its build."""
 
 SHOWN = (
     "status",
@@ -102,7 +102,7 @@ WHERE runs.first_execution_id IS NULL AND runs.workflow_id = excluded.workflow_i
    OR runs.first_execution_id = excluded.first_execution_id
 RETURNING run_id, first_execution_id
 """  # noqa: S608
-"""New runs, or queued ones that wait for their first execution; nothing where another chain has the id."""
+"""Inserts new runs, or joins queued ones with their first execution; skips a run whose id belongs to another chain."""
 
 JOIN_PARENTS = f"""
 UPDATE runs AS child SET parent_run_id = parent.run_id, trigger = '{RunTrigger.CHILD}', initiator = parent.initiator,
@@ -128,9 +128,9 @@ WHERE c.command_id = s.j->>'command_id' AND c.kind = s.j->>'kind' AND c.run_id =
     AND (c.status IN ('pending', 'delivered') OR c.status = 'refused' AND c.kind = 'approval.decide'
         OR c.status = 'failed' AND c.kind = 'run.update' AND c.outcome->>'code' = 'update_expired')
 """
-"""A command's effect may be seen before its sender has recorded the delivery. Anybody can send a signal with a command's id as request id, so a
-command is settled only by a signal of its own kind in its own run. A decision can be settled even after it was refused: its signature proves that it was
-made, so an earlier attempt reached Temporal, and only the retry was refused. An update can be accepted after it was given up."""
+"""A command's effect may be seen before its sender has recorded the delivery. Anyone can send a signal with a command's id as request id, so a
+command is settled only by a signal of its own kind in its own run. A decision can be settled even after it was refused: the signature proves
+that an earlier attempt reached Temporal and only the retry was refused. An update can be accepted after its sender gave up on it."""
 
 SUPERSEDE = """
 UPDATE commands AS c SET status = 'superseded', settled_at = now(),
@@ -138,7 +138,7 @@ UPDATE commands AS c SET status = 'superseded', settled_at = now(),
 FROM runs AS r
 WHERE c.run_id = ANY($1) AND r.run_id = c.run_id AND c.status = 'delivered' AND c.kind = ANY($2)
 """
-"""If a delivery is recorded only after the run has ended, `control.commands.settle` does the same."""
+"""`control.commands.settle` does the same for a delivery that is recorded only after the run has ended."""
 
 ENQUEUE = """
 INSERT INTO run_changes AS c (execution_id, workflow_id, namespace)

@@ -1,7 +1,7 @@
-"""What runs are about: made from the template that the version of their workflow has for it, and from their input.
+"""Writes the subjects of runs, rendered from the subject template of their workflow's version and their input.
 
 A run's version is known once a worker has taken it, and only if that version is registered. So the subject is written when its version is
-found or changes, and is always that of the version shown.
+found or changes, and always matches the version shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DUE = """
     t.version IS NOT NULL AND (t.subject IS NULL OR old.version IS DISTINCT FROM t.version) AND (t.subject IS NOT NULL OR EXISTS (
         SELECT FROM workflow_versions AS v WHERE v.name = t.workflow AND v.version = t.version AND v.subject IS NOT NULL
     ))"""
-"""Of a run that was just patched: whether its subject must be made. One lookup by key."""
+"""Whether the subject of a run that was just patched must be rendered. One lookup by key."""
 
 _READ = """
     SELECT r.run_id, r.input::text AS input, v.subject AS template, v.input_schema::text AS schema
@@ -30,13 +30,13 @@ _WRITE = """
 
 
 async def write(batch: Batch, run_ids: Sequence[str]) -> None:
-    """Make the subjects of these runs. An empty one says that the input doesn't fill the template."""
+    """Render and write the subjects of these runs. A subject is empty if the input doesn't fill the template."""
     if not run_ids:
         return
-    made: dict[str, str | None] = {}
-    for each in await batch.db.fetch(_READ, list(run_ids)):
-        template, given = each["template"], each["input"]
-        stored = json.loads(given) if given is not None else None
-        schema = read_registered(each["schema"])
-        made[each["run_id"]] = None if template is None else asks.subject(template, stored, schema) or ""
-    await batch.db.execute(_WRITE, list(made), list(made.values()))
+    subjects: dict[str, str | None] = {}
+    for record in await batch.db.fetch(_READ, list(run_ids)):
+        template, text = record["template"], record["input"]
+        stored = json.loads(text) if text is not None else None
+        schema = read_registered(record["schema"])
+        subjects[record["run_id"]] = None if template is None else asks.subject(template, stored, schema) or ""
+    await batch.db.execute(_WRITE, list(subjects), list(subjects.values()))

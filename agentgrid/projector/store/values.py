@@ -1,4 +1,4 @@
-"""What the store reads and what it is given to write."""
+"""The values that the store loads and the results that it writes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """How far the projection has read an execution."""
+class LoadedState:
+    """The stored state of an execution."""
 
     state: FoldState
     replace: bool = False
-    """Its rows are of another version of the fold, or are to be checked: all are written again."""
+    """Whether all rows are rewritten, because another version of the fold wrote them."""
     live_checked_at: datetime | None = None
     run_id: str | None = None
-    """Its run, which never changes; None where the execution is new."""
+    """Its run, which never changes; None for a new execution."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveReport:
-    """What Temporal last reported about an open execution."""
+    """Temporal's last report about an open execution."""
 
     steps: dict[int, dict[str, Any]]
     """The `live_*` columns of its open activities."""
@@ -49,28 +49,28 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldResult:
-    """One pass over one execution, ready to be written."""
+    """The result of one pass over one execution, ready to be written."""
 
     execution: ExecutionId
     base: int
-    """The event id that the pass began after."""
+    """The last event id before the pass."""
     state: FoldState
     changes: RowChanges
     run_id: str | None = None
-    """The execution's run, if that is known."""
+    """The execution's run, if known."""
     replace: bool = False
     rewound: bool = False
-    """History is shorter than what was projected of it: what is stored must give way although it is further on."""
+    """Whether history is shorter than its projection, so that the stored rows must be replaced although they are further ahead."""
     reset_to: str | None = None
-    """What describe says of a closed execution: the reset that took its place."""
+    """For a closed execution, the reset that replaced it, from Describe."""
     archive: Archive | None = None
     live: LiveReport | None = None
 
 
 @dataclass(kw_only=True)
-class Committed:
-    """What a batch came to."""
+class CommitResult:
+    """The result of a committed batch."""
 
     accepted: set[str] = field(default_factory=set)
     written: dict[str, int] = field(default_factory=dict)
-    """How many rows of each execution were new or differed: after a check, how far the tables had drifted."""
+    """The number of new or changed rows per execution; after a check, this is the drift."""

@@ -1,4 +1,4 @@
-/** The typed client. Every change names the principal that the page shows, so that a session that became another's changes nothing. */
+/** The typed API client. Every write names the principal shown on the page, so that the API refuses it if the session became someone else's. */
 import createClient, { type Middleware } from "openapi-fetch";
 import type { components, paths } from "./schema";
 
@@ -31,12 +31,12 @@ export type Risk = Schemas["Risk"];
 
 const CHANGES = new Set(["POST", "PUT", "PATCH", "DELETE"]);
 let shown: string | undefined;
-/** The name that the page shows as the one who acts. */
+/** Set the principal that the page shows as signed in. */
 export const showPrincipal = (name: string | undefined) => {
   shown = name;
 };
 
-/** The API refused, with a reason. */
+/** An error response, with the API's reason. */
 export class ApiError extends Error {
   constructor(
     readonly problem: Problem,
@@ -46,15 +46,15 @@ export class ApiError extends Error {
     super(problem.detail ?? problem.title);
   }
 }
-/** No answer: the API is away, or the network is. */
+/** No response: the API or the network is down. */
 export class Away extends Error {
   constructor() {
-    super("The API does not answer.");
+    super("The API isn’t responding.");
   }
 }
 
 let unavailable = () => {};
-/** What to do when a change fails because something behind the API is away. */
+/** Register a callback for writes that fail because a service behind the API is down. */
 export const onUnavailable = (then: () => void) => {
   unavailable = then;
 };
@@ -78,15 +78,15 @@ export const client = createClient<paths>({
 });
 client.use(principal);
 
-/** The data, or the problem as an error. Raises Away where nothing answers. */
-export async function ask<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
-  let given;
+/** The response's data, or its problem thrown as ApiError. Throws Away if there is no response. */
+export async function unwrap<T>(request: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  let result;
   try {
-    given = await answer;
+    result = await request;
   } catch {
     throw new Away();
   }
-  const { data, error, response } = given;
+  const { data, error, response } = result;
   if (!response.ok) {
     const problem = (
       error && typeof error === "object"

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List agents by name
-         * @description All registered agents, each with its version in use and its last 24 hours, of the runs that the caller may see.
+         * @description All registered agents, each with its version in use and figures for the last 24 hours, over the runs that the caller may see.
          */
         get: operations["list_agents"];
         put?: never;
@@ -32,16 +32,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One agent: versions, tools with what each needs, and its last 24 hours
-         * @description `active` is the version that new calls use. Open calls keep the version that they began with.
+         * One agent: versions, tools and what each requires, and figures for the last 24 hours
+         * @description `active` is the version that new calls use. Open calls keep the version they started with.
          */
         get: operations["get_agent"];
         /**
-         * Make a version of an agent, and use it for new calls
-         * @description Workers receive it within seconds. Calls that are open keep their version, also when their run is replayed.
+         * Create a version of an agent and use it for new calls
+         * @description Workers receive it within seconds. Open calls keep their version, even when their run is replayed.
          *
-         *     Nothing may exceed the code: `tools` is a subset, `limits` are at most the code's, `output_schema` admits only what the code's admits.
-         *     `422` with the reason otherwise. `409` if `expected_version` is not in use any more. Without a difference there is no new version.
+         *     No field may exceed what the code allows: `tools` must be a subset, `limits` at most the code's, and `output_schema` must accept nothing that the
+         *     code's doesn't; otherwise `422` with the reason. `409` if `expected_version` is no longer in use. If nothing differs, no version is created.
          */
         put: operations["put_agent"];
         post?: never;
@@ -62,9 +62,9 @@ export interface paths {
         put?: never;
         /**
          * Turn on an agent's kill switch: its next step is denied
-         * @description Within seconds each model turn and each tool call of it fails without a retry, also in running workflows.
+         * @description Within seconds each of its model turns and tool calls fails without a retry, including in running workflows.
          *
-         *     `in_flight` lists the calls that have not ended.
+         *     `in_flight` lists the open calls.
          */
         post: operations["disable_agent"];
         delete?: never;
@@ -103,10 +103,11 @@ export interface paths {
         get?: never;
         /**
          * Create or replace the rule for all calls of one agent
-         * @description Workers receive it within seconds; it applies to the agent's next call of a tool, also in running workflows. It is not about model turns.
+         * @description Workers receive it within seconds; it applies to the agent's next tool call, including in running workflows. It does not cover model turns.
          *
-         *     The rule's id is `agent:` and the agent's name. A tool's rule with the same effect or a stricter one still applies, and so does a rule that
+         *     The rule's id is `agent:` followed by the agent's name. A tool's rule with the same or a stricter effect still applies, and so does a rule that
          *     names both. To withdraw it: `DELETE /api/v1/policies/agent:...`.
+         *
          *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
          */
         put: operations["put_agent_policy"];
@@ -125,8 +126,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What an agent used in a period, by hour or day
-         * @description Of its own model turns, without those of the agents that it calls.
+         * Usage of an agent over a period, by hour or day
+         * @description Covers its own model turns, not those of the agents it calls.
          */
         get: operations["get_agent_usage"];
         put?: never;
@@ -148,7 +149,7 @@ export interface paths {
         put?: never;
         /**
          * Use another version of an agent for new calls
-         * @description Any of its versions that the newest code still allows, or `code` for the version in its code. Otherwise as `PUT`.
+         * @description Any version that the newest code still allows, or `code` for the version in its code. Otherwise the same as `PUT`.
          */
         post: operations["use_agent"];
         delete?: never;
@@ -166,7 +167,7 @@ export interface paths {
         };
         /**
          * List approvals: newest first, or the most urgent first
-         * @description Each with what this caller may do, and with its small arguments for those who may read them. Read one to see its payload.
+         * @description Each item includes what this caller may do and, for those who may read them, its short arguments. Read a single approval to get its payload.
          */
         get: operations["list_approvals"];
         put?: never;
@@ -185,8 +186,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Count the approvals that wait
-         * @description Those that this caller can decide, those of each group, and all. Each count is the length of the list that it links to.
+         * Count pending approvals
+         * @description Approvals that this caller can decide, by approver group, and in total. Each count equals the length of the list it links to.
          */
         get: operations["count_approvals"];
         put?: never;
@@ -205,11 +206,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One approval, with all that a person needs to decide it
+         * One approval, with everything a person needs to decide it
          * @description `payload` holds exactly the arguments that `digest` covers. Send that digest with the decision.
          *
-         *     `payload` is null unless the caller may decide the approval or read payloads; so are the other fields that hold payloads. `previous` has
-         *     arguments only for those who may read that approval.
+         *     `payload` and the other fields that hold payloads are null unless the caller may decide the approval or read payloads. `previous` includes its
+         *     arguments only for callers who may read that approval.
          */
         get: operations["get_approval"];
         put?: never;
@@ -233,12 +234,12 @@ export interface paths {
          * Approve or reject
          * @description Only a person who did not start the run may decide, only while the approval is pending, and only with its current digest.
          *
-         *     `202`: the decision is signed and sent. It takes effect when the run receives it: its command then becomes `applied`, or `superseded` if
+         *     `202`: the decision was signed and sent. It takes effect when the run receives it; its command then becomes `applied`, or `superseded` if
          *     another decision arrived first.
          *
-         *     With `arguments`, a tool is called with these instead. They are checked against the tool's input schema before anything is signed; a check
-         *     that the tool's own code makes runs in the worker, which requests a new approval of the original call if it refuses them. If `changes` is
-         *     `second_person`, the first such request only records a proposal (the command's kind is `approval.propose`), and the approval stays
+         *     With `arguments`, the tool is called with these instead. They are validated against the tool's input schema before anything is signed. Checks in
+         *     the tool's own code run in the worker; if they fail, the worker requests a new approval of the original call. If `changes` is
+         *     `second_person`, the first such request only records a proposal (a command of the kind `approval.propose`), and the approval stays
          *     pending until another approver sends exactly the same arguments.
          */
         post: operations["decide"];
@@ -257,7 +258,7 @@ export interface paths {
         };
         /**
          * List commands, newest first: who requested what, and the outcome
-         * @description Includes refused commands. Without the role `auditor`, only the caller's own; `status=proposed` shows administrators all proposals.
+         * @description Includes refused commands. Without the role `auditor`, only the caller's own commands; with `status=proposed`, administrators see all proposals.
          */
         get: operations["list_commands"];
         put?: never;
@@ -277,8 +278,8 @@ export interface paths {
         };
         /**
          * Download commands, newest first, as NDJSON or CSV
-         * @description The filters and the permissions of the list. At most 100,000 commands: if there are more, the last line says `{"complete": false}`,
-         *     in CSV `incomplete`. A cell that a spreadsheet would take for a formula begins with an apostrophe.
+         * @description Takes the filters and permissions of the list. At most 100,000 commands: if there are more, the last line is `{"complete": false}`, or
+         *     `incomplete` in CSV. Cells that a spreadsheet would interpret as a formula begin with an apostrophe.
          */
         get: operations["export_commands"];
         put?: never;
@@ -297,8 +298,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List signals that affected a run but can't be attributed to anybody, newest first
-         * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
+         * List signals that affected a run but can't be attributed, newest first
+         * @description Effective decisions, pauses and resumes not confirmed by a registered signing key and a matching command.
          */
         get: operations["list_unattributed"];
         put?: never;
@@ -340,10 +341,10 @@ export interface paths {
         put?: never;
         /**
          * Confirm another administrator's proposal
-         * @description The command is checked again and carried out. If it creates an API key, the key is shown in this response only.
+         * @description Checks the command again and carries it out. If it creates an API key, the key is shown in this response only.
          *
          *     `403` if the caller made the proposal, or if either administrator took part in issuing the other's key. `409` if the proposal was
-         *     withdrawn, has expired, or its target has changed since.
+         *     withdrawn or has expired, or if its target has changed since.
          */
         post: operations["confirm_command"];
         delete?: never;
@@ -363,7 +364,7 @@ export interface paths {
         put?: never;
         /**
          * Withdraw a proposal, your own or another administrator's
-         * @description The command is not carried out. `409` if it was already confirmed or has expired.
+         * @description The command is not carried out. `409` if it has already been confirmed or has expired.
          */
         post: operations["withdraw_command"];
         delete?: never;
@@ -381,11 +382,11 @@ export interface paths {
         };
         /**
          * All events, live (SSE)
-         * @description Starts now, or after `Last-Event-ID`. The first event is `hello`, at once; its id is where the stream begins.
+         * @description Starts now, or after `Last-Event-ID`. The first event, sent immediately, is `hello`; the stream begins after its id.
          *
-         *     `reset` means that events after the given id are no longer stored: reload all resources. Covers the runs that the caller may see, and the
-         *     commands that it may list. `data` holds the whole summary of what changed, as in lists: what changed as it was right after the change, the rest
-         *     as of now. Texts that may quote payloads are null unless the caller may read payloads. `log`, `catalog` and `delta` have no id: they are not
+         *     `reset` means that events after the given id are no longer stored: reload all resources. The stream covers the runs that the caller may see and
+         *     the commands it may list. `data` holds a full summary, as in lists: the changed part as of the change, the rest
+         *     as of now. Texts that may quote payloads are null unless the caller may read payloads. `log`, `catalog` and `delta` events have no id: they are not
          *     stored, and some may be missing.
          */
         get: operations["stream_everything"];
@@ -406,18 +407,18 @@ export interface paths {
         };
         /**
          * List API keys, newest first
-         * @description Without their secrets, which are not stored.
+         * @description Without secrets, which are not stored.
          */
         get: operations["list_keys"];
         put?: never;
         /**
-         * Create a key for a principal
-         * @description `201` with the key, in this response only: the server stores just its hash.
+         * Create an API key for a principal
+         * @description `201` with the key, in this response only: the server stores only its hash.
          *
-         *     `202` if the principal may decide approvals: another administrator must confirm, and is shown the key then. `403` if there is no other
+         *     `202` if the principal may decide approvals: another administrator must confirm and is then shown the key. `403` if there is no other
          *     administrator.
          *
-         *     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true`, and `key` is null.
+         *     Repeating the request with the same `Idempotency-Key` and body returns `200`, `Idempotent-Replayed: true`, and a null `key`.
          */
         post: operations["create_key"];
         delete?: never;
@@ -436,8 +437,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Revoke a key
-         * @description Takes the key's id, not the key itself. Its open event streams end, and decisions made with it no longer have an effect.
+         * Revoke an API key
+         * @description Takes the key's id, not the key itself. Its open event streams end, and decisions made with it no longer take effect.
          */
         post: operations["revoke_key"];
         delete?: never;
@@ -454,8 +455,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the MCP servers of workers, those that can't be used first
-         * @description As workers found them. A listing is reviewed and accepted in the project, where it is pinned, so no route changes one.
+         * List workers' MCP servers, unusable ones first
+         * @description As reported by workers. No route accepts a listing: listings are reviewed and pinned in the project.
          */
         get: operations["list_mcp_servers"];
         put?: never;
@@ -474,8 +475,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The caller, with its permissions
-         * @description The principal that the API key or the browser session belongs to, and the facts of the installation.
+         * The caller and its permissions
+         * @description The principal of the API key or browser session, and facts about the installation.
          */
         get: operations["me"];
         put?: never;
@@ -495,7 +496,7 @@ export interface paths {
         };
         /**
          * List your own API keys, newest first
-         * @description Without their secrets, which are not stored. Also expired and revoked ones. Only administrators make and revoke keys.
+         * @description Without secrets, which are not stored. Includes expired and revoked keys. Only administrators create and revoke keys.
          */
         get: operations["list_my_keys"];
         put?: never;
@@ -514,8 +515,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Counts of runs and approvals, with links to their lists, and what is due
-         * @description Current counts, what happens next, and what needs attention. With `lists`, all that a first screen shows.
+         * Counts of runs and approvals with links to their lists, and what is due
+         * @description Current counts, what is due next, and what needs attention. With `lists`, everything a home page shows.
          */
         get: operations["overview"];
         put?: never;
@@ -535,7 +536,7 @@ export interface paths {
         };
         /**
          * List the rules in force, by id
-         * @description Where no rule matches, destructive tools require approval and everything else is allowed.
+         * @description If no rule matches a call, destructive tools require approval and everything else is allowed.
          */
         get: operations["list_policies"];
         put?: never;
@@ -556,8 +557,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * What a rule for a tool or an agent would change
-         * @description As a worker would judge calls once the rule is put, with all other rules as they are now.
+         * Preview what a rule for a tool or an agent would change
+         * @description Evaluates calls as a worker would once the rule is in force, with all other rules unchanged.
          */
         post: operations["preview_policy"];
         delete?: never;
@@ -576,8 +577,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Which rule would apply to a call, and why
-         * @description As a worker with the newest policy would judge it. An agent's own list of tools, which is in its code, is not considered.
+         * Test which rule would apply to a call, and why
+         * @description Evaluates the call as a worker with the newest policy would. The agent's own tool list, which is part of its code, is not considered.
          */
         post: operations["test_policy"];
         delete?: never;
@@ -594,18 +595,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One rule, with the tools it governs and its versions
-         * @description Includes withdrawn rules.
+         * One rule, with its versions and the tools it governs
+         * @description Also returns withdrawn rules.
          */
         get: operations["get_policy"];
         /**
-         * Create or replace a rule for a tool, a plain activity, or a glob of them
-         * @description Workers receive it within seconds; it applies to the next call, also in running workflows.
+         * Create or replace a rule for tools or plain activities, by name or glob
+         * @description Workers receive it within seconds; it applies to the next call, including in running workflows.
          *
-         *     One rule applies to each call. A rule displaces another that is less exact in its tool, its agent or its conditions, unless it is less exact
-         *     in one of the others; one that denies is displaced only by a rule that names the tool itself. Of the rules that are left the strictest
-         *     applies, and where there is none the built-in rule for the tool's risk. `POST /api/v1/policies/test` shows it for a call.
-         *     An unchanged rule keeps its version; a new version would reopen the approvals that are pending under it.
+         *     One rule applies to each call. A rule displaces another that is less exact in its tool, agent or conditions, unless it is itself less exact
+         *     in one of these; a rule that denies is displaced only by a rule that names the tool exactly. Of the remaining rules the strictest
+         *     applies; if there is none, the built-in rule for the tool's risk applies. `POST /api/v1/policies/test` shows the result for a call.
+         *
+         *     An unchanged rule keeps its version, because a new version would reopen the approvals pending under it.
          *
          *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
          */
@@ -651,15 +653,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One principal, with its permissions
-         * @description Its keys are listed at `/api/v1/keys?principal=`.
+         * One principal and its permissions
+         * @description Its API keys are listed at `/api/v1/keys?principal=`.
          */
         get: operations["get_principal"];
         /**
          * Create a principal, or replace its roles, groups and scope
-         * @description The kind can't change. Whether it is disabled stays unchanged, and so does its scope if `workflows` is omitted.
+         * @description The kind can't change. Its disabled state is unchanged, and so is its scope if `workflows` is omitted.
          *
-         *     Nobody can make themselves an approver, and an administrator can't be one.
+         *     Nobody can make themselves an approver, and an administrator can't be an approver.
          *
          *     `202` if the principal could decide more approvals than before: another administrator must confirm. `403` if there is no other
          *     administrator. `409` if a new approver holds keys that other people issued, or if the change removes the last administrator.
@@ -683,7 +685,7 @@ export interface paths {
         put?: never;
         /**
          * Disable a principal
-         * @description Its keys stop working, its streams end, and its decisions no longer count. `409` for the last administrator.
+         * @description Its API keys stop working, its streams end, and its decisions no longer count. `409` for the last administrator.
          */
         post: operations["disable_principal"];
         delete?: never;
@@ -703,7 +705,7 @@ export interface paths {
         put?: never;
         /**
          * Enable a disabled principal
-         * @description Its keys work again, except those that were revoked or have expired.
+         * @description Its API keys work again, except those that were revoked or have expired.
          *
          *     `202` if the principal may decide approvals: another administrator must confirm. `403` if there is no other administrator.
          */
@@ -723,7 +725,7 @@ export interface paths {
         };
         /**
          * List payload reads, refusals, and requests without a valid key, newest first
-         * @description Identical reads within a minute are one item, written a few seconds after the first. Kept for 90 days.
+         * @description Identical reads within a minute are combined into one item, written a few seconds after the first. Kept for 90 days.
          */
         get: operations["list_reads"];
         put?: never;
@@ -743,7 +745,7 @@ export interface paths {
         };
         /**
          * List runs, newest first
-         * @description No payloads. `started_after` and `started_before` compare with `created_at`, when the run was requested.
+         * @description No payloads. `started_after` and `started_before` refer to `created_at`, the time the run was requested.
          */
         get: operations["list_runs"];
         put?: never;
@@ -764,11 +766,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Start up to 200 runs, each by itself
-         * @description `200` with an outcome for each item, in their order, also if every one was refused. Each is an ordinary start: a command in the audit log, and
-         *     one request against the rate limit. A run that was started stays started, even if other items fail.
+         * Start up to 200 runs, each independently
+         * @description `200` with an outcome for each item, in order, even if all were refused. Each item is an ordinary start: a command in the audit log, and
+         *     one request against the rate limit. A started run stays started even if other items fail.
          *
-         *     Send it again with the same `Idempotency-Key` and items if no answer came: what was started before is `replayed`.
+         *     If no response arrived, send the request again with the same `Idempotency-Key` and items: runs already started are `replayed`.
          */
         post: operations["start_runs"];
         delete?: never;
@@ -786,7 +788,7 @@ export interface paths {
         };
         /**
          * Count runs by status
-         * @description Takes the filters of the list. Counting ends at 100,000 runs; then `complete` is false and the counts are lower bounds.
+         * @description Takes the filters of the list. Counting stops at 100,000 runs; `complete` is then false and the counts are lower bounds.
          */
         get: operations["count_runs"];
         put?: never;
@@ -805,8 +807,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What the list of runs can be narrowed to, with counts
-         * @description Takes the filters of the list; each facet is counted under all of them but its own.
+         * Facets of the list of runs: values to filter by, with counts
+         * @description Takes the filters of the list. Each facet is counted under all filters except its own.
          */
         get: operations["facets_of_runs"];
         put?: never;
@@ -825,7 +827,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One run: status, what it waits for, steps, executions, approvals, actions
+         * One run: status, what it is waiting for, steps, executions, approvals and actions
          * @description Everything about a run in one response. Input, result and error messages are null unless the caller may read payloads.
          */
         get: operations["get_run"];
@@ -845,7 +847,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The run's approvals, newest first
+         * List the run's approvals, newest first
          * @description Includes closed approvals.
          */
         get: operations["list_run_approvals"];
@@ -885,12 +887,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The run's events, live (SSE)
+         * Stream the run's events (SSE)
          * @description Starts at the first stored event, or after `Last-Event-ID`. The last event is `end`; then the stream closes.
          *
-         *     `reset` means that events after the given id are no longer stored. A `delta` has no id and is not stored: some may be missing, and a
-         *     model request that began before the stream sends none. The whole text of a turn is in the output of its step once that has closed; the last
-         *     deltas of a run's last turn may come too late for the stream.
+         *     `reset` means that events after the given id are no longer stored. `delta` events have no id and are not stored: some may be missing, and a
+         *     model request that began before the stream opened sends none. The full text of a turn is in its step's output once the step has closed; the last
+         *     deltas of a run's last turn may arrive too late for the stream.
          */
         get: operations["stream_run"];
         put?: never;
@@ -910,7 +912,7 @@ export interface paths {
         };
         /**
          * The raw history of an execution
-         * @description From Temporal, or from the archive if Temporal no longer has it. Defaults to the run's newest execution.
+         * @description Read from Temporal, or from the archive if Temporal no longer has it. Defaults to the run's newest execution.
          */
         get: operations["get_history"];
         put?: never;
@@ -930,7 +932,7 @@ export interface paths {
         };
         /**
          * Download a run's whole input
-         * @description As a step's. The values are the workflow's arguments.
+         * @description Like a step's input. The values are the workflow's arguments.
          */
         get: operations["download_input"];
         put?: never;
@@ -952,10 +954,10 @@ export interface paths {
         put?: never;
         /**
          * Stop the current turn of the run's agents, and pause the run
-         * @description Cancels the model request and the tool calls in progress and withdraws their approvals. Completed calls keep their results.
+         * @description Cancels the model request and tool calls in progress and withdraws their approvals. Completed calls keep their results.
          *
-         *     The run is `paused` when all of them have ended; the command is then `applied`. After resume the agent goes on, with the message if there
-         *     is one. `409` if no agent is at work. Agents in child runs go on: interrupt those by the id of their run.
+         *     The run is `paused` once all of them have ended; the command is then `applied`. After resume the agent continues, with the message if one
+         *     was sent. `409` if no agent is running. Agents in child runs continue: interrupt those by their own run ids.
          */
         post: operations["interrupt"];
         delete?: never;
@@ -993,9 +995,9 @@ export interface paths {
         };
         /**
          * List log lines of the run's workflow and tools, oldest first
-         * @description Begins at the oldest line, unless `tail`, `before`, `after` or `cursor` is given, of which there can be one. Always oldest first.
+         * @description Starts at the oldest line unless one of `tail`, `before`, `after` or `cursor` is given. Always oldest first.
          *
-         *     Lines of runs that just ended may arrive a moment later than the end, with higher ids. Text and fields, and searching with `q`, require the
+         *     Lines of a run that has just ended may arrive shortly after its end, with higher ids. Text and fields, and searching with `q`, require the
          *     permission to read payloads.
          */
         get: operations["list_logs"];
@@ -1016,7 +1018,7 @@ export interface paths {
         };
         /**
          * Download log lines as a file
-         * @description One line each, as text or as JSON. Ends after 100,000 lines, 64 MiB or two minutes; the last line then says so.
+         * @description One entry per line, as text or JSON. Stops after 100,000 lines, 64 MiB or two minutes; the last line then says so.
          */
         get: operations["download_logs"];
         put?: never;
@@ -1038,7 +1040,7 @@ export interface paths {
         put?: never;
         /**
          * Pause the run: no new step starts until it is resumed
-         * @description New activities and children wait. Steps in progress, timers, run timeouts and approval expiry go on.
+         * @description New activities and children wait. Steps in progress, timers, run timeouts and approval expiry continue.
          */
         post: operations["pause"];
         delete?: never;
@@ -1058,10 +1060,10 @@ export interface paths {
         put?: never;
         /**
          * Query the run's workflow
-         * @description A read: it changes nothing, and is recorded as a reading of payloads. A worker has 5 s to answer; without one the answer is `503`.
+         * @description Read-only; recorded as a read of payloads. A worker has 5 s to answer, otherwise `503`.
          *
-         *     A name or arguments that no handler of the run's version takes: `422`, with the nearest name. A handler that fails: `409` `query_failed`.
-         *     `__stack_trace` and `__temporal_workflow_metadata` work for every run; other names that begin with `__` or `agentgrid.` do not.
+         *     `422` if no handler of the run's version takes this name or these arguments, with the nearest name. `409` `query_failed` if the handler fails.
+         *     `__stack_trace` and `__temporal_workflow_metadata` work for every run; other names that begin with `__` or `agentgrid.` are not allowed.
          */
         post: operations["query"];
         delete?: never;
@@ -1078,11 +1080,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The run's result or error; with `wait`, as soon as it has ended
-         * @description `200` when the run has ended, with any outcome; `202` while it is open, also after the wait: ask again.
+         * The run's result or error; with `wait`, once it has ended
+         * @description `200` once the run has ended, whatever the outcome; `202` while it is open, including after the wait: ask again.
          *
-         *     The result and the error's text are null unless the caller may read payloads. The answer may come before `wait` has passed, when the server
-         *     stops. A run that is reset after its end is open again.
+         *     The result and the error text are null unless the caller may read payloads. The response may come before `wait` has passed if the server is
+         *     shutting down. A run that is reset after its end is open again.
          */
         get: operations["get_result"];
         put?: never;
@@ -1102,7 +1104,7 @@ export interface paths {
         };
         /**
          * Download a run's whole result
-         * @description As a step's output. `404` while the run is open, and if it ended without a result.
+         * @description Like a step's output. `404` while the run is open, and if it ended without a result.
          */
         get: operations["download_result"];
         put?: never;
@@ -1144,10 +1146,10 @@ export interface paths {
         put?: never;
         /**
          * Send a signal to the run's workflow
-         * @description For the workflow's own handlers. It can't decide an approval: an unsigned signal has no effect on one.
+         * @description For the workflow's own handlers. A signal can't decide an approval: unsigned decision signals have no effect.
          *
-         *     A name or arguments that no handler of the run's version takes: `422`, with the nearest name. Where the version is not known, nothing is
-         *     checked, and `handler` is `unknown`.
+         *     `422` if no handler of the run's version takes this name or these arguments, with the nearest name. If the version is unknown, nothing is
+         *     checked and `handler` is `unknown`.
          */
         post: operations["signal"];
         delete?: never;
@@ -1164,8 +1166,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The run's steps, oldest first
-         * @description The steps of the newest execution of each segment. With `execution`, the steps of that one, even if a reset replaced it.
+         * List the run's steps, oldest first
+         * @description The steps of the newest execution of each segment. With `execution`, the steps of that execution, even if a reset replaced it.
          */
         get: operations["list_steps"];
         put?: never;
@@ -1205,9 +1207,9 @@ export interface paths {
         };
         /**
          * Download a step's whole input or output
-         * @description JSON, also where the step's list shows only a beginning; several values as a list. The input is what ran, if an approver changed it.
+         * @description JSON, even if the list of steps shows only the beginning; several values as a list. If an approver changed the input, this is the changed one.
          *
-         *     At most 32 MiB. `404` if the step has none, `410` if its history is gone from Temporal and was not archived, or if nothing can decode it.
+         *     At most 32 MiB. `404` if the step has no such value, `410` if its history is gone from Temporal and was not archived, or if nothing can decode it.
          */
         get: operations["download_of_step"];
         put?: never;
@@ -1228,7 +1230,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Terminate the run at once, without cleanup
+         * Terminate the run immediately, without cleanup
          * @description The effects of steps in progress are not undone.
          */
         post: operations["terminate"];
@@ -1246,11 +1248,11 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The run's steps in one answer, for drawing
-         * @description No payloads, and no nulls. Without `execution`, the newest execution of each segment. `first` and `last`: only steps with event ids
-         *     between them, as to unfold a group.
+         * The run's steps in one response, for drawing a timeline
+         * @description No payloads; null fields are omitted. Without `execution`, the newest execution of each segment. `first` and `last` limit steps to a range of
+         *     event ids, for example to expand a group.
          *
-         *     `as_of` orders the answer against `GET /events`: read it once, then apply the events after that id.
+         *     `as_of` relates the response to `GET /events`: fetch the timeline once, then apply the events after that id.
          */
         get: operations["get_timeline"];
         put?: never;
@@ -1269,8 +1271,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What became of an update
-         * @description By the id of its command. `202` if it has not ended after `wait`.
+         * The state of an update
+         * @description Identified by its command id. `202` if it has not ended after `wait`.
          */
         get: operations["get_update"];
         put?: never;
@@ -1292,11 +1294,11 @@ export interface paths {
         put?: never;
         /**
          * Update the run's workflow
-         * @description `200` once it has ended, with `stage` `completed` or `failed`; `202` if its handler still runs after `wait`. `409` `update_rejected` if the
-         *     workflow refuses it. `504` if no worker has accepted it within 4 s: it is offered again for ten minutes.
+         * @description `200` once it has ended, with `stage` `completed` or `failed`; `202` if its handler is still running after `wait`. `409` `update_rejected` if the
+         *     workflow refuses it. `504` if no worker accepts it within 4 s; delivery is then retried for ten minutes.
          *
-         *     The same `Idempotency-Key` and body again send nothing, and wait for the same update. A name or arguments that no handler of the run's
-         *     version takes: `422`, with the nearest name.
+         *     Repeating the request with the same `Idempotency-Key` and body sends nothing and waits for the same update. `422` if no handler of the run's
+         *     version takes this name or these arguments, with the nearest name.
          */
         post: operations["update"];
         delete?: never;
@@ -1313,8 +1315,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Find runs, approvals, workflows, tools, agents and principals by words
-         * @description Each kind is searched like its own list. Principals are found by those with the permission `administer` only.
+         * Search runs, approvals, workflows, tools, agents and principals
+         * @description Each kind is searched like its own list. Principals are included only for callers with the permission `administer`.
          */
         get: operations["search"];
         put?: never;
@@ -1336,15 +1338,15 @@ export interface paths {
         put?: never;
         /**
          * Sign in
-         * @description Signs this browser in: sets a cookie that has the key's rights. Only for people, and only from the console's own pages: `Origin` is required.
+         * @description Signs this browser in by setting a cookie with the key's rights. Only for people, and only from the console's own pages: `Origin` is required.
          *
-         *     The session lasts 12 hours from its last use and 7 days in all, and ends with its key. `401` with the code `sign_in_code_spent`: the code
-         *     was used or has expired. `403`: the key is a program's. `429`: too many failures from this address.
+         *     The session lasts for 12 hours after its last use, at most 7 days, and ends with its key. `401` `sign_in_code_spent`: the code
+         *     was used already or has expired. `403`: the key does not belong to a person. `429`: too many failed attempts from this address.
          */
         post: operations["open_session"];
         /**
          * Sign out
-         * @description Ends the browser session that this request is made with, and its event streams. A key has none: `403`.
+         * @description Ends the browser session of this request and its event streams. `403` for a request with an API key.
          */
         delete: operations["close_session"];
         options?: never;
@@ -1362,8 +1364,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make a sign-in code
-         * @description A code that opens one browser session as the caller, within 10 minutes. Requires an API key of a person: a session can't make one.
+         * Create a sign-in code
+         * @description A code that opens one browser session as the caller, within 10 minutes. Requires a person's API key; a session can't create one.
          */
         post: operations["create_sign_in_code"];
         delete?: never;
@@ -1380,8 +1382,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The ways to sign in
-         * @description For the sign-in page; needs no credentials.
+         * List the sign-in methods
+         * @description For the sign-in page. Requires no credentials.
          */
         get: operations["get_sign_in_methods"];
         put?: never;
@@ -1401,7 +1403,7 @@ export interface paths {
         };
         /**
          * List open browser sessions, newest first
-         * @description The caller's own sessions; all principals' with the permission `administer`.
+         * @description Lists the caller's own sessions, or everyone's with the permission `administer`.
          */
         get: operations["list_sessions"];
         put?: never;
@@ -1423,7 +1425,9 @@ export interface paths {
         put?: never;
         /**
          * End a browser session
-         * @description One of the caller's own; with the permission `administer`, any. Its event streams end. Its key stays: to end both, revoke the key.
+         * @description Ends one of the caller's own sessions (any session with the permission `administer`) and its event streams.
+         *
+         *     The key stays valid; to end both, revoke the key.
          */
         post: operations["end_session"];
         delete?: never;
@@ -1441,7 +1445,7 @@ export interface paths {
         };
         /**
          * List signing keys, newest first
-         * @description Public keys only. The API registers its signing key when it starts.
+         * @description Public keys only. Each API process registers its signing key when it starts.
          */
         get: operations["list_signing_keys"];
         put?: never;
@@ -1463,7 +1467,7 @@ export interface paths {
         put?: never;
         /**
          * Retire a signing key: new approvals no longer accept it
-         * @description Approvals that are already open can still be decided with it until it is revoked. Can't be undone. `409` while an API process signs with it.
+         * @description Approvals that are already open can still be decided with it until it is revoked. Irreversible. `409` while an API process signs with it.
          */
         post: operations["retire_signing_key"];
         delete?: never;
@@ -1483,8 +1487,8 @@ export interface paths {
         put?: never;
         /**
          * Revoke a signing key: its signatures no longer count
-         * @description For a key that may have leaked. Can't be undone. It works even while an API process signs with the key: no approval can open then
-         *     until another key is in use.
+         * @description For a key that may have leaked. Irreversible. Works even while an API process signs with the key; in that case no approval can open until
+         *     another key is in use.
          */
         post: operations["revoke_signing_key"];
         delete?: never;
@@ -1502,7 +1506,7 @@ export interface paths {
         };
         /**
          * List task queues, those without a worker first
-         * @description Queues named in the catalog or by open runs, with their pollers. `served: false`: runs on this queue wait for a worker.
+         * @description Queues named in the catalog or by open runs, with their pollers. `served: false` means that runs on this queue wait for a worker.
          */
         get: operations["list_task_queues"];
         put?: never;
@@ -1522,7 +1526,7 @@ export interface paths {
         };
         /**
          * List tools by name
-         * @description All registered tools, each with its policy.
+         * @description All registered tools, each with the rule that applies to it.
          */
         get: operations["list_tools"];
         put?: never;
@@ -1541,8 +1545,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One tool: schemas, limits, and the policy in force
-         * @description The policy is the built-in rule if no operator's rule matches.
+         * One tool: schemas, limits and the rule in force
+         * @description If no operator's rule matches, `policy` is the built-in rule.
          */
         get: operations["get_tool"];
         put?: never;
@@ -1564,7 +1568,7 @@ export interface paths {
         put?: never;
         /**
          * Turn on a tool's kill switch: every call is denied
-         * @description Within seconds every call fails without a retry, also in running workflows. The tool's rules are unaffected.
+         * @description Within seconds every call fails without a retry, including in running workflows. The tool's rules are unaffected.
          */
         post: operations["disable_tool"];
         delete?: never;
@@ -1603,10 +1607,11 @@ export interface paths {
         get?: never;
         /**
          * Create or replace the rule for one tool
-         * @description Workers receive it within seconds; it applies to the next call, also in running workflows.
+         * @description Workers receive it within seconds; it applies to the next call, including in running workflows.
          *
-         *     The rule's id is `tool:` and the tool's name. It takes precedence over every other rule; the kill switch is unaffected.
+         *     The rule's id is `tool:` followed by the tool's name. It takes precedence over every other rule but does not affect the kill switch.
          *     To withdraw it: `DELETE /api/v1/policies/tool:...`.
+         *
          *     `202` if the change relaxes the policy and there is a second administrator, who must confirm it.
          */
         put: operations["put_tool_policy"];
@@ -1625,8 +1630,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the saved views: your own, and the shared ones
-         * @description By title.
+         * List saved views: your own and shared ones
+         * @description Sorted by title.
          */
         get: operations["list_views"];
         put?: never;
@@ -1646,18 +1651,18 @@ export interface paths {
         };
         /**
          * One saved view
-         * @description Your own of this name, or with `shared=true` the shared one.
+         * @description Your own view of this name, or the shared one with `shared=true`.
          */
         get: operations["get_view"];
         /**
          * Save a view, or replace it
-         * @description Private by default: nobody else sees it. At most 50 private views of a principal, and 200 shared ones.
+         * @description Private by default. At most 50 private views per principal and 200 shared ones.
          */
         put: operations["put_view"];
         post?: never;
         /**
          * Delete a saved view
-         * @description Requires the permission `edit` for a shared one.
+         * @description Deleting a shared view requires the permission `edit`.
          */
         delete: operations["delete_view"];
         options?: never;
@@ -1714,7 +1719,7 @@ export interface paths {
         };
         /**
          * One workflow: schemas, versions, statistics, and whether a live worker serves it
-         * @description `input_schema` is the JSON Schema for `input` when a run is started.
+         * @description `input_schema` is the JSON Schema of a run's `input`.
          */
         get: operations["get_workflow"];
         put?: never;
@@ -1736,7 +1741,7 @@ export interface paths {
         put?: never;
         /**
          * Turn on a workflow's kill switch: it can't be started
-         * @description Starts are refused with `409`. Within seconds every tool call of its runs, also running ones, fails without a retry.
+         * @description Starts are refused with `409`. Within seconds every tool call of its runs, including running ones, fails without a retry.
          */
         post: operations["disable_workflow"];
         delete?: never;
@@ -1756,7 +1761,7 @@ export interface paths {
         put?: never;
         /**
          * Turn off a workflow's kill switch
-         * @description The workflow can be started again. Runs that failed in the meantime stay failed.
+         * @description Runs can be started again. Runs that failed in the meantime stay failed.
          */
         post: operations["enable_workflow"];
         delete?: never;
@@ -1773,8 +1778,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How a workflow's runs ended, what they usually do and how long they take, in the last 30 days
-         * @description Durations with their median and 95th percentile, errors by their class, and the usual steps of the current version.
+         * A workflow's outcomes, usual steps and durations over the last 30 days
+         * @description Median and 95th percentile of durations, errors by class, and the usual steps of the current version.
          */
         get: operations["get_workflow_figures"];
         put?: never;
@@ -1796,9 +1801,10 @@ export interface paths {
         put?: never;
         /**
          * Start a run
-         * @description `201` with the run. While Temporal is unreachable the run is `queued`; it starts as soon as Temporal is back.
+         * @description `201` with the run. While Temporal is unreachable the run is `queued`; it starts once Temporal is reachable.
          *
-         *     The same `Idempotency-Key` and body again: `200`, `Idempotent-Replayed: true` and the run as it is now. Another body: `409`.
+         *     Repeating the request with the same `Idempotency-Key` and body returns `200`, `Idempotent-Replayed: true` and the current state of the run. With a
+         *     different body: `409`.
          */
         post: operations["start_run"];
         delete?: never;
@@ -1815,8 +1821,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What the model turns of a workflow's runs used in a period, by hour or day
-         * @description Of all agents that its runs called.
+         * Model usage of a workflow's runs over a period, by hour or day
+         * @description Covers all agents called by its runs.
          */
         get: operations["get_workflow_usage"];
         put?: never;
@@ -1836,7 +1842,7 @@ export interface paths {
         };
         /**
          * One version of a workflow, with its schemas
-         * @description Ask for its `previous` one too, to see what changed. Versions with equal schemas and handlers differ in their code.
+         * @description To see what changed, compare it with its `previous` version. Versions with equal schemas and handlers differ only in code.
          */
         get: operations["get_workflow_version"];
         put?: never;
@@ -1896,7 +1902,7 @@ export interface paths {
         };
         /**
          * Readiness, and the state of each dependency
-         * @description `200` also when degraded: reads work and starts are accepted. `503` if the database is unreachable.
+         * @description `200` even when degraded: reads work and starts are accepted. `503` if the database is unreachable.
          */
         get: operations["readyz"];
         put?: never;
@@ -1930,12 +1936,12 @@ export interface components {
         ActionVerb: "cancel" | "terminate" | "pause" | "resume" | "interrupt" | "signal" | "update" | "approve" | "reject" | "start" | "policy" | "disable" | "enable" | "edit" | "use";
         /**
          * AgentCallOut
-         * @description A call of an agent that has not ended.
+         * @description A call of an agent that is still open.
          */
         AgentCallOut: {
             /**
              * Event Id
-             * @description Its step, in that execution.
+             * @description The event id of its step in that execution.
              */
             event_id: number;
             /** Execution Id */
@@ -1950,7 +1956,7 @@ export interface components {
             status: components["schemas"]["StepStatus"];
             /**
              * Version
-             * @description The version of the agent that the call is pinned to.
+             * @description The agent version that the call is pinned to.
              */
             version: string | null;
             /** Workflow */
@@ -1958,18 +1964,18 @@ export interface components {
         };
         /**
          * AgentChanged
-         * @description An agent after a change of its version.
+         * @description An agent after its version in use was changed.
          */
         AgentChanged: {
             /** Actions */
             actions: components["schemas"]["Action"][];
-            /** @description Null if what its worker registered is no version. */
+            /** @description Null if what its worker registered is not a valid version. */
             active: components["schemas"]["AgentVersionOut"] | null;
             /** Changed */
             changed: boolean;
             /**
              * Changes
-             * @description What differs from the version that was in use before, by field.
+             * @description Differences from the version that was in use before, by field.
              */
             changes: {
                 [key: string]: components["schemas"]["FieldChange"];
@@ -1978,7 +1984,7 @@ export interface components {
             chosen_at: string | null;
             /**
              * Chosen By
-             * @description Who chose the version in use; null if nobody ever did.
+             * @description Who selected the version in use; null if nobody ever selected one.
              */
             chosen_by: string | null;
             /**
@@ -1990,19 +1996,19 @@ export interface components {
             grid: string;
             /**
              * Models
-             * @description Empty: the worker's default model.
+             * @description If empty, the worker's default model is used.
              */
             models: string[];
             /** Name */
             name: string;
             /**
              * Outdated
-             * @description The version in use was made for other code than the newest.
+             * @description Whether the version in use was made for code other than the newest.
              */
             outdated: boolean;
             /**
              * Problems
-             * @description What of the version in use the newest code does not allow: a tool or a limit is reduced to the code's, and for an output that isn't narrower calls fail.
+             * @description Parts of the version in use that the newest code does not allow. Tools and limits are reduced to the code's; if the output schema isn't narrower, calls fail.
              */
             problems: string[];
             /**
@@ -2014,7 +2020,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while Temporal is unreachable.
              */
             served: boolean | null;
             /**
@@ -2033,7 +2039,7 @@ export interface components {
             task_queue: string;
             /**
              * Timeout Seconds
-             * @description Of one model request.
+             * @description Timeout of one model request.
              */
             timeout_seconds: number;
             /** Title */
@@ -2058,13 +2064,13 @@ export interface components {
         AgentDetail: {
             /** Actions */
             actions: components["schemas"]["Action"][];
-            /** @description Null if what its worker registered is no version. */
+            /** @description Null if what its worker registered is not a valid version. */
             active: components["schemas"]["AgentVersionOut"] | null;
             /** Chosen At */
             chosen_at: string | null;
             /**
              * Chosen By
-             * @description Who chose the version in use; null if nobody ever did.
+             * @description Who selected the version in use; null if nobody ever selected one.
              */
             chosen_by: string | null;
             /**
@@ -2076,19 +2082,19 @@ export interface components {
             grid: string;
             /**
              * Models
-             * @description Empty: the worker's default model.
+             * @description If empty, the worker's default model is used.
              */
             models: string[];
             /** Name */
             name: string;
             /**
              * Outdated
-             * @description The version in use was made for other code than the newest.
+             * @description Whether the version in use was made for code other than the newest.
              */
             outdated: boolean;
             /**
              * Problems
-             * @description What of the version in use the newest code does not allow: a tool or a limit is reduced to the code's, and for an output that isn't narrower calls fail.
+             * @description Parts of the version in use that the newest code does not allow. Tools and limits are reduced to the code's; if the output schema isn't narrower, calls fail.
              */
             problems: string[];
             /**
@@ -2100,7 +2106,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while Temporal is unreachable.
              */
             served: boolean | null;
             /**
@@ -2119,7 +2125,7 @@ export interface components {
             task_queue: string;
             /**
              * Timeout Seconds
-             * @description Of one model request.
+             * @description Timeout of one model request.
              */
             timeout_seconds: number;
             /** Title */
@@ -2139,19 +2145,19 @@ export interface components {
         };
         /**
          * AgentGovernance
-         * @description What governs an agent.
+         * @description The rules, the kill switch and the open calls of an agent.
          */
         AgentGovernance: {
             /** Actions */
             actions: components["schemas"]["Action"][];
             /**
              * Called
-             * @description Whether some run has called an agent of this name.
+             * @description Whether any run has called an agent of this name.
              */
             called: boolean;
             /**
              * In Flight
-             * @description Its calls that have not ended, in runs that the caller may see, newest first; at most 200. Disabled, each of them ends at its next model turn or tool call; what a worker is running is not interrupted.
+             * @description Its open calls in runs that the caller may see, newest first; at most 200. If the agent is disabled, each of them ends at its next model turn or tool call; work already running on a worker is not interrupted.
              */
             in_flight: components["schemas"]["AgentCallOut"][];
             /** Name */
@@ -2163,14 +2169,14 @@ export interface components {
             note: string | null;
             /**
              * Rules
-             * @description The rules in force that name it, by itself or by a glob; the first 200. Its own has the id `agent:` and its name.
+             * @description The rules in force that match its name, exactly or by a glob; the first 200. Its own rule has the id `agent:` followed by its name.
              */
             rules: components["schemas"]["PolicySummary"][];
             switch: components["schemas"]["SwitchOut"];
         };
         /**
          * AgentPolicyIn
-         * @description Create or replace an agent's own rule, about all calls that it makes. Workers receive it within seconds.
+         * @description Create or replace an agent's own rule, which covers every call it makes. Workers receive it within seconds.
          */
         AgentPolicyIn: {
             /**
@@ -2181,14 +2187,14 @@ export interface components {
              */
             approvers: string[];
             /**
-             * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
+             * @description How many people must approve a tool call with changed arguments. With `second_person`, another approver must have proposed exactly the same arguments.
              * @default one_person
              */
             changes: components["schemas"]["Changes"];
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
+             * @description The version of the rule that the caller expects, or 0 if none should be in force; `409` if it differs.
              */
             expected_version?: number | null;
             /**
@@ -2203,19 +2209,19 @@ export interface components {
             reason: string;
             /**
              * Title
-             * @description What the rule says, in a few words for approvers.
+             * @description What the rule says, in a few words, for approvers.
              * @default
              */
             title: string;
         };
         /**
          * AgentPut
-         * @description A new version of an agent. Omitted fields are as in the code, and nothing may exceed what the code allows.
+         * @description A new version of an agent. Omitted fields keep the code's values, and no field may exceed what the code allows.
          */
         AgentPut: {
             /**
              * Expected Version
-             * @description The version that the caller has seen in use: `409` if another one is in use by now.
+             * @description The version that the caller expects to be in use; `409` if a different one is.
              */
             expected_version?: string | null;
             /** Instructions */
@@ -2233,7 +2239,7 @@ export interface components {
             note: string;
             /**
              * Output Schema
-             * @description A JSON Schema that is narrower than the code's. What can't be shown to be narrower is refused.
+             * @description A JSON Schema narrower than the code's. It is refused if it can't be shown to be narrower.
              */
             output_schema?: {
                 [key: string]: unknown;
@@ -2246,42 +2252,42 @@ export interface components {
         };
         /**
          * AgentShown
-         * @description An agent, as the overview shows it, with its figures in the runs that the caller may see.
+         * @description An agent in the overview, with its figures in the runs that the caller may see.
          */
         AgentShown: {
             /**
              * Asking
-             * @description Those that it may call once people have approved.
+             * @description The number it may call only after approval.
              */
             asking: number;
             /**
              * Disabled
-             * @description Its kill switch is on.
+             * @description Whether its kill switch is on.
              */
             disabled: boolean;
             /** Name */
             name: string;
             /**
              * Open
-             * @description Calls that are running or waiting now.
+             * @description The number of calls that are running or waiting now.
              */
             open: number;
             /** Title */
             title: string;
             /**
              * Unasked
-             * @description Tools and agents that it may call without asking.
+             * @description The number of tools and agents it may call without approval.
              */
             unasked: number;
             /**
              * Usd
-             * @description Of 24 hours, in US dollars; null if no price is known.
+             * @description Cost of the last 24 hours in US dollars; null if no price is known.
              */
             usd: number | null;
         };
         /**
          * AgentStats
-         * @description Of the runs that the caller may see.
+         * @description Figures for the runs that the caller may see.
          */
         AgentStats: {
             calls: components["schemas"]["CallStats"];
@@ -2290,7 +2296,7 @@ export interface components {
              * @description Calls that are running or waiting now.
              */
             open: number;
-            /** @description Of the model turns that began in the last 24 hours. */
+            /** @description Usage of the model turns that began in the last 24 hours. */
             usage: components["schemas"]["UsageOut"];
         };
         /**
@@ -2307,7 +2313,7 @@ export interface components {
             grid: string;
             /**
              * Models
-             * @description Empty: the worker's default model.
+             * @description If empty, the worker's default model is used.
              */
             models: string[];
             /** Name */
@@ -2321,7 +2327,7 @@ export interface components {
             retries: number;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while Temporal is unreachable.
              */
             served: boolean | null;
             /**
@@ -2340,7 +2346,7 @@ export interface components {
             task_queue: string;
             /**
              * Timeout Seconds
-             * @description Of one model request.
+             * @description Timeout of one model request.
              */
             timeout_seconds: number;
             /** Title */
@@ -2353,12 +2359,12 @@ export interface components {
         };
         /**
          * AgentTool
-         * @description A tool that the agent's code gives it.
+         * @description A tool that the agent's code makes available to it.
          */
         AgentTool: {
             /**
              * Allowed
-             * @description Whether the version in use has it.
+             * @description Whether the version in use includes it.
              */
             allowed: boolean;
             /** Approvers */
@@ -2374,10 +2380,10 @@ export interface components {
             name: string;
             /**
              * Reason
-             * @description Why it asks, or never may.
+             * @description Why calls need an approval or are denied.
              */
             reason: string;
-            /** @description Null for an agent, and for a tool that is not registered. */
+            /** @description Null for an agent and for an unregistered tool. */
             risk: components["schemas"]["Risk"] | null;
             /**
              * Rule
@@ -2388,7 +2394,7 @@ export interface components {
             title: string | null;
             /**
              * Use
-             * @description Whether the version in use calls it without asking people, after asking them, or not at all. Where a rule depends on the arguments, the stricter one.
+             * @description `unasked`: the version in use can call it without approval. `asking`: each call needs an approval. `never`: it can't be called. If a rule depends on the arguments, this is the stricter outcome.
              * @enum {string}
              */
             use: "unasked" | "asking" | "never";
@@ -2400,7 +2406,7 @@ export interface components {
         AgentUse: {
             /**
              * Expected Version
-             * @description The version that the caller has seen in use: `409` if another one is in use by now.
+             * @description The version that the caller expects to be in use; `409` if a different one is.
              */
             expected_version?: string | null;
             /**
@@ -2410,7 +2416,7 @@ export interface components {
             note: string;
             /**
              * Version
-             * @description A version of the agent, or `code` for the version in its code.
+             * @description A version of the agent, or `code` for the version defined in its code.
              */
             version: string;
         };
@@ -2426,7 +2432,7 @@ export interface components {
             created_at: string;
             /**
              * Created By
-             * @description Null for the code's versions.
+             * @description Null for versions defined in code.
              */
             created_by: string | null;
             /** Instructions */
@@ -2434,7 +2440,7 @@ export interface components {
             limits: components["schemas"]["LimitsOut"];
             /**
              * Made For
-             * @description The version of the code that it was checked against.
+             * @description The code version that it was validated against.
              */
             made_for: string;
             /** Models */
@@ -2470,14 +2476,14 @@ export interface components {
         };
         /**
          * ApprovalAccepted
-         * @description An approval, and the command that carries the decision. The command soon becomes `applied` or `superseded`.
+         * @description An approval, and the command that delivers the decision. The command soon becomes `applied` or `superseded`.
          */
         ApprovalAccepted: {
             /** Actions */
             actions: components["schemas"]["Action"][];
             /**
              * Agent
-             * @description The agent that asks; null if workflow code does.
+             * @description The agent that made the call; null if workflow code made it.
              */
             agent: string | null;
             /** Agent Version */
@@ -2495,21 +2501,21 @@ export interface components {
             call_key: string | null;
             /**
              * Change Refused
-             * @description Why the worker found the changed arguments of an earlier decision invalid, so that it asked again.
+             * @description Why the worker rejected the changed arguments of an earlier decision and asked again.
              */
             change_refused: string | null;
-            /** @description The arguments that were approved instead; null if unchanged. */
+            /** @description The changed arguments that were approved; null if unchanged. */
             changed: components["schemas"]["StoredPayload"] | null;
             /**
              * Changed Digest
              * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
              */
             changed_digest: string | null;
-            /** @description How many people it takes to approve changed arguments, by the rule that asked. */
+            /** @description How many people must approve changed arguments, according to the rule that asked. */
             changes: components["schemas"]["Changes"];
             /**
              * Claimed Initiator
-             * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
+             * @description The initiator named by the worker, if it differs from `initiator`. Unverified.
              */
             claimed_initiator: string | null;
             /** Closed At */
@@ -2522,7 +2528,7 @@ export interface components {
             comment: string | null;
             /**
              * Decidable
-             * @description Whether a decision would be accepted now: its expiry timer is running.
+             * @description Whether a decision would be accepted now, that is, whether its expiry timer is running.
              */
             decidable: boolean;
             /**
@@ -2545,7 +2551,7 @@ export interface components {
             expires_seconds: number;
             /**
              * Initiator
-             * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
+             * @description Who started the run and therefore may not decide; `unknown` for a run started outside AgentGrid.
              */
             initiator: string;
             kind: components["schemas"]["ApprovalKind"];
@@ -2556,7 +2562,7 @@ export interface components {
             opened_at: string;
             /**
              * Parameters
-             * @description What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed.
+             * @description Parameter names of a plain activity's positional arguments in its code, in payload order. Not covered by the signature.
              */
             parameters: string[];
             payload: components["schemas"]["StoredPayload"] | null;
@@ -2569,17 +2575,17 @@ export interface components {
             policy: string | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
+             * @description Proposed changes to the arguments, newest first; at most 50. If there are more, only the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
              * Proposed By
-             * @description The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed.
+             * @description The other approver, who proposed the changed arguments; null if nobody did or the decision is unattributed.
              */
             proposed_by: string | null;
             /**
              * Reason
-             * @description The rule's reason, as it was when the approval opened.
+             * @description The rule's reason at the time the approval opened.
              */
             reason: string | null;
             /**
@@ -2587,25 +2593,25 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
-            /** @description Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity. */
+            /** @description The tool's risk in the worker that asked; null for an explicit approval and for a plain activity. */
             risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
             run_status: components["schemas"]["RunStatus"];
             /**
              * Shape
-             * @description What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a short hash. Null for an explicit approval if the caller may not read its payload.
+             * @description A short hash of the tool, its version and the argument names: approvals that ask for the same thing with other values share it. Null for an explicit approval if the caller may not read its payload.
              */
             shape: string | null;
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments` and `issuers` (who issued the approver's key). Older workers support fewer of these.
              */
             takes: string[];
             /**
              * Title
-             * @description `An approval` for an explicit approval if the caller may not read its payload: such a title can quote values.
+             * @description `An approval` for an explicit approval if the caller may not read its payload, because such titles can quote values.
              */
             title: string;
             /** Tool */
@@ -2614,7 +2620,7 @@ export interface components {
             tool_version: string | null;
             /**
              * Turn
-             * @description The agent's model turn that asked for the call.
+             * @description The agent's model turn that requested the call.
              */
             turn: number | null;
             /** Unattributed Because */
@@ -2624,17 +2630,17 @@ export interface components {
         };
         /**
          * ApprovalCounts
-         * @description How many approvals wait, each with its list.
+         * @description Counts of pending approvals, each with a link to its list.
          */
         ApprovalCounts: {
-            /** @description All that are pending and that this caller may see. */
+            /** @description All pending approvals that this caller may see. */
             all: components["schemas"]["Count"];
             /**
              * Groups
-             * @description By the entries of their approvers, most first; at most 100.
+             * @description By approver entry, highest count first; at most 100.
              */
             groups: components["schemas"]["ApproverCount"][];
-            /** @description Those that this caller can decide now; `approvals_for_me` in the overview. */
+            /** @description Approvals that this caller can decide now; `approvals_for_me` in the overview. */
             mine: components["schemas"]["Count"];
             /**
              * Soon
@@ -2668,20 +2674,20 @@ export interface components {
         };
         /**
          * ApprovalKind
-         * @description Who asked: a policy about a tool's call, or workflow code by name.
+         * @description What required it: a rule about a tool call, or an explicit request in workflow code.
          * @enum {string}
          */
         ApprovalKind: "tool" | "explicit";
         /**
          * ApprovalLetter
-         * @description An approval with everything that a person needs to decide it. What holds payloads is null or empty if the caller may not read them.
+         * @description An approval with everything a person needs to decide it. Fields that hold payloads are null or empty if the caller may not read them.
          */
         ApprovalLetter: {
             /** Actions */
             actions: components["schemas"]["Action"][];
             /**
              * Agent
-             * @description The agent that asks; null if workflow code does.
+             * @description The agent that made the call; null if workflow code made it.
              */
             agent: string | null;
             /** Agent Title */
@@ -2694,7 +2700,7 @@ export interface components {
             approvers: string[];
             /**
              * Arguments
-             * @description The scalars among its arguments: at most 16, texts cut at 120 characters. Null if the caller may not read its payload.
+             * @description Its scalar arguments: at most 16, with strings truncated at 120 characters. Null if the caller may not read its payload.
              */
             arguments: {
                 [key: string]: string | number | boolean | null;
@@ -2706,28 +2712,28 @@ export interface components {
             attributed: boolean | null;
             /**
              * Authored
-             * @description The names of the arguments that hold text, if an agent's model wrote the call; empty if workflow code makes it.
+             * @description The names of the text arguments, if an agent's model wrote the call; empty if workflow code made it.
              */
             authored: string[] | null;
             /** Call Key */
             call_key: string | null;
             /**
              * Change Refused
-             * @description Why the worker found the changed arguments of an earlier decision invalid, so that it asked again.
+             * @description Why the worker rejected the changed arguments of an earlier decision and asked again.
              */
             change_refused: string | null;
-            /** @description The arguments that were approved instead; null if unchanged. */
+            /** @description The changed arguments that were approved; null if unchanged. */
             changed: components["schemas"]["StoredPayload"] | null;
             /**
              * Changed Digest
              * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
              */
             changed_digest: string | null;
-            /** @description How many people it takes to approve changed arguments, by the rule that asked. */
+            /** @description How many people must approve changed arguments, according to the rule that asked. */
             changes: components["schemas"]["Changes"];
             /**
              * Claimed Initiator
-             * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
+             * @description The initiator named by the worker, if it differs from `initiator`. Unverified.
              */
             claimed_initiator: string | null;
             /** Closed At */
@@ -2739,7 +2745,7 @@ export interface components {
             comment: string | null;
             /**
              * Decidable
-             * @description Whether a decision would be accepted now: its expiry timer is running.
+             * @description Whether a decision would be accepted now, that is, whether its expiry timer is running.
              */
             decidable: boolean;
             /**
@@ -2762,17 +2768,17 @@ export interface components {
             expires_seconds: number;
             /**
              * Expires Soon
-             * @description It is pending, and expires within the hour.
+             * @description Whether it is pending and expires within the hour.
              */
             expires_soon: boolean;
             /**
              * Initiator
-             * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
+             * @description Who started the run and therefore may not decide; `unknown` for a run started outside AgentGrid.
              */
             initiator: string;
             /**
              * Input Schema
-             * @description The schema of the tool's version that asked, with units as `x-unit` and `x-currency`; null if that version isn't registered.
+             * @description The input schema of the tool version that asked, with units as `x-unit` and `x-currency`; null if that version isn't registered.
              */
             input_schema: {
                 [key: string]: unknown;
@@ -2780,7 +2786,7 @@ export interface components {
             kind: components["schemas"]["ApprovalKind"];
             /**
              * Looked At
-             * @description The last 8 calls of the agent, oldest first.
+             * @description The agent's last 8 calls, oldest first.
              */
             looked_at: components["schemas"]["LookedAt"][] | null;
             /**
@@ -2790,7 +2796,7 @@ export interface components {
             opened_at: string;
             /**
              * Parameters
-             * @description What a plain activity's positional arguments are called in its code, in the payload's order. No part of what is signed.
+             * @description Parameter names of a plain activity's positional arguments in its code, in payload order. Not covered by the signature.
              */
             parameters: string[];
             payload: components["schemas"]["StoredPayload"] | null;
@@ -2804,23 +2810,23 @@ export interface components {
             previous: components["schemas"]["PreviousApproval"] | null;
             /**
              * Proposals
-             * @description Changed arguments that were proposed, newest first; at most 50, of more the newest of each approver.
+             * @description Proposed changes to the arguments, newest first; at most 50. If there are more, only the newest of each approver.
              */
             proposals: components["schemas"]["ProposedChange"][];
             /**
              * Proposed By
-             * @description The other approver, who proposed the changed arguments; null if nobody did or if the decision is unattributed.
+             * @description The other approver, who proposed the changed arguments; null if nobody did or the decision is unattributed.
              */
             proposed_by: string | null;
             prose: components["schemas"]["ProseOut"] | null;
             /**
              * Reach
-             * @description What a call does to whom, in the words of the tool's author; at most 6.
+             * @description What a call affects, in the words of the tool's author; at most 6 phrases.
              */
             reach: string[];
             /**
              * Reason
-             * @description The rule's reason, as it was when the approval opened.
+             * @description The rule's reason at the time the approval opened.
              */
             reason: string | null;
             /**
@@ -2828,30 +2834,30 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
-            /** @description Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity. */
+            /** @description The tool's risk in the worker that asked; null for an explicit approval and for a plain activity. */
             risk: components["schemas"]["Risk"] | null;
-            /** @description Null for an explicit approval, which workflow code asks for. */
+            /** @description Null for an explicit approval, which workflow code requests. */
             rule: components["schemas"]["RuleOfApproval"] | null;
             /** Run Id */
             run_id: string;
             run_status: components["schemas"]["RunStatus"];
-            /** @description The approvals of this shape, in the runs that the caller may see, that ended in the last 30 days; counting ends at 10,000. Null for an explicit approval if the caller may not read its payload. */
+            /** @description Approvals of this shape that ended in the last 30 days, in the runs that the caller may see; counting stops at 10,000. Null for an explicit approval if the caller may not read its payload. */
             same_shape_30d: components["schemas"]["ShapeCounts"] | null;
             /**
              * Shape
-             * @description What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a short hash. Null for an explicit approval if the caller may not read its payload.
+             * @description A short hash of the tool, its version and the argument names: approvals that ask for the same thing with other values share it. Null for an explicit approval if the caller may not read its payload.
              */
             shape: string | null;
             status: components["schemas"]["ApprovalStatus"];
             step: components["schemas"]["StepOfApproval"];
             /**
              * Takes
-             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments`, and beside these `issuers`: who issued the approver's key. Fewer with an older worker.
+             * @description What a decision on this approval may carry to the workflow: `comment`, `arguments` and `issuers` (who issued the approver's key). Older workers support fewer of these.
              */
             takes: string[];
             /**
              * Title
-             * @description `An approval` for an explicit approval if the caller may not read its payload: such a title can quote values.
+             * @description `An approval` for an explicit approval if the caller may not read its payload, because such titles can quote values.
              */
             title: string;
             /** Tool */
@@ -2862,7 +2868,7 @@ export interface components {
             tool_version: string | null;
             /**
              * Turn
-             * @description The agent's model turn that asked for the call.
+             * @description The agent's model turn that requested the call.
              */
             turn: number | null;
             /** Unattributed Because */
@@ -2880,14 +2886,14 @@ export interface components {
         };
         /**
          * ApprovalRow
-         * @description An approval in a list, with what this caller may do and see of it.
+         * @description An approval in a list, with what this caller may see and do.
          */
         ApprovalRow: {
             /** Actions */
             actions: components["schemas"]["Action"][];
             /**
              * Agent
-             * @description The agent that asks; null if workflow code does.
+             * @description The agent that made the call; null if workflow code made it.
              */
             agent: string | null;
             /** Agent Title */
@@ -2900,7 +2906,7 @@ export interface components {
             approvers: string[];
             /**
              * Arguments
-             * @description The scalars among its arguments: at most 16, texts cut at 120 characters. Null if the caller may not read its payload.
+             * @description Its scalar arguments: at most 16, with strings truncated at 120 characters. Null if the caller may not read its payload.
              */
             arguments: {
                 [key: string]: string | number | boolean | null;
@@ -2917,14 +2923,14 @@ export interface components {
             changed_digest: string | null;
             /**
              * Claimed Initiator
-             * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
+             * @description The initiator named by the worker, if it differs from `initiator`. Unverified.
              */
             claimed_initiator: string | null;
             /** Closed At */
             closed_at: string | null;
             /**
              * Decidable
-             * @description Whether a decision would be accepted now: its expiry timer is running.
+             * @description Whether a decision would be accepted now, that is, whether its expiry timer is running.
              */
             decidable: boolean;
             /**
@@ -2940,12 +2946,12 @@ export interface components {
             expires_at: string | null;
             /**
              * Expires Soon
-             * @description It is pending, and expires within the hour.
+             * @description Whether it is pending and expires within the hour.
              */
             expires_soon: boolean;
             /**
              * Initiator
-             * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
+             * @description Who started the run and therefore may not decide; `unknown` for a run started outside AgentGrid.
              */
             initiator: string;
             kind: components["schemas"]["ApprovalKind"];
@@ -2956,7 +2962,7 @@ export interface components {
             opened_at: string;
             /**
              * Payloads Visible
-             * @description Whether the caller may read this approval's payload. If so, `title` has the values that the tool's template names.
+             * @description Whether the caller may read this approval's payload. If so, `title` includes the values named in the tool's template.
              */
             payloads_visible: boolean;
             /**
@@ -2966,7 +2972,7 @@ export interface components {
             policy: string | null;
             /**
              * Reach
-             * @description What a call does to whom, in the words of the tool's author; at most 6.
+             * @description What a call affects, in the words of the tool's author; at most 6 phrases.
              */
             reach: string[];
             /**
@@ -2974,19 +2980,19 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
-            /** @description Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity. */
+            /** @description The tool's risk in the worker that asked; null for an explicit approval and for a plain activity. */
             risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
             /**
              * Shape
-             * @description What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a short hash. Null for an explicit approval if the caller may not read its payload.
+             * @description A short hash of the tool, its version and the argument names: approvals that ask for the same thing with other values share it. Null for an explicit approval if the caller may not read its payload.
              */
             shape: string | null;
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Title
-             * @description `An approval` for an explicit approval if the caller may not read its payload: such a title can quote values.
+             * @description `An approval` for an explicit approval if the caller may not read its payload, because such titles can quote values.
              */
             title: string;
             /** Tool */
@@ -2997,7 +3003,7 @@ export interface components {
             tool_version: string | null;
             /**
              * Turn
-             * @description The agent's model turn that asked for the call.
+             * @description The agent's model turn that requested the call.
              */
             turn: number | null;
             /** Unattributed Because */
@@ -3025,7 +3031,7 @@ export interface components {
         ApprovalSummary: {
             /**
              * Agent
-             * @description The agent that asks; null if workflow code does.
+             * @description The agent that made the call; null if workflow code made it.
              */
             agent: string | null;
             /** Agent Version */
@@ -3046,14 +3052,14 @@ export interface components {
             changed_digest: string | null;
             /**
              * Claimed Initiator
-             * @description The initiator that the worker names, if it differs from `initiator`. Unverified.
+             * @description The initiator named by the worker, if it differs from `initiator`. Unverified.
              */
             claimed_initiator: string | null;
             /** Closed At */
             closed_at: string | null;
             /**
              * Decidable
-             * @description Whether a decision would be accepted now: its expiry timer is running.
+             * @description Whether a decision would be accepted now, that is, whether its expiry timer is running.
              */
             decidable: boolean;
             /**
@@ -3069,7 +3075,7 @@ export interface components {
             expires_at: string | null;
             /**
              * Initiator
-             * @description Who started the run, and therefore may not decide; `unknown` for a run started outside AgentGrid.
+             * @description Who started the run and therefore may not decide; `unknown` for a run started outside AgentGrid.
              */
             initiator: string;
             kind: components["schemas"]["ApprovalKind"];
@@ -3088,19 +3094,19 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
-            /** @description Of the tool, as the worker that asked had it; null for an explicit approval and for a plain activity. */
+            /** @description The tool's risk in the worker that asked; null for an explicit approval and for a plain activity. */
             risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
             /**
              * Shape
-             * @description What it has in common with others that ask for the same thing with other values: tool, version and names of arguments, as a short hash. Null for an explicit approval if the caller may not read its payload.
+             * @description A short hash of the tool, its version and the argument names: approvals that ask for the same thing with other values share it. Null for an explicit approval if the caller may not read its payload.
              */
             shape: string | null;
             status: components["schemas"]["ApprovalStatus"];
             /**
              * Title
-             * @description `An approval` for an explicit approval if the caller may not read its payload: such a title can quote values.
+             * @description `An approval` for an explicit approval if the caller may not read its payload, because such titles can quote values.
              */
             title: string;
             /** Tool */
@@ -3109,7 +3115,7 @@ export interface components {
             tool_version: string | null;
             /**
              * Turn
-             * @description The agent's model turn that asked for the call.
+             * @description The agent's model turn that requested the call.
              */
             turn: number | null;
             /** Unattributed Because */
@@ -3119,7 +3125,7 @@ export interface components {
         };
         /**
          * ApproverCount
-         * @description How many pending approvals an approver entry is named in.
+         * @description The number of pending approvals that name one approver entry.
          */
         ApproverCount: {
             /**
@@ -3139,7 +3145,7 @@ export interface components {
         };
         /**
          * AttemptError
-         * @description Why an attempt failed. For callers who may not read payloads, its class alone.
+         * @description Why an attempt failed. Callers who may not read payloads see only its class.
          */
         AttemptError: {
             /**
@@ -3160,7 +3166,7 @@ export interface components {
             finished_at?: string | null;
             /**
              * N
-             * @description Counted from 1 over the step's calls, those that only asked for an approval included.
+             * @description Counted from 1 over all calls of the step, including those that only requested an approval.
              */
             n: number;
             /**
@@ -3168,7 +3174,7 @@ export interface components {
              * Format: date-time
              */
             started_at: string;
-            /** @description `gated`: it asked for an approval instead of doing the work. */
+            /** @description `gated`: it requested an approval instead of doing the work. */
             status: components["schemas"]["JobStatus"];
             /** Worker */
             worker?: string | null;
@@ -3186,12 +3192,12 @@ export interface components {
             failed: number;
             /**
              * P50 Seconds
-             * @description Of completed calls, with their waits for people.
+             * @description Median duration of completed calls, including time spent waiting for people.
              */
             p50_seconds: number | null;
             /**
              * P50 Usd
-             * @description Of completed calls whose price is known, in US dollars.
+             * @description Median cost in US dollars of completed calls whose price is known.
              */
             p50_usd: number | null;
             /** P95 Seconds */
@@ -3201,12 +3207,12 @@ export interface components {
         };
         /**
          * CatalogChange
-         * @description Nothing: read the catalog again.
+         * @description Empty: reload the catalog.
          */
         CatalogChange: Record<string, never>;
         /**
          * CatalogEvent
-         * @description The event `catalog`: a worker has registered its workflows, tools and agents. It has no `id`, and is not stored.
+         * @description The event `catalog`: a worker registered its workflows, tools and agents. It has no `id` and is not stored.
          */
         CatalogEvent: {
             /**
@@ -3233,7 +3239,7 @@ export interface components {
         };
         /**
          * Changes
-         * @description How many people it takes to let a tool's call through with changed arguments.
+         * @description How many people it takes to approve a tool call with changed arguments.
          * @enum {string}
          */
         Changes: "one_person" | "second_person";
@@ -3269,7 +3275,7 @@ export interface components {
             expires_at: string;
             /**
              * Url
-             * @description The console's address with the code in its fragment, which no server or log sees.
+             * @description The console's URL with the code in its fragment, which browsers don't send to servers.
              */
             url: string;
         };
@@ -3302,13 +3308,13 @@ export interface components {
             /** Key Id */
             key_id: string | null;
             kind: components["schemas"]["CommandKind"];
-            /** @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`. */
+            /** @description For a refused command: `code` and, if the caller may read payloads, `message`. */
             outcome: components["schemas"]["CommandOutcome"] | null;
             /** Principal */
             principal: string;
             /**
              * Reason
-             * @description The reason that the principal gave.
+             * @description The reason given by the principal.
              */
             reason: string | null;
             /** Route */
@@ -3317,7 +3323,7 @@ export interface components {
             run_id: string | null;
             /**
              * Session Id
-             * @description The browser session that stood for the key.
+             * @description The browser session used in place of the key.
              */
             session_id: string | null;
             /** Settled At */
@@ -3333,7 +3339,7 @@ export interface components {
         };
         /**
          * CommandEvent
-         * @description The event `command`: a command was recorded, or its status has changed. Only for those who may see the command.
+         * @description The event `command`: a command was recorded or its status changed. Sent only to those who may see the command.
          */
         CommandEvent: {
             /**
@@ -3349,7 +3355,7 @@ export interface components {
             kind: "command";
             /**
              * Run Id
-             * @description The run it is about, if it is about one.
+             * @description The run it is about, if any.
              */
             run_id: string | null;
             /**
@@ -3360,14 +3366,14 @@ export interface components {
         };
         /**
          * CommandKind
-         * @description What was asked.
+         * @description The requested change.
          * @enum {string}
          */
         CommandKind: "run.start" | "run.cancel" | "run.terminate" | "run.pause" | "run.resume" | "run.interrupt" | "run.signal" | "run.update" | "approval.decide" | "approval.propose" | "tool.policy" | "tool.disable" | "tool.enable" | "agent.policy" | "agent.disable" | "agent.enable" | "workflow.disable" | "workflow.enable" | "agent.put" | "agent.use" | "policy.put" | "policy.withdraw" | "principal.put" | "principal.disable" | "principal.enable" | "key.create" | "key.revoke" | "session.code" | "session.open" | "session.close" | "session.end" | "signing_key.retire" | "signing_key.revoke" | "view.put" | "view.delete" | "login.put" | "login.close" | "grid.move" | "command.confirm" | "command.withdraw";
         CommandOutcome: components["schemas"]["FaultOutcome"] | components["schemas"]["JudgedOutcome"] | components["schemas"]["ProposalOutcome"] | components["schemas"]["EndedOutcome"] | components["schemas"]["FactsOutcome"];
         /**
          * CommandStatus
-         * @description What became of it.
+         * @description How far a command has come.
          * @enum {string}
          */
         CommandStatus: "proposed" | "pending" | "delivered" | "applied" | "superseded" | "refused" | "failed";
@@ -3398,13 +3404,13 @@ export interface components {
             /** Key Id */
             key_id: string | null;
             kind: components["schemas"]["CommandKind"];
-            /** @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`. */
+            /** @description For a refused command: `code` and, if the caller may read payloads, `message`. */
             outcome: components["schemas"]["CommandOutcome"] | null;
             /** Principal */
             principal: string;
             /**
              * Reason
-             * @description The reason that the principal gave.
+             * @description The reason given by the principal.
              */
             reason: string | null;
             /** Route */
@@ -3413,7 +3419,7 @@ export interface components {
             run_id: string | null;
             /**
              * Session Id
-             * @description The browser session that stood for the key.
+             * @description The browser session used in place of the key.
              */
             session_id: string | null;
             /** Settled At */
@@ -3434,7 +3440,7 @@ export interface components {
         ConditionIn: {
             /**
              * Argument
-             * @description The argument's name, or a dotted path into it, such as `customer.country`. A number is an index into a list.
+             * @description The argument's name, or a dotted path into it, such as `customer.country`. A number is a list index.
              */
             argument: string;
             /**
@@ -3444,7 +3450,7 @@ export interface components {
             op: "==" | "!=" | ">" | ">=" | "<" | "<=" | "in" | "not in" | "contains" | "exists" | "matches";
             /**
              * Value
-             * @description A text, number, true, false or null; for `in` and `not in` a list of them; for `exists` true or false; for `matches` a regular expression, which is searched for.
+             * @description A string, number, boolean or null; for `in` and `not in` a list of these; for `exists` a boolean; for `matches` a regular expression, which may match anywhere in the text.
              * @default true
              */
             value: unknown;
@@ -3499,13 +3505,13 @@ export interface components {
             /** Key Id */
             key_id: string | null;
             kind: components["schemas"]["CommandKind"];
-            /** @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`. */
+            /** @description For a refused command: `code` and, if the caller may read payloads, `message`. */
             outcome: components["schemas"]["CommandOutcome"] | null;
             /** Principal */
             principal: string;
             /**
              * Reason
-             * @description The reason that the principal gave.
+             * @description The reason given by the principal.
              */
             reason: string | null;
             /** Route */
@@ -3514,7 +3520,7 @@ export interface components {
             run_id: string | null;
             /**
              * Session Id
-             * @description The browser session that stood for the key.
+             * @description The browser session used in place of the key.
              */
             session_id: string | null;
             /** Settled At */
@@ -3530,7 +3536,7 @@ export interface components {
         };
         /**
          * ConsideredOut
-         * @description A rule that is about the call, and what became of it.
+         * @description A rule that covers the call, and whether it applies.
          */
         ConsideredOut: {
             /** Agent */
@@ -3542,7 +3548,7 @@ export interface components {
             effect: components["schemas"]["Effect"];
             /**
              * Holds
-             * @description Whether its conditions hold; null if that can't be judged.
+             * @description Whether its conditions hold; null if they can't be evaluated.
              */
             holds: boolean | null;
             /**
@@ -3569,7 +3575,7 @@ export interface components {
             attributed: boolean;
             /**
              * Claimed Principal
-             * @description The principal that an unattributed signal names. Unverified.
+             * @description The principal named by an unattributed signal. Unverified.
              */
             claimed_principal: string | null;
             /** Command Id */
@@ -3595,7 +3601,7 @@ export interface components {
         };
         /**
          * Count
-         * @description A count, and the URL of its list.
+         * @description A count and the path of its list.
          */
         Count: {
             /** Count */
@@ -3610,26 +3616,26 @@ export interface components {
         DecisionIn: {
             /**
              * Arguments
-             * @description With `approved`, for a tool's call: call the tool with these arguments instead. They must fit the tool's input schema. All arguments are given, not only the changed ones.
+             * @description With `approved`, for a tool call: call the tool with these arguments instead. They must match the tool's input schema. Send all arguments, not only the changed ones.
              */
             arguments?: {
                 [key: string]: unknown;
             } | null;
             /**
              * Comment
-             * @description Passed to the workflow's code, or to the agent that asked, and shown with the decision.
+             * @description Passed to the workflow's code or to the agent that asked, and shown with the decision.
              */
             comment?: string | null;
             /**
              * Digest
-             * @description The digest that was shown; it must match the approval's.
+             * @description The digest shown with the approval; it must match the current one.
              */
             digest: string;
             verdict: components["schemas"]["Verdict"];
         };
         /**
          * DecisionOut
-         * @description One decision signal and its outcome. Includes refused signals, and signals that named no approval while this one was open.
+         * @description One decision signal and its outcome. Includes refused signals, and signals that named no approval but arrived while this one was open.
          */
         DecisionOut: {
             /** Approver */
@@ -3641,7 +3647,7 @@ export interface components {
             attributed: boolean;
             /**
              * Claimed Principal
-             * @description The principal that an unattributed signal names. Unverified.
+             * @description The principal named by an unattributed signal. Unverified.
              */
             claimed_principal: string | null;
             /** Command Id */
@@ -3656,7 +3662,7 @@ export interface components {
             execution_id: string;
             /**
              * Identity
-             * @description The client identity that the sender gave to Temporal. Unverified.
+             * @description The client identity that the sender reported to Temporal. Unverified.
              */
             identity: string | null;
             judged: components["schemas"]["Judged"];
@@ -3687,26 +3693,26 @@ export interface components {
             agent: string;
             /**
              * Attempt
-             * @description Of the model request. The text of earlier attempts is void.
+             * @description The attempt of the model request. Discard the text of earlier attempts.
              */
             attempt: number;
             /**
              * Call
-             * @description Names the call of the agent: the same in all its turns.
+             * @description Identifies the agent call: the same in all its turns.
              */
             call: string;
             /** Execution Id */
             execution_id: string;
             /**
              * Sequence
-             * @description Counts the deltas of a model request from 1; a gap means that some were lost. A number that isn't above the last one begins another request for the same turn, after an interruption or with another model: what came before is void.
+             * @description The number of this delta within its model request, from 1; a gap means that some were lost. If it does not increase, another request for the same turn has begun, after an interruption or with another model: discard the earlier text.
              */
             sequence: number;
             /** Text */
             text: string;
             /**
              * Tools
-             * @description Names of tools that the model asks for.
+             * @description Names of the tools that the model calls.
              */
             tools: string[];
             /** Turn */
@@ -3714,7 +3720,7 @@ export interface components {
         };
         /**
          * DeltaEvent
-         * @description The event `delta`: a part of a model's answer, sent while it is being written. It has no `id`, and is not stored.
+         * @description The event `delta`: a part of a model's answer, sent while it is being written. It has no `id` and is not stored.
          */
         DeltaEvent: {
             /**
@@ -3753,7 +3759,7 @@ export interface components {
         };
         /**
          * DurationBin
-         * @description How many completed runs took so long.
+         * @description The number of completed runs within a range of durations.
          */
         DurationBin: {
             /** Count */
@@ -3774,7 +3780,7 @@ export interface components {
         Effect: "allow" | "require_approval" | "deny";
         /**
          * EndEvent
-         * @description The event `end`: the run has ended. It is open again if it is reset afterwards.
+         * @description The event `end`: the run ended. It becomes open again if it is reset afterwards.
          */
         EndEvent: {
             /**
@@ -3798,7 +3804,7 @@ export interface components {
         };
         /**
          * EndedOutcome
-         * @description The run had ended when the command could have had its effect.
+         * @description The run ended before the command could take effect.
          */
         EndedOutcome: {
             /**
@@ -3812,7 +3818,7 @@ export interface components {
         };
         /**
          * ErrorGroup
-         * @description Runs that ended badly with the same class of error.
+         * @description Unsuccessful runs with the same error class.
          */
         ErrorGroup: {
             /** Count */
@@ -3830,12 +3836,12 @@ export interface components {
         };
         /**
          * ErrorOut
-         * @description A failure as recorded in history. Callers who may not read payloads see its class (`type`) and none of its text.
+         * @description A failure as recorded in history. Callers who may not read payloads see only its class (`type`), none of its text.
          */
         ErrorOut: {
             /**
              * At
-             * @description Where in the project's Python code it was raised: `file:line in function`. Unknown for other SDKs.
+             * @description Where it was raised in the project's Python code, as `file:line in function`. Unknown for other SDKs.
              */
             at: string | null;
             cause: components["schemas"]["ErrorOut"] | null;
@@ -3852,18 +3858,18 @@ export interface components {
         };
         /**
          * EventKind
-         * @description What an event is about.
+         * @description The subject of a live event.
          * @enum {string}
          */
         EventKind: "run" | "step" | "approval" | "end" | "command" | "policy" | "catalog" | "log" | "delta";
         /**
          * EventOut
-         * @description The data of any event.
+         * @description The `data` of any event.
          */
         EventOut: components["schemas"]["HelloEvent"] | components["schemas"]["RunEvent"] | components["schemas"]["StepEvent"] | components["schemas"]["ApprovalEvent"] | components["schemas"]["EndEvent"] | components["schemas"]["CommandEvent"] | components["schemas"]["PolicyEvent"] | components["schemas"]["CatalogEvent"] | components["schemas"]["LogEvent"] | components["schemas"]["DeltaEvent"] | components["schemas"]["StreamReset"];
         /**
          * ExecutionKind
-         * @description Why an execution exists in its run's chain.
+         * @description How an execution came about in its run's chain.
          * @enum {string}
          */
         ExecutionKind: "first" | "continued" | "retry" | "cron" | "reset";
@@ -3887,12 +3893,12 @@ export interface components {
             last_event_id: number;
             /**
              * Live Problem
-             * @description Null unless the caller may read payloads, which it may quote.
+             * @description Null unless the caller may read payloads, because it may quote them.
              */
             live_problem: string | null;
             /**
              * Live Task Attempt
-             * @description Above 1, the workflow task keeps failing.
+             * @description If above 1, the workflow task keeps failing.
              */
             live_task_attempt: number | null;
             /** Reset Event Id */
@@ -3917,13 +3923,13 @@ export interface components {
         };
         /**
          * ExecutionStatus
-         * @description Temporal's own status of one execution, under Temporal's own words.
+         * @description Temporal's status of one execution, in Temporal's own words.
          * @enum {string}
          */
         ExecutionStatus: "running" | "completed" | "failed" | "canceled" | "terminated" | "continued_as_new" | "timed_out";
         /**
          * FacetCount
-         * @description How many runs have a value.
+         * @description The number of runs with one value.
          */
         FacetCount: {
             /** Count */
@@ -3933,7 +3939,7 @@ export interface components {
         };
         /**
          * FactsOutcome
-         * @description It was carried out.
+         * @description The command was carried out.
          */
         FactsOutcome: {
             /**
@@ -3959,7 +3965,7 @@ export interface components {
         };
         /**
          * FaultOutcome
-         * @description It was refused, it failed, or it waits to be tried again.
+         * @description The command was refused, failed, or is waiting for a retry.
          */
         FaultOutcome: {
             /** Code */
@@ -3978,7 +3984,7 @@ export interface components {
         };
         /**
          * FieldChange
-         * @description A field that differs.
+         * @description A field that differs between two versions.
          */
         FieldChange: {
             /** After */
@@ -3987,24 +3993,24 @@ export interface components {
             before: unknown;
             /**
              * Diff
-             * @description Of instructions: a unified diff.
+             * @description A unified diff; only for instructions.
              */
             diff: string | null;
         };
         /**
          * Fit
-         * @description What is known about a message before it is sent.
+         * @description What is known about a message's handler before it is sent.
          * @enum {string}
          */
         Fit: "declared" | "dynamic" | "unknown";
         /**
          * Freshness
-         * @description How far the projection is behind Temporal's history.
+         * @description How far the projection lags behind Temporal's history.
          */
         Freshness: {
             /**
              * Lag Seconds
-             * @description Null while no projector has reported.
+             * @description Null if no projector has reported yet.
              */
             lag_seconds: number | null;
             /** Stale */
@@ -4014,20 +4020,17 @@ export interface components {
         };
         /**
          * HandlerKind
-         * @description What sort of message a handler takes.
+         * @description The kind of message that a handler takes.
          * @enum {string}
          */
         HandlerKind: "signal" | "query" | "update";
-        /**
-         * HandlerOut
-         * @description One handler.
-         */
+        /** HandlerOut */
         HandlerOut: {
             /** Description */
             description: string;
             /**
              * Input Schema
-             * @description The JSON Schema of `arguments`, an array. Each item's `title` is the parameter's name.
+             * @description The JSON Schema of `arguments`, an array. Each item's `title` is the parameter name.
              */
             input_schema: {
                 [key: string]: unknown;
@@ -4036,7 +4039,7 @@ export interface components {
             name: string;
             /**
              * Output Schema
-             * @description Null for a signal, and where the result has no annotation.
+             * @description Null for a signal, and if the return type is not annotated.
              */
             output_schema: {
                 [key: string]: unknown;
@@ -4049,7 +4052,7 @@ export interface components {
         HandlersOut: {
             /**
              * Dynamic
-             * @description The kinds of which it takes any name, because it has a dynamic handler or sets handlers while it runs.
+             * @description The kinds for which it accepts any name, because it has a dynamic handler or registers handlers while it runs.
              */
             dynamic: components["schemas"]["HandlerKind"][];
             /** Queries */
@@ -4075,7 +4078,7 @@ export interface components {
         };
         /**
          * HelloEvent
-         * @description The event `hello`: the stream is open. Its `id` is the event after which it begins, to resume from.
+         * @description The event `hello`: the stream is open. The stream begins after its `id`, which can be used to resume.
          */
         HelloEvent: {
             /**
@@ -4102,52 +4105,52 @@ export interface components {
         };
         /**
          * Hit
-         * @description One thing that was found.
+         * @description One search result.
          */
         Hit: {
             /**
              * Detail
-             * @description A run's reference, an approval's workflow, a tool's risk, a principal's kind.
+             * @description A run's reference, an approval's workflow, a tool's risk or a principal's kind.
              */
             detail: string | null;
             /** Href */
             href: string;
             /**
              * Id
-             * @description The run's or approval's id, or the name.
+             * @description The id of a run or approval; otherwise the name.
              */
             id: string;
             kind: components["schemas"]["HitKind"];
             /**
              * Status
-             * @description Of a run or an approval.
+             * @description Only for a run or an approval.
              */
             status: string | null;
             /**
              * Subject
-             * @description Of a run; null unless the caller may read payloads.
+             * @description Only for a run; null unless the caller may read payloads.
              */
             subject: string | null;
             /**
              * Title
-             * @description Of a run, its workflow's title.
+             * @description For a run, its workflow's title.
              */
             title: string;
         };
         /**
          * HitKind
-         * @description What was found.
+         * @description The kind of a search result.
          * @enum {string}
          */
         HitKind: "run" | "approval" | "workflow" | "tool" | "agent" | "principal";
         /**
          * Hits
-         * @description What was found, kind by kind.
+         * @description Search results, grouped by kind.
          */
         Hits: {
             /**
              * Items
-             * @description Of each kind at most `limit`: the newest runs and approvals, the others by name.
+             * @description At most `limit` of each kind: the newest runs and approvals, all others by name.
              */
             items: components["schemas"]["Hit"][];
         };
@@ -4171,7 +4174,7 @@ export interface components {
         };
         /**
          * Installation
-         * @description The facts of the installation that answers.
+         * @description The installation that serves the request.
          */
         Installation: {
             /**
@@ -4186,7 +4189,7 @@ export interface components {
             namespace: string;
             /**
              * Retention Seconds
-             * @description For how long Temporal keeps the history of an ended run. Null until Temporal has reported it.
+             * @description How long Temporal keeps the history of an ended run. Null until Temporal has reported it.
              */
             retention_seconds: number | null;
             /** Temporal Ui Url */
@@ -4219,11 +4222,11 @@ export interface components {
              * Format: date-time
              */
             started_at: string;
-            /** @description `lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result never reached history. `gated`: it asked for an approval instead of doing the work. */
+            /** @description `lost`: it ended, but its worker did not report how. `failed` includes jobs that the worker finished but whose result never reached history. `gated`: it requested an approval instead of doing the work. */
             status: components["schemas"]["JobStatus"];
             /**
              * Step Event Id
-             * @description The step that it belongs to, also as a call from before a gate. Null if history has none.
+             * @description The step it belongs to, including calls made before an approval was decided. Null if history has no such step.
              */
             step_event_id: number | null;
             /** Task Queue */
@@ -4245,7 +4248,7 @@ export interface components {
         Judged: "counted" | "superseded" | "refused";
         /**
          * JudgedOutcome
-         * @description A decision reached its run, and was judged there.
+         * @description A decision reached its run and was judged there.
          */
         JudgedOutcome: {
             /** Event Id */
@@ -4282,7 +4285,7 @@ export interface components {
         };
         /**
          * KeyMade
-         * @description A new key, with its secret. It is shown in this response only.
+         * @description A new key, including its secret, which is shown in this response only.
          */
         KeyMade: {
             /**
@@ -4292,7 +4295,7 @@ export interface components {
             created_at: string;
             /**
              * Created By
-             * @description Who requested it; `system` if it was created on the database's side.
+             * @description Who requested it; `system` if it was created directly in the database.
              */
             created_by: string;
             /**
@@ -4302,12 +4305,12 @@ export interface components {
             expires_at: string;
             /**
              * Issuers
-             * @description Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side.
+             * @description Everyone who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` means it was created directly in the database.
              */
             issuers: string[];
             /**
              * Key
-             * @description The full key. Null if an earlier request with the same `Idempotency-Key` created it: revoke it and create another.
+             * @description The full key. Null if an earlier request with the same `Idempotency-Key` created it: in that case revoke it and create another.
              */
             key: string | null;
             /**
@@ -4344,7 +4347,7 @@ export interface components {
             created_at: string;
             /**
              * Created By
-             * @description Who requested it; `system` if it was created on the database's side.
+             * @description Who requested it; `system` if it was created directly in the database.
              */
             created_by: string;
             /**
@@ -4354,7 +4357,7 @@ export interface components {
             expires_at: string;
             /**
              * Issuers
-             * @description Everybody who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` is the database's side.
+             * @description Everyone who saw the key or took part in creating it. They count as initiators of the runs it starts. `system` means it was created directly in the database.
              */
             issuers: string[];
             /**
@@ -4401,7 +4404,7 @@ export interface components {
         };
         /**
          * LimitsIn
-         * @description What one call may use. A limit that is omitted or null is the code's.
+         * @description Limits of one call. An omitted or null limit keeps the code's value.
          */
         LimitsIn: {
             /** Requests */
@@ -4410,7 +4413,7 @@ export interface components {
             seconds?: number | null;
             /**
              * Soft
-             * @description The share of each limit at which people are asked to raise it.
+             * @description The fraction of each limit at which people are asked to raise it.
              */
             soft?: number | null;
             /**
@@ -4428,7 +4431,7 @@ export interface components {
         };
         /**
          * LimitsOut
-         * @description What one call may use; null is no limit.
+         * @description Limits of one call; null means no limit.
          */
         LimitsOut: {
             /** Requests */
@@ -4446,7 +4449,7 @@ export interface components {
         };
         /**
          * Lists
-         * @description The first rows of the lists behind the figures, and of the catalog: at most 6 of each, but 12 open runs.
+         * @description The first rows of the lists behind the counts, and of the catalog: at most 6 of each, but 12 open runs.
          */
         Lists: {
             agents: components["schemas"]["AgentsShown"];
@@ -4457,25 +4460,25 @@ export interface components {
             approvals: components["schemas"]["ApprovalRow"][];
             /**
              * Open
-             * @description Open runs: those that retry, those that run, then others; the newest first of each.
+             * @description Open runs: first those that are retrying, then those that are running, then the others; newest first within each group.
              */
             open: components["schemas"]["RunRow"][];
             /**
              * Started
-             * @description Whether there is a run that the caller may see.
+             * @description Whether there is any run that the caller may see.
              */
             started: boolean;
             tools: components["schemas"]["ToolsShown"];
             /**
              * Unsuccessful
-             * @description Those of `unsuccessful_24h` that ended last, the last first.
+             * @description The runs of `unsuccessful_24h` that ended most recently, newest first.
              */
             unsuccessful: components["schemas"]["RunRow"][];
             workflows: components["schemas"]["WorkflowsShown"];
         };
         /**
          * LogEvent
-         * @description The event `log`: a run has new log lines. At most one a second for each run. It has no `id`, and is not stored.
+         * @description The event `log`: a run has new log lines. At most one per second for each run. It has no `id` and is not stored.
          */
         LogEvent: {
             /**
@@ -4499,19 +4502,19 @@ export interface components {
         };
         /**
          * LogFormat
-         * @description The form of downloaded logs.
+         * @description The format of downloaded logs.
          * @enum {string}
          */
         LogFormat: "text" | "ndjson";
         /**
          * LogLevel
-         * @description How severe a line is, in rising order. A level that is none of these counts as `info`.
+         * @description The severity of a line, in ascending order. An unknown level counts as `info`.
          * @enum {string}
          */
         LogLevel: "debug" | "info" | "warning" | "error" | "critical";
         /**
          * LogOut
-         * @description One line that a workflow or a tool wrote. Its text and fields are null unless the caller may read payloads, which they may quote.
+         * @description One log line of a workflow or tool. Its text and fields are null unless the caller may read payloads, because they may quote payloads.
          */
         LogOut: {
             /** Activity Id */
@@ -4522,7 +4525,7 @@ export interface components {
             execution_id: string;
             /** Fields */
             fields: unknown;
-            /** @description A level that is none of these is shown as `info`. */
+            /** @description An unknown level is shown as `info`. */
             level: components["schemas"]["LogLevel"];
             /** Log Id */
             log_id: number;
@@ -4537,7 +4540,7 @@ export interface components {
             message: string | null;
             /**
              * Step Event Id
-             * @description The step that wrote it; null for the workflow's own lines.
+             * @description The step that wrote it; null for lines written by the workflow itself.
              */
             step_event_id: number | null;
             /** Worker */
@@ -4552,12 +4555,12 @@ export interface components {
             items: components["schemas"]["LogOut"][];
             /**
              * More Before
-             * @description Whether there are older lines than the first one here; false unless `tail` or `before` was given.
+             * @description Whether there are lines older than the first one returned; always false unless `tail` or `before` was given.
              */
             more_before: boolean;
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
             /** Payloads Visible */
@@ -4565,7 +4568,7 @@ export interface components {
         };
         /**
          * LookedAt
-         * @description An earlier call of the same agent, made since workflow code called it.
+         * @description An earlier call made by the same agent within its current invocation by workflow code.
          */
         LookedAt: {
             /** Event Id */
@@ -4575,7 +4578,7 @@ export interface components {
             kind: components["schemas"]["StepKind"];
             /**
              * Label
-             * @description Its first small arguments.
+             * @description Its first short arguments.
              */
             label: string | null;
             /** Name */
@@ -4588,22 +4591,22 @@ export interface components {
         };
         /**
          * McpChange
-         * @description A tool that the server lists in another form than was reviewed. All of it but `what` is the server's own text.
+         * @description A tool whose listing differs from the reviewed one. Every field except `what` is the server's own text.
          */
         McpChange: {
             /**
              * After
-             * @description Its entry in what the server lists now, as JSON; cut after 20,000 characters, with `…`.
+             * @description Its entry in the server's current listing, as JSON, truncated to 20,000 characters with `…`.
              */
             after: string | null;
             /**
              * Before
-             * @description Its entry in the reviewed listing, as JSON; cut after 20,000 characters, with `…`.
+             * @description Its entry in the reviewed listing, as JSON, truncated to 20,000 characters with `…`.
              */
             before: string | null;
             /**
              * Tool
-             * @description Its name on the server; cut after 100 characters, with `…`.
+             * @description Its name on the server, truncated to 100 characters with `…`.
              */
             tool: string;
             /**
@@ -4619,18 +4622,18 @@ export interface components {
         McpServerList: {
             /**
              * Items
-             * @description The first 50 of each grid, and 200 in all.
+             * @description The first 50 of each grid, at most 200 in total.
              */
             items: components["schemas"]["McpServerOut"][];
         };
         /**
          * McpServerOut
-         * @description An MCP server, as a worker last found it.
+         * @description An MCP server in the state a worker last reported.
          */
         McpServerOut: {
             /**
              * Changes
-             * @description What differs from the reviewed listing; the first 50 tools, fewer if they are long.
+             * @description Differences from the reviewed listing; the first 50 tools, or fewer if they are long.
              */
             changes: components["schemas"]["McpChange"][];
             /** Grid */
@@ -4639,12 +4642,12 @@ export interface components {
             name: string;
             /**
              * Reached By
-             * @description The program that is started, or the origin of the URL.
+             * @description The program that is started or the origin of the URL.
              */
             reached_by: string;
             /**
              * Reason
-             * @description Why it can't be used; empty if it can.
+             * @description Why it can't be used; empty if it is ready.
              */
             reason: string;
             /**
@@ -4656,12 +4659,12 @@ export interface components {
             /**
              * Since
              * Format: date-time
-             * @description When a worker first found it so.
+             * @description When a worker first reported this state.
              */
             since: string;
             /**
              * State
-             * @description `held`: it lists other tools than were reviewed, so every call of its tools fails until somebody has reviewed and pinned the new listing in the project: `agentgrid mcp diff NAME`, `agentgrid mcp accept NAME`.
+             * @description `held`: its listing differs from the reviewed one, so calls of its tools fail until somebody reviews and pins the new listing in the project: `agentgrid mcp diff NAME`, `agentgrid mcp accept NAME`.
              * @enum {string}
              */
             state: "ready" | "held" | "unreachable";
@@ -4669,13 +4672,13 @@ export interface components {
             task_queue: string;
             /**
              * Tools
-             * @description The names of its tools in the catalog of tools; the first 500.
+             * @description The names of its tools in the tool catalog; the first 500.
              */
             tools: string[];
         };
         /**
          * Me
-         * @description Who asks, and who answers.
+         * @description The caller and the installation.
          */
         Me: {
             /** Groups */
@@ -4695,11 +4698,11 @@ export interface components {
             permissions: components["schemas"]["Permission"][];
             /** Roles */
             roles: components["schemas"]["Role"][];
-            /** @description Null for a request with a key. */
+            /** @description Null for a request with an API key. */
             session: components["schemas"]["MySession"] | null;
             /**
              * Workflows
-             * @description Globs of the workflows whose runs it may see.
+             * @description Globs of the workflows whose runs the caller may see.
              */
             workflows: string[];
         };
@@ -4711,7 +4714,7 @@ export interface components {
             /**
              * Expires At
              * Format: date-time
-             * @description Unless it is used before.
+             * @description When it expires if it is not used again.
              */
             expires_at: string;
             /**
@@ -4724,7 +4727,7 @@ export interface components {
         };
         /**
          * NewLogs
-         * @description How many lines are new. Their text is at `/runs/{run_id}/logs`.
+         * @description The number of new lines. Their text is at `/runs/{run_id}/logs`.
          */
         NewLogs: {
             /** Count */
@@ -4734,7 +4737,7 @@ export interface components {
         };
         /**
          * Next
-         * @description Who or what a run waits for, and until when.
+         * @description What or whom a run is waiting for, and until when.
          */
         Next: {
             /**
@@ -4762,7 +4765,7 @@ export interface components {
         };
         /**
          * NextDue
-         * @description One thing that will happen by itself.
+         * @description Something that will happen without further action.
          */
         NextDue: {
             /**
@@ -4779,7 +4782,7 @@ export interface components {
             current_step: string | null;
             /**
              * Href
-             * @description The run, or the approval.
+             * @description The path of the run or approval.
              */
             href: string;
             kind: components["schemas"]["NextKind"];
@@ -4794,7 +4797,7 @@ export interface components {
             subject: string | null;
             /**
              * Tool
-             * @description The tool that the approval is about.
+             * @description The tool that the approval is for.
              */
             tool: string | null;
             /**
@@ -4812,13 +4815,13 @@ export interface components {
         };
         /**
          * NextKind
-         * @description What will happen by itself.
+         * @description What will happen without anybody's action.
          * @enum {string}
          */
         NextKind: "approval_expires" | "timer" | "retry" | "start";
         /**
          * OpaqueValue
-         * @description What can't be decoded here, as by a codec without its key.
+         * @description A value that can't be decoded here, for example because its codec's key is missing.
          */
         OpaqueValue: {
             /** Encoding */
@@ -4838,19 +4841,19 @@ export interface components {
         };
         /**
          * Overview
-         * @description Counts, each with a link to its filtered list. Every run status has one.
+         * @description Counts, each with a link to its filtered list. Every run status has a count.
          */
         Overview: {
             /** @description Approvals that this caller can decide now. */
             approvals_for_me: components["schemas"]["Count"];
-            /** @description All approvals that wait and that this caller may see. */
+            /** @description All pending approvals that this caller may see. */
             approvals_pending: components["schemas"]["Count"];
             cancelled_24h: components["schemas"]["Count"];
             cancelling: components["schemas"]["Count"];
             completed_24h: components["schemas"]["Count"];
             /**
              * Conditions
-             * @description Empty if all is well; at most 50 of a kind. Commands are the caller's own, without the permission `audit`.
+             * @description Empty if nothing needs attention; at most 50 of a kind. Without the permission `audit`, only the caller's own commands are counted.
              */
             conditions: components["schemas"]["OverviewCondition"][];
             failed_24h: components["schemas"]["Count"];
@@ -4861,64 +4864,64 @@ export interface components {
             generated_at: string;
             /**
              * Hours
-             * @description The last 24, oldest first; the last one ends at `generated_at`. Their sums are the counts of 24 h.
+             * @description The last 24 hours, oldest first; the last one ends at `generated_at`. They add up to the 24-hour counts.
              */
             hours: components["schemas"]["Hour"][];
-            /** @description Null unless `lists` is true in the request. */
+            /** @description Null unless the request sets `lists`. */
             lists: components["schemas"]["Lists"] | null;
             /**
              * Next
-             * @description What is due next, soonest first: the first 10. What is overdue is left out.
+             * @description What is due next, soonest first; the first 10. Overdue items are omitted.
              */
             next: components["schemas"]["NextDue"][];
             paused: components["schemas"]["Count"];
             projection: components["schemas"]["Freshness"];
             queued: components["schemas"]["Count"];
-            /** @description Waiting to try a step again. */
+            /** @description Waiting to retry a step. */
             retrying: components["schemas"]["Count"];
             running: components["schemas"]["Count"];
-            /** @description Open runs that wait for a worker, or whose workflow task keeps failing. */
+            /** @description Open runs that are waiting for a worker or whose workflow task keeps failing. */
             stuck: components["schemas"]["Count"];
             terminated_24h: components["schemas"]["Count"];
             timed_out_24h: components["schemas"]["Count"];
-            /** @description The sum of the next three. */
+            /** @description The sum of the next three counts. */
             unsuccessful_24h: components["schemas"]["Count"];
             waiting: components["schemas"]["Count"];
             waiting_for_approval: components["schemas"]["Count"];
-            /** @description Waiting for a timer, a signal, a child or policy. */
+            /** @description Waiting for a timer, a signal, a child or the current policy. */
             waiting_otherwise: components["schemas"]["Count"];
         };
         /**
          * OverviewCondition
-         * @description One thing that needs attention.
+         * @description A condition that needs attention.
          */
         OverviewCondition: {
             /**
              * Count
-             * @description How many runs, commands or signals; else 1.
+             * @description The number of runs, commands or signals; otherwise 1.
              */
             count: number;
             /**
              * Href
-             * @description The list that shows it.
+             * @description The path of the list that shows it.
              */
             href: string | null;
             kind: components["schemas"]["ConditionKind"];
             /**
              * Name
-             * @description The task queue, the worker's identity, or the tool, workflow or agent that is switched off.
+             * @description The task queue, the worker's identity, or the disabled tool, workflow or agent.
              */
             name: string | null;
             /**
              * Reason
-             * @description Of a kill switch.
+             * @description The reason given for a kill switch.
              */
             reason: string | null;
             /** Since */
             since: string | null;
             /**
              * Thing
-             * @description What is switched off: `tool`, `workflow`, `agent`.
+             * @description What is disabled: `tool`, `workflow` or `agent`.
              */
             thing: string | null;
         };
@@ -4928,7 +4931,7 @@ export interface components {
             items: components["schemas"]["AgentSummary"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -4938,7 +4941,7 @@ export interface components {
             items: components["schemas"]["ApprovalRow"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -4948,7 +4951,7 @@ export interface components {
             items: components["schemas"]["CommandSummary"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -4958,7 +4961,7 @@ export interface components {
             items: components["schemas"]["JobOut"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -4968,7 +4971,7 @@ export interface components {
             items: components["schemas"]["KeyOut"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -4978,7 +4981,7 @@ export interface components {
             items: components["schemas"]["PolicySummary"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -4988,7 +4991,7 @@ export interface components {
             items: components["schemas"]["PrincipalSummary"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -4998,7 +5001,7 @@ export interface components {
             items: components["schemas"]["ReadOut"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -5008,7 +5011,7 @@ export interface components {
             items: components["schemas"]["RunRow"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -5018,7 +5021,7 @@ export interface components {
             items: components["schemas"]["SessionOut"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -5028,7 +5031,7 @@ export interface components {
             items: components["schemas"]["SigningKeyOut"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -5038,7 +5041,7 @@ export interface components {
             items: components["schemas"]["StepOut"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -5048,7 +5051,7 @@ export interface components {
             items: components["schemas"]["ToolSummary"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -5058,7 +5061,7 @@ export interface components {
             items: components["schemas"]["UnattributedAct"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
@@ -5068,13 +5071,13 @@ export interface components {
             items: components["schemas"]["WorkflowSummary"][];
             /**
              * Next Cursor
-             * @description Pass it as `cursor` for the next page; null on the last.
+             * @description Pass it as `cursor` to get the next page; null on the last page.
              */
             next_cursor: string | null;
         };
         /**
          * Permission
-         * @description One thing that a route may need.
+         * @description A permission that a route may require.
          * @enum {string}
          */
         Permission: "read" | "read_payloads" | "start" | "control" | "decide" | "audit" | "edit" | "govern" | "administer";
@@ -5085,7 +5088,7 @@ export interface components {
         PolicyChange: {
             /**
              * Version
-             * @description Of the policy document that workers read.
+             * @description The version of the policy document that workers read.
              */
             version: number;
         };
@@ -5111,12 +5114,12 @@ export interface components {
             expires_seconds: number;
             /**
              * Fits
-             * @description Registered tools whose names it matches; the first 200.
+             * @description Registered tools whose names match; the first 200.
              */
             fits: string[];
             /**
              * Holds For
-             * @description The matching tools to which this rule applies, because no other rule takes precedence.
+             * @description The matching tools for which this rule applies because no other rule takes precedence.
              */
             holds_for: string[];
             kind: components["schemas"]["StepKind"] | null;
@@ -5129,7 +5132,7 @@ export interface components {
             reason: string;
             /**
              * Rule Id
-             * @description The id that the operator chose, or `tool:` or `agent:` and the name of what it governs.
+             * @description The id chosen by the operator, or `tool:` or `agent:` followed by the name of what it governs.
              */
             rule_id: string;
             /** Title */
@@ -5147,13 +5150,13 @@ export interface components {
             when: components["schemas"]["ConditionOut"][];
             /**
              * Withdrawn
-             * @description The rule was withdrawn with this version.
+             * @description Whether the rule was withdrawn by this version.
              */
             withdrawn: boolean;
         };
         /**
          * PolicyEvent
-         * @description The event `policy`: rules, kill switches, principals, keys or signing keys have changed.
+         * @description The event `policy`: rules, kill switches, principals, keys or signing keys changed.
          */
         PolicyEvent: {
             /**
@@ -5185,7 +5188,7 @@ export interface components {
         PolicyIn: {
             /**
              * Agent
-             * @description An agent's name or a glob: the rule is about the calls that it makes. Null: all calls, those of agents and of workflow code.
+             * @description An agent's name or a glob: the rule covers only the calls it makes. Null covers all calls, by agents and by workflow code.
              */
             agent?: string | null;
             /**
@@ -5196,14 +5199,14 @@ export interface components {
              */
             approvers: string[];
             /**
-             * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
+             * @description How many people must approve a tool call with changed arguments. With `second_person`, another approver must have proposed exactly the same arguments.
              * @default one_person
              */
             changes: components["schemas"]["Changes"];
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
+             * @description The version of the rule that the caller expects, or 0 if none should be in force; `409` if it differs.
              */
             expected_version?: number | null;
             /**
@@ -5211,7 +5214,7 @@ export interface components {
              * @default 604800
              */
             expires_seconds: number;
-            /** @description What the rule is about: `tool` or `activity`. Null: tools and plain activities of that name. */
+            /** @description What the rule covers: `tool` or `activity`. Null covers both tools and plain activities of that name. */
             kind?: components["schemas"]["StepKind"] | null;
             /**
              * Reason
@@ -5220,25 +5223,25 @@ export interface components {
             reason: string;
             /**
              * Title
-             * @description What the rule says, in a few words for approvers.
+             * @description What the rule says, in a few words, for approvers.
              * @default
              */
             title: string;
             /**
              * Tool
-             * @description A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`. May be left out if `agent` is given: `*`.
+             * @description A tool's name, the type of a plain activity, or a glob (`*`, `?`, `[...]`) such as `crm_*`. Can be omitted if `agent` is given; it is then `*`.
              */
             tool?: string | null;
             /**
              * When
-             * @description What must hold for the call's arguments; all of it. If that can't be judged, because an argument is missing or has another type, a rule that allows doesn't apply, and one that denies or requires approval does.
+             * @description Conditions on the call's arguments, all of which must hold. If one can't be evaluated because an argument is missing or has another type, a rule that allows doesn't apply, and a rule that denies or requires approval does.
              * @default []
              */
             when: components["schemas"]["ConditionIn"][];
         };
         /**
          * PolicyPreview
-         * @description A rule for one tool, or for all calls of one agent, before it is put. Nothing is changed.
+         * @description A rule for one tool, or for all calls of one agent, to preview. Nothing is changed.
          */
         PolicyPreview: {
             /** Agent */
@@ -5268,17 +5271,17 @@ export interface components {
         PolicyPreviewed: {
             /**
              * Asked Again
-             * @description Pending approvals under a rule that would no longer apply, in runs that the caller may see: their calls are judged by the new rule, and asked about again where it asks.
+             * @description The number of pending approvals under a rule that would no longer apply, in runs that the caller may see. Their calls are judged by the new rule, which opens a new approval if it requires one.
              */
             asked_again: number;
             /**
              * Changes
-             * @description The tools whose calls would meet something else; the first 200. Where a rule depends on the arguments, the stricter one.
+             * @description The tools to whose calls a different rule would apply; the first 200. If a rule depends on the arguments, the stricter outcome is shown.
              */
             changes: components["schemas"]["RuleChange"][];
             /**
              * Relaxes
-             * @description What the rule relaxes: tools, activities and globs; the first 200. If there are any, a second administrator must confirm the change, where there is one.
+             * @description What the rule relaxes: tools, activities and globs; the first 200. If there are any, a second administrator, if one exists, must confirm the change.
              */
             relaxes: string[];
             /** Total */
@@ -5309,7 +5312,7 @@ export interface components {
             reason: string;
             /**
              * Rule Id
-             * @description The id that the operator chose, or `tool:` or `agent:` and the name of what it governs.
+             * @description The id chosen by the operator, or `tool:` or `agent:` followed by the name of what it governs.
              */
             rule_id: string;
             /** Title */
@@ -5322,30 +5325,30 @@ export interface components {
             when: components["schemas"]["ConditionOut"][];
             /**
              * Withdrawn
-             * @description The rule was withdrawn with this version.
+             * @description Whether the rule was withdrawn by this version.
              */
             withdrawn: boolean;
         };
         /**
          * PolicyTest
-         * @description A call to try the rules on. Nothing is called.
+         * @description A call to test the rules with. Nothing is called.
          */
         PolicyTest: {
             /**
              * Agent
-             * @description The agent that makes the call; null: workflow code. Whether it may use the tool at all is not considered: a worker also denies the tools that the agent's code or version doesn't list.
+             * @description The agent that makes the call; null for workflow code. Whether the agent may use the tool at all is not considered: a worker also denies tools that the agent's code or version doesn't list.
              */
             agent?: string | null;
             /**
              * Arguments
-             * @description The call's JSON arguments; null: not known, so no condition can be judged.
+             * @description The call's JSON arguments. If null, they are unknown and no condition can be evaluated.
              */
             arguments?: unknown;
-            /** @description `tool`, `activity` or `model`; by default `tool` if such a tool is registered, else `activity`. */
+            /** @description `tool`, `activity` or `model`. Defaults to `tool` if a tool of that name is registered, otherwise `activity`. */
             kind?: components["schemas"]["StepKind"] | null;
             /**
              * Tool
-             * @description A tool's name or the type of a plain activity; for the kind `model`, the agent whose model turn it is.
+             * @description A tool's name or the type of a plain activity; for the kind `model`, the agent that takes the model turn.
              */
             tool: string;
         };
@@ -5358,19 +5361,19 @@ export interface components {
             approvers: string[];
             /**
              * Considered
-             * @description The rules that are about the call; at most 200.
+             * @description The rules that cover the call; at most 200.
              */
             considered: components["schemas"]["ConsideredOut"][];
             /**
              * Disabled
-             * @description The kill switch of the tool or the agent that denies the call regardless of the rules; null if none is on. A workflow's is not considered.
+             * @description The kill switch of the tool or agent that denies the call regardless of the rules; null if neither is on. A workflow's kill switch is not considered.
              */
             disabled: string | null;
             effect: components["schemas"]["Effect"];
             kind: components["schemas"]["StepKind"];
             /** Reason */
             reason: string;
-            /** @description What is not a registered tool counts as reading. */
+            /** @description `read` for anything that is not a registered tool. */
             risk: components["schemas"]["Risk"];
             /**
              * Rule
@@ -5411,7 +5414,7 @@ export interface components {
             when: components["schemas"]["ConditionOut"][];
             /**
              * Withdrawn
-             * @description The rule was withdrawn with this version.
+             * @description Whether the rule was withdrawn by this version.
              */
             withdrawn: boolean;
         };
@@ -5432,7 +5435,7 @@ export interface components {
         };
         /**
          * Preview
-         * @description The beginning of what is too long: 32 KiB, or 256 KiB for the arguments of a call. The whole can be downloaded.
+         * @description The beginning of a value that is too long: 32 KiB, or 256 KiB for the arguments of a call. The whole value can be downloaded.
          */
         Preview: {
             /**
@@ -5452,14 +5455,14 @@ export interface components {
         };
         /**
          * PreviousApproval
-         * @description The approval of the same shape that people decided last.
+         * @description The most recently decided approval of the same shape.
          */
         PreviousApproval: {
             /** Approval Id */
             approval_id: string;
             /**
              * Arguments
-             * @description As decided, with changes if there were any; only the small ones if all are over 8 KiB. Null if the caller may not read them.
+             * @description The arguments as decided, including changes; only the short ones if all together are over 8 KiB. Null if the caller may not read them.
              */
             arguments: {
                 [key: string]: unknown;
@@ -5498,12 +5501,12 @@ export interface components {
             name: string;
             /**
              * Permissions
-             * @description What its roles grant; none while it is disabled.
+             * @description The permissions granted by its roles; empty while it is disabled.
              */
             permissions: components["schemas"]["Permission"][];
             /**
              * Roles
-             * @description Without those of later versions.
+             * @description Roles introduced by later versions are omitted.
              */
             roles: components["schemas"]["Role"][];
             /**
@@ -5514,7 +5517,7 @@ export interface components {
         };
         /**
          * PrincipalIn
-         * @description Create a principal, or replace its roles and groups: those omitted are removed. Without `workflows` its scope is unchanged.
+         * @description Create a principal, or replace its roles and groups: omitted ones are removed. If `workflows` is omitted, its scope is unchanged.
          */
         PrincipalIn: {
             /**
@@ -5524,7 +5527,7 @@ export interface components {
             groups: string[];
             /**
              * Kind
-             * @description Required for a new principal; it can't be changed.
+             * @description Required for a new principal; can't be changed later.
              */
             kind?: ("human" | "service" | "agent") | null;
             /**
@@ -5542,7 +5545,7 @@ export interface components {
         };
         /**
          * PrincipalKind
-         * @description What sort of principal asks.
+         * @description The kind of principal.
          * @enum {string}
          */
         PrincipalKind: "human" | "service" | "agent" | "system";
@@ -5567,7 +5570,7 @@ export interface components {
             name: string;
             /**
              * Roles
-             * @description Without those of later versions.
+             * @description Roles introduced by later versions are omitted.
              */
             roles: components["schemas"]["Role"][];
             /**
@@ -5583,7 +5586,7 @@ export interface components {
         Problem: {
             /**
              * Code
-             * @description Stable; programs should compare this, not the text.
+             * @description Stable. Programs should compare this, not the text.
              */
             code: string;
             /**
@@ -5594,7 +5597,7 @@ export interface components {
             command_id: string | null;
             /**
              * Current Status
-             * @description For a conflict: the state that does not allow the request.
+             * @description For a conflict: the current state, which does not allow the request.
              * @default null
              */
             current_status: string | null;
@@ -5607,7 +5610,7 @@ export interface components {
             faults: components["schemas"]["FaultOut"][];
             /**
              * Outcome Unknown
-             * @description True if the request may have been carried out anyway.
+             * @description True if the request may nevertheless have been carried out.
              * @default null
              */
             outcome_unknown: boolean | null;
@@ -5620,7 +5623,7 @@ export interface components {
         };
         /**
          * ProposalOutcome
-         * @description It needs, or needed, a second administrator.
+         * @description The command needs or needed a second administrator.
          */
         ProposalOutcome: {
             /** Confirmed By */
@@ -5648,7 +5651,7 @@ export interface components {
         };
         /**
          * Proposed
-         * @description A change that needs two administrators, requested by the first. Nothing has changed yet.
+         * @description A change that needs two administrators and was requested by the first. Nothing has changed yet.
          */
         Proposed: {
             /** Address */
@@ -5661,7 +5664,7 @@ export interface components {
             command_id: string;
             /**
              * Confirm
-             * @description The path to `POST` to confirm it, as another administrator.
+             * @description To confirm it, `POST` to this path as another administrator.
              */
             confirm: string;
             /**
@@ -5676,7 +5679,7 @@ export interface components {
             /**
              * Expires At
              * Format: date-time
-             * @description When it can no longer be confirmed.
+             * @description The deadline for confirming it.
              */
             expires_at: string;
             /** Idempotency Key */
@@ -5684,13 +5687,13 @@ export interface components {
             /** Key Id */
             key_id: string | null;
             kind: components["schemas"]["CommandKind"];
-            /** @description The outcome. For a refused command: `code` and, for callers who may read payloads, `message`. */
+            /** @description For a refused command: `code` and, if the caller may read payloads, `message`. */
             outcome: components["schemas"]["CommandOutcome"] | null;
             /** Principal */
             principal: string;
             /**
              * Reason
-             * @description The reason that the principal gave.
+             * @description The reason given by the principal.
              */
             reason: string | null;
             /** Route */
@@ -5699,7 +5702,7 @@ export interface components {
             run_id: string | null;
             /**
              * Session Id
-             * @description The browser session that stood for the key.
+             * @description The browser session used in place of the key.
              */
             session_id: string | null;
             /** Settled At */
@@ -5714,18 +5717,18 @@ export interface components {
             what: string | null;
             /**
              * Withdraw
-             * @description The path to `POST` to withdraw it.
+             * @description To withdraw it, `POST` to this path.
              */
             withdraw: string;
         };
         /**
          * ProposedChange
-         * @description Changed arguments that an approver proposed, where the rule wants a second person for changes.
+         * @description Changed arguments proposed by an approver, where the rule requires a second person for changes.
          */
         ProposedChange: {
             /**
              * Arguments
-             * @description Null for callers who may not see payloads.
+             * @description Null unless the caller may read payloads.
              */
             arguments: {
                 [key: string]: unknown;
@@ -5746,7 +5749,7 @@ export interface components {
         };
         /**
          * ProseOut
-         * @description What the model wrote in the turn that asked, beside the calls. Model output: show it as a quotation.
+         * @description The text that the model wrote beside the tool calls in the turn that asked. Model output: show it as a quotation.
          */
         ProseOut: {
             /** Agent */
@@ -5774,7 +5777,7 @@ export interface components {
         QueryAnswer: {
             /** Name */
             name: string;
-            /** @description Over 1 MiB, a preview. */
+            /** @description A preview if it is over 1 MiB. */
             result: components["schemas"]["StoredPayload"] | null;
             /** Run Id */
             run_id: string;
@@ -5793,7 +5796,7 @@ export interface components {
         };
         /**
          * ReadOut
-         * @description Identical reads, refusals, or requests without a valid key within one minute: same principal, route and subject.
+         * @description Identical reads, refusals or unauthenticated requests (same principal, route and subject) within one minute.
          */
         ReadOut: {
             /** Address */
@@ -5801,7 +5804,7 @@ export interface components {
             /**
              * At
              * Format: date-time
-             * @description The time of the first.
+             * @description The time of the first one.
              */
             at: string;
             /** Count */
@@ -5840,7 +5843,7 @@ export interface components {
         ReadOutcome: "read" | "refused" | "unauthenticated";
         /**
          * Readiness
-         * @description Whether requests can be served. When `degraded`, reads use the projection and writes wait for Temporal.
+         * @description Whether requests can be served. When `degraded`, reads are served from the projection and writes wait for Temporal.
          */
         Readiness: {
             /** Dependencies */
@@ -5862,7 +5865,7 @@ export interface components {
         };
         /**
          * RefusedApprover
-         * @description Somebody who may not decide.
+         * @description A principal who may not decide, and why.
          */
         RefusedApprover: {
             /** Principal */
@@ -5872,7 +5875,7 @@ export interface components {
         };
         /**
          * Risk
-         * @description What a tool can do to the world, in rising order.
+         * @description What a tool can do to the outside world, in ascending order.
          * @enum {string}
          */
         Risk: "read" | "write" | "destructive";
@@ -5898,7 +5901,7 @@ export interface components {
         };
         /**
          * RuleChange
-         * @description A tool whose calls would meet something else.
+         * @description A tool to whose calls a different rule would apply.
          */
         RuleChange: {
             after: components["schemas"]["RuleApplied"];
@@ -5920,7 +5923,7 @@ export interface components {
             created_by: string | null;
             /**
              * Reason
-             * @description As it was when the approval opened.
+             * @description The rule's reason at the time the approval opened.
              */
             reason: string;
             /**
@@ -5969,7 +5972,7 @@ export interface components {
             error: components["schemas"]["ErrorOut"] | null;
             /**
              * Error Type
-             * @description The class of the innermost cause of its error.
+             * @description The class of the root cause of its error.
              */
             error_type: string | null;
             /** Execution Id */
@@ -5980,7 +5983,7 @@ export interface components {
             governed: boolean;
             /**
              * Hold
-             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             * @description Why it paused itself: `loop`, `budget_exceeded` or `interrupted`. Resuming it lets its agent continue.
              */
             hold: string | null;
             /** Initiator */
@@ -5988,10 +5991,10 @@ export interface components {
             input: components["schemas"]["StoredPayload"] | null;
             /**
              * Issuers
-             * @description Who issued the key that started it. They may not decide its approvals either.
+             * @description Who issued the key that started the run. They may not decide its approvals either.
              */
             issuers: string[];
-            /** @description The signal that last paused, resumed or interrupted the newest execution. */
+            /** @description The last signal that paused, resumed or interrupted the newest execution. */
             last_control: components["schemas"]["ControlOut"] | null;
             links: components["schemas"]["RunLinks"];
             /** Namespace */
@@ -6014,7 +6017,7 @@ export interface components {
             reference: string | null;
             /**
              * Refused Signals
-             * @description Decision signals without effect: unsigned, forged, or for another approval.
+             * @description The number of decision signals without effect: unsigned, forged, or for another approval.
              */
             refused_signals: number;
             result: components["schemas"]["StoredPayload"] | null;
@@ -6029,7 +6032,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Status Reason
-             * @description Null unless the caller may read payloads, which it may quote.
+             * @description Null unless the caller may read payloads, because it may quote them.
              */
             status_reason: string | null;
             /** Step Count */
@@ -6041,7 +6044,7 @@ export interface components {
             steps_failed: number;
             /**
              * Subject
-             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             * @description What it is about, from its workflow's template with values of its input. Null unless the caller may read payloads.
              */
             subject: string | null;
             /** Tags */
@@ -6056,11 +6059,11 @@ export interface components {
             temporal_status: string | null;
             /** Tools */
             tools: string[];
-            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            /** @description What started it. `external`: Temporal's own client or another SDK. `other`: a later version of AgentGrid, in a way unknown to this version. */
             trigger: components["schemas"]["RunTrigger"];
             /**
              * Unattributed Signals
-             * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
+             * @description The number of effective decisions, pauses and resumes not confirmed by a registered signing key and a matching command.
              */
             unattributed_signals: number;
             /**
@@ -6068,7 +6071,7 @@ export interface components {
              * Format: date-time
              */
             updated_at: string;
-            /** @description The sum of its model turns so far; null without any. */
+            /** @description The total of its model turns so far; null if there were none. */
             usage: components["schemas"]["UsageOut"] | null;
             /** Version */
             version: string | null;
@@ -6090,12 +6093,12 @@ export interface components {
         RunBulk: {
             /**
              * Items
-             * @description Each is checked by itself: one that is refused does not affect the others.
+             * @description Each item is checked separately: a refused item does not affect the others.
              */
             items: {
                 /**
                  * Idempotency Key
-                 * @description As the header `Idempotency-Key` of a single start of this workflow, which it is interchangeable with.
+                 * @description Like the header `Idempotency-Key` of a single start of this workflow: both share the same keys.
                  */
                 idempotency_key?: string | null;
                 /**
@@ -6112,7 +6115,7 @@ export interface components {
                 priority?: number | null;
                 /**
                  * Reference
-                 * @description A business key, filterable; not unique.
+                 * @description A business identifier to filter by; not necessarily unique.
                  */
                 reference?: string | null;
                 /**
@@ -6139,7 +6142,7 @@ export interface components {
         RunBulkItem: {
             /**
              * Idempotency Key
-             * @description As the header `Idempotency-Key` of a single start of this workflow, which it is interchangeable with.
+             * @description Like the header `Idempotency-Key` of a single start of this workflow: both share the same keys.
              */
             idempotency_key?: string | null;
             /**
@@ -6156,7 +6159,7 @@ export interface components {
             priority?: number | null;
             /**
              * Reference
-             * @description A business key, filterable; not unique.
+             * @description A business identifier to filter by; not necessarily unique.
              */
             reference?: string | null;
             /**
@@ -6177,17 +6180,17 @@ export interface components {
         };
         /**
          * RunBulkOutcome
-         * @description What became of one item.
+         * @description The outcome of one item.
          */
         RunBulkOutcome: {
             /**
              * Command Id
-             * @description The command that records the item, also where it is refused.
+             * @description The command that records the item, even if it was refused.
              */
             command_id: string | null;
             /**
              * Outcome
-             * @description `started`: also if the run is queued until Temporal is back. `replayed`: an earlier request with the same key started it.
+             * @description `started`: also if the run is queued until Temporal is reachable. `replayed`: an earlier request with the same idempotency key started it.
              * @enum {string}
              */
             outcome: "started" | "replayed" | "refused";
@@ -6195,14 +6198,14 @@ export interface components {
             problem: components["schemas"]["Problem"] | null;
             /** Run Id */
             run_id: string | null;
-            /** @description The status of a run that was started now. */
+            /** @description The status of a run started by this request. */
             status: components["schemas"]["RunStatus"] | null;
             /** Workflow */
             workflow: string | null;
         };
         /**
          * RunBulkResult
-         * @description What became of each item, in their order.
+         * @description The outcome of each item, in request order.
          */
         RunBulkResult: {
             /** Items */
@@ -6216,19 +6219,19 @@ export interface components {
         };
         /**
          * RunCounts
-         * @description How many runs match a filter.
+         * @description The number of runs that match a filter.
          */
         RunCounts: {
             /**
              * By Status
-             * @description Every status, also where there are none.
+             * @description Every status, including those without runs.
              */
             by_status: {
                 [key: string]: number;
             };
             /**
              * Complete
-             * @description False if more runs match than are counted: the counts are then lower bounds.
+             * @description False if more runs match than are counted; the counts are then lower bounds.
              */
             complete: boolean;
             /** Total */
@@ -6269,7 +6272,7 @@ export interface components {
             error: components["schemas"]["ErrorOut"] | null;
             /**
              * Error Type
-             * @description The class of the innermost cause of its error.
+             * @description The class of the root cause of its error.
              */
             error_type: string | null;
             /** Execution Id */
@@ -6280,7 +6283,7 @@ export interface components {
             governed: boolean;
             /**
              * Hold
-             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             * @description Why it paused itself: `loop`, `budget_exceeded` or `interrupted`. Resuming it lets its agent continue.
              */
             hold: string | null;
             /** Initiator */
@@ -6288,10 +6291,10 @@ export interface components {
             input: components["schemas"]["StoredPayload"] | null;
             /**
              * Issuers
-             * @description Who issued the key that started it. They may not decide its approvals either.
+             * @description Who issued the key that started the run. They may not decide its approvals either.
              */
             issuers: string[];
-            /** @description The signal that last paused, resumed or interrupted the newest execution. */
+            /** @description The last signal that paused, resumed or interrupted the newest execution. */
             last_control: components["schemas"]["ControlOut"] | null;
             links: components["schemas"]["RunLinks"];
             /** Namespace */
@@ -6314,7 +6317,7 @@ export interface components {
             reference: string | null;
             /**
              * Refused Signals
-             * @description Decision signals without effect: unsigned, forged, or for another approval.
+             * @description The number of decision signals without effect: unsigned, forged, or for another approval.
              */
             refused_signals: number;
             result: components["schemas"]["StoredPayload"] | null;
@@ -6329,7 +6332,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Status Reason
-             * @description Null unless the caller may read payloads, which it may quote.
+             * @description Null unless the caller may read payloads, because it may quote them.
              */
             status_reason: string | null;
             /** Step Count */
@@ -6341,7 +6344,7 @@ export interface components {
             steps_failed: number;
             /**
              * Subject
-             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             * @description What it is about, from its workflow's template with values of its input. Null unless the caller may read payloads.
              */
             subject: string | null;
             /** Tags */
@@ -6356,11 +6359,11 @@ export interface components {
             temporal_status: string | null;
             /** Tools */
             tools: string[];
-            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            /** @description What started it. `external`: Temporal's own client or another SDK. `other`: a later version of AgentGrid, in a way unknown to this version. */
             trigger: components["schemas"]["RunTrigger"];
             /**
              * Unattributed Signals
-             * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
+             * @description The number of effective decisions, pauses and resumes not confirmed by a registered signing key and a matching command.
              */
             unattributed_signals: number;
             /**
@@ -6368,7 +6371,7 @@ export interface components {
              * Format: date-time
              */
             updated_at: string;
-            /** @description The sum of its model turns so far; null without any. */
+            /** @description The total of its model turns so far; null if there were none. */
             usage: components["schemas"]["UsageOut"] | null;
             /** Version */
             version: string | null;
@@ -6385,14 +6388,14 @@ export interface components {
         };
         /**
          * RunEnd
-         * @description How a run has ended.
+         * @description How a run ended.
          */
         RunEnd: {
             status: components["schemas"]["RunStatus"];
         };
         /**
          * RunEvent
-         * @description The event `run`: a run has changed.
+         * @description The event `run`: a run changed.
          */
         RunEvent: {
             /**
@@ -6416,28 +6419,28 @@ export interface components {
         };
         /**
          * RunFacet
-         * @description The values of one facet that most runs have.
+         * @description The most frequent values of one facet.
          */
         RunFacet: {
             /**
              * Complete
-             * @description False if only the first 5,000 matches were counted, for agents 2,000: the counts are then lower bounds.
+             * @description False if only the first 5,000 matches (2,000 for agents) were counted; the counts are then lower bounds.
              */
             complete: boolean;
             /**
              * Items
-             * @description Those with most runs first; at most 50.
+             * @description Highest count first; at most 50.
              */
             items: components["schemas"]["FacetCount"][];
             /**
              * More
-             * @description How many values more there are.
+             * @description How many more values there are.
              */
             more: number;
         };
         /**
          * RunFacets
-         * @description What a filter can be narrowed to, with how many runs then match. Each facet is counted under all filters but its own.
+         * @description Values that narrow a filter further, with the number of runs that would match. Each facet is counted under all filters except its own.
          */
         RunFacets: {
             agent: components["schemas"]["RunFacet"];
@@ -6449,7 +6452,7 @@ export interface components {
         };
         /**
          * RunHistory
-         * @description A page of an execution's raw history, events as Temporal's own JSON.
+         * @description A page of an execution's raw history, with events as Temporal's own JSON.
          */
         RunHistory: {
             /** Execution Id */
@@ -6475,7 +6478,7 @@ export interface components {
         RunInterrupt: {
             /**
              * Message
-             * @description The agent reads it after resume, as a message of its user. At most 5,000 bytes in JSON.
+             * @description The agent receives it after resume, as a user message. At most 5,000 bytes as JSON.
              */
             message?: string | null;
             /** Reason */
@@ -6501,7 +6504,7 @@ export interface components {
         };
         /**
          * RunOpen
-         * @description A run that has not ended yet, and so has no result: ask again.
+         * @description A run that has not ended yet and so has no result: try again later.
          */
         RunOpen: {
             /** Approvals Pending */
@@ -6537,7 +6540,7 @@ export interface components {
             error: components["schemas"]["ErrorOut"] | null;
             /**
              * Error Type
-             * @description The class of the innermost cause of its error.
+             * @description The class of the root cause of its error.
              */
             error_type: string | null;
             /**
@@ -6577,21 +6580,21 @@ export interface components {
             current_step: string | null;
             /**
              * Error Type
-             * @description The class of the innermost cause of its error.
+             * @description The class of the root cause of its error.
              */
             error_type: string | null;
             /** Governed */
             governed: boolean;
             /**
              * Hold
-             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             * @description Why it paused itself: `loop`, `budget_exceeded` or `interrupted`. Resuming it lets its agent continue.
              */
             hold: string | null;
             /** Initiator */
             initiator: string;
             /**
              * Issuers
-             * @description Who issued the key that started it. They may not decide its approvals either.
+             * @description Who issued the key that started the run. They may not decide its approvals either.
              */
             issuers: string[];
             /** Next At */
@@ -6611,7 +6614,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Status Reason
-             * @description Null unless the caller may read payloads, which it may quote.
+             * @description Null unless the caller may read payloads, because it may quote them.
              */
             status_reason: string | null;
             /** Step Count */
@@ -6622,7 +6625,7 @@ export interface components {
             steps_failed: number;
             /**
              * Subject
-             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             * @description What it is about, from its workflow's template with values of its input. Null unless the caller may read payloads.
              */
             subject: string | null;
             /** Tags */
@@ -6631,14 +6634,14 @@ export interface components {
             temporal_status: string | null;
             /** Tools */
             tools: string[];
-            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            /** @description What started it. `external`: Temporal's own client or another SDK. `other`: a later version of AgentGrid, in a way unknown to this version. */
             trigger: components["schemas"]["RunTrigger"];
             /**
              * Updated At
              * Format: date-time
              */
             updated_at: string;
-            /** @description The sum of its model turns so far; null without any. */
+            /** @description The total of its model turns so far; null if there were none. */
             usage: components["schemas"]["UsageOut"] | null;
             /** Version */
             version: string | null;
@@ -6655,7 +6658,7 @@ export interface components {
         };
         /**
          * RunSignal
-         * @description A signal for the workflow's own handler.
+         * @description A signal for one of the workflow's own handlers.
          */
         RunSignal: {
             /**
@@ -6665,7 +6668,7 @@ export interface components {
             arguments: unknown[];
             /**
              * Name
-             * @description The signal's name; names that begin with `agentgrid.` or `__` are not allowed.
+             * @description The signal's name. Names that begin with `agentgrid.` or `__` are not allowed.
              */
             name: string;
             /** Reason */
@@ -6690,7 +6693,7 @@ export interface components {
             priority?: number | null;
             /**
              * Reference
-             * @description A business key, filterable; not unique.
+             * @description A business identifier to filter by; not necessarily unique.
              */
             reference?: string | null;
             /**
@@ -6706,19 +6709,19 @@ export interface components {
         };
         /**
          * RunState
-         * @description A status, or what a waiting run waits for. `stuck` is beside the others: a run in it is also in one of them, unless it waits for a worker.
+         * @description A status, or what a waiting run waits for. `stuck` overlaps with the others: a stuck run is also in one of them, unless it waits for a worker.
          * @enum {string}
          */
         RunState: "approval" | "retrying" | "sleeping" | "stuck" | "waiting" | "queued" | "running" | "paused" | "cancelling" | "completed" | "failed" | "cancelled" | "terminated" | "timed_out";
         /**
          * RunStatus
-         * @description The status of a run, from its user's point of view.
+         * @description The status of a run from its user's point of view.
          * @enum {string}
          */
         RunStatus: "queued" | "running" | "waiting" | "paused" | "cancelling" | "completed" | "failed" | "cancelled" | "terminated" | "timed_out";
         /**
          * RunSummary
-         * @description A run in a list: no payloads.
+         * @description A run without payloads.
          */
         RunSummary: {
             /** Approvals Pending */
@@ -6734,21 +6737,21 @@ export interface components {
             current_step: string | null;
             /**
              * Error Type
-             * @description The class of the innermost cause of its error.
+             * @description The class of the root cause of its error.
              */
             error_type: string | null;
             /** Governed */
             governed: boolean;
             /**
              * Hold
-             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             * @description Why it paused itself: `loop`, `budget_exceeded` or `interrupted`. Resuming it lets its agent continue.
              */
             hold: string | null;
             /** Initiator */
             initiator: string;
             /**
              * Issuers
-             * @description Who issued the key that started it. They may not decide its approvals either.
+             * @description Who issued the key that started the run. They may not decide its approvals either.
              */
             issuers: string[];
             /** Next At */
@@ -6768,7 +6771,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Status Reason
-             * @description Null unless the caller may read payloads, which it may quote.
+             * @description Null unless the caller may read payloads, because it may quote them.
              */
             status_reason: string | null;
             /** Step Count */
@@ -6779,7 +6782,7 @@ export interface components {
             steps_failed: number;
             /**
              * Subject
-             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             * @description What it is about, from its workflow's template with values of its input. Null unless the caller may read payloads.
              */
             subject: string | null;
             /** Tags */
@@ -6788,14 +6791,14 @@ export interface components {
             temporal_status: string | null;
             /** Tools */
             tools: string[];
-            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            /** @description What started it. `external`: Temporal's own client or another SDK. `other`: a later version of AgentGrid, in a way unknown to this version. */
             trigger: components["schemas"]["RunTrigger"];
             /**
              * Updated At
              * Format: date-time
              */
             updated_at: string;
-            /** @description The sum of its model turns so far; null without any. */
+            /** @description The total of its model turns so far; null if there were none. */
             usage: components["schemas"]["UsageOut"] | null;
             /** Version */
             version: string | null;
@@ -6807,7 +6810,7 @@ export interface components {
         };
         /**
          * RunTrigger
-         * @description What started a run. It grants no authority: that is the initiator's.
+         * @description What started a run. It grants no authority; the initiator does.
          * @enum {string}
          */
         RunTrigger: "api" | "schedule" | "child" | "external" | "other";
@@ -6818,12 +6821,12 @@ export interface components {
         SessionOut: {
             /**
              * Address
-             * @description Where it was opened from.
+             * @description The address it was opened from.
              */
             address: string | null;
             /**
              * Current
-             * @description Whether this request was made with it.
+             * @description Whether this request used it.
              */
             current: boolean;
             /** Ended At */
@@ -6831,12 +6834,12 @@ export interface components {
             /**
              * Expires At
              * Format: date-time
-             * @description Unless it is used before: each use moves it, up to 7 days after the sign-in.
+             * @description When it expires if it is not used again. Each use extends it, up to 7 days after sign-in.
              */
             expires_at: string;
             /**
              * Key Id
-             * @description The API key that it was opened with, and ends with.
+             * @description The API key it was opened with. The session ends when the key does.
              */
             key_id: string;
             /**
@@ -6856,13 +6859,13 @@ export interface components {
             session_id: string;
             /**
              * User Agent
-             * @description The browser's own description of itself. Unverified.
+             * @description The browser's `User-Agent`. Unverified.
              */
             user_agent: string | null;
         };
         /**
          * ShapeCounts
-         * @description How the approvals of one shape ended.
+         * @description Outcomes of the approvals of one shape.
          */
         ShapeCounts: {
             /** Approved */
@@ -6880,30 +6883,30 @@ export interface components {
         Side: "input" | "output";
         /**
          * SignIn
-         * @description Sign in with an API key or with a sign-in code: one of the two.
+         * @description Sign in with either an API key or a sign-in code.
          */
         SignIn: {
             /**
              * Code
-             * @description A code of `POST /api/v1/session/codes`.
+             * @description A code from `POST /api/v1/session/codes`.
              * @default
              */
             code: string;
             /**
              * Key
-             * @description An API key of a person.
+             * @description The API key of a person.
              * @default
              */
             key: string;
         } & (unknown | unknown);
         /**
          * SignInMethod
-         * @description One way to sign in that the sign-in page can offer.
+         * @description A sign-in method that the sign-in page can offer.
          */
         SignInMethod: {
             /**
              * Command
-             * @description The command that makes what it needs.
+             * @description The command that creates the needed credential.
              */
             command: string | null;
             /**
@@ -6916,7 +6919,7 @@ export interface components {
         };
         /**
          * SignInMethods
-         * @description The ways to sign in.
+         * @description The sign-in methods.
          */
         SignInMethods: {
             /** Items */
@@ -6958,7 +6961,7 @@ export interface components {
             error: components["schemas"]["ErrorOut"] | null;
             /**
              * Error Type
-             * @description The class of the innermost cause of its error.
+             * @description The class of the root cause of its error.
              */
             error_type: string | null;
             /** Execution Id */
@@ -6967,11 +6970,11 @@ export interface components {
             executions: components["schemas"]["ExecutionOut"][];
             /** Governed */
             governed: boolean;
-            /** @description `declared` if the run's version has a handler of this name that takes the arguments; `dynamic` if it takes any name; `unknown` if nothing could be checked, so that a mistyped signal has no effect. */
+            /** @description `declared`: the run's version has a handler of this name that accepts the arguments. `dynamic`: it accepts any name. `unknown`: nothing could be checked, so a misspelt signal has no effect. */
             handler: components["schemas"]["Fit"];
             /**
              * Hold
-             * @description Why it paused by itself: `loop`, `budget_exceeded` or `interrupted`. A person who resumes it lets its agent go on.
+             * @description Why it paused itself: `loop`, `budget_exceeded` or `interrupted`. Resuming it lets its agent continue.
              */
             hold: string | null;
             /** Initiator */
@@ -6979,10 +6982,10 @@ export interface components {
             input: components["schemas"]["StoredPayload"] | null;
             /**
              * Issuers
-             * @description Who issued the key that started it. They may not decide its approvals either.
+             * @description Who issued the key that started the run. They may not decide its approvals either.
              */
             issuers: string[];
-            /** @description The signal that last paused, resumed or interrupted the newest execution. */
+            /** @description The last signal that paused, resumed or interrupted the newest execution. */
             last_control: components["schemas"]["ControlOut"] | null;
             links: components["schemas"]["RunLinks"];
             /** Namespace */
@@ -7005,7 +7008,7 @@ export interface components {
             reference: string | null;
             /**
              * Refused Signals
-             * @description Decision signals without effect: unsigned, forged, or for another approval.
+             * @description The number of decision signals without effect: unsigned, forged, or for another approval.
              */
             refused_signals: number;
             result: components["schemas"]["StoredPayload"] | null;
@@ -7020,7 +7023,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Status Reason
-             * @description Null unless the caller may read payloads, which it may quote.
+             * @description Null unless the caller may read payloads, because it may quote them.
              */
             status_reason: string | null;
             /** Step Count */
@@ -7032,7 +7035,7 @@ export interface components {
             steps_failed: number;
             /**
              * Subject
-             * @description What it is about, as its workflow puts it, with values of its input. Null unless the caller may read payloads.
+             * @description What it is about, from its workflow's template with values of its input. Null unless the caller may read payloads.
              */
             subject: string | null;
             /** Tags */
@@ -7047,11 +7050,11 @@ export interface components {
             temporal_status: string | null;
             /** Tools */
             tools: string[];
-            /** @description What started it. `external`: Temporal's own client or another SDK; `other`: a later version of AgentGrid, in a way unknown here. */
+            /** @description What started it. `external`: Temporal's own client or another SDK. `other`: a later version of AgentGrid, in a way unknown to this version. */
             trigger: components["schemas"]["RunTrigger"];
             /**
              * Unattributed Signals
-             * @description Decisions that took effect, pauses and resumes without a registered signing key and a matching command.
+             * @description The number of effective decisions, pauses and resumes not confirmed by a registered signing key and a matching command.
              */
             unattributed_signals: number;
             /**
@@ -7059,7 +7062,7 @@ export interface components {
              * Format: date-time
              */
             updated_at: string;
-            /** @description The sum of its model turns so far; null without any. */
+            /** @description The total of its model turns so far; null if there were none. */
             usage: components["schemas"]["UsageOut"] | null;
             /** Version */
             version: string | null;
@@ -7076,12 +7079,12 @@ export interface components {
         };
         /**
          * SigningKeyOut
-         * @description A signing key and its use.
+         * @description A signing key and where it is in use.
          */
         SigningKeyOut: {
             /**
              * Approvals Pending
-             * @description Pending approvals that can be decided only with this key.
+             * @description The number of pending approvals that can be decided only with this key.
              */
             approvals_pending: number;
             /**
@@ -7091,7 +7094,7 @@ export interface components {
             created_at: string;
             /**
              * In Use
-             * @description Whether a running API signs with it.
+             * @description Whether a running API process signs with it.
              */
             in_use: boolean;
             /** Key Id */
@@ -7109,7 +7112,7 @@ export interface components {
         };
         /**
          * StateCount
-         * @description How many runs are in a state.
+         * @description The number of runs in one state.
          */
         StateCount: {
             /** Count */
@@ -7118,23 +7121,23 @@ export interface components {
         };
         /**
          * StateFacet
-         * @description Every state, also without a run.
+         * @description Every state, including those without a run.
          */
         StateFacet: {
             /**
              * Complete
-             * @description False if more runs match than are counted: the counts are then lower bounds.
+             * @description False if more runs match than are counted; the counts are then lower bounds.
              */
             complete: boolean;
             /**
              * Items
-             * @description `stuck` also has runs whose workflow task keeps failing, which are in another state too.
+             * @description `stuck` also counts runs whose workflow task keeps failing; these are counted under another state too.
              */
             items: components["schemas"]["StateCount"][];
         };
         /**
          * StepBin
-         * @description The steps of a group that ended in one stretch of time; for open ones, that were scheduled in it.
+         * @description The steps of a group that ended within one interval; for open ones, those scheduled within it.
          */
         StepBin: {
             /** Done */
@@ -7146,7 +7149,7 @@ export interface components {
         };
         /**
          * StepEvent
-         * @description The event `step`: a step has changed.
+         * @description The event `step`: a step changed.
          */
         StepEvent: {
             /**
@@ -7170,17 +7173,17 @@ export interface components {
         };
         /**
          * StepGroup
-         * @description Equal siblings in a row. To see them, ask for the timeline with `execution`, `first` and `last`, or list the steps.
+         * @description Consecutive siblings of the same kind and name. To expand, request the timeline with `execution`, `first` and `last`, or list the steps.
          */
         StepGroup: {
             /**
              * Beneath
-             * @description How many steps belong to them, at any depth.
+             * @description The number of descendant steps, at any depth.
              */
             beneath: number;
             /**
              * Bins
-             * @description Equal stretches of time from `first_at` to `last_at`.
+             * @description Intervals of equal length from `first_at` to `last_at`.
              */
             bins: components["schemas"]["StepBin"][];
             /** Count */
@@ -7196,7 +7199,7 @@ export interface components {
             failed: number;
             /**
              * First
-             * @description The `event_id` of the first.
+             * @description The `event_id` of the first step.
              */
             first: number;
             /**
@@ -7207,7 +7210,7 @@ export interface components {
             kind: components["schemas"]["StepKind"];
             /**
              * Last
-             * @description The `event_id` of the last.
+             * @description The `event_id` of the last step.
              */
             last: number;
             /**
@@ -7224,13 +7227,13 @@ export interface components {
         };
         /**
          * StepKind
-         * @description What a step is.
+         * @description The kind of a step.
          * @enum {string}
          */
         StepKind: "tool" | "model" | "agent" | "approval" | "timer" | "child" | "signal" | "activity" | "update" | "nexus";
         /**
          * StepOfApproval
-         * @description The step that waits, by its ids in `GET /api/v1/runs/{run_id}/steps`.
+         * @description The waiting step, by its ids in `GET /api/v1/runs/{run_id}/steps`.
          */
         StepOfApproval: {
             /** Event Id */
@@ -7240,7 +7243,7 @@ export interface components {
         };
         /**
          * StepOut
-         * @description One thing that a run did or waits on.
+         * @description Something a run did or is waiting for.
          */
         StepOut: {
             /** Activity Id */
@@ -7269,7 +7272,7 @@ export interface components {
              * @description Copied by a reset from the previous execution.
              */
             inherited: boolean;
-            /** @description What it was called with. */
+            /** @description The arguments of the call. */
             input: components["schemas"]["StoredPayload"] | null;
             kind: components["schemas"]["StepKind"];
             /** Live Attempt */
@@ -7287,12 +7290,12 @@ export interface components {
             local: boolean;
             /** Name */
             name: string;
-            /** @description What the workflow's code called it with, if an approver changed the arguments; otherwise null. */
+            /** @description The original arguments from the workflow's code, if an approver changed them; otherwise null. */
             original_input: components["schemas"]["StoredPayload"] | null;
             output: components["schemas"]["StoredPayload"] | null;
             /**
              * Parent
-             * @description The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, or a model turn and a tool's call to the agent's. Null for most steps.
+             * @description The `event_id` of its parent step in the same execution: a signal to a child belongs to the child's step, and a model turn or tool call to the agent's. Null for most steps.
              */
             parent: number | null;
             /**
@@ -7311,13 +7314,13 @@ export interface components {
             tool_version: string | null;
             /**
              * Turn
-             * @description The agent's model turn that it is, or that asked for it.
+             * @description The number of the agent's model turn that this step is, or that requested it.
              */
             turn: number | null;
             usage: components["schemas"]["StepUsage"] | null;
             /**
              * Version
-             * @description The version of the agent that its call is pinned to: on the agent's step and on its model turns.
+             * @description The agent version that the call is pinned to; set on the agent's step and on its model turns.
              */
             version: string | null;
             /** Worker */
@@ -7325,13 +7328,13 @@ export interface components {
         };
         /**
          * StepStatus
-         * @description How far a step is. History alone can't tell `scheduled` from `running` for an activity; the volatile `live_*` columns can.
+         * @description The status of a step. For an activity, history alone can't tell `scheduled` from `running`; the volatile `live_*` columns can.
          * @enum {string}
          */
         StepStatus: "scheduled" | "running" | "waiting" | "completed" | "failed" | "cancelled" | "timed_out" | "abandoned";
         /**
          * StepSummary
-         * @description One thing that a run did or waits on, without payloads.
+         * @description Something a run did or is waiting for, without payloads.
          */
         StepSummary: {
             /** Activity Id */
@@ -7378,7 +7381,7 @@ export interface components {
             name: string;
             /**
              * Parent
-             * @description The `event_id` of the step that it belongs to, in the same execution: a signal to a child belongs to the child's step, or a model turn and a tool's call to the agent's. Null for most steps.
+             * @description The `event_id` of its parent step in the same execution: a signal to a child belongs to the child's step, and a model turn or tool call to the agent's. Null for most steps.
              */
             parent: number | null;
             /**
@@ -7397,13 +7400,13 @@ export interface components {
             tool_version: string | null;
             /**
              * Turn
-             * @description The agent's model turn that it is, or that asked for it.
+             * @description The number of the agent's model turn that this step is, or that requested it.
              */
             turn: number | null;
             usage: components["schemas"]["StepUsage"] | null;
             /**
              * Version
-             * @description The version of the agent that its call is pinned to: on the agent's step and on its model turns.
+             * @description The agent version that the call is pinned to; set on the agent's step and on its model turns.
              * @default null
              */
             version: string | null;
@@ -7412,20 +7415,20 @@ export interface components {
         };
         /**
          * StepUsage
-         * @description What a model turn, or an agent so far, used.
+         * @description Usage of a model turn, or of an agent so far.
          */
         StepUsage: {
             /** Attempt */
             attempt: number | null;
             /**
              * Cached Tokens
-             * @description The part of the input tokens that the provider had in its cache.
+             * @description The input tokens that the provider read from its cache.
              * @default 0
              */
             cached_tokens: number;
             /**
              * Finish
-             * @description Why the model stopped, in the provider's word.
+             * @description The provider's stop reason.
              */
             finish: string | null;
             /**
@@ -7437,7 +7440,7 @@ export interface components {
             latency_ms: number | null;
             /**
              * Model
-             * @description As the provider names it.
+             * @description The provider's name for the model.
              */
             model: string | null;
             /**
@@ -7459,24 +7462,24 @@ export interface components {
             requests: number;
             /**
              * Tool Calls
-             * @description Of an agent that has ended.
+             * @description Only for an agent that has ended.
              */
             tool_calls: number | null;
             /**
              * Unpriced
-             * @description Requests whose price is unknown, which is not 0.
+             * @description The number of requests with an unknown price.
              * @default 0
              */
             unpriced: number;
             /**
              * Usd
-             * @description US dollars; without the requests whose price is unknown.
+             * @description US dollars, excluding requests with an unknown price.
              */
             usd: number | null;
         };
         /**
          * StepsSummary
-         * @description The steps of a run, counted.
+         * @description Counts of a run's steps.
          */
         StepsSummary: {
             /** Done */
@@ -7494,17 +7497,17 @@ export interface components {
         StoredPayload: components["schemas"]["WholeValue"] | components["schemas"]["WholeValues"] | components["schemas"]["Preview"] | components["schemas"]["OpaqueValue"];
         /**
          * StreamBegin
-         * @description The facts about a stream.
+         * @description What a stream carries and where it begins.
          */
         StreamBegin: {
             /**
              * Head
-             * @description The newest stored event; the stream's own events begin after its `id`.
+             * @description The id of the newest stored event. The stream itself begins after the `id` of `hello`.
              */
             head: number;
             /**
              * Kinds
-             * @description What the stream carries: what was asked for and the caller may read.
+             * @description The kinds the stream carries: those requested that the caller may read.
              */
             kinds: components["schemas"]["EventKind"][];
             me: components["schemas"]["StreamCaller"];
@@ -7522,7 +7525,7 @@ export interface components {
         };
         /**
          * StreamCaller
-         * @description Who reads the stream.
+         * @description The principal who reads the stream.
          */
         StreamCaller: {
             /** Name */
@@ -7543,19 +7546,19 @@ export interface components {
         };
         /**
          * SwitchOut
-         * @description A kill switch. It is independent of rules.
+         * @description A kill switch. It works independently of rules.
          */
         SwitchOut: {
             /** Created At */
             created_at: string | null;
             /**
              * Created By
-             * @description Who last set it.
+             * @description Who last changed it.
              */
             created_by: string | null;
             /**
              * Disabled
-             * @description Every call is denied, and a workflow can't be started.
+             * @description If true, every call is denied; a disabled workflow can't be started.
              */
             disabled: boolean;
             /**
@@ -7587,7 +7590,7 @@ export interface components {
             pollers: components["schemas"]["Poller"][];
             /**
              * Served
-             * @description False if nothing polls the queue, so that its runs wait.
+             * @description False if nothing polls the queue, so its runs wait.
              */
             served: boolean;
             /** Tools */
@@ -7597,12 +7600,12 @@ export interface components {
         };
         /**
          * Timeline
-         * @description The steps of a run's newest executions, oldest first, in one answer.
+         * @description The steps of a run's newest executions, oldest first, in one response.
          */
         Timeline: {
             /**
              * As Of
-             * @description The id of the newest event (`GET /events`) that is part of this answer: later ones change it, earlier ones do not.
+             * @description The id of the newest event (`GET /events`) included in this response. Apply only later events to it.
              */
             as_of: number;
             /**
@@ -7613,19 +7616,19 @@ export interface components {
             at: string;
             /**
              * Complete
-             * @description False if steps are missing, also from the groups: the oldest that no group holds.
+             * @description False if the oldest steps are missing, both from `steps` and from the groups.
              */
             complete: boolean;
             /**
              * Groups
-             * @description Fan-outs, folded only if the run has more steps than `limit`.
+             * @description Fan-outs, collapsed only if the run has more steps than `limit`.
              */
             groups: components["schemas"]["StepGroup"][];
             /** Payloads Visible */
             payloads_visible: boolean;
             /**
              * People Seconds
-             * @description The part of the whole time in which an approval was open.
+             * @description The part of the total time in which an approval was open.
              */
             people_seconds: number;
             /** Run Id */
@@ -7633,7 +7636,7 @@ export interface components {
             status: components["schemas"]["RunStatus"];
             /**
              * Step Count
-             * @description How many steps the run has, counted by the projector.
+             * @description The number of steps of the run, as counted by the projector.
              */
             step_count: number;
             /** Steps */
@@ -7642,18 +7645,18 @@ export interface components {
             usual_next?: components["schemas"]["UsualNext"] | null;
             /**
              * Waiting Seconds
-             * @description The rest of the time from the start to the end, or until now.
+             * @description The rest of the time from start to end, or until now.
              */
             waiting_seconds: number;
             /**
              * Working Seconds
-             * @description How long at least one tool, model, activity, update or Nexus operation was at work. Of retried steps, the last attempt and the others in `attempts`. Groups count from the first to the last of their steps.
+             * @description Time in which at least one tool, model, activity, update or Nexus operation was running. For retried steps, the last attempt and the others in `attempts` count. Groups count from their first to their last step.
              */
             working_seconds: number;
         };
         /**
          * TimelineGate
-         * @description The approval that a step waits or waited for.
+         * @description The approval that a step is or was waiting for.
          */
         TimelineGate: {
             /** Approval Id */
@@ -7678,19 +7681,19 @@ export interface components {
             activity_id?: string | null;
             /**
              * Activity Ids
-             * @description Every activity id of the step where it has more than one: after a gate, the call is a new activity.
+             * @description All activity ids of the step, if there is more than one: after an approval, the call is a new activity.
              */
             activity_ids?: string[] | null;
             /** Approval Id */
             approval_id?: string | null;
             /**
              * Attempt Count
-             * @description How often the work itself was tried.
+             * @description The number of attempts at the work itself.
              */
             attempt_count: number;
             /**
              * Attempts
-             * @description The newest 20, oldest first, where there was more than one; from the workers' reports, corrected by history.
+             * @description The newest 20, oldest first, if there was more than one; from workers' reports, corrected by history.
              */
             attempts?: components["schemas"]["AttemptOut"][] | null;
             /** Child Workflow Id */
@@ -7699,12 +7702,12 @@ export interface components {
             closed_at?: string | null;
             /**
              * Due At
-             * @description When a timer fires or a gate expires.
+             * @description When a timer fires or an approval expires.
              */
             due_at?: string | null;
             /**
              * Error Type
-             * @description The class of its error.
+             * @description The class of the step's error.
              */
             error_type?: string | null;
             /** Event Id */
@@ -7720,14 +7723,14 @@ export interface components {
             kind: components["schemas"]["StepKind"];
             /**
              * Label
-             * @description The first small arguments of a tool's or agent's call, which tell it from its siblings. Only for callers who may read payloads.
+             * @description The first short arguments of a tool or agent call, to tell it apart from its siblings. Only for callers who may read payloads.
              */
             label?: string | null;
             /** Live Attempt */
             live_attempt?: number | null;
             /**
              * Live Error Type
-             * @description The class of the error of the attempt before the one that comes next.
+             * @description The class of the error of the last failed attempt.
              */
             live_error_type?: string | null;
             /** Live Heartbeat At */
@@ -7742,15 +7745,15 @@ export interface components {
             local?: true | null;
             /**
              * Name
-             * @description `approval` for an explicit approval, whose title is a payload, unless the caller may read payloads.
+             * @description `approval` for an explicit approval unless the caller may read payloads, because its title is a payload.
              */
             name: string;
             /**
              * Parent
-             * @description The `event_id` of the step that it belongs to, in the same execution.
+             * @description The `event_id` of its parent step in the same execution.
              */
             parent?: number | null;
-            /** @description Of a tool, as it is registered now. */
+            /** @description The risk of a tool as currently registered. */
             risk?: components["schemas"]["Risk"] | null;
             /**
              * Scheduled At
@@ -7762,19 +7765,19 @@ export interface components {
             status: components["schemas"]["StepStatus"];
             /**
              * Title
-             * @description What to call it: `Sleep 3 s` for a timer, `Waits for support-leads` for an approval.
+             * @description A display title, such as `Sleep 3 s` for a timer or `Waits for support-leads` for an approval.
              */
             title: string;
             /** Turn */
             turn?: number | null;
-            /** @description Of a model turn, or of an agent so far. */
+            /** @description Usage of a model turn, or of an agent so far. */
             usage?: components["schemas"]["TimelineUsage"] | null;
             /** Worker */
             worker?: string | null;
         };
         /**
          * TimelineUsage
-         * @description What a model turn, or an agent so far, used.
+         * @description Usage of a model turn, or of an agent so far.
          */
         TimelineUsage: {
             /**
@@ -7805,31 +7808,31 @@ export interface components {
             tool_calls?: number | null;
             /**
              * Unpriced
-             * @description Requests whose price is unknown, which is not 0.
+             * @description The number of requests with an unknown price.
              * @default 0
              */
             unpriced: number;
             /**
              * Usd
-             * @description US dollars; without the requests whose price is unknown.
+             * @description US dollars, excluding requests with an unknown price.
              */
             usd?: number | null;
         };
         /**
          * ToolCalls
-         * @description Calls in a time, in runs that the caller may see.
+         * @description Calls within a period, in runs that the caller may see.
          */
         ToolCalls: {
             /** Calls */
             calls: number;
             /**
              * Failed
-             * @description Calls that failed for good. One that succeeded at a later attempt is none, nor is one whose approval was rejected or expired.
+             * @description Calls that failed permanently. Excludes calls that succeeded on a retry and calls whose approval was rejected or expired.
              */
             failed: number;
             /**
              * P95 Seconds
-             * @description Of completed calls, from the start of the last attempt.
+             * @description 95th percentile of completed calls, from the start of the last attempt.
              */
             p95_seconds: number | null;
         };
@@ -7842,7 +7845,7 @@ export interface components {
             actions: components["schemas"]["Action"][];
             /**
              * Asks
-             * @description The template of its approvals' titles, with names of arguments in braces.
+             * @description The template of its approvals' titles, with argument names in braces.
              */
             asks: string | null;
             /** Description */
@@ -7863,7 +7866,7 @@ export interface components {
             name: string;
             /**
              * Note
-             * @description A warning about the policy in force, for example that nobody can approve.
+             * @description A warning about the rule in force, for example that nobody can approve.
              */
             note: string | null;
             /** Output Schema */
@@ -7873,7 +7876,7 @@ export interface components {
             policy: components["schemas"]["ToolPolicyOut"];
             /**
              * Reach
-             * @description What a call does to whom, in the words of the tool's author; at most 6.
+             * @description What a call affects, in the words of the tool's author; at most 6 phrases.
              */
             reach: string[];
             /**
@@ -7886,7 +7889,7 @@ export interface components {
             risk: components["schemas"]["Risk"];
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while Temporal is unreachable.
              */
             served: boolean | null;
             switch: components["schemas"]["SwitchOut"];
@@ -7907,7 +7910,7 @@ export interface components {
             version: string;
             /**
              * Versions
-             * @description The last called first; at most 20.
+             * @description Most recently called first; at most 20.
              */
             versions: components["schemas"]["ToolVersionOut"][];
         };
@@ -7924,14 +7927,14 @@ export interface components {
              */
             approvers: string[];
             /**
-             * @description How many people it takes to approve a tool's call with changed arguments: `second_person` requires that another approver has proposed exactly these.
+             * @description How many people must approve a tool call with changed arguments. With `second_person`, another approver must have proposed exactly the same arguments.
              * @default one_person
              */
             changes: components["schemas"]["Changes"];
             effect: components["schemas"]["Effect"];
             /**
              * Expected Version
-             * @description The version of the rule that the caller has seen, 0 for none in force: `409` if it is another by now.
+             * @description The version of the rule that the caller expects, or 0 if none should be in force; `409` if it differs.
              */
             expected_version?: number | null;
             /**
@@ -7946,7 +7949,7 @@ export interface components {
             reason: string;
             /**
              * Title
-             * @description What the rule says, in a few words for approvers.
+             * @description What the rule says, in a few words, for approvers.
              * @default
              */
             title: string;
@@ -7958,7 +7961,7 @@ export interface components {
         ToolPolicyOut: {
             /**
              * Also
-             * @description Rules about some agents or arguments only, `id@version`, that may apply instead. `POST /api/v1/policies/test` shows which one does.
+             * @description Rules for specific agents or arguments, as `id@version`, that may apply instead. `POST /api/v1/policies/test` shows which one does.
              */
             also: string[];
             /** Approvers */
@@ -7980,28 +7983,28 @@ export interface components {
             rule: string;
             /**
              * Title
-             * @description Empty if its author gave it none.
+             * @description Empty if its author didn't set one.
              */
             title: string;
             /**
              * Tool
-             * @description The name or glob that the rule matches.
+             * @description The name or glob that the rule names.
              */
             tool: string;
         };
         /**
          * ToolShown
-         * @description A tool that changes something, as the overview shows it.
+         * @description A tool with side effects in the overview.
          */
         ToolShown: {
             /** Approvers */
             approvers: string[];
             /**
              * Disabled
-             * @description Its kill switch is on.
+             * @description Whether its kill switch is on.
              */
             disabled: boolean;
-            /** @description Of the rule that applies to a call by workflow code. */
+            /** @description The effect of the rule that applies when workflow code calls it. */
             effect: components["schemas"]["Effect"];
             /** Name */
             name: string;
@@ -8016,7 +8019,7 @@ export interface components {
         ToolSummary: {
             /**
              * Asks
-             * @description The template of its approvals' titles, with names of arguments in braces.
+             * @description The template of its approvals' titles, with argument names in braces.
              */
             asks: string | null;
             /** Description */
@@ -8033,7 +8036,7 @@ export interface components {
             policy: components["schemas"]["ToolPolicyOut"];
             /**
              * Reach
-             * @description What a call does to whom, in the words of the tool's author; at most 6.
+             * @description What a call affects, in the words of the tool's author; at most 6 phrases.
              */
             reach: string[];
             /**
@@ -8046,7 +8049,7 @@ export interface components {
             risk: components["schemas"]["Risk"];
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal doesn't answer.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while Temporal is unreachable.
              */
             served: boolean | null;
             switch: components["schemas"]["SwitchOut"];
@@ -8083,12 +8086,12 @@ export interface components {
         };
         /**
          * ToolsShown
-         * @description The first tools that change something, destructive ones first, then by name.
+         * @description The first tools with side effects: destructive ones first, then by name.
          */
         ToolsShown: {
             /**
              * Acting
-             * @description Of those that change something.
+             * @description The number of tools with side effects.
              */
             acting: number;
             /**
@@ -8098,13 +8101,13 @@ export interface components {
             items: components["schemas"]["ToolShown"][];
             /**
              * Total
-             * @description Of all tools.
+             * @description The number of all tools.
              */
             total: number;
         };
         /**
          * UnattributedAct
-         * @description A signal that affected a run without a registered signing key and a matching command that confirm who sent it.
+         * @description A signal that affected a run although no registered signing key and matching command confirm who sent it.
          */
         UnattributedAct: {
             /**
@@ -8116,7 +8119,7 @@ export interface components {
             approval_id: string | null;
             /**
              * Claimed Principal
-             * @description The principal that the signal names. Unverified.
+             * @description The principal named by the signal. Unverified.
              */
             claimed_principal: string | null;
             /** Event Id */
@@ -8125,7 +8128,7 @@ export interface components {
             execution_id: string;
             /**
              * Identity
-             * @description The client identity that the sender gave to Temporal. Unverified.
+             * @description The client identity that the sender reported to Temporal. Unverified.
              */
             identity: string | null;
             /** Run Id */
@@ -8137,34 +8140,34 @@ export interface components {
             signalled_at: string;
             /**
              * Unattributed Because
-             * @description Null if an earlier version wrote the row, until its run is folded again.
+             * @description Null if the row was written by an earlier version and its run has not been folded again.
              */
             unattributed_because: string | null;
         };
         /**
          * UpdateOut
-         * @description What became of an update.
+         * @description The state of an update.
          */
         UpdateOut: {
             /**
              * Command Id
-             * @description The command that records it; also Temporal's update id.
+             * @description The command that records it; also used as Temporal's update id.
              */
             command_id: string;
             command_status: components["schemas"]["CommandStatus"];
             error: components["schemas"]["ErrorOut"] | null;
-            /** @description What was checked before it was sent. */
+            /** @description How far the name and the arguments were checked before sending. */
             handler: components["schemas"]["Fit"];
             /**
              * Name
-             * @description Null if it is too long to be one.
+             * @description Null if it is too long to be a name.
              */
             name: string | null;
-            /** @description Over 1 MiB, a preview. */
+            /** @description A preview if it is over 1 MiB. */
             result: components["schemas"]["StoredPayload"] | null;
             /** Run Id */
             run_id: string;
-            /** @description `pending`: no worker has accepted it yet. `accepted`: its handler runs. The others are final: `completed`; `failed`, if its handler failed; `rejected`, if the workflow refused it; `expired`, if no worker accepted it in time; `abandoned`, if the run ended first. */
+            /** @description `pending`: no worker has accepted it yet. `accepted`: its handler is running. All others are final: `completed`; `failed`: its handler failed; `rejected`: the workflow refused it; `expired`: no worker accepted it in time; `abandoned`: the run ended first. */
             stage: components["schemas"]["UpdateStage"];
         };
         /**
@@ -8189,12 +8192,12 @@ export interface components {
         UpdateStage: "pending" | "accepted" | "completed" | "failed" | "rejected" | "expired" | "abandoned";
         /**
          * UsageBucket
-         * @description What was used in an hour or a day.
+         * @description Usage in one hour or day.
          */
         UsageBucket: {
             /**
              * Cached Tokens
-             * @description The part of the input tokens that the provider had in its cache.
+             * @description The input tokens that the provider read from its cache.
              * @default 0
              */
             cached_tokens: number;
@@ -8220,24 +8223,24 @@ export interface components {
             start: string;
             /**
              * Unpriced
-             * @description Requests whose price is unknown, which is not 0.
+             * @description The number of requests with an unknown price.
              * @default 0
              */
             unpriced: number;
             /**
              * Usd
-             * @description US dollars; without the requests whose price is unknown.
+             * @description US dollars, excluding requests with an unknown price.
              */
             usd: number | null;
         };
         /**
          * UsageOut
-         * @description What model turns used.
+         * @description Usage of model turns.
          */
         UsageOut: {
             /**
              * Cached Tokens
-             * @description The part of the input tokens that the provider had in its cache.
+             * @description The input tokens that the provider read from its cache.
              * @default 0
              */
             cached_tokens: number;
@@ -8258,19 +8261,19 @@ export interface components {
             requests: number;
             /**
              * Unpriced
-             * @description Requests whose price is unknown, which is not 0.
+             * @description The number of requests with an unknown price.
              * @default 0
              */
             unpriced: number;
             /**
              * Usd
-             * @description US dollars; without the requests whose price is unknown.
+             * @description US dollars, excluding requests with an unknown price.
              */
             usd: number | null;
         };
         /**
          * UsageOver
-         * @description What model turns used in a period, in the runs that the caller may see.
+         * @description Usage of model turns over a period, in the runs that the caller may see.
          */
         UsageOver: {
             /**
@@ -8285,7 +8288,7 @@ export interface components {
             from: string;
             /**
              * Items
-             * @description By the time of the request to the model; those without any are left out.
+             * @description By the time of the model request. Buckets without requests are omitted.
              */
             items: components["schemas"]["UsageBucket"][];
             /**
@@ -8302,12 +8305,12 @@ export interface components {
         UsualNext: {
             /**
              * Runs
-             * @description How many runs were looked at; at most 50.
+             * @description The number of runs considered; at most 50.
              */
             runs: number;
             /**
              * Steps
-             * @description In the usual order, without those that this run has taken; at most 8.
+             * @description In the usual order, excluding those this run has already taken; at most 8.
              */
             steps: components["schemas"]["UsualStep"][];
         };
@@ -8318,7 +8321,7 @@ export interface components {
         UsualStep: {
             /**
              * Count
-             * @description How many of the earlier runs took it.
+             * @description The number of earlier runs that took it.
              */
             count: number;
             kind: components["schemas"]["StepKind"];
@@ -8329,23 +8332,23 @@ export interface components {
         };
         /**
          * UsualSteps
-         * @description What the newest completed runs of the workflow's version did.
+         * @description The usual steps of the newest completed runs of a workflow version.
          */
         UsualSteps: {
             /**
              * Runs
-             * @description How many runs were looked at; at most 50.
+             * @description The number of runs considered; at most 50.
              */
             runs: number;
             /**
              * Steps
-             * @description The steps that at least a fifth of them took, in the usual order; at most 8. Approvals are one step.
+             * @description The steps taken by at least a fifth of them, in the usual order; at most 8. Approvals count as one step.
              */
             steps: components["schemas"]["UsualStep"][];
         };
         /**
          * Verdict
-         * @description The answer of a person.
+         * @description A person's answer.
          * @enum {string}
          */
         Verdict: "approved" | "rejected";
@@ -8391,19 +8394,19 @@ export interface components {
         ViewPut: {
             /**
              * Expected Version
-             * @description The version that the caller has seen, 0 for none: `409` if it is another by now.
+             * @description The version that the caller expects, or 0 if the view should not exist; `409` if it differs.
              */
             expected_version?: number | null;
             /**
              * Filter
-             * @description The parameters of `GET /runs`, each with its values.
+             * @description The query parameters of `GET /runs`, each with its values.
              */
             filter: {
                 [key: string]: string[];
             };
             /**
              * Shared
-             * @description For everybody. Requires the permission `edit`, also to replace or delete it.
+             * @description Whether everyone can see it. Requires the permission `edit`, also to replace or delete it.
              * @default false
              */
             shared: boolean;
@@ -8416,10 +8419,7 @@ export interface components {
          * @enum {string}
          */
         WaitingOn: "approval" | "timer" | "signal" | "child" | "worker" | "retry" | "policy";
-        /**
-         * WhoMayDecide
-         * @description Who may decide.
-         */
+        /** WhoMayDecide */
         WhoMayDecide: {
             /**
              * Approvers
@@ -8428,12 +8428,12 @@ export interface components {
             approvers: string[];
             /**
              * Needed
-             * @description How many people it takes to approve the call as it was asked.
+             * @description How many people must approve the call with its original arguments.
              */
             needed: number;
             /**
              * Needed To Change
-             * @description How many people it takes to approve changed arguments; null if they can't be changed.
+             * @description How many people must approve changed arguments; null if the arguments can't be changed.
              */
             needed_to_change: number | null;
             /**
@@ -8443,7 +8443,7 @@ export interface components {
             refused: components["schemas"]["RefusedApprover"][];
             /**
              * Text
-             * @description All of this in words.
+             * @description A summary of all this in plain text.
              */
             text: string;
         };
@@ -8464,7 +8464,7 @@ export interface components {
         };
         /**
          * WholeValues
-         * @description None or several values, as JSON: the arguments of a call that takes any number but one.
+         * @description Zero or several values, as JSON: the arguments of a call that doesn't take exactly one.
          */
         WholeValues: {
             /** Arity */
@@ -8491,7 +8491,7 @@ export interface components {
         };
         /**
          * WorkerOut
-         * @description One worker process's poller of one task queue.
+         * @description One worker process polling one task queue.
          */
         WorkerOut: {
             activity_slots: components["schemas"]["WorkerSlots"] | null;
@@ -8541,7 +8541,7 @@ export interface components {
             description: string;
             /** Grid */
             grid: string;
-            /** @description Null if the version was registered without them. */
+            /** @description Null if the version was registered without handlers. */
             handlers: components["schemas"]["HandlersOut"] | null;
             /** Input Schema */
             input_schema: {
@@ -8562,7 +8562,7 @@ export interface components {
             registered_at: string;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while Temporal is unreachable.
              */
             served: boolean | null;
             stats: components["schemas"]["WorkflowStats"];
@@ -8583,35 +8583,35 @@ export interface components {
         };
         /**
          * WorkflowFigures
-         * @description How the runs of a workflow ended in the last 30 days, as far as the caller may see them.
+         * @description How a workflow's runs ended in the last 30 days, for runs that the caller may see.
          */
         WorkflowFigures: {
             /**
              * Completed
-             * @description How many completed.
+             * @description The number of completed runs.
              */
             completed: number;
             /**
              * Durations
-             * @description Of completed runs; every bin, also without a run.
+             * @description Of completed runs; all bins, including empty ones.
              */
             durations: components["schemas"]["DurationBin"][];
             /**
              * Errors
-             * @description The most frequent first; at most 20.
+             * @description Most frequent first; at most 20.
              */
             errors: components["schemas"]["ErrorGroup"][];
             /**
              * P50 Seconds
-             * @description Half of the completed runs took at most that.
+             * @description Median duration of completed runs.
              */
             p50_seconds: number | null;
             /**
              * P95 Seconds
-             * @description 95 of 100 completed runs took at most that.
+             * @description 95th percentile of the duration of completed runs.
              */
             p95_seconds: number | null;
-            /** @description Of the version that starts use, whenever the runs were. */
+            /** @description The usual steps of the version that new runs use, whenever its earlier runs took place. */
             usual: components["schemas"]["UsualSteps"];
         };
         /**
@@ -8630,20 +8630,20 @@ export interface components {
             open: number;
             /**
              * P50 Seconds
-             * @description The median duration of the completed ones.
+             * @description The median duration of the completed runs.
              */
             p50_seconds: number | null;
         };
         /**
          * WorkflowShown
-         * @description A workflow, as the overview shows it.
+         * @description A workflow in the overview.
          */
         WorkflowShown: {
             /** Description */
             description: string;
             /**
              * Disabled
-             * @description Its kill switch is on.
+             * @description Whether its kill switch is on.
              */
             disabled: boolean;
             last_run: components["schemas"]["LastRun"] | null;
@@ -8651,7 +8651,7 @@ export interface components {
             name: string;
             /**
              * Served
-             * @description As in the list of workflows.
+             * @description As `served` in the list of workflows.
              */
             served: boolean | null;
             /** Title */
@@ -8691,7 +8691,7 @@ export interface components {
             registered_at: string;
             /**
              * Served
-             * @description Whether a live worker polls its task queue and the newest code registered for that queue still has it; null while Temporal can't say.
+             * @description Whether a live worker polls its task queue and the newest code registered for that queue still includes it; null while Temporal is unreachable.
              */
             served: boolean | null;
             switch: components["schemas"]["SwitchOut"];
@@ -8706,7 +8706,7 @@ export interface components {
         };
         /**
          * WorkflowVersionDetail
-         * @description A version with its schemas, to be held against another one.
+         * @description A version with its schemas, for comparison with another one.
          */
         WorkflowVersionDetail: {
             /** Build */
@@ -8716,7 +8716,7 @@ export interface components {
              * Format: date-time
              */
             first_seen_at: string;
-            /** @description Null if the version was registered without them. */
+            /** @description Null if the version was registered without handlers. */
             handlers: components["schemas"]["HandlersOut"] | null;
             /** Input Schema */
             input_schema: {
@@ -8728,7 +8728,7 @@ export interface components {
             } | null;
             /**
              * Previous
-             * @description The version that was registered before it; null for the first one.
+             * @description The version registered before it; null for the first one.
              */
             previous: string | null;
             /** Version */
@@ -8764,7 +8764,7 @@ export interface components {
         };
         /**
          * You
-         * @description Whether the caller can do what the run waits for.
+         * @description Whether the caller can do what the run is waiting for.
          */
         You: {
             /**
@@ -8774,7 +8774,7 @@ export interface components {
             approval_ids: string[];
             /**
              * May Act
-             * @description Whether something that the run waits for can be done by this caller, now.
+             * @description Whether this caller can now do something the run is waiting for.
              */
             may_act: boolean;
             /**
@@ -8784,7 +8784,7 @@ export interface components {
             reason: string | null;
             /**
              * Verbs
-             * @description What: `approve` and `reject` for an approval, `resume` for a paused run; otherwise none.
+             * @description `approve` and `reject` for an approval, `resume` for a paused run; otherwise empty.
              */
             verbs: components["schemas"]["ActionVerb"][];
         };
@@ -8822,7 +8822,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_AgentSummary_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -8831,7 +8831,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8840,7 +8840,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8849,7 +8849,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -8858,7 +8858,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8889,7 +8889,7 @@ export interface operations {
                     "application/json": components["schemas"]["AgentDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -8898,7 +8898,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8916,7 +8916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -8925,7 +8925,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -8934,7 +8934,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8969,7 +8969,7 @@ export interface operations {
                     "application/json": components["schemas"]["AgentChanged"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -8978,7 +8978,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8996,7 +8996,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9023,7 +9023,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9032,7 +9032,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9041,7 +9041,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9085,7 +9085,7 @@ export interface operations {
                     "application/json": components["schemas"]["AgentGovernance"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9094,7 +9094,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9112,7 +9112,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9139,7 +9139,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9148,7 +9148,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9157,7 +9157,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9201,7 +9201,7 @@ export interface operations {
                     "application/json": components["schemas"]["AgentGovernance"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9210,7 +9210,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9228,7 +9228,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9255,7 +9255,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9264,7 +9264,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9273,7 +9273,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9326,7 +9326,7 @@ export interface operations {
                     "application/json": components["schemas"]["Proposed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9335,7 +9335,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9353,7 +9353,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9380,7 +9380,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9389,7 +9389,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9398,7 +9398,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9421,7 +9421,7 @@ export interface operations {
     get_agent_usage: {
         parameters: {
             query?: {
-                /** @description Default: a day before `to`. */
+                /** @description Default: one day before `to`. */
                 from?: string | null;
                 /** @description Default: now. */
                 to?: string | null;
@@ -9444,7 +9444,7 @@ export interface operations {
                     "application/json": components["schemas"]["UsageOver"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9453,7 +9453,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9471,7 +9471,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9480,7 +9480,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9489,7 +9489,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9524,7 +9524,7 @@ export interface operations {
                     "application/json": components["schemas"]["AgentChanged"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9533,7 +9533,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9551,7 +9551,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9578,7 +9578,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9587,7 +9587,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9596,7 +9596,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9623,7 +9623,7 @@ export interface operations {
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string | null;
-                /** @description `urgency`: of the pending approvals, those first that expire within the hour, then the riskier ones, then those that expire sooner. */
+                /** @description `urgency` lists pending approvals only: first those that expire within the hour, then by risk (highest first), then by expiry time. */
                 sort?: "newest" | "urgency";
                 /** @description Any of these. */
                 status?: components["schemas"]["ApprovalStatus"][];
@@ -9631,18 +9631,18 @@ export interface operations {
                 tool?: string | null;
                 agent?: string | null;
                 workflow?: string | null;
-                /** @description Only those of this shape. Explicit approvals only for callers who may read payloads. */
+                /** @description Only approvals of this shape. Includes explicit approvals only for callers who may read payloads. */
                 shape?: string | null;
                 opened_after?: string | null;
                 /** @description Words to search for. */
                 q?: string | null;
-                /** @description `me`: only approvals that this caller may decide, or might have decided, of any status. */
+                /** @description `me`: only approvals that the caller may decide or could have decided, of any status. */
                 assigned_to?: "me" | null;
-                /** @description `me`: only approvals that this caller can decide now. A decision on them is accepted. */
+                /** @description `me`: only approvals that the caller can decide now. */
                 decidable_by?: "me" | null;
-                /** @description Only those that name this entry among their approvers. */
+                /** @description Only approvals whose approvers include this entry. */
                 approver?: string | null;
-                /** @description Only those that this principal has decided; `me` is the caller. */
+                /** @description Only approvals decided by this principal; `me` is the caller. */
                 decided_by?: string | null;
             };
             header?: never;
@@ -9660,7 +9660,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ApprovalRow_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9669,7 +9669,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9678,7 +9678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9687,7 +9687,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9696,7 +9696,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9725,7 +9725,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApprovalCounts"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9734,7 +9734,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9743,7 +9743,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9752,7 +9752,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9761,7 +9761,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9792,7 +9792,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApprovalLetter"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9801,7 +9801,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9819,7 +9819,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9828,7 +9828,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9837,7 +9837,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9872,7 +9872,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApprovalAccepted"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -9881,7 +9881,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9899,7 +9899,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9926,7 +9926,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -9935,7 +9935,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -9944,7 +9944,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9974,9 +9974,9 @@ export interface operations {
                 principal?: string | null;
                 run?: string | null;
                 approval?: string | null;
-                /** @description The tool, workflow, agent, rule, principal, key or view meant. */
+                /** @description The affected tool, workflow, agent, rule, principal, key or view. */
                 target?: string | null;
-                /** @description The address that asked. */
+                /** @description The client's address. */
                 address?: string | null;
                 /** @description Any of these. */
                 kind?: components["schemas"]["CommandKind"][];
@@ -9984,7 +9984,7 @@ export interface operations {
                 status?: components["schemas"]["CommandStatus"][];
                 since?: string | null;
                 until?: string | null;
-                /** @description Words in principal, kind, target or reason, or an id of a run, an approval or a command. Without `since`, in the last 31 days. */
+                /** @description Words in principal, kind, target or reason, or the id of a run, approval or command. Without `since`, only the last 31 days are searched. */
                 q?: string | null;
             };
             header?: never;
@@ -10002,7 +10002,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_CommandSummary_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10011,7 +10011,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10020,7 +10020,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10029,7 +10029,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10047,9 +10047,9 @@ export interface operations {
                 principal?: string | null;
                 run?: string | null;
                 approval?: string | null;
-                /** @description The tool, workflow, agent, rule, principal, key or view meant. */
+                /** @description The affected tool, workflow, agent, rule, principal, key or view. */
                 target?: string | null;
-                /** @description The address that asked. */
+                /** @description The client's address. */
                 address?: string | null;
                 /** @description Any of these. */
                 kind?: components["schemas"]["CommandKind"][];
@@ -10057,7 +10057,7 @@ export interface operations {
                 status?: components["schemas"]["CommandStatus"][];
                 since?: string | null;
                 until?: string | null;
-                /** @description Words in principal, kind, target or reason, or an id of a run, an approval or a command. Without `since`, in the last 31 days. */
+                /** @description Words in principal, kind, target or reason, or the id of a run, approval or command. Without `since`, only the last 31 days are searched. */
                 q?: string | null;
             };
             header?: never;
@@ -10066,7 +10066,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description One command a line, with the fields of the list. */
+            /** @description One command per line, with the fields of the list. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -10076,7 +10076,7 @@ export interface operations {
                     "text/csv": string;
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10085,7 +10085,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10094,7 +10094,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10103,7 +10103,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10138,7 +10138,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_UnattributedAct_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10147,7 +10147,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10156,7 +10156,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10165,7 +10165,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10174,7 +10174,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10205,7 +10205,7 @@ export interface operations {
                     "application/json": components["schemas"]["CommandDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10223,7 +10223,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10232,7 +10232,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10241,7 +10241,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10276,7 +10276,7 @@ export interface operations {
                     "application/json": components["schemas"]["Confirmed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10285,7 +10285,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10303,7 +10303,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10330,7 +10330,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10339,7 +10339,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10348,7 +10348,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10392,7 +10392,7 @@ export interface operations {
                     "application/json": components["schemas"]["Confirmed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10401,7 +10401,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10419,7 +10419,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10446,7 +10446,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10455,7 +10455,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10464,7 +10464,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10487,9 +10487,9 @@ export interface operations {
     stream_everything: {
         parameters: {
             query?: {
-                /** @description Only these kinds; `hello` and `reset` always come. Kinds that the caller may not read are left out: `hello` lists what remains. Without `kinds`: all of them if `run` is given, otherwise run, step, approval and end. */
+                /** @description Only these kinds; `hello` and `reset` are always sent. Kinds that the caller may not read are dropped; `hello` lists the rest. By default all kinds if `run` is given, otherwise run, step, approval and end. */
                 kinds?: components["schemas"]["EventKind"][];
-                /** @description `step` and `delta` events only of these runs; all other kinds of all runs. Unknown runs are ignored. */
+                /** @description Limits `step` and `delta` events to these runs; other kinds are sent for all runs. Unknown runs are ignored. */
                 run?: string[];
             };
             header?: {
@@ -10500,7 +10500,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` JSON as in `contentSchema`. */
+            /** @description A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` is JSON as described by `contentSchema`. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -10509,7 +10509,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10518,7 +10518,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10527,7 +10527,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10536,7 +10536,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10545,7 +10545,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10580,7 +10580,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_KeyOut_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10589,7 +10589,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10598,7 +10598,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10607,7 +10607,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10616,7 +10616,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10670,7 +10670,7 @@ export interface operations {
                     "application/json": components["schemas"]["Proposed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10679,7 +10679,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10697,7 +10697,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10724,7 +10724,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10733,7 +10733,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10742,7 +10742,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10786,7 +10786,7 @@ export interface operations {
                     "application/json": components["schemas"]["KeyOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10795,7 +10795,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10813,7 +10813,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10840,7 +10840,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10849,7 +10849,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10858,7 +10858,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10896,7 +10896,7 @@ export interface operations {
                     "application/json": components["schemas"]["McpServerList"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10905,7 +10905,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10914,7 +10914,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10923,7 +10923,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10932,7 +10932,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10961,7 +10961,7 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -10970,7 +10970,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -10979,7 +10979,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -10988,7 +10988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11022,7 +11022,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_KeyOut_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11031,7 +11031,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11040,7 +11040,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11049,7 +11049,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11063,7 +11063,7 @@ export interface operations {
     overview: {
         parameters: {
             query?: {
-                /** @description Also the first rows of the lists behind the figures, and of the catalog. */
+                /** @description Include the first rows of the lists behind the counts, and of the catalog. */
                 lists?: boolean;
             };
             header?: never;
@@ -11081,7 +11081,7 @@ export interface operations {
                     "application/json": components["schemas"]["Overview"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11090,7 +11090,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11099,7 +11099,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11108,7 +11108,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11117,7 +11117,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11137,7 +11137,7 @@ export interface operations {
                 cursor?: string | null;
                 /** @description Only rules that match this tool or activity. */
                 tool?: string | null;
-                /** @description Only rules that name this agent, by itself or by a glob. */
+                /** @description Only rules that match this agent, by name or glob. */
                 agent?: string | null;
             };
             header?: never;
@@ -11155,7 +11155,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_PolicySummary_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11164,7 +11164,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11173,7 +11173,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11182,7 +11182,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11191,7 +11191,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11224,7 +11224,7 @@ export interface operations {
                     "application/json": components["schemas"]["PolicyPreviewed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11233,7 +11233,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11242,7 +11242,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11269,7 +11269,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11278,7 +11278,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11287,7 +11287,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11320,7 +11320,7 @@ export interface operations {
                     "application/json": components["schemas"]["PolicyTested"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11329,7 +11329,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11338,7 +11338,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11365,7 +11365,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11374,7 +11374,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11383,7 +11383,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11414,7 +11414,7 @@ export interface operations {
                     "application/json": components["schemas"]["PolicyDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11423,7 +11423,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11441,7 +11441,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11450,7 +11450,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11459,7 +11459,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11503,7 +11503,7 @@ export interface operations {
                     "application/json": components["schemas"]["Proposed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11512,7 +11512,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11530,7 +11530,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11557,7 +11557,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11566,7 +11566,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11575,7 +11575,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11598,7 +11598,7 @@ export interface operations {
     withdraw_policy: {
         parameters: {
             query?: {
-                /** @description `409` if it is at another version. */
+                /** @description `409` if the rule is at a different version. */
                 expected_version?: number | null;
             };
             header?: never;
@@ -11631,7 +11631,7 @@ export interface operations {
                     "application/json": components["schemas"]["Proposed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11640,7 +11640,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11658,7 +11658,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11685,7 +11685,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11694,7 +11694,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11703,7 +11703,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11746,7 +11746,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_PrincipalSummary_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11755,7 +11755,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11764,7 +11764,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11773,7 +11773,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11782,7 +11782,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11813,7 +11813,7 @@ export interface operations {
                     "application/json": components["schemas"]["PrincipalDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11822,7 +11822,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11840,7 +11840,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11849,7 +11849,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11858,7 +11858,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11902,7 +11902,7 @@ export interface operations {
                     "application/json": components["schemas"]["Proposed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -11911,7 +11911,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -11929,7 +11929,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11956,7 +11956,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -11965,7 +11965,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -11974,7 +11974,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12018,7 +12018,7 @@ export interface operations {
                     "application/json": components["schemas"]["PrincipalDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12027,7 +12027,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12045,7 +12045,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -12072,7 +12072,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12081,7 +12081,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12090,7 +12090,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12143,7 +12143,7 @@ export interface operations {
                     "application/json": components["schemas"]["Proposed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12152,7 +12152,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12170,7 +12170,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -12197,7 +12197,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12206,7 +12206,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12215,7 +12215,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12264,7 +12264,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ReadOut_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12273,7 +12273,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12282,7 +12282,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12291,7 +12291,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12300,7 +12300,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12314,23 +12314,23 @@ export interface operations {
     list_runs: {
         parameters: {
             query?: {
-                /** @description `created`: newest first. `updated`: last changed first; a run that changes moves to the front. `next_at`: what happens next first, only runs that have such a time. */
+                /** @description `created`: newest first. `updated`: most recently changed first; a run that changes moves to the front. `next_at`: by what happens next, soonest first; only runs that have such a time. */
                 sort?: "created" | "updated" | "next_at";
                 /** @description Maximum number of items. */
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string | null;
-                /** @description Any of these: a status, or what a waiting run waits for. `waiting` is a wait without a word of its own. */
+                /** @description Any of these states: a status, or what a waiting run is waiting for. `waiting` covers waits without a state of their own. */
                 state?: components["schemas"]["RunState"][];
                 /** @description Any of these. */
                 status?: components["schemas"]["RunStatus"][];
                 /** @description Any of these. */
                 waiting_on?: components["schemas"]["WaitingOn"][];
-                /** @description Only these runs, as far as they exist. */
+                /** @description Only these runs. Unknown ids are ignored. */
                 ids?: string[];
                 /** @description Any of these. */
                 workflow?: string[];
-                /** @description Of the workflow, which must be given too. */
+                /** @description The version of the workflow. Requires `workflow`. */
                 version?: string | null;
                 agent?: string | null;
                 tool?: string | null;
@@ -12341,17 +12341,17 @@ export interface operations {
                 trigger?: components["schemas"]["RunTrigger"] | null;
                 parent?: string | null;
                 workflow_id?: string | null;
-                /** @description Of the run; together with `state`, `status`, `waiting_on` or `workflow`. */
+                /** @description The run's task queue. Requires `state`, `status`, `waiting_on` or `workflow`. */
                 task_queue?: string | null;
-                /** @description The run waits for a worker, or its workflow task keeps failing. */
+                /** @description Whether the run waits for a worker or its workflow task keeps failing. */
                 stuck?: boolean | null;
                 started_after?: string | null;
                 started_before?: string | null;
                 closed_after?: string | null;
                 closed_before?: string | null;
-                /** @description Seconds. Only runs that took, or have taken so far, longer. */
+                /** @description Only runs that took longer than this many seconds, or have been open for longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in its subject and the titles of its open approvals. */
+                /** @description Words to find in workflow, reference, note or workflow id; or a run id, its beginning or its end. For callers who may read payloads, also in the subject and the titles of open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12369,7 +12369,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_RunRow_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12378,7 +12378,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12387,7 +12387,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12396,7 +12396,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12405,7 +12405,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12420,7 +12420,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Items without a key of their own get one from this and their place. */
+                /** @description Items without their own key get one derived from this key and their position. */
                 "idempotency-key"?: string | null;
             };
             path?: never;
@@ -12441,7 +12441,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunBulkResult"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12450,7 +12450,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12459,7 +12459,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -12486,7 +12486,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12495,7 +12495,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12504,7 +12504,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12527,17 +12527,17 @@ export interface operations {
     count_runs: {
         parameters: {
             query?: {
-                /** @description Any of these: a status, or what a waiting run waits for. `waiting` is a wait without a word of its own. */
+                /** @description Any of these states: a status, or what a waiting run is waiting for. `waiting` covers waits without a state of their own. */
                 state?: components["schemas"]["RunState"][];
                 /** @description Any of these. */
                 status?: components["schemas"]["RunStatus"][];
                 /** @description Any of these. */
                 waiting_on?: components["schemas"]["WaitingOn"][];
-                /** @description Only these runs, as far as they exist. */
+                /** @description Only these runs. Unknown ids are ignored. */
                 ids?: string[];
                 /** @description Any of these. */
                 workflow?: string[];
-                /** @description Of the workflow, which must be given too. */
+                /** @description The version of the workflow. Requires `workflow`. */
                 version?: string | null;
                 agent?: string | null;
                 tool?: string | null;
@@ -12548,17 +12548,17 @@ export interface operations {
                 trigger?: components["schemas"]["RunTrigger"] | null;
                 parent?: string | null;
                 workflow_id?: string | null;
-                /** @description Of the run; together with `state`, `status`, `waiting_on` or `workflow`. */
+                /** @description The run's task queue. Requires `state`, `status`, `waiting_on` or `workflow`. */
                 task_queue?: string | null;
-                /** @description The run waits for a worker, or its workflow task keeps failing. */
+                /** @description Whether the run waits for a worker or its workflow task keeps failing. */
                 stuck?: boolean | null;
                 started_after?: string | null;
                 started_before?: string | null;
                 closed_after?: string | null;
                 closed_before?: string | null;
-                /** @description Seconds. Only runs that took, or have taken so far, longer. */
+                /** @description Only runs that took longer than this many seconds, or have been open for longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in its subject and the titles of its open approvals. */
+                /** @description Words to find in workflow, reference, note or workflow id; or a run id, its beginning or its end. For callers who may read payloads, also in the subject and the titles of open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12576,7 +12576,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunCounts"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12585,7 +12585,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12594,7 +12594,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12603,7 +12603,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12612,7 +12612,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12626,17 +12626,17 @@ export interface operations {
     facets_of_runs: {
         parameters: {
             query?: {
-                /** @description Any of these: a status, or what a waiting run waits for. `waiting` is a wait without a word of its own. */
+                /** @description Any of these states: a status, or what a waiting run is waiting for. `waiting` covers waits without a state of their own. */
                 state?: components["schemas"]["RunState"][];
                 /** @description Any of these. */
                 status?: components["schemas"]["RunStatus"][];
                 /** @description Any of these. */
                 waiting_on?: components["schemas"]["WaitingOn"][];
-                /** @description Only these runs, as far as they exist. */
+                /** @description Only these runs. Unknown ids are ignored. */
                 ids?: string[];
                 /** @description Any of these. */
                 workflow?: string[];
-                /** @description Of the workflow, which must be given too. */
+                /** @description The version of the workflow. Requires `workflow`. */
                 version?: string | null;
                 agent?: string | null;
                 tool?: string | null;
@@ -12647,17 +12647,17 @@ export interface operations {
                 trigger?: components["schemas"]["RunTrigger"] | null;
                 parent?: string | null;
                 workflow_id?: string | null;
-                /** @description Of the run; together with `state`, `status`, `waiting_on` or `workflow`. */
+                /** @description The run's task queue. Requires `state`, `status`, `waiting_on` or `workflow`. */
                 task_queue?: string | null;
-                /** @description The run waits for a worker, or its workflow task keeps failing. */
+                /** @description Whether the run waits for a worker or its workflow task keeps failing. */
                 stuck?: boolean | null;
                 started_after?: string | null;
                 started_before?: string | null;
                 closed_after?: string | null;
                 closed_before?: string | null;
-                /** @description Seconds. Only runs that took, or have taken so far, longer. */
+                /** @description Only runs that took longer than this many seconds, or have been open for longer. */
                 duration_over?: number | null;
-                /** @description Words to find anywhere in workflow, reference, note or workflow id; or a run id, or its beginning or end. For callers who may read payloads, also in its subject and the titles of its open approvals. */
+                /** @description Words to find in workflow, reference, note or workflow id; or a run id, its beginning or its end. For callers who may read payloads, also in the subject and the titles of open approvals. */
                 q?: string | null;
             };
             header?: never;
@@ -12675,7 +12675,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunFacets"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12684,7 +12684,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12693,7 +12693,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12702,7 +12702,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12711,7 +12711,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12742,7 +12742,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12751,7 +12751,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12769,7 +12769,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12778,7 +12778,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12787,7 +12787,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12823,7 +12823,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ApprovalRow_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12832,7 +12832,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12850,7 +12850,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12859,7 +12859,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12868,7 +12868,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12903,7 +12903,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12912,7 +12912,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12930,7 +12930,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -12957,7 +12957,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -12966,7 +12966,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -12975,7 +12975,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12998,9 +12998,9 @@ export interface operations {
     stream_run: {
         parameters: {
             query?: {
-                /** @description Also send models' answers while they are being written. Requires the permission to read payloads. */
+                /** @description Also stream model answers as they are written. Requires the permission to read payloads. */
                 deltas?: boolean;
-                /** @description Without `Last-Event-ID`, start now, with an event `hello`. */
+                /** @description Without `Last-Event-ID`: start now, with the event `hello`. */
                 from?: "now" | null;
             };
             header?: {
@@ -13013,7 +13013,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` JSON as in `contentSchema`. */
+            /** @description A stream of server-sent events. `event` is the kind, `id` the cursor for `Last-Event-ID`, and `data` is JSON as described by `contentSchema`. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -13022,7 +13022,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13031,7 +13031,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13049,7 +13049,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13058,7 +13058,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13067,7 +13067,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13104,7 +13104,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunHistory"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13113,7 +13113,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13131,7 +13131,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive is too large to be read. */
+            /** @description The archived history is too large to read. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13140,7 +13140,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13149,7 +13149,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13158,7 +13158,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13189,7 +13189,7 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13198,7 +13198,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13216,7 +13216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive of its history is too large to be read. */
+            /** @description The archived history is too large to read. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13225,7 +13225,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is no longer stored. */
+            /** @description The value is no longer stored. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -13243,7 +13243,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13252,7 +13252,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13261,7 +13261,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13296,7 +13296,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13305,7 +13305,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13323,7 +13323,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13350,7 +13350,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13359,7 +13359,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13368,7 +13368,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13415,7 +13415,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_JobOut_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13424,7 +13424,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13442,7 +13442,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13451,7 +13451,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13460,7 +13460,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13478,19 +13478,19 @@ export interface operations {
                 limit?: number;
                 /** @description The `next_cursor` of the previous page. */
                 cursor?: string | null;
-                /** @description The last lines. */
+                /** @description Return the last lines, at most this many. */
                 tail?: number | null;
-                /** @description The lines just before this `log_id`. */
+                /** @description Return the lines just before this `log_id`. */
                 before?: number | null;
-                /** @description The lines after this `log_id`: how to follow a log. */
+                /** @description Return the lines after this `log_id`; use it to follow a log. */
                 after?: number | null;
                 execution?: string | null;
                 activity?: string | null;
-                /** @description Only lines of this step: all its activities, also from before a gate. Needs `execution`. */
+                /** @description Only lines of this step, from all its activities, including those before an approval. Requires `execution`. */
                 step_event_id?: number | null;
                 /** @description Any of these. */
                 level?: components["schemas"]["LogLevel"][];
-                /** @description This level and graver ones. */
+                /** @description This level and more severe ones. */
                 min_level?: components["schemas"]["LogLevel"] | null;
                 /** @description Words to search for. */
                 q?: string | null;
@@ -13512,7 +13512,7 @@ export interface operations {
                     "application/json": components["schemas"]["LogPage"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13521,7 +13521,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13539,7 +13539,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13548,7 +13548,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13557,7 +13557,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13574,11 +13574,11 @@ export interface operations {
                 format?: components["schemas"]["LogFormat"];
                 execution?: string | null;
                 activity?: string | null;
-                /** @description Only lines of this step: all its activities, also from before a gate. Needs `execution`. */
+                /** @description Only lines of this step, from all its activities, including those before an approval. Requires `execution`. */
                 step_event_id?: number | null;
                 /** @description Any of these. */
                 level?: components["schemas"]["LogLevel"][];
-                /** @description This level and graver ones. */
+                /** @description This level and more severe ones. */
                 min_level?: components["schemas"]["LogLevel"] | null;
                 /** @description Words to search for. */
                 q?: string | null;
@@ -13601,7 +13601,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13610,7 +13610,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13628,7 +13628,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13637,7 +13637,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13646,7 +13646,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13681,7 +13681,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13690,7 +13690,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13708,7 +13708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13735,7 +13735,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13744,7 +13744,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13753,7 +13753,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13799,7 +13799,7 @@ export interface operations {
                     "application/json": components["schemas"]["QueryAnswer"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13808,7 +13808,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13826,7 +13826,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -13853,7 +13853,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13862,7 +13862,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13871,7 +13871,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13885,9 +13885,9 @@ export interface operations {
     get_result: {
         parameters: {
             query?: {
-                /** @description Seconds to wait for the run to end; 0 answers at once. */
+                /** @description Seconds to wait for the run to end; 0 returns immediately. */
                 wait?: number;
-                /** @description End the wait also when the run waits for an approval: people may take days. */
+                /** @description Also return once the run waits for an approval, since people may take days. */
                 or_approval?: boolean;
             };
             header?: never;
@@ -13916,7 +13916,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunOpen"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -13925,7 +13925,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -13943,7 +13943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -13952,7 +13952,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -13961,7 +13961,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13992,7 +13992,7 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14001,7 +14001,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14019,7 +14019,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive of its history is too large to be read. */
+            /** @description The archived history is too large to read. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14028,7 +14028,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is no longer stored. */
+            /** @description The value is no longer stored. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -14046,7 +14046,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14055,7 +14055,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14064,7 +14064,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14099,7 +14099,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14108,7 +14108,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14126,7 +14126,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14153,7 +14153,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14162,7 +14162,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14171,7 +14171,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14215,7 +14215,7 @@ export interface operations {
                     "application/json": components["schemas"]["SignalAccepted"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14224,7 +14224,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14242,7 +14242,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14269,7 +14269,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14278,7 +14278,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14287,7 +14287,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14337,7 +14337,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_StepOut_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14346,7 +14346,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14364,7 +14364,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14373,7 +14373,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14382,7 +14382,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14416,7 +14416,7 @@ export interface operations {
                     "application/json": components["schemas"]["StepOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14425,7 +14425,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14443,7 +14443,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14452,7 +14452,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14461,7 +14461,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14496,7 +14496,7 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14505,7 +14505,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14523,7 +14523,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The archive of its history is too large to be read. */
+            /** @description The archived history is too large to read. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14532,7 +14532,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is no longer stored. */
+            /** @description The value is no longer stored. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -14550,7 +14550,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14559,7 +14559,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14568,7 +14568,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14603,7 +14603,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14612,7 +14612,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14630,7 +14630,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14657,7 +14657,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14666,7 +14666,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14675,7 +14675,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14698,7 +14698,7 @@ export interface operations {
     get_timeline: {
         parameters: {
             query?: {
-                /** @description Beyond this many steps, fan-outs are folded. */
+                /** @description If there are more steps, fan-outs are collapsed. */
                 limit?: number;
                 execution?: string | null;
                 first?: number | null;
@@ -14721,7 +14721,7 @@ export interface operations {
                     "application/json": components["schemas"]["Timeline"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14730,7 +14730,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14748,7 +14748,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14757,7 +14757,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14766,7 +14766,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14780,7 +14780,7 @@ export interface operations {
     get_update: {
         parameters: {
             query?: {
-                /** @description Seconds to wait for the update's end once it is accepted. */
+                /** @description Seconds to wait for the update to end once it is accepted. */
                 wait?: number;
             };
             header?: never;
@@ -14801,7 +14801,7 @@ export interface operations {
                     "application/json": components["schemas"]["UpdateOut"];
                 };
             };
-            /** @description Not ended yet. */
+            /** @description The update has not ended yet. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -14810,7 +14810,7 @@ export interface operations {
                     "application/json": components["schemas"]["UpdateOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14819,7 +14819,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14837,7 +14837,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14846,7 +14846,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14855,7 +14855,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14869,7 +14869,7 @@ export interface operations {
     update: {
         parameters: {
             query?: {
-                /** @description Seconds to wait for the update's end once it is accepted. */
+                /** @description Seconds to wait for the update to end once it is accepted. */
                 wait?: number;
             };
             header?: never;
@@ -14895,7 +14895,7 @@ export interface operations {
                     "application/json": components["schemas"]["UpdateOut"];
                 };
             };
-            /** @description Not ended yet. */
+            /** @description The update has not ended yet. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -14904,7 +14904,7 @@ export interface operations {
                     "application/json": components["schemas"]["UpdateOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -14913,7 +14913,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -14931,7 +14931,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -14958,7 +14958,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -14967,7 +14967,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -14976,7 +14976,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15001,7 +15001,7 @@ export interface operations {
             query: {
                 /** @description Words, a name, or the beginning of an id. */
                 q: string;
-                /** @description Of each kind. */
+                /** @description Maximum results of each kind. */
                 limit?: number;
             };
             header?: never;
@@ -15019,7 +15019,7 @@ export interface operations {
                     "application/json": components["schemas"]["Hits"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15028,7 +15028,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15037,7 +15037,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15046,7 +15046,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15055,7 +15055,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15088,7 +15088,7 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15097,7 +15097,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15106,7 +15106,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15133,7 +15133,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15142,7 +15142,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15151,7 +15151,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15187,7 +15187,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15196,7 +15196,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15205,7 +15205,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15232,7 +15232,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15241,7 +15241,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15250,7 +15250,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15288,7 +15288,7 @@ export interface operations {
                     "application/json": components["schemas"]["CodeOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15297,7 +15297,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15306,7 +15306,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15333,7 +15333,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15342,7 +15342,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15351,7 +15351,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15389,7 +15389,7 @@ export interface operations {
                     "application/json": components["schemas"]["SignInMethods"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15398,7 +15398,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15433,7 +15433,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_SessionOut_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15442,7 +15442,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15451,7 +15451,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15460,7 +15460,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15469,7 +15469,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15504,7 +15504,7 @@ export interface operations {
                     "application/json": components["schemas"]["SessionOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15522,7 +15522,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15549,7 +15549,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15558,7 +15558,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15567,7 +15567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15610,7 +15610,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_SigningKeyOut_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15619,7 +15619,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15628,7 +15628,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15637,7 +15637,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15646,7 +15646,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15681,7 +15681,7 @@ export interface operations {
                     "application/json": components["schemas"]["SigningKeyOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15690,7 +15690,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15708,7 +15708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15735,7 +15735,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15744,7 +15744,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15753,7 +15753,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15797,7 +15797,7 @@ export interface operations {
                     "application/json": components["schemas"]["SigningKeyOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15806,7 +15806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15824,7 +15824,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -15851,7 +15851,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15860,7 +15860,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15869,7 +15869,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15907,7 +15907,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskQueueList"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15916,7 +15916,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15925,7 +15925,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -15934,7 +15934,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -15943,7 +15943,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15981,7 +15981,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_ToolSummary_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -15990,7 +15990,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -15999,7 +15999,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16008,7 +16008,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16017,7 +16017,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16048,7 +16048,7 @@ export interface operations {
                     "application/json": components["schemas"]["ToolDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16057,7 +16057,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16075,7 +16075,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16084,7 +16084,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16093,7 +16093,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16128,7 +16128,7 @@ export interface operations {
                     "application/json": components["schemas"]["ToolDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16137,7 +16137,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16155,7 +16155,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -16182,7 +16182,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16191,7 +16191,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16200,7 +16200,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16244,7 +16244,7 @@ export interface operations {
                     "application/json": components["schemas"]["ToolDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16253,7 +16253,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16271,7 +16271,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -16298,7 +16298,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16307,7 +16307,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16316,7 +16316,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16369,7 +16369,7 @@ export interface operations {
                     "application/json": components["schemas"]["Proposed"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16378,7 +16378,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16396,7 +16396,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -16423,7 +16423,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16432,7 +16432,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16441,7 +16441,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16479,7 +16479,7 @@ export interface operations {
                     "application/json": components["schemas"]["ViewList"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16488,7 +16488,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16497,7 +16497,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16506,7 +16506,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16515,7 +16515,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16529,7 +16529,7 @@ export interface operations {
     get_view: {
         parameters: {
             query?: {
-                /** @description The shared view of this name. */
+                /** @description Use the shared view of this name. */
                 shared?: boolean;
             };
             header?: never;
@@ -16549,7 +16549,7 @@ export interface operations {
                     "application/json": components["schemas"]["ViewOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16558,7 +16558,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16576,7 +16576,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16585,7 +16585,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16594,7 +16594,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16629,7 +16629,7 @@ export interface operations {
                     "application/json": components["schemas"]["ViewOut"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16638,7 +16638,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16656,7 +16656,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -16683,7 +16683,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16692,7 +16692,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16701,7 +16701,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16724,9 +16724,9 @@ export interface operations {
     delete_view: {
         parameters: {
             query?: {
-                /** @description The shared view of this name. */
+                /** @description Use the shared view of this name. */
                 shared?: boolean;
-                /** @description `409` if it is at another version. */
+                /** @description `409` if the view is at a different version. */
                 expected_version?: number | null;
             };
             header?: never;
@@ -16744,7 +16744,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16753,7 +16753,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16771,7 +16771,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -16798,7 +16798,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16807,7 +16807,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16816,7 +16816,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16854,7 +16854,7 @@ export interface operations {
                     "application/json": components["schemas"]["WorkerList"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16863,7 +16863,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16872,7 +16872,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16881,7 +16881,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16890,7 +16890,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16927,7 +16927,7 @@ export interface operations {
                     "application/json": components["schemas"]["Page_WorkflowSummary_"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -16936,7 +16936,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -16945,7 +16945,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -16954,7 +16954,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -16963,7 +16963,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16994,7 +16994,7 @@ export interface operations {
                     "application/json": components["schemas"]["WorkflowDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17003,7 +17003,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17021,7 +17021,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17030,7 +17030,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -17039,7 +17039,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17074,7 +17074,7 @@ export interface operations {
                     "application/json": components["schemas"]["WorkflowDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17083,7 +17083,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17101,7 +17101,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -17128,7 +17128,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17137,7 +17137,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -17146,7 +17146,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17190,7 +17190,7 @@ export interface operations {
                     "application/json": components["schemas"]["WorkflowDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17199,7 +17199,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17217,7 +17217,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -17244,7 +17244,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17253,7 +17253,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -17262,7 +17262,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17302,7 +17302,7 @@ export interface operations {
                     "application/json": components["schemas"]["WorkflowFigures"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17311,7 +17311,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17329,7 +17329,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17338,7 +17338,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -17347,7 +17347,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17394,7 +17394,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunAccepted"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17403,7 +17403,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17421,7 +17421,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The current state does not allow it, or the Idempotency-Key was used with a different body. */
+            /** @description The current state does not allow the request, or the Idempotency-Key was used with a different body. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -17448,7 +17448,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17457,7 +17457,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -17466,7 +17466,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17489,7 +17489,7 @@ export interface operations {
     get_workflow_usage: {
         parameters: {
             query?: {
-                /** @description Default: a day before `to`. */
+                /** @description Default: one day before `to`. */
                 from?: string | null;
                 /** @description Default: now. */
                 to?: string | null;
@@ -17512,7 +17512,7 @@ export interface operations {
                     "application/json": components["schemas"]["UsageOver"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17521,7 +17521,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17539,7 +17539,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17548,7 +17548,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -17557,7 +17557,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17589,7 +17589,7 @@ export interface operations {
                     "application/json": components["schemas"]["WorkflowVersionDetail"];
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17598,7 +17598,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17616,7 +17616,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17625,7 +17625,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -17634,7 +17634,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17663,7 +17663,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17672,7 +17672,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17701,7 +17701,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description No credentials, or invalid ones. */
+            /** @description Credentials are missing or invalid. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -17710,7 +17710,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description This principal may not do this. */
+            /** @description The principal is not allowed to do this. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -17719,7 +17719,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17728,7 +17728,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too many requests; `Retry-After` says when to try again. */
+            /** @description Too many requests; retry after `Retry-After` seconds. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -17737,7 +17737,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17766,7 +17766,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description The request does not fit its schema; `faults` lists each place. */
+            /** @description The request does not match its schema; `faults` lists each problem. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -17775,7 +17775,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Temporal or the database can't answer now; `Retry-After` says when to try again. */
+            /** @description Temporal or the database is unavailable; retry after `Retry-After` seconds. */
             503: {
                 headers: {
                     [name: string]: unknown;

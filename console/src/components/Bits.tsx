@@ -7,10 +7,10 @@ import { useCopy } from "./useCopy";
 
 const HOUR = 3_600_000;
 
-/** An id is its last eight; a click copies the whole. */
+/** Shows the last eight characters of an id; a click copies all of it. */
 export function Ident({ id, show }: { id: string; show?: string }) {
-  const { said, byHand, copy, ref } = useCopy();
-  const Icon = said ? Check : Copy;
+  const { message, byHand, copy, ref } = useCopy();
+  const Icon = message ? Check : Copy;
   return (
     <>
       {byHand ? (
@@ -21,12 +21,12 @@ export function Ident({ id, show }: { id: string; show?: string }) {
         <button type="button" className={classes.ident} title={id} onClick={() => copy(id)}>
           {show ?? shortId(id)}
           <Icon size={11} aria-hidden />
-          <span className="visually-hidden">copy whole</span>
+          <span className="visually-hidden">copy in full</span>
         </button>
       )}
       <span aria-live="polite" className={byHand ? classes.hint : "visually-hidden"}>
         {byHand && " "}
-        {said}
+        {message}
       </span>
     </>
   );
@@ -42,7 +42,7 @@ export function Ago({ at }: { at: string }) {
   );
 }
 
-/** What is left of an approval's time, as a word and a shrinking line; amber in the last hour. */
+/** The time left for an approval, as text and a shrinking bar; amber in the last hour. */
 export function Expiry({ from, until, word = "left" }: { from: string; until: string; word?: "left" | "bare" }) {
   const now = useNow();
   const rest = Date.parse(until) - now;
@@ -60,7 +60,7 @@ export function Expiry({ from, until, word = "left" }: { from: string; until: st
   );
 }
 
-/** Bars of a day by the hour: how much, when; red where it failed. */
+/** An hourly bar chart of one day; red for failures. */
 export function Bars({
   values,
   tone,
@@ -95,9 +95,9 @@ export function Bars({
   );
 }
 
-/** From here on a run's steps are the parts of one piece of work. Fewer come one after another, and their number only grows. */
+/** With this many steps, they are the parts of one fan-out. Fewer steps run one after another, and their number keeps growing. */
 export const MANY = 20;
-/** How far a run is, as a thin line: done, failed, the rest. */
+/** A run's progress as a thin bar: done, failed, remaining. */
 export function Progress({ done, failed, total }: { done: number; failed: number; total: number }) {
   return (
     <span className={classes.progress} title={`${done} of ${total} steps done${failed ? `, ${failed} failed` : ""}`}>

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { Command } from "../api/client";
 import * as q from "../api/queries";
-import { placeOf, says, type Titles, via, why } from "../audit";
+import { placeOf, sentenceOf, type Titles, via, why } from "../audit";
 import { clock, exact, shortId, span } from "../format";
 import classes from "../screens/Audit.module.css";
 import { COMMAND } from "../status";
@@ -23,7 +23,7 @@ function Details({ id }: { id: string }) {
     ["Route", c.route],
     ["From", c.address],
     ["Session", c.session_id],
-    ["Key", c.key_id],
+    ["API key", c.key_id],
     ["Idempotency key", c.idempotency_key],
     ["Delivered", c.delivered_at && exact(c.delivered_at)],
     ["Settled", c.settled_at && exact(c.settled_at)],
@@ -45,12 +45,12 @@ function Details({ id }: { id: string }) {
       </dl>
       {c.outcome && (
         <section>
-          <h3>What became of it</h3>
+          <h3>Outcome</h3>
           <Json value={c.outcome} />
         </section>
       )}
       <section>
-        <h3>What was asked</h3>
+        <h3>Request</h3>
         {me?.permissions.includes("read_payloads") ? <Json value={c.body ?? null} /> : <Hidden />}
       </section>
     </div>
@@ -64,7 +64,7 @@ interface Props {
   onOpen(open: boolean): void;
   onWho(name: string): void;
 }
-/** One line of the log: when, who, did what and why, on what, what became of it. It opens to everything that is kept. */
+/** One line of the audit log: time, principal, action and reason, target, outcome. It expands to the full record. */
 export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
   const { word, Icon, tone } = COMMAND[c.status];
   const place = placeOf(c);
@@ -75,12 +75,17 @@ export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
         <time dateTime={c.created_at} title={exact(c.created_at)}>
           {clock(c.created_at, true)}
         </time>
-        <button type="button" className="cut" onClick={() => onWho(c.principal)} title={`Only ${visible(c.principal)}`}>
+        <button
+          type="button"
+          className="cut"
+          onClick={() => onWho(c.principal)}
+          title={`Show only ${visible(c.principal)}`}
+        >
           <Text>{c.principal}</Text>
         </button>
         <button type="button" className={classes.says} aria-expanded={open} onClick={() => onOpen(!open)}>
           <span className="cut">
-            <Text>{says(c, titles)}</Text>
+            <Text>{sentenceOf(c, titles)}</Text>
           </span>
           {reason && (
             <i className="cut">

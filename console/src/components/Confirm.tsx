@@ -7,26 +7,26 @@ import { Text } from "./Text";
 
 interface Props {
   title: string;
-  says: string;
-  /** The word on the button. */
+  text: string;
+  /** The label of the button. */
   verb: string;
   danger?: boolean;
   /** Whether a reason must be given. */
   needsReason?: boolean;
-  /** The change takes no reason. */
+  /** Hides the reason field. */
   reasonless?: boolean;
   onConfirm(reason: string | null, idempotencyKey: string): Promise<void>;
   onClose(): void;
   /** Fields above the reason. */
   children?: ReactNode;
-  /** What those fields hold: another content is another request. */
+  /** The content of those fields: if it changes, the request gets a new idempotency key. */
   content?: string;
 }
 
-/** One more look before something is changed, with the reason that goes into the audit log. The same reason sent again repeats nothing. */
+/** Asks for confirmation before a change, and for the reason that goes into the audit log. Resending the same reason is idempotent. */
 export function Confirm({
   title,
-  says,
+  text,
   verb,
   danger,
   needsReason,
@@ -43,12 +43,12 @@ export function Confirm({
   async function submit(e: FormEvent) {
     e.preventDefault();
     if (busy) return;
-    if (needsReason && !reason.trim()) return setFault("Say why: it goes into the audit log.");
+    if (needsReason && !reason.trim()) return setFault("Give a reason: it goes into the audit log.");
     setBusy(true);
     setFault(undefined);
     try {
-      const given = reason.trim() || null;
-      await onConfirm(given, keyOf([given, content]));
+      const trimmed = reason.trim() || null;
+      await onConfirm(trimmed, keyOf([trimmed, content]));
       onClose();
     } catch (error) {
       setFault((error as Error).message);
@@ -62,12 +62,12 @@ export function Confirm({
           <Text>{title}</Text>
         </h2>
         <p>
-          <Text>{says}</Text>
+          <Text>{text}</Text>
         </p>
         {children}
         {!reasonless && (
           <label>
-            <span>{needsReason ? "Reason" : "Reason, if you like"}</span>
+            <span>{needsReason ? "Reason" : "Reason (optional)"}</span>
             <textarea
               data-autofocus
               rows={2}

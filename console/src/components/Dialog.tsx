@@ -3,7 +3,7 @@ import { useEffect, type ReactNode } from "react";
 import { visible } from "../unseen";
 import classes from "./Dialog.module.css";
 
-/** A box over the page. Escape and a click beside it close it; focus stays in it and goes back afterwards. */
+/** A modal dialog. Escape or a click outside closes it; focus is trapped, and restored afterwards. */
 export function Dialog({
   title,
   onClose,

@@ -5,12 +5,12 @@ import type { Run } from "../api/client";
 import { Doing } from "./Doing";
 
 afterEach(cleanup);
-const show = (run: object, otherwise?: string) => {
+const show = (run: object, fallback?: string) => {
   const r = { waiting_on: null, current_step: null, next_at: null, ...run } as Run;
-  return render(<Doing r={r} otherwise={otherwise} />).container.firstElementChild as HTMLElement;
+  return render(<Doing r={r} fallback={fallback} />).container.firstElementChild as HTMLElement;
 };
 
-test("a long step is cut, the time that is left is not, and soon it is amber", () => {
+test("a long step is cut off, the remaining time isn't, and it turns amber when it gets short", () => {
   const waiting = { status: "waiting", waiting_on: "approval", current_step: "Refund 76.00 USD on ticket T-1015" };
   const next_at = new Date(Date.now() + 40 * 60_000 + 500).toISOString();
   const doing = show({ ...waiting, next_at });
@@ -22,11 +22,11 @@ test("a long step is cut, the time that is left is not, and soon it is amber", (
   show({ ...waiting, next_at: new Date(Date.now() + 5 * 3_600_000).toISOString() });
   expect(screen.getByText(/left$/).dataset.soon).toBeUndefined();
 });
-test("the whole reason of a failure is beside its message, with what can't be seen named", () => {
+test("the tooltip has the full failure reason, with invisible characters named", () => {
   const failed = { status: "failed", closed_at: "2026-11-29T09:00:00Z", error_type: "ToolError" };
   const doing = show({ ...failed, status_reason: "fetch: ToolError: gnp\u202eexe" });
   expect([doing.title, doing.textContent]).toEqual(["fetch: ToolError: gnp[U+202E]exe", "gnpU+202Eexe"]);
 });
-test("a run whose step can't be read has its state", () => {
+test("a run whose step is hidden shows its state", () => {
   expect(show({ status: "running" }, "Running").textContent).toBe("Running");
 });

@@ -9,11 +9,11 @@ const HOUR = 3_600_000;
 
 interface Props {
   r: Run;
-  /** Where nothing else is to be said, as to a viewer, who may not read the name of the step. */
-  otherwise?: string;
+  /** Shown if nothing else is known, for example to a viewer, who can't read the step's name. */
+  fallback?: string;
 }
-/** What a run does now, why it failed, or until when it waits. Where there is little room, the time that is left is not what is cut. */
-export function Doing({ r, otherwise = "" }: Props) {
+/** What a run is doing, why it failed, or how long it waits. In a narrow cell the remaining time is never what gets cut off. */
+export function Doing({ r, fallback = "" }: Props) {
   const now = useNow();
   const { what, until, at } = doingOf(r, now);
   const soon = r.waiting_on === "approval" && at && Date.parse(at) - now < HOUR;
@@ -21,7 +21,7 @@ export function Doing({ r, otherwise = "" }: Props) {
   return (
     <span className={classes.doing} title={visible((r.closed_at && r.status_reason) || what)}>
       <What className="cut">
-        <Text>{what || otherwise}</Text>
+        <Text>{what || fallback}</Text>
       </What>
       {until && (
         <span className={classes.until} data-soon={soon || undefined}>

@@ -11,26 +11,26 @@ import { visible } from "../unseen";
 import { isMoney, labelOf, own, propertiesOf, shown } from "./letter/schema";
 import { Text } from "./Text";
 
-const ALIKE = 3; // so many of one shape are one row
+const ALIKE = 3; // this many of one shape become one row
 const COLUMNS = 2;
-const SHORT = 24; // characters that a column has room for
+const SHORT = 24; // characters that fit a column
 
 export interface Group {
   title: string;
   soon?: boolean;
   items: Approval[];
 }
-/** The most urgent first, as the server sorts them: what expires within the hour, what can’t be undone, the rest. */
+/** Groups in the server's order of urgency: what expires within the hour, what can’t be undone, the rest. */
 export function groupsOf(items: Approval[]): Group[] {
   const dangerous = (a: Approval) => a.risk === "destructive";
   const later = items.filter((a) => !a.expires_soon);
   return [
     { title: "Expires within the hour", soon: true, items: items.filter((a) => a.expires_soon) },
     { title: "Can’t be undone", items: later.filter(dangerous) },
-    { title: "The rest", items: later.filter((a) => !dangerous(a)) },
+    { title: "Other", items: later.filter((a) => !dangerous(a)) },
   ].filter((g) => g.items.length);
 }
-/** The names of the arguments in which these differ: the first few whose values are short, without what the reference of the run says. */
+/** The arguments whose values differ: the first few with short values, except one that only repeats the run's reference. */
 function differing(items: Approval[]): string[] {
   const names = new Set(items.flatMap((a) => Object.keys(a.arguments ?? {})));
   return [...names]
@@ -41,7 +41,7 @@ function differing(items: Approval[]): string[] {
     })
     .slice(0, COLUMNS);
 }
-/** Approvals of one shape together, in the order of the first of each. */
+/** Groups approvals by shape, in the order of each shape's first approval. */
 export function shapesOf(items: Approval[]): Approval[][] {
   const shapes = new Map<string, Approval[]>();
   for (const a of items) {
@@ -90,24 +90,32 @@ export function ApprovalRow({ a, at, onOpen }: RowProps) {
     </li>
   );
 }
-/** Approvals of one shape: one row, that opens to a table of what differs. */
-export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | undefined; onOpen(id: string): void }) {
+/** Approvals of one shape in one row, which expands to a table of what differs. */
+export function SimilarApprovals({
+  items,
+  at,
+  onOpen,
+}: {
+  items: Approval[];
+  at: string | undefined;
+  onOpen(id: string): void;
+}) {
   const inside = items.some((a) => a.approval_id === at);
   const [open, setOpen] = useState(inside);
   useEffect(() => {
-    if (inside) setOpen(true); // the keys have moved into it
+    if (inside) setOpen(true); // J or K moved the selection into it
   }, [inside]);
   const now = useNow();
   const first = items[0]!;
   const title = first.tool_title ?? first.title;
   const columns = differing(items);
-  // The list has no schema: the letter of one has that of all, with its labels and units.
+  // The list has no schema; the letter of one approval has the schema of all, with its labels and units.
   const { data: letter, isPending } = useQuery({
     ...q.approvals.one(first.approval_id),
     enabled: open && !!first.tool,
-    placeholderData: (last) => last, // the one before had the same schema
+    placeholderData: (last) => last, // the previous one has the same schema
   });
-  const unread = !!first.tool && isPending; // cents must not pass for dollars, not even for a moment
+  const unread = !!first.tool && isPending; // cents must never be shown as dollars, not even briefly
   const properties = propertiesOf(letter?.input_schema);
   const label = (name: string) => labelOf(name, own(properties, name));
   return (
@@ -123,9 +131,9 @@ export function Alike({ items, at, onOpen }: { items: Approval[]; at: string | u
           {columns.length ? (
             <Text>{`They differ in ${columns.map(label).join(", ").toLowerCase()}`}</Text>
           ) : open ? (
-            "Fold them"
+            "Collapse"
           ) : (
-            "Show each"
+            "Expand"
           )}
         </span>
         <ChevronRight size={13} aria-hidden data-open={open || undefined} />

@@ -9,19 +9,19 @@ const KEYS: [string, [string[], string][]][] = [
   [
     "Everywhere",
     [
-      [[`${MOD} K`], "search, or jump to"],
-      [["?"], "these keys"],
-      [["Esc"], "close what is open"],
+      [[`${MOD} K`], "search or jump to"],
+      [["?"], "these shortcuts"],
+      [["Esc"], "close"],
     ],
   ],
   ["Go to", NAV.flatMap((g) => g.items.map((i) => [["G", i.key.toUpperCase()], i.word] as [string[], string]))],
   [
     "Approvals",
     [
-      [["J"], "the next one"],
-      [["K"], "the one before"],
-      [["A"], "to Approve; Enter decides"],
-      [["R"], "to Reject; Enter decides"],
+      [["J"], "next"],
+      [["K"], "previous"],
+      [["A"], "focus Approve; Enter decides"],
+      [["R"], "focus Reject; Enter decides"],
       [["E"], "edit the call"],
       [["Enter"], "open on its own page"],
     ],
@@ -29,8 +29,8 @@ const KEYS: [string, [string[], string][]][] = [
   [
     "A run",
     [
-      [["↑", "↓"], "through the steps"],
-      [["←", "→"], "fold and unfold"],
+      [["↑", "↓"], "move between steps"],
+      [["←", "→"], "collapse and expand"],
       [["Home", "End"], "first and last step"],
     ],
   ],
@@ -38,20 +38,20 @@ const KEYS: [string, [string[], string][]][] = [
     "Runs",
     [
       [["/"], "search"],
-      [["J", "K"], "through the rows"],
+      [["J", "K"], "move between rows"],
       [["Enter"], "open"],
     ],
   ],
 ];
 
-/** The keys of the console, by place. */
+/** The keyboard shortcuts, by page. */
 export function Keys({ open, onClose }: { open: boolean; onClose(): void }) {
   const [off, setOff] = useState(keysOff);
   if (!open) return null;
   return (
-    <Dialog title="Keys" onClose={onClose} wide>
+    <Dialog title="Keyboard shortcuts" onClose={onClose} wide>
       <h2 tabIndex={-1} data-autofocus>
-        Keys
+        Keyboard shortcuts
       </h2>
       <div className={classes.keys}>
         {KEYS.map(([title, rows]) => (
@@ -81,7 +81,7 @@ export function Keys({ open, onClose }: { open: boolean; onClose(): void }) {
             setOff(e.target.checked);
           }}
         />
-        Switch off the single keys; those with {MOD} stay
+        Turn off single-key shortcuts; those with {MOD} stay
       </label>
     </Dialog>
   );

@@ -8,7 +8,7 @@ import classes from "./Page.module.css";
 import { Text } from "./Text";
 import { useOverview } from "./useOverview";
 
-/** From a button of the bar to a menu, so that the menu begins below the bar's line; in pixels. */
+/** The offset of menus in the bar, in pixels, so that they open below the bar's line. */
 export const UNDER_BAR = 14;
 
 interface Crumb {
@@ -16,7 +16,7 @@ interface Crumb {
   to?: string;
   search?: Search;
 }
-/** The bar of a page: where one is, what one can do. On a phone the last crumb is the title and the one before it the way back. */
+/** The top bar of a page: breadcrumbs and actions. On a phone the last crumb is the title and the one before it the back link. */
 export function Bar({ crumbs, children }: { crumbs: Crumb[]; children?: ReactNode }) {
   const back = crumbs.at(-2);
   const { data: overview } = useOverview();
@@ -64,7 +64,7 @@ interface SectionProps {
   children: ReactNode;
   className?: string;
 }
-/** A heading over rows: no box around it, a line under it. */
+/** A heading above rows, with a line under it and no box. */
 export function Section({ title, note, more, to, search, children, className }: SectionProps) {
   return (
     <section className={className}>

@@ -3,7 +3,7 @@ import { Json } from "./Json";
 import { Hidden } from "./States";
 import { Text } from "./Text";
 
-/** A stored value: the value, the values of several arguments, the beginning of a large one, or bytes that nothing could read. */
+/** A stored payload: one value, the values of several arguments, the start of a large value, or bytes that couldn't be decoded. */
 interface Stored {
   form?: string;
   value?: unknown;
@@ -16,7 +16,7 @@ interface Stored {
 
 export function Payload({ payload, visible = true, href }: { payload: unknown; visible?: boolean; href?: string }) {
   if (!visible) return <Hidden />;
-  if (payload == null) return <p className="muted">Nothing.</p>;
+  if (payload == null) return <p className="muted">No value.</p>;
   const stored = payload as Stored;
   if (stored.form === "value" || "value" in stored) return <Json value={stored.value} />;
   if (stored.form === "values" || "values" in stored)
@@ -25,20 +25,22 @@ export function Payload({ payload, visible = true, href }: { payload: unknown; v
   if (stored.form === "preview" || "preview" in stored)
     return (
       <>
-        <p className="muted">The beginning of a large value{size !== undefined && `, ${bytes(size)} in all`}.</p>
+        <p className="muted">The start of a large value{size !== undefined && `, ${bytes(size)} in total`}.</p>
         <pre className="mono">
           <Text>{stored.preview ?? ""}</Text>
         </pre>
         {href && (
           <a href={href} download className="link">
-            Download the whole value
+            Download the full value
           </a>
         )}
       </>
     );
   if (stored.form === "opaque")
     return (
-      <p className="muted">Bytes in an encoding that can’t be read here{stored.encoding && `: ${stored.encoding}`}.</p>
+      <p className="muted">
+        Binary data in an encoding that can’t be decoded here{stored.encoding && `: ${stored.encoding}`}.
+      </p>
     );
   return <Json value={payload} />;
 }

@@ -12,7 +12,7 @@ import classes from "./Form.module.css";
 import { useAway } from "./States";
 import { Text } from "./Text";
 
-/** The answer to a change that relaxes a rule: nothing has changed, and who must do what until when. */
+/** Shown after a change that relaxes a rule: nothing has changed yet, and a second administrator must confirm it. */
 export function ProposedNote({ proposed }: { proposed: Proposed }) {
   const now = useNow();
   return (
@@ -22,20 +22,20 @@ export function ProposedNote({ proposed }: { proposed: Proposed }) {
         Proposed. Nothing has changed yet
       </h2>
       <p>
-        The change asks for less than the rule that holds, so a second administrator must confirm it, until{" "}
-        <b>{moment(proposed.expires_at, now)}</b>. Until then the rule holds as it is.
+        The change relaxes the current rule, so a second administrator must confirm it by{" "}
+        <b>{moment(proposed.expires_at, now)}</b>. Until then the current rule applies.
       </p>
       <p className={classes.fine}>
-        They find it here, or confirm with <code>agentgrid proposal confirm {proposed.command_id}</code>
+        They can confirm it here, or with <code>agentgrid proposal confirm {proposed.command_id}</code>
       </p>
     </div>
   );
 }
-/** Changes of a rule that wait for a second administrator, with what this reader may do about them. */
+/** Rule changes that wait for a second administrator, with the actions this user may take. */
 export function Proposals({ subject, rule }: { subject: Subject; rule?: string }) {
   const { data: me } = useQuery(q.me.me());
   const { data } = useQuery(q.policies.proposals());
-  const [asked, setAsked] = useState<{ command: Command; how: "confirm" | "withdraw" }>();
+  const [dialog, setDialog] = useState<{ command: Command; how: "confirm" | "withdraw" }>();
   const now = useNow();
   const away = useAway();
   const queries = useQueryClient();
@@ -52,7 +52,7 @@ export function Proposals({ subject, rule }: { subject: Subject; rule?: string }
       {waiting.map((c) => (
         <div key={c.command_id}>
           <h3>
-            <Hourglass size={14} aria-hidden />A change waits for a second administrator
+            <Hourglass size={14} aria-hidden />A change is waiting for a second administrator
           </h3>
           <p>
             <b>
@@ -77,29 +77,29 @@ export function Proposals({ subject, rule }: { subject: Subject; rule?: string }
           <footer>
             <Ident id={c.command_id} />
             <span />
-            <Button small disabled={!may} onClick={() => setAsked({ command: c, how: "withdraw" })}>
+            <Button small disabled={!may} onClick={() => setDialog({ command: c, how: "withdraw" })}>
               Withdraw
             </Button>
             {c.principal !== me?.name && (
-              <Button small disabled={!may} onClick={() => setAsked({ command: c, how: "confirm" })}>
+              <Button small disabled={!may} onClick={() => setDialog({ command: c, how: "confirm" })}>
                 Confirm
               </Button>
             )}
           </footer>
         </div>
       ))}
-      {asked && (
+      {dialog && (
         <Confirm
-          title={asked.how === "confirm" ? "Confirm this change?" : "Withdraw this proposal?"}
-          says={
-            asked.how === "confirm"
-              ? `${asked.command.principal} proposed it. Confirmed, it holds within seconds.`
+          title={dialog.how === "confirm" ? "Confirm this change?" : "Withdraw this proposal?"}
+          text={
+            dialog.how === "confirm"
+              ? `${dialog.command.principal} proposed it. Once confirmed, it applies within seconds.`
               : "The rule stays as it is."
           }
-          verb={asked.how === "confirm" ? "Confirm" : "Withdraw"}
-          onClose={() => setAsked(undefined)}
+          verb={dialog.how === "confirm" ? "Confirm" : "Withdraw"}
+          onClose={() => setDialog(undefined)}
           onConfirm={async (reason, key) => {
-            await q.policies.settle(asked.command.command_id, asked.how, reason, key);
+            await q.policies.settle(dialog.command.command_id, dialog.how, reason, key);
             for (const noun of ["tools", "agents", "policies", "commands"])
               void queries.invalidateQueries({ queryKey: [noun] });
           }}
@@ -108,4 +108,4 @@ export function Proposals({ subject, rule }: { subject: Subject; rule?: string }
     </section>
   );
 }
-const EFFECT: Record<string, string> = { allow: "to allow", require_approval: "to ask", deny: "to deny" };
+const EFFECT: Record<string, string> = { allow: "to allow", require_approval: "to require approval", deny: "to deny" };

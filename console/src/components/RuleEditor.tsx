@@ -13,19 +13,19 @@ import { contentOf, draftOf, ruleRef, type RuleDraft, type RuleText } from "./ru
 import { useKey } from "./useKey";
 import { Text } from "./Text";
 
-/** The version that a rule is at by now, of a change that was refused for it. */
+/** The rule's current version, from the error of a change that was based on an older one. */
 const versionOf = (error: ApiError) => Number(ruleRef(error.problem.current_status ?? "").version);
 
 interface Props {
   subject: Subject;
   title: string;
-  /** The rule that holds, to begin from. */
+  /** The current rule, to start from. */
   rule: RuleText;
   /** The version of the subject's own rule that is shown; 0 if it has none. */
   version: number;
   onClose(): void;
 }
-/** Put a tool's or an agent's own rule. Where it asks for less than before, a second administrator must confirm it. */
+/** Edits a tool's or an agent's own rule. If the change relaxes it, a second administrator must confirm. */
 export function RuleEditor({ subject, title, rule, version, onClose }: Props) {
   const [draft, setDraft] = useState(() => draftOf(rule));
   const set = (change: Partial<RuleDraft>) => setDraft((old) => ({ ...old, ...change }));
@@ -34,14 +34,14 @@ export function RuleEditor({ subject, title, rule, version, onClose }: Props) {
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<Error>();
   const [proposed, setProposed] = useState<Proposed>();
-  // What is read again meanwhile is not what the form began from.
+  // Data that is refetched meanwhile isn't what the form started from.
   const [seen, setSeen] = useState(version);
   const key = useKey();
   const queries = useQueryClient();
   async function submit(e: FormEvent) {
     e.preventDefault();
     if (busy) return;
-    if (!reason.trim()) return setFault(new Error("Say why: approvers and the audit log read it."));
+    if (!reason.trim()) return setFault(new Error("Give a reason: approvers see it, and it goes into the audit log."));
     const body: RuleBody = {
       ...contentOf(draft),
       reason: reason.trim(),
@@ -79,10 +79,10 @@ export function RuleEditor({ subject, title, rule, version, onClose }: Props) {
     );
   const newer = fault instanceof ApiError && fault.status === 409 && versionOf(fault);
   return (
-    <Dialog title={`The rule for ${title}`} onClose={onClose} wide>
+    <Dialog title={`Rule for ${title}`} onClose={onClose} wide>
       <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
         <h2>
-          The rule for <Text>{title}</Text>
+          Rule for <Text>{title}</Text>
         </h2>
         <RuleFields noun={subject.noun} draft={draft} set={set} faultAt={faultAt} />
         <label>
@@ -91,7 +91,7 @@ export function RuleEditor({ subject, title, rule, version, onClose }: Props) {
             maxLength={120}
             value={words}
             onChange={(e) => setWords(e.target.value)}
-            placeholder="What it says, in a few words for approvers"
+            placeholder="A short summary for approvers"
             aria-invalid={!!faultAt("title")}
           />
           {faultAt("title") && <i>{faultAt("title")}</i>}
@@ -104,7 +104,7 @@ export function RuleEditor({ subject, title, rule, version, onClose }: Props) {
             value={reason}
             onChange={(e) => setReason(e.target.value)}
             aria-invalid={!!faultAt("reason")}
-            placeholder="Approvers read it with each call; kept in the audit log"
+            placeholder="Shown to approvers with each call; kept in the audit log"
           />
         </label>
         <RulePreview subject={subject} draft={draft} />
@@ -126,7 +126,7 @@ export function RuleEditor({ subject, title, rule, version, onClose }: Props) {
         <footer className={classes.foot}>
           <Button onClick={onClose}>Back</Button>
           <Button type="submit" look="ink" disabled={busy || !!newer}>
-            {busy ? "Sending…" : "Put the rule"}
+            {busy ? "Sending…" : "Save rule"}
           </Button>
         </footer>
       </form>

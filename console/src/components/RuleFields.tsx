@@ -2,24 +2,24 @@ import classes from "./Form.module.css";
 import { type Effect, type RuleDraft, UNITS, type Unit } from "./rules";
 
 const EFFECTS: Record<Effect, [string, string]> = {
-  allow: ["Allow", "Calls pass unasked."],
-  require_approval: ["Ask", "Each call waits until a person has approved it."],
-  deny: ["Deny", "Each call fails, and is not tried again."],
+  allow: ["Allow", "Calls pass without approval."],
+  require_approval: ["Ask", "Each call waits until a person approves it."],
+  deny: ["Deny", "Each call fails and isn’t retried."],
 };
 
 interface Props {
   noun: "tool" | "agent";
   draft: RuleDraft;
   set(change: Partial<RuleDraft>): void;
-  /** What the API has found wrong with a field. */
+  /** The API's error for a field. */
   faultAt(field: string): string | undefined;
 }
-/** What a rule does to a call, and who decides until when. */
+/** A rule's effect on a call, who decides, and by when. */
 export function RuleFields({ noun, draft, set, faultAt }: Props) {
   return (
     <>
       <fieldset className={classes.choice}>
-        <legend>A call of {noun === "agent" ? "a tool by this agent" : "this tool"}</legend>
+        <legend>Calls {noun === "agent" ? "by this agent" : "of this tool"}</legend>
         {(Object.keys(EFFECTS) as Effect[]).map((x) => (
           <label key={x} data-on={x === draft.effect || undefined}>
             <input type="radio" name="effect" checked={x === draft.effect} onChange={() => set({ effect: x })} />
@@ -38,11 +38,14 @@ export function RuleFields({ noun, draft, set, faultAt }: Props) {
               aria-invalid={!!faultAt("approvers")}
               spellCheck={false}
             />
-            <i>{faultAt("approvers") ?? "People and groups by name, with commas; role:approver is any approver."}</i>
+            <i>
+              {faultAt("approvers") ??
+                "Names of people and groups, separated by commas; role:approver means any approver."}
+            </i>
           </label>
           <div className={classes.pair}>
             <label>
-              <span>They have</span>
+              <span>Expires after</span>
               <input
                 type="number"
                 min={1}
@@ -65,7 +68,7 @@ export function RuleFields({ noun, draft, set, faultAt }: Props) {
           {faultAt("expires_seconds") && <p className={classes.fault}>{faultAt("expires_seconds")}</p>}
           <label className={classes.check}>
             <input type="checkbox" checked={draft.two} onChange={(e) => set({ two: e.target.checked })} />
-            <span>Changed arguments take two approvers: one proposes them, another approves exactly these</span>
+            <span>Changed arguments need two approvers: one proposes them, another approves exactly those</span>
           </label>
         </>
       )}

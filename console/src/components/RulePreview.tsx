@@ -13,13 +13,13 @@ import { Text } from "./Text";
 const TYPING = 400; // ms
 const SHOWN = 6;
 
-function Changes({ found }: { found: Preview }) {
+function Changes({ preview }: { preview: Preview }) {
   const title = useToolTitle();
-  const more = found.total - SHOWN;
+  const more = preview.total - SHOWN;
   return (
     <>
       <ul>
-        {found.changes.slice(0, SHOWN).map((c) => (
+        {preview.changes.slice(0, SHOWN).map((c) => (
           <li key={c.tool}>
             <Text>{title(c.tool)}</Text>:{" "}
             <del>
@@ -33,16 +33,16 @@ function Changes({ found }: { found: Preview }) {
         {more > 0 && <li>and {plural(more, "other tool")}</li>}
       </ul>
       <p>
-        It holds within seconds, for the next call, in open runs too.
-        {found.asked_again > 0 &&
-          ` ${plural(found.asked_again, "pending approval is", "pending approvals are")} under the rule that goes: once decided, ${found.asked_again === 1 ? "its call is" : "their calls are"} judged again by this one.`}
-        {found.relaxes.length > 0 &&
-          " It asks for less than before: a second administrator must confirm it, if there is one."}
+        It applies to new calls within seconds, in open runs too.
+        {preview.asked_again > 0 &&
+          ` ${plural(preview.asked_again, "pending approval was", "pending approvals were")} opened under the old rule: once decided, ${preview.asked_again === 1 ? "its call is" : "their calls are"} checked against this one.`}
+        {preview.relaxes.length > 0 &&
+          " It relaxes the rule: a second administrator, if there is one, must confirm it."}
       </p>
     </>
   );
 }
-/** What the rule that is being typed would change, before it is put. */
+/** What the rule being edited would change, before it is saved. */
 export function RulePreview({ subject, draft }: { subject: Subject; draft: RuleDraft }) {
   const [typed] = useDebouncedValue(contentOf(draft), TYPING);
   const { data, error } = useQuery(q.policies.preview(subject, typed));
@@ -50,18 +50,18 @@ export function RulePreview({ subject, draft }: { subject: Subject; draft: RuleD
     <section className={classes.preview} aria-live="polite" aria-label="What it would change">
       <h3>What it would change</h3>
       {error ? (
-        <p>It can be seen once what is typed is complete.</p>
+        <p>Complete the fields to see a preview.</p>
       ) : !data ? (
         <p>…</p>
       ) : data.total ? (
-        <Changes found={data} />
+        <Changes preview={data} />
       ) : (
-        <p>Nothing: calls meet the same as now.</p>
+        <p>Nothing: calls are treated as before.</p>
       )}
     </section>
   );
 }
-/** The rule that somebody put meanwhile, and the way to put one's own over it. What was typed is kept. */
+/** Shown if someone else changed the rule meanwhile, with a button to overwrite it. What was typed is kept. */
 export function Newer({ subject, onKeep }: { subject: Subject; onKeep(): void }) {
   const now = useNow();
   const { data: rule } = useQuery(q.policies.one(q.policies.ruleId(subject)));
@@ -81,12 +81,12 @@ export function Newer({ subject, onKeep }: { subject: Subject; onKeep(): void })
             )}
           </>
         ) : (
-          "Somebody changed this rule meanwhile. "
+          "Someone else changed this rule. "
         )}
-        Nothing was put. What you typed is kept.
+        Your change wasn’t saved; what you typed is kept.
       </p>
       <Button small onClick={onKeep}>
-        Go on with mine
+        Continue with mine
       </Button>
     </div>
   );

@@ -47,7 +47,7 @@ function Places({ mine }: { mine: number }) {
     </div>
   ));
 }
-/** The page; where what had the focus went away with the page before, the page has it. */
+/** The page content. It takes the focus if the focused element disappeared with the previous page. */
 function Page({ children }: { children: ReactNode }) {
   const main = useRef<HTMLElement>(null);
   const path = useLocation().pathname;
@@ -71,16 +71,20 @@ export function Shell() {
   const [palette, setPalette] = useState(false);
   const [keys, setKeys] = useState(false);
   const [, redraw] = useState(0);
-  const [stillIn, setStillIn] = useState<string>();
+  const [signOutError, setSignOutError] = useState<string>();
   const { state } = useLive();
   useEffect(() => {
-    if (state === "live") setStillIn(undefined); // it can be tried again
+    if (state === "live") setSignOutError(undefined); // signing out can be retried
   }, [state]);
   const path = useLocation().pathname;
   const { data: me } = useQuery(q.me.me());
   const { data: overview } = useOverview();
   const mine = overview?.approvals_for_me.count ?? 0;
-  const acts = useActs({ onKeys: () => setKeys(true), onZone: () => redraw((n) => n + 1), onStillIn: setStillIn });
+  const acts = useActs({
+    onKeys: () => setKeys(true),
+    onZone: () => redraw((n) => n + 1),
+    onSignOutError: setSignOutError,
+  });
   const search = () => setPalette(true);
   showPrincipal(me?.name);
   useKeys({
@@ -98,7 +102,7 @@ export function Shell() {
   return (
     <div className={classes.app} key={zone()}>
       <a href="#main" className={classes.skip}>
-        Skip to the page
+        Skip to content
       </a>
       <nav className={classes.nav} aria-label="Console">
         <Link to="/" className={classes.brand}>
@@ -118,14 +122,14 @@ export function Shell() {
       </nav>
       <Page>
         <Conditions />
-        {stillIn && (
+        {signOutError && (
           <Strip tone="wrong" icon={<LogOut size={15} />}>
-            <b>You are still signed in.</b> {stillIn}
+            <b>You are still signed in.</b> {signOutError}
           </Strip>
         )}
         <Outlet />
       </Page>
-      {/* A decision has the phone's whole screen. */}
+      {/* On a phone an approval takes the whole screen. */}
       <Phone me={me} acts={acts} mine={mine} hidden={path.startsWith("/approvals/")} onSearch={search} />
       {palette && <Palette acts={acts} onClose={() => setPalette(false)} />}
       <Keys open={keys} onClose={() => setKeys(false)} />

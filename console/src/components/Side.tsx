@@ -4,7 +4,7 @@ import { X } from "lucide-react";
 import { useEffect, type ReactNode } from "react";
 import classes from "./Side.module.css";
 
-/** A sheet over the lower part of a narrow window. Escape and a touch beside it close it; focus stays in it and goes back afterwards. */
+/** A bottom sheet for narrow windows. Escape or a tap outside closes it; focus is trapped, and restored afterwards. */
 export function Sheet({ label, onClose, children }: { label: string; onClose(): void; children: ReactNode }) {
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
@@ -20,7 +20,7 @@ export function Sheet({ label, onClose, children }: { label: string; onClose(): 
           aria-modal
           aria-label={label}
           onKeyDown={(e) => {
-            // A dialog over the sheet is its child in React, and closes by itself.
+            // A dialog above the sheet is its child in React, and closes itself.
             if (e.key === "Escape" && e.currentTarget.contains(e.target as Node)) onClose();
           }}
         >
@@ -36,7 +36,7 @@ export function Sheet({ label, onClose, children }: { label: string; onClose(): 
   );
 }
 
-/** What is open of a list: beside it, and in a narrow window, when picked, a sheet over its lower part. */
+/** The selected entry of a list: beside the list, or, in a narrow window and once picked, in a bottom sheet. */
 export function Side({
   label,
   picked,

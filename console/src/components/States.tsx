@@ -9,7 +9,7 @@ import { Button, ButtonLink } from "./Button";
 import classes from "./States.module.css";
 import { useOverview } from "./useOverview";
 
-/** Shown in place of content: one icon, one sentence, what to do, and how to do it elsewhere. */
+/** An empty state: an icon, a sentence, what to do, and the CLI command for it. */
 export function Blank({
   icon,
   title,
@@ -36,25 +36,25 @@ export function Blank({
   );
 }
 export const Missing = () => (
-  <Blank icon={<SearchX size={20} />} title="There is nothing here">
-    <p>The address is wrong, or what was here is older than what is kept. Runs are found by their reference, too.</p>
-    <ButtonLink to="/runs">To the runs</ButtonLink>
+  <Blank icon={<SearchX size={20} />} title="Not found">
+    <p>The address is wrong, or the data is past its retention. You can also find runs by reference.</p>
+    <ButtonLink to="/runs">Go to runs</ButtonLink>
   </Blank>
 );
 
-/** In place of a page whose data did not come: the code, what to do, and again. */
+/** Shown if a page's data couldn't be loaded: the error, its code, and a retry button. */
 export function Failed({ error, reset }: { error: unknown; reset?(): void }) {
   const again = reset && <Button onClick={reset}>Try again</Button>;
   if (error instanceof Away)
     return (
-      <Blank icon={<CloudOff size={20} />} title="The API does not answer">
-        <p>Nothing was changed. The page fills itself when the API is back.</p>
+      <Blank icon={<CloudOff size={20} />} title="The API isn’t responding">
+        <p>Nothing was changed. The page loads once the API is back.</p>
         {again}
       </Blank>
     );
   if (!(error instanceof ApiError))
     return (
-      <Blank icon={<TriangleAlert size={20} />} title="The page broke">
+      <Blank icon={<TriangleAlert size={20} />} title="The page crashed">
         <p>{String(error)}</p>
         {again}
       </Blank>
@@ -64,7 +64,7 @@ export function Failed({ error, reset }: { error: unknown; reset?(): void }) {
   return (
     <Blank
       icon={denied ? <Lock size={20} /> : <TriangleAlert size={20} />}
-      title={denied ? "You may not see this" : "The API refused"}
+      title={denied ? "You don’t have access" : "The API returned an error"}
     >
       <p>{error.message}</p>
       <p className={classes.fine}>
@@ -81,7 +81,7 @@ export function Failed({ error, reset }: { error: unknown; reset?(): void }) {
   );
 }
 
-/** Whether one has waited longer than a blink. */
+/** Whether loading takes long enough to show a placeholder. */
 export function useLate() {
   const [late, setLate] = useState(false);
   useEffect(() => {
@@ -90,7 +90,7 @@ export function useLate() {
   }, []);
   return late;
 }
-/** Where some rows will be. */
+/** Placeholder rows. */
 export const SkeletonRows = ({ rows }: { rows: number }) => (
   <div className={classes.skeleton} aria-hidden>
     {Array.from({ length: rows }, (_, i) => (
@@ -98,13 +98,13 @@ export const SkeletonRows = ({ rows }: { rows: number }) => (
     ))}
   </div>
 );
-/** A placeholder in the shape of rows, shown only where the data takes longer than a blink. */
+/** A placeholder in the shape of rows, shown only if loading takes noticeably long. */
 export function Skeleton({
   rows = 6,
   inset,
 }: {
   rows?: number;
-  /** It is alone on the sheet, without a margin around it. */
+  /** Adds a margin, for a placeholder directly on the sheet. */
   inset?: boolean;
 }) {
   if (!useLate()) return null;
@@ -116,7 +116,7 @@ export function Skeleton({
   );
 }
 
-/** A line above the page, only when it is so. */
+/** A notice above the page. */
 export function Strip({
   tone,
   icon,
@@ -137,7 +137,7 @@ export function Strip({
   );
 }
 const isTemporalAway = (overview: Overview) => overview.conditions.some((c) => c.kind === "temporal_away");
-/** What limits the whole console now: the API or Temporal away, the mirror behind. What was read before stays on the page. */
+/** Console-wide notices: the API or Temporal is down, or the projection lags. Data already loaded stays on the page. */
 export function Conditions() {
   const live = useLive();
   const now = useNow();
@@ -146,14 +146,14 @@ export function Conditions() {
   if (away)
     return (
       <Strip tone="wrong" icon={<CloudOff size={15} />}>
-        The API has not answered since <b>{moment(live.since, now, true)}</b>. What you see is from then, and nothing
-        can be changed.
+        The API hasn’t responded since <b>{moment(live.since, now, true)}</b>. This data is from then, and nothing can
+        be changed.
       </Strip>
     );
   if (overview && isTemporalAway(overview))
     return (
       <Strip tone="wrong" icon={<CloudOff size={15} />}>
-        Temporal does not answer. Starts are kept and go out when it is back; decisions and stops have to wait.
+        Temporal isn’t responding. New runs are queued until it is back; decisions and stops have to wait.
       </Strip>
     );
   const lag = overview?.projection;
@@ -162,7 +162,7 @@ export function Conditions() {
       <Strip tone="person" icon={<TriangleAlert size={15} />}>
         {lag.updated_at ? (
           <>
-            The mirror is {span(now - Date.parse(lag.updated_at))} behind Temporal. What you see is as of{" "}
+            This data is {span(now - Date.parse(lag.updated_at))} behind Temporal. It is as of{" "}
             <b>{moment(lag.updated_at, now, true)}</b>; decisions and starts still go through.
           </>
         ) : (
@@ -172,17 +172,17 @@ export function Conditions() {
     );
   return null;
 }
-/** Whether nothing can be changed now. */
+/** Whether changes are impossible now. */
 export const useAway = () => useLive().state === "reconnecting";
-/** Whether no run can be reached now, for a decision or a stop. */
+/** Whether runs can't be reached now, for a decision or a stop. */
 export function useCutOff() {
   const { data: overview } = useOverview();
   return useAway() || (!!overview && isTemporalAway(overview));
 }
-/** In place of a value that this principal may not read: never the value, not even in the page's source. */
+/** Replaces a value that this principal may not read. The value isn't even in the page's source. */
 export const Hidden = ({ size }: { size?: string }) => (
   <span className={classes.hidden}>
     <EyeOff size={13} aria-hidden />
-    Hidden: your role sees what happened, not what was written{size && <i>{size}</i>}
+    Hidden: your role can’t read payloads{size && <i>{size}</i>}
   </span>
 );

@@ -1,7 +1,7 @@
 import { parts, rightToLeft } from "../unseen";
 import classes from "./Text.module.css";
 
-/** A text that people, agents or tools wrote: characters that can't be seen are named, letters that look like others are marked. */
+/** Text written by people, agents or tools: invisible characters are named, look-alike letters are marked. */
 export function Text({ children: text }: { children: string }) {
   const marked = parts(text).map((p, i) =>
     typeof p === "string" ? (
@@ -10,12 +10,12 @@ export function Text({ children: text }: { children: string }) {
       <mark
         key={i}
         className={classes[p.why]}
-        title={p.why === "unseen" ? "A character that can’t be seen" : "This letter is of another alphabet"}
+        title={p.why === "unseen" ? "An invisible character" : "A letter from another alphabet"}
       >
         {p.text}
       </mark>
     ),
   );
-  // So that a text from right to left changes the order of nothing beside it.
+  // Isolates right-to-left text, so that it doesn't reorder what is beside it.
   return rightToLeft(text) ? <bdi>{marked}</bdi> : <>{marked}</>;
 }

@@ -1,7 +1,7 @@
 import { sentence } from "../format";
 import { Text } from "./Text";
 
-/** Why a rule is so, in its author's words: the title, then the reason, each as a sentence. */
+/** A rule's title and reason in its author's words, each as a sentence. */
 export const Why = ({ title, reason }: { title: string | null; reason: string | null }) => (
   <>
     {title && (

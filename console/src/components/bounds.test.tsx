@@ -13,14 +13,14 @@ afterEach(cleanup);
 const queries = new QueryClient();
 const show = (what: ReactElement) => render(<QueryClientProvider client={queries}>{what}</QueryClientProvider>);
 
-test("the limit of a selection is named when it is reached", () => {
+test("the selection says when its limit is reached", () => {
   const runs = Array.from({ length: MOST }, (_, i) => ({ run_id: String(i), status: "running" }) as Run);
   const bar = (some: Run[]) => <Chosen runs={some} onAll={() => {}} onClear={() => {}} />;
   show(bar(runs.slice(1)));
   expect(screen.getByText(/selected/).textContent).toBe("199 runs selected");
   cleanup();
   show(bar(runs));
-  expect(screen.getByText(/selected/).textContent).toBe("200 runs selected, the most at once");
+  expect(screen.getByText(/selected/).textContent).toBe("200 runs selected, the maximum");
 });
 const version = (n: number) => ({ version: n, effect: "deny", created_by: "mara", created_at: "2026-11-29T09:00:00Z" });
 function past(number: number) {
@@ -28,14 +28,14 @@ function past(number: number) {
   queries.setQueryData(q.policies.one("tool:refund").queryKey, { withdrawn: false, versions } as never);
   show(<RulePast rule="tool:refund" current={String(number)} />);
 }
-test("a rule's earlier versions that are not shown are counted, and come on request", () => {
+test("a rule's hidden earlier versions are counted, and shown on request", () => {
   past(12);
   expect(document.querySelectorAll("li").length).toBe(8);
   fireEvent.click(screen.getByText("Show 3 more"));
   expect(document.querySelectorAll("li").length).toBe(11);
   expect(screen.queryByText(/more/)).toBeNull();
 });
-test("beyond the versions that the API gives, the audit log is named, once all of these are shown", () => {
+test("the audit log is mentioned once all versions are shown and the API may have more", () => {
   past(50);
   expect(screen.queryByText(/audit log/)).toBeNull();
   fireEvent.click(screen.getByText("Show 41 more"));

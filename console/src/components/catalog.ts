@@ -1,4 +1,4 @@
-/** Titles of workflows, agents and tools by their names: from the catalogs, which every page has read already. */
+/** Titles of workflows, agents and tools by name, from the catalogs, which every page has loaded already. */
 import { useQuery } from "@tanstack/react-query";
 import * as q from "../api/queries";
 import { words } from "../format";

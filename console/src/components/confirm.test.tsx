@@ -10,7 +10,7 @@ beforeAll(() => {
 afterEach(cleanup);
 afterAll(() => void vi.unstubAllGlobals());
 
-test("the same reason has the same key, another reason another: after a refusal it is another request", async () => {
+test("the same reason reuses the idempotency key, a different reason gets a new one", async () => {
   const sent: { reason: string | null; key: string }[] = [];
   const refuse = (reason: string | null, key: string) => {
     sent.push({ reason, key });
@@ -18,7 +18,7 @@ test("the same reason has the same key, another reason another: after a refusal 
   };
   render(
     <MantineProvider env="test">
-      <Confirm title="Stop it?" says="It stops." verb="Stop" onConfirm={refuse} onClose={() => {}} />
+      <Confirm title="Stop it?" text="It stops." verb="Stop" onConfirm={refuse} onClose={() => {}} />
     </MantineProvider>,
   );
   const press = async (reason: string) => {

@@ -2,7 +2,7 @@
 import { act, cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
 import { Ident } from "./Bits";
-import { Shown } from "./settings/NewKey";
+import { CreatedKey } from "./settings/NewKey";
 import { JsonSide } from "./start/JsonSide";
 
 const ID = "run-0123456789abcdef";
@@ -15,7 +15,7 @@ afterEach(() => {
   Reflect.deleteProperty(navigator, "clipboard");
 });
 
-test("what was copied is said", async () => {
+test("copying is announced", async () => {
   const writeText = vi.fn(() => Promise.resolve());
   clipboard({ writeText });
   render(<Ident id={ID} />);
@@ -23,7 +23,7 @@ test("what was copied is said", async () => {
   expect(await screen.findByText("Copied")).toBeTruthy();
   expect(writeText).toHaveBeenCalledWith(ID);
 });
-test("what was copied is said for some seconds, to be said again", async () => {
+test("the announcement disappears after a few seconds, so that copying again is announced", async () => {
   vi.useFakeTimers();
   clipboard({ writeText: () => Promise.resolve() });
   render(<JsonSide value={{ a: 1 }} onChange={() => {}} onReadable={() => {}} />);
@@ -39,23 +39,23 @@ test("what was copied is said for some seconds, to be said again", async () => {
 });
 test.each([
   ["without a clipboard", undefined],
-  ["where it refuses", { writeText: () => Promise.reject(new Error("denied")) }],
-])("%s the whole id is shown and selected", async (_, value) => {
+  ["if it refuses", { writeText: () => Promise.reject(new Error("denied")) }],
+])("%s, the full id is shown and selected", async (_, value) => {
   clipboard(value);
   render(<Ident id={ID} />);
   fireEvent.click(screen.getByRole("button"));
   expect(await screen.findByText("Select and copy")).toBeTruthy();
   expect(selected()).toBe(ID);
 });
-test("without a clipboard a new key is selected", () => {
+test("without a clipboard, a new API key is selected", () => {
   const made = { key: "agk_secret", principal: "mara", expires_at: "2026-01-01T00:00:00Z" };
-  render(<Shown made={made as never} onClose={() => {}} />);
+  render(<CreatedKey made={made as never} onClose={() => {}} />);
   fireEvent.click(screen.getByRole("button", { name: /^copy/i }));
   expect(screen.getByRole("status").textContent).toBe("Select and copy");
   expect(selected()).toBe("agk_secret");
   expect(document.activeElement!.textContent).toBe("agk_secret"); // for the keyboard
 });
-test("without a clipboard the input is selected, as it is shown or as it is typed", () => {
+test("without a clipboard, the input is selected, in the view and in the editor", () => {
   render(<JsonSide value={{ a: 1 }} onChange={() => {}} onReadable={() => {}} />);
   fireEvent.click(screen.getByRole("button", { name: "Copy" }));
   expect(JSON.parse(selected())).toEqual({ a: 1 });

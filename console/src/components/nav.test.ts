@@ -8,11 +8,11 @@ import { HAS, NAV, places } from "./nav";
 const LATER = ["Schedules", "Bulk", "Templates", "Doctor"];
 const wordsOf = (nav: typeof NAV) => nav.flatMap((group) => group.items).map((i) => i.word);
 
-test("a place is shown where the API's document has its route", () => {
+test("a page is shown if the OpenAPI document has its route", () => {
   for (const [noun, has] of Object.entries(HAS))
     expect([noun, has]).toEqual([noun, `/api/v1/${noun}` in document.paths]);
 });
-test("there is room for each that comes later, and none of it before it is there", () => {
+test("a planned page appears once it is enabled, and not before", () => {
   const none = places({ schedules: false, bulk: false, templates: false, doctor: false });
   for (const word of LATER) {
     const noun = word.toLowerCase();
@@ -21,7 +21,7 @@ test("there is room for each that comes later, and none of it before it is there
     expect(wordsOf(one).filter((w) => !wordsOf(none).includes(w))).toEqual([word]);
   }
 });
-test("every place that is shown has a screen, and a key of its own", () => {
+test("every page shown has a screen and its own key", () => {
   const screens = Object.keys(makeRouter(new QueryClient()).routesByPath);
   const items = NAV.flatMap((group) => group.items);
   for (const { to } of items) expect(screens).toContain(to);

@@ -20,17 +20,17 @@ export interface Place {
   to: string;
   word: string;
   Icon: LucideIcon;
-  /** What follows G on the keyboard. */
+  /** The key pressed after G. */
   key: string;
 }
-/** Places for which there is room, by their route in the API. */
+/** Planned pages, by their API route. */
 interface Later {
   schedules: "/api/v1/schedules";
   bulk: "/api/v1/bulk";
   templates: "/api/v1/templates";
   doctor: "/api/v1/doctor";
 }
-/** Whether the API's document has the route: the other answer doesn't compile. What is true needs a screen in the router. */
+/** Whether the API has the route; a wrong value doesn't compile. A page set to true needs a screen in the router. */
 export const HAS: { [Noun in keyof Later]: Later[Noun] extends keyof paths ? true : false } = {
   schedules: false,
   bulk: false,
@@ -72,7 +72,7 @@ const ALL: Group[] = [
     ],
   },
 ];
-/** The places that there are, by group. has: which of those with a noun the API has. */
+/** The available pages by group. `has`: which of the planned ones the API supports. */
 export const places = (has: Record<keyof Later, boolean>): { title: string; items: Place[] }[] =>
   ALL.map(({ title, items }) => ({ title, items: items.filter((i) => !i.noun || has[i.noun]) }));
 export const NAV = places(HAS);

@@ -19,23 +19,23 @@ export function approversOf(approvers: string[]) {
   const all = approvers.includes(ANYBODY) ? [...named, "any approver"] : named;
   return all.length < 2 ? all.join("") : `${all.slice(0, -1).join(", ")} or ${all.at(-1)}`;
 }
-/** In a row of a table. */
+/** A rule in a few words, for table rows. */
 export function ruleWord(rule: Pick<RuleText, "effect" | "approvers">) {
   if (rule.effect === "deny") return "denied";
-  return rule.effect === "allow" ? "unasked" : `asks ${approversOf(rule.approvers)}`;
+  return rule.effect === "allow" ? "allowed" : `asks ${approversOf(rule.approvers)}`;
 }
 export const timeOf = (seconds: number) =>
   span(seconds * 1000)
     .replace(".0", "")
     .replace(/ 0+ [ms]$/, "");
-/** What a rule did, in its history. */
-export const past = (rule: Pick<RuleText, "effect" | "approvers"> & { withdrawn?: boolean }) =>
+/** A rule's version in words, for its history. */
+export const pastRuleText = (rule: Pick<RuleText, "effect" | "approvers"> & { withdrawn?: boolean }) =>
   rule.withdrawn
     ? "Withdrawn"
     : rule.effect === "deny"
       ? "Denied"
       : rule.effect === "allow"
-        ? "Allowed unasked"
+        ? "Allowed"
         : `Asked ${approversOf(rule.approvers)}`;
 
 /** `tool:refund_ticket@4` as its id and version. */
@@ -46,7 +46,7 @@ export function ruleRef(reference: string) {
 
 export const UNITS = { minutes: 60, hours: 3600, days: 86_400 } as const;
 export type Unit = keyof typeof UNITS;
-/** A rule as it is typed. */
+/** A rule as typed in the form. */
 export interface RuleDraft {
   effect: Effect;
   approvers: string;
@@ -66,7 +66,7 @@ export function draftOf(rule: RuleText): RuleDraft {
     two: rule.changes === "second_person",
   };
 }
-/** What is typed, as the API takes it. */
+/** The typed rule as the API expects it. */
 export const contentOf = (draft: RuleDraft) => ({
   effect: draft.effect,
   approvers: draft.approvers

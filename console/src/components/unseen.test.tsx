@@ -33,7 +33,7 @@ test.each([
     },
   ],
   [
-    "the lines of a text that changed",
+    "the lines of a changed text",
     2,
     () => (
       <DiffLines
@@ -53,7 +53,7 @@ test.each([
     },
   ],
   [
-    "keys",
+    "API keys",
     3,
     () => {
       const key = { key_id: "k", principal: TURNED, note: TURNED, created_by: TURNED, created_at: at };
@@ -63,11 +63,11 @@ test.each([
     },
   ],
   [
-    "a question before a change",
+    "a confirmation dialog",
     2,
-    () => <Confirm title={TURNED} says={TURNED} verb="Stop" onConfirm={() => Promise.resolve()} onClose={() => {}} />,
+    () => <Confirm title={TURNED} text={TURNED} verb="Stop" onConfirm={() => Promise.resolve()} onClose={() => {}} />,
   ],
-])("a character that can't be seen is named in %s", (_, times, what) => {
+])("invisible characters are named in %s", (_, times, what) => {
   render(
     <QueryClientProvider client={queries}>
       <MantineProvider env="test">{what()}</MantineProvider>

@@ -1,6 +1,6 @@
 import { useRef } from "react";
 
-/** An idempotency key for a body: the same body sent again repeats nothing, a changed one is another request. */
+/** An idempotency key per body: resending the same body reuses the key, a changed body gets a new one. */
 export function useKey() {
   const last = useRef({ body: "", key: "" });
   return (body: unknown) => {

@@ -3,7 +3,7 @@ import { useLocation } from "@tanstack/react-router";
 import type { Overview } from "../api/client";
 import * as q from "../api/queries";
 
-/** The figures, for everything on the page. Where the page is the overview, its lists come in the same answer: one request for all. */
+/** The overview's figures, for every page. The overview page gets its lists in the same response: one request for both. */
 export function useOverview(): UseQueryResult<Overview> {
   const lists = useLocation().pathname === "/";
   return useQuery({ ...q.me.overview(lists), placeholderData: keepPreviousData });

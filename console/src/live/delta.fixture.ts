@@ -1,4 +1,4 @@
-/** A part of a model's answer, for tests. */
+/** A delta of a model's response, for tests. */
 import type { Delta } from "./deltas";
 
 export const part = (sequence: number, text: string, over: Partial<Delta> = {}): Delta => ({

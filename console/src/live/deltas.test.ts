@@ -1,23 +1,29 @@
 import { expect, test } from "vitest";
 import { part } from "./delta.fixture";
-import { unended, written } from "./deltas";
+import { openTurns, applyDeltas } from "./deltas";
 
-test("parts become one text, with the tools that the model asks for", () => {
-  const [turn] = written([], [part(1, "I loo"), part(2, "k it up."), part(3, "", { tools: ["search"] })]);
-  expect(turn).toMatchObject({ text: "I look it up.", tools: ["search"], torn: false });
+test("deltas are joined into one text, with the tools that the model calls", () => {
+  const [turn] = applyDeltas([], [part(1, "I loo"), part(2, "k it up."), part(3, "", { tools: ["search"] })]);
+  expect(turn).toMatchObject({ text: "I look it up.", tools: ["search"], incomplete: false });
 });
-test("a missing part is named", () => {
-  expect(written([], [part(1, "a"), part(3, "c")])[0]).toMatchObject({ text: "ac", torn: true });
-  expect(written([], [part(7, "late")])[0]!.torn).toBe(true);
+test("a missing delta is reported", () => {
+  expect(applyDeltas([], [part(1, "a"), part(3, "c")])[0]).toMatchObject({ text: "ac", incomplete: true });
+  expect(applyDeltas([], [part(7, "late")])[0]!.incomplete).toBe(true);
 });
-test("another attempt, and a number that is not above the last, begin again", () => {
-  expect(written([], [part(1, "old"), part(1, "new", { attempt: 2 })])[0]).toMatchObject({ text: "new", torn: false });
-  expect(written([], [part(1, "old"), part(2, "er"), part(1, "new")])[0]).toMatchObject({ text: "new", torn: false });
+test("a new attempt, or a sequence number not above the last, starts over", () => {
+  expect(applyDeltas([], [part(1, "old"), part(1, "new", { attempt: 2 })])[0]).toMatchObject({
+    text: "new",
+    incomplete: false,
+  });
+  expect(applyDeltas([], [part(1, "old"), part(2, "er"), part(1, "new")])[0]).toMatchObject({
+    text: "new",
+    incomplete: false,
+  });
 });
-test("a part of an attempt that is over changes nothing", () => {
-  expect(written([], [part(1, "new", { attempt: 2 }), part(5, "old")])[0]!.text).toBe("new");
+test("a delta of an earlier attempt is ignored", () => {
+  expect(applyDeltas([], [part(1, "new", { attempt: 2 }), part(5, "old")])[0]!.text).toBe("new");
 });
-test("a turn that has ended is left out, others stay", () => {
-  const both = written([], [part(1, "a"), part(1, "b", { turn: 2 })]);
-  expect(unended(both, [{ execution_id: "e", name: "triager", turn: 1 }]).map((w) => w.text)).toEqual(["b"]);
+test("an ended turn is removed, others stay", () => {
+  const both = applyDeltas([], [part(1, "a"), part(1, "b", { turn: 2 })]);
+  expect(openTurns(both, [{ execution_id: "e", name: "triager", turn: 1 }]).map((w) => w.text)).toEqual(["b"]);
 });

@@ -19,20 +19,20 @@ afterEach(() => {
 });
 const press = (key: string, more = {}, on: Element = document.body) => fireEvent.keyDown(on, { key, ...more });
 
-test("the page has a key before what is around it, unless it answers false", () => {
+test("a page's handler comes before those around it, unless it returns false", () => {
   press("a");
   press("Enter");
   expect(pressed).toEqual(["the page's a", "Enter"]);
 });
-test("the second of two keys is nobody else's, and only once", () => {
+test("the second key of a chord has no other effect, and ends the chord", () => {
   for (const key of ["g", "a", "a"]) press(key);
   expect(pressed).toEqual(["g a", "the page's a"]);
 });
-test("a letter in between, or a long wait, ends the two", () => {
+test("another key in between cancels the chord", () => {
   for (const key of ["g", "x", "a"]) press(key);
   expect(pressed).toEqual(["the page's a"]);
 });
-test("what is typed into a field, or under a dialog, is left alone; Ctrl and ⌘ are not", () => {
+test("keys in a field or under a dialog are ignored, except with Ctrl or ⌘", () => {
   const field = document.body.appendChild(document.createElement("input"));
   press("a", {}, field);
   press("k", { ctrlKey: true }, field);
@@ -41,7 +41,7 @@ test("what is typed into a field, or under a dialog, is left alone; Ctrl and ⌘
   press("a");
   expect(pressed).toEqual(["mod+k", "mod+k"]);
 });
-test("single keys can be switched off", () => {
+test("single-key shortcuts can be turned off", () => {
   setKeysOff(true);
   for (const key of ["a", "?", "g", "a"]) press(key);
   press("k", { ctrlKey: true });

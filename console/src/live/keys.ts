@@ -1,15 +1,15 @@
-/** Keys of the whole page. Single letters can be switched off (WCAG 2.1.4), and are never taken from a field. */
+/** Page-wide keyboard shortcuts. Single letters can be turned off (WCAG 2.1.4), and never fire inside a field. */
 import { useEffect, useRef, type RefObject } from "react";
 
 const OFF = "agentgrid-keys-off";
-const CHORD = 1_200; // milliseconds between the first key of two and the second
+const CHORD = 1_200; // maximum milliseconds between the two keys of a chord
 export const keysOff = () => localStorage.getItem(OFF) === "1";
 export const setKeysOff = (off: boolean) => (off ? localStorage.setItem(OFF, "1") : localStorage.removeItem(OFF));
-/** The name of the key that commands begin with here. */
+/** The name of this platform's command modifier. */
 export const MOD = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl";
 
 type Handlers = Record<string, (e: KeyboardEvent) => unknown>;
-/** Those of the page come before those around it: what is inside has its effects first. */
+/** A page's handlers come before those of the components around it: React runs the effects of children first. */
 const active = new Set<RefObject<Handlers>>();
 let first = { key: "", at: 0 };
 
@@ -29,15 +29,15 @@ function press(e: KeyboardEvent) {
   const name = e.timeStamp - first.at < CHORD && first.key ? `${first.key} ${key}` : key;
   first = { key: "", at: 0 };
   const hooks = [...active].map((hook) => hook.current);
-  const taken = hooks.some((handlers) => handlers[name] && handlers[name](e) !== false);
-  if (taken && key !== "Enter") e.preventDefault();
-  if (!taken && hooks.some((handlers) => Object.keys(handlers).some((other) => other.startsWith(`${name} `))))
+  const handled = hooks.some((handlers) => handlers[name] && handlers[name](e) !== false);
+  if (handled && key !== "Enter") e.preventDefault();
+  if (!handled && hooks.some((handlers) => Object.keys(handlers).some((other) => other.startsWith(`${name} `))))
     first = { key: name, at: e.timeStamp };
 }
 
 /**
- * `handlers` by key: `a`, `/`, `?`, `Enter`, `mod+k`; by two keys after one another: `g r`. The first handler that doesn't answer false has the
- * key, and the browser and other handlers don't.
+ * `handlers` by key: `a`, `/`, `?`, `Enter`, `mod+k`; by a chord of two keys: `g r`. The first handler that
+ * doesn't return false handles the key; other handlers and the browser don't get it.
  */
 export function useKeys(handlers: Handlers) {
   const latest = useRef(handlers);

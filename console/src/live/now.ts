@@ -1,4 +1,4 @@
-/** The time, for words like "6 s ago": one timer for the page. */
+/** The current time for texts like "6 s ago": one timer for the whole page. */
 import { useSyncExternalStore } from "react";
 
 const watchers = new Set<() => void>();

@@ -1,14 +1,14 @@
-/** What the open page offers to do, for the palette. It is done where it is offered, with all that is asked there. */
+/** The open page's actions, for the palette. They run on the page, with its dialogs and confirmations. */
 import type { LucideIcon } from "lucide-react";
 import { useEffect, useRef, type RefObject } from "react";
 
 export interface Offer {
   word: string;
   Icon: LucideIcon;
-  /** What it does, or why it can't be done now. */
+  /** What it does, or why it is unavailable. */
   more?: string;
   keys?: string[];
-  /** Missing: it can't be done now. */
+  /** Undefined if it is unavailable. */
   act?(): void;
 }
 interface Offers {

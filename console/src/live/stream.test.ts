@@ -46,7 +46,7 @@ const added = {
   error: null,
 } as never;
 
-test("an event changes a step where it is, and what it doesn’t hold stays", () => {
+test("an event updates a step in place, and fields it doesn't carry stay", () => {
   const after = withSteps(timeline, [changed])!;
   expect(after.steps).toHaveLength(1);
   expect(after.steps[0]).toMatchObject({
@@ -56,25 +56,25 @@ test("an event changes a step where it is, and what it doesn’t hold stays", ()
     closed_at: "2026-11-28T12:00:03Z",
   });
 });
-test("a step that is new comes last, the same event twice changes nothing", () => {
+test("a new step is appended, and applying an event twice is idempotent", () => {
   const once = withSteps(timeline, [added])!;
   expect(once.steps.map((s) => s.event_id)).toEqual([5, 9]);
   expect(withSteps(once, [added])).toEqual(once);
 });
 test("without a timeline there is nothing to change", () => expect(withSteps(undefined, [changed])).toBeUndefined());
 
-test("however much happens, the overview is asked for once in two seconds, and after the last change; workflows are too", () => {
+test("under load the overview is refetched at most every two seconds and after the last change, and workflows too", () => {
   vi.useFakeTimers();
   const port = { start() {}, postMessage() {}, onmessage: (() => {}) as (event: { data: unknown }) => void };
   vi.stubGlobal("SharedWorker", function (this: { port: typeof port }) {
     this.port = port;
   });
   vi.stubGlobal("navigator", { locks: { request: () => Promise.resolve() } });
-  const asked: number[] = [];
+  const refetched: number[] = [];
   const counted: number[] = []; // when the workflows were
   const queries = new QueryClient();
   vi.spyOn(queries, "invalidateQueries").mockImplementation((filters) => {
-    if (filters?.queryKey?.[0] === "overview") asked.push(Date.now());
+    if (filters?.queryKey?.[0] === "overview") refetched.push(Date.now());
     if (filters?.queryKey?.[0] === "workflows") counted.push(Date.now());
     return Promise.resolve();
   });
@@ -87,9 +87,9 @@ test("however much happens, the overview is asked for once in two seconds, and a
     last = Date.now();
   }
   vi.advanceTimersByTime(5_000);
-  expect(asked.length).toBeGreaterThan(3);
-  for (const [n, at] of asked.slice(1).entries()) expect(at - asked[n]!).toBeGreaterThanOrEqual(2_000);
-  expect(asked.at(-1)).toBeGreaterThan(last);
+  expect(refetched.length).toBeGreaterThan(3);
+  for (const [n, at] of refetched.slice(1).entries()) expect(at - refetched[n]!).toBeGreaterThanOrEqual(2_000);
+  expect(refetched.at(-1)).toBeGreaterThan(last);
 
   counted.length = 0;
   port.onmessage({ data: { state: "live", kind: "run", data: { kind: "run", run_id: "r", data: {} } } });

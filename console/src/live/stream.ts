@@ -1,4 +1,4 @@
-/** What changes, as it changes: one stream for all tabs, handed to the queries in batches. */
+/** Live changes: one stream for all tabs, passed to the queries in batches. */
 import type { QueryClient } from "@tanstack/react-query";
 import { useEffect, useSyncExternalStore } from "react";
 import type { RunDetail, Timeline, TimelineStep } from "../api/client";
@@ -6,7 +6,7 @@ import type { components } from "../api/schema";
 import type { Connection, FromTab } from "./stream.worker";
 
 type Schemas = components["schemas"];
-/** An event about something; `hello` and `reset` are about the stream itself. */
+/** An event with content; `hello` and `reset` are about the stream itself. */
 export type LiveEvent = Exclude<Schemas["EventOut"], Schemas["HelloEvent"] | Schemas["StreamReset"]>;
 interface Message {
   state: Connection;
@@ -15,11 +15,11 @@ interface Message {
 }
 export interface Live {
   state: Connection;
-  /** Since when it is as it is. */
+  /** When this state began. */
   since: number;
 }
-const BATCH = 250; // milliseconds: one rendering for many events
-const EVERY = 2_000; // the overview and lists are read again at most this often
+const BATCH = 250; // milliseconds: one render for many events
+const EVERY = 2_000; // the overview and lists are refetched at most this often
 const SETTLE = 5_000;
 const listeners = new Set<(events: LiveEvent[]) => void>();
 const watchers = new Set<() => void>();
@@ -31,8 +31,8 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 
 const send = (message: FromTab) => port?.postMessage(message);
 
-/** The way to the worker that reads the stream: the one of all tabs, or one of our own where a browser has no shared ones. */
-function connected(): MessagePort {
+/** Connects to the worker that reads the stream: shared by all tabs, or our own if the browser has no shared workers. */
+function connect(): MessagePort {
   if (typeof SharedWorker !== "undefined")
     return new SharedWorker(new URL("./stream.worker.ts", import.meta.url), {
       type: "module",
@@ -44,9 +44,9 @@ function connected(): MessagePort {
 }
 export function start(queries: QueryClient) {
   if (port) return;
-  port = connected();
+  port = connect();
   port.onmessage = ({ data: message }: MessageEvent<Message>) => {
-    if (message.state !== live.state) become(message.state, queries);
+    if (message.state !== live.state) setState(message.state, queries);
     if (message.kind === "reset") void queries.invalidateQueries();
     else if (message.data?.kind) take(queries, message.data);
   };
@@ -55,11 +55,11 @@ export function start(queries: QueryClient) {
   const lock = `agentgrid-tab-${crypto.randomUUID()}`;
   void navigator.locks.request(lock, () => {
     send({ lock });
-    return new Promise(() => {}); // held until the tab is gone
+    return new Promise(() => {}); // held until the tab is closed
   });
 }
-function become(state: Connection, queries: QueryClient) {
-  // What happened while the stream was away comes with it; what isn't in the stream is read again.
+function setState(state: Connection, queries: QueryClient) {
+  // The stream replays what happened while it was down; refetch what it doesn't carry.
   if (state === "live" && live.state !== "connecting") void queries.invalidateQueries();
   live = { state, since: Date.now() };
   watchers.forEach((w) => w());
@@ -76,8 +76,8 @@ function take(queries: QueryClient, event: LiveEvent) {
   }, BATCH);
 }
 const due = new Map<string, ReturnType<typeof setTimeout>>();
-/** Mark as old, at most once in `EVERY`; the last change is never missed. */
-export function later(queries: QueryClient, queryKey: string[], exact = false, every = EVERY) {
+/** Invalidate, at most once per `EVERY`; the last change is never missed. */
+export function invalidateLater(queries: QueryClient, queryKey: string[], exact = false, every = EVERY) {
   const name = `${queryKey.join("/")}/${exact}`;
   if (due.has(name)) return;
   due.set(
@@ -90,9 +90,9 @@ export function later(queries: QueryClient, queryKey: string[], exact = false, e
 }
 type Address = Pick<TimelineStep, "execution_id" | "event_id">;
 const same = (a: Address, b: Address) => a.execution_id === b.execution_id && a.event_id === b.event_id;
-/** A step of an event as the timeline has it: what the event doesn’t know stays as it was. */
+/** Merges a step event into the timeline's step: fields that the event doesn't carry keep their value. */
 function merged(old: TimelineStep | undefined, step: Schemas["StepSummary"]): TimelineStep {
-  const known = Object.fromEntries(
+  const fields = Object.fromEntries(
     Object.entries(step).filter(
       ([key, value]) => value !== null && key !== "attempts" && key !== "title" && key !== "name",
     ),
@@ -101,14 +101,14 @@ function merged(old: TimelineStep | undefined, step: Schemas["StepSummary"]): Ti
   return {
     name: step.name,
     ...old,
-    ...known,
+    ...fields,
     title,
     attempt_count: step.attempts,
     error_type: step.error?.type ?? undefined,
     live_next_retry_at: step.live_next_retry_at ?? undefined,
   } as TimelineStep;
 }
-/** Steps as they are now, without asking for them: an event holds the whole summary. */
+/** Applies step events without a refetch: an event holds the full summary. */
 export function withSteps(old: Timeline | undefined, changed: Schemas["StepSummary"][]): Timeline | undefined {
   if (!old) return old;
   const steps = [...old.steps];
@@ -119,12 +119,13 @@ export function withSteps(old: Timeline | undefined, changed: Schemas["StepSumma
   }
   return { ...old, steps };
 }
-/** A run as it is now: an event holds its whole row. What only the page of the run has stays as it was. */
+/** Applies a run event, which holds the full row. Fields that only the run's page has keep their value. */
 const withRow = (old: RunDetail | undefined, row: Schemas["RunSummary"]): RunDetail | undefined =>
   old && { ...old, ...row };
-/** Whether the row says that what it doesn’t hold has changed too: the actions, the approvals, the chain. */
-const TURNS = ["status", "waiting_on", "hold", "approvals_pending"] as const;
-export const turned = (old: RunDetail, row: Schemas["RunSummary"]) => TURNS.some((field) => old[field] !== row[field]);
+/** Whether the row implies changes to what it doesn't hold: the actions, the approvals, the chain. */
+const STATE_FIELDS = ["status", "waiting_on", "hold", "approvals_pending"] as const;
+export const stateChanged = (old: RunDetail, row: Schemas["RunSummary"]) =>
+  STATE_FIELDS.some((field) => old[field] !== row[field]);
 
 function refresh(queries: QueryClient, events: LiveEvent[]) {
   const kinds = new Set(events.map((e) => e.kind));
@@ -133,30 +134,35 @@ function refresh(queries: QueryClient, events: LiveEvent[]) {
     const steps = mine.filter((e) => e.kind === "step").map((e) => e.data as Schemas["StepSummary"]);
     if (steps.length) {
       queries.setQueryData<Timeline>(["runs", run, "timeline"], (old) => withSteps(old, steps));
-      later(queries, ["runs", run, "timeline"], false, SETTLE); // for what events don’t hold: labels, tries, gates
+      invalidateLater(queries, ["runs", run, "timeline"], false, SETTLE); // for what events don't carry: labels, attempts, approvals
     }
     const row = mine.findLast((e) => e.kind === "run")?.data;
     const old = queries.getQueryData<RunDetail>(["runs", run]);
     if (row) queries.setQueryData<RunDetail>(["runs", run], withRow(old, row));
-    const another = steps.some((s) => !old?.executions.some((e) => e.execution_id === s.execution_id));
-    if (mine.some((e) => e.kind === "end" || e.kind === "approval") || another || (row && old && turned(old, row)))
+    const newExecution = steps.some((s) => !old?.executions.some((e) => e.execution_id === s.execution_id));
+    if (
+      mine.some((e) => e.kind === "end" || e.kind === "approval") ||
+      newExecution ||
+      (row && old && stateChanged(old, row))
+    )
       void queries.invalidateQueries({ queryKey: ["runs", run], exact: true });
-    else if (row) later(queries, ["runs", run], true, SETTLE); // for the sentence
-    if (mine.some((e) => e.kind === "end")) later(queries, ["runs", run, "timeline"]);
+    else if (row) invalidateLater(queries, ["runs", run], true, SETTLE); // for the state sentence
+    if (mine.some((e) => e.kind === "end")) invalidateLater(queries, ["runs", run, "timeline"]);
   }
   if (kinds.has("run") || kinds.has("end")) {
-    later(queries, ["overview"]);
-    later(queries, ["runs", "list"]);
-    later(queries, ["runs", "counts"]);
-    later(queries, ["workflows"]); // how many of each are open
+    invalidateLater(queries, ["overview"]);
+    invalidateLater(queries, ["runs", "list"]);
+    invalidateLater(queries, ["runs", "counts"]);
+    invalidateLater(queries, ["workflows"]); // how many of each are open
   }
   if (kinds.has("approval")) {
     void queries.invalidateQueries({ queryKey: ["approvals"] });
-    later(queries, ["overview"]);
+    invalidateLater(queries, ["overview"]);
   }
-  if (kinds.has("command")) later(queries, ["commands"]);
+  if (kinds.has("command")) invalidateLater(queries, ["commands"]);
   if (kinds.has("policy") || kinds.has("catalog"))
-    for (const noun of ["tools", "agents", "workflows", "policies", "mcp_servers", "overview"]) later(queries, [noun]);
+    for (const noun of ["tools", "agents", "workflows", "policies", "mcp_servers", "overview"])
+      invalidateLater(queries, [noun]);
 }
 export const useLive = (): Live =>
   useSyncExternalStore(
@@ -166,14 +172,14 @@ export const useLive = (): Live =>
     },
     () => live,
   );
-/** Hand over what happens, in batches. */
+/** Receive events in batches. */
 export function useEvents(listener: (events: LiveEvent[]) => void) {
   useEffect(() => {
     listeners.add(listener);
     return () => void listeners.delete(listener);
   }, [listener]);
 }
-/** Have the steps of a run in the stream while this is shown. */
+/** Include a run's steps in the stream while the component is mounted. */
 export function useWatch(run_id: string) {
   useEffect(() => {
     watched.set(run_id, (watched.get(run_id) ?? 0) + 1);

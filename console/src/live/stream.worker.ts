@@ -1,37 +1,37 @@
 /// <reference lib="webworker" />
-/** One event stream for all open tabs: a browser allows six HTTP/1.1 connections to a host, and a stream holds one.
+/** One event stream for all open tabs: a browser allows six HTTP/1.1 connections per host, and a stream holds one.
  *
- * It is read with `fetch`, not with EventSource, which hides the status (401 looks like 503), gives up for good after one, and can't resume from an
- * id of ours. What the tabs watch (`run=`) is asked for together: a tab that opens a run makes the stream begin again, from the last id.
+ * It uses `fetch`, not EventSource, which hides the status (401 looks like 503), gives up for good after one, and can't resume from an
+ * id of ours. The runs that tabs watch (`run=`) are requested together: a tab that opens a run restarts the stream from the last id.
  */
-/** `refused`: the session holds, but the API doesn't give this principal the stream. The pages work, they only don't change by themselves. */
+/** `refused`: the session is valid, but the API refuses this principal the stream. Pages work, but aren't updated live. */
 export type Connection = "connecting" | "live" | "reconnecting" | "refused" | "signed-out";
 export interface FromTab {
   watch?: string[];
-  /** The name of a lock that the tab holds as long as it lives. */
+  /** The name of a lock that the tab holds until it is closed. */
   lock?: string;
 }
-const SILENCE = 25_000; // heartbeats come every 10 s
+const SILENCE_TIMEOUT = 25_000; // heartbeats come every 10 s
 const PAUSE = 1_500;
-const ENDED = 500; // the API ends streams in good order, and takes them up again
-const REFUSED = 30_000;
-const MOST_RUNS = 50; // the API takes no more
-const AGAIN = "again"; // ended by us: no pause before the next
+const PAUSE_AFTER_END = 500; // the API ends streams cleanly and resumes them
+const PAUSE_IF_REFUSED = 30_000;
+const MOST_RUNS = 50; // the API's maximum
+const RESTART = "again"; // aborted by us: reconnect without a pause
 const ports = new Map<MessagePort, string[]>();
 let state: Connection = "connecting";
-let last = ""; // the newest id that was seen
+let last = ""; // the newest event id received
 let abort: AbortController | undefined;
-/** Without a run that is watched, no steps are asked for: they are nine of ten events. */
+/** If no run is watched, step events aren't requested: they are nine out of ten events. */
 const NO_STEPS =
   "?" + ["run", "end", "approval", "command", "policy", "catalog"].map((kind) => `kinds=${kind}`).join("&");
 let watched = NO_STEPS;
 let running = false;
 
-const tell = (message: unknown) => ports.forEach((_, port) => port.postMessage(message));
-function become(next: Connection) {
+const broadcast = (message: unknown) => ports.forEach((_, port) => port.postMessage(message));
+function setState(next: Connection) {
   if (next === state) return;
   state = next;
-  tell({ state });
+  broadcast({ state });
 }
 function take(block: string) {
   let kind = "message";
@@ -44,45 +44,46 @@ function take(block: string) {
     else if (line.startsWith("event:")) kind = value;
     else if (line.startsWith("data:")) data += data ? `\n${value}` : value;
   }
-  if (data) tell({ state: "live", kind, data: JSON.parse(data) });
+  if (data) broadcast({ state: "live", kind, data: JSON.parse(data) });
 }
-/** What a refusal means, and the pause before the next attempt; 0 for the end. */
-function refusal(answer: Response): number {
-  if (answer.status === 401) become("signed-out");
-  else become(answer.status < 500 ? "refused" : "reconnecting");
-  const pause = 1000 * Number(answer.headers.get("retry-after")) || (state === "refused" ? REFUSED : 2 * PAUSE);
+/** Sets the state for an error response. Returns the pause in milliseconds before the next attempt, or 0 to stop. */
+function refusal(response: Response): number {
+  if (response.status === 401) setState("signed-out");
+  else setState(response.status < 500 ? "refused" : "reconnecting");
+  const pause =
+    1000 * Number(response.headers.get("retry-after")) || (state === "refused" ? PAUSE_IF_REFUSED : 2 * PAUSE);
   return state === "signed-out" ? 0 : pause;
 }
-/** Read until the stream ends. Answers the pause in milliseconds before the next attempt, or 0 for the end. */
+/** Reads until the stream ends. Returns the pause in milliseconds before the next attempt, or 0 to stop. */
 async function read(): Promise<number> {
   const mine = (abort = new AbortController());
   let pause = PAUSE;
-  let alarm = setTimeout(() => mine.abort(), SILENCE);
+  let alarm = setTimeout(() => mine.abort(), SILENCE_TIMEOUT);
   try {
     const headers: Record<string, string> = { accept: "text/event-stream" };
     if (last) headers["last-event-id"] = last;
-    const answer = await fetch(`/api/v1/events${watched}`, { headers, signal: mine.signal, cache: "no-store" });
-    if (!answer.ok) return refusal(answer);
-    become("live");
-    const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+    const response = await fetch(`/api/v1/events${watched}`, { headers, signal: mine.signal, cache: "no-store" });
+    if (!response.ok) return refusal(response);
+    setState("live");
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ""; ;) {
       const { value, done } = await reader.read();
       if (done) {
-        pause = ENDED;
+        pause = PAUSE_AFTER_END;
         break;
       }
       clearTimeout(alarm);
-      alarm = setTimeout(() => mine.abort(), SILENCE);
+      alarm = setTimeout(() => mine.abort(), SILENCE_TIMEOUT);
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop()!;
       blocks.forEach(take);
     }
   } catch {
-    if (mine.signal.reason === AGAIN) return 1;
+    if (mine.signal.reason === RESTART) return 1;
   } finally {
     clearTimeout(alarm);
   }
-  become("reconnecting");
+  setState("reconnecting");
   return pause;
 }
 async function run() {
@@ -101,12 +102,12 @@ function watch() {
   const next = runs.length ? `?${runs.map((r) => `run=${encodeURIComponent(r)}`).join("&")}` : NO_STEPS;
   if (next === watched) return;
   watched = next;
-  abort?.abort(AGAIN);
+  abort?.abort(RESTART);
 }
 function forget(port: MessagePort) {
   ports.delete(port);
   if (ports.size) watch();
-  else abort?.abort(AGAIN);
+  else abort?.abort(RESTART);
 }
 function connect(port: MessagePort) {
   ports.set(port, []);
@@ -115,13 +116,13 @@ function connect(port: MessagePort) {
       ports.set(port, data.watch);
       watch();
     }
-    // Given to us when the tab is gone, also when it crashed.
+    // We get the lock once the tab is gone, even if it crashed.
     if (data.lock) void navigator.locks.request(data.lock, () => forget(port));
   };
   port.start();
-  if (state === "signed-out") state = "connecting"; // somebody has signed in since
+  if (state === "signed-out") state = "connecting"; // someone has signed in since
   port.postMessage({ state });
   void run();
 }
 if ("onconnect" in self) self.onconnect = (e: MessageEvent) => connect(e.ports[0]!);
-else self.onmessage = (e) => connect(e.ports[0]!); // a worker of one tab, where a browser has no shared ones
+else self.onmessage = (e) => connect(e.ports[0]!); // a dedicated worker, in browsers without shared ones

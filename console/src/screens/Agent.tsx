@@ -22,21 +22,21 @@ import classes from "./Agent.module.css";
 import { Text } from "../components/Text";
 
 const began = (a: Agent) => a.stats.calls.completed + a.stats.calls.failed + a.stats.calls.cancelled + a.stats.open;
-/** What it used, where nothing is priced. */
+/** Token usage, if no price is known. */
 const unpriced = ({ stats: { usage } }: Agent) =>
   usage.usd || !usage.requests ? "" : `, ${tokens(usage.input_tokens + usage.output_tokens)} tokens`;
 const note = (a: Agent) =>
   a.switch.disabled ? "switched off" : `${a.stats.open ? `${a.stats.open} open` : "idle"}${unpriced(a)}`;
 
 function Verbs({ agent }: { agent: AgentDetail }) {
-  const [asked, setAsked] = useState<"switch" | "edit">();
+  const [dialog, setDialog] = useState<"switch" | "edit">();
   const queries = useQueryClient();
   const away = useAway();
   const to = agent.switch.disabled ? "enable" : "disable";
   const act = (verb: string) => agent.actions.find((a) => a.verb === verb);
   const off = (verb: string) => ({
     disabled: !act(verb)?.allowed || away,
-    title: away ? "The API does not answer" : (act(verb)?.reason ?? undefined),
+    title: away ? "The API isn’t responding" : (act(verb)?.reason ?? undefined),
   });
   return (
     <>
@@ -44,30 +44,30 @@ function Verbs({ agent }: { agent: AgentDetail }) {
         look="quiet"
         icon={agent.switch.disabled ? <Power size={14} aria-hidden /> : <Ban size={14} aria-hidden />}
         {...off(to)}
-        onClick={() => setAsked("switch")}
+        onClick={() => setDialog("switch")}
       >
         {agent.switch.disabled ? "Enable" : "Disable"}
       </Button>
       {agent.active && (
-        <Button icon={<Pencil size={13} aria-hidden />} {...off("edit")} onClick={() => setAsked("edit")}>
+        <Button icon={<Pencil size={13} aria-hidden />} {...off("edit")} onClick={() => setDialog("edit")}>
           New version
         </Button>
       )}
-      {asked === "edit" && agent.active && (
-        <EditVersion agent={agent} active={agent.active} onClose={() => setAsked(undefined)} />
+      {dialog === "edit" && agent.active && (
+        <EditVersion agent={agent} active={agent.active} onClose={() => setDialog(undefined)} />
       )}
-      {asked === "switch" && (
+      {dialog === "switch" && (
         <Confirm
           title={agent.switch.disabled ? `Enable ${agent.title}?` : `Disable ${agent.title}?`}
-          says={
+          text={
             agent.switch.disabled
-              ? "The rules of this moment hold again. Calls that were denied stay failed."
-              : `Within seconds each model turn and each call of it fails, in open runs too. ${plural(agent.stats.open, "call")} of it ${agent.stats.open === 1 ? "is" : "are"} open now.`
+              ? "The current rules apply again. Calls that were denied stay failed."
+              : `Within seconds, all its model turns and calls fail, in open runs too. ${plural(agent.stats.open, "call")} ${agent.stats.open === 1 ? "is" : "are"} open now.`
           }
           verb={agent.switch.disabled ? "Enable" : "Disable"}
           danger={!agent.switch.disabled}
           needsReason={!agent.switch.disabled}
-          onClose={() => setAsked(undefined)}
+          onClose={() => setDialog(undefined)}
           onConfirm={async (reason, key) => {
             await q.policies.turn({ noun: "agent", name: agent.name }, to, reason, key);
             await queries.invalidateQueries({ queryKey: ["agents"] });
@@ -86,19 +86,19 @@ function Open({ agent: a }: { agent: AgentDetail }) {
       {disabled && (
         <Strip tone="wrong" icon={<Power size={15} />}>
           Switched off<Text>{created_by ? ` by ${created_by}` : ""}</Text>
-          {created_at && `, ${moment(created_at, now)}`}: <Text>{reason || "no reason given"}</Text>. None of its calls
-          passes.
+          {created_at && `, ${moment(created_at, now)}`}: <Text>{reason || "no reason given"}</Text>. All its calls
+          fail.
         </Strip>
       )}
       <Lead
         title={a.title}
-        says={
+        text={
           open ? (
             <b>{open === 1 ? "1 call is open." : `${open} calls are open.`}</b>
           ) : began(a) ? (
-            "No call is open."
+            "No calls are open."
           ) : (
-            "Nothing has called it in the last 24 hours."
+            "No calls in the last 24 hours."
           )
         }
         facts={[
@@ -109,13 +109,13 @@ function Open({ agent: a }: { agent: AgentDetail }) {
           </>,
           <Text>{a.models.join(", ") || "the worker’s default model"}</Text>,
           `${plural(began(a), "call")} in 24 h${calls.failed ? `, ${calls.failed} failed` : ""}`,
-          ...(calls.p50_seconds === null ? [] : [`${span(calls.p50_seconds * 1000)} at the median`]),
+          ...(calls.p50_seconds === null ? [] : [`median ${span(calls.p50_seconds * 1000)}`]),
           a.served === false ? `no worker on ${a.task_queue}` : `served on ${a.task_queue}`,
         ]}
       />
       {(a.problems.length > 0 || a.outdated) && (
         <ul className={classes.problems}>
-          {a.outdated && <li>The version in use was made for other code than the newest.</li>}
+          {a.outdated && <li>The version in use was made for older code.</li>}
           {a.problems.map((p) => (
             <li key={p}>
               <Text>{sentence(p)}</Text>.
@@ -126,13 +126,13 @@ function Open({ agent: a }: { agent: AgentDetail }) {
       <Section title="What it may do" note={disabled ? "once it is enabled" : undefined}>
         <May tools={a.tools} />
       </Section>
-      <Section title="Limits and use" note="runs that you may see, last 14 days">
+      <Section title="Limits and usage" note="runs you can see, last 14 days">
         <Use agent={a} />
       </Section>
       <Section title="Versions" note={a.versions.length}>
         <Versions agent={a} />
       </Section>
-      <Section title="Rules" note="that name it">
+      <Section title="Rules" note="naming this agent">
         <Rules agent={a} />
       </Section>
       <Section title="Calls" note="newest first" more="All its runs" to="/runs" search={{ agent: a.name }}>
@@ -141,7 +141,7 @@ function Open({ agent: a }: { agent: AgentDetail }) {
     </>
   );
 }
-/** The agents, and beside them what one may do, what it uses, its versions and its rules. */
+/** The list of agents; beside it the selected agent’s permissions, usage, versions and rules. */
 export default function Agents() {
   const { name } = useParams({ strict: false }) as { name?: string };
   const list = useQuery(q.agents.list());
@@ -162,7 +162,7 @@ export default function Agents() {
       <Bar crumbs={crumbs}>{one.data && (wide || name) && <Verbs key={one.data.name} agent={one.data} />}</Bar>
       {items && !items.length ? (
         <Blank icon={<Bot size={20} />} title="No agent is registered yet" command="agentgrid worker">
-          <p>A worker registers the agents of its project when it starts.</p>
+          <p>A worker registers its project’s agents when it starts.</p>
         </Blank>
       ) : (
         <Catalog

@@ -22,7 +22,7 @@ function Why({ a }: { a: ApprovalDetail }) {
   const { builtIn, version } = ruleRef(a.rule.rule);
   return (
     <section>
-      <h3>Why you are asked</h3>
+      <h3>Why this needs approval</h3>
       <p>
         <b>
           <Text>{a.rule.title}</Text>
@@ -40,7 +40,7 @@ function Why({ a }: { a: ApprovalDetail }) {
           <>
             {" · "}
             <Link to="/tools/$name" params={{ name: a.tool }} className="link">
-              The rule
+              View rule
             </Link>
           </>
         )}
@@ -48,10 +48,10 @@ function Why({ a }: { a: ApprovalDetail }) {
     </section>
   );
 }
-function Behind({ a }: { a: ApprovalDetail }) {
+function RunSection({ a }: { a: ApprovalDetail }) {
   return (
     <section>
-      <h3>The run behind it</h3>
+      <h3>Run</h3>
       <Link to="/runs/$id" params={{ id: a.run_id }} className={classes.run}>
         <StatusIcon
           status={statusOf({ status: a.run_status, waiting_on: a.run_status === "waiting" ? "approval" : null })}
@@ -74,24 +74,24 @@ function Behind({ a }: { a: ApprovalDetail }) {
     </section>
   );
 }
-/** What one looks up beside the letter: the rule, who may answer, the run behind it, the proof. */
+/** Reference information beside the letter: the rule, who can decide, the run, the proof. */
 function About({ a }: { a: ApprovalDetail }) {
   return (
     <div className={classes.about}>
       <Why a={a} />
       <section>
-        <h3>Who may answer</h3>
+        <h3>Who can decide</h3>
         <p>{a.who.text}</p>
       </section>
       {a.status === "pending" && a.expires_at && (
         <section>
-          <h3>If nobody does</h3>
+          <h3>If nobody decides</h3>
           <p>
-            It expires {moment(a.expires_at)}, and the call is not made{a.agent && ": the agent is given a no"}.
+            It expires {moment(a.expires_at)}, and the call isn’t made{a.agent && "; the agent gets a refusal"}.
           </p>
         </section>
       )}
-      <Behind a={a} />
+      <RunSection a={a} />
       <section>
         <h3>Proof</h3>
         <dl>
@@ -111,7 +111,7 @@ function About({ a }: { a: ApprovalDetail }) {
   );
 }
 
-/** The letter on a page of its own; after it the next that this person can decide. */
+/** The letter on its own page. A decision leads to the next approval that this person can decide. */
 export default function Approval() {
   const { id } = useParams({ strict: false }) as { id: string };
   const go = useNavigate();
@@ -137,7 +137,7 @@ export default function Approval() {
       <Bar crumbs={crumbs}>
         <span className={classes.open}>
           <Button look="quiet" icon={<Info size={14} aria-hidden />} onClick={() => setAbout(true)}>
-            About it
+            Details
           </Button>
         </span>
       </Bar>

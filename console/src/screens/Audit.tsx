@@ -37,7 +37,7 @@ function useTitles(): Titles {
   return (noun, name) => titles[noun](name);
 }
 
-/** What fits the filters, as a file. */
+/** Downloads the matching commands as a file. */
 function Export({ filter }: { filter: CommandFilter }) {
   return (
     <Menu width={200} offset={UNDER_BAR}>
@@ -67,7 +67,7 @@ function byDay(commands: Command[], now: number) {
   return days;
 }
 
-/** Who asked for what and why, and what became of it. Nothing is ever taken out of it. */
+/** The audit log: who requested what and why, and the outcome. Nothing is ever removed from it. */
 export default function Audit() {
   const url = useSearch({ strict: false }) as Search;
   const go = useNavigate();
@@ -89,7 +89,7 @@ export default function Audit() {
       <Bar crumbs={[{ word: "Audit" }]}>
         {filtered && (
           <Button look="quiet" onClick={clear}>
-            Clear the filters
+            Clear filters
           </Button>
         )}
         <Export filter={filter} />
@@ -100,16 +100,16 @@ export default function Audit() {
         note={data && `${plural(commands.length, "command")}${hasNextPage ? " or more" : ""}`}
       />
       {me && !all && (
-        <p className={classes.note}>You see what you asked for yourself. Everybody’s commands take the role auditor.</p>
+        <p className={classes.note}>You only see your own commands. Seeing everyone’s requires the auditor role.</p>
       )}
       {url.q && !url.since && (
-        <p className={classes.note}>Words are searched for in the last 31 days. Choose days to look further back.</p>
+        <p className={classes.note}>Text search covers the last 31 days. Choose dates to search further back.</p>
       )}
       <div className={classes.cols} aria-hidden>
         <span title={zoneName()}>{zoneShort()}</span>
         <span>Who</span>
-        <span>Did what, and why</span>
-        <span>On</span>
+        <span>Action and reason</span>
+        <span>Target</span>
         <span>Outcome</span>
         <span>Via</span>
         <span>Command</span>
@@ -124,16 +124,16 @@ export default function Audit() {
         ) : !commands.length ? (
           <Blank
             icon={<ScrollText size={20} />}
-            title={filtered ? "Nothing fits" : "Nothing has been asked yet"}
+            title={filtered ? "No matches" : "No commands yet"}
             command={filtered ? undefined : "agentgrid audit list"}
           >
             {filtered ? (
               <>
-                <p>No command fits what you filter by.</p>
-                <Button onClick={clear}>Clear the filters</Button>
+                <p>No commands match these filters.</p>
+                <Button onClick={clear}>Clear filters</Button>
               </>
             ) : (
-              <p>Each change that somebody asks for is here from then on, also what is refused.</p>
+              <p>Every requested change appears here, including refused ones.</p>
             )}
           </Blank>
         ) : (
@@ -158,7 +158,7 @@ export default function Audit() {
         {hasNextPage && (
           <p className={classes.more}>
             <Button disabled={isFetchingNextPage} onClick={() => void fetchNextPage()}>
-              {isFetchingNextPage ? "Reading…" : "Older"}
+              {isFetchingNextPage ? "Loading…" : "Older"}
             </Button>
           </p>
         )}

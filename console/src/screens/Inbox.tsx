@@ -7,7 +7,7 @@ import type { Approval } from "../api/client";
 import * as q from "../api/queries";
 import { LISTS } from "../api/queries/approvals";
 import { Kbd } from "../components/Button";
-import { Alike, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
+import { SimilarApprovals, ApprovalRow, groupsOf, shapesOf } from "../components/Groups";
 import { Letter } from "../components/letter/Letter";
 import { Bar } from "../components/Page";
 import { Blank, Failed, Skeleton } from "../components/States";
@@ -18,7 +18,7 @@ import classes from "./Inbox.module.css";
 
 const PHONE = "(max-width: 820px)";
 const TYPING = 200; // ms
-const WHOSE = { me: "For me", all: "All that wait", done: "Decided" } as const;
+const WHOSE = { me: "For me", all: "All pending", done: "Decided" } as const;
 type Whose = keyof typeof WHOSE;
 
 interface PaneProps {
@@ -35,7 +35,7 @@ function Pane({ id, place, follows, onDecided }: PaneProps) {
         <span className="num">{place}</span>
         {data && (
           <Link to="/runs/$id" params={{ id: data.run_id }}>
-            The run
+            View run
           </Link>
         )}
         <Link to="/approvals/$id" params={{ id }} aria-label="Open on its own page">
@@ -53,12 +53,12 @@ function Pane({ id, place, follows, onDecided }: PaneProps) {
   );
 }
 function Nothing({ whose }: { whose: Whose }) {
-  if (whose === "done") return <Blank icon={<InboxIcon size={20} />} title="Nothing has been decided yet" />;
+  if (whose === "done") return <Blank icon={<InboxIcon size={20} />} title="No decisions yet" />;
   return (
-    <Blank icon={<InboxIcon size={20} />} title={whose === "me" ? "Nothing waits for you" : "Nothing waits"}>
-      <p>The next approval appears here, at the badge, and in the tab’s title.</p>
+    <Blank icon={<InboxIcon size={20} />} title={whose === "me" ? "Nothing is waiting for you" : "Nothing is waiting"}>
+      <p>New approvals appear here, on the badge and in the tab’s title.</p>
       <Link to="/approvals" search={{ whose: "done" }} className="link">
-        See what was decided
+        View past decisions
       </Link>
     </Blank>
   );
@@ -102,7 +102,7 @@ function Find() {
   );
 }
 
-/** Approvals, worked through: what must be decided first at the left, the letter itself at the right. */
+/** The approval queue: the list on the left, most urgent first; the selected letter on the right. */
 export default function Inbox() {
   const phone = useMediaQuery(PHONE, matchMedia(PHONE).matches);
   const go = useNavigate();
@@ -118,17 +118,17 @@ export default function Inbox() {
     [data, whose],
   );
   const order = groups.flatMap((g) => shapesOf(g.items).flat()).map((a) => a.approval_id);
-  // What was decided leaves the list; its letter stays until the next is opened.
+  // A decided approval leaves the list; its letter stays open until another one is opened.
   const [kept, keep] = useState<string>();
   const [follows, setFollows] = useState(false);
-  const wanted = url.at;
+  const requested = url.at;
   const at =
-    wanted && (order.includes(wanted) || wanted === kept)
-      ? wanted
-      : kept && (order.includes(kept) || !wanted)
+    requested && (order.includes(requested) || requested === kept)
+      ? requested
+      : kept && (order.includes(kept) || !requested)
         ? kept
         : order[0];
-  // Another order of the list must not change the letter under the reader.
+  // A reordered list must not replace the letter that is being read.
   useEffect(() => keep(at), [at]);
   const select = (id: string | undefined, next = false) => {
     setFollows(next);
@@ -166,8 +166,8 @@ export default function Inbox() {
           <Skeleton rows={10} inset />
         )
       ) : empty && text ? (
-        <Blank icon={<InboxIcon size={20} />} title="No approval fits">
-          <p>No approval here has these words in its title, its reference or its id.</p>
+        <Blank icon={<InboxIcon size={20} />} title="No matching approvals">
+          <p>No approval in this list matches by title, reference or id.</p>
         </Blank>
       ) : empty ? (
         <Nothing whose={whose} />
@@ -183,7 +183,7 @@ export default function Inbox() {
                 <ul>
                   {shapesOf(g.items).map((s) =>
                     s.length > 1 && whose !== "done" ? (
-                      <Alike key={s[0]!.shape} items={s} at={phone ? undefined : at} onOpen={open} />
+                      <SimilarApprovals key={s[0]!.shape} items={s} at={phone ? undefined : at} onOpen={open} />
                     ) : (
                       s.map(row)
                     ),
@@ -192,7 +192,7 @@ export default function Inbox() {
               </section>
             ))}
             {data.next_cursor && (
-              <p className={classes.foot}>Only the first {order.length}; find the others by words.</p>
+              <p className={classes.foot}>Showing the first {order.length}; search to find the others.</p>
             )}
             <p className={classes.keys}>
               <Kbd>J</Kbd>

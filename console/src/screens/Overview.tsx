@@ -4,8 +4,8 @@ import { Catalogs } from "../components/overview/Catalogs";
 import { ConditionStrips } from "../components/overview/Conditions";
 import { Empty } from "../components/overview/Empty";
 import { FigureRow } from "../components/overview/Figures";
-import { FailedLately, RunsNow, WaitsForYou } from "../components/overview/Lists";
-import { HappensNext } from "../components/overview/Next";
+import { RecentFailures, CurrentRuns, PendingApprovals } from "../components/overview/Lists";
+import { ComingUp } from "../components/overview/Next";
 import classes from "../components/overview/Overview.module.css";
 import { Shape } from "../components/overview/Shape";
 import { useOverview } from "../components/useOverview";
@@ -14,7 +14,7 @@ import { Failed, useAway } from "../components/States";
 import { clock, dayTitle, zoneName } from "../format";
 import { useNow } from "../live/now";
 
-const FEW = 6; // runs under the box of approvals
+const FEW = 6; // runs shown below the approvals box
 
 function Today() {
   const now = useNow();
@@ -24,19 +24,19 @@ function Today() {
     </span>
   );
 }
-/** Left what one must do, if there is any, and what runs; right what comes and what broke; then what there is. */
+/** Left: approvals to decide, if any, and current runs. Right: what happens next and recent failures. Below: the catalogs. */
 function Lists({ overview, lists }: { overview: Figures; lists: NonNullable<Figures["lists"]> }) {
   const mine = lists.approvals.length > 0;
   return (
     <>
       <div className={classes.two}>
         <div>
-          {mine && <WaitsForYou approvals={lists.approvals} total={overview.approvals_for_me.count} />}
-          <RunsNow runs={mine ? lists.open.slice(0, FEW) : lists.open} overview={overview} />
+          {mine && <PendingApprovals approvals={lists.approvals} total={overview.approvals_for_me.count} />}
+          <CurrentRuns runs={mine ? lists.open.slice(0, FEW) : lists.open} overview={overview} />
         </div>
         <div data-beside-box={mine || undefined}>
-          <HappensNext overview={overview} />
-          <FailedLately runs={lists.unsuccessful} overview={overview} />
+          <ComingUp overview={overview} />
+          <RecentFailures runs={lists.unsuccessful} overview={overview} />
         </div>
       </div>
       <Catalogs workflows={lists.workflows} agents={lists.agents} tools={lists.tools} />
@@ -44,7 +44,7 @@ function Lists({ overview, lists }: { overview: Figures; lists: NonNullable<Figu
   );
 }
 
-/** What runs, what waits for a person, what failed, what comes next, and what there is. */
+/** Current runs, pending approvals, failures, what happens next, and the catalogs. */
 export default function Overview() {
   const away = useAway();
   const { data: overview, error, refetch } = useOverview();

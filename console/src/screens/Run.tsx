@@ -26,11 +26,11 @@ const History = lazy(() => import("../components/run/History"));
 const FORMS = { timeline: "Timeline", graph: "Graph", history: "History" } as const;
 type Form = keyof typeof FORMS;
 const formOf = (view: string | undefined): Form => (view === "graph" || view === "history" ? view : "timeline");
-const ROW = 32; // pixels, as the next two
+const ROW = 32; // in pixels, like the next two
 const AXIS = 42;
-const LEAST = 160; // of the timeline, where the logs want the room
+const LEAST = 160; // minimum height of the timeline when the logs need the space
 
-/** What the reader looks for first: what waits for a person, else what failed last. */
+/** The step to open first: one that waits for a person, otherwise the last one that failed. */
 const first = (steps: TimelineStep[]) =>
   steps.find((s) => s.approval_id && s.status === "waiting") ?? steps.findLast((s) => s.status === "failed");
 
@@ -45,7 +45,7 @@ interface Tools {
 function ToolBar({ form, onForm, view, onView, fold, onFold }: Tools) {
   return (
     <div className={classes.tools}>
-      <div className={classes.seg} role="group" aria-label="Shown as">
+      <div className={classes.seg} role="group" aria-label="View">
         {(Object.keys(FORMS) as Form[]).map((f) => (
           <button type="button" key={f} aria-pressed={form === f} onClick={() => onForm(f)}>
             {FORMS[f]}
@@ -53,7 +53,7 @@ function ToolBar({ form, onForm, view, onView, fold, onFold }: Tools) {
         ))}
       </div>
       {form !== "history" && (
-        <div className={classes.seg} role="group" aria-label="Which steps">
+        <div className={classes.seg} role="group" aria-label="Steps shown">
           {(Object.keys(VIEWS) as View[]).map((v) => (
             <button type="button" key={v} aria-pressed={view === v} onClick={() => onView(v)}>
               {VIEWS[v]}
@@ -74,33 +74,33 @@ function Missing({ steps, complete, all }: { steps: number; complete: boolean; a
   if (complete) return null;
   return (
     <p className={classes.missing} role="status">
-      The newest {count(steps)} of {count(all)} steps. The others are in its history.
+      Showing the newest {count(steps)} of {count(all)} steps. The rest are in the history.
     </p>
   );
 }
 
-/** The run, once it is known: its steps over time, as a graph, or its history; its logs, and the step that is open. */
+/** A loaded run: its steps as a timeline, a graph or the history; its logs; and the selected step. */
 function Body({ run }: { run: RunDetail }) {
-  const { step: wanted, view: asked, execution } = useSearch({ strict: false }) as Search;
+  const { step: stepParam, view: viewParam, execution } = useSearch({ strict: false }) as Search;
   const go = useNavigate();
   const now = useNow();
   const [fold, setFold] = useState(true);
   const [own, setOwn] = useState(true);
   const [rows, setRows] = useState(8);
   const s = useSteps(run.run_id, execution, !run.closed_at);
-  const form = formOf(asked);
+  const form = formOf(viewParam);
   const set = (change: Search) => void go({ to: ".", search: (old: Search) => ({ ...old, ...change }), replace: true });
   const pick = (key: string) => {
     setOwn(true);
     set({ step: key });
   };
-  // What is shown stays, whatever the run asks for meanwhile: a verdict that is meant for one call must not meet the next.
+  // Keep the selection even if the run requests another approval meanwhile: a verdict meant for one call must not land on the next.
   const kept = useRef<string>(undefined);
   const at = (key: string | undefined) => s.steps.find((x) => keyOf(x) === key);
-  const chosen = wanted === "none" ? undefined : (at(wanted ?? kept.current) ?? first(s.steps));
+  const chosen = stepParam === "none" ? undefined : (at(stepParam ?? kept.current) ?? first(s.steps));
   kept.current = chosen && keyOf(chosen);
   const next = s.steps.find((x) => x.status === "waiting" && x.approval_id && x !== chosen);
-  const picked = !!wanted && wanted !== "none" && !!chosen;
+  const picked = !!stepParam && stepParam !== "none" && !!chosen;
   const shown = run.executions.find((e) => e.execution_id === execution);
   const closed = shown ? shown.closed_at : run.closed_at;
   const end = closed ? Date.parse(closed) : now;
@@ -185,7 +185,7 @@ function Body({ run }: { run: RunDetail }) {
   );
 }
 
-/** A run: its state as a sentence, and what can be asked of it. */
+/** A run: its state as a sentence, and the available actions. */
 export default function Run() {
   const { id } = useParams({ strict: false }) as { id: string };
   useWatch(id);
@@ -213,9 +213,9 @@ export default function Run() {
       </Bar>
       <Body key={id} run={run} />
       {pending && (
-        <nav className={classes.phone} aria-label="What it asks">
+        <nav className={classes.phone} aria-label="Pending approval">
           <ButtonLink to="/approvals/$id" params={{ id: pending.approval_id }} look="ink">
-            {mine.has(pending.approval_id) ? "Read the letter, and decide" : "Read the letter"}
+            {mine.has(pending.approval_id) ? "Review and decide" : "Review"}
           </ButtonLink>
         </nav>
       )}

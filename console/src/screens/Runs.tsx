@@ -13,7 +13,7 @@ import { Find } from "../components/runs/Find";
 import { Chips, Nothing, Slot } from "../components/runs/List";
 import { useFilter } from "../components/runs/useFilter";
 import { useFresh } from "../components/runs/useFresh";
-import { MOST, useChosen, usePages } from "../components/runs/usePages";
+import { MOST, useSelection, usePages } from "../components/runs/usePages";
 import { Views } from "../components/runs/Views";
 import { Side } from "../components/Side";
 import { Failed, Skeleton } from "../components/States";
@@ -27,7 +27,7 @@ const TWO_LINES = 54;
 const PHONE = "(max-width: 820px)";
 const NARROW = "(max-width: 1100px)";
 
-/** All runs under a filter, newest first. Rows never move under the reader: new runs wait behind a button. */
+/** The runs that match a filter, newest first. Rows never move while they are being read: new runs wait behind a button. */
 export default function Runs() {
   const filter = useFilter();
   const { values } = filter;
@@ -36,7 +36,7 @@ export default function Runs() {
   const narrow = useMediaQuery(NARROW, matchMedia(NARROW).matches);
   const phone = useMediaQuery(PHONE, matchMedia(PHONE).matches);
   const [sheet, setSheet] = useState(false);
-  const { chosen, setChosen, flip } = useChosen();
+  const { chosen, setChosen, flip } = useSelection();
   const enabled = !filter.pending && !filter.missing;
   const { data, error, isPending, hasNextPage, fetchNextPage, isFetchingNextPage, refetch, restart } = usePages(
     values,
@@ -90,7 +90,7 @@ export default function Runs() {
             <div className={facets.facets} data-sheet>
               <Facets filter={filter} />
               <Button look="ink" onClick={() => setSheet(false)}>
-                {counts ? `Show ${total} ${counts.total === 1 ? "run" : "runs"}` : "Show the runs"}
+                {counts ? `Show ${total} ${counts.total === 1 ? "run" : "runs"}` : "Show runs"}
               </Button>
             </div>
           </Side>

@@ -10,10 +10,10 @@ import { You } from "../components/settings/You";
 import classes from "../components/settings/Settings.module.css";
 import type { Search } from "../router";
 
-const VIEWS = { you: "You", people: "People and programs", keys: "Keys", signing: "Signing keys" } as const;
+const VIEWS = { you: "You", people: "People and programs", keys: "API keys", signing: "Signing keys" } as const;
 type View = keyof typeof VIEWS;
 
-/** Oneself and one's sessions; for administrators also all principals, their keys, and the keys that sign. */
+/** The user's own account and sessions; for administrators also all principals, API keys and signing keys. */
 export default function Settings() {
   const url = useSearch({ strict: false }) as Search;
   const go = useNavigate();

@@ -5,30 +5,30 @@ import { Button } from "../components/Button";
 import { Mark } from "../components/Mark";
 import classes from "./SignIn.module.css";
 
-// Out of the address bar before anything else runs: the code must not stay in the browser's history.
+// Remove the code from the address bar before anything else runs: it must not stay in the browser's history.
 const code = location.pathname === "/sign-in" ? location.hash.slice(1) : "";
 if (code) history.replaceState(null, "", location.pathname + location.search);
 
-/** Where to go after signing in: a page of this console, and nowhere else. */
+/** Where to go after sign-in; only pages of this console are allowed. */
 const target = (to?: string) =>
   to?.startsWith("/") && !to.startsWith("//") && !to.startsWith("/\\") && !to.startsWith("/sign-in") ? to : "/";
 
 async function open(body: { code: string } | { key: string }): Promise<string | undefined> {
   try {
-    const answer = await fetch("/api/v1/session", {
+    const response = await fetch("/api/v1/session", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
     });
-    if (answer.ok) return undefined;
-    const problem = (await answer.json()) as { detail?: string };
-    return problem.detail ?? answer.statusText;
+    if (response.ok) return undefined;
+    const problem = (await response.json()) as { detail?: string };
+    return problem.detail ?? response.statusText;
   } catch {
-    return "The API does not answer. Try again in a moment.";
+    return "The API isn’t responding. Try again in a moment.";
   }
 }
 
-/** A link from the command line signs in without a look at this page. It is for used links, and for machines without the command line. */
+/** A link from the CLI signs in without showing this page. The page is for links already used, and for machines without the CLI. */
 export default function SignIn() {
   const { to, ended } = useSearch({ strict: false }) as { to?: string; ended?: string };
   const [key, setKey] = useState("");
@@ -60,16 +60,16 @@ export default function SignIn() {
             : fault
               ? fault
               : ended
-                ? "Your session has ended. Make a new link where you work:"
-                : "Make a link where you work. It works once:"}
+                ? "Your session has ended. Create a new sign-in link:"
+                : "Create a one-time sign-in link:"}
         </p>
         <code className={classes.command}>
           <span aria-hidden>$ </span>agentgrid console --open
         </code>
         <p className={classes.or}>
-          <span>or with a key</span>
+          <span>or with an API key</span>
         </p>
-        <label htmlFor="key">Key</label>
+        <label htmlFor="key">API key</label>
         <input
           id="key"
           type="password"
@@ -84,8 +84,8 @@ export default function SignIn() {
           Sign in
         </Button>
         <p className={classes.fine}>
-          The key goes to this API and is kept nowhere in the browser. The session ends 12 hours after its last use, and
-          when the key does.
+          The key is sent to this API and isn’t stored in the browser. The session ends after 12 hours without use, or
+          when the key expires or is revoked.
         </p>
       </form>
     </main>

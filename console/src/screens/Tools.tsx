@@ -20,7 +20,7 @@ import { RiskMark, SERVER } from "../status";
 import classes from "./Tools.module.css";
 
 const RANK = { destructive: 0, write: 1, read: 2 };
-/** What acts comes first, and among equals what needs a person. */
+/** Riskiest first; within the same risk, tools that need a person first. */
 const byDuty = (a: Tool, b: Tool) =>
   RANK[a.risk] - RANK[b.risk] ||
   Number(a.policy.effect === "allow") - Number(b.policy.effect === "allow") ||
@@ -29,18 +29,18 @@ const byDuty = (a: Tool, b: Tool) =>
 type Trouble = McpServer["state"];
 function Rule({ tool: t, trouble }: { tool: Tool; trouble: Trouble | undefined }) {
   const off = t.switch.disabled;
-  const held = off || trouble === "ready" ? undefined : trouble;
+  const problem = off || trouble === "ready" ? undefined : trouble;
   const { word, Icon } = SERVER[trouble ?? "ready"];
   return (
-    <span className={`cut ${classes.rule}`} data-effect={off ? "off" : held || t.policy.effect}>
+    <span className={`cut ${classes.rule}`} data-effect={off ? "off" : problem || t.policy.effect}>
       {off ? (
         <Power size={13} aria-hidden />
-      ) : held ? (
+      ) : problem ? (
         <Icon size={13} aria-hidden />
       ) : t.policy.effect === "require_approval" ? (
         <Hand size={13} aria-hidden />
       ) : null}
-      <span className="cut">{off ? "switched off" : held ? word.toLowerCase() : ruleWord(t.policy)}</span>
+      <span className="cut">{off ? "switched off" : problem ? word.toLowerCase() : ruleWord(t.policy)}</span>
       {t.served === false && <i>no worker</i>}
     </span>
   );
@@ -86,7 +86,7 @@ function List({ tools, at }: { tools: Tool[]; at: string | undefined }) {
         <span>Rule</span>
         <span>Calls, 24 h</span>
         <span>Failed</span>
-        <span title="95 of 100 completed calls were faster">p95</span>
+        <span title="95% of completed calls were faster">p95</span>
       </div>
       <ul aria-label="Tools">
         {tools.map((t) => (
@@ -98,7 +98,7 @@ function List({ tools, at }: { tools: Tool[]; at: string | undefined }) {
     </>
   );
 }
-/** All tools with risk and rule; beside them one, and what governs it. */
+/** All tools with their risk and rule; beside them the selected tool and what governs it. */
 function Catalog({ name, wide, set }: { name: string | undefined; wide: boolean; set(change: Url): void }) {
   const url = useSearch({ strict: false }) as Url;
   const go = useNavigate();
@@ -121,16 +121,18 @@ function Catalog({ name, wide, set }: { name: string | undefined; wide: boolean;
         ) : list.length ? (
           <>
             <List tools={list} at={at} />
-            {data.next_cursor && <p className={classes.foot}>Only the first {plural(all.length, "tool")} by name.</p>}
+            {data.next_cursor && (
+              <p className={classes.foot}>Showing the first {plural(all.length, "tool")} by name.</p>
+            )}
           </>
         ) : all.length ? (
-          <Blank title="No tool fits">
-            <p>No name, title or tag has what you look for.</p>
+          <Blank title="No matching tools">
+            <p>No name, title or tag matches your search.</p>
             <Button onClick={() => set({ q: undefined, view: undefined })}>Show all</Button>
           </Blank>
         ) : (
           <Blank title="No tool is registered yet" command="agentgrid worker">
-            <p>A worker registers the tools of its project when it starts.</p>
+            <p>A worker registers its project’s tools when it starts.</p>
           </Blank>
         )}
       </div>
@@ -146,7 +148,7 @@ function Catalog({ name, wide, set }: { name: string | undefined; wide: boolean;
     </>
   );
 }
-/** The way to the MCP servers, with how many of them can't be used. */
+/** Link to the MCP servers, with the number that can't be used. */
 function ToServers() {
   const { data } = useQuery(q.mcpServers.list());
   const wrong = data?.items.filter((s) => s.state !== "ready").length;
@@ -191,7 +193,7 @@ export default function Tools() {
               aria-pressed={acts}
               onClick={() => set({ view: acts ? undefined : "acts" })}
             >
-              Only those that act
+              Hide read-only
             </Button>
             <ToServers />
           </>

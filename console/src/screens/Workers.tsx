@@ -14,7 +14,7 @@ import { useNow } from "../live/now";
 import { WorkerState } from "../status";
 import classes from "./Workers.module.css";
 
-/** A worker, or something that polls and has sent no heartbeat yet. */
+/** A worker, or a poller that hasn't sent a heartbeat yet. */
 interface Row {
   key: string;
   name: string;
@@ -22,14 +22,14 @@ interface Row {
   polls: string[];
 }
 const POLLS: Record<string, string> = { "activity,workflow": "both", activity: "activities", workflow: "workflows" };
-/** The digest of its code, without the name of its grid. */
+/** The digest of its code, without the grid's name. */
 const buildOf = (w: Worker | undefined) => w?.build?.split(".").at(-1)!.slice(0, 8);
 
-/** Workers first as they are known; then who polls without being known. */
+/** Known workers first, then pollers without a worker record. */
 function rowsOf(queue: TaskQueue | undefined, workers: Worker[]): Row[] {
   const polls = new Map<string, string[]>();
   for (const p of queue?.pollers ?? []) polls.set(p.identity, [...(polls.get(p.identity) ?? []), p.kind]);
-  const known = workers.map((w) => ({
+  const registered = workers.map((w) => ({
     key: w.worker_id,
     name: w.identity,
     worker: w,
@@ -39,7 +39,7 @@ function rowsOf(queue: TaskQueue | undefined, workers: Worker[]): Row[] {
   const others = [...polls]
     .filter(([name]) => !names.has(name))
     .map(([name, kinds]) => ({ key: name, name, polls: kinds }));
-  return [...known, ...others];
+  return [...registered, ...others];
 }
 
 function Slots({ slots, word }: { slots: Worker["activity_slots"]; word: string }) {
@@ -128,17 +128,17 @@ function Names({
 function Queue({ queue, rows, name }: { queue?: TaskQueue; rows: Row[]; name: string }) {
   const workflow = useWorkflowTitle();
   const tool = useToolTitle();
-  const alone = queue && !queue.served;
+  const unserved = queue && !queue.served;
   return (
     <Section title={name} note={queue && `${plural(queue.open_runs, "open run")}`}>
-      {alone && (
+      {unserved && (
         <p className={classes.alone} role="status">
           <CircleAlert size={15} aria-hidden />
           <span>
             No worker polls this queue.{" "}
             {queue.open_runs
               ? `${plural(queue.open_runs, "run waits", "runs wait")} until one does.`
-              : "A run that starts on it waits."}
+              : "Runs started on it will wait."}
           </span>
         </p>
       )}
@@ -175,13 +175,15 @@ function Queue({ queue, rows, name }: { queue?: TaskQueue; rows: Row[]; name: st
   );
 }
 
-/** The queues, what each serves, and who works on them. Temporal is the only source, and is asked again every ten seconds. */
+/** The task queues, what each serves, and their workers. Temporal is the only source; it is polled every ten seconds. */
 export default function Workers() {
   const now = useNow();
   const queues = useQuery(q.workers.queues());
   const workers = useQuery(q.workers.list());
-  const known = workers.data?.items ?? [];
-  const names = [...new Set([...(queues.data?.items.map((x) => x.name) ?? []), ...known.map((w) => w.task_queue)])];
+  const registered = workers.data?.items ?? [];
+  const names = [
+    ...new Set([...(queues.data?.items.map((x) => x.name) ?? []), ...registered.map((w) => w.task_queue)]),
+  ];
   const error = queues.error ?? workers.error;
   const old = error && queues.data && workers.data;
   const again = () => void Promise.all([queues.refetch(), workers.refetch()]);
@@ -192,12 +194,12 @@ export default function Workers() {
       queue,
       rows: rowsOf(
         queue,
-        known.filter((w) => w.task_queue === name),
+        registered.filter((w) => w.task_queue === name),
       ),
     };
   });
   const states = tables.flatMap((t) => t.rows.map((r) => r.worker?.status ?? "polls"));
-  // One that polls is at work before its first heartbeat.
+  // A poller is already working before its first heartbeat.
   const live = states.filter((s) => s === "live" || s === "polls").length;
   return (
     <>
@@ -211,7 +213,7 @@ export default function Workers() {
       </Bar>
       {old && (
         <Strip tone="wrong" icon={<CloudOff size={15} />} act={<Button onClick={again}>Try again</Button>}>
-          Temporal does not answer. What you see is from{" "}
+          Temporal isn’t responding. Showing data from{" "}
           <b>{moment(Math.min(queues.dataUpdatedAt, workers.dataUpdatedAt), now, true)}</b>.
         </Strip>
       )}
@@ -224,7 +226,7 @@ export default function Workers() {
           )
         ) : !names.length ? (
           <Blank icon={<Cpu size={20} />} title="No worker has registered yet" command="agentgrid worker">
-            <p>A worker registers its workflows and tools when it starts. Its queue is here from then on.</p>
+            <p>A worker registers its workflows and tools when it starts. Its queue then appears here.</p>
           </Blank>
         ) : (
           <div className={classes.page} data-old={old || undefined}>

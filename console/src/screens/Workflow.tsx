@@ -13,14 +13,14 @@ import { Blank, Failed, Hidden, Skeleton, useAway } from "../components/States";
 import { Handlers, NewestRuns, Versions } from "../components/start/Facts";
 import { Figures } from "../components/start/Figures";
 import { Off } from "../components/start/Off";
-import { closedLately, openNow } from "../components/start/words";
+import { closedRunsText, openRunsText } from "../components/start/words";
 import { ago, count, plural, shortId } from "../format";
 import { useNow } from "../live/now";
 import type { Search } from "../router";
 import classes from "./Workflow.module.css";
 import { Text } from "../components/Text";
 
-// The form's library is the largest there is: no other page loads it.
+// The form library is the largest dependency, so no other page loads it.
 const StartRun = lazy(() => import("../components/start/StartRun"));
 
 const entryOf = (w: Entry, now: number) => ({
@@ -37,7 +37,7 @@ const entryOf = (w: Entry, now: number) => ({
   note: w.last_run ? `last ${ago(w.last_run.created_at, now)}` : "never run",
 });
 
-/** The workflows beside the open one: what it is, the form that starts it, and what became of its runs. */
+/** The list of workflows beside the selected one: what it is, its start form, and how its runs ended. */
 export default function Workflow() {
   const { name } = useParams({ strict: false }) as { name?: string };
   const now = useNow();
@@ -65,7 +65,7 @@ export default function Workflow() {
       <>
         <Bar crumbs={[{ word: "Workflows" }]} />
         <Blank title="No workflow is registered yet" command="agentgrid worker">
-          <p>Decorate a class with @ag.workflow, and start a worker: it registers what it serves.</p>
+          <p>Decorate a class with @ag.workflow and start a worker, which registers it.</p>
         </Blank>
       </>
     );
@@ -78,7 +78,7 @@ function One({ name, chosen, entries }: { name: string; chosen: boolean; entries
   return (
     <>
       <Bar crumbs={chosen ? [{ word: "Workflows", to: "/workflows" }, { word: title }] : [{ word: "Workflows" }]}>
-        {/* Where the list alone is shown, none is meant. */}
+        {/* When only the list is shown, no workflow is selected. */}
         {w && chosen && <KillSwitch workflow={w} />}
       </Bar>
       <Catalog word="Workflows" at={name} picked={!!chosen} entries={entries}>
@@ -100,7 +100,7 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
     w.served === false
       ? "No worker serves it"
       : w.served === null
-        ? "Whether a worker serves it isn’t known"
+        ? "Unknown whether a worker serves it"
         : workers
           ? `Served by ${plural(workers, "worker")}`
           : "Served";
@@ -110,9 +110,9 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
       {w.switch.disabled && <Off workflow={w} />}
       <Lead
         title={w.title}
-        says={
+        text={
           <>
-            <Text>{w.description}</Text> <b>{openNow(w)}</b>
+            <Text>{w.description}</Text> <b>{openRunsText(w)}</b>
           </>
         }
         facts={[
@@ -134,13 +134,13 @@ function Open({ workflow: w }: { workflow: WorkflowDetail }) {
         <Start workflow={w} workers={workers} />
       </Section>
       <Figures workflow={w.name} />
-      <NewestRuns workflow={w} note={closedLately(w)} />
+      <NewestRuns workflow={w} note={closedRunsText(w)} />
       {w.handlers && <Handlers handlers={w.handlers} />}
       <Versions workflow={w} />
     </>
   );
 }
-/** The form, or why there is none. */
+/** The start form, or why a run can't be started. */
 function Start({ workflow: w, workers }: { workflow: WorkflowDetail; workers?: number }) {
   const { from } = useSearch({ strict: false }) as Search;
   const { data: me } = useQuery(q.me.me());
@@ -153,9 +153,7 @@ function Start({ workflow: w, workers }: { workflow: WorkflowDetail; workers?: n
   return (
     <>
       {from && (
-        <From run_id={from}>
-          {why(run, w, error) ?? (stored ? undefined : "Its input is too large to be taken over.")}
-        </From>
+        <From run_id={from}>{why(run, w, error) ?? (stored ? undefined : "Its input is too large to copy.")}</From>
       )}
       <Suspense fallback={<Skeleton rows={4} />}>
         <StartRun key={from} workflow={w} workers={workers} me={me.name} earlier={stored} tags={stored && run?.tags} />
@@ -163,36 +161,35 @@ function Start({ workflow: w, workers }: { workflow: WorkflowDetail; workers?: n
     </>
   );
 }
-/** The whole input of a run, if it is stored whole. */
+/** A run's input, if all of it is stored. */
 function earlierInput(input: unknown): { value: unknown } | undefined {
   const stored = input as { value?: unknown; values?: unknown[] } | null;
   if (stored && "value" in stored) return { value: stored.value };
   return stored && "values" in stored ? { value: stored.values?.length ? stored.values : null } : undefined;
 }
-/** Why the input of a run can't be taken over. */
+/** Why a run's input can't be copied. */
 function why(
   run: { workflow: string; payloads_visible: boolean } | undefined,
   w: WorkflowDetail,
   error: Error | null,
 ): ReactNode {
-  if (error)
-    return error instanceof ApiError && error.status === 404 ? "There is no such run any more." : error.message;
-  if (run?.workflow !== w.name) return "It is a run of another workflow.";
+  if (error) return error instanceof ApiError && error.status === 404 ? "That run no longer exists." : error.message;
+  if (run?.workflow !== w.name) return "It belongs to another workflow.";
   return run.payloads_visible ? undefined : <Hidden />;
 }
 const From = ({ run_id, children }: { run_id: string; children?: ReactNode }) => (
   <p className={classes.from}>
-    {children ? "Meant to be like run " : "Like run "}
+    {children ? "Can’t copy run " : "Copied from run "}
     <a className="link" href={`/runs/${run_id}`}>
       <code>{shortId(run_id)}</code>
     </a>
-    {children ? <>: {children}</> : ": its input and tags are filled in. Change what should differ."}
+    {children ? <>: {children}</> : ": its input and tags are filled in. Change what you need."}
   </p>
 );
 
-/** Switches it off or on, with a reason. */
+/** Turns the kill switch on or off, with a reason. */
 function KillSwitch({ workflow: w }: { workflow: WorkflowDetail }) {
-  const [asked, setAsked] = useState<Switch>();
+  const [dialog, setDialog] = useState<Switch>();
   const queries = useQueryClient();
   const away = useAway();
   const to: Switch = w.switch.disabled ? "enable" : "disable";
@@ -204,24 +201,24 @@ function KillSwitch({ workflow: w }: { workflow: WorkflowDetail }) {
         look="quiet"
         disabled={away || !action?.allowed}
         title={action?.reason ?? undefined}
-        onClick={() => setAsked(to)}
+        onClick={() => setDialog(to)}
       >
         {word}
       </Button>
-      {asked && (
+      {dialog && (
         <Confirm
           title={`${word} ${w.title}?`}
           verb={word}
-          danger={asked === "disable"}
-          needsReason={asked === "disable"}
-          says={
-            asked === "disable"
-              ? "It can’t be started any more, and within seconds every tool call of its runs fails, also of those that run now."
+          danger={dialog === "disable"}
+          needsReason={dialog === "disable"}
+          text={
+            dialog === "disable"
+              ? "It can no longer be started, and within seconds every tool call of its runs fails, including runs in progress."
               : "It can be started again. Runs that failed in the meantime stay failed."
           }
-          onClose={() => setAsked(undefined)}
+          onClose={() => setDialog(undefined)}
           onConfirm={async (reason, key) => {
-            queries.setQueryData(q.workflows.one(w.name).queryKey, await turn(w.name, asked, reason, key));
+            queries.setQueryData(q.workflows.one(w.name).queryKey, await turn(w.name, dialog, reason, key));
             void queries.invalidateQueries({ queryKey: ["workflows"] });
           }}
         />

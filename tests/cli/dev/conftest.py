@@ -1,4 +1,4 @@
-"""One `agentgrid dev` for the tests of this folder, and what they do again and again on its command line."""
+"""One `agentgrid dev` for the tests in this folder, and their common commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stack() -> Iterator[DevStack]:
 
 @pytest.fixture(autouse=True)
 def in_the_project(stack: DevStack, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in another terminal, in the project's folder. A test that stopped the stack doesn't decide what the next one meets."""
+    """Run in the project's folder, as in another terminal. Starts the stack again if an earlier test stopped it."""
     if not stack.runs:
         stack.start()
     monkeypatch.delenv("AGENTGRID_HOME")
@@ -36,17 +36,17 @@ def in_the_project(stack: DevStack, home: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def until(look: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What `look` gives, once it gives something."""
+    """Poll `look` until it returns something truthy, and return that."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := look():
-            return found
+        if result := look():
+            return result
         time.sleep(0.1)
-    raise AssertionError(f"it did not come about within {seconds} s")
+    raise AssertionError(f"the condition was not met within {seconds} s")
 
 
 class Terminal:
-    """What the tests do again and again on the command line."""
+    """Common commands of the tests."""
 
     def __init__(self, cli: Cli) -> None:
         self.cli = cli

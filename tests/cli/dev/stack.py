@@ -1,4 +1,4 @@
-"""`agentgrid dev` as a process, on a small project of its own, for the tests that need all of it."""
+"""`agentgrid dev` as a process, on a small project of its own, for tests that need the whole stack."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ PROVIDER_KEY = "a-key-of-a-provider"
 
 
 class DevStack:
-    """A project with its home. The home remembers free ports, so that no other stack's are taken."""
+    """A project and its home, which starts with free ports, so that it doesn't collide with other stacks."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="agentgrid-dev-"))
-        self.folder.chmod(0o711)  # PostgreSQL, which root runs as another account, must come to its data
+        self.folder.chmod(0o711)  # PostgreSQL, which root runs as another account, must reach its data
         subprocess.run(
             [*PROGRAM, "init", "demo", "--in", str(self.folder)], check=True, capture_output=True, timeout=60
         )
@@ -46,7 +46,7 @@ class DevStack:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
-        """Start it, and wait until it says that it is ready."""
+        """Start it, and wait until it reports that it is ready."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AGENTGRID_")}
         environment["NOTES_FILE"] = str(self.folder / "notes.txt")
         environment["OPENAI_API_KEY"] = PROVIDER_KEY
@@ -67,7 +67,7 @@ class DevStack:
         return self.process is not None and self.process.poll() is None
 
     def wait_for(self, words: str, seconds: float) -> str:
-        """All its output so far, once these words are in it."""
+        """Wait until the output contains this text. Returns all output so far."""
         assert self.process is not None
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -75,25 +75,25 @@ class DevStack:
             if words in output:
                 return output
             if self.process.poll() is not None:
-                raise AssertionError(f"agentgrid dev ended with {self.process.returncode}:\n{output}")
+                raise AssertionError(f"agentgrid dev exited with {self.process.returncode}:\n{output}")
             time.sleep(0.1)
-        raise AssertionError(f"agentgrid dev did not say {words!r} within {seconds} s:\n{output}")
+        raise AssertionError(f"agentgrid dev did not print {words!r} within {seconds} s:\n{output}")
 
     def children(self) -> list[psutil.Process]:
-        """Its processes, children of children too."""
+        """All its descendant processes."""
         assert self.process is not None
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def child(self, name: str) -> psutil.Process:
-        """The process that runs `agentgrid api` and the like."""
+        """The process of a command such as `agentgrid api`."""
         for process in self.children():
             with contextlib.suppress(psutil.Error):
                 if process.cmdline()[1:4] == ["-m", "agentgrid.cli.main", name]:
                     return process
-        raise AssertionError(f"no {name} runs")
+        raise AssertionError(f"no {name} is running")
 
     def wait_for_child(self, name: str, seconds: float) -> psutil.Process:
-        """The process, once it runs."""
+        """The process, as soon as it runs."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with contextlib.suppress(AssertionError):
@@ -102,7 +102,7 @@ class DevStack:
         return self.child(name)
 
     def end(self, number: signal.Signals) -> int:
-        """Signal it; what it ended with."""
+        """Signal it, and return its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
@@ -114,7 +114,7 @@ class DevStack:
         shutil.rmtree(self.folder)
 
     def settings(self) -> dict[str, str]:
-        """What `.agentgrid/env` sets."""
+        """The variables that `.agentgrid/env` sets."""
         return dict(re.findall(r"^export (\w+)='(.*)'$", (self.home / "env").read_text(), re.MULTILINE))
 
 

@@ -1,4 +1,4 @@
-"""Everything can be done from the command line, on what `agentgrid dev` brought up."""
+"""Everything can be done from the command line, against a running `agentgrid dev`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def test_a_run_is_started_approved_and_watched(terminal: Terminal, stack: DevSta
     approve = ("approval", "approve", approval["approval_id"])
 
     refused = cli(*approve, "--yes")
-    assert refused.code == ExitCode.NOT_ALLOWED, "who starts a run never approves it"
+    assert refused.code == ExitCode.NOT_ALLOWED, "the person who starts a run can't approve it"
 
-    unasked = cli(*approve, "--profile", "reviewer")
-    assert unasked.code == ExitCode.USAGE
-    assert approval["digest"] in unasked.err
-    assert "Hello \\u001b[31m\\u202e" in unasked.err, "the real payload is shown, and can't act on the terminal"
+    unconfirmed = cli(*approve, "--profile", "reviewer")
+    assert unconfirmed.code == ExitCode.USAGE
+    assert approval["digest"] in unconfirmed.err
+    assert "Hello \\u001b[31m\\u202e" in unconfirmed.err, "the real payload is shown, with control characters escaped"
 
     stale = cli(*approve, "--profile", "reviewer", "--yes", "--digest", "another")
     assert stale.code == ExitCode.FAILED
@@ -46,7 +46,7 @@ def test_a_run_is_started_approved_and_watched(terminal: Terminal, stack: DevSta
     assert json.loads(note)["text"].startswith("Hello")
 
 
-def test_watching_names_the_command_that_answers_and_ends_with_the_runs_outcome(terminal: Terminal) -> None:
+def test_watching_exits_with_the_runs_outcome(terminal: Terminal) -> None:
     run_id = terminal.start()
     approval_id = terminal.approval_of(run_id)["approval_id"]
     assert terminal.cli("approval", "reject", approval_id, "--profile", "reviewer", "--yes").code == ExitCode.OK
@@ -71,7 +71,7 @@ def test_a_run_is_paused_resumed_signalled_and_stopped(terminal: Terminal) -> No
     assert cli("run", "signal", run_id, "agentgrid.decide").code == ExitCode.FAILED
     refused = cli("run", "signal", run_id, "hint", "--input", '{"a": 1}')
     assert refused.code == ExitCode.FAILED
-    assert "publish_note: the workflow takes no signals" in refused.err
+    assert "publish_note: the workflow has no signals" in refused.err
     assert cli("run", "cancel", run_id).code == ExitCode.OK
     until(lambda: terminal.status(run_id) == "cancelled")
     assert cli("run", "cancel", run_id).code == ExitCode.FAILED
@@ -84,7 +84,7 @@ def test_a_run_is_paused_resumed_signalled_and_stopped(terminal: Terminal) -> No
     assert "enough" in audit.out
 
 
-def test_a_policy_put_on_a_tool_holds_for_the_next_call(terminal: Terminal) -> None:
+def test_a_tools_rule_is_set_shown_and_replaced(terminal: Terminal) -> None:
     cli = terminal.cli
     put = cli("tool", "policy", "publish", "deny", "--reason", "closed for today")
     assert put.code == ExitCode.OK, put.err
@@ -93,7 +93,7 @@ def test_a_policy_put_on_a_tool_holds_for_the_next_call(terminal: Terminal) -> N
     assert cli("tool", "policy", "publish", "allow").code == ExitCode.OK
 
 
-def test_who_approves_is_shown_the_reason_of_the_rule_that_asks(terminal: Terminal) -> None:
+def test_approvers_see_the_reason_of_the_rule_that_requires_approval(terminal: Terminal) -> None:
     cli = terminal.cli
     put = cli("tool", "policy", "publish", "require_approval", "--reason", "notes are public since May")
     assert put.code == ExitCode.OK, put.err
@@ -101,11 +101,13 @@ def test_who_approves_is_shown_the_reason_of_the_rule_that_asks(terminal: Termin
         run_id = terminal.start()
         explicit = terminal.approval_of(run_id)["approval_id"]
         assert cli("approval", "approve", explicit, "--profile", "reviewer", "--yes").code == ExitCode.OK
-        gate = until(lambda: (found := terminal.approval_of(run_id))["tool"] == "publish" and found)["approval_id"]
-        assert "notes are public since May" in cli("approval", "show", gate).out
-        assert "notes are public since May" in cli("approval", "approve", gate, "--profile", "reviewer").err
+        tool_approval = until(lambda: (approval := terminal.approval_of(run_id))["tool"] == "publish" and approval)[
+            "approval_id"
+        ]
+        assert "notes are public since May" in cli("approval", "show", tool_approval).out
+        assert "notes are public since May" in cli("approval", "approve", tool_approval, "--profile", "reviewer").err
         assert "notes are public" not in cli("approval", "show", explicit).out
-        assert cli("approval", "approve", gate, "--profile", "reviewer", "--yes").code == ExitCode.OK
+        assert cli("approval", "approve", tool_approval, "--profile", "reviewer", "--yes").code == ExitCode.OK
         assert cli("run", "watch", run_id).code == ExitCode.OK
     finally:
         assert cli("tool", "policy", "publish", "allow").code == ExitCode.OK
@@ -151,20 +153,22 @@ def test_every_list_and_detail_is_shown_as_a_table_and_as_json(terminal: Termina
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_the_api_refuses_ends_with_its_code(terminal: Terminal, command: tuple[str, ...], code: ExitCode) -> None:
+def test_each_refusal_of_the_api_has_its_exit_code(
+    terminal: Terminal, command: tuple[str, ...], code: ExitCode
+) -> None:
     ended = terminal.cli(*command)
     assert ended.code == code, ended.err
     assert ended.err
 
 
-def test_a_second_start_under_the_same_key_gives_the_first_run(terminal: Terminal) -> None:
+def test_a_second_start_with_the_same_idempotency_key_returns_the_first_run(terminal: Terminal) -> None:
     start = ("run", "start", "publish_note", "--input", NOTE, "--idempotency-key", "once")
     first, second = terminal.json(*start), terminal.json(*start)
     assert first["run_id"] == second["run_id"]
     assert terminal.cli(*start, "--note", "another body").code == ExitCode.FAILED
 
 
-def test_keys_are_made_listed_and_revoked_through_the_database(
+def test_keys_are_created_listed_and_revoked_through_the_database(
     terminal: Terminal, stack: DevStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cli = terminal.cli

@@ -1,4 +1,4 @@
-"""`agentgrid dev` brings everything up, keeps its secrets private, and nothing is lost or left behind."""
+"""`agentgrid dev` starts everything, keeps its secrets private, and loses and leaves behind nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.cli.dev.conftest import Terminal, until
 from tests.cli.dev.stack import PROVIDER_KEY, DevStack, all_ended
 
 
-def test_everything_that_holds_a_secret_is_private(stack: DevStack) -> None:
+def test_every_file_with_a_secret_is_private(stack: DevStack) -> None:
     secrets = ["profiles.toml", "keys/operator.key", "keys/reviewer.key", "signing.pem", "passwords.json", "env"]
     for name in secrets:
         assert stat.S_IMODE((stack.home / name).stat().st_mode) == 0o600, name
@@ -42,7 +42,7 @@ def test_the_ready_file_shows_a_script_where_everything_is(stack: DevStack) -> N
     assert (Path(ready["home"]), Path(ready["env_file"]).is_file()) == (stack.home, True)
 
 
-def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStack) -> None:
+def test_the_worker_gets_no_credentials_for_the_control_plane(stack: DevStack) -> None:
     environment = stack.child("worker").environ()
     assert "://agentgrid_dev_worker:" in environment["AGENTGRID_DATABASE_URL"]
     for name in ("api", "projector"):
@@ -52,8 +52,8 @@ def test_the_worker_is_given_nothing_that_opens_the_control_plane(stack: DevStac
     assert Path(environment["AGENTGRID_HOME"]) == stack.home / "worker"
 
 
-def test_a_providers_key_is_given_to_the_worker_alone(stack: DevStack) -> None:
-    """Of all processes that the stack runs, PostgreSQL's and Temporal's too."""
+def test_only_the_worker_gets_a_providers_key(stack: DevStack) -> None:
+    """Checked for all processes of the stack, including PostgreSQL's and Temporal's."""
     assert stack.process is not None
     holders = []
     for process in psutil.Process(stack.process.pid).children(recursive=True):
@@ -63,14 +63,14 @@ def test_a_providers_key_is_given_to_the_worker_alone(stack: DevStack) -> None:
     assert "AGENTGRID_MODEL=openai:gpt-5 OPENAI_API_KEY=KEY" in stack.output.read_text()
 
 
-def test_r44_only_the_api_is_given_the_signing_key(stack: DevStack) -> None:
+def test_r44_only_the_api_gets_the_signing_key(stack: DevStack) -> None:
     named = [
         name for name in ("api", "projector", "worker") if "AGENTGRID_SIGNING_KEY_FILE" in stack.child(name).environ()
     ]
     assert named == ["api"]
 
 
-def test_what_listens_listens_on_the_loopback_alone(stack: DevStack) -> None:
+def test_everything_listens_on_loopback_only(stack: DevStack) -> None:
     listening: dict[str, list[str]] = {}
     for process in [psutil.Process(stack.process.pid), *stack.children()]:  # type: ignore[union-attr]
         for socket in process.net_connections(kind="inet"):
@@ -78,14 +78,14 @@ def test_what_listens_listens_on_the_loopback_alone(stack: DevStack) -> None:
                 name = process.name() if "agentgrid.cli.main" not in process.cmdline() else process.cmdline()[3]
                 listening.setdefault(name, []).append(f"{socket.laddr.ip}:{socket.laddr.port}")
     ports = json.loads((stack.home / "ports.json").read_text())
-    assert set(listening) == {"api", "postgres", "temporal"}, "neither worker nor projector can be called"
+    assert set(listening) == {"api", "postgres", "temporal"}, "neither worker nor projector listens"
     assert {place.rpartition(":")[0] for places in listening.values() for place in places} <= {"127.0.0.1", "::1"}
     assert listening["api"] == [f"127.0.0.1:{ports['api']}"]
     assert listening["postgres"] == [f"127.0.0.1:{ports['postgres']}"]
     assert f"127.0.0.1:{ports['temporal']}" in listening["temporal"]
 
 
-def test_what_a_proxy_would_say_of_a_caller_is_not_believed(stack: DevStack, terminal: Terminal) -> None:
+def test_forwarded_headers_are_not_trusted(stack: DevStack, terminal: Terminal) -> None:
     key = (stack.home / "keys" / "operator.key").read_text().strip()
     ports = json.loads((stack.home / "ports.json").read_text())
     refused = httpx.post(
@@ -98,7 +98,7 @@ def test_what_a_proxy_would_say_of_a_caller_is_not_believed(stack: DevStack, ter
     assert command["address"] == "127.0.0.1"
 
 
-async def test_the_tools_database_is_the_only_one_that_their_role_may_enter(stack: DevStack) -> None:
+async def test_the_tools_role_can_only_connect_to_the_tools_database(stack: DevStack) -> None:
     import asyncpg
 
     app = stack.child("worker").environ()["APP_DATABASE_URL"]
@@ -109,7 +109,7 @@ async def test_the_tools_database_is_the_only_one_that_their_role_may_enter(stac
         await asyncpg.connect(app.removesuffix("/app") + "/agentgrid")
 
 
-def test_another_address_without_a_signing_key_is_refused(
+def test_listening_on_another_address_without_a_signing_key_is_refused(
     terminal: Terminal, stack: DevStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in stack.settings().items():
@@ -131,7 +131,7 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
     terminal.approval_of(run_id)
 
     stack.child("worker").kill()
-    stack.wait_for("worker was ended by SIGKILL; restarting it", 10)
+    stack.wait_for("worker was killed by SIGKILL; restarting it", 10)
     stack.wait_for_child("worker", 10)
     log = stack.home / "logs" / "worker.log"
     until(lambda: log.read_text().count("worker_started") == 2)
@@ -151,11 +151,11 @@ def test_crashes_changed_code_ctrl_c_and_kill_lose_nothing(terminal: Terminal, s
     assert all_ended(before, 20), "children die with their parent"
     assert terminal.cli("run", "list").code == ExitCode.UNAVAILABLE
 
-    assert stack.ready_file.exists(), "nobody was left to remove it"
+    assert stack.ready_file.exists(), "no process was left to remove it"
     tool.write_text(good + "\n1 / 0\n")
     stack.start()
     assert not stack.ready_file.exists(), "not everything is ready"
-    assert "no worker runs until the project's code is fixed" in stack.output.read_text()
+    assert "no worker will run until the project's code is fixed" in stack.output.read_text()
     assert terminal.status(run_id) == "waiting"
     tool.write_text(good)
     stack.wait_for("restarting the worker", 20)

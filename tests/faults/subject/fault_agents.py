@@ -1,4 +1,4 @@
-"""An agent whose worker is killed."""
+"""An agent, for tests that kill its worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import agentgrid as ag
 errander = ag.agent(
     "errander",
     title="Errands",
-    instructions="Enter what is asked for into the ledger.",
+    instructions="Enter the requested steps into the ledger.",
     model="openai:gpt-4.1-mini",
     tools=[enter, remove],
     budget=ag.Budget(requests=10),
@@ -19,7 +19,7 @@ errander = ag.agent(
 
 @ag.workflow(title="Delegate an errand")
 class DelegateErrand:
-    """Lets an agent do it. Returns its answer."""
+    """Delegates an errand to an agent. Returns its answer."""
 
     @workflow.run
     async def run(self, prompt: str) -> str:

@@ -1,4 +1,4 @@
-"""Workflows for the fault tests: an errand with whatever can be interrupted in it, a quick look, and poison."""
+"""Workflows for the fault tests: an errand with everything that can be interrupted, a quick look, and one that always fails."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import agentgrid as ag
 
 
 class Errand(BaseModel):
-    """What is to be done on the way."""
+    """The parts of an errand."""
 
     ask: bool = False
     remove: bool = False
     parcel: bool = False
     seconds: float = 0.0
-    """How long it rests on the way."""
+    """How long it sleeps."""
     effort: float = 0.0
-    """How long its first and last effect take before they land, and again after that."""
+    """How long its first and last effect take before they happen, and again afterwards."""
     hold: str | None = None
-    """Where the first attempt of its first call holds still."""
+    """Where the first attempt of its first call hangs."""
     hold_note: str | None = None
     expires_seconds: float = 3600.0
     padding: str = ""
-    """Makes the input long."""
+    """Makes the input large."""
 
 
 @ag.workflow(title="Run an errand")
 class RunErrand:
-    """Effects of each kind, an approval, a timer and a child, as far as they are asked for. Returns the effects that it knows of."""
+    """Effects of each kind, an approval, a timer and a child, as the errand says. Returns its effects."""
 
     @workflow.run
     async def run(self, errand: Errand) -> list[str]:
@@ -60,7 +60,7 @@ class CarryParcel:
 
 @ag.workflow(title="Look quickly")
 class LookQuickly:
-    """One read, nothing that waits."""
+    """One read, without waiting."""
 
     @workflow.run
     async def run(self, number: int) -> int:
@@ -69,16 +69,16 @@ class LookQuickly:
 
 @ag.workflow(title="Poison")
 class Poison:
-    """Takes so many signals, then fails its workflow task at every attempt."""
+    """Waits for a number of signals, then fails every workflow task."""
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._count = 0
 
     @workflow.run
     async def run(self, signals: int) -> None:
-        await workflow.wait_condition(lambda: self._seen >= signals)
+        await workflow.wait_condition(lambda: self._count >= signals)
         raise RuntimeError("poison")
 
     @workflow.signal
     def drip(self, number: int) -> None:
-        self._seen += 1
+        self._count += 1

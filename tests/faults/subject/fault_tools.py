@@ -1,4 +1,4 @@
-"""Tools whose effects are counted, and which hold still where a test wants to kill their worker."""
+"""Tools whose effects are counted, and which can hang where a test kills their worker."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import agentgrid as ag
 
 BEAT_SECONDS = 0.2
 ALWAYS = 100
-"""Retries: whatever is away comes back before they end."""
+"""Retries: enough for everything to recover."""
 
 
 async def effect(step: str, hold: str | None = None, effort: float = 0.0) -> str:
-    """Land once under this call's key; the first attempt never comes past the place where it is to hold.
+    """Make the effect once under this call's idempotency key. hold: where the first attempt hangs.
 
-    effort: seconds of work before it lands, and again before it returns.
+    effort: seconds of work before the effect, and again before it returns.
     """
     key, workflow_id = ag.idempotency_key(), activity.info().workflow_id or ""
     first = ledger.attempt(key, workflow_id, step) == 1
@@ -30,7 +30,7 @@ async def effect(step: str, hold: str | None = None, effort: float = 0.0) -> str
 
 
 async def busy(seconds: float) -> None:
-    """Alive, and at it for so long."""
+    """Heartbeat for this many seconds."""
     while seconds > 0:
         activity.heartbeat()
         await asyncio.sleep(min(seconds, BEAT_SECONDS))

@@ -1,6 +1,6 @@
-"""The outside world: a file of its own, in which every attempt leaves a trace and every effect has the key under which it landed.
+"""The outside world: a file that records every attempt, and every effect with its idempotency key.
 
-It is apart from the servers that are killed, so that it can bear witness.
+It is independent of the servers that are killed, so that it is reliable evidence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS effects (key TEXT PRIMARY KEY, workflow_id TEXT, step
 
 @contextmanager
 def opened(path: Path | None = None) -> Iterator[sqlite3.Connection]:
-    """The ledger in one transaction, which is committed when the block ends well."""
+    """Open the ledger in a transaction, which is committed if the block succeeds."""
     connection = sqlite3.connect(path or os.environ[VARIABLE], timeout=30, isolation_level=None)
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -33,7 +33,7 @@ def opened(path: Path | None = None) -> Iterator[sqlite3.Connection]:
 
 
 def make(path: Path) -> None:
-    """A ledger with nothing in it."""
+    """Create an empty ledger."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.executescript(SCHEMA)
@@ -41,7 +41,7 @@ def make(path: Path) -> None:
 
 
 def attempt(key: str, workflow_id: str, step: str) -> int:
-    """Note that the effect is about to be made; how often that was noted under this key by now."""
+    """Record an attempt at the effect. Returns the number of attempts under this key so far."""
     with opened() as connection:
         connection.execute(
             "INSERT INTO attempts VALUES (?, ?, ?, ?, ?)", (key, workflow_id, step, os.getpid(), time.time())
@@ -51,7 +51,7 @@ def attempt(key: str, workflow_id: str, step: str) -> int:
 
 
 def land(key: str, workflow_id: str, step: str) -> None:
-    """Make the effect; under a key that has landed already nothing happens."""
+    """Make the effect; no-op if there is already one under this key."""
     with opened() as connection:
         connection.execute(
             "INSERT INTO effects VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", (key, workflow_id, step, os.getpid())

@@ -1,4 +1,4 @@
-"""The worker that is killed."""
+"""The worker for the fault tests."""
 
 import agentgrid as ag
 

@@ -1,7 +1,7 @@
-"""Record what the TypeScript SDK writes: `python -m tests.projector.record_typescript`, after `npm install` in this folder.
+"""Records histories of the TypeScript SDK: `python -m tests.projector.record_typescript`, after `npm install` in this folder.
 
-It starts a Temporal of its own, has `record.js` run every workflow of `workflows.js` once, and writes their histories to
-`tests/projector/histories/typescript_*.json.gz`. The tests need neither Node nor any of its packages.
+It starts its own Temporal server, lets `record.js` run every workflow in `workflows.js` once, and saves their histories to
+`tests/projector/histories/typescript_*.json.gz`. The tests themselves need neither Node nor npm packages.
 """
 
 from __future__ import annotations

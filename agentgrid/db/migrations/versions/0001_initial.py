@@ -504,7 +504,7 @@ CREATE TABLE jobs_default PARTITION OF jobs DEFAULT;
 CREATE TABLE logs_default PARTITION OF logs DEFAULT
 """
 
-# Daily partitions are made ahead by the projector and dropped whole when they are past retention.
+# The projector creates daily partitions ahead of time, and drops them when their retention ends.
 ENSURE_PARTITIONS = """
 CREATE FUNCTION agentgrid_ensure_partitions(days_ahead integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -529,7 +529,7 @@ END
 $$
 """
 
-# A touch is a hint that history has grown: it never regresses and never takes a claim away.
+# A touch is a hint that history has grown: it never lowers the expected event id and never releases a claim.
 TOUCH = """
 CREATE FUNCTION agentgrid_touch(p_namespace text, p_executions text[], p_workflows text[], p_expect bigint[])
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -545,7 +545,7 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 $$
 """
 
-# Jobs and logs in batches. A job's end may arrive before or after its beginning, and twice.
+# Jobs and logs in batches. A job's end may arrive before its start, and more than once.
 TELEMETRY = """
 CREATE FUNCTION agentgrid_telemetry(p_jobs json, p_logs json)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -608,7 +608,7 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 $$
 """
 
-# Roles belong to the whole server, so another database may have made it, perhaps at this very moment.
+# Roles are server-wide, so another database may have created the role already, or may be creating it concurrently.
 ROLE = """
 DO $$
 BEGIN
@@ -629,7 +629,7 @@ GRANT SELECT ON policy_snapshots TO agentgrid_worker
 
 
 def upgrade() -> None:
-    """Make everything."""
+    """Create everything."""
     for block in (TABLES, PARTITIONS):
         for statement in block.split(";\n"):
             if statement.strip():

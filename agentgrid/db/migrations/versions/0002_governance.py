@@ -1,4 +1,4 @@
-"""Kill switches of workflows; who made an API key, and the lists of keys by time.
+"""Kill switches of workflows; the creator of an API key, and lists of keys by time.
 
 Revision ID: 0002
 """
@@ -22,7 +22,7 @@ STATEMENTS = (
         CONSTRAINT pk_workflow_policies PRIMARY KEY (workflow, version)
     )
     """,
-    # Until now keys were made on the database's side alone.
+    # Until now, keys were only created on the database's machine.
     "ALTER TABLE api_keys ADD COLUMN created_by TEXT DEFAULT 'system' NOT NULL",
     "DROP INDEX ix_api_keys_principal",
     "CREATE INDEX ix_api_keys_principal ON api_keys (principal, created_at DESC, key_id DESC)",
@@ -31,6 +31,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Add to what 0001 made."""
+    """Upgrade from 0001."""
     for statement in STATEMENTS:
         op.execute(statement)

@@ -1,4 +1,4 @@
-"""A touch may say that nothing more is to be expected soon, so that nobody waits for it.
+"""A touch can say that no further events are expected soon, so that the projector doesn't wait for more.
 
 Revision ID: 0003
 """
@@ -10,7 +10,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# Workers of the version before call it without the last argument.
+# Workers of the previous version call the function without the last argument.
 TOUCH = """
 CREATE FUNCTION agentgrid_touch(p_namespace text, p_executions text[], p_workflows text[], p_expect bigint[],
                                 p_urgent boolean[] DEFAULT NULL)
@@ -38,6 +38,6 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    """Add to what 0002 made."""
+    """Upgrade from 0002."""
     for statement in STATEMENTS:
         op.execute(statement)

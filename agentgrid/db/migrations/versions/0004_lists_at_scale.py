@@ -1,4 +1,4 @@
-"""Indexes that answer every list in its order, and an index of words to search runs by.
+"""Indexes that return every list in order, and a text index for searching runs.
 
 Revision ID: 0004
 """
@@ -15,19 +15,19 @@ INDEXES = (
     "CREATE INDEX ix_runs_trigger ON runs (trigger, created_at DESC, run_id DESC) WHERE trigger <> 'api'",
     "DROP INDEX ix_runs_parent",
     "CREATE INDEX ix_runs_parent ON runs (parent_run_id, created_at DESC, run_id DESC) WHERE parent_run_id IS NOT NULL",
-    # A reader goes through what is pending one by one: at the default of 4 MB that would be most of its time.
+    # Readers scan the pending list sequentially; at the default of 4 MB that would take most of their time.
     "ALTER INDEX ix_runs_tags SET (gin_pending_list_limit = 512)",
     "ALTER INDEX ix_runs_tools SET (gin_pending_list_limit = 512)",
     "CREATE INDEX ix_executions_failing ON executions (run_id) WHERE status = 'running' AND live_problem IS NOT NULL",
-    # No list asks for steps by name but that of an agent's runs.
+    # Only the list of an agent's runs looks up steps by name.
     "DROP INDEX ix_steps_name",
     "CREATE INDEX ix_steps_agent ON steps (name, run_id) WHERE kind = 'agent'",
     "CREATE INDEX ix_steps_agent_open ON steps (name) WHERE kind = 'agent' AND status = 'running'",
-    # Sums of an agent, and of a workflow's runs, over a range of time.
+    # Totals of an agent, and of a workflow's runs, over a time range.
     "CREATE INDEX ix_steps_agent_time ON steps (name, scheduled_at) WHERE kind = 'agent'",
     "CREATE INDEX ix_steps_model_time ON steps (name, scheduled_at) WHERE kind = 'model'",
     "CREATE INDEX ix_steps_model_run ON steps (run_id, scheduled_at) WHERE kind = 'model'",
-    # Names belong to kinds; taken as independent, an agent's steps are thought to be a tenth of what they are.
+    # Names depend on kinds: assuming independence, the planner underestimates an agent's steps by a factor of ten.
     "CREATE STATISTICS st_steps_kind_name (mcv) ON kind, name FROM steps",
     "CREATE INDEX ix_approvals_newest ON approvals (opened_at DESC, approval_id DESC) WHERE NOT inherited",
     "DROP INDEX ix_approvals_inbox",
@@ -41,7 +41,7 @@ INDEXES = (
         WHERE NOT inherited AND agent IS NOT NULL
     """,
     "CREATE INDEX ix_commands_kind ON commands (kind, created_at DESC, command_id DESC)",
-    # What was applied is most of them, and found by walking the list.
+    # Most commands are applied, and scanning the list finds those.
     "CREATE INDEX ix_commands_status ON commands (status, created_at DESC, command_id DESC) WHERE status <> 'applied'",
     """
     CREATE INDEX ix_commands_approval ON commands (approval_id, created_at DESC, command_id DESC)
@@ -52,14 +52,14 @@ INDEXES = (
 SEARCH = (
     "ALTER TABLE runs ADD COLUMN subject TEXT",
     "ALTER TABLE workflow_versions ADD COLUMN subject TEXT",
-    # Of the extensions, pg_trgm would do this; it isn't there on every server, and can't be added to every one.
+    # The extension pg_trgm would do this, but it isn't available on every server, and can't be installed on every one.
     """
     CREATE FUNCTION agentgrid_grams(words text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
         SELECT array_to_tsvector(ARRAY(SELECT DISTINCT substr(words, n, 3) FROM generate_series(1, length(words)) AS n))
     $$
     """,
-    # Grams side by side are enough, with the last: the query compares the words themselves. One or two characters are the beginning of
-    # some gram, because the last grams of a text are that short themselves.
+    # Adjacent grams and the last one are enough, because the query also compares the words themselves. One or two characters are the prefix of
+    # some gram, because the last grams of a text are that short.
     r"""
     CREATE FUNCTION agentgrid_wanted(words text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
         SELECT string_agg(
@@ -118,6 +118,6 @@ SEARCH = (
 
 
 def upgrade() -> None:
-    """Add to what was there. Tables are locked while their indexes are made: see decision 15 for how long."""
+    """Upgrade from 0003. Tables are locked while their indexes are built; decision 15 says for how long."""
     for statement in (*INDEXES, *SEARCH):
         op.execute(statement)

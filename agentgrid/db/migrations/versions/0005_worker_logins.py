@@ -1,4 +1,4 @@
-"""Workers' logins: bound to a grid and its queues, checked by the functions that they may call.
+"""Worker logins: bound to a grid and its queues, which is checked by the functions that they may call.
 
 The functions and their grants are in `agentgrid/db/sql`, which is applied after every upgrade.
 
@@ -25,7 +25,7 @@ STATEMENTS = (
         CONSTRAINT ck_worker_logins_rate CHECK (rate > 0)
     )
     """,
-    # Written with every report of a worker; not needed after a crash of the server.
+    # Written with every report by a worker; not needed after a server crash.
     """
     CREATE UNLOGGED TABLE worker_budgets (
         login TEXT NOT NULL,
@@ -41,7 +41,7 @@ STATEMENTS = (
     )
     """,
     # Workers append rows and projectors delete them, so a worker's open transaction never locks a row that others need. A touch that
-    # is lost in a crash of the server costs a few seconds: the sweep finds executions without a touch.
+    # is lost in a server crash costs a few seconds: the sweep finds executions without a touch.
     """
     CREATE UNLOGGED TABLE touches (
         touch_id BIGSERIAL NOT NULL,

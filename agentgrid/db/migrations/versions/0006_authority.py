@@ -1,4 +1,4 @@
-"""Proposed commands; the issuers of a key.
+"""Proposed commands, and the issuers of a key.
 
 Revision ID: 0006
 """
@@ -16,7 +16,7 @@ STATEMENTS = (
     "ALTER TABLE commands DROP CONSTRAINT ck_commands_status",
     f"ALTER TABLE commands ADD CONSTRAINT ck_commands_status CHECK (status IN ({STATUSES}))",
     "ALTER TABLE api_keys ADD COLUMN issuers TEXT[] DEFAULT '{}' NOT NULL",
-    # It is not known which key was used to create another. Everybody who created any key of a creator may have used that key.
+    # Which key was used to create another is unknown. Everybody who created any of the creator's keys may have used that key.
     """
     WITH RECURSIVE hand(key_id, who) AS (
         SELECT key_id, created_by FROM api_keys

@@ -28,7 +28,7 @@ STATEMENTS: tuple[str, ...] = (
     INSERT INTO switches (kind, name, version, disabled, reason, created_by, created_at)
     SELECT 'workflow', workflow, version, disabled, reason, created_by, created_at FROM workflow_policies
     """,
-    # Only switches that are on now are carried over from rules; earlier settings are dropped.
+    # Only switches that are currently on are migrated from rules; earlier settings are dropped.
     """
     INSERT INTO switches (kind, name, version, disabled, reason, created_by, created_at)
     SELECT DISTINCT ON (tool) 'tool', tool, 1, true, reason, created_by, created_at FROM (

@@ -29,7 +29,7 @@ CREATE TABLE controls (
 )
 """
 
-# Deciders written by an older projector are not trusted. Its fold has another version, so each execution is folded again when it changes, when
+# Deciders written by an older projector are not trusted. The fold has a new version, so each execution is folded again when it changes, when
 # the rolling check reaches it, or in a rebuild.
 STATEMENTS = (
     "ALTER TABLE approvals ADD COLUMN attributed BOOLEAN, ADD COLUMN unattributed_because TEXT",

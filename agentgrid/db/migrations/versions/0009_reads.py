@@ -17,7 +17,7 @@ STATEMENTS: tuple[str, ...] = (
     "ALTER TABLE approvals ADD COLUMN tool_version TEXT, ADD COLUMN risk TEXT, ADD COLUMN shape TEXT, ADD COLUMN arguments JSON, "
     "ADD COLUMN asked TEXT",
     "ALTER TABLE runs ADD COLUMN asked TEXT",
-    # Without the templates of that time, which were not registered by version.
+    # Without templates: at the time, they were not registered by version.
     "UPDATE approvals SET asked = title WHERE kind = 'explicit'",
     "CREATE INDEX ix_approvals_urgency ON approvals (risk, coalesce(expires_at, 'infinity'::timestamptz), approval_id) "
     "WHERE status = 'pending' AND NOT inherited",
@@ -44,7 +44,7 @@ STATEMENTS: tuple[str, ...] = (
     "ALTER TABLE policies ADD COLUMN changes TEXT DEFAULT 'one_person' NOT NULL, "
     "ADD CONSTRAINT ck_policies_changes CHECK (changes IN ('one_person', 'second_person'))",
     "ALTER TABLE principals ADD COLUMN workflows TEXT[] DEFAULT '{*}' NOT NULL",
-    # The projector's rolling check fills it in for runs that have already ended.
+    # The projector's rolling check fills the column in for runs that have already ended.
     "ALTER TABLE runs ADD COLUMN error_type TEXT",
     """
     CREATE TABLE reads (
@@ -99,7 +99,7 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX ix_sign_in_codes_key ON sign_in_codes (key_id, expires_at)",
 )
 
-# Live events of commands and policy. `db/feed.py` says why a lock is needed, and that it is taken last: here, when the transaction commits. Only
+# Live events for commands and policy. `db/feed.py` explains why a lock is needed and is taken last: here, when the transaction commits. Only
 # the control plane writes these tables. A trigger on a table that workers write would let them hold the lock.
 TELL = """
 CREATE FUNCTION agentgrid_tell() RETURNS trigger

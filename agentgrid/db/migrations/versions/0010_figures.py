@@ -1,4 +1,4 @@
-"""What the console's figures and lists are read from.
+"""Indexes and tables for the console's statistics and lists.
 
 Revision ID: 0010
 """
@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS: tuple[str, ...] = (
-    # What happens next, in the order of time.
+    # Upcoming events, ordered by time.
     "CREATE INDEX ix_runs_next ON runs (next_at, run_id) WHERE next_at IS NOT NULL",
     "CREATE INDEX ix_runs_delayed ON runs (start_at) WHERE status = 'queued' AND start_at IS NOT NULL",
     "CREATE INDEX ix_runs_updated ON runs (updated_at DESC, run_id DESC)",

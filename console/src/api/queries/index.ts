@@ -1,4 +1,4 @@
-/** What can be asked, by noun. Keys begin with the noun, so that an event can mark all of a noun as old. */
+/** Queries and mutations by noun. Query keys begin with the noun, so that an event can invalidate every query of that noun. */
 export * as agents from "./agents";
 export * as approvals from "./approvals";
 export * as commands from "./commands";

@@ -1,5 +1,5 @@
 import { infiniteQueryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 import type { components } from "../schema";
 
 type Schemas = components["schemas"];
@@ -12,15 +12,15 @@ export const pages = (principal?: string) =>
   infiniteQueryOptions({
     queryKey: ["keys", principal],
     queryFn: ({ pageParam }) =>
-      ask(client.GET("/api/v1/keys", { params: { query: { principal, limit: PAGE, cursor: pageParam } } })),
+      unwrap(client.GET("/api/v1/keys", { params: { query: { principal, limit: PAGE, cursor: pageParam } } })),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
-/** Make a key. Where its owner decides approvals, a second administrator must confirm first: the answer is then a proposal. */
+/** Create an API key. If its owner can decide approvals, a second administrator must confirm: the response is then a proposal. */
 export const create = (body: Schemas["KeyIn"], key: string): Promise<NewKey | Proposed> =>
-  ask(client.POST("/api/v1/keys", { params: { header: { "idempotency-key": key } }, body }));
+  unwrap(client.POST("/api/v1/keys", { params: { header: { "idempotency-key": key } }, body }));
 export const revoke = (key_id: string, reason: string | null, key: string) =>
-  ask(
+  unwrap(
     client.POST("/api/v1/keys/{key_id}/revoke", {
       params: { path: { key_id } },
       headers: { "Idempotency-Key": key },

@@ -1,5 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 import type { components } from "../schema";
 
 export type McpServer = components["schemas"]["McpServerOut"];
@@ -7,6 +7,6 @@ export type McpServer = components["schemas"]["McpServerOut"];
 export const list = () =>
   queryOptions({
     queryKey: ["mcp_servers"],
-    queryFn: () => ask(client.GET("/api/v1/mcp-servers")),
+    queryFn: () => unwrap(client.GET("/api/v1/mcp-servers")),
     staleTime: 30_000,
   });

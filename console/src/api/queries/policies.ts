@@ -1,6 +1,6 @@
-/** Rules: which hold, their earlier versions, and how they are changed. A change that relaxes one is answered with a proposal. */
+/** Rules: current ones, earlier versions, and changes to them. A change that relaxes a rule returns a proposal. */
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 import type { components } from "../schema";
 
 type Schemas = components["schemas"];
@@ -15,30 +15,30 @@ export const isProposed = (answer: object): answer is Proposed => "confirm" in a
 export const one = (rule_id: string) =>
   queryOptions({
     queryKey: ["policies", rule_id],
-    queryFn: () => ask(client.GET("/api/v1/policies/{rule_id}", { params: { path: { rule_id } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/policies/{rule_id}", { params: { path: { rule_id } } })),
     staleTime: 30_000,
   });
 export const about = (of: Subject) =>
   queryOptions({
     queryKey: ["policies", "about", of.noun, of.name],
-    queryFn: () => ask(client.GET("/api/v1/policies", { params: { query: { [of.noun]: of.name, limit: 50 } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/policies", { params: { query: { [of.noun]: of.name, limit: 50 } } })),
     staleTime: 30_000,
   });
 export type Preview = Schemas["PolicyPreviewed"];
-/** What a rule would change. */
+/** What a rule would change if it were set. */
 export const preview = ({ noun, name }: Subject, rule: Omit<Schemas["PolicyPreview"], "tool" | "agent">) =>
   queryOptions({
     queryKey: ["policies", "preview", noun, name, rule],
-    queryFn: () => ask(client.POST("/api/v1/policies/preview", { body: { [noun]: name, ...rule } })),
+    queryFn: () => unwrap(client.POST("/api/v1/policies/preview", { body: { [noun]: name, ...rule } })),
     placeholderData: keepPreviousData,
     retry: false,
   });
-/** Changes of rules that wait for a second administrator. */
+/** Rule changes that wait for a second administrator. */
 export const proposals = () =>
   queryOptions({
     queryKey: ["commands", "proposals"],
     queryFn: () =>
-      ask(
+      unwrap(
         client.GET("/api/v1/commands", {
           params: {
             query: {
@@ -51,13 +51,13 @@ export const proposals = () =>
       ),
   });
 
-const sent = (key: string) => ({ "Idempotency-Key": key });
-/** Put the own rule of a tool or an agent: what governs it then, or what was proposed. */
+const idempotent = (key: string) => ({ "Idempotency-Key": key });
+/** Set a tool's or an agent's own rule. Returns the resulting rule, or a proposal. */
 export const put = ({ noun, name }: Subject, body: RuleBody, key: string): Promise<object> => {
-  const options = { params: { path: { name } }, headers: sent(key), body };
+  const options = { params: { path: { name } }, headers: idempotent(key), body };
   return noun === "tool"
-    ? ask(client.PUT("/api/v1/tools/{name}/policy", options))
-    : ask(client.PUT("/api/v1/agents/{name}/policy", options));
+    ? unwrap(client.PUT("/api/v1/tools/{name}/policy", options))
+    : unwrap(client.PUT("/api/v1/agents/{name}/policy", options));
 };
 export const withdraw = (
   rule_id: string,
@@ -65,25 +65,25 @@ export const withdraw = (
   reason: string | null,
   key: string,
 ): Promise<object> =>
-  ask(
+  unwrap(
     client.DELETE("/api/v1/policies/{rule_id}", {
       params: { path: { rule_id }, query: { expected_version } },
-      headers: sent(key),
+      headers: idempotent(key),
       body: { reason },
     }),
   );
-/** Turn a kill switch. */
+/** Turn a kill switch on or off. */
 export const turn = ({ noun, name }: Subject, to: "enable" | "disable", reason: string | null, key: string) => {
-  const options = { params: { path: { name } }, headers: sent(key), body: { reason } };
+  const options = { params: { path: { name } }, headers: idempotent(key), body: { reason } };
   return noun === "tool"
-    ? ask(client.POST(`/api/v1/tools/{name}/${to}`, options))
-    : ask(client.POST(`/api/v1/agents/{name}/${to}`, options));
+    ? unwrap(client.POST(`/api/v1/tools/{name}/${to}`, options))
+    : unwrap(client.POST(`/api/v1/agents/{name}/${to}`, options));
 };
 export const settle = (command_id: string, how: "confirm" | "withdraw", reason: string | null, key: string) =>
-  ask(
+  unwrap(
     client.POST(`/api/v1/commands/{command_id}/${how}`, {
       params: { path: { command_id } },
-      headers: sent(key),
+      headers: idempotent(key),
       body: { reason },
     }),
   );

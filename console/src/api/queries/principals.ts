@@ -1,5 +1,5 @@
 import { infiniteQueryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 import type { components } from "../schema";
 
 export type Principal = components["schemas"]["PrincipalSummary"];
@@ -9,12 +9,12 @@ export const pages = () =>
   infiniteQueryOptions({
     queryKey: ["principals"],
     queryFn: ({ pageParam }) =>
-      ask(client.GET("/api/v1/principals", { params: { query: { limit: PAGE, cursor: pageParam } } })),
+      unwrap(client.GET("/api/v1/principals", { params: { query: { limit: PAGE, cursor: pageParam } } })),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.next_cursor ?? undefined,
   });
 export const act = (name: string, verb: "disable" | "enable", reason: string | null, key: string) =>
-  ask(
+  unwrap(
     client.POST(`/api/v1/principals/{name}/${verb}` as "/api/v1/principals/{name}/disable", {
       params: { path: { name } },
       headers: { "Idempotency-Key": key },

@@ -1,5 +1,5 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { ask, client, type StepGroup, type TimelineStep } from "../client";
+import { unwrap, client, type StepGroup, type TimelineStep } from "../client";
 import type { paths } from "../schema";
 
 export type RunFilter = Omit<
@@ -9,7 +9,7 @@ export type RunFilter = Omit<
 export const PAGE = 100;
 
 const page = (query: RunFilter, limit: number, cursor?: string) =>
-  ask(client.GET("/api/v1/runs", { params: { query: { ...query, limit, cursor } } }));
+  unwrap(client.GET("/api/v1/runs", { params: { query: { ...query, limit, cursor } } }));
 export const list = (query: RunFilter, limit = PAGE) =>
   queryOptions({ queryKey: ["runs", "list", query, limit], queryFn: () => page(query, limit) });
 export const pages = (query: RunFilter) =>
@@ -22,41 +22,41 @@ export const pages = (query: RunFilter) =>
 export const facets = (query: RunFilter) =>
   queryOptions({
     queryKey: ["runs", "facets", query],
-    staleTime: 30_000, // dear to count: asked for when the filter changes
-    queryFn: () => ask(client.GET("/api/v1/runs/facets", { params: { query } })),
+    staleTime: 30_000, // expensive to count: fetched only when the filter changes
+    queryFn: () => unwrap(client.GET("/api/v1/runs/facets", { params: { query } })),
   });
 export const counts = (query: RunFilter) =>
   queryOptions({
     queryKey: ["runs", "counts", query],
-    queryFn: () => ask(client.GET("/api/v1/runs/counts", { params: { query } })),
+    queryFn: () => unwrap(client.GET("/api/v1/runs/counts", { params: { query } })),
   });
 export const one = (run_id: string) =>
   queryOptions({
     queryKey: ["runs", run_id],
-    queryFn: () => ask(client.GET("/api/v1/runs/{run_id}", { params: { path: { run_id } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/runs/{run_id}", { params: { path: { run_id } } })),
   });
 
 const MOST_STEPS = 5_000;
-export const LINES = 200; // of logs, in one answer
+export const LINES = 200; // log lines per page
 type Part = Pick<StepGroup, "execution_id" | "first" | "last">;
-/** All steps in one answer, without payloads; of one execution, where it is named. */
+/** All steps in one response, without payloads; optionally of one execution only. */
 export const timeline = (run_id: string, execution?: string) =>
   queryOptions({
     queryKey: ["runs", run_id, "timeline", ...(execution ? [execution] : [])],
     queryFn: () =>
-      ask(
+      unwrap(
         client.GET("/api/v1/runs/{run_id}/timeline", {
           params: { path: { run_id }, query: { limit: MOST_STEPS, execution } },
         }),
       ),
   });
-/** The steps of a fan-out that the server has folded. */
+/** The steps of a fan-out that the server folded into a group. */
 export const unfolded = (run_id: string, { execution_id, first, last }: Part) =>
   queryOptions({
     queryKey: ["runs", run_id, "unfolded", execution_id, first, last],
     staleTime: 10_000,
     queryFn: () =>
-      ask(
+      unwrap(
         client.GET("/api/v1/runs/{run_id}/timeline", {
           params: { path: { run_id }, query: { limit: 2 * MOST_STEPS, execution: execution_id, first, last } },
         }),
@@ -66,7 +66,7 @@ export const jobs = (run_id: string, execution: string, activity: string) =>
   queryOptions({
     queryKey: ["runs", run_id, "jobs", execution, activity],
     queryFn: () =>
-      ask(
+      unwrap(
         client.GET("/api/v1/runs/{run_id}/jobs", {
           params: { path: { run_id }, query: { limit: 100, execution, activity } },
         }),
@@ -77,27 +77,27 @@ export type LogFilter = Pick<
   "min_level" | "q" | "execution" | "step_event_id"
 >;
 type Place = { tail: number } | { before: number } | { after: number };
-/** The lines of one place, oldest first: the last ones, those before a line, or those after it. */
+/** One page of log lines, oldest first: the last ones, those before a line, or those after it. */
 export const logs = (run_id: string, filter: LogFilter, place: Place) =>
-  ask(
+  unwrap(
     client.GET("/api/v1/runs/{run_id}/logs", {
       params: { path: { run_id }, query: { ...filter, ...place, ...("tail" in place ? {} : { limit: LINES }) } },
     }),
   ).then((page) => page.items);
-/** Where the lines that fit are downloaded, all of them. */
+/** Download URL for all matching lines. */
 export function logsFile(run_id: string, filter: LogFilter): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(filter)) if (value != null) query.set(name, String(value));
   return `/api/v1/runs/${run_id}/logs/download?${query}`;
 }
 const EVENTS = 100;
-/** The events of an execution, as Temporal or the archive has them. */
+/** An execution's history events, from Temporal or the archive. */
 export const history = (run_id: string, execution: string | undefined) =>
   infiniteQueryOptions({
     queryKey: ["runs", run_id, "history", execution],
     staleTime: 5_000,
     queryFn: ({ pageParam }) =>
-      ask(
+      unwrap(
         client.GET("/api/v1/runs/{run_id}/history", {
           params: { path: { run_id }, query: { execution, limit: EVENTS, cursor: pageParam } },
         }),
@@ -107,9 +107,9 @@ export const history = (run_id: string, execution: string | undefined) =>
   });
 
 export type Verb = "cancel" | "terminate" | "pause" | "resume" | "interrupt";
-/** Ask for a verb. The same key again does nothing twice. Only an interruption takes a message, for the agent. */
+/** Request an action. Idempotent per key. Only an interruption takes a message, for the agent. */
 export const act = (run_id: string, verb: Verb, key: string, body: { reason: string | null; message?: string }) =>
-  ask(
+  unwrap(
     client.POST(`/api/v1/runs/{run_id}/${verb}` as "/api/v1/runs/{run_id}/interrupt", {
       params: { path: { run_id } },
       headers: { "Idempotency-Key": key },
@@ -121,13 +121,13 @@ export const step = (run_id: string, step: Pick<TimelineStep, "execution_id" | "
   queryOptions({
     queryKey: ["runs", run_id, "step", step.execution_id, step.event_id, step.status],
     queryFn: () =>
-      ask(
+      unwrap(
         client.GET("/api/v1/runs/{run_id}/steps/{execution_id}/{event_id}", {
           params: { path: { run_id, execution_id: step.execution_id, event_id: step.event_id } },
         }),
       ),
   });
-/** Where a whole value is downloaded from. */
+/** Download URL for a full value. */
 export const download = (
   run_id: string,
   step: Pick<TimelineStep, "execution_id" | "event_id">,

@@ -1,5 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 
 const LEAST = 2; // letters
 const MOST = 5; // of each kind
@@ -7,6 +7,6 @@ const MOST = 5; // of each kind
 export const hits = (q: string) =>
   queryOptions({
     queryKey: ["search", q],
-    queryFn: () => ask(client.GET("/api/v1/search", { params: { query: { q, limit: MOST } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/search", { params: { query: { q, limit: MOST } } })),
     enabled: q.length >= LEAST,
   });

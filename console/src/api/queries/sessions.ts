@@ -1,5 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 import type { components } from "../schema";
 
 export type Session = components["schemas"]["SessionOut"];
@@ -8,10 +8,10 @@ const MOST = 200;
 export const list = (principal: string) =>
   queryOptions({
     queryKey: ["sessions", principal],
-    queryFn: () => ask(client.GET("/api/v1/sessions", { params: { query: { principal, limit: MOST } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/sessions", { params: { query: { principal, limit: MOST } } })),
   });
 export const end = (session_id: string, reason: string | null, key: string) =>
-  ask(
+  unwrap(
     client.POST("/api/v1/sessions/{session_id}/end", {
       params: { path: { session_id } },
       headers: { "Idempotency-Key": key },

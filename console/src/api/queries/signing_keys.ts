@@ -1,5 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 import type { components } from "../schema";
 
 export type SigningKey = components["schemas"]["SigningKeyOut"];
@@ -8,10 +8,10 @@ const MOST = 200;
 export const list = () =>
   queryOptions({
     queryKey: ["signing_keys"],
-    queryFn: () => ask(client.GET("/api/v1/signing-keys", { params: { query: { limit: MOST } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/signing-keys", { params: { query: { limit: MOST } } })),
   });
 export const act = (key_id: string, verb: "retire" | "revoke", reason: string | null, key: string) =>
-  ask(
+  unwrap(
     client.POST(`/api/v1/signing-keys/{key_id}/${verb}` as "/api/v1/signing-keys/{key_id}/retire", {
       params: { path: { key_id } },
       headers: { "Idempotency-Key": key },

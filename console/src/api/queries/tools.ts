@@ -1,15 +1,15 @@
 import { queryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 
 export const list = () =>
   queryOptions({
     queryKey: ["tools", "list"],
-    queryFn: () => ask(client.GET("/api/v1/tools", { params: { query: { limit: 200 } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/tools", { params: { query: { limit: 200 } } })),
     staleTime: 30_000,
   });
 export const one = (name: string) =>
   queryOptions({
     queryKey: ["tools", name],
-    queryFn: () => ask(client.GET("/api/v1/tools/{name}", { params: { path: { name } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/tools/{name}", { params: { path: { name } } })),
     staleTime: 30_000,
   });

@@ -1,39 +1,39 @@
 import { queryOptions } from "@tanstack/react-query";
-import { ask, client } from "../client";
+import { unwrap, client } from "../client";
 import type { components } from "../schema";
 
 export const list = () =>
   queryOptions({
     queryKey: ["workflows", "list"],
-    queryFn: () => ask(client.GET("/api/v1/workflows", { params: { query: { limit: 200 } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/workflows", { params: { query: { limit: 200 } } })),
     staleTime: 30_000,
   });
 export const one = (name: string) =>
   queryOptions({
     queryKey: ["workflows", name],
-    queryFn: () => ask(client.GET("/api/v1/workflows/{name}", { params: { path: { name } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/workflows/{name}", { params: { path: { name } } })),
     staleTime: 30_000,
   });
-/** A version with its schemas: it never changes. */
+/** A version with its schemas. Immutable, so it never goes stale. */
 export const version = (name: string, version: string) =>
   queryOptions({
     queryKey: ["workflow-versions", name, version],
     queryFn: () =>
-      ask(client.GET("/api/v1/workflows/{name}/versions/{version}", { params: { path: { name, version } } })),
+      unwrap(client.GET("/api/v1/workflows/{name}/versions/{version}", { params: { path: { name, version } } })),
     staleTime: Infinity,
   });
 /** How its runs ended in the last 30 days. */
 export const figures = (name: string) =>
   queryOptions({
     queryKey: ["workflows", name, "figures"],
-    queryFn: () => ask(client.GET("/api/v1/workflows/{name}/figures", { params: { path: { name } } })),
+    queryFn: () => unwrap(client.GET("/api/v1/workflows/{name}/figures", { params: { path: { name } } })),
     staleTime: 60_000,
   });
 
 export type RunStart = components["schemas"]["RunStart"];
-/** Start a run. The same key and body again is the same run. */
+/** Start a run. Idempotent per key: the same key and body return the same run. */
 export const start = (name: string, body: RunStart, key: string) =>
-  ask(
+  unwrap(
     client.POST("/api/v1/workflows/{name}/runs", {
       params: { path: { name } },
       headers: { "Idempotency-Key": key },
@@ -43,7 +43,7 @@ export const start = (name: string, body: RunStart, key: string) =>
 export type Switch = "disable" | "enable";
 /** Turn its kill switch on or off. */
 export const turn = (name: string, to: Switch, reason: string | null, key: string) =>
-  ask(
+  unwrap(
     client.POST(`/api/v1/workflows/{name}/${to}` as "/api/v1/workflows/{name}/disable", {
       params: { path: { name } },
       headers: { "Idempotency-Key": key },
@@ -55,7 +55,7 @@ export const serving = (task_queue: string) =>
   queryOptions({
     queryKey: ["workers", "serving", task_queue],
     queryFn: async () => {
-      const { items } = await ask(client.GET("/api/v1/workers"));
+      const { items } = await unwrap(client.GET("/api/v1/workers"));
       return items.filter((w) => w.task_queue === task_queue && w.status === "live").length;
     },
     staleTime: 30_000,

@@ -3,7 +3,7 @@ import { usd } from "../../format";
 import classes from "../Spend.module.css";
 import type { Limits } from "./diff";
 
-/** What a call costs, against where it asks to go on and where it stops. Nothing where no call of today has a known price. */
+/** The cost of a call, against where it asks to continue and where it stops. Empty if no recent call has a known price. */
 export function Cost({ stats, limits }: { stats: AgentDetail["stats"]; limits: Limits | undefined }) {
   const { p50_usd: median, p95_usd: most } = stats.calls;
   if (!median || most === null) return null;
@@ -11,13 +11,13 @@ export function Cost({ stats, limits }: { stats: AgentDetail["stats"]; limits: L
   const asks = stop !== null && limits?.soft ? stop * limits.soft : null;
   const end = Math.max(stop ?? 0, most);
   const share = (n: number) => `${(n / end) * 100}%`;
-  const marks = [asks !== null && `asks to go on at ${usd(asks)}`, stop !== null && `stops at ${usd(stop)}`].filter(
+  const marks = [asks !== null && `asks to continue at ${usd(asks)}`, stop !== null && `stops at ${usd(stop)}`].filter(
     Boolean,
   );
   return (
     <>
       <p className={classes.figure}>
-        <b>{usd(median)}</b> a call at the median, last 24 hours
+        <b>{usd(median)}</b> median per call, last 24 hours
       </p>
       <div className={classes.range} aria-hidden>
         <span className={classes.bar} style={{ width: share(most) }} />
@@ -27,7 +27,7 @@ export function Cost({ stats, limits }: { stats: AgentDetail["stats"]; limits: L
       </div>
       <dl className={classes.legend}>
         <dt data-core /> <dd>median {usd(median)}</dd>
-        <dt /> <dd>95 of 100 cost at most {usd(most)}</dd>
+        <dt /> <dd>95% cost at most {usd(most)}</dd>
         {marks.length > 0 && (
           <>
             <dt data-line /> <dd>{marks.join(", ")}</dd>

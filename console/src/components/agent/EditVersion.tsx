@@ -16,9 +16,9 @@ import { Text } from "../Text";
 const FIELDS = ["usd", "requests", "tool_calls", "tokens", "seconds"] as const;
 const textOf = (n: number | null) => (n === null ? "" : String(n));
 
-/** The version in use, to be changed. Nothing may exceed what the code allows. */
+/** Makes a new version from the one in use. Nothing may exceed what the code allows. */
 export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; active: Version; onClose(): void }) {
-  // What is read again meanwhile is not what the form began from.
+  // Data that is refetched meanwhile isn't what the form started from.
   const [seen, setSeen] = useState(active);
   const code = agent.versions.find((v) => v.version === agent.code_version) ?? active;
   const [draft, setDraft] = useState<Draft>({
@@ -59,14 +59,14 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
   const stale = fault instanceof ApiError && fault.status === 409;
   const newer = active.version !== seen.version;
   return (
-    <Dialog title={`A new version of ${agent.title}`} onClose={onClose} wide>
+    <Dialog title={`New version of ${agent.title}`} onClose={onClose} wide>
       <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
         <h2>
-          A new version of <Text>{agent.title}</Text>
+          New version of <Text>{agent.title}</Text>
         </h2>
         <p className={classes.fine}>
-          From version {short(seen.version)}. New calls begin with it within seconds; open calls keep theirs. Nothing
-          may exceed what the code allows.
+          Based on version {short(seen.version)}. New calls use it within seconds; open calls keep theirs. It can’t
+          exceed what the code allows.
         </p>
         <label>
           <span>Instructions</span>
@@ -80,7 +80,7 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
           {faultAt("/instructions") && <i>{faultAt("/instructions")}</i>}
         </label>
         <label>
-          <span>Models, the preferred first, one a line</span>
+          <span>Models in order of preference, one per line</span>
           <textarea
             rows={2}
             spellCheck={false}
@@ -92,7 +92,7 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
           {faultAt("/models") && <i>{faultAt("/models")}</i>}
         </label>
         <fieldset className={classes.tools}>
-          <legend>Tools, of those its code gives it</legend>
+          <legend>Tools, from those in its code</legend>
           {agent.tools.map((t) => (
             <label key={t.name}>
               <input
@@ -115,7 +115,7 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
           {faultAt("/tools") && <p className={classes.fault}>{faultAt("/tools")}</p>}
         </fieldset>
         <fieldset className={classes.group}>
-          <legend>One call stops at. Empty: as in the code</legend>
+          <legend>Limits of one call. Empty: as in the code</legend>
           <div className={classes.limits}>
             {FIELDS.map((k) => (
               <label key={k}>
@@ -141,7 +141,7 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
               </label>
             ))}
             <label>
-              <span>Asks to go on at, share</span>
+              <span>Asks to continue at, share</span>
               <input
                 type="number"
                 min={0}
@@ -174,16 +174,16 @@ export function EditVersion({ agent, active, onClose }: { agent: AgentDetail; ac
                   <b>
                     <Text>{active.created_by ?? "The code"}</Text>
                   </b>{" "}
-                  made version {short(active.version)} the one in use meanwhile
+                  switched to version {short(active.version)} meanwhile
                   <Text>{active.note && `: ${sentence(active.note)}`}</Text>.
                 </>
               ) : (
-                "Another version is in use by now."
+                "Another version is now in use."
               )}{" "}
-              Nothing was made. What you typed is kept.
+              Your version wasn’t saved; what you typed is kept.
             </p>
             <Button small disabled={!newer} onClick={() => (setSeen(active), setFault(undefined))}>
-              Go on with mine
+              Continue with mine
             </Button>
           </div>
         ) : (

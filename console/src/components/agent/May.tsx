@@ -15,13 +15,13 @@ function Group({
   Icon,
   items,
   none,
-  says,
+  detail,
 }: {
   word: string;
   Icon: LucideIcon;
   items: Entry[];
   none: string;
-  says?(e: Entry): ReactNode;
+  detail?(e: Entry): ReactNode;
 }) {
   return (
     <section>
@@ -37,25 +37,25 @@ function Group({
               <Text>{e.title ?? e.name}</Text>
             </Link>
             {e.kind === "agent" ? <RiskMark risk="agent" /> : e.risk && <RiskMark risk={e.risk} />}
-            {says && <p>{says(e)}</p>}
+            {detail && <p>{detail(e)}</p>}
           </li>
         ))}
       </ul>
     </section>
   );
 }
-/** The three answers to what it can do: without asking, on asking, not at all, and why. */
+/** What the agent can do without approval, with approval, or never, and why. */
 export function May({ tools }: { tools: Entry[] }) {
   const of = (use: Entry["use"]) => tools.filter((t) => t.use === use);
   return (
     <div className={classes.may}>
-      <Group word="Unasked" Icon={Check} items={of("unasked")} none="Nothing." />
+      <Group word="Without approval" Icon={Check} items={of("unasked")} none="Nothing." />
       <Group
-        word="On asking"
+        word="With approval"
         Icon={Hand}
         items={of("asking")}
-        none="Nothing asks."
-        says={(e) => (
+        none="Nothing."
+        detail={(e) => (
           <>
             asks{" "}
             <b>
@@ -77,8 +77,8 @@ export function May({ tools }: { tools: Entry[] }) {
         word="Never"
         Icon={Ban}
         items={of("never")}
-        none="Nothing of what its code lists."
-        says={(e) => <Text>{sentence(e.reason)}</Text>}
+        none="None of the tools in its code."
+        detail={(e) => <Text>{sentence(e.reason)}</Text>}
       />
     </div>
   );

@@ -15,7 +15,7 @@ import { Failed, Skeleton, useAway } from "../States";
 import { Text } from "../Text";
 import { Why } from "../Why";
 
-/** What a rule starts as: asks any approver, for a week. */
+/** A new rule's defaults: any approver, for a week. */
 const NEW = {
   effect: "require_approval",
   approvers: ["role:approver"],
@@ -24,11 +24,11 @@ const NEW = {
   title: "",
 } as const;
 
-/** The rules that name this agent: about all its calls, or about some. */
+/** The rules that name this agent, for all its calls or for some. */
 export function Rules({ agent }: { agent: AgentDetail }) {
   const subject = { noun: "agent", name: agent.name } as const;
   const { data, error, isPending, refetch } = useQuery(q.policies.about(subject));
-  const [asked, setAsked] = useState<"put" | "withdraw">();
+  const [dialog, setDialog] = useState<"put" | "withdraw">();
   const [proposed, setProposed] = useState<Proposed>();
   const queries = useQueryClient();
   const now = useNow();
@@ -43,7 +43,7 @@ export function Rules({ agent }: { agent: AgentDetail }) {
       ) : isPending ? (
         <Skeleton rows={2} />
       ) : data.items.length === 0 ? (
-        <p>No rule names it: the rules of the tools hold for its calls.</p>
+        <p>No rule names this agent: the tools’ rules apply to its calls.</p>
       ) : (
         <ul>
           {data.items.map((r) => (
@@ -87,31 +87,31 @@ export function Rules({ agent }: { agent: AgentDetail }) {
       <Proposals subject={subject} rule={ruleId(subject)} />
       {proposed && <ProposedNote proposed={proposed} />}
       <footer>
-        <Button small disabled={!may} title={act?.reason ?? undefined} onClick={() => setAsked("put")}>
-          {own ? "Change its rule" : "Give it a rule"}
+        <Button small disabled={!may} title={act?.reason ?? undefined} onClick={() => setDialog("put")}>
+          {own ? "Edit rule" : "Add rule"}
         </Button>
         {own && (
-          <Button look="quiet" small disabled={!may} onClick={() => setAsked("withdraw")}>
-            Withdraw it
+          <Button look="quiet" small disabled={!may} onClick={() => setDialog("withdraw")}>
+            Withdraw
           </Button>
         )}
       </footer>
       {act && !act.allowed && <p>{sentence(act.reason ?? "")}.</p>}
-      {asked === "put" && (
+      {dialog === "put" && (
         <RuleEditor
           subject={subject}
           title={agent.title}
           rule={own ?? { ...NEW, approvers: [...NEW.approvers] }}
           version={own?.version ?? 0}
-          onClose={() => setAsked(undefined)}
+          onClose={() => setDialog(undefined)}
         />
       )}
-      {asked === "withdraw" && own && (
+      {dialog === "withdraw" && own && (
         <Confirm
           title={`Withdraw the rule for ${agent.title}?`}
-          says="The rules of the tools hold then. Where they ask for less, a second administrator must confirm it."
+          text="The tools’ rules then apply. If they are less strict, a second administrator must confirm this."
           verb="Withdraw"
-          onClose={() => setAsked(undefined)}
+          onClose={() => setDialog(undefined)}
           onConfirm={async (reason, key) => {
             const answer = await q.policies.withdraw(ruleId(subject), own.version, reason, key);
             if (isProposed(answer)) setProposed(answer);

@@ -11,7 +11,7 @@ import type { Limits } from "./diff";
 
 const DAY = 24 * 60 * 60_000;
 
-/** What two weeks cost by day; in tokens where nothing is priced. */
+/** Daily cost over two weeks; in tokens if no price is known. */
 function Days({ name }: { name: string }) {
   const now = useNow();
   const { data, error, refetch } = useQuery(q.agents.usage(name));
@@ -58,7 +58,7 @@ const rows = (l: Limits): [string, string][] => [
   ["Tokens", l.tokens === null ? "" : count(l.tokens)],
   ["Time", l.seconds === null ? "" : timeOf(l.seconds)],
 ];
-/** What one call may use at most, and the use of the last days. */
+/** The limits of one call, and recent usage. */
 export function Use({ agent }: { agent: AgentDetail }) {
   const limits = agent.active?.limits;
   return (
@@ -81,8 +81,8 @@ export function Use({ agent }: { agent: AgentDetail }) {
             </dl>
             <p className="muted">
               {limits.soft === null
-                ? "It ends there; it does not ask to go on."
-                : `At ${Math.round(limits.soft * 100)} % of a limit it asks people to go on.`}
+                ? "It stops there without asking to continue."
+                : `At ${Math.round(limits.soft * 100)}% of a limit it asks people whether to continue.`}
             </p>
           </div>
         )}

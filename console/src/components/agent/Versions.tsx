@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { AgentDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { ago, sentence } from "../../format";
+import { ago } from "../../format";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
 import { Confirm } from "../Confirm";
@@ -11,10 +11,10 @@ import classes from "../Diff.module.css";
 import { useAway } from "../States";
 import { Text } from "../Text";
 
-/** A digest in short; a version that an operator made has a short name already. */
+/** A shortened digest; a version made by an operator has a short name already. */
 export const short = (version: string) => (/^[0-9a-f]{12,}$/.test(version) ? version.slice(0, 8) : version);
 
-/** All versions, what the chosen one changed, and the way back to it. */
+/** All versions, what the selected one changed, and a button to use it again. */
 export function Versions({ agent }: { agent: AgentDetail }) {
   const [picked, setPicked] = useState<string>();
   const at = picked ?? agent.version;
@@ -22,10 +22,10 @@ export function Versions({ agent }: { agent: AgentDetail }) {
   const queries = useQueryClient();
   const now = useNow();
   const away = useAway();
-  const found = agent.versions.findIndex((v) => v.version === at);
-  const open = agent.versions[Math.max(0, found)];
-  if (!open) return <p className="muted">What its worker registered is no version.</p>;
-  const before = agent.versions[Math.max(0, found) + 1];
+  const index = agent.versions.findIndex((v) => v.version === at);
+  const open = agent.versions[Math.max(0, index)];
+  if (!open) return <p className="muted">Its worker registered no valid version.</p>;
+  const before = agent.versions[Math.max(0, index) + 1];
   const edit = agent.actions.find((a) => a.verb === "edit");
   const use = agent.actions.find((a) => a.verb === "use");
   return (
@@ -47,13 +47,11 @@ export function Versions({ agent }: { agent: AgentDetail }) {
             </button>
           </li>
         ))}
-        {edit && !edit.allowed && <li className={classes.why}>{sentence(edit.reason ?? "")}, to make another.</li>}
+        {edit && !edit.allowed && <li className={classes.why}>You can’t make another: {edit.reason}.</li>}
       </ol>
       <div>
         <header className={classes.head}>
-          <h3>
-            {before ? `What ${short(open.version)} changed against ${short(before.version)}` : "The first version"}
-          </h3>
+          <h3>{before ? `Changes in ${short(open.version)} since ${short(before.version)}` : "The first version"}</h3>
           {open.version !== agent.version && (
             <Button
               small
@@ -70,7 +68,7 @@ export function Versions({ agent }: { agent: AgentDetail }) {
       {asking && (
         <Confirm
           title={`Use version ${short(open.version)}?`}
-          says="New calls begin with it within seconds. Calls that are open keep their version."
+          text="New calls use it within seconds. Open calls keep their version."
           verb="Use it"
           onClose={() => setAsking(false)}
           onConfirm={async (reason, key) => {

@@ -17,7 +17,7 @@ const version: Version = {
 };
 
 describe("lines", () => {
-  it("keeps what both have, in order", () =>
+  it("keeps common lines in order", () =>
     expect(lines("one\ntwo\nthree", "one\n2\nthree\nfour")).toEqual([
       ["=", "one"],
       ["-", "two"],
@@ -36,20 +36,20 @@ describe("lines", () => {
   });
 });
 describe("instructions", () => {
-  it("joins lines that were wrapped, and no others", () => {
+  it("joins hard-wrapped lines, and no others", () => {
     expect(
       unwrapped(
         "Refund only what is\nasked for.\n\nThen:\n- read\n  twice\n- reply\n1. end\n# Tone\nBe kind,\nbe brief.",
       ),
     ).toBe("Refund only what is asked for.\n\nThen:\n- read\n  twice\n- reply\n1. end\n# Tone\nBe kind, be brief.");
   });
-  it("shows line breaks where nothing else changed", () => {
+  it("shows line breaks if nothing else changed", () => {
     expect(instructions("one\ntwo", "one two")).toContainEqual(["+", "one two"]);
     expect(instructions("one\ntwo", "one\ntwo")).toEqual([["=", "one two"]]);
   });
 });
 describe("fields", () => {
-  it("names only what differs", () =>
+  it("contains only what differs", () =>
     expect(
       fields(version, { ...version, tools: ["fetch"], models: ["m:1"], limits: { ...version.limits, usd: 0.1 } }),
     ).toEqual([
@@ -67,7 +67,7 @@ describe("bodyOf", () => {
     limits: { requests: "5", tool_calls: "", tokens: "", usd: "0.1", seconds: "", soft: "" },
     note: " shorter ",
   };
-  it("sends the version that was seen, and empty limits as the code's", () =>
+  it("sends the version that was shown, and null for empty limits", () =>
     expect(bodyOf(draft, version, version)).toEqual({
       instructions: "Be brief.",
       models: ["openai:gpt-5", "other:model"],
@@ -77,7 +77,7 @@ describe("bodyOf", () => {
       note: "shorter",
       expected_version: "a",
     }));
-  it("keeps an output that is narrower than the code's", () => {
+  it("keeps an output schema narrower than the code's", () => {
     const narrow = { ...version, output_schema: { type: "object" } };
     expect(bodyOf(draft, narrow, version).output_schema).toEqual({ type: "object" });
   });

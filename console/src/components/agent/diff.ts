@@ -1,4 +1,4 @@
-/** What differs between two versions of an agent. */
+/** The differences between two versions of an agent. */
 import type { components } from "../../api/schema";
 
 export type Version = components["schemas"]["AgentVersionOut"];
@@ -10,9 +10,9 @@ export interface Field {
   added: string[];
 }
 
-const MOST = 1_000; // lines; beyond it the whole text is shown as replaced
+const MOST = 1_000; // lines; a longer text is shown as fully replaced
 
-/** The lines of both texts in order: kept, removed, added. */
+/** The lines of both texts in order: unchanged, removed, added. */
 export function lines(before: string, after: string): Line[] {
   const a = before.split("\n");
   const b = after.split("\n");
@@ -22,37 +22,38 @@ export function lines(before: string, after: string): Line[] {
   for (let i = a.length - 1; i >= 0; i--)
     for (let j = b.length - 1; j >= 0; j--)
       common[i]![j] = a[i] === b[j] ? common[i + 1]![j + 1]! + 1 : Math.max(common[i + 1]![j]!, common[i]![j + 1]!);
-  const found: Line[] = [];
+  const result: Line[] = [];
   let i = 0;
   let j = 0;
   while (i < a.length || j < b.length)
     if (i < a.length && j < b.length && a[i] === b[j]) {
-      found.push(["=", a[i]!]);
+      result.push(["=", a[i]!]);
       i++;
       j++;
-    } else if (i < a.length && (j === b.length || common[i + 1]![j]! >= common[i]![j + 1]!)) found.push(["-", a[i++]!]);
-    else found.push(["+", b[j++]!]);
-  return found;
+    } else if (i < a.length && (j === b.length || common[i + 1]![j]! >= common[i]![j + 1]!))
+      result.push(["-", a[i++]!]);
+    else result.push(["+", b[j++]!]);
+  return result;
 }
 
-/** A line that begins something of its own: a point of a list, a heading, a quote, a table, a tag, code. */
+/** A line that starts a new block: a list item, a heading, a quote, a table, a tag, code. */
 const OWN = /^(\s|[-*+•#>|<`]|\d+[.)])/;
-/** Ends with its line, whatever follows. */
+/** A line that is a block on its own. */
 const ALONE = /^\s*[#<|`]/;
-/** A text whose source is wrapped at some width, with each paragraph as one line. */
+/** Joins the lines of hard-wrapped paragraphs: one line per paragraph. */
 export function unwrapped(text: string): string {
-  const found: string[] = [];
+  const result: string[] = [];
   for (const line of text.split("\n")) {
-    const last = found.at(-1);
-    if (!last?.trim() || !line.trim() || OWN.test(line) || ALONE.test(last)) found.push(line);
-    else found[found.length - 1] = `${last.trimEnd()} ${line}`;
+    const last = result.at(-1);
+    if (!last?.trim() || !line.trim() || OWN.test(line) || ALONE.test(last)) result.push(line);
+    else result[result.length - 1] = `${last.trimEnd()} ${line}`;
   }
-  return found.join("\n");
+  return result.join("\n");
 }
-/** What two versions of instructions differ in: paragraph by paragraph; by line where only line breaks changed. */
+/** The diff of two versions of instructions: by paragraph, or by line if only line breaks changed. */
 export function instructions(before: string, after: string): Line[] {
-  const found = lines(unwrapped(before), unwrapped(after));
-  return before !== after && found.every(([sign]) => sign === "=") ? lines(before, after) : found;
+  const result = lines(unwrapped(before), unwrapped(after));
+  return before !== after && result.every(([sign]) => sign === "=") ? lines(before, after) : result;
 }
 
 export const LIMITS: Record<keyof Limits, { word: string; unit: string }> = {
@@ -61,17 +62,17 @@ export const LIMITS: Record<keyof Limits, { word: string; unit: string }> = {
   tool_calls: { word: "Tool calls", unit: "calls" },
   tokens: { word: "Tokens", unit: "tokens" },
   seconds: { word: "Time", unit: "s" },
-  soft: { word: "Asks to go on at", unit: "of a limit" },
+  soft: { word: "Asks to continue at", unit: "of a limit" },
 };
 const limitText = (name: keyof Limits, n: number | null) =>
-  n === null ? "no limit" : name === "soft" ? `${n * 100} %` : `${n} ${LIMITS[name].unit}`;
+  n === null ? "no limit" : name === "soft" ? `${n * 100}%` : `${n} ${LIMITS[name].unit}`;
 const without = (xs: string[], ys: string[]) => xs.filter((x) => !ys.includes(x));
 
-/** The fields that differ, instructions aside. */
+/** The fields that differ, except the instructions. */
 export function fields(before: Version, after: Version): Field[] {
-  const found: Field[] = [];
+  const result: Field[] = [];
   const add = (field: string, removed: string[], added: string[]) =>
-    (removed.length || added.length) && found.push({ field, removed, added });
+    (removed.length || added.length) && result.push({ field, removed, added });
   add("Tools", without(before.tools, after.tools), without(after.tools, before.tools));
   if (before.models.join() !== after.models.join())
     add(
@@ -83,6 +84,6 @@ export function fields(before: Version, after: Version): Field[] {
     if (before.limits[name] !== after.limits[name])
       add(LIMITS[name].word, [limitText(name, before.limits[name])], [limitText(name, after.limits[name])]);
   if (JSON.stringify(before.output_schema) !== JSON.stringify(after.output_schema))
-    add("Output", [], ["another schema"]);
-  return found;
+    add("Output", [], ["a different schema"]);
+  return result;
 }

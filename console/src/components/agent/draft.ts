@@ -1,4 +1,4 @@
-/** What is typed about a new version, as the API takes it. */
+/** A new version as typed, and as the API expects it. */
 import type { AgentEdit } from "../../api/queries/agents";
 import type { Limits, Version } from "./diff";
 
@@ -11,7 +11,7 @@ export interface Draft {
 }
 const number = (text: string) => (text.trim() === "" ? null : Number(text));
 
-/** The whole version: what is left out would be the code's, so all that the version in use has is sent again. */
+/** The full version: an omitted field would fall back to the code's, so everything in the version in use is sent again. */
 export function bodyOf(draft: Draft, active: Version, code: Version): AgentEdit {
   const models = draft.models
     .split(/[\n,]/)

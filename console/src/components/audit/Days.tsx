@@ -15,17 +15,17 @@ const QUICK: [string, number][] = [
   ["30 days", 29],
 ];
 const valid = (iso: string | undefined) => (iso && !Number.isNaN(Date.parse(iso)) ? iso : undefined);
-/** The last day of a range whose end is the beginning of the next one. */
+/** The last day of a range with an exclusive end. */
 const lastDay = (until: string) => dayOf(new Date(Date.parse(until) - 1).toISOString());
 
-/** A range of days in words, as the viewer's zone has them. */
+/** A range of days in words, in the viewer's zone. */
 function wordsOf({ since, until }: Range): string {
   const from = since && day(since);
   const to = until && day(Date.parse(until) - 1);
   if (from && to) return from === to ? from : `${from} to ${to}`;
   return from ? `since ${from}` : to ? `until ${to}` : "Any day";
 }
-/** Days from and to, whole ones in the viewer's zone. The address has the instants, so that a link shows the same everywhere. */
+/** A range of whole days in the viewer's zone. The URL holds the instants, so that a link shows the same everywhere. */
 export function Days({ since: from, until: to, onChange }: Range & { onChange(range: Range): void }) {
   const [open, setOpen] = useState(false);
   const since = valid(from);

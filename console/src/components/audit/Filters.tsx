@@ -21,7 +21,7 @@ function Find({ words, onChange }: { words: string; onChange(words: string): voi
           value={typed}
           onChange={(e) => setTyped(e.target.value)}
           onBlur={() => typed.trim() !== words && onChange(typed.trim())}
-          placeholder="Who, why, on what, or an id"
+          placeholder="Who, why, target or id"
           aria-label="Search the audit log"
           maxLength={300}
         />
@@ -30,7 +30,7 @@ function Find({ words, onChange }: { words: string; onChange(words: string): voi
   );
 }
 
-/** What is shown of the log: words, whose, on what, which kind, what became of it, and when. */
+/** The filters of the log: text, principal, target, kind, outcome and dates. */
 export function Filters({ url, note, onChange }: { url: Search; note?: string; onChange(change: Search): void }) {
   const flip = (key: "kind" | "status", value: string) => onChange({ [key]: url[key] === value ? undefined : value });
   return (

@@ -11,11 +11,11 @@ import { widgets } from "./widgets";
 
 const PREFIX = "input";
 const SEPARATOR = ".";
-/** The id of the control at a place of the input. */
+/** The id of the control at a path of the input. */
 export const controlId = (path: string[]) => [PREFIX, ...path].join(SEPARATOR);
 const BEHAVIOUR = { emptyObjectFields: "skipDefaults", arrayMinItems: { populate: "never" } } as const;
 
-/** The library's own words are not shown, except what a new entry of a map holds: nothing. */
+/** The library's own texts aren't shown. The only override: a new entry of a map starts empty. */
 const translate = (word: TranslatableString, params?: string[]) =>
   word === TranslatableString.NewStringDefault ? "" : englishStringTranslator(word, params);
 
@@ -27,7 +27,7 @@ interface Props {
   disabled?: boolean;
   onChange(value: unknown): void;
 }
-/** Fields made from a JSON Schema. It holds no value of its own, and shows the faults that it is given. */
+/** A form generated from a JSON Schema. It is controlled, and shows the faults passed to it. */
 export const SchemaForm = memo(function SchemaForm({ schema, value, faults, disabled, onChange }: Props) {
   const latest = useRef({ value, onChange });
   useEffect(() => {
@@ -66,7 +66,7 @@ export const SchemaForm = memo(function SchemaForm({ schema, value, faults, disa
   );
 });
 
-/** The value with another one at a place of it; what it is made of stays as it was. */
+/** A copy of the value with the one at a path replaced. */
 function put(value: unknown, path: (string | number)[], next: unknown): unknown {
   const [key, ...rest] = path;
   if (key === undefined) return next;

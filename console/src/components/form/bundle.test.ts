@@ -6,7 +6,7 @@ const importing = (from: RegExp) =>
     .filter(([path, text]) => !/\.test\.tsx?$/.test(path) && from.test(text as string))
     .map(([path]) => path);
 
-test("the form's library is loaded by the start of a run alone, and only when that is drawn", () => {
+test("only the start form loads the form library, and only when it is rendered", () => {
   expect(Object.keys(sources).length).toBeGreaterThan(50);
   expect(importing(/from "@(rjsf|cfworker)\//).filter((p) => !/^\.\/|\/form\//.test(p))).toEqual([]);
   expect(importing(/from "[^"]*\/form\//).filter((p) => !/\/start\//.test(p))).toEqual([]);

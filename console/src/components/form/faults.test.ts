@@ -1,39 +1,39 @@
 import { expect, test } from "vitest";
 import awkward from "./awkward.json";
 import reference from "./reference.json";
-import { check, placeOf, split, standing, toErrorSchema } from "./faults";
+import { check, placeOf, split, stillValid, toErrorSchema } from "./faults";
 
-const says = (input: unknown, schema: unknown) =>
+const messagesOf = (input: unknown, schema: unknown) =>
   Object.fromEntries(check(input, schema).map((f) => [f.pointer, f.message]));
 
-test("each fault is at its place, in words", () => {
+test("each fault is at its path, in words", () => {
   const content = reference.content_publish;
-  expect(says({ title: "a", points: [], settle_seconds: -1, zz: 1 }, content)).toEqual({
+  expect(messagesOf({ title: "a", points: [], settle_seconds: -1, zz: 1 }, content)).toEqual({
     "/title": "Needs at least 3 characters",
     "/points": "Needs at least 1",
     "/author": "Required",
     "/settle_seconds": "Must be at least 0",
     "/zz": "Unknown field",
   });
-  expect(says({ week: "now", areas: ["sales", "x"] }, reference.weekly_digest)).toEqual({
-    "/week": "Does not have the expected format",
-    "/areas/1": "Is not one of the choices",
+  expect(messagesOf({ week: "now", areas: ["sales", "x"] }, reference.weekly_digest)).toEqual({
+    "/week": "Doesn’t have the expected format",
+    "/areas/1": "Isn’t one of the choices",
   });
 });
-test("of a union only the kind that was meant has faults, in each part of a list by itself", () => {
+test("in a union only the intended kind has faults, separately for each list item", () => {
   const schema = { type: "array", items: awkward.properties.pay, $defs: awkward.$defs };
-  expect(says([{ kind: "card" }, { kind: "bank", holder: null }], schema)).toEqual({
+  expect(messagesOf([{ kind: "card" }, { kind: "bank", holder: null }], schema)).toEqual({
     "/0/last4": "Required",
     "/1/iban": "Required",
   });
-  expect(says({ who: [] }, { ...awkward, required: [] })).toEqual({ "/who": expect.stringMatching(/^Must be/) });
+  expect(messagesOf({ who: [] }, { ...awkward, required: [] })).toEqual({ "/who": expect.stringMatching(/^Must be/) });
 });
-test("formats that the server takes are not refused here", () => {
+test("formats that the server accepts aren't refused", () => {
   const at = { type: "string", format: "date-time" };
   expect(check("2026-11-29T10:00", at)).toEqual([]);
   expect(check("tomorrow", { type: "string", format: "date" })).toHaveLength(1);
 });
-test("a schema that can't be read here leaves the judgement to the server", () => {
+test("an unreadable schema leaves the check to the server", () => {
   expect(check("a", { type: "string", pattern: "(?P<python>a)" })).toEqual([]);
 });
 test("the server's faults are split into the input's, at the missing field itself, and the rest", () => {
@@ -48,18 +48,18 @@ test("the server's faults are split into the input's, at the missing field itsel
   ]);
   expect(rest).toEqual([{ pointer: "/start_at", message: "too far" }]);
 });
-test("a fault of the server is gone once its value was changed, the others stay", () => {
+test("a server fault disappears once its value changes, the others stay", () => {
   const faults = [
     { pointer: "/a", message: "x" },
     { pointer: "/b/0", message: "y" },
   ];
-  expect(standing(faults, { a: 1, b: [1] }, { a: 2, b: [1] })).toEqual([faults[1]]);
+  expect(stillValid(faults, { a: 1, b: [1] }, { a: 2, b: [1] })).toEqual([faults[1]]);
 });
-test("names of fields can't reach into what all objects share", () => {
+test("field names can't pollute the object prototype", () => {
   toErrorSchema([{ pointer: "/__proto__/polluted", message: "x" }]);
   expect(({} as Record<string, unknown>).polluted).toBeUndefined();
 });
-test("places read as words", () => {
+test("paths read as words", () => {
   expect(placeOf("/order_lines/1/amount_cents")).toBe("Order lines 2, Amount cents");
   expect(placeOf("")).toBe("The input");
 });

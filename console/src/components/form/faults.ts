@@ -1,4 +1,4 @@
-/** What is wrong with an input, and where: found here for a quick answer, or by the server, which is the judge. */
+/** What is wrong with an input, and where: checked here for fast feedback, and by the server, which decides. */
 import { Validator, type OutputUnit, type Schema as Checked } from "@cfworker/json-schema";
 import type { ErrorSchema } from "@rjsf/utils";
 import { isRounded } from "./numbers";
@@ -16,20 +16,20 @@ const WRAPPERS = new Set(
     " ",
   ),
 );
-const STRICT = /format "(date|email|uuid)"/; // the server takes more of the other formats than the standards do
+const STRICT = /format "(date|email|uuid)"/; // for other formats the server accepts more than the standards do
 const MOST = 50;
 const last = (text: string) => /(-?[\d.]+)\)?\.$/.exec(text)?.[1] ?? "";
 const MESSAGES: Record<string, (error: string) => string> = {
   required: () => "Required",
   type: (e) => `Must be ${e.split("Expected ")[1]?.replace(/[".]/g, "").replaceAll(",", " or") ?? "of another type"}`,
-  enum: () => "Is not one of the choices",
-  const: () => "Has another value than it must have",
-  pattern: () => "Does not have the expected format",
-  format: (e) => `Is not a valid ${/format "(.*)"/.exec(e)?.[1] ?? "value"}`,
+  enum: () => "Isn’t one of the choices",
+  const: () => "Doesn’t have the required value",
+  pattern: () => "Doesn’t have the expected format",
+  format: (e) => `Isn’t a valid ${/format "(.*)"/.exec(e)?.[1] ?? "value"}`,
   minLength: (e) => (last(e) === "1" ? "Required" : `Needs at least ${last(e)} characters`),
-  maxLength: (e) => `Takes at most ${last(e)} characters`,
+  maxLength: (e) => `Allows at most ${last(e)} characters`,
   minItems: (e) => `Needs at least ${last(e)}`,
-  maxItems: (e) => `Takes at most ${last(e)}`,
+  maxItems: (e) => `Allows at most ${last(e)}`,
   minimum: (e) => `Must be at least ${last(e)}`,
   maximum: (e) => `Must be at most ${last(e)}`,
   exclusiveMinimum: (e) => `Must be more than ${last(e)}`,
@@ -37,12 +37,12 @@ const MESSAGES: Record<string, (error: string) => string> = {
   multipleOf: (e) => `Must be a multiple of ${last(e)}`,
   uniqueItems: () => "Has the same entry twice",
   false: () => "Unknown field",
-  anyOf: () => "Fits none of the kinds",
-  oneOf: () => "Fits none of the kinds, or several",
+  anyOf: () => "Matches none of the kinds",
+  oneOf: () => "Matches none of the kinds, or several",
 };
 const within = (inner: string, outer: string) => inner === outer || inner.startsWith(`${outer}/`);
 
-/** Of each union only the faults of the branch that fits best: a card does not lack what only an account has. */
+/** For each union, keep only the faults of the best matching branch: a card shouldn't be missing what only an account has. */
 function bestBranches(units: OutputUnit[]): OutputUnit[] {
   const dropped = new Set<OutputUnit>();
   for (const union of units) {
@@ -75,8 +75,8 @@ function toFault(u: OutputUnit): Fault {
 }
 const byPlace = (faults: Fault[]) => [...new Map(faults.map((f) => [f.pointer, f])).values()].slice(0, MOST);
 
-const ROUNDED = "A browser would round this number: start it with the command line";
-/** Where whole numbers are that lose digits in a browser, also those of an earlier run. */
+const ROUNDED = "A browser would round this number: start the run with the CLI";
+/** Integers that lose digits in a browser, including those of an earlier run. */
 function rounded(value: unknown, pointer = ""): Fault[] {
   if (typeof value === "number") return isRounded(value) ? [{ pointer, message: ROUNDED }] : [];
   if (typeof value !== "object" || value === null) return [];
@@ -85,7 +85,7 @@ function rounded(value: unknown, pointer = ""): Fault[] {
 const digits = (f: Fault, input: unknown): Fault =>
   /^Must be (integer|number)/.test(f.message) && isRounded(valueAt(input, f.pointer)) ? { ...f, message: ROUNDED } : f;
 
-/** The faults of an input under the workflow's own schema, one a place. A schema that can't be read here finds none. */
+/** The faults of an input under the workflow's own schema, one per path. An unreadable schema yields none. */
 export function check(input: unknown, schema: unknown): Fault[] {
   try {
     const units = bestBranches(new Validator(schema as Checked, "2020-12", false).validate(input ?? null).errors);
@@ -106,8 +106,8 @@ export function check(input: unknown, schema: unknown): Fault[] {
     return rounded(input);
   }
 }
-/** Whether a value fits a part of a schema: how a form knows which kind of a union it shows. */
-export function fits(value: unknown, part: object, root: { $defs?: unknown; definitions?: unknown }): boolean {
+/** Whether a value matches a part of a schema: how a form knows which kind of a union to show. */
+export function matches(value: unknown, part: object, root: { $defs?: unknown; definitions?: unknown }): boolean {
   try {
     const whole = part === root ? part : { ...part, $defs: root.$defs, definitions: root.definitions };
     return new Validator(whole as Checked, "2020-12", true).validate(value ?? null).valid;
@@ -116,7 +116,7 @@ export function fits(value: unknown, part: object, root: { $defs?: unknown; defi
   }
 }
 
-/** The server's faults of `/input`, each at the field that it is about, and those of the rest of the request. */
+/** Splits the server's faults into those of `/input`, by field, and those of the rest of the request. */
 export function split(faults: Fault[]): { input: Fault[]; rest: Fault[] } {
   const input: Fault[] = [];
   const rest: Fault[] = [];
@@ -139,7 +139,7 @@ export const pathOf = (pointer: string) =>
     .split("/")
     .slice(1)
     .map((p) => p.replace(/~1/g, "/").replace(/~0/g, "~"));
-/** The place in words: `Lines 2, Amount`. */
+/** The path in words: `Lines 2, Amount`. */
 export const placeOf = (pointer: string) =>
   pathOf(pointer)
     .map((p) => (/^\d+$/.test(p) ? String(Number(p) + 1) : label(p)))
@@ -160,6 +160,6 @@ export function toErrorSchema(faults: Fault[]): ErrorSchema {
 }
 const valueAt = (value: unknown, pointer: string): unknown =>
   pathOf(pointer).reduce<unknown>((v, p) => (v as Record<string, unknown> | null | undefined)?.[p], value);
-/** The server's faults that still hold: those whose value is as it was sent. */
-export const standing = (faults: Fault[], was: unknown, now: unknown) =>
+/** The server's faults that still apply: those whose value hasn't changed since it was sent. */
+export const stillValid = (faults: Fault[], was: unknown, now: unknown) =>
   faults.filter((f) => JSON.stringify(valueAt(was, f.pointer)) === JSON.stringify(valueAt(now, f.pointer)));

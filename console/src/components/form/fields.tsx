@@ -11,11 +11,11 @@ const core = getDefaultRegistry().fields as Record<string, ComponentType<FieldPr
 const CoreObject = core.ObjectField!;
 const CoreSchema = core.SchemaField!;
 const CoreArray = core.ArrayField!;
-const SHORT = 40; // characters: texts of at most that length are chips
+const SHORT = 40; // characters; texts up to that length are shown as chips
 
 const isComposed = (s: Schema) => s.type === "object" || s.type === "array" || !!s.properties;
 
-/** What is optional and made of parts is there only once it is added, and can be taken away again. */
+/** An optional composite appears only once it is added, and can be removed again. */
 function Optional({ props, of: Inner, parts }: { props: FieldProps; of: ComponentType<FieldProps>; parts: Schema }) {
   const { root } = props.registry.formContext as FormState;
   const drawn = useDrawn(props.fieldPathId.$id);
@@ -39,14 +39,14 @@ function Optional({ props, of: Inner, parts }: { props: FieldProps; of: Componen
         look="quiet"
         className={classes.take}
         onClick={() => put(undefined)}
-        aria-label={`Take ${props.schema.title ?? props.name} away`}
+        aria-label={`Remove ${props.schema.title ?? props.name}`}
       >
-        Take away
+        Remove
       </Button>
     </>
   );
 }
-/** Whether it has entries of any name only: there is nothing to add before the first one. */
+/** Whether it only has entries with free names: then there is nothing to add before the first one. */
 const isMap = (s: Schema) =>
   Object.values(s.properties ?? {}).every((p) => typeof p === "object" && ADDITIONAL_PROPERTY_FLAG in p);
 const ObjectField = (props: FieldProps) =>
@@ -56,7 +56,7 @@ const ObjectField = (props: FieldProps) =>
     <Optional props={props} of={CoreObject} parts={props.schema} />
   );
 
-/** A union: optional where one of its kinds is made of parts. */
+/** A union, treated as an optional composite if one of its kinds is composite. */
 const union = (Inner: ComponentType<FieldProps>) =>
   function Union(props: FieldProps) {
     const { root } = props.registry.formContext as FormState;
@@ -68,7 +68,7 @@ const union = (Inner: ComponentType<FieldProps>) =>
     );
   };
 
-/** A list: choices to switch, short texts as chips, texts as lines, all else as cards. */
+/** A list: choices as toggles, short texts as chips, texts as lines, everything else as cards. */
 function ListField(props: FieldProps) {
   const { schema, formData, registry, fieldPathId, disabled, readonly, onChange } = props;
   const { root } = registry.formContext as FormState;
@@ -95,7 +95,7 @@ function ListField(props: FieldProps) {
   return <CoreArray {...props} />;
 }
 
-/** What a form can't draw is written as JSON. */
+/** What a form can't render is edited as JSON. */
 function JsonField({ formData, fieldPathId, disabled, readonly, onChange, schema, name }: FieldProps) {
   const written = formData === undefined ? "" : JSON.stringify(formData, null, 2);
   const [text, setText] = useState(written);
@@ -109,7 +109,7 @@ function JsonField({ formData, fieldPathId, disabled, readonly, onChange, schema
       onChange((next.trim() ? JSON.parse(next) : undefined) as never, fieldPathId.path);
       setWrong(undefined);
     } catch {
-      setWrong("Not JSON yet: the value before it counts");
+      setWrong("Not valid JSON yet: the last valid value is used");
     }
   }
   return (
@@ -140,10 +140,10 @@ function same(text: string, value: unknown) {
   }
 }
 
-/** Numbers are read by their input: the library would round large ones without a word. */
+/** The input parses numbers itself: the library would silently round large ones. */
 const NumberField = core.StringField!;
 
-/** What refers to itself needs no guard of its own: it is drawn only where it has a value, or once it is added. */
+/** A recursive schema needs no guard: it is rendered only if it has a value or was added. */
 const Recursive = (props: FieldProps) => (
   <CoreSchema {...props} schema={{ ...props.schema, [RJSF_REF_CYCLE_KEY]: false }} />
 );

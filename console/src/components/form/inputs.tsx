@@ -7,7 +7,7 @@ import { describedBy, unitOf } from "./parts";
 import { DECIMAL, isMoney, type Schema } from "./schema";
 import { fromInput, toInput } from "../../zoned";
 
-const LONG = 200; // characters: a text that may be that long is written in lines
+const LONG = 200; // characters; a text that may be that long gets a textarea
 const LINES =
   /(^|[._])(body|text|message|content|notes?|comment|description|instructions|prompt|question|summary|markdown)$/;
 const isLong = (schema: Schema, id: string, value: unknown) =>
@@ -27,7 +27,7 @@ interface Typed {
   value: unknown;
   onChange(value: unknown): void;
 }
-/** What is typed, and the number that it is: the text stays as it is typed while it means the value. */
+/** The typed text and its number: the text stays as typed while it parses to the value. */
 function useTyped({ schema, value, onChange }: Typed) {
   const [typed, setTyped] = useState("");
   const [read, write] = isMoney(schema) ? [moneyOf, moneyText] : [numberOf, String];
@@ -38,7 +38,7 @@ function useTyped({ schema, value, onChange }: Typed) {
   };
   return [typed && read(typed) === value ? typed : text, take] as const;
 }
-/** A number, typed as text, so that no wheel or arrow changes it by a slip. */
+/** A number typed as text, so that a mouse wheel or an arrow key can't change it by accident. */
 function NumberInput({ shared, id, ...typed }: Typed & { id: string; shared: object }) {
   const [text, take] = useTyped(typed);
   const { schema } = typed;
@@ -58,7 +58,7 @@ function NumberInput({ shared, id, ...typed }: Typed & { id: string; shared: obj
   );
 }
 
-/** A text or a number in one line, or a text in several. */
+/** A text or number input, or a textarea. */
 export function Input({
   id,
   value,
@@ -109,9 +109,9 @@ export function Input({
 const moment = (kind: "date" | "time" | "datetime-local") =>
   function Moment({ id, value, disabled, readonly, rawErrors, onChange }: WidgetProps) {
     const zoned = kind === "datetime-local";
-    // What the browser's input can't hold, such as a date pasted into the JSON, stays readable as text.
-    const held = zoned ? toInput(value as string) : ((value as string | undefined) ?? "");
-    const foreign = !!value && (zoned ? !held : !/^[\d:.-]+$/.test(held));
+    // A value that the browser's input can't hold, such as a date pasted into the JSON, stays readable as text.
+    const shown = zoned ? toInput(value as string) : ((value as string | undefined) ?? "");
+    const foreign = !!value && (zoned ? !shown : !/^[\d:.-]+$/.test(shown));
     const input = (
       <input
         id={id}
@@ -122,7 +122,7 @@ const moment = (kind: "date" | "time" | "datetime-local") =>
         disabled={disabled || readonly}
         aria-invalid={!!rawErrors?.length || undefined}
         aria-describedby={describedBy(id)}
-        value={foreign ? String(value) : held}
+        value={foreign ? String(value) : shown}
         onChange={(e) => {
           const text = e.target.value;
           onChange(zoned && !foreign ? fromInput(text) : text || undefined);

@@ -7,7 +7,7 @@ interface Props<T> {
   id: string;
   label: string;
   value: T[];
-  /** How many it takes. */
+  /** The maximum number of items. */
   most?: number;
   disabled?: boolean;
   onChange(value: T[]): void;
@@ -20,7 +20,7 @@ interface Next {
   onAdd(texts: string[]): void;
   onBack?(): void;
 }
-/** Where the next one is typed: Enter adds it, as does leaving; several pasted lines are several. */
+/** Input for the next item: Enter or blur adds it; each pasted line becomes an item. */
 function NextOne({ id, label, placeholder, disabled, onAdd, onBack }: Next) {
   const [text, setText] = useState("");
   function add(of = text) {
@@ -61,7 +61,7 @@ function NextOne({ id, label, placeholder, disabled, onAdd, onBack }: Next) {
 }
 const room = <T,>(value: T[], most: number | undefined) => most === undefined || value.length < most;
 
-/** Texts, one a line. */
+/** Texts, one per line. */
 export function Lines({ id, label, value, most, disabled, onChange }: Props<string>) {
   return (
     <div className={classes.list} role="group" aria-labelledby={titleId(id)}>
@@ -130,7 +130,7 @@ export function Chips({ id, label, value, most, disabled, onChange }: Props<stri
     </div>
   );
 }
-/** Any of some choices, in their order. */
+/** Any number of choices, kept in their order. */
 export function Toggles<T>({ id, value, choices, disabled, onChange }: Props<T> & { choices: readonly T[] }) {
   return (
     <div

@@ -1,4 +1,4 @@
-/** Numbers as they are typed. What is no number yet, or one that a browser would round, stays text: the check finds it at its field. */
+/** Typed numbers. Text that isn't a number yet, or that a browser would round, stays text, and the check reports it at its field. */
 const NUMBER = /^-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const MONEY = /^(-?)(\d+)(?:\.(\d{1,2})?)?$/;
 const WHOLE = /^-?\d+$/;
@@ -20,7 +20,7 @@ export function moneyOf(text: string): number | string | undefined {
   return Number.isSafeInteger(cents) ? cents : text;
 }
 export const moneyText = (cents: number) => (Number.isInteger(cents) ? (cents / 100).toFixed(2) : String(cents));
-/** Whether a browser may have rounded it, or would. */
+/** Whether a browser has rounded it, or would. */
 export const isRounded = (value: unknown) =>
   typeof value === "number"
     ? Number.isInteger(value) && !Number.isSafeInteger(value)

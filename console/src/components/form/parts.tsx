@@ -1,4 +1,4 @@
-/** What the form's fields and templates are made of. */
+/** Building blocks of the form's fields and templates. */
 import { Plus } from "lucide-react";
 import { createContext, useContext, type ReactNode } from "react";
 import { Button } from "../Button";
@@ -7,18 +7,18 @@ import type { Schema } from "./schema";
 
 export interface FormState {
   root: Schema;
-  /** Put a value at a place of the input. */
+  /** Set the value at a path of the input. */
   put(path: (string | number)[], value: unknown): void;
 }
-/** The place whose label is drawn already: the chosen kind of a union has the union's own. */
+/** The id whose label is already rendered: the chosen kind of a union uses the union's label. */
 export const Drawn = createContext<string | undefined>(undefined);
 export const useDrawn = (id: string) => useContext(Drawn) === id;
 
 export const titleId = (id: string) => `${id}__title`;
 export const faultId = (id: string) => `${id}__fault`;
-export const saysId = (id: string) => `${id}__says`;
-/** What a control is described by: its fault and its description. */
-export const describedBy = (id: string) => `${faultId(id)} ${saysId(id)}`;
+export const descriptionId = (id: string) => `${id}__description`;
+/** The ids that describe a control: its fault and its description. */
+export const describedBy = (id: string) => `${faultId(id)} ${descriptionId(id)}`;
 
 const UNITS: [RegExp, string][] = [
   [/_seconds?$/, "s"],
@@ -31,7 +31,7 @@ const UNITS: [RegExp, string][] = [
   [/_usd$/, "USD"],
   [/_bytes$/, "bytes"],
 ];
-/** The unit of a number: as the schema says it, or as its name does. */
+/** The unit of a number: from the schema, or from its name. */
 export const unitOf = (schema: Schema, id: string): string | undefined =>
   (schema as { "x-unit"?: string })["x-unit"] ?? UNITS.find(([name]) => name.test(id))?.[1];
 
@@ -43,7 +43,7 @@ export function Head({
 }: {
   id: string;
   label: ReactNode;
-  /** It may stay empty, and then has no value. */
+  /** It may stay empty, and then it has no value. */
   optional?: boolean;
   control?: boolean;
 }) {

@@ -1,13 +1,13 @@
-/** A workflow's JSON Schema, rewritten so that it reads well as a form, and what a form starts with. */
+/** Rewrites a workflow's JSON Schema for use as a form, and builds the form's initial value. */
 import type { RJSFSchema } from "@rjsf/utils";
 import { words } from "../../format";
 
 export type Schema = RJSFSchema;
 type Values = Record<string, unknown>;
 
-/** Marks a required field that may be null: left empty, it is sent as null. */
+/** Marks a required field that may be null: if it is left empty, null is sent. */
 const NULLABLE = "x-nullable";
-/** Marks a number that is written as text, so that no digit is lost. */
+/** Marks a number that is kept as text, so that no digit is lost. */
 export const DECIMAL = "x-decimal";
 const LITERAL = new Set(["const", "enum", "default", "examples"]);
 const NAMED = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
@@ -25,22 +25,22 @@ const DEEPEST = 20; // required fields inside required fields
 const isObject = (v: unknown): v is Values => typeof v === "object" && v !== null && !Array.isArray(v);
 /** `approval_above_cents` and `CardPayment` as words. */
 export const label = (name: string) => words(name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase());
-/** Hundredths of a currency, which people read and write in whole units: 50.00 USD for 5000. */
+/** An amount in cents, which people read and write in whole units: 50.00 USD for 5000. */
 export const isMoney = (s: object) => "x-currency" in s && (s as Values)["x-unit"] === "cents";
 const automatic = (title: string, name: string) =>
   title.replace(/[\s_]/g, "").toLowerCase() === name.replace(/[\s_]/g, "").toLowerCase();
 
-/** The part of the schema that a reference points at; itself without one. */
+/** Follows a schema's reference; returns the schema itself if it has none. */
 export function resolve(schema: Schema, root: Schema): Schema {
-  let found: Schema = schema;
-  for (let hops = 0; found.$ref && hops < DEEPEST; hops++) {
+  let current: Schema = schema;
+  for (let hops = 0; current.$ref && hops < DEEPEST; hops++) {
     let target: unknown = root;
-    for (const part of found.$ref.split("/").slice(1))
+    for (const part of current.$ref.split("/").slice(1))
       target = (target as Values | undefined)?.[decodeURIComponent(part).replace(/~1/g, "/").replace(/~0/g, "~")];
-    const { $ref: _, ...beside } = found;
-    found = { ...(isObject(target) ? (target as Schema) : {}), ...beside };
+    const { $ref: _, ...beside } = current;
+    current = { ...(isObject(target) ? (target as Schema) : {}), ...beside };
   }
-  return found;
+  return current;
 }
 
 /** Pydantic writes Decimal as a number or a text. */
@@ -50,7 +50,7 @@ const isDecimal = (branches: Values[]) => {
   return branches.length === 2 && number!.type === "number" && text!.type === "string" && !!plain;
 };
 const isNull = (s: unknown) => isObject(s) && (s.type === "null" || s.const === null);
-/** Without null, which a form shows as an empty field; with the word that it was allowed. */
+/** Removes null, which a form shows as an empty field, and marks the schema as nullable. */
 function withoutNull(node: Values): Values {
   if (Array.isArray(node.type)) {
     const types = node.type.filter((t) => t !== "null");
@@ -75,7 +75,7 @@ function withoutNull(node: Values): Values {
   }
   return node;
 }
-/** Whether a form can't draw it: anything goes, or it is an object or list of anything. */
+/** Whether a form can't render it: it accepts anything, or is an object or list of anything. */
 function isFree(node: Values): boolean {
   if (!KNOWN.some((k) => k in node)) return true;
   if (
@@ -93,16 +93,16 @@ function branchTitle(branch: Values, at: number): string {
   return title !== undefined ? label(String(title)) : (TYPES[String(branch.type)] ?? `Kind ${at + 1}`);
 }
 
-/** The schema to draw. Values of the drawn form fit the workflow's own schema once `sent` has completed them. */
+/** The schema to render. The form's values match the workflow's own schema once `toInput` has completed them. */
 export function formSchema(schema: unknown): Schema {
   return simplify(schema, schema as Schema) as Schema;
 }
-function simplify(given: unknown, root: Schema, name?: string): unknown {
-  if (Array.isArray(given)) return given.map((g) => simplify(g, root));
-  if (given === true) return { title: name ? label(name) : undefined, "x-any": true };
-  if (!isObject(given)) return given;
-  const node = withoutNull(given);
-  if (node !== given && ("anyOf" in node || "oneOf" in node || "type" in node || "allOf" in node) && again(node))
+function simplify(input: unknown, root: Schema, name?: string): unknown {
+  if (Array.isArray(input)) return input.map((g) => simplify(g, root));
+  if (input === true) return { title: name ? label(name) : undefined, "x-any": true };
+  if (!isObject(input)) return input;
+  const node = withoutNull(input);
+  if (node !== input && ("anyOf" in node || "oneOf" in node || "type" in node || "allOf" in node) && again(node))
     return simplify(node, root, name);
   if (isFree(node))
     return {
@@ -137,7 +137,7 @@ function simplify(given: unknown, root: Schema, name?: string): unknown {
   if (title) out.title = title;
   return out;
 }
-/** The values of a union that only chooses between values. */
+/** The values of a union of constants. */
 function choices(node: Values): unknown[] {
   const branches = (node.oneOf ?? node.anyOf) as Values[] | undefined;
   return branches?.every((b) => "const" in b) ? branches.map((b) => b.const) : [];
@@ -149,7 +149,7 @@ const titleOf = (node: Values, name: string | undefined) =>
   name !== undefined && (typeof node.title !== "string" || automatic(node.title, name))
     ? label(isMoney(node) ? name.replace(/_cents$/, "") : name)
     : (node.title as string | undefined);
-/** Without the fields that may be null: a form leaves them empty. */
+/** The required fields, without nullable ones: a form may leave those empty. */
 const required = (node: Values, properties: Values, root: Schema) =>
   ((node.required as string[] | undefined) ?? []).filter((k) => {
     const p = properties[k];
@@ -159,7 +159,7 @@ const required = (node: Values, properties: Values, root: Schema) =>
 export const isFixed = (schema: Schema, root: Schema) => resolve(schema, root).const !== undefined;
 const isPart = (p: Schema | boolean | undefined): p is Schema => isObject(p);
 
-/** What a form begins with: defaults, fixed values, and what required parts are made of. */
+/** The initial value of a form: defaults, fixed values, and the structure of required parts. */
 export function initial(schema: Schema, root: Schema, depth = 0): unknown {
   const s = resolve(schema, root);
   if (s.default !== undefined) return structuredClone(s.default);
@@ -187,8 +187,8 @@ export function initial(schema: Schema, root: Schema, depth = 0): unknown {
   return isPart(first as Schema) ? initial(first as Schema, root, depth + 1) : undefined;
 }
 
-/** The value as it is sent: without empty fields, and with null where a required field may be null and is empty. */
-export function sent(value: unknown, original: unknown): unknown {
+/** The value to send: without empty fields, and with null for empty required fields that are nullable. */
+export function toInput(value: unknown, original: unknown): unknown {
   const plain = value === undefined ? undefined : (JSON.parse(JSON.stringify(value)) as unknown);
   return completed(plain, original as Schema, original as Schema) ?? null;
 }
@@ -204,7 +204,7 @@ function completed(value: unknown, schema: Schema | undefined, root: Schema): un
   if (!isObject(value)) return value;
   const out: Values = { ...value };
   const branches = (s.anyOf ?? s.oneOf ?? []).filter((b): b is Schema => !isNull(b));
-  // Of a union only what is surely meant: one branch beside null, or the one whose fixed field says so.
+  // Only complete the branch of a union that is certain: the only one beside null, or the one whose constant matches.
   const meant = branches.filter((b) => branches.length === 1 || chosen(resolve(b, root), value, root));
   for (const part of [s, ...meant.map((m) => resolve(m, root))]) {
     for (const key of part.required ?? []) {

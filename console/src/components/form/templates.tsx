@@ -13,16 +13,16 @@ import { useContext, useState, type ReactNode } from "react";
 import classes from "./Form.module.css";
 import { Input } from "./inputs";
 import { moneyText } from "./numbers";
-import { Add, Drawn, faultId, Head, saysId, useDrawn, type FormState } from "./parts";
+import { Add, Drawn, faultId, Head, descriptionId, useDrawn, type FormState } from "./parts";
 import { initial, isFixed, isMoney, label as inWords, resolve, type Schema } from "./schema";
 import { isPicked } from "./widgets";
 
-const FEW = 2; // that many optional fields of a nested object need no fold
+const FEW = 2; // up to this many optional fields of a nested object aren't collapsed
 
 const isControl = (schema: Schema) =>
   ["string", "number", "integer", undefined].includes(schema.type as string) && !isPicked(schema);
 
-/** A field: its label, the control, what is wrong with it or what it is for. */
+/** A field: its label, the control, and its errors or description. */
 function Field(props: FieldTemplateProps) {
   const { id, label, required, errors, rawErrors, rawDescription, children, hidden, schema, fieldPathId } = props;
   const drawn = useDrawn(id);
@@ -53,17 +53,18 @@ function Field(props: FieldTemplateProps) {
           {faults.join(". ")}
         </p>
       )}
-      {!plain && rawDescription && <p id={saysId(id)}>{rawDescription}</p>}
+      {!plain && rawDescription && <p id={descriptionId(id)}>{rawDescription}</p>}
     </div>
   );
   return entry ? <Entry {...props}>{body}</Entry> : body;
 }
-/** "Must be at most 5000" as 50.00, as it is typed. */
-const inMoney = (fault: string) => fault.replace(/^(Must be .*?)(-?\d+)$/, (_, says, n) => says + moneyText(Number(n)));
+/** "Must be at most 5000" with 50.00, as the user types it. */
+const inMoney = (fault: string) =>
+  fault.replace(/^(Must be .*?)(-?\d+)$/, (_, prefix, n) => prefix + moneyText(Number(n)));
 const isWide = (s: Schema) =>
   s.type === "object" || s.type === "array" || !!s.anyOf || !!s.oneOf || (s.maxLength ?? 0) > 80;
 
-/** One entry of a map: its name beside its value. */
+/** One entry of a map: its name and its value. */
 function Entry({
   id,
   label,
@@ -89,7 +90,7 @@ function Entry({
   );
 }
 
-/** Fields of an object: what is required first, what is optional folded under it. */
+/** The fields of an object: required ones first, optional ones collapsed below. */
 function Fields(props: ObjectFieldTemplateProps) {
   const { properties, schema, formData, errorSchema, fieldPathId, registry, disabled } = props;
   const { root } = registry.formContext as FormState;
@@ -100,8 +101,8 @@ function Fields(props: ObjectFieldTemplateProps) {
   const must = shown.filter((p) => schema.required?.includes(p.name) || ADDITIONAL_PROPERTY_FLAG in part(p.name));
   const may = shown.filter((p) => !must.includes(p));
   const changed = may.some((p) => {
-    const given = value[p.name];
-    return given !== undefined && JSON.stringify(given) !== JSON.stringify(part(p.name).default);
+    const current = value[p.name];
+    return current !== undefined && JSON.stringify(current) !== JSON.stringify(part(p.name).default);
   });
   const wrong = may.some((p) => (errorSchema as Record<string, unknown> | undefined)?.[p.name]);
   const nested = fieldPathId.path.length > 0;
@@ -126,13 +127,13 @@ function Fields(props: ObjectFieldTemplateProps) {
       )}
       {unfolded && may.length > 0 && <div className={classes.pair}>{may.map((p) => p.content)}</div>}
       {canExpand(schema, props.uiSchema, formData) && (
-        <Add word="Add an entry" onClick={props.onAddProperty} disabled={disabled} />
+        <Add word="Add entry" onClick={props.onAddProperty} disabled={disabled} />
       )}
     </div>
   );
 }
 
-/** A list whose parts are objects, lists or kinds of their own: each is a card. */
+/** A list of objects, lists or unions: one card each. */
 function Cards({
   items,
   schema,
@@ -152,7 +153,7 @@ function Cards({
   return (
     <div className={classes.cards} id={fieldPathId.$id} tabIndex={-1}>
       {items}
-      {canAdd && <Add word={items.length ? "Another" : "Add one"} onClick={add} disabled={disabled} />}
+      {canAdd && <Add word={items.length ? "Add another" : "Add one"} onClick={add} disabled={disabled} />}
     </div>
   );
 }
@@ -183,7 +184,7 @@ function Card({ children, index, buttonsProps: b, schema }: ArrayFieldItemTempla
     </div>
   );
 }
-/** One of several kinds: which one, then its own fields under the same label. */
+/** A union: the choice of its kind, then that kind's fields under the same label. */
 function Kinds({ selector, optionSchemaField }: MultiSchemaFieldTemplateProps) {
   const id = (optionSchemaField as { props?: { fieldPathId?: { $id: string } } } | null)?.props?.fieldPathId?.$id;
   const above = useContext(Drawn);

@@ -7,15 +7,15 @@ import { describedBy, titleId } from "./parts";
 import type { Schema } from "./schema";
 
 const FEW = 4;
-const SHORT = 40; // characters of all choices together
+const SHORT = 40; // total characters of all choices
 const UNSET = "";
-const MANY = 100; // choices: more are typed
+const MANY = 100; // choices; with more, the user types to find one
 const OFFERED = 50;
 
 const isShort = (labels: string[]) => labels.length <= FEW && labels.join("").length <= SHORT;
 const choicesOf = (s: Schema) =>
   (s.enum ?? (s.oneOf ?? s.anyOf)?.map((o) => (o as Schema).const ?? (o as Schema).title) ?? []).map(String);
-/** Whether its choices lie open, side by side; a group, not one control. */
+/** Whether its choices are shown side by side: a group, not a single control. */
 export const isPicked = (s: Schema) => s.type === "boolean" || (!!s.enum && isShort(choicesOf(s)));
 
 interface Choice {
@@ -57,12 +57,12 @@ interface Picking {
   value: unknown;
   optional: boolean;
   disabled?: boolean;
-  /** Its name, where no label is beside it. */
+  /** The accessible name, if there is no visible label. */
   label?: string;
   onChange(value: unknown): void;
 }
 
-/** One of very many: typed, with those that fit offered. What is none of them stays as typed, and is a fault. */
+/** One of very many: typed, with matching suggestions. Text that matches none stays as typed, and is a fault. */
 function Find({
   id,
   choices,
@@ -74,7 +74,7 @@ function Find({
   const byLabel = useMemo(() => new Map(choices.map((c) => [c.label, c.value])), [choices]);
   const text = choices.find((c) => c.value === value)?.label ?? (value == null ? "" : String(value));
   const words = text.toLowerCase();
-  const fitting = choices.filter((c) => c.label.toLowerCase().includes(words)).slice(0, OFFERED);
+  const matching = choices.filter((c) => c.label.toLowerCase().includes(words)).slice(0, OFFERED);
   return (
     <>
       <input
@@ -94,7 +94,7 @@ function Find({
         }}
       />
       <datalist id={`${id}__choices`}>
-        {fitting.map((c) => (
+        {matching.map((c) => (
           <option key={c.label} value={c.label} />
         ))}
       </datalist>
@@ -102,7 +102,7 @@ function Find({
   );
 }
 
-/** One of several: open where they are few and short, else a list to choose from. Also the choice of a union's kind. */
+/** One of several: side by side if they are few and short, otherwise a select. Also used for the kind of a union. */
 function Select({
   id,
   options,

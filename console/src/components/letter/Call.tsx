@@ -4,7 +4,7 @@ import { Field } from "./Field";
 import classes from "./Letter.module.css";
 import {
   emptyOf,
-  grown,
+  relativeChange,
   isMoney,
   isRecord,
   labelOf,
@@ -16,30 +16,30 @@ import {
 } from "./schema";
 
 interface Props {
-  asked: Arguments;
+  requested: Arguments;
   values: Arguments;
   properties: Record<string, Property>;
   /** The arguments that a model wrote. */
   authored: string[];
-  /** What the last approval of this shape had. */
+  /** The arguments of the last approval of this shape. */
   previous?: Arguments;
   edit: boolean;
   faults: Record<string, string>;
   onChange?(values: Arguments): void;
-  /** What is typed for an argument can't be read, or can be read again. */
+  /** The text typed for an argument can't be parsed, or can be parsed again. */
   onUnread?(name: string, broken: boolean): void;
 }
-const PROSE = 60; // characters from which a text of a model is marked as its own words
-const SHORT = 40; // characters up to which a text is compared with the last time
+const PROSE = 60; // characters; a longer text by a model is marked as written by the agent
+const SHORT = 40; // characters; only shorter texts are compared with the last time
 
-/** What differs from the last approval of this shape: numbers by how much, other short values by what they were. */
+/** The difference from the last approval of this shape: the change of a number, the previous value of other short values. */
 function Since({ property, value, last }: { property: Property | undefined; value: unknown; last: unknown }) {
   if (last === undefined || last === value) return null;
   if (typeof value === "number" && typeof last === "number") {
-    const by = grown(value, last);
+    const by = relativeChange(value, last);
     return (
       <span className={classes.delta}>
-        {by && `${by} on the last: `}
+        {by && `${by} since last time: `}
         {shown(property, last)} → <b>{shown(property, value)}</b>
       </span>
     );
@@ -48,7 +48,7 @@ function Since({ property, value, last }: { property: Property | undefined; valu
   if (!short(value) || !short(last)) return null;
   return (
     <span className={classes.since}>
-      the last time: <Text>{shown(property, last)}</Text>
+      last time: <Text>{shown(property, last)}</Text>
     </span>
   );
 }
@@ -62,11 +62,11 @@ function Value({ property, value }: { property: Property | undefined; value: unk
   );
 }
 
-/** Arguments without a value in one row: they would fill the card. */
+/** Arguments without a value, in one row: one row each would fill the card. */
 function Empty({ names, properties }: { names: string[]; properties: Props["properties"] }) {
   return (
     <div>
-      <dt>Left empty</dt>
+      <dt>Empty</dt>
       <dd className={classes.empty}>
         {names.map((name, i) => (
           <span key={name} title={name}>
@@ -79,17 +79,17 @@ function Empty({ names, properties }: { names: string[]; properties: Props["prop
   );
 }
 
-/** The arguments by the labels and units of the tool's schema, with the raw name beside a converted value. */
-export function Call({ asked, values, properties, authored, previous, edit, faults, onChange, onUnread }: Props) {
+/** The arguments with the labels and units of the tool's schema, and the raw value beside a converted one. */
+export function Call({ requested, values, properties, authored, previous, edit, faults, onChange, onUnread }: Props) {
   const entries = Object.entries(values);
-  const empty = edit ? [] : emptyOf(values, asked, previous, faults);
-  if (!entries.length) return <p className="muted">It takes no arguments.</p>;
+  const empty = edit ? [] : emptyOf(values, requested, previous, faults);
+  if (!entries.length) return <p className="muted">No arguments.</p>;
   return (
     <dl className={classes.args}>
       {entries.map(([key, value]) => {
         if (empty.includes(key)) return null;
         const p = own(properties, key);
-        const was = own(asked, key);
+        const was = own(requested, key);
         const changed = JSON.stringify(was) !== JSON.stringify(value);
         const fault = own(faults, key);
         const label = <Text>{labelOf(key, p)}</Text>;
@@ -124,7 +124,7 @@ export function Call({ asked, values, properties, authored, previous, edit, faul
               )}
               {!edit && changed && (
                 <span className={classes.delta}>
-                  changed; asked was <Text>{shown(p, was)}</Text>
+                  changed from <Text>{shown(p, was)}</Text>
                 </span>
               )}
               {!edit && !changed && <Since property={p} value={value} last={own(previous, key)} />}

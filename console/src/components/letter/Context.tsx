@@ -5,7 +5,7 @@ import { atMoment, span } from "../../format";
 import { Text } from "../Text";
 import classes from "./Letter.module.css";
 
-/** The last approval of this shape, and how such approvals ended lately. */
+/** The last approval of this shape, and how such approvals ended recently. */
 export function Previous({ approval }: { approval: ApprovalDetail }) {
   const { previous, same_shape_30d: ended } = approval;
   if (!previous && !ended) return null;
@@ -24,17 +24,17 @@ export function Previous({ approval }: { approval: ApprovalDetail }) {
         <>
           The{" "}
           <Link to="/approvals/$id" params={{ id: previous.approval_id }} className="link">
-            last of this kind
+            last one like this
           </Link>
           {previous.reference && (
             <>
               , for <Text>{previous.reference}</Text>,
             </>
           )}{" "}
-          was {previous.verdict} by <Text>{previous.decided_by ?? "somebody"}</Text> {atMoment(previous.decided_at)}.
+          was {previous.verdict} by <Text>{previous.decided_by ?? "someone"}</Text> {atMoment(previous.decided_at)}.
         </>
       ) : (
-        "Nothing of this kind has been decided before."
+        "Nothing like this has been decided before."
       )}
       {counts && ` In 30 days: ${counts}.`}
     </p>
@@ -43,15 +43,15 @@ export function Previous({ approval }: { approval: ApprovalDetail }) {
 const cut = (text: string, most: number) => (text.length > most ? `${text.slice(0, most).trimEnd()}…` : text);
 interface ProseProps {
   prose: NonNullable<ApprovalDetail["prose"]>;
-  /** So many characters of it, where there is little room. */
+  /** Maximum number of characters, where space is limited. */
   most?: number;
 }
-/** What a model wrote: always a quotation, always marked, always text. */
+/** Text written by a model: always quoted, always marked, always plain text. */
 export const Prose = ({ prose, most = Infinity }: ProseProps) => (
   <figure className={classes.prose}>
     <figcaption>
       <Sparkles size={13} aria-hidden />
-      Written by the agent, checked by nobody{" "}
+      Written by the agent, not verified{" "}
       <span>
         <Text>{prose.model ?? "model"}</Text>, turn {prose.turn}
       </span>
@@ -68,7 +68,7 @@ export const Prose = ({ prose, most = Infinity }: ProseProps) => (
     </blockquote>
   </figure>
 );
-/** What the agent looked at before it asked. */
+/** What the agent looked at before it asked for approval. */
 export const LookedAt = ({ items }: { items: NonNullable<ApprovalDetail["looked_at"]> }) => (
   <section className={classes.part}>
     <h3>What it looked at first</h3>
@@ -85,12 +85,12 @@ export const LookedAt = ({ items }: { items: NonNullable<ApprovalDetail["looked_
     </ul>
   </section>
 );
-/** The rule that asked; on a page of its own only where the window is too narrow for what stands beside. */
+/** The rule that requires the approval; on the letter's own page only if the window is too narrow for the side panel. */
 export function Why({ approval: { rule, reason, kind }, narrow }: { approval: ApprovalDetail; narrow?: boolean }) {
   if (!rule && !reason) return null;
   return (
     <section className={classes.part} data-narrow={narrow || undefined}>
-      <h3>Why you are asked</h3>
+      <h3>Why this needs approval</h3>
       <p className={classes.why}>
         {rule && kind !== "explicit" && (
           <>

@@ -16,25 +16,26 @@ interface Props {
   decision: ReturnType<typeof useDecision>;
   me: string | undefined;
   changed?: Arguments;
-  /** The labels of the arguments whose typed value can't be read. */
+  /** The labels of the arguments whose typed value can't be parsed. */
   unread?: string[];
   away: boolean;
-  /** On the page of the run: no link leads there. */
+  /** On the run's page: hides the link to the run. */
   inRun?: boolean;
 }
 const VERDICTS = { approved: "approved this", rejected: "rejected this" };
 
-/** What became of it, as a sentence; nothing while it is open. */
+/** The outcome as a sentence; nothing while it is open. */
 function Outcome({ approval, decision, me, inRun }: Pick<Props, "approval" | "decision" | "me" | "inRun">) {
   const { stage, sent } = decision;
   const { status } = approval;
-  if (stage === "open") return decision.proposed ? <>Proposed. Another approver must approve exactly this.</> : null;
+  if (stage === "open")
+    return decision.proposed ? <>Proposed. Another approver must approve exactly these arguments.</> : null;
   if (stage === "sending") return <>Sending: {sent?.verdict}.</>;
   if (stage === "sent") return <>Sent: {sent?.verdict}. The run has not counted it yet.</>;
   const at = approval.closed_at ? ` ${atMoment(approval.closed_at, undefined, true)}` : "";
   const run = !inRun && (
     <Link to="/runs/$id" params={{ id: approval.run_id }} className="link">
-      See the run go on
+      View run
     </Link>
   );
   if (stage === "counted")
@@ -46,7 +47,7 @@ function Outcome({ approval, decision, me, inRun }: Pick<Props, "approval" | "de
         </span>
       </>
     );
-  const yours = sent ? " Yours came later and does not count." : "";
+  const yours = sent ? " Yours came later and doesn’t count." : "";
   if (status === "expired")
     return (
       <span>
@@ -56,17 +57,17 @@ function Outcome({ approval, decision, me, inRun }: Pick<Props, "approval" | "de
   if (status === "cancelled")
     return (
       <span>
-        It was cancelled{at}: its run does not wait for it any more.{yours} {run}
+        It was cancelled{at}: its run no longer waits for it.{yours} {run}
       </span>
     );
-  const who = <Text>{approval.decided_by === me ? "You" : (approval.decided_by ?? "Somebody")}</Text>;
+  const who = <Text>{approval.decided_by === me ? "You" : (approval.decided_by ?? "Someone")}</Text>;
   const what = status === "pending" ? "" : VERDICTS[status];
   return (
     <span>
       {sent && <>Superseded by {who}: </>}
       {who} {what}
       {at}
-      {sent ? ", before you. Yours does not count." : "."} {run}
+      {sent ? ", before you. Yours doesn’t count." : "."} {run}
     </span>
   );
 }
@@ -78,7 +79,7 @@ function wordOf(approval: ApprovalDetail, changed: Arguments | undefined, me: st
   return theirs ? `Approve as ${theirs.principal} proposes` : "Propose this change";
 }
 
-/** The verdict: two buttons of equal weight. A key moves the focus, Enter decides: no letter alone ever does. */
+/** The verdict: two buttons of equal weight. A letter key only moves the focus; Enter decides. */
 export function Decide({ approval, decision, me, changed, unread = [], away, inRun }: Props) {
   const [comment, setComment] = useState("");
   const [need, setNeed] = useState(false);
@@ -98,7 +99,7 @@ export function Decide({ approval, decision, me, changed, unread = [], away, inR
   };
   useKeys({ a: () => focus(1), r: () => (comment.trim() ? focus(0) : askWhy()) });
   useEffect(() => {
-    // The button that had the focus is gone: the keyboard goes on where it says what happened.
+    // The focused button is gone: move the focus to the outcome.
     if (!open && document.activeElement === document.body) outcome.current?.focus({ preventScroll: true });
   }, [open]);
   function decide(verdict: Verdict) {
@@ -108,8 +109,8 @@ export function Decide({ approval, decision, me, changed, unread = [], away, inR
   }
   const alert = form
     ? (decision.error ??
-      (need ? "Say why: a rejection needs a reason." : undefined) ??
-      (broken && unread.length ? `Not sent: what is typed for ${unread.join(", ")} can’t be read.` : undefined))
+      (need ? "Give a reason: a rejection needs one." : undefined) ??
+      (broken && unread.length ? `Not sent: the value typed for ${unread.join(", ")} is invalid.` : undefined))
     : undefined;
   return (
     <footer className={classes.decide} data-stage={refused ? "elsewhere" : decision.stage}>
@@ -120,7 +121,7 @@ export function Decide({ approval, decision, me, changed, unread = [], away, inR
         <p className={classes.cant}>
           <Text>
             {late
-              ? "Its time is over, and nothing will be done."
+              ? "It has expired; nothing will be done."
               : ["You can’t decide this", refused?.reason].filter(Boolean).join(": ")}
           </Text>
         </p>
@@ -170,10 +171,10 @@ export function Decide({ approval, decision, me, changed, unread = [], away, inR
           </div>
           <p className={classes.sign}>
             <span>
-              You decide as <b>{me}</b>, signed, for good
+              You decide as <b>{me}</b>, signed and final
             </span>{" "}
             <span className={classes.digest} title={approval.digest}>
-              {changed ? "your edit makes a new digest" : digestGroups(approval.digest)}
+              {changed ? "your edit changes the digest" : digestGroups(approval.digest)}
             </span>
           </p>
         </>

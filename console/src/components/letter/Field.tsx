@@ -6,12 +6,12 @@ interface Props {
   property: Property | undefined;
   value: unknown;
   onChange(value: unknown): void;
-  /** What is typed can't be read, or can be read again. */
+  /** The typed text can't be parsed, or can be parsed again. */
   onUnread(broken: boolean): void;
 }
 const LONG = 40; // characters
 
-/** A number that is typed as text, so that it isn't reformatted during typing. While it can't be read, the call can't be approved. */
+/** A number typed as text, so that it isn't reformatted while typing. The call can't be approved while it can't be parsed. */
 function NumberField({ id, property, value, onChange, onUnread }: Props) {
   const money = isMoney(property);
   const [text, setText] = useState(money && typeof value === "number" ? asMoney(value) : String(value ?? ""));
@@ -36,7 +36,7 @@ function NumberField({ id, property, value, onChange, onUnread }: Props) {
     </>
   );
 }
-/** Anything else as JSON. While it can't be read, the call can't be approved. */
+/** Anything else as JSON. The call can't be approved while it can't be parsed. */
 function JsonField({ id, value, onChange, onUnread }: Props) {
   const [text, setText] = useState(JSON.stringify(value, null, 2) ?? "");
   const [broken, setBroken] = useState(false);
@@ -62,11 +62,11 @@ function JsonField({ id, value, onChange, onUnread }: Props) {
     />
   );
 }
-/** One argument, to be changed. */
+/** The input for one argument. */
 export function Field(p: Props) {
   const type = typeOf(p.property);
   if (p.property?.enum) {
-    // A value that isn't among them is one to choose too: a list without it would show another one instead.
+    // Keep a value that isn't in the enum as an option: otherwise the list would show a different one.
     const values = p.property.enum.includes(p.value) ? p.property.enum : [p.value, ...p.property.enum];
     return (
       <select id={p.id} value={values.indexOf(p.value)} onChange={(e) => p.onChange(values[e.target.selectedIndex])}>

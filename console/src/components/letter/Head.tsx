@@ -8,13 +8,13 @@ import { approversOf } from "../rules";
 import { Text } from "../Text";
 import classes from "./Letter.module.css";
 
-/** Who asks whom for what, at which risk, until when. */
+/** Who asks whom for what, at what risk, and until when. */
 export function Head({
   approval,
   focus,
 }: {
   approval: ApprovalDetail;
-  /** It follows another letter: what reads the screen aloud goes on here. */
+  /** It replaces another letter: a screen reader continues here. */
   focus?: boolean;
 }) {
   const title = useRef<HTMLHeadingElement>(null);
@@ -55,7 +55,7 @@ export function Head({
                 <Text>{r}</Text>
               </span>
             ))}
-            {approval.undoable === null && !approval.reach.length && <span>{RISK[risk].says}</span>}
+            {approval.undoable === null && !approval.reach.length && <span>{RISK[risk].text}</span>}
           </>
         )}
         {approval.expires_at && approval.status === "pending" && (

@@ -18,27 +18,27 @@ import { labelOf, own, propertiesOf, type Arguments } from "./schema";
 import { argumentsOf, Subject } from "./Subject";
 import { useDecision } from "./useDecision";
 
-const READ = 1_500; // milliseconds in which one reads that it was counted
-const READ_WHO = 4_000; // and by whom it was decided instead
+const READ = 1_500; // milliseconds to read that the decision was counted
+const READ_WHO = 4_000; // milliseconds to read who decided instead
 const EMPTY: Arguments = {};
 
 interface Props {
   approval: ApprovalDetail;
-  /** On a page of its own, with the rule beside it. */
+  /** On its own page, with the rule beside it. */
   wide?: boolean;
-  /** It follows another letter. */
+  /** It replaces another letter. */
   follows?: boolean;
-  /** It is decided, here or elsewhere, and that has been read: time for the next. */
+  /** Called once it is decided, here or elsewhere, and there was time to read the outcome. */
   onDecided?(): void;
 }
-/** An approval as a letter: who asks for what, the call itself, why one is asked, the verdict. */
+/** An approval as a letter: who asks for what, the call itself, why it needs approval, the verdict. */
 export function Letter({ approval, wide, follows, onDecided }: Props) {
   const away = useCutOff();
   const { data: me } = useQuery(q.me.me());
-  const asked = argumentsOf(approval);
-  const args = asked ?? EMPTY;
-  const [given, setGiven] = useState<Arguments>();
-  const values = given ?? argumentsOf({ ...approval, payload: approval.changed }) ?? args;
+  const requested = argumentsOf(approval);
+  const args = requested ?? EMPTY;
+  const [edited, setEdited] = useState<Arguments>();
+  const values = edited ?? argumentsOf({ ...approval, payload: approval.changed }) ?? args;
   const [edit, setEdit] = useState(false);
   const [unread, setUnread] = useState<string[]>([]); // arguments whose typed value can't be read
   const decision = useDecision(approval, me?.name);
@@ -51,8 +51,8 @@ export function Letter({ approval, wide, follows, onDecided }: Props) {
     may &&
     approval.takes.includes("arguments") &&
     !approval.change_refused &&
-    !!asked;
-  const changed = !!given && JSON.stringify(given) !== JSON.stringify(args);
+    !!requested;
+  const changed = !!edited && JSON.stringify(edited) !== JSON.stringify(args);
   const properties = propertiesOf(approval.input_schema);
   useKeys({ e: () => editable && setEdit(true) });
   const waited = useRef(approval.status === "pending");
@@ -64,7 +64,7 @@ export function Letter({ approval, wide, follows, onDecided }: Props) {
     return () => clearTimeout(timer);
   }, [stage]);
   const take = (next: Arguments | undefined) => {
-    setGiven(next);
+    setEdited(next);
     setUnread([]);
     setEdit(false);
   };
@@ -81,7 +81,7 @@ export function Letter({ approval, wide, follows, onDecided }: Props) {
               </span>
             </>
           ) : (
-            "What it is about"
+            "What needs approval"
           )}
           {editable && (
             <Button
@@ -91,22 +91,22 @@ export function Letter({ approval, wide, follows, onDecided }: Props) {
               onClick={() => (edit || changed ? take(undefined) : setEdit(true))}
               keys={edit || changed ? undefined : "E"}
             >
-              {edit || changed ? "Keep as asked" : "Edit"}
+              {edit || changed ? "Discard changes" : "Edit"}
             </Button>
           )}
         </h3>
         {!approval.payloads_visible ? (
           <Hidden />
-        ) : approval.tool && asked ? (
+        ) : approval.tool && requested ? (
           <Call
-            asked={args}
+            requested={args}
             values={values}
             properties={properties}
             authored={approval.authored ?? []}
             previous={approval.previous?.arguments ?? undefined}
             edit={edit && open}
             faults={decision.faults.arguments}
-            onChange={setGiven}
+            onChange={setEdited}
             onUnread={(name, broken) =>
               setUnread((old) => [...old.filter((x) => x !== name), ...(broken ? [name] : [])])
             }
@@ -116,14 +116,14 @@ export function Letter({ approval, wide, follows, onDecided }: Props) {
         )}
         {approval.change_refused && (
           <p className={classes.need}>
-            Changed arguments were refused by the worker, so it asks for the original call again:{" "}
+            The worker refused changed arguments, so the original call needs approval again:{" "}
             <Text>{approval.change_refused}</Text>
           </p>
         )}
       </section>
       <Proposed
         approval={approval}
-        asked={args}
+        requested={args}
         properties={properties}
         me={me?.name}
         onTake={editable ? take : undefined}

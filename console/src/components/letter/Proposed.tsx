@@ -10,24 +10,24 @@ type Proposal = ApprovalDetail["proposals"][number];
 
 function Differences({
   proposal,
-  asked,
+  requested,
   properties,
 }: {
   proposal: Proposal;
-  asked: Arguments;
+  requested: Arguments;
   properties: Props["properties"];
 }) {
-  const given = proposal.arguments ?? {};
-  const names = [...new Set([...Object.keys(asked), ...Object.keys(given)])].filter(
-    (n) => JSON.stringify(own(asked, n)) !== JSON.stringify(own(given, n)),
+  const proposed = proposal.arguments ?? {};
+  const names = [...new Set([...Object.keys(requested), ...Object.keys(proposed)])].filter(
+    (n) => JSON.stringify(own(requested, n)) !== JSON.stringify(own(proposed, n)),
   );
   return names.map((n) => {
     const p = own(properties, n);
     return (
       <span key={n} className={classes.delta}>
-        <Text>{labelOf(n, p)}</Text>: <Text>{shown(p, own(asked, n))}</Text> →{" "}
+        <Text>{labelOf(n, p)}</Text>: <Text>{shown(p, own(requested, n))}</Text> →{" "}
         <b>
-          <Text>{shown(p, own(given, n))}</Text>
+          <Text>{shown(p, own(proposed, n))}</Text>
         </b>
       </span>
     );
@@ -35,19 +35,19 @@ function Differences({
 }
 interface Props {
   approval: ApprovalDetail;
-  asked: Arguments;
+  requested: Arguments;
   properties: Record<string, Property>;
   me: string | undefined;
-  /** Make these the arguments to approve. */
+  /** Use these arguments for the approval. */
   onTake?(values: Arguments): void;
 }
-/** Changed arguments that approvers have proposed: under this rule a change takes two people. */
-export function Proposed({ approval, asked, properties, me, onTake }: Props) {
+/** Changed arguments proposed by approvers: under this rule a change needs two people. */
+export function Proposed({ approval, requested, properties, me, onTake }: Props) {
   if (!approval.proposals.length) return null;
   return (
     <section className={classes.part}>
       <h3>
-        <Users size={13} aria-hidden /> Proposed changes: each takes a second approver
+        <Users size={13} aria-hidden /> Proposed changes: each needs a second approver
       </h3>
       <ul className={classes.proposed}>
         {approval.proposals.map((p) => (
@@ -66,10 +66,10 @@ export function Proposed({ approval, asked, properties, me, onTake }: Props) {
                 </>
               )}
             </p>
-            <Differences proposal={p} asked={asked} properties={properties} />
+            <Differences proposal={p} requested={requested} properties={properties} />
             {p.principal !== me && p.arguments && onTake && (
               <Button small onClick={() => onTake(p.arguments as Arguments)}>
-                Take this change
+                Use this change
               </Button>
             )}
           </li>

@@ -7,9 +7,9 @@ import { Call } from "./Call";
 import classes from "./Letter.module.css";
 import { isRecord, type Arguments } from "./schema";
 
-const LONG = 120; // characters from which a text is set as one
+const LONG = 120; // characters; longer texts are shown as prose
 
-/** The arguments by name, of a call that is whole here; else undefined: its payload is too large, or has no names. */
+/** The call's arguments by name; undefined if the payload is too large or has no names. */
 export function argumentsOf({
   payload,
   parameters,
@@ -36,7 +36,7 @@ function Quote({ text, title }: { text: string; title?: string }) {
     </figure>
   );
 }
-/** What a workflow shows at its own gate: texts as text, the rest as it is. */
+/** What a workflow shows in an approval of its own: long texts as prose, the rest as values. */
 export function Subject({ payload }: Pick<ApprovalDetail, "payload">) {
   if (payload?.form !== "value") return <Payload payload={payload} />;
   const { value } = payload;
@@ -49,7 +49,7 @@ export function Subject({ payload }: Pick<ApprovalDetail, "payload">) {
   return (
     <>
       {Object.keys(rest).length > 0 && (
-        <Call asked={rest} values={rest} properties={{}} authored={[]} edit={false} faults={{}} />
+        <Call requested={rest} values={rest} properties={{}} authored={[]} edit={false} faults={{}} />
       )}
       {texts.map(([k, text]) => (
         <Quote key={k} title={words(k)} text={text} />

@@ -1,4 +1,4 @@
-/** What a tool's schema says of its arguments, for people: labels, units, descriptions. */
+/** What a tool's schema tells people about its arguments: labels, units, descriptions. */
 import { whole, words } from "../../format";
 import { escaped } from "../../unseen";
 
@@ -16,12 +16,12 @@ export type Arguments = Record<string, unknown>;
 
 export const isRecord = (v: unknown): v is Record<string, unknown> =>
   typeof v === "object" && v !== null && !Array.isArray(v);
-/** A field of its own: an argument may be called `constructor`. */
+/** An own property: an argument may be called `constructor`. */
 export const own = <T>(of: Record<string, T> | undefined, key: string): T | undefined =>
   of && Object.hasOwn(of, key) ? of[key] : undefined;
 const text = (value: unknown) => (typeof value === "string" ? value : undefined);
 
-/** The properties of a schema that a worker registered: what isn't as it should be is left out. */
+/** The properties of a schema registered by a worker; malformed parts are left out. */
 export function propertiesOf(schema: unknown): Record<string, Property> {
   const properties = isRecord(schema) && isRecord(schema.properties) ? schema.properties : {};
   return Object.fromEntries(
@@ -47,7 +47,7 @@ const automatic = (key: string) =>
     .split("_")
     .map((w) => w.charAt(0).toUpperCase() + w.slice(1))
     .join(" ");
-/** The schema's title, or the name in words where the title was only derived from it. */
+/** The schema's title, or the name in words if the title was only generated from it. */
 export const labelOf = (key: string, p: Property | undefined) =>
   p?.title && p.title !== automatic(key) ? p.title : words(isMoney(p) ? key.replace(/_cents$/, "") : key);
 export const isMoney = (p: Property | undefined) => p?.["x-unit"] === "cents" && !!p["x-currency"];
@@ -56,11 +56,11 @@ export const asMoney = (cents: number) =>
 const exactly = (n: number) => n.toLocaleString("en-US", { maximumFractionDigits: 20 });
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
-/** A time in the reader's zone, where the schema says that it is one, or there is no schema; else undefined. */
+/** A time in the viewer's zone, if the schema says it is one or there is no schema; otherwise undefined. */
 export function momentOf(p: Property | undefined, value: unknown): string | undefined {
   if (typeof value !== "string" || !TIME.test(value) || Number.isNaN(Date.parse(value))) return;
-  const says = !p || [p, ...(p.anyOf ?? [])].some((each) => each.format === "date-time");
-  return says ? whole(value) : undefined;
+  const isTime = !p || [p, ...(p.anyOf ?? [])].some((variant) => variant.format === "date-time");
+  return isTime ? whole(value) : undefined;
 }
 /** A value as a person reads it: money in its currency, lists as words, the rest as text. Nothing is rounded. */
 export function shown(p: Property | undefined, value: unknown): string {
@@ -75,25 +75,25 @@ export function shown(p: Property | undefined, value: unknown): string {
 }
 /** The arguments that are empty and unremarkable: not edited, the same as last time, without a fault. */
 export function emptyOf(values: Arguments, ...beside: (Record<string, unknown> | undefined)[]): string[] {
-  const found = Object.keys(values).filter((n) => values[n] === null && beside.every((b) => own(b, n) == null));
-  return found.length > 1 ? found : []; // one has room in a row of its own
+  const empty = Object.keys(values).filter((n) => values[n] === null && beside.every((b) => own(b, n) == null));
+  return empty.length > 1 ? empty : []; // a single one gets its own row
 }
-/** By how much a number is more or less than the last time: `+38 %`. */
-export function grown(value: number, last: number): string | undefined {
+/** The relative change since the last time: `+38%`. */
+export function relativeChange(value: number, last: number): string | undefined {
   if (last <= 0 || value < 0) return;
   const percent = Math.round((value / last - 1) * 100);
-  return `${percent < 0 ? "−" : "+"}${exactly(Math.abs(percent))} %`;
+  return `${percent < 0 ? "−" : "+"}${exactly(Math.abs(percent))}%`;
 }
-/** The one type of a property, or undefined where it may be several. */
+/** The type of a property, or undefined if it allows several. */
 export function typeOf(p: Property | undefined): string | undefined {
   const types = p?.anyOf ? p.anyOf.map((a) => a.type) : [p?.type].flat();
   const real = types.filter((t) => t !== "null");
   return real.length === 1 && typeof real[0] === "string" ? real[0] : undefined;
 }
 const AMOUNT = /^\s*(-?(?:\d+|\d{1,3}(?:,\d{3})+)(?:\.\d{1,2})?)\s*$/;
-/** The cents of an amount as typed; NaN where it can't be read without doubt, as `12,50`. */
+/** A typed amount in cents; NaN if it is ambiguous, like `12,50`. */
 export const cents = (typed: string) => Math.round(Number(typed.match(AMOUNT)?.[1]?.replaceAll(",", "")) * 100);
-/** A number as typed; NaN where it is none, or has more digits than are kept. */
+/** A typed number; NaN if it isn't one, or has more digits than JavaScript keeps. */
 export function numberOf(typed: string): number {
   const n = typed.trim() ? Number(typed) : NaN;
   return Number.isFinite(n) && (!Number.isInteger(n) || Number.isSafeInteger(n)) ? n : NaN;

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import type { ApprovalDetail } from "../../api/client";
 import { keyOf } from "./useDecision";
 
-it("one person's answer has one key until something of theirs has arrived", () => {
+it("a person's decision keeps its idempotency key until one of theirs has arrived", () => {
   const of = (decisions: object[], proposals: object[]) =>
     keyOf({ approval_id: "a", decisions, proposals } as unknown as ApprovalDetail, "ada");
   expect(of([], [])).toBe("decision a 0");

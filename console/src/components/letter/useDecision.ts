@@ -1,7 +1,7 @@
 /** A decision: sent once, and shown as counted only when the run has counted it. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { ApiError, ask, Away, client, type ApprovalDetail } from "../../api/client";
+import { ApiError, unwrap, Away, client, type ApprovalDetail } from "../../api/client";
 import type { Arguments } from "./schema";
 
 export type Verdict = "approved" | "rejected";
@@ -12,25 +12,28 @@ interface Sent {
   arguments: Arguments | null;
 }
 
-/** Faults of the request by the argument that they are about, and of the comment. */
+/** The request's errors: by argument, and for the comment. */
 function faultsOf(error: unknown) {
-  const of: { arguments: Record<string, string>; comment?: string } = { arguments: {} };
-  if (!(error instanceof ApiError)) return of;
+  const faults: { arguments: Record<string, string>; comment?: string } = { arguments: {} };
+  if (!(error instanceof ApiError)) return faults;
   for (const { pointer, message } of error.problem.faults ?? []) {
     const [, field, name] = pointer.split("/");
-    if (field === "comment") of.comment = message;
-    else if (field === "arguments" && name) of.arguments[name.replaceAll("~1", "/").replaceAll("~0", "~")] = message;
+    if (field === "comment") faults.comment = message;
+    else if (field === "arguments" && name)
+      faults.arguments[name.replaceAll("~1", "/").replaceAll("~0", "~")] = message;
   }
-  return of;
+  return faults;
 }
 function messageOf(error: Error | null): string | undefined {
   if (error instanceof ApiError && error.problem.code === "idempotency_conflict")
-    return "You have sent another decision on this approval already, and it is on its way.";
+    return "You already sent another decision on this approval; it is being delivered.";
   return error?.message;
 }
 /**
- * The key of this person's next answer: the same in every tab and after a reload, so that it is recorded once however often it is sent.
- * The API frees it where it refuses; what has arrived, refused signals and proposals too, makes the next one another answer.
+ * The idempotency key of this person's next decision: the same in every tab and after a reload, so that
+ * it is recorded once however often it is sent.
+ * The API releases the key if it refuses the request. Every decision that arrived, including refused signals
+ * and proposals, changes the next key.
  */
 export function keyOf(approval: ApprovalDetail, me: string): string {
   const arrived = approval.decisions.filter((d) => d.principal === me).length;
@@ -41,18 +44,18 @@ export function useDecision(approval: ApprovalDetail, me: string | undefined) {
   const [sent, setSent] = useState<Sent>();
   const mutation = useMutation({
     mutationFn: ({ body, key }: { body: Sent; key: string }) =>
-      ask(
+      unwrap(
         client.POST("/api/v1/approvals/{approval_id}/decisions", {
           params: { path: { approval_id: approval.approval_id } },
           headers: { "Idempotency-Key": key },
           body: { ...body, digest: approval.digest },
         }),
       ),
-    // Only where nothing answered, and with the same key: a decision is never counted twice.
+    // Only if there was no response, and with the same key: a decision is never counted twice.
     retry: (times, error) => times < 2 && error instanceof Away,
     onSettled: () => queries.invalidateQueries({ queryKey: ["approvals"] }),
     onSuccess: ({ command }) => {
-      if (command.kind === "approval.propose") setSent(undefined); // it stays open, for somebody else
+      if (command.kind === "approval.propose") setSent(undefined); // it stays open for another approver
     },
     onError: () => setSent(undefined),
   });

@@ -12,11 +12,11 @@ export type Shown = Pick<NonNullable<Overview["lists"]>, "workflows" | "agents" 
 function may(a: Shown["agents"]["items"][number]): string {
   if (a.disabled) return "switched off";
   if (!a.unasked && !a.asking) return "no tools";
-  return [a.unasked && `${plural(a.unasked, "tool")} unasked`, a.asking && `${a.asking} on asking`]
+  return [a.unasked && `${plural(a.unasked, "tool")} allowed`, a.asking && `${a.asking} with approval`]
     .filter(Boolean)
     .join(", ");
 }
-/** What there is: workflows, agents, and the tools that change something. */
+/** The catalogs: workflows, agents, and the tools that change something. */
 export function Catalogs({ workflows, agents, tools }: Shown) {
   return (
     <div className={classes.three}>

@@ -10,23 +10,23 @@ import { Text } from "../Text";
 type Condition = Overview["conditions"][number];
 interface Sentence {
   text: string;
-  /** Where one sees more of it, or mends it. */
+  /** Where to see more, or to fix it. */
   link?: ReactNode;
 }
 const CATALOG = { tool: "/tools/$name", workflow: "/workflows/$name", agent: "/agents/$name" } as const;
 const isNoun = (thing: string | null): thing is keyof typeof CATALOG => thing !== null && thing in CATALOG;
 
-/** What needs attention, as a sentence. What limits every page is above every page already. */
+/** What needs attention, as a sentence. Console-wide conditions are already shown above every page. */
 function sentenceOf(c: Condition): Sentence | undefined {
-  const runs = plural(c.count, "run waits", "runs wait");
+  const runs = plural(c.count, "run is waiting", "runs are waiting");
   const workers = <Link to="/workers">Workers</Link>;
   switch (c.kind) {
     case "queue_unserved":
-      return { text: `Queue ${c.name} has no worker, ${runs}`, link: workers };
+      return { text: `Queue ${c.name} has no worker; ${runs}`, link: workers };
     case "queue_waiting":
-      return { text: `${runs} on queue ${c.name} for a worker that has their code`, link: workers };
+      return { text: `${runs} on queue ${c.name} for a worker with their code`, link: workers };
     case "worker_stale":
-      return { text: `The worker ${c.name} has sent no heartbeat`, link: workers };
+      return { text: `The worker ${c.name} hasn’t sent a heartbeat`, link: workers };
     case "switched_off":
       return {
         text: `${words(c.name ?? "")} is switched off`,
@@ -38,7 +38,7 @@ function sentenceOf(c: Condition): Sentence | undefined {
       };
     case "commands_pending":
       return {
-        text: `${plural(c.count, "command has", "commands have")} not been delivered yet`,
+        text: `${plural(c.count, "command hasn’t", "commands haven’t")} been delivered yet`,
         link: (
           <Link to="/audit" search={{ status: "open" }}>
             Audit

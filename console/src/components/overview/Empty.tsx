@@ -8,19 +8,20 @@ import { Text } from "../Text";
 
 const FIRST = 4;
 
-/** In place of the overview where nothing has run yet. */
+/** Replaces the overview until the first run. */
 export function Empty({ workflows }: { workflows: Shown["workflows"] }) {
   const { total, items } = workflows;
   if (!total)
     return (
       <Blank title="No workflow is registered yet" command="agentgrid worker">
-        <p>A worker registers its workflows, agents and tools when it starts. What they do will be here.</p>
+        <p>A worker registers its workflows, agents and tools when it starts. Their activity will appear here.</p>
       </Blank>
     );
   return (
-    <Blank title="No run has started here yet" command={`agentgrid workflow show ${items[0]!.name}`}>
+    <Blank title="No runs yet" command={`agentgrid workflow show ${items[0]!.name}`}>
       <p>
-        {plural(total, "workflow is", "workflows are")} registered. What a run does, waits for and costs will be here.
+        {plural(total, "workflow is", "workflows are")} registered. What a run does, waits for and costs will appear
+        here.
       </p>
       <ul className={classes.first}>
         {items.slice(0, FIRST).map((w) => (

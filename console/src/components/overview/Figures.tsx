@@ -27,14 +27,14 @@ export const WORD = {
   paused: paused.word,
   completed: `${completed.word}, 24 h`,
 };
-/** The time from which a figure counts: its list begins there too, so that the two agree. */
+/** The start of the period that a figure covers. Its list has the same start, so that the two agree. */
 const since = (c: Overview["completed_24h"]) =>
   new URLSearchParams(c.href.split("?")[1]).get("closed_after") ?? undefined;
 export const failures = (o: Overview): Search => ({
   status: "failed,timed_out,terminated",
   closed_after: since(o.unsuccessful_24h),
 });
-/** Trouble and duty first; a zero is muted. */
+/** Problems and pending work first; zeros are muted. */
 const figures = (o: Overview): Figure[] => [
   {
     word: WORD.approval,
@@ -71,7 +71,7 @@ const figures = (o: Overview): Figure[] => [
   },
 ];
 
-/** How many runs are in each state, each a way to them. */
+/** The number of runs in each state, each linked to its list. */
 export function FigureRow({ overview }: { overview: Overview }) {
   return (
     <nav className={classes.figures} aria-label="Runs by state">

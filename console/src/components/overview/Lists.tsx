@@ -11,13 +11,13 @@ import { Text } from "../Text";
 import { failures } from "./Figures";
 import classes from "./Overview.module.css";
 
-/** Approvals that the reader can decide, the most urgent first. */
-export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total: number }) {
+/** Approvals that this user can decide, most urgent first. */
+export function PendingApprovals({ approvals, total }: { approvals: Approval[]; total: number }) {
   return (
     <section className={classes.person}>
       <header>
         <StatusIcon status="approval" />
-        <h2>Waits for you</h2>
+        <h2>Waiting for you</h2>
         <em>{count(total)}</em>
         <Link to="/approvals">Open the inbox</Link>
       </header>
@@ -45,11 +45,11 @@ export function WaitsForYou({ approvals, total }: { approvals: Approval[]; total
 
 const OPEN = ["running", "queued", "waiting", "paused", "cancelling"] as const;
 
-/** Some open runs, those that something happens to first, and how many there are. */
-export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview }) {
+/** A few open runs, those with the earliest next event first, and the total. */
+export function CurrentRuns({ runs, overview }: { runs: Run[]; overview: Overview }) {
   const open = OPEN.reduce((sum, status) => sum + overview[status].count, 0);
   return (
-    <Section title="Runs now" note={open ? count(open) : undefined} more="All runs" to="/runs">
+    <Section title="Current runs" note={open ? count(open) : undefined} more="All runs" to="/runs">
       {runs.length ? (
         <ul className={classes.few}>
           {runs.map((r) => (
@@ -65,7 +65,7 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
                   </span>
                 </span>
                 <span className={`cut muted ${classes.step}`}>
-                  <Doing r={r} otherwise={STATUS[statusOf(r)].word} />
+                  <Doing r={r} fallback={STATUS[statusOf(r)].word} />
                 </span>
                 <span className={classes.bar}>
                   {r.step_count >= MANY && (
@@ -80,17 +80,17 @@ export function RunsNow({ runs, overview }: { runs: Run[]; overview: Overview })
           ))}
         </ul>
       ) : (
-        <p className={classes.none}>Nothing runs at the moment.</p>
+        <p className={classes.none}>Nothing is running.</p>
       )}
     </Section>
   );
 }
 
-/** Those that ended last, and how many there are in all. */
-export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overview }) {
+/** The latest failures, and the total. */
+export function RecentFailures({ runs, overview }: { runs: Run[]; overview: Overview }) {
   return (
     <Section
-      title="Failed lately"
+      title="Recent failures"
       note={`${plural(overview.unsuccessful_24h.count, "run")} in 24 h`}
       more="All failures"
       to="/runs"
@@ -121,7 +121,7 @@ export function FailedLately({ runs, overview }: { runs: Run[]; overview: Overvi
           ))}
         </ul>
       ) : (
-        <p className={classes.none}>Nothing has failed.</p>
+        <p className={classes.none}>No failures.</p>
       )}
     </Section>
   );

@@ -5,20 +5,20 @@ import { clock, day, left } from "../../format";
 import { useNow } from "../../live/now";
 import { Section } from "../Page";
 import { Text } from "../Text";
-import { foldedNext } from "./due";
+import { upcomingRows } from "./due";
 import classes from "./Overview.module.css";
 
 const ROWS = 6;
 const DAY = 86_400_000;
 const ICON = { approval_expires: Hourglass, retry: RotateCw, timer: Clock, start: Play } as const;
 
-/** What happens by itself, and when. */
-export function HappensNext({ overview }: { overview: Overview }) {
+/** Scheduled events, and when they happen. */
+export function ComingUp({ overview }: { overview: Overview }) {
   const now = useNow();
   const today = (t: string) => Date.parse(t) - now < DAY;
-  const rows = foldedNext(overview.next).slice(0, ROWS);
+  const rows = upcomingRows(overview.next).slice(0, ROWS);
   return (
-    <Section title="Happens next">
+    <Section title="Coming up">
       {rows.length ? (
         <ol>
           {rows.map(({ key, kind, at, title, about, approval_id, run_id }) => {

@@ -3,7 +3,7 @@ import { SkeletonRows, useLate } from "../States";
 import { WORD } from "./Figures";
 import classes from "./Overview.module.css";
 
-/** The page without what is in it, while that is on its way. */
+/** The overview's skeleton while it loads. */
 export function Shape() {
   const late = useLate();
   if (!late) return null;
@@ -26,10 +26,10 @@ export function Shape() {
         ))}
       </div>
       <div className={classes.two}>
-        <div>{rows("Runs now", 6)}</div>
+        <div>{rows("Current runs", 6)}</div>
         <div>
-          {rows("Happens next", 6)}
-          {rows("Failed lately", 4)}
+          {rows("Coming up", 6)}
+          {rows("Recent failures", 4)}
         </div>
       </div>
     </div>

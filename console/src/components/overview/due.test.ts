@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { foldedNext } from "./due";
+import { upcomingRows } from "./due";
 
 const due = {
   kind: "approval_expires",
@@ -16,8 +16,8 @@ const due = {
   href: "",
 } as const;
 
-test("approvals that expire in the same minute are one row, all else has its own", () => {
-  const rows = foldedNext([
+test("approvals that expire in the same minute share a row, everything else has its own", () => {
+  const rows = upcomingRows([
     due,
     { ...due, run_id: "r2", approval_id: "a2", at: "2026-11-29T09:32:40Z", reference: "A-305" },
     { ...due, kind: "timer", run_id: "r3", approval_id: null, current_step: "timer", tool: null, tool_title: null },
@@ -25,7 +25,7 @@ test("approvals that expire in the same minute are one row, all else has its own
   ]);
   expect(rows.map((r) => [r.title, r.about, r.approval_id ?? r.run_id])).toEqual([
     ["2 approvals expire", "Account research · A-302, A-305", undefined],
-    ["Account research goes on", "Sleeps · A-302", "r3"],
+    ["Account research continues", "Sleeping · A-302", "r3"],
     ["Update account expires", "Account research · A-309", "a4"],
   ]);
 });

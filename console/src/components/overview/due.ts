@@ -1,4 +1,4 @@
-/** What happens by itself, as rows. */
+/** Scheduled events as rows. */
 import type { Overview } from "../../api/client";
 import { namedStep } from "../../doing";
 import { aboutOf, flowTitle, words } from "../../format";
@@ -10,7 +10,7 @@ interface NextRow {
   at: string;
   title: string;
   about: string;
-  /** What it leads to; neither where several approvals are one row. */
+  /** The link target; neither is set if the row stands for several approvals. */
   run_id?: string;
   approval_id?: string;
 }
@@ -22,22 +22,22 @@ function one(n: Due): NextRow {
   const flow = flowTitle(n);
   const row = { key: `${n.kind}${n.run_id}${n.approval_id}`, kind: n.kind, at: n.at };
   if (n.kind === "approval_expires" || n.kind === "retry") {
-    const title = `${step ?? flow} ${n.kind === "retry" ? "tries again" : "expires"}`;
+    const title = `${step ?? flow} ${n.kind === "retry" ? "retries" : "expires"}`;
     const about = joined([flow, aboutOf(n)], " · ");
     return n.approval_id
       ? { ...row, title, about, approval_id: n.approval_id }
       : { ...row, title, about, run_id: n.run_id };
   }
-  const title = n.kind === "start" ? `${flow} starts` : `${flow} goes on`;
+  const title = n.kind === "start" ? `${flow} starts` : `${flow} continues`;
   return {
     ...row,
     title,
-    about: joined([n.kind === "timer" ? (step ?? "Sleeps") : null, aboutOf(n)], " · "),
+    about: joined([n.kind === "timer" ? (step ?? "Sleeping") : null, aboutOf(n)], " · "),
     run_id: n.run_id,
   };
 }
 /** Approvals that expire in the same minute are one row. */
-export function foldedNext(next: Due[]): NextRow[] {
+export function upcomingRows(next: Due[]): NextRow[] {
   const groups = new Map<string, Due[]>();
   for (const n of next) {
     const minute = Math.floor(Date.parse(n.at) / MINUTE);

@@ -5,7 +5,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import type { Approval, Overview, Run } from "../../api/client";
 import { ConditionStrips } from "./Conditions";
 import { Empty } from "./Empty";
-import { FailedLately, RunsNow, WaitsForYou } from "./Lists";
+import { RecentFailures, CurrentRuns, PendingApprovals } from "./Lists";
 
 vi.mock("@tanstack/react-router", () => ({ Link: "a", createLink: () => "a", useLocation: () => ({ pathname: "/" }) }));
 vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
@@ -47,12 +47,12 @@ const condition = {
   reason: TURNED,
 } as Overview["conditions"][number];
 
-test("a character that can't be seen is named on the overview, wherever others wrote", () => {
+test("invisible characters are named in every user-written text of the overview", () => {
   render(
     <MantineProvider env="test">
-      <WaitsForYou approvals={[approval]} total={1} />
-      <RunsNow runs={[run]} overview={overview} />
-      <FailedLately runs={[run]} overview={overview} />
+      <PendingApprovals approvals={[approval]} total={1} />
+      <CurrentRuns runs={[run]} overview={overview} />
+      <RecentFailures runs={[run]} overview={overview} />
       <ConditionStrips conditions={[condition]} />
     </MantineProvider>,
   );
@@ -61,7 +61,7 @@ test("a character that can't be seen is named on the overview, wherever others w
   // The title and the reference of an approval, reference and reason of a run in two lists, a reason of a condition.
   expect(text.split(SEEN).length - 1).toBe(7);
 });
-test("an empty overview says how many workflows there are, and leads to those that it does not list", () => {
+test("an empty overview counts the workflows, and links to those it doesn't list", () => {
   const items = Array.from({ length: 6 }, (_, i) => ({ name: `w${i}`, title: `W${i}`, description: "" }));
   const { container, rerender } = render(<Empty workflows={{ total: 6, items } as never} />);
   expect(container.querySelectorAll("li").length).toBe(4);

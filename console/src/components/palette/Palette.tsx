@@ -14,7 +14,7 @@ import classes from "./Palette.module.css";
 import { recent } from "./recent";
 
 interface Props {
-  /** What can be done on every page. */
+  /** Actions available on every page. */
   acts: Offer[];
   onClose(): void;
 }
@@ -47,8 +47,8 @@ function useAll(words: string, acts: Offer[]): All {
 
 function Box({ acts, onClose }: Props) {
   const [words, setWords] = useState("");
-  const [chosen, setChosen] = useState<string>(); // stays chosen while others come above it
-  const [waits, setWaits] = useState<{ tab: boolean }>(); // Enter was pressed before the server had answered
+  const [chosen, setChosen] = useState<string>(); // stays selected when hits appear above it
+  const [pendingEnter, setPendingEnter] = useState<{ tab: boolean }>(); // Enter was pressed before the server responded
   const go = useNavigate();
   const router = useRouter();
   const all = useAll(words.trim(), acts);
@@ -66,20 +66,20 @@ function Box({ acts, onClose }: Props) {
   };
   const choose = (n: number) => {
     setChosen(keys[n]);
-    setWaits(undefined);
+    setPendingEnter(undefined);
   };
   useEffect(() => {
-    if (waits && !all.searching) {
-      setWaits(undefined);
-      pick(flat[at], waits.tab);
+    if (pendingEnter && !all.searching) {
+      setPendingEnter(undefined);
+      pick(flat[at], pendingEnter.tab);
     }
   });
   function onKeyDown(e: KeyboardEvent) {
     if (e.key === "Escape") onClose();
     if (e.key === "Enter") {
       const tab = e.ctrlKey || e.metaKey;
-      // What is first by then was found under other words, or is what happens to be called so on this page.
-      if (all.searching && keys[at] !== chosen) setWaits({ tab });
+      // The first hit at this point matches earlier words, or only happens to match on this page.
+      if (all.searching && keys[at] !== chosen) setPendingEnter({ tab });
       else pick(flat[at], tab);
     }
     if (e.key !== "ArrowDown" && e.key !== "ArrowUp") return;
@@ -98,7 +98,7 @@ function Box({ acts, onClose }: Props) {
       <label className={classes.field}>
         <Search size={16} aria-hidden />
         <input
-          autoFocus // at once: a trap of focus comes a moment later, and who types on loses letters
+          autoFocus // immediately: the focus trap comes later, and keystrokes would be lost
           role="combobox"
           aria-expanded
           aria-controls="hits"
@@ -107,14 +107,14 @@ function Box({ acts, onClose }: Props) {
           onChange={(e) => {
             setWords(e.target.value);
             setChosen(undefined);
-            setWaits(undefined);
+            setPendingEnter(undefined);
           }}
-          placeholder="A run, a reference, a tool, what to do"
+          placeholder="A run, reference, tool or action"
           aria-label="Search"
         />
         <Kbd>Esc</Kbd>
       </label>
-      <div className={classes.list} id="hits" role="listbox" aria-label="Found">
+      <div className={classes.list} id="hits" role="listbox" aria-label="Results">
         {groups.map((g) => (
           <div key={g.title} role="group" aria-label={g.title}>
             <h2 aria-hidden>{g.title}</h2>
@@ -146,7 +146,7 @@ function Box({ acts, onClose }: Props) {
           <p className={classes.none}>
             {all.searching
               ? "Searching"
-              : `Nothing is called “${words}”. Ids are found by how they begin, and by their last eight.`}
+              : `No results for “${words}”. Ids match by their start or their last eight characters.`}
           </p>
         )}
       </div>
@@ -166,9 +166,9 @@ function Box({ acts, onClose }: Props) {
   );
 }
 
-/** Search, jump and do. No blur behind: the page stays readable. */
+/** The command palette. No blur behind it: the page stays readable. */
 export function Palette(props: Props) {
-  const [before] = useState(() => document.activeElement as HTMLElement | null); // the field takes the focus as it comes
+  const [before] = useState(() => document.activeElement as HTMLElement | null); // captured before the field takes the focus
   useEffect(() => () => before?.focus?.(), [before]);
   return (
     <Portal>

@@ -17,7 +17,7 @@ export interface Hit {
   word: string;
   more?: string | null;
   end?: ReactNode;
-  /** Where it is, or what it does; with neither it can’t be done now. */
+  /** Its link or its action; with neither, it is unavailable now. */
   to?: string;
   search?: Search;
   act?(): void;
@@ -26,7 +26,7 @@ export interface Group {
   title: string;
   hits: Hit[];
 }
-type Found = components["schemas"]["Hit"];
+type SearchHit = components["schemas"]["Hit"];
 const ICON = 14;
 
 const keysOf = (keys: string[] | undefined) =>
@@ -76,7 +76,7 @@ const START: Hit = {
 };
 
 const NOUN = { workflow: Workflow, tool: Wrench, agent: Bot, principal: UserRound } as const;
-const TITLES: Record<Found["kind"], string> = {
+const TITLES: Record<SearchHit["kind"], string> = {
   approval: "Approvals",
   run: "Runs",
   workflow: "Workflows",
@@ -84,14 +84,14 @@ const TITLES: Record<Found["kind"], string> = {
   tool: "Tools",
   principal: "People and programs",
 };
-/** The kinds in their order; first those of what is called exactly so. */
-function kindsOf(q: string, hits: Found[]): Found["kind"][] {
-  const called = hits.filter((h) =>
+/** The kinds in order; those with an exact match first. */
+function kindsOf(q: string, hits: SearchHit[]): SearchHit["kind"][] {
+  const exact = hits.filter((h) =>
     [h.id, shortId(h.id), h.detail, h.subject].some((name) => name?.toLowerCase() === q),
   );
-  return [...new Set([...called.map((h) => h.kind), ...(Object.keys(TITLES) as Found["kind"][])])];
+  return [...new Set([...exact.map((h) => h.kind), ...(Object.keys(TITLES) as SearchHit["kind"][])])];
 }
-function found(h: Found): Hit {
+function fromSearch(h: SearchHit): Hit {
   const { key, word } = { key: `${h.kind} ${h.id}`, word: h.title };
   if (h.kind === "run" || h.kind === "approval") {
     const status = h.kind === "run" ? (h.status as Run["status"]) : h.status === "pending" ? "approval" : "completed";
@@ -107,20 +107,20 @@ function found(h: Found): Hit {
 }
 
 export interface All {
-  /** What was open before, the last first. */
+  /** Pages opened before, latest first. */
   recent: Hit[];
-  /** What waits for the reader, and the newest runs. */
+  /** Approvals waiting for the user, and the newest runs. */
   approvals: Approval[];
   runs: Run[];
   offers: { title: string; offers: Offer[] }[];
   acts: Offer[];
-  /** What the server found under the words. */
-  hits: Found[];
-  /** Whether the server is still asked. */
+  /** The server's search results. */
+  hits: SearchHit[];
+  /** Whether the server search is still in progress. */
   searching: boolean;
 }
-const last = (h: Hit) => Number(!h.to && !h.act); // what can’t be done
-/** Without words: where one was, what waits, what the open page offers, and the places. With words: what has them. */
+const last = (h: Hit) => Number(!h.to && !h.act); // unavailable ones
+/** Without words: recent pages, the page's actions, approvals, runs and pages. With words: everything that matches. */
 export function find(words: string, all: All): Group[] {
   const q = words.toLowerCase();
   const has = (h: Hit) => h.word.toLowerCase().includes(q);
@@ -132,12 +132,12 @@ export function find(words: string, all: All): Group[] {
       .sort((a, b) => last(a) - last(b)),
   }));
   const go = { title: "Go to", hits: NAV.flatMap((g) => g.items.map(place)).filter(has) };
-  const verbs = { title: "Do", hits: [START, ...all.acts.map(ofOffer)].filter(has) };
+  const verbs = { title: "Actions", hits: [START, ...all.acts.map(ofOffer)].filter(has) };
   const groups = q
     ? [
         ...kindsOf(q, all.hits).map((kind) => ({
           title: TITLES[kind],
-          hits: all.hits.filter((h) => h.kind === kind).map(found),
+          hits: all.hits.filter((h) => h.kind === kind).map(fromSearch),
         })),
         ...offers,
         go,
@@ -146,7 +146,7 @@ export function find(words: string, all: All): Group[] {
     : [
         { title: "Recent", hits: all.recent },
         ...offers,
-        { title: "Waits for you", hits: all.approvals.map(ofApproval) },
+        { title: "Waiting for you", hits: all.approvals.map(ofApproval) },
         { title: "Newest runs", hits: all.runs.map(ofRun) },
         go,
         verbs,

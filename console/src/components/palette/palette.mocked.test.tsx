@@ -17,17 +17,17 @@ vi.mock("@tanstack/react-router", () => ({
 vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
 
 const TOOL = { kind: "tool", id: "audit_books", title: "Audit books", detail: null };
-/** Answers the searches that are open. */
+/** Resolves the pending searches. */
 let answer: (items: object[]) => Promise<void>;
 beforeEach(() => {
   go.mockReset();
   vi.restoreAllMocks();
-  let asked: ((items: object[]) => void)[] = [];
-  answer = (items) => act(async () => asked.splice(0).forEach((done) => done(items)));
+  let pending: ((items: object[]) => void)[] = [];
+  answer = (items) => act(async () => pending.splice(0).forEach((done) => done(items)));
   vi.spyOn(client, "GET").mockImplementation(((path: string) => {
     const response = new Response();
     if (path !== "/api/v1/search") return Promise.resolve({ data: { items: [] }, response });
-    return new Promise((done) => asked.push((items) => done({ data: { items }, response })));
+    return new Promise((done) => pending.push((items) => done({ data: { items }, response })));
   }) as never);
 });
 afterEach(cleanup);
@@ -55,41 +55,41 @@ function opened() {
   const field = screen.getByRole<HTMLInputElement>("combobox");
   return { button, field, press: (key: string) => fireEvent.keyDown(field, { key }) };
 }
-const asks = () => vi.waitFor(() => expect(client.GET).toHaveBeenCalledWith("/api/v1/search", expect.anything()));
+const searched = () => vi.waitFor(() => expect(client.GET).toHaveBeenCalledWith("/api/v1/search", expect.anything()));
 
-test("the field has the focus at once, and Escape gives it back to where it was", () => {
+test("the field takes the focus immediately, and Escape restores it", () => {
   const { button, field, press } = opened();
   expect(document.activeElement).toBe(field);
   press("Escape");
   expect(document.activeElement).toBe(button);
 });
-test("Enter waits for the answer, and opens what is first then", async () => {
+test("Enter waits for the response, and opens the first hit", async () => {
   const { field, press } = opened();
   fireEvent.change(field, { target: { value: "audit" } });
-  expect(screen.getByRole("option").textContent).toContain("Audit"); // the place
+  expect(screen.getByRole("option").textContent).toContain("Audit"); // the page
   press("Enter");
   expect(go).not.toHaveBeenCalled();
-  await asks();
+  await searched();
   await answer([TOOL]);
   await vi.waitFor(() => expect(go).toHaveBeenCalledWith(expect.objectContaining({ to: "/tools/audit_books" })));
 });
-test("what was chosen by hand stays chosen when the answer comes above it, and is opened at once", async () => {
+test("a hit selected by hand stays selected when results appear above it, and opens immediately", async () => {
   const { field, press } = opened();
   fireEvent.change(field, { target: { value: "audit" } });
   press("ArrowDown");
-  await asks();
+  await searched();
   await answer([TOOL]);
   await screen.findByText("Audit books");
   expect(screen.getAllByRole("option")[1]!.getAttribute("aria-selected")).toBe("true");
   press("Enter");
   expect(go).toHaveBeenCalledWith(expect.objectContaining({ to: "/audit" }));
 });
-test("other words forget the Enter before them", async () => {
+test("changing the words cancels a pending Enter", async () => {
   const { field, press } = opened();
   fireEvent.change(field, { target: { value: "audit" } });
   press("Enter");
   fireEvent.change(field, { target: { value: "audit b" } });
-  await asks();
+  await searched();
   await answer([TOOL]);
   expect(await screen.findByText("Audit books")).toBeTruthy();
   expect(go).not.toHaveBeenCalled();

@@ -3,7 +3,7 @@ import { QueryClient } from "@tanstack/react-query";
 import { expect, test } from "vitest";
 import { recent, visit } from "./recent";
 
-test("pages of the catalog are offered, the newest first, and addresses that lead nowhere are not", () => {
+test("catalog pages are offered, newest first, and invalid paths aren't", () => {
   for (const path of ["/tools/fetch_lead", "/agents/triager", "/constructor/x", "/tools/%zz", "/runs", "/audit"])
     visit(path);
   const hits = recent(new QueryClient(), "/audit");

@@ -1,4 +1,4 @@
-/** What was open in this tab, for the palette: nothing of it is kept elsewhere. */
+/** Pages opened in this tab, for the palette. Kept in memory only. */
 import type { QueryClient } from "@tanstack/react-query";
 import { Bot, Workflow, Wrench } from "lucide-react";
 import type { ApprovalDetail, RunDetail } from "../../api/client";
@@ -13,12 +13,12 @@ let visited: string[] = [];
 export function visit(path: string) {
   visited = [path, ...visited.filter((p) => p !== path)].slice(0, KEPT);
 }
-/** As far as the console still knows what it was, and without `here`, the open page. */
+/** Recent pages whose data is still cached, without `here`, the current page. */
 export function recent(queries: QueryClient, here: string): Hit[] {
   const hits = visited.filter((path) => path !== here).map((path) => hit(queries, path));
   return hits.filter((h) => h !== undefined).slice(0, MOST);
 }
-/** The noun and the name in an address; undefined where it has none, or isn't one that can be read. */
+/** The noun and the name in a path; undefined if it has none or can't be decoded. */
 function partsOf(path: string): [string, string] | undefined {
   const [, noun, id] = path.split("/");
   try {
@@ -31,11 +31,11 @@ function hit(queries: QueryClient, path: string): Hit | undefined {
   const parts = partsOf(path);
   if (!parts) return undefined;
   const [noun, id] = parts;
-  const known = queries.getQueryData([noun, id]);
-  if (noun === "runs") return known ? ofRun(known as RunDetail) : undefined;
-  if (noun === "approvals") return known ? ofApproval(known as ApprovalDetail) : undefined;
+  const cached = queries.getQueryData([noun, id]);
+  if (noun === "runs") return cached ? ofRun(cached as RunDetail) : undefined;
+  if (noun === "approvals") return cached ? ofApproval(cached as ApprovalDetail) : undefined;
   if (!Object.hasOwn(NOUNS, noun)) return undefined;
-  const { title = words(id) } = (known as { title?: string } | undefined) ?? {};
+  const { title = words(id) } = (cached as { title?: string } | undefined) ?? {};
   return {
     ...ofOffer({ word: title, Icon: NOUNS[noun as keyof typeof NOUNS], more: noun.slice(0, -1) }),
     key: path,

@@ -14,7 +14,7 @@ import { Failed, Hidden, Skeleton, useCutOff } from "../States";
 import { Text } from "../Text";
 import classes from "./Ask.module.css";
 
-const PROSE = 280; // characters of what a model wrote
+const PROSE = 280; // characters of text written by a model
 
 function What({ approval: a }: { approval: ApprovalDetail }) {
   if (!a.payloads_visible) return <Hidden />;
@@ -22,7 +22,7 @@ function What({ approval: a }: { approval: ApprovalDetail }) {
   if (!a.tool || !args) return <Subject payload={a.payload} />;
   return (
     <Call
-      asked={args}
+      requested={args}
       values={args}
       properties={propertiesOf(a.input_schema)}
       authored={a.authored ?? []}
@@ -36,7 +36,7 @@ function Card({ approval: a }: { approval: ApprovalDetail }) {
   const { data: me } = useQuery(q.me.me());
   const away = useCutOff();
   const decision = useDecision(a, me?.name);
-  const may = a.actions.some((each) => each.verb === "approve" && each.allowed);
+  const may = a.actions.some((action) => action.verb === "approve" && action.allowed);
   return (
     <section className={classes.ask} data-open={a.status === "pending" || undefined} aria-label="Approval">
       <header>
@@ -50,12 +50,12 @@ function Card({ approval: a }: { approval: ApprovalDetail }) {
       {a.prose && <Prose prose={a.prose} most={PROSE} />}
       <Decide approval={a} decision={decision} me={me?.name} away={away} inRun />
       <Link to="/approvals/$id" params={{ id: a.approval_id }} className="link">
-        Read the whole letter{may && a.takes.includes("arguments") && a.status === "pending" && ", or edit"}
+        Open the full approval{may && a.takes.includes("arguments") && a.status === "pending" && ", or edit it"}
       </Link>
     </section>
   );
 }
-/** The run's approval in place: what is asked, and the verdict. */
+/** The run's approval, on the run's page: the request and the verdict. */
 export function Ask({ approval_id }: { approval_id: string }) {
   const { data, error, refetch } = useQuery(q.approvals.one(approval_id));
   if (data) return <Card approval={data} />;

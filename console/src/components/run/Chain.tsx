@@ -10,9 +10,9 @@ import { Text } from "../Text";
 
 type Execution = RunDetail["executions"][number];
 const KINDS: Record<Execution["kind"], string> = {
-  first: "the first",
+  first: "first",
   continued: "continued as new",
-  retry: "another try of the workflow",
+  retry: "workflow retry",
   cron: "started by its cron schedule",
   reset: "reset",
 };
@@ -31,11 +31,11 @@ function why(e: Execution): string {
 
 interface Props {
   run: RunDetail;
-  /** The execution that is shown alone. */
+  /** The execution to show on its own. */
   only?: string;
   onOnly(execution: string | undefined): void;
 }
-/** The chain of executions: continued as new, tried again, reset. One of them can be shown alone, also one that a reset replaced. */
+/** The chain of executions: continued as new, retried, reset. Any of them can be shown on its own, including one that a reset replaced. */
 function Executions({ run, only, onOnly }: Props) {
   const all = run.executions;
   const at = all.findIndex((e) => e.execution_id === only);
@@ -47,7 +47,7 @@ function Executions({ run, only, onOnly }: Props) {
         </button>
       </Menu.Target>
       <Menu.Dropdown className={classes.menu}>
-        <Menu.Item onClick={() => onOnly(undefined)}>The newest of each part together</Menu.Item>
+        <Menu.Item onClick={() => onOnly(undefined)}>All, without replaced ones</Menu.Item>
         {all.map((e, i) => (
           <Menu.Item
             key={e.execution_id}
@@ -102,7 +102,7 @@ function Children({ run }: { run: RunDetail }) {
   );
 }
 
-/** What the run is made of and part of, where it is more than one execution of its own. */
+/** The run's executions, child runs and parent, if it has more than one execution. */
 export function Chain(p: Props) {
   const { run } = p;
   const ui = run.executions.find((e) => e.execution_id === p.only)?.temporal_ui ?? run.links.temporal_ui;
@@ -135,7 +135,7 @@ export function Chain(p: Props) {
         <>
           <Dot />
           <a href={ui} target="_blank" rel="noreferrer" className={classes.open}>
-            In Temporal
+            View in Temporal
             <ExternalLink size={12} aria-hidden />
             <span className="visually-hidden">opens in a new tab</span>
           </a>

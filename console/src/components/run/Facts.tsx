@@ -7,7 +7,7 @@ import { Text } from "../Text";
 import { statusOfStep, titleOf } from "../timeline/model";
 import classes from "./Inspector.module.css";
 
-/** What one asks of a step first: its state, when, by whom, what it cost. */
+/** The main facts of a step: its state, times, worker and cost. */
 export function Facts({ step, whole }: { step: TimelineStep; whole: Step | undefined }) {
   const now = useNow();
   const used = step.usage;
@@ -17,7 +17,7 @@ export function Facts({ step, whole }: { step: TimelineStep; whole: Step | undef
       <dd>
         <StatusWord status={statusOfStep(step)} />
       </dd>
-      <dt>Began</dt>
+      <dt>Started</dt>
       <dd className="num">
         {moment(step.scheduled_at, now, true)}
         {step.closed_at && (
@@ -32,7 +32,7 @@ export function Facts({ step, whole }: { step: TimelineStep; whole: Step | undef
       )}
       {step.live_next_retry_at && !step.closed_at && (
         <>
-          <dt>Next try</dt>
+          <dt>Next retry</dt>
           <dd className="num">{moment(step.live_next_retry_at, now, true)}</dd>
         </>
       )}
@@ -59,8 +59,8 @@ export function Facts({ step, whole }: { step: TimelineStep; whole: Step | undef
       )}
       {step.inherited && (
         <>
-          <dt>Kept</dt>
-          <dd>by a reset, from the execution before</dd>
+          <dt>Inherited</dt>
+          <dd>by a reset, from the previous execution</dd>
         </>
       )}
       {step.risk && (
@@ -81,7 +81,7 @@ export function Facts({ step, whole }: { step: TimelineStep; whole: Step | undef
       )}
       {used && (
         <>
-          <dt>Spent</dt>
+          <dt>Usage</dt>
           <dd className="num">
             {used.usd != null ? usd(used.usd, 4) : "unpriced"}{" "}
             <span className="muted">

@@ -24,16 +24,16 @@ import classes from "./Graph.module.css";
 
 const WIDTH = 208;
 const HEIGHT = 46;
-const MOST = 400; // places: beyond them a graph shows nothing that a table doesn’t
-const READABLE = 0.7; // the least size of its words
+const MOST = 400; // nodes; beyond that a graph shows nothing that a table doesn't
+const READABLE = 0.7; // the smallest zoom at which labels can be read
 const NONE: ReadonlySet<string> = new Set();
 
-/** What a place says, also to those who hear it. */
+/** The text of a node, also for screen readers. */
 function wordsOf(row: Row, end: number): { title: string; detail: string } {
   if (row.type === "step") {
     const { node } = row;
     const took = span((node.to ?? end) - node.from);
-    const tries = node.attempts > 1 ? `, ${node.attempts} tries` : "";
+    const tries = node.attempts > 1 ? `, ${node.attempts} attempts` : "";
     return { title: node.title, detail: `${node.label ? `${node.label}, ` : ""}${took}${tries}` };
   }
   if (row.type === "fanout")
@@ -84,15 +84,15 @@ interface Props {
   nodes: Node[];
   folded: Folded;
   usual?: Timeline["usual_next"];
-  /** Milliseconds: the end of the run, or now. */
+  /** The end of the run, or now, in milliseconds. */
   end: number;
   selected?: string;
   onSelect(key: string): void;
 }
-/** The graph of a run, on demand. The timeline says the same as a table, and is what a screen reader reads. */
+/** The graph of a run, loaded on demand. The timeline shows the same as a table, for screen readers. */
 export default function Graph({ nodes, folded, usual, end, selected, onSelect }: Props) {
   const box = useRef<HTMLElement>(null);
-  // Where things are changes with the steps, not with every second of a running one.
+  // The layout changes with the steps, not with every second of a running one.
   const drawn = useMemo(() => {
     const all = toRows(nodes, NONE, NONE, end, folded);
     const roots = vertices(all.slice(0, MOST), end);
@@ -128,7 +128,7 @@ export default function Graph({ nodes, folded, usual, end, selected, onSelect }:
       ariaLabel: `${visible(title)}, ${STATUS[statusOf(row)].word}, ${visible(detail)}`,
     };
   });
-  /** All of it, where it can be read so; else what is selected, or its beginning. */
+  /** Fit the whole graph if that stays readable; otherwise centre the selected step, or show the start. */
   function open(flow: Pick<ReactFlowInstance, "setViewport">) {
     const { clientWidth, clientHeight } = box.current!;
     const zoom = Math.min(1, Math.max(READABLE, Math.min(clientWidth / drawn.width, clientHeight / drawn.height)));
@@ -169,8 +169,8 @@ export default function Graph({ nodes, folded, usual, end, selected, onSelect }:
         <Controls showInteractive={false} />
       </ReactFlow>
       <p className={classes.legend}>
-        An arrow leads from what had ended to what began next; a dotted one into an agent.
-        {drawn.left > 0 && ` ${count(drawn.left)} more steps are in the timeline only.`}
+        Arrows lead from a finished step to the next; dotted arrows lead into an agent.
+        {drawn.left > 0 && ` ${count(drawn.left)} more steps are only in the timeline.`}
       </p>
     </section>
   );

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { RunDetail } from "../../api/client";
 import * as q from "../../api/queries";
-import { says, why, type Titles } from "../../audit";
+import { sentenceOf, why, type Titles } from "../../audit";
 import { clockMs, exact, flowTitle, moment, words } from "../../format";
 import { Button } from "../Button";
 import { Json } from "../Json";
@@ -11,7 +11,7 @@ import { Failed, Hidden, Skeleton } from "../States";
 import { Text } from "../Text";
 import classes from "./History.module.css";
 
-/** An event of Temporal, as its JSON has it. */
+/** A Temporal history event as JSON. */
 interface HistoryEvent {
   eventId?: string;
   eventTime?: string;
@@ -25,7 +25,7 @@ const typeOf = (e: HistoryEvent) =>
     "Execution ",
   );
 
-/** What the event is about, in a word: the activity's type, the timer's or the signal's name. */
+/** The subject of the event: the activity's type, the timer's or the signal's name. */
 function about(e: HistoryEvent): string {
   const own = Object.entries(e).find(([key]) => key.endsWith("Attributes"))?.[1];
   if (!own || typeof own !== "object") return "";
@@ -33,9 +33,9 @@ function about(e: HistoryEvent): string {
   const named = [a.activityType, a.workflowType].find(
     (t): t is { name: string } => !!t && typeof t === "object" && "name" in t,
   );
-  const found = named?.name ?? a.signalName ?? a.timerId ?? a.markerName ?? a.activityId ?? "";
+  const name = named?.name ?? a.signalName ?? a.timerId ?? a.markerName ?? a.activityId ?? "";
   const since = a.scheduledEventId ?? a.startedEventId ?? a.initiatedEventId;
-  return [String(found), since ? `event ${String(since)}` : ""].filter(Boolean).join(", ");
+  return [String(name), since ? `event ${String(since)}` : ""].filter(Boolean).join(", ");
 }
 function Event({ event }: { event: HistoryEvent }) {
   const [open, setOpen] = useState(false);
@@ -66,13 +66,13 @@ function Events({ run, execution }: { run: RunDetail; execution: string | undefi
     enabled: run.payloads_visible && !!(execution ?? run.execution_id),
   });
   if (!run.payloads_visible) return <Hidden />;
-  if (!run.execution_id) return <p className="muted">It has not begun: there is no history yet.</p>;
+  if (!run.execution_id) return <p className="muted">The run hasn’t started: there is no history yet.</p>;
   if (!data) return error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={8} />;
   const source = data.pages[0]!.source;
   return (
     <>
       <p className="muted">
-        {source === "archive" ? "From the archive: Temporal may no longer have it." : "As Temporal has it."}
+        {source === "archive" ? "From the archive: Temporal may no longer have it." : "From Temporal."}
       </p>
       <ol className={classes.events}>
         {data.pages
@@ -83,20 +83,20 @@ function Events({ run, execution }: { run: RunDetail; execution: string | undefi
       </ol>
       {hasNextPage && (
         <Button onClick={() => void fetchNextPage()} disabled={isFetchingNextPage}>
-          {isFetchingNextPage ? "Reading…" : "Later events"}
+          {isFetchingNextPage ? "Loading…" : "Later events"}
         </Button>
       )}
     </>
   );
 }
-/** What people and programs asked of the run. Only those that the reader may list. */
+/** The commands for the run, limited to those this user may list. */
 function Commands({ run }: { run: RunDetail }) {
   const { data, error, refetch, hasNextPage, fetchNextPage, isFetchingNextPage } = useInfiniteQuery(
     q.commands.pages({ run: run.run_id }),
   );
   if (!data) return error ? <Failed error={error} reset={() => void refetch()} /> : <Skeleton rows={3} />;
   const items = data.pages.flatMap((p) => p.items);
-  if (!items.length) return <p className="muted">None that you may see.</p>;
+  if (!items.length) return <p className="muted">None that you can see.</p>;
   const titles: Titles = (noun, name) => (noun === "workflow" && name === run.workflow ? flowTitle(run) : words(name));
   return (
     <>
@@ -110,7 +110,7 @@ function Commands({ run }: { run: RunDetail }) {
               <b>
                 <Text>{c.principal}</Text>
               </b>{" "}
-              <Text>{says(c, titles)}</Text>
+              <Text>{sentenceOf(c, titles)}</Text>
               {why(c) && (
                 <i>
                   <Text>{why(c) ?? ""}</Text>
@@ -125,14 +125,14 @@ function Commands({ run }: { run: RunDetail }) {
       </ol>
       {hasNextPage && (
         <Button onClick={() => void fetchNextPage()} disabled={isFetchingNextPage}>
-          {isFetchingNextPage ? "Reading…" : "Older commands"}
+          {isFetchingNextPage ? "Loading…" : "Older commands"}
         </Button>
       )}
     </>
   );
 }
 
-/** All that is kept of a run: what was asked of it, and the events of its executions. */
+/** The full record of a run: its commands, and the history events of its executions. */
 export default function History({ run, execution }: { run: RunDetail; execution: string | undefined }) {
   return (
     <div className={classes.history}>
@@ -141,7 +141,7 @@ export default function History({ run, execution }: { run: RunDetail; execution:
         <Commands run={run} />
       </section>
       <section>
-        <h2>Events</h2>
+        <h2>History events</h2>
         <Events run={run} execution={execution} />
       </section>
     </div>

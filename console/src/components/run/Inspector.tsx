@@ -33,11 +33,11 @@ function Fault({ error }: { error: NonNullable<Step["error"]> }) {
         </code>{" "}
         <Text>{error.message ?? ""}</Text>
         {error.at && <span className="muted"> at {error.at}</span>}
-        {error.retryable === false && <span className="muted">, not to be retried</span>}
+        {error.retryable === false && <span className="muted">, not retryable</span>}
       </p>
       {error.cause && (
         <details open>
-          <summary>because of</summary>
+          <summary>Caused by</summary>
           <Fault error={error.cause} />
         </details>
       )}
@@ -52,16 +52,16 @@ function Fault({ error }: { error: NonNullable<Step["error"]> }) {
     </div>
   );
 }
-function Gate({ step }: { step: TimelineStep }) {
+function ApprovalNote({ step }: { step: TimelineStep }) {
   const { gate } = step;
   const now = useNow();
   if (!gate) return null;
   return (
     <p>
-      It asked {approversOf(gate.approvers)} {atMoment(gate.opened_at, now, true)}
-      {gate.closed_at ? `, and was ${gate.status} ${atMoment(gate.closed_at, now, true)}. ` : ". "}
+      Approval requested from {approversOf(gate.approvers)} {atMoment(gate.opened_at, now, true)}
+      {gate.closed_at ? `; ${gate.status} ${atMoment(gate.closed_at, now, true)}. ` : ". "}
       <Link to="/approvals/$id" params={{ id: gate.approval_id }} className="link">
-        The letter
+        View approval
       </Link>
     </p>
   );
@@ -69,17 +69,17 @@ function Gate({ step }: { step: TimelineStep }) {
 function Policy({ step }: { step: TimelineStep }) {
   const { data: tool } = useQuery({ ...q.tools.one(step.name), enabled: step.kind === "tool" });
   if (step.kind !== "tool")
-    return step.gate ? <Gate step={step} /> : <p className="muted">No rule is about this kind of step.</p>;
-  if (!tool) return <Gate step={step} />;
+    return step.gate ? <ApprovalNote step={step} /> : <p className="muted">Rules don’t apply to this kind of step.</p>;
+  if (!tool) return <ApprovalNote step={step} />;
   const { policy } = tool;
   const { builtIn } = ruleRef(policy.rule);
   return (
     <>
-      <Gate step={step} />
+      <ApprovalNote step={step} />
       <p>
         Now: {ruleWord(policy)} by {builtIn ? "the built-in rule" : <code>{policy.rule}</code>}.{" "}
         <Link to="/tools/$name" params={{ name: step.name }} className="link">
-          The rule
+          View rule
         </Link>
       </p>
     </>
@@ -89,21 +89,21 @@ function Policy({ step }: { step: TimelineStep }) {
 interface Props {
   run: RunDetail;
   step: TimelineStep;
-  /** The reader chose it: in a narrow window it opens as a sheet. */
+  /** The user selected it: in a narrow window it opens as a sheet. */
   picked: boolean;
   /** Another step that waits for a person. */
   next?: TimelineStep;
   onNext(): void;
   onClose(): void;
 }
-/** One step: what it took and gave, its tries, and the rule that it is under. */
+/** One step: its input and output, its attempts, and the rule that applies to it. */
 export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
   const [tab, setTab] = useState<Tab>(step.attempt_count > 1 ? "tries" : step.error_type ? "output" : "input");
   const kind = KIND[step.kind];
   const pending = run.approvals.some((a) => a.approval_id === step.approval_id && a.status === "pending");
-  const asked = useRef(false); // what was decided here stays in sight
-  asked.current ||= pending;
-  // A call that waits has nothing but its input, which is in the letter; and not every tab shows what only the whole step has.
+  const hadApproval = useRef(false); // an approval decided here stays visible
+  hadApproval.current ||= pending;
+  // A waiting call only has its input, which is in the letter; and only some tabs need the full step.
   const needed = tab === "input" || tab === "output" || step.kind === "agent" || step.kind === "child";
   const { data: whole } = useQuery({ ...q.runs.step(run.run_id, step), enabled: needed && !pending });
   const { data: letter } = useQuery({ ...q.approvals.one(step.approval_id ?? ""), enabled: pending });
@@ -111,8 +111,8 @@ export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
   const error = whole?.error ?? whole?.live_error;
   return (
     <Side label={visible(`Step ${titleOf(step)}`)} picked={picked} onClose={onClose}>
-      {asked.current && step.approval_id && <Ask approval_id={step.approval_id} />}
-      {asked.current && !pending && next && (
+      {hadApproval.current && step.approval_id && <Ask approval_id={step.approval_id} />}
+      {hadApproval.current && !pending && next && (
         <Button look="ink" onClick={onNext}>
           Next: <Text>{run.approvals.find((a) => a.approval_id === next.approval_id)?.title ?? titleOf(next)}</Text>
         </Button>
@@ -141,7 +141,7 @@ export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
             aria-controls="panel"
             onClick={() => setTab(t)}
           >
-            {{ input: "Input", output: "Output", tries: `Tries ${step.attempt_count || ""}`, policy: "Policy" }[t]}
+            {{ input: "Input", output: "Output", tries: `Attempts ${step.attempt_count || ""}`, policy: "Policy" }[t]}
           </button>
         ))}
       </div>
@@ -157,7 +157,7 @@ export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
             />
             {whole?.original_input && (
               <details>
-                <summary>An approver changed it. The workflow’s code called it with</summary>
+                <summary>Changed by an approver. The workflow’s original input</summary>
                 <Payload payload={whole.original_input} visible={run.payloads_visible} />
               </details>
             )}
@@ -175,7 +175,7 @@ export function Inspector({ run, step, picked, next, onNext, onClose }: Props) {
                 />
               )
             ) : (
-              <p className="muted">Nothing yet: it has not ended.</p>
+              <p className="muted">No output yet: the step hasn’t finished.</p>
             )}
           </>
         )}

@@ -13,11 +13,11 @@ import { textOf } from "./logText";
 import { useLogs } from "./useLogs";
 
 const LEVELS = { all: "All", warning: "Warnings", error: "Errors" } as const;
-type Least = keyof typeof LEVELS;
-const TYPING = 300; // milliseconds after the last letter
-const NEAR = 40; // pixels from the end: new lines keep it in sight
+type Level = keyof typeof LEVELS;
+const TYPING = 300; // milliseconds after the last keystroke
+const NEAR = 40; // pixels from the end within which the list follows new lines
 
-/** Open at the end, and kept there while lines come; where the reader has scrolled away, it stays where it is. */
+/** Opens at the end and follows new lines; if the user has scrolled away, the position stays. */
 function useScroll(lines: Log[] | undefined, place = "") {
   const list = useRef<HTMLOListElement>(null);
   const seen = useRef({ place: "", first: 0, height: 0, atEnd: true });
@@ -50,14 +50,14 @@ const Line = ({ line: l }: { line: Log }) => (
   </li>
 );
 
-/** Lines of text, never markup. Selecting a step shows its lines only, and says so. */
+/** Log lines as text, never markup. Selecting a step filters to its lines, and shows the filter. */
 export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep; onAll(): void }) {
-  const [least, setLeast] = useState<Least>("all");
+  const [minLevel, setMinLevel] = useState<Level>("all");
   const [typed, setTyped] = useState("");
   const [words] = useDebouncedValue(typed.trim(), TYPING);
   const visible = run.payloads_visible;
   const filter: LogFilter = {
-    ...(least === "all" ? {} : { min_level: least }),
+    ...(minLevel === "all" ? {} : { min_level: minLevel }),
     ...(words && visible ? { q: words } : {}),
     ...(step ? { execution: step.execution_id, step_event_id: step.event_id } : {}),
   };
@@ -75,9 +75,9 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
             only <Text>{titleOf(step)}</Text> ×
           </Button>
         )}
-        <div className={classes.levels} role="group" aria-label="Least level">
-          {(Object.keys(LEVELS) as Least[]).map((l) => (
-            <button type="button" key={l} aria-pressed={least === l} onClick={() => setLeast(l)}>
+        <div className={classes.levels} role="group" aria-label="Minimum level">
+          {(Object.keys(LEVELS) as Level[]).map((l) => (
+            <button type="button" key={l} aria-pressed={minLevel === l} onClick={() => setMinLevel(l)}>
               {LEVELS[l]}
             </button>
           ))}
@@ -107,11 +107,11 @@ export function Logs({ run, step, onAll }: { run: RunDetail; step?: TimelineStep
       {!!error && <Failed error={error} />}
       {lines?.length === 0 && (
         <p className={`muted ${classes.none}`}>
-          {least !== "all" || words || step
-            ? "No line fits."
+          {minLevel !== "all" || words || step
+            ? "No matching lines."
             : run.closed_at
-              ? "It logged nothing."
-              : "Nothing has been logged yet."}
+              ? "No log lines."
+              : "No log lines yet."}
         </p>
       )}
       <ol ref={list} tabIndex={0} aria-label="Log lines" data-calm={lines?.every(isCalm)} onScroll={onScroll}>

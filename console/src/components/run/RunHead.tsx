@@ -11,9 +11,9 @@ import { stateOf } from "./sentence";
 import { Text } from "../Text";
 
 const SECOND = 1000;
-const MOSTLY = 0.8; // a run that works all the time needs no word about it
+const MOSTLY = 0.8; // share of working time above which it isn't mentioned
 
-/** May the reader act on what it waits for? */
+/** Whether the user can act on what the run waits for. */
 function You({ run }: { run: RunDetail }) {
   const { you } = run.next;
   if (you.may_act) return <> You can {you.verbs.includes("resume") ? "resume it" : "decide"}.</>;
@@ -40,7 +40,7 @@ function Details({ run }: { run: RunDetail }) {
           <dd>{run.task_queue}</dd>
           <dt>Started by</dt>
           <dd>
-            {run.initiator}, by {run.trigger}
+            {run.initiator}, via {run.trigger}
           </dd>
           {run.tags.length > 0 && (
             <>
@@ -70,11 +70,11 @@ interface Props {
   run: RunDetail;
   /** Seconds. */
   working: number | undefined;
-  /** The execution that is shown alone. */
+  /** The execution to show on its own. */
   only?: string;
   onOnly(execution: string | undefined): void;
 }
-/** The state as one sentence, then what one asks next: when, how long, by whom, what it cost. */
+/** The state as one sentence, then when, how long, by whom and at what cost. */
 export function RunHead({ run, working, only, onOnly }: Props) {
   const now = useNow();
   const end = run.closed_at ? Date.parse(run.closed_at) : now;

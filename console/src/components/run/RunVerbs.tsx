@@ -15,34 +15,34 @@ import { useCutOff } from "../States";
 interface VerbText {
   word: string;
   Icon: LucideIcon;
-  says: string;
+  text: string;
   danger?: boolean;
 }
 const VERBS: Record<Verb, VerbText> = {
   pause: {
     word: "Pause",
     Icon: Pause,
-    says: "What runs now goes on; nothing new is called until somebody resumes it. Timers and expiries go on.",
+    text: "Calls in progress finish; no new ones are made until someone resumes the run. Timers and expiries keep running.",
   },
-  resume: { word: "Resume", Icon: Play, says: "The calls that were held are made now." },
-  cancel: { word: "Cancel", Icon: Ban, says: "The run is asked to stop, and may clean up first.", danger: true },
+  resume: { word: "Resume", Icon: Play, text: "Held calls are made now." },
+  cancel: { word: "Cancel", Icon: Ban, text: "The run is asked to stop and may clean up first.", danger: true },
   terminate: {
     word: "Terminate",
     Icon: OctagonX,
-    says: "The run stops at once, and can’t clean up. What its tools have begun is not undone.",
+    text: "The run stops immediately and can’t clean up. What its tools have started isn’t undone.",
     danger: true,
   },
   interrupt: {
     word: "Interrupt",
     Icon: Hand,
-    says: "What the agent does now is stopped, and the run pauses. Resumed, the agent goes on with your message.",
+    text: "The agent’s current work is stopped, and the run pauses. Once resumed, the agent continues with your message.",
   },
 };
 const isVerb = (v: string): v is Verb => v in VERBS;
 
-/** What can be asked of the run now; what can’t be says why. */
+/** The actions available for the run; unavailable ones show why. */
 export function RunVerbs({ run }: { run: RunDetail }) {
-  const [asked, setAsked] = useState<Verb>();
+  const [dialog, setDialog] = useState<Verb>();
   const [message, setMessage] = useState("");
   const queries = useQueryClient();
   const away = useCutOff();
@@ -55,36 +55,36 @@ export function RunVerbs({ run }: { run: RunDetail }) {
       word: VERBS[verb as Verb].word,
       Icon: VERBS[verb as Verb].Icon,
       more: allowed ? undefined : (reason ?? undefined),
-      act: can(verb as Verb) ? () => setAsked(verb as Verb) : undefined,
+      act: can(verb as Verb) ? () => setDialog(verb as Verb) : undefined,
     })),
-    { word: "Start another like this", Icon: CopyPlus, act: again },
+    { word: "Start a similar run", Icon: CopyPlus, act: again },
   ];
   useOffers("This run", offers);
   return (
     <>
       {can("resume") && (
-        <Button look="ink" icon={<Play size={14} aria-hidden />} onClick={() => setAsked("resume")}>
+        <Button look="ink" icon={<Play size={14} aria-hidden />} onClick={() => setDialog("resume")}>
           Resume
         </Button>
       )}
       {can("pause") && (
-        <Button look="quiet" icon={<Pause size={14} aria-hidden />} onClick={() => setAsked("pause")}>
+        <Button look="quiet" icon={<Pause size={14} aria-hidden />} onClick={() => setDialog("pause")}>
           Pause
         </Button>
       )}
       {can("cancel") && (
-        <Button look="quiet" icon={<Ban size={14} aria-hidden />} onClick={() => setAsked("cancel")}>
+        <Button look="quiet" icon={<Ban size={14} aria-hidden />} onClick={() => setDialog("cancel")}>
           Cancel
         </Button>
       )}
       {run.closed_at && (
         <Button look="quiet" icon={<CopyPlus size={14} aria-hidden />} onClick={again}>
-          Start another like this
+          Start a similar run
         </Button>
       )}
       <Menu width={300} offset={UNDER_BAR}>
         <Menu.Target>
-          <Button look="quiet" aria-label="All verbs">
+          <Button look="quiet" aria-label="All actions">
             <Ellipsis size={16} aria-hidden />
           </Button>
         </Menu.Target>
@@ -99,25 +99,25 @@ export function RunVerbs({ run }: { run: RunDetail }) {
           ))}
         </Menu.Dropdown>
       </Menu>
-      {asked && (
+      {dialog && (
         <Confirm
-          title={`${VERBS[asked].word} this run?`}
-          verb={VERBS[asked].word}
-          danger={VERBS[asked].danger}
-          says={VERBS[asked].says}
+          title={`${VERBS[dialog].word} this run?`}
+          verb={VERBS[dialog].word}
+          danger={VERBS[dialog].danger}
+          text={VERBS[dialog].text}
           onClose={() => {
-            setAsked(undefined);
-            setMessage(""); // no message of one verb goes with another
+            setDialog(undefined);
+            setMessage(""); // a message belongs to one action only
           }}
           content={message}
           onConfirm={async (reason, key) => {
-            await act(run.run_id, asked, key, { reason, ...(message.trim() ? { message: message.trim() } : {}) });
+            await act(run.run_id, dialog, key, { reason, ...(message.trim() ? { message: message.trim() } : {}) });
             void queries.invalidateQueries({ queryKey: ["runs", run.run_id], exact: true });
           }}
         >
-          {asked === "interrupt" && (
+          {dialog === "interrupt" && (
             <label>
-              <span>Message for the agent, if you like</span>
+              <span>Message for the agent (optional)</span>
               <textarea rows={3} maxLength={5000} value={message} onChange={(e) => setMessage(e.target.value)} />
             </label>
           )}

@@ -9,19 +9,19 @@ import { Text } from "../Text";
 const WORDS: Record<Job["status"], string> = {
   completed: "done",
   failed: "failed",
-  running: "runs",
+  running: "running",
   cancelled: "cancelled",
   lost: "lost: its worker stopped",
-  gated: "asked policy, and waited for a person",
+  gated: "asked for approval",
 };
 
-/** Every attempt of a step on a worker, with the pause until the next. */
+/** Every attempt of a step, with the time until the next one. */
 export function Tries({ run, step }: { run: string; step: TimelineStep }) {
   const { data } = useQuery({
     ...q.runs.jobs(run, step.execution_id, step.activity_id ?? ""),
     enabled: !!step.activity_id,
   });
-  if (!step.activity_id) return <p className="muted">Nothing is executed for it: it is a wait.</p>;
+  if (!step.activity_id) return <p className="muted">No attempts: this step only waits.</p>;
   if (!data) return <Skeleton rows={3} />;
   if (!data.items.length) return <p className="muted">No worker has reported an attempt.</p>;
   const jobs = [...data.items].sort((a, b) => Date.parse(a.started_at) - Date.parse(b.started_at));
@@ -33,7 +33,7 @@ export function Tries({ run, step }: { run: string; step: TimelineStep }) {
         return (
           <li key={j.job_id} data-status={j.status}>
             <header>
-              <b>Try {j.attempt}</b>
+              <b>Attempt {j.attempt}</b>
               <span>{WORDS[j.status]}</span>
               <i className="num">{j.finished_at && span(Date.parse(j.finished_at) - Date.parse(j.started_at))}</i>
             </header>
@@ -50,7 +50,7 @@ export function Tries({ run, step }: { run: string; step: TimelineStep }) {
             </p>
             {next && j.finished_at && !gated && (
               <p className={classes.backoff}>
-                {span(Math.max(0, Date.parse(next.started_at) - Date.parse(j.finished_at)))} until the next try
+                {span(Math.max(0, Date.parse(next.started_at) - Date.parse(j.finished_at)))} until the next attempt
               </p>
             )}
           </li>

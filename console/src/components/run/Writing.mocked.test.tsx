@@ -15,33 +15,33 @@ const announce = (kind: string, data: object = {}, run_id = "r") =>
 const write = (...of: Parameters<typeof part>) => announce("delta", part(...of));
 const turn = { execution_id: "e", name: "triager", kind: "model", turn: 1 };
 
-test("an answer grows as it is written, as text, and is gone when its turn has ended", () => {
+test("a response grows as it streams, as plain text, and disappears when its turn ends", () => {
   render(<Writing run_id="r" steps={[]} />);
   expect(screen.queryByRole("region")).toBeNull();
   write(1, "I look <b>it</b>");
   write(2, " up.");
-  const writing = screen.getByRole("region", { name: "Being written" });
+  const writing = screen.getByRole("region", { name: "Live model output" });
   expect(writing.querySelector("blockquote")!.textContent).toBe("I look <b>it</b> up.");
-  expect(writing.textContent).toContain("Triager writes turn 1");
+  expect(writing.textContent).toContain("Triager is writing turn 1");
   announce("step", { ...turn, closed_at: null });
   announce("step", { ...turn, turn: 2, closed_at: "2026-11-28T12:00:00Z" });
   expect(screen.getByRole("region")).toBe(writing);
   announce("step", { ...turn, closed_at: "2026-11-28T12:00:00Z" });
   expect(screen.queryByRole("region")).toBeNull();
 });
-test("what can't be seen is named, in the text and in the names of tools that a model made up", () => {
+test("invisible characters are named, in the text and in tool names invented by a model", () => {
   render(<Writing run_id="r" steps={[]} />);
   write(1, "a\u202eb", { tools: ["pay\u200bout"] });
   expect(screen.getByText("U+202E")).toBeTruthy();
-  expect(screen.getByText("U+200B").parentElement!.textContent).toBe("It asks for payU+200Bout");
+  expect(screen.getByText("U+200B").parentElement!.textContent).toBe("Calling payU+200Bout");
 });
-test("parts of other runs are not shown, and the end of the run ends all", () => {
+test("deltas of other runs are ignored, and the end of the run removes everything", () => {
   render(<Writing run_id="r" steps={[]} />);
   announce("delta", {}, "another");
   expect(screen.queryByRole("region")).toBeNull();
   write(3, "late", { attempt: 2 });
-  expect(screen.getByText("parts are missing")).toBeTruthy();
-  expect(screen.getByRole("region").textContent).toContain("try 2");
+  expect(screen.getByText("incomplete")).toBeTruthy();
+  expect(screen.getByRole("region").textContent).toContain("attempt 2");
   announce("end");
   expect(screen.queryByRole("region")).toBeNull();
 });

@@ -2,7 +2,7 @@ import { Sparkles } from "lucide-react";
 import { useCallback, useEffect, useState } from "react";
 import type { TimelineStep } from "../../api/client";
 import { words } from "../../format";
-import { unended, written, type Delta, type Written } from "../../live/deltas";
+import { openTurns, applyDeltas, type Delta, type LiveTurn } from "../../live/deltas";
 import { useEvents, type LiveEvent } from "../../live/stream";
 import type { components } from "../../api/schema";
 import { Text } from "../Text";
@@ -11,9 +11,9 @@ import classes from "./Writing.module.css";
 
 type StepSummary = components["schemas"]["StepSummary"];
 
-/** What models write in this run now. Empty for those who may not read payloads: they get no such parts. */
-function useWriting(run_id: string): Written[] {
-  const [turns, setTurns] = useState<Written[]>([]);
+/** What models are writing in this run. Empty for users who can't read payloads: they receive no deltas. */
+function useWriting(run_id: string): LiveTurn[] {
+  const [turns, setTurns] = useState<LiveTurn[]>([]);
   useEffect(() => setTurns([]), [run_id]);
   useEvents(
     useCallback(
@@ -25,7 +25,7 @@ function useWriting(run_id: string): Written[] {
           .map((e) => e.data as StepSummary)
           .filter((s) => s.kind === "model" && s.closed_at);
         if (mine.some((e) => e.kind === "end")) setTurns([]);
-        else if (parts.length || ended.length) setTurns((old) => unended(written(old, parts), ended));
+        else if (parts.length || ended.length) setTurns((old) => openTurns(applyDeltas(old, parts), ended));
       },
       [run_id],
     ),
@@ -33,7 +33,7 @@ function useWriting(run_id: string): Written[] {
   return turns;
 }
 
-/** Models' answers while they are written: always a quotation, always text. It is gone when the turn has ended. */
+/** Model responses while they stream: always quoted, always plain text. Each disappears when its turn ends. */
 export function Writing({ run_id, steps }: { run_id: string; steps: TimelineStep[] }) {
   const turns = useWriting(run_id);
   if (!turns.length) return null;
@@ -42,7 +42,7 @@ export function Writing({ run_id, steps }: { run_id: string; steps: TimelineStep
     return step ? titleOf(step) : words(name);
   };
   return (
-    <section className={classes.writing} aria-label="Being written">
+    <section className={classes.writing} aria-label="Live model output">
       {turns.map((w) => (
         <figure key={w.key}>
           <figcaption>
@@ -50,9 +50,9 @@ export function Writing({ run_id, steps }: { run_id: string; steps: TimelineStep
             <b>
               <Text>{agent(w.agent)}</Text>
             </b>{" "}
-            writes turn {w.turn}
-            {w.attempt > 1 && `, try ${w.attempt}`}
-            {w.torn && <i>parts are missing</i>}
+            is writing turn {w.turn}
+            {w.attempt > 1 && `, attempt ${w.attempt}`}
+            {w.incomplete && <i>incomplete</i>}
           </figcaption>
           <blockquote>
             <p>
@@ -61,7 +61,7 @@ export function Writing({ run_id, steps }: { run_id: string; steps: TimelineStep
           </blockquote>
           {w.tools.length > 0 && (
             <p className={classes.tools}>
-              It asks for <Text>{w.tools.join(", ")}</Text>
+              Calling <Text>{w.tools.join(", ")}</Text>
             </p>
           )}
         </figure>

@@ -30,13 +30,13 @@ const show = (what: ReactElement, queries = new QueryClient()) =>
     </QueryClientProvider>,
   );
 
-test("a child run is a link, whatever its id holds", () => {
+test("a child run is a link, whatever characters its id has", () => {
   const children = [{ run_id: "a/b", status: "completed", workflow: "refund", created_at: at }];
   show(<Chain run={{ ...run, children } as never} onOnly={() => {}} />);
   fireEvent.click(screen.getByText("1 child run"));
   expect(screen.getByText("Refund").closest("a")!.getAttribute("href")).toBe("/runs/a%2Fb");
 });
-test("older commands are not asked for twice while they are read", () => {
+test("older commands aren't requested twice while loading", () => {
   const queries = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity } } });
   const command = { command_id: "c", kind: "run.start", status: "applied", principal: "mara", created_at: at };
   const pages = [{ items: [command], next_cursor: "more" }];
@@ -48,7 +48,7 @@ test("older commands are not asked for twice while they are read", () => {
   expect(read).toHaveBeenCalledOnce();
   return vi.waitFor(() => expect(button.disabled).toBe(true));
 });
-test("what can't be seen is named in the names that only a tab or a screen reader has", () => {
+test("invisible characters are named in the tab title and in accessible names", () => {
   const turned = "gnp\u202eexe";
   const row = { run_id: "r", status: "completed", workflow: turned, subject: turned, step_count: 0, created_at: at };
   vi.spyOn(client, "GET").mockReturnValue(new Promise(() => {}) as never);

@@ -24,16 +24,16 @@ const graph = (nodes: ReturnType<typeof toNode>[], usual: string[] = []) =>
     (e) => `${e.from.slice(2)} ${e.look} ${e.to.replace("e.", "")}`,
   );
 
-test("one after the other is a line", () =>
+test("sequential steps form a line", () =>
   expect(graph([step(1, 0, 1), step(2, 2, 3), step(3, 4, 5)])).toEqual(["1 after 2", "2 after 3"]));
-test("what runs at the same time stands side by side, and the next waits for both", () =>
+test("concurrent steps are side by side, and the next follows both", () =>
   expect(graph([step(1, 0, 1), step(2, 2, 5), step(3, 2, 4), step(4, 6, 7)])).toEqual([
     "1 after 2",
     "1 after 3",
     "2 after 4",
     "3 after 4",
   ]));
-test("an agent leads to its first turn, and what follows it comes after its last", () =>
+test("an agent leads to its first turn, and the step after it follows its last", () =>
   expect(
     graph([
       step(1, 0, 9, { kind: "agent" }),
@@ -42,9 +42,9 @@ test("an agent leads to its first turn, and what follows it comes after its last
       step(4, 10, 11),
     ]),
   ).toEqual(["1 inside 2", "2 after 3", "3 after 4"]));
-test("what usually comes next follows what is last", () =>
+test("usual next steps follow the last step", () =>
   expect(graph([step(1, 0, 1)], ["usual.tool.x"])).toEqual(["1 usual usual.tool.x"]));
-test("a fan-out is one place", () => {
+test("a fan-out is one node", () => {
   const many = Array.from({ length: 30 }, (_, i) => step(i + 1, i, i + 5, { name: "price" }));
   expect(flat(vertices(toRows(many, new Set(), new Set(), END), END))).toHaveLength(1);
 });

@@ -1,4 +1,4 @@
-/** The steps of a run as a graph: what began after what had ended. History holds no other order, and claims none. */
+/** The steps of a run as a graph: an edge means that one step started after another had ended. History has no other order. */
 import type { Row } from "../timeline/rows";
 
 interface Vertex {
@@ -11,7 +11,7 @@ interface Vertex {
 export interface Edge {
   from: string;
   to: string;
-  /** Where one calls the other, and where it only usually comes next. */
+  /** `inside`: one calls the other; `usual`: it usually comes next. */
   look: "after" | "inside" | "usual";
 }
 const timeOf = (row: Row, end: number): [number, number] => {
@@ -19,7 +19,7 @@ const timeOf = (row: Row, end: number): [number, number] => {
   return row.type === "fanout" ? [row.fanout.from, row.fanout.to] : [end, end];
 };
 
-/** Rows as a tree again. What usually comes next is left out: it is no part of the run. */
+/** Rebuilds the tree from the rows, without the steps that usually come next: they aren't part of the run. */
 export function vertices(rows: Row[], end: number): Vertex[] {
   const roots: Vertex[] = [];
   const path: Vertex[] = [];
@@ -33,32 +33,32 @@ export function vertices(rows: Row[], end: number): Vertex[] {
   }
   return roots;
 }
-const AT_ONCE = 5; // milliseconds between calls that were made together
+const AT_ONCE = 5; // milliseconds within which calls count as made together
 const ended = (s: Vertex, vertex: Vertex) =>
   s.to <= vertex.from || (s.row.type === "step" && s.row.node.local && s.from + AT_ONCE < vertex.from);
-/** Those that ended before it began, without those that had ended before one of the others began. */
+/** The siblings that ended before it started, except those that another of them already follows. */
 function before(vertex: Vertex, siblings: Vertex[]): Vertex[] {
   const done = siblings.filter((s) => s !== vertex && s.from < vertex.from && ended(s, vertex));
   return done.filter((s) => !done.some((later) => later.from > s.from && ended(s, later)));
 }
-/** Those of a group that nothing of it follows; of one that has others inside, the last of these. */
+/** The siblings without a successor; for one with children, the ends of its children. */
 function ends(siblings: Vertex[]): Vertex[] {
   const followed = new Set(siblings.flatMap((s) => before(s, siblings)));
   return siblings.filter((s) => !followed.has(s)).flatMap((s) => (s.children.length ? ends(s.children) : [s]));
 }
 export function edges(roots: Vertex[], usual: string[] = []): Edge[] {
-  const found: Edge[] = [];
+  const result: Edge[] = [];
   const level = (siblings: Vertex[], parent?: Vertex) => {
     for (const vertex of siblings) {
       const earlier = before(vertex, siblings);
       for (const e of earlier.flatMap((s) => (s.children.length ? ends(s.children) : [s])))
-        found.push({ from: e.key, to: vertex.key, look: "after" });
-      if (!earlier.length && parent) found.push({ from: parent.key, to: vertex.key, look: "inside" });
+        result.push({ from: e.key, to: vertex.key, look: "after" });
+      if (!earlier.length && parent) result.push({ from: parent.key, to: vertex.key, look: "inside" });
       level(vertex.children, vertex);
     }
   };
   level(roots);
-  for (const last of ends(roots)) for (const key of usual) found.push({ from: last.key, to: key, look: "usual" });
-  return found;
+  for (const last of ends(roots)) for (const key of usual) result.push({ from: last.key, to: key, look: "usual" });
+  return result;
 }
 export const flat = (roots: Vertex[]): Vertex[] => roots.flatMap((v) => [v, ...flat(v.children)]);

@@ -3,7 +3,7 @@ import { textOf } from "./logText";
 
 const sdk = { logger: "temporalio.activity", message: "Completing activity as failed" };
 
-test("a failed try is said in a word, with the error's own class", () => {
+test("a failed attempt is shortened, with the error's own class", () => {
   expect(textOf({ ...sdk, fields: { error: "ApplicationError: ToolError: no ticket", try: 2 } })).toBe(
     "Failed: ToolError: no ticket try=2",
   );
@@ -11,7 +11,7 @@ test("a failed try is said in a word, with the error's own class", () => {
     "Failed: ApplicationError: no ticket",
   );
 });
-test("all other lines are as they were written", () => {
+test("all other lines are unchanged", () => {
   expect(textOf({ ...sdk, fields: null })).toBe("Completing activity as failed");
   expect(textOf({ logger: "shop", message: "paid", fields: { error: "none", sum: 5 } })).toBe("paid error=none sum=5");
 });

@@ -12,9 +12,9 @@ const run = (over: object) =>
     ...over,
   } as RunDetail);
 
-test("an open run says what comes next, in the words of the API", () =>
+test("an open run shows the API's summary of what is next", () =>
   expect(run({ status: "waiting", closed_at: null })).toBe("Waits for support-leads to decide: Refund ticket"));
-test("a run that failed says after what time, and the cause of all", () => {
+test("a failed run shows its duration and the root cause", () => {
   const error = {
     type: "ActivityError",
     message: "Activity task failed",
@@ -22,7 +22,7 @@ test("a run that failed says after what time, and the cause of all", () => {
   };
   expect(run({ error })).toBe("Failed after 1 m 32 s: no price");
 });
-test("without the permission to read it the class of the error is shown", () =>
+test("without permission to read payloads, the error type is shown", () =>
   expect(run({ error: { type: null, message: null, cause: null }, error_type: "NoPrice" })).toBe(
     "Failed after 1 m 32 s: NoPrice",
   ));

@@ -5,11 +5,11 @@ import { sentence, span, words } from "../../format";
 const LONG = 160; // characters of an error
 type Fault = NonNullable<RunDetail["error"]>;
 
-/** The cause of all: errors of Temporal only pack it. */
+/** The root cause: Temporal's errors only wrap it. */
 function innermost(error: Fault): Fault {
-  let found = error;
-  for (let depth = 0; found.cause && depth < 20; depth += 1) found = found.cause;
-  return found;
+  let cause = error;
+  for (let depth = 0; cause.cause && depth < 20; depth += 1) cause = cause.cause;
+  return cause;
 }
 function whyOf(run: RunDetail): string | undefined {
   const fault = run.error && innermost(run.error);

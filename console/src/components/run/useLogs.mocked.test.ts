@@ -19,7 +19,7 @@ let kept: Log[];
 const line = (log_id: number, level = "info") => ({ log_id, level }) as Log;
 const add = (...ids: number[]) => kept.push(...ids.map((id) => line(id)));
 const announce = () => act(async () => (heard.listener as Announce)([{ run_id: "r", kind: "log" } as LiveEvent]));
-/** What the API answers. */
+/** A stand-in for the API. */
 function answer(_: string, filter: LogFilter, place: { tail?: number; before?: number; after?: number }) {
   const fit = kept.filter((l) => !filter.min_level || l.level === filter.min_level);
   if (place.after !== undefined) return fit.filter((l) => l.log_id > place.after!).slice(0, LINES);
@@ -29,12 +29,12 @@ beforeEach(() => {
   kept = [];
   heard.state = "live";
   vi.mocked(logs).mockReset();
-  vi.mocked(logs).mockImplementation((...asked) => Promise.resolve(answer(...asked)));
+  vi.mocked(logs).mockImplementation((...args) => Promise.resolve(answer(...args)));
 });
 const show = (filter: LogFilter = {}) => renderHook((of: LogFilter) => useLogs("r", of), { initialProps: filter });
 const ids = (shown: ReturnType<typeof show>) => shown.result.current.lines?.map((l) => l.log_id);
 
-test("the last lines come first, then all new ones, however many", async () => {
+test("the last lines load first, then all new ones, however many", async () => {
   add(1, 2, 3, 4);
   const shown = show();
   await waitFor(() => expect(ids(shown)).toEqual([2, 3, 4]));
@@ -43,7 +43,7 @@ test("the last lines come first, then all new ones, however many", async () => {
   await announce();
   expect(ids(shown)).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
 });
-test("older lines are read once, however often they are asked for, and none are left at the beginning", async () => {
+test("older lines are fetched once, however often requested, until the beginning is reached", async () => {
   add(1, 2, 3, 4, 5);
   const shown = show();
   await waitFor(() => expect(ids(shown)).toEqual([3, 4, 5]));
@@ -52,7 +52,7 @@ test("older lines are read once, however often they are asked for, and none are 
   expect(ids(shown)).toEqual([1, 2, 3, 4, 5]);
   expect(shown.result.current).toMatchObject({ more: false, older: undefined });
 });
-test("older lines that can't be read are an error, and can be asked for again", async () => {
+test("a failure to load older lines is an error, and can be retried", async () => {
   add(1, 2, 3, 4);
   const shown = show();
   await waitFor(() => expect(ids(shown)).toEqual([2, 3, 4]));
@@ -63,7 +63,7 @@ test("older lines that can't be read are an error, and can be asked for again", 
   expect(ids(shown)).toEqual([1, 2, 3, 4]);
   expect(shown.result.current.error).toBeUndefined();
 });
-test("what is announced during a request is asked for after it", async () => {
+test("lines announced during a request are fetched after it", async () => {
   add(1);
   let arrive: (lines: Log[]) => void;
   vi.mocked(logs).mockImplementationOnce(() => new Promise((done) => (arrive = done)));
@@ -74,7 +74,7 @@ test("what is announced during a request is asked for after it", async () => {
   await act(async () => arrive([line(1)]));
   await waitFor(() => expect(ids(shown)).toEqual([1, 2]));
 });
-test("under another filter the lines before stay until the others are there, and are named as theirs", async () => {
+test("after a filter change the old lines stay, marked with the old filter, until the new ones arrive", async () => {
   add(1, 2);
   const shown = show();
   await waitFor(() => expect(ids(shown)).toEqual([1, 2]));
@@ -85,7 +85,7 @@ test("under another filter the lines before stay until the others are there, and
   await waitFor(() => expect(ids(shown)).toEqual([3]));
   expect(shown.result.current.place).not.toBe(place);
 });
-test("a first request that fails is an error; the next event asks again", async () => {
+test("a failed first request is an error; the next event retries", async () => {
   vi.mocked(logs).mockRejectedValueOnce(new Error("away"));
   const shown = show();
   await waitFor(() => expect(shown.result.current.error).toMatchObject({ message: "away" }));
@@ -94,7 +94,7 @@ test("a first request that fails is an error; the next event asks again", async 
   expect(ids(shown)).toEqual([1]);
   expect(shown.result.current.error).toBeUndefined();
 });
-test("the stream's return asks for what was missed; before its beginning nothing is asked for", async () => {
+test("a reconnect fetches missed lines; nothing is fetched before the stream opens", async () => {
   add(1);
   heard.state = "connecting";
   const shown = show();

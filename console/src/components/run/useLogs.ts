@@ -1,4 +1,4 @@
-/** The lines of a run: the last ones first, older ones on request, new ones as they are announced. */
+/** The log lines of a run: the last ones first, older ones on request, new ones as they are announced. */
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Log } from "../../api/client";
 import { LINES, logs, type LogFilter } from "../../api/queries/runs";
@@ -6,36 +6,36 @@ import { useEvents, useLive, type LiveEvent } from "../../live/stream";
 
 const MOST = 5_000; // lines on the page; all of them are in the download
 
-interface Found {
-  /** The run and the filter that the lines are of. */
+interface Loaded {
+  /** The run and the filter that the lines belong to. */
   place: string;
   lines: Log[];
-  /** Whether there are older ones than these. */
+  /** Whether there are older lines. */
   more: boolean;
 }
-interface Shown extends Partial<Found> {
+interface Shown extends Partial<Loaded> {
   error: unknown;
-  /** Read older lines; missing where there are none, or the page holds enough. */
+  /** Load older lines; undefined if there are none, or the page is full. */
   older?(): Promise<void>;
 }
-/** What is read of one place, one request at a time. */
+/** The loading state of one place, with one request at a time. */
 interface Reading {
-  found?: Found;
+  loaded?: Loaded;
   busy: boolean;
-  /** Something was announced meanwhile. */
+  /** New lines were announced meanwhile. */
   again: boolean;
 }
 export function useLogs(run_id: string, filter: LogFilter): Shown {
-  const [found, setFound] = useState<Found>(); // of the place before, until the first lines of this one are there
+  const [loaded, setLoaded] = useState<Loaded>(); // of the previous place, until the first lines of this one arrive
   const [error, setError] = useState<unknown>();
   const place = JSON.stringify([run_id, filter]);
   const now = useRef<Reading>({ busy: false, again: false });
   const put = (lines: Log[], more: boolean) =>
-    setFound((now.current.found = { place, lines: lines.slice(-MOST), more: more || lines.length > MOST }));
+    setLoaded((now.current.loaded = { place, lines: lines.slice(-MOST), more: more || lines.length > MOST }));
 
   const { state } = useLive();
-  const listening = state !== "connecting"; // lines that came before it would be missed, or asked for twice
-  /** Ask for the last lines, afterwards for what is new. */
+  const listening = state !== "connecting"; // before that, lines could be missed or fetched twice
+  /** Fetch the last lines, then only new ones. */
   const follow = useCallback(async () => {
     const mine = now.current;
     if (!listening) return;
@@ -44,18 +44,18 @@ export function useLogs(run_id: string, filter: LogFilter): Shown {
     try {
       do {
         mine.again = false;
-        const { lines = [], more = false } = mine.found ?? {};
+        const { lines = [], more = false } = mine.loaded ?? {};
         const last = lines.at(-1);
         const fresh = await logs(run_id, filter, last ? { after: last.log_id } : { tail: LINES });
         if (now.current !== mine) return;
         const full = fresh.length === LINES;
-        if (fresh.length || !mine.found) put([...lines, ...fresh], last ? more : full);
+        if (fresh.length || !mine.loaded) put([...lines, ...fresh], last ? more : full);
         mine.again ||= !!last && full;
         setError(undefined);
       } while (mine.again);
     } catch (e) {
-      // Lines that are here stay: the next event, or the stream's return, asks again.
-      if (now.current === mine && !mine.found) setError(e);
+      // Keep the loaded lines: the next event, or a reconnect, fetches again.
+      if (now.current === mine && !mine.loaded) setError(e);
     } finally {
       mine.busy = false;
     }
@@ -81,13 +81,13 @@ export function useLogs(run_id: string, filter: LogFilter): Shown {
 
   const older = async () => {
     const mine = now.current;
-    const first = mine.found?.lines[0];
+    const first = mine.loaded?.lines[0];
     if (!first || mine.busy) return;
     mine.busy = true;
     try {
       const earlier = await logs(run_id, filter, { before: first.log_id });
       if (now.current !== mine) return;
-      put([...earlier, ...mine.found!.lines], earlier.length === LINES);
+      put([...earlier, ...mine.loaded!.lines], earlier.length === LINES);
       setError(undefined);
     } catch (e) {
       if (now.current === mine) setError(e);
@@ -96,6 +96,6 @@ export function useLogs(run_id: string, filter: LogFilter): Shown {
     }
     if (mine.again && now.current === mine) void follow();
   };
-  const some = found?.more && found.lines.length < MOST;
-  return { ...found, error, older: some ? older : undefined };
+  const some = loaded?.more && loaded.lines.length < MOST;
+  return { ...loaded, error, older: some ? older : undefined };
 }

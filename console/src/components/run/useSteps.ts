@@ -1,4 +1,4 @@
-/** The steps of a run as the timeline and the graph draw them, with what was unfolded. */
+/** The steps of a run for the timeline and the graph, with the groups that were expanded. */
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import type { Timeline } from "../../api/client";
@@ -6,21 +6,21 @@ import * as q from "../../api/queries";
 import { toNodes, type Node } from "../timeline/model";
 import { groupKey, type Folded } from "../timeline/rows";
 
-export const VIEWS = { all: "All steps", failed: "Failed tries", open: "Open" } as const;
+export const VIEWS = { all: "All steps", failed: "Failed attempts", open: "Open" } as const;
 export type View = keyof typeof VIEWS;
 
-/** The steps that fit, with what they are inside of. */
-function fitting(nodes: Node[], view: View): Node[] {
+/** The matching steps with their ancestors. */
+function matching(nodes: Node[], view: View): Node[] {
   if (view === "all") return nodes;
-  const fits = new Set(
+  const keys = new Set(
     nodes
       .filter((n) => (view === "failed" ? n.status === "failed" || n.attempts > 1 : n.to === undefined))
       .map((n) => n.key),
   );
   const byKey = new Map(nodes.map((n) => [n.key, n]));
-  for (const key of Array.from(fits))
-    for (let n = byKey.get(key); n?.parent; n = byKey.get(n.parent)) fits.add(n.parent);
-  return nodes.filter((n) => fits.has(n.key));
+  for (const key of Array.from(keys))
+    for (let n = byKey.get(key); n?.parent; n = byKey.get(n.parent)) keys.add(n.parent);
+  return nodes.filter((n) => keys.has(n.key));
 }
 const NOTHING: Folded = { groups: [], inside: new Map() };
 
@@ -42,7 +42,7 @@ export function useSteps(run_id: string, execution: string | undefined, running:
     [timeline, opened, parts],
   );
   const nodes = useMemo(() => toNodes(timeline?.steps ?? []), [timeline?.steps]);
-  const all = useMemo(() => fitting(nodes, view), [nodes, view]);
+  const all = useMemo(() => matching(nodes, view), [nodes, view]);
   const steps: Timeline["steps"] = useMemo(
     () => [...(timeline?.steps ?? []), ...parts.flatMap((p) => p?.steps ?? [])],
     [timeline?.steps, parts],

@@ -10,65 +10,65 @@ import { Confirm } from "../Confirm";
 import { Dialog } from "../Dialog";
 import { useAway } from "../States";
 import classes from "./Chosen.module.css";
-import { each } from "./many";
+import { sendAll } from "./many";
 import { MOST } from "./usePages";
 import { Text } from "../Text";
 
 const OPEN = new Set(["queued", "running", "waiting", "paused", "cancelling"]);
-type Many = Extract<Verb, "pause" | "resume" | "cancel" | "terminate">;
+type BulkVerb = Extract<Verb, "pause" | "resume" | "cancel" | "terminate">;
 interface Words {
   word: string;
   done: string;
-  says: string;
+  text: string;
   danger?: boolean;
-  /** Whether it can be asked of a run in this state. */
+  /** Whether it applies to a run in this state. */
   takes(status: string): boolean;
 }
-const VERBS: Record<Many, Words> = {
+const VERBS: Record<BulkVerb, Words> = {
   pause: {
     word: "Pause",
     done: "pausing",
-    says: "What runs now goes on; nothing new is called until somebody resumes it.",
+    text: "Calls in progress finish; no new ones are made until someone resumes the runs.",
     takes: (s) => OPEN.has(s) && s !== "paused" && s !== "cancelling",
   },
   resume: {
     word: "Resume",
     done: "resumed",
-    says: "The calls that were held are made now.",
+    text: "Held calls are made now.",
     takes: (s) => s === "paused",
   },
   cancel: {
     word: "Cancel",
     done: "cancelling",
-    says: "Each is asked to stop, and may clean up first.",
+    text: "Each run is asked to stop and may clean up first.",
     danger: true,
     takes: (s) => OPEN.has(s) && s !== "cancelling",
   },
   terminate: {
     word: "Terminate",
     done: "terminated",
-    says: "They stop at once, and can’t clean up. What their tools have begun is not undone.",
+    text: "They stop immediately and can’t clean up. What their tools have started isn’t undone.",
     danger: true,
     takes: (s) => OPEN.has(s),
   },
 };
 
 interface Task {
-  verb: Many;
+  verb: BulkVerb;
   runs: Run[];
   reason: string | null;
   key: string;
 }
-/** What came of it, run by run. What got no answer is sent again under the same key, so that nothing happens twice. */
+/** The outcome for each run. A request without a response is retried with the same key, so that nothing happens twice. */
 function Outcomes({ task, outcomes, onAgain, onClose }: OutcomesProps) {
-  const waits = task.runs.length - outcomes.size;
+  const pending = task.runs.length - outcomes.size;
   const failed = task.runs.filter((r) => outcomes.get(r.run_id));
   const { word, done } = VERBS[task.verb];
-  const heading = waits
+  const heading = pending
     ? `${word}: ${outcomes.size} of ${task.runs.length}`
-    : `${plural(task.runs.length - failed.length, "run")} ${done}${failed.length ? `, ${failed.length} not` : ""}`;
+    : `${plural(task.runs.length - failed.length, "run")} ${done}${failed.length ? `, ${failed.length} failed` : ""}`;
   return (
-    <Dialog title={heading} onClose={() => !waits && onClose()} wide>
+    <Dialog title={heading} onClose={() => !pending && onClose()} wide>
       <h2 aria-live="polite">{heading}</h2>
       <ul className={classes.outcomes}>
         {[...failed, ...task.runs.filter((r) => !failed.includes(r))].map((r) => {
@@ -88,8 +88,8 @@ function Outcomes({ task, outcomes, onAgain, onClose }: OutcomesProps) {
         })}
       </ul>
       <footer className={classes.foot}>
-        {!waits && failed.length > 0 && <Button onClick={onAgain}>Try these {failed.length} again</Button>}
-        <Button look="ink" data-autofocus disabled={waits > 0} onClick={onClose}>
+        {!pending && failed.length > 0 && <Button onClick={onAgain}>Retry these {failed.length}</Button>}
+        <Button look="ink" data-autofocus disabled={pending > 0} onClick={onClose}>
           Close
         </Button>
       </footer>
@@ -108,34 +108,40 @@ interface Props {
   onAll(): void;
   onClear(): void;
 }
-/** The runs that were selected, and what can be asked of all of them. */
+/** The selected runs, and the actions for all of them. */
 export function Chosen({ runs, onAll, onClear }: Props) {
-  const [asked, setAsked] = useState<Many>();
+  const [dialog, setDialog] = useState<BulkVerb>();
   const [task, setTask] = useState<Task>();
   const [outcomes, setOutcomes] = useState(new Map<string, string | null>());
   const queries = useQueryClient();
   const away = useAway();
-  const fit = (verb: Many) => runs.filter((r) => VERBS[verb].takes(r.status));
+  const eligible = (verb: BulkVerb) => runs.filter((r) => VERBS[verb].takes(r.status));
   async function send(next: Task, ids: string[]) {
     setTask(next);
     setOutcomes((old) => new Map([...old].filter(([id]) => !ids.includes(id))));
-    await each(
+    await sendAll(
       ids,
       (id) => act(id, next.verb, `${next.key}.${id}`, { reason: next.reason }),
       ({ id, fault }) => setOutcomes((old) => new Map([...old, [id, fault]])),
     );
     void queries.invalidateQueries({ queryKey: ["runs", "facets"] });
   }
-  const verb = asked && VERBS[asked];
-  const some = asked ? fit(asked) : [];
-  const left = runs.length - some.length;
+  const verb = dialog && VERBS[dialog];
+  const affected = dialog ? eligible(dialog) : [];
+  const left = runs.length - affected.length;
   return (
     <div className={classes.bar} role="toolbar" aria-label="Selected runs">
       <b aria-live="polite">
-        {plural(runs.length, "run")} selected{runs.length >= MOST && ", the most at once"}
+        {plural(runs.length, "run")} selected{runs.length >= MOST && ", the maximum"}
       </b>
-      {(Object.keys(VERBS) as Many[]).map((v) => (
-        <Button key={v} small disabled={away || !fit(v).length} danger={VERBS[v].danger} onClick={() => setAsked(v)}>
+      {(Object.keys(VERBS) as BulkVerb[]).map((v) => (
+        <Button
+          key={v}
+          small
+          disabled={away || !eligible(v).length}
+          danger={VERBS[v].danger}
+          onClick={() => setDialog(v)}
+        >
           {VERBS[v].word}
         </Button>
       ))}
@@ -145,17 +151,17 @@ export function Chosen({ runs, onAll, onClear }: Props) {
       <Button small look="quiet" keys="Esc" onClick={onClear}>
         Done
       </Button>
-      {asked && verb && (
+      {dialog && verb && (
         <Confirm
-          title={`${verb.word} ${plural(some.length, "run")}?`}
-          says={`${verb.says}${left ? ` ${plural(left, "selected run")} can’t take it now, and ${left === 1 ? "is" : "are"} left out.` : ""}`}
-          verb={`${verb.word} ${some.length}`}
+          title={`${verb.word} ${plural(affected.length, "run")}?`}
+          text={`${verb.text}${left ? ` ${plural(left, "selected run")} can’t do this now and ${left === 1 ? "is" : "are"} skipped.` : ""}`}
+          verb={`${verb.word} ${affected.length}`}
           danger={verb.danger}
-          onClose={() => setAsked(undefined)}
+          onClose={() => setDialog(undefined)}
           onConfirm={(reason, key) => {
             setOutcomes(new Map());
-            const ids = some.map((r) => r.run_id);
-            void send({ verb: asked, runs: some, reason, key }, ids);
+            const ids = affected.map((r) => r.run_id);
+            void send({ verb: dialog, runs: affected, reason, key }, ids);
             return Promise.resolve();
           }}
         />

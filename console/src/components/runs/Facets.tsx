@@ -24,11 +24,11 @@ interface SectionProps {
   values: Value[];
   more?: number;
   /** The counts are lower bounds. */
-  least?: boolean;
+  lowerBound?: boolean;
   folded?: boolean;
   word(value: string): ReactNode;
 }
-function Section({ filter, name, title, values, more = 0, least, folded, word }: SectionProps) {
+function Section({ filter, name, title, values, more = 0, lowerBound, folded, word }: SectionProps) {
   const chosen = filter.values[name] ?? [];
   const [open, setOpen] = useState(!folded || chosen.length > 0);
   const [all, setAll] = useState(false);
@@ -58,8 +58,8 @@ function Section({ filter, name, title, values, more = 0, least, folded, word }:
             onClick={() => filter.flip(name, v.value)}
           >
             {word(v.value)}
-            <i title={least ? "At least: only the newest runs are counted" : undefined}>
-              {v.count !== undefined && `${count(v.count)}${least && v.count ? "+" : ""}`}
+            <i title={lowerBound ? "At least: only the newest runs are counted" : undefined}>
+              {v.count !== undefined && `${count(v.count)}${lowerBound && v.count ? "+" : ""}`}
             </i>
           </button>
         ))}
@@ -68,12 +68,12 @@ function Section({ filter, name, title, values, more = 0, least, folded, word }:
           <span className="muted">{count(rest)} more</span>
         </button>
       )}
-      {open && all && more > 0 && <p>and {count(more)} more, found by search</p>}
+      {open && all && more > 0 && <p>and {count(more)} more; use search</p>}
     </section>
   );
 }
 
-/** What the list can be narrowed to, with how many runs then fit. */
+/** The filters of the list, each value with its number of matching runs. */
 export function Facets({ filter }: { filter: Filter }) {
   const { sort: _, ...values } = filter.values;
   const { data, error } = useQuery({ ...q.runs.facets(filterOf(values)), placeholderData: (old) => old });
@@ -86,13 +86,13 @@ export function Facets({ filter }: { filter: Filter }) {
   const named = (title: ReactNode) => <span className={classes.name}>{title}</span>;
   return (
     <>
-      {error && !data && <p className={classes.fault}>The counts can’t be read now. The filters work without them.</p>}
+      {error && !data && <p className={classes.fault}>Counts are unavailable right now. Filters still work.</p>}
       <Section
         filter={filter}
         name="state"
         title="State"
         values={ORDER.map((value) => ({ value, count: states.get(value) }))}
-        least={data && !data.state.complete}
+        lowerBound={data && !data.state.complete}
         word={(s) => (
           <>
             <StatusIcon status={s as Status} size={13} />
@@ -106,7 +106,7 @@ export function Facets({ filter }: { filter: Filter }) {
         title="Workflow"
         values={data?.workflow.items ?? []}
         more={data?.workflow.more}
-        least={data && !data.workflow.complete}
+        lowerBound={data && !data.workflow.complete}
         word={(w) => named(<WorkflowTitle name={w} />)}
       />
       {(Object.keys(FOLDED) as (keyof typeof FOLDED)[]).map((name) => (
@@ -117,7 +117,7 @@ export function Facets({ filter }: { filter: Filter }) {
           title={FOLDED[name]}
           values={data?.[name].items ?? []}
           more={data?.[name].more}
-          least={data && !data[name].complete}
+          lowerBound={data && !data[name].complete}
           folded
           word={(v) =>
             name === "agent" ? named(<AgentTitle name={v} />) : name === "tool" ? named(<ToolTitle name={v} />) : cut(v)

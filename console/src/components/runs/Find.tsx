@@ -5,7 +5,7 @@ import { Kbd } from "../Button";
 
 const TYPING = 200; // milliseconds
 
-/** Words to search for: the address follows when typing pauses. */
+/** The search field. The URL is updated when typing pauses. */
 export function Find({ words, onChange }: { words: string; onChange(words: string): void }) {
   const [typed, setTyped] = useState(words);
   const box = useRef<HTMLInputElement>(null);

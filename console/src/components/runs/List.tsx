@@ -2,7 +2,7 @@ import { X } from "lucide-react";
 import type { MouseEvent } from "react";
 import type { Run } from "../../api/client";
 import { aboutOf, flowTitle, shortId } from "../../format";
-import { type Name, says } from "../../runs";
+import { type Name, filterText } from "../../runs";
 import classes from "../../screens/Runs.module.css";
 import { visible } from "../../unseen";
 import { Button, ButtonLink } from "../Button";
@@ -13,7 +13,7 @@ import { AgentTitle, ToolTitle } from "./Titles";
 import type { Filter } from "./useFilter";
 import { Text } from "../Text";
 
-/** What the list is filtered by, each to be taken away. */
+/** The active filters, each with a button to remove it. */
 export function Chips({ filter }: { filter: Filter }) {
   const title = useWorkflowTitle();
   const all = (Object.keys(filter.values) as Name[]).filter((name) => name !== "q");
@@ -30,7 +30,7 @@ export function Chips({ filter }: { filter: Filter }) {
               tool <ToolTitle name={value} />
             </>
           ) : (
-            <Text>{says(name, value, title)}</Text>
+            <Text>{filterText(name, value, title)}</Text>
           )}
         </span>
         <X size={12} aria-label="remove" />
@@ -39,29 +39,29 @@ export function Chips({ filter }: { filter: Filter }) {
   );
 }
 
-/** In place of rows. */
+/** Shown if there are no rows. */
 export function Nothing({ filter }: { filter: Filter }) {
   if (filter.missing)
     return (
-      <Blank title="This view is gone">
-        <p>It was deleted, or it is private to somebody else.</p>
-        <ButtonLink to="/runs">To all runs</ButtonLink>
+      <Blank title="View not found">
+        <p>It was deleted, or it is someone else’s private view.</p>
+        <ButtonLink to="/runs">Go to all runs</ButtonLink>
       </Blank>
     );
   if (filter.filtered)
     return (
-      <Blank title="No run fits">
+      <Blank title="No matching runs">
         <p>
-          No run fits what you filter by. The search reads references, subjects, open approvals, workflows and ends of
+          No runs match these filters. Search covers references, subjects, open approvals, workflows and the ends of
           ids.
         </p>
-        <Button onClick={() => filter.set({})}>Clear the filters</Button>
+        <Button onClick={() => filter.set({})}>Clear filters</Button>
       </Blank>
     );
   return (
-    <Blank title="No run has started yet" command="agentgrid run start WORKFLOW --input @input.json --watch">
-      <p>What runs, waits and fails will be here. The page of a workflow has the form for its input.</p>
-      <ButtonLink to="/workflows">To the workflows</ButtonLink>
+    <Blank title="No runs yet" command="agentgrid run start WORKFLOW --input @input.json --watch">
+      <p>Runs will appear here. A workflow’s page has the form to start one.</p>
+      <ButtonLink to="/workflows">Go to workflows</ButtonLink>
     </Blank>
   );
 }
@@ -72,7 +72,7 @@ interface SlotProps {
   chosen: Map<string, Run> | null;
   onFlip(e: MouseEvent): void;
 }
-/** A row in its place, with a box to select it by. */
+/** A positioned row, with a checkbox in selection mode. */
 export function Slot({ top, run, chosen, onFlip }: SlotProps) {
   if (!run) return <div className={classes.slot} style={{ transform: `translateY(${top}px)` }} />;
   return (

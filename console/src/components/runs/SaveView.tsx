@@ -14,14 +14,14 @@ interface Props {
   values: Values;
   /** The view to replace; without it a new one is saved. */
   view?: View;
-  /** Its title is to be changed, not its filter. */
+  /** Change only its title, not its filter. */
   rename?: boolean;
   mayShare: boolean;
   onSaved(view: View): void;
   onClose(): void;
 }
 
-/** Save the filter under a name, or replace or rename a view. What somebody else saved meanwhile is never overwritten unseen. */
+/** Saves the filter as a view, or replaces or renames one. Someone else's changes are never overwritten without a warning. */
 export function SaveView({ values, view, rename, mayShare, onSaved, onClose }: Props) {
   const [title, setTitle] = useState(view?.title ?? "");
   const [shared, setShared] = useState(view?.shared ?? false);
@@ -36,8 +36,11 @@ export function SaveView({ values, view, rename, mayShare, onSaved, onClose }: P
     const { items } = await queries.fetchQuery({ ...q.views.list(), staleTime: 0 });
     const now = items.find((v) => v.name === name && v.shared === shared);
     if (view && now) setTheirs(now);
-    else if (view) setFault("This view was deleted meanwhile. Save your filter as a new view.");
-    else setFault(now ? "A view of this name exists. Choose another title." : "Try again: it changed meanwhile.");
+    else if (view) setFault("This view was deleted. Save your filter as a new view.");
+    else
+      setFault(
+        now ? "A view with this name already exists. Choose another title." : "It was changed meanwhile. Try again.",
+      );
   }
   async function save(over?: View) {
     if (busy || !title.trim()) return;
@@ -90,12 +93,12 @@ export function SaveView({ values, view, rename, mayShare, onSaved, onClose }: P
               disabled={!mayShare}
               onChange={(e) => setShared(e.target.checked)}
             />
-            <span>Share it with all who sign in</span>
+            <span>Share with everyone who can sign in</span>
           </label>
         )}
         <p className={classes.fine}>
-          {!mayShare && !view && "Operators, developers and administrators share views. "}A view is a filter: each
-          person who opens it sees the runs of their own scope.
+          {!mayShare && !view && "Only operators, developers and administrators can share views. "}A view is a filter:
+          each person sees the runs in their own scope.
         </p>
         {fault && (
           <p className={classes.fault} role="alert">
@@ -105,7 +108,7 @@ export function SaveView({ values, view, rename, mayShare, onSaved, onClose }: P
         {theirs && (
           <p className={classes.fault} role="alert">
             <Text>{theirs.changed_by}</Text> replaced this view at {moment(theirs.changed_at)}, after you opened it.
-            Your {rename ? "title" : "filter"} is not saved.
+            Your {rename ? "title" : "filter"} wasn’t saved.
           </p>
         )}
         <footer className={classes.foot}>

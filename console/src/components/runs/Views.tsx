@@ -17,18 +17,18 @@ import { SaveView } from "./SaveView";
 import type { Filter } from "./useFilter";
 import { Text } from "../Text";
 
-type Asked = "save" | "replace" | "rename" | "delete";
-const EXACT = { exact: true, includeSearch: true }; // or the router takes each place of the list for the present one
+type DialogKind = "save" | "replace" | "rename" | "delete";
+const EXACT = { exact: true, includeSearch: true }; // otherwise the router marks every view as the current one
 const about = (v: View) => `${v.shared ? "Shared" : "Private"}, saved by ${v.changed_by} at ${moment(v.changed_at)}`;
 
-/** Saved views as places to go to, and what can be done with the one that is open. */
+/** Saved views as links, and the actions for the open one. */
 export function Views({ filter }: { filter: Filter }) {
   const { data } = useQuery(q.views.list());
   const { data: me } = useQuery(q.me.me());
   const queries = useQueryClient();
   const go = useNavigate();
   const away = useAway();
-  const [asked, setAsked] = useState<Asked>();
+  const [dialog, setDialog] = useState<DialogKind>();
   const link = useCopy();
   const { view, changed, filtered } = filter;
   const mayShare = !!me?.permissions.includes("edit");
@@ -36,8 +36,8 @@ export function Views({ filter }: { filter: Filter }) {
   const open = (v: View | undefined) => void go({ to: "/runs", search: v ? { view: viewKey(v) } : {} });
   const copy = () => {
     const search = view?.shared && !changed ? { view: viewKey(view) } : urlOf(filter.values);
-    const given = Object.entries(search).filter((entry): entry is [string, string] => !!entry[1]);
-    link.copy(`${location.origin}/runs?${new URLSearchParams(given).toString()}`);
+    const params = Object.entries(search).filter((entry): entry is [string, string] => !!entry[1]);
+    link.copy(`${location.origin}/runs?${new URLSearchParams(params).toString()}`);
   };
   return (
     <nav className={classes.views} aria-label="Saved views">
@@ -63,10 +63,10 @@ export function Views({ filter }: { filter: Filter }) {
       ))}
       <span className={classes.acts}>
         <span role="status" className="muted">
-          {link.byHand ? "Copy it from the address bar." : link.said && "Link copied."}
+          {link.byHand ? "Copy it from the address bar." : link.message && "Link copied."}
         </span>
         {view && changed && mayChange && (
-          <Button small disabled={away} onClick={() => setAsked("replace")}>
+          <Button small disabled={away} onClick={() => setDialog("replace")}>
             Replace
           </Button>
         )}
@@ -76,7 +76,7 @@ export function Views({ filter }: { filter: Filter }) {
             look="quiet"
             disabled={away}
             icon={<Plus size={13} aria-hidden />}
-            onClick={() => setAsked("save")}
+            onClick={() => setDialog("save")}
           >
             {view ? "Save as new" : "Save this view"}
           </Button>
@@ -84,41 +84,41 @@ export function Views({ filter }: { filter: Filter }) {
         {view && (
           <Menu width={220} position="bottom-end">
             <Menu.Target>
-              <Button small look="quiet" aria-label={`More about the view ${visible(view.title)}`}>
+              <Button small look="quiet" aria-label={`Actions for the view ${visible(view.title)}`}>
                 <Ellipsis size={15} aria-hidden />
               </Button>
             </Menu.Target>
             <Menu.Dropdown>
               <Menu.Item onClick={copy}>{view.shared && !changed ? "Copy link" : "Copy link to this filter"}</Menu.Item>
-              {changed && <Menu.Item onClick={() => open(view)}>Back to what is saved</Menu.Item>}
-              <Menu.Item disabled={!mayChange || away} onClick={() => setAsked("rename")}>
+              {changed && <Menu.Item onClick={() => open(view)}>Discard changes</Menu.Item>}
+              <Menu.Item disabled={!mayChange || away} onClick={() => setDialog("rename")}>
                 Rename
               </Menu.Item>
-              <Menu.Item disabled={!mayChange || away} onClick={() => setAsked("delete")}>
+              <Menu.Item disabled={!mayChange || away} onClick={() => setDialog("delete")}>
                 Delete
               </Menu.Item>
             </Menu.Dropdown>
           </Menu>
         )}
       </span>
-      {asked && asked !== "delete" && (
+      {dialog && dialog !== "delete" && (
         <SaveView
-          values={asked === "rename" && view ? view.filter : filter.values}
-          view={asked === "save" ? undefined : view}
-          rename={asked === "rename"}
+          values={dialog === "rename" && view ? view.filter : filter.values}
+          view={dialog === "save" ? undefined : view}
+          rename={dialog === "rename"}
           mayShare={mayShare}
           onSaved={open}
-          onClose={() => setAsked(undefined)}
+          onClose={() => setDialog(undefined)}
         />
       )}
-      {asked === "delete" && view && (
+      {dialog === "delete" && view && (
         <Confirm
           title={`Delete the view “${view.title}”?`}
-          says={view.shared ? "It goes for all who use it. The runs stay." : "The runs stay."}
+          text={view.shared ? "It is deleted for everyone who uses it. The runs stay." : "The runs stay."}
           verb="Delete"
           danger
           reasonless
-          onClose={() => setAsked(undefined)}
+          onClose={() => setDialog(undefined)}
           onConfirm={async (_, key) => {
             await q.views.remove(view, key);
             await queries.invalidateQueries({ queryKey: ["views"] });

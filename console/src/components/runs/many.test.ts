@@ -1,20 +1,20 @@
 import { expect, it, vi } from "vitest";
 import { ApiError, type Problem } from "../../api/client";
-import { each, type Outcome } from "./many";
+import { sendAll, type Outcome } from "./many";
 
 const refusal = (status: number, detail: string) =>
   new ApiError({ title: detail, status, code: "x", detail } as Problem, status, 0);
 
-it("gives each run its own outcome, and sends again what came too fast", async () => {
+it("reports each run's outcome, and retries rate-limited requests", async () => {
   let busy = 2;
   const send = vi.fn((id: string) => {
     if (id === "b") return Promise.reject(refusal(409, "it has ended"));
     if (id === "c" && busy--) return Promise.reject(refusal(429, "too many"));
     return Promise.resolve();
   });
-  const found: Outcome[] = [];
-  await each(["a", "b", "c", "d", "e", "f"], send, (o) => found.push(o));
-  expect(Object.fromEntries(found.map((o) => [o.id, o.fault]))).toEqual({
+  const outcomes: Outcome[] = [];
+  await sendAll(["a", "b", "c", "d", "e", "f"], send, (o) => outcomes.push(o));
+  expect(Object.fromEntries(outcomes.map((o) => [o.id, o.fault]))).toEqual({
     a: null,
     b: "it has ended",
     c: null,
@@ -25,7 +25,7 @@ it("gives each run its own outcome, and sends again what came too fast", async (
   expect(send.mock.calls.filter(([id]) => id === "c")).toHaveLength(3);
 });
 
-it("sends a few at a time, and gives up on what stays busy", async () => {
+it("sends a few at a time, and gives up if it stays rate-limited", async () => {
   let open = 0;
   let most = 0;
   const send = async () => {
@@ -33,17 +33,17 @@ it("sends a few at a time, and gives up on what stays busy", async () => {
     await Promise.resolve();
     open--;
   };
-  await each(
+  await sendAll(
     Array.from({ length: 20 }, (_, n) => String(n)),
     send,
     () => undefined,
   );
   expect(most).toBe(4);
-  const found: Outcome[] = [];
-  await each(
+  const outcomes: Outcome[] = [];
+  await sendAll(
     ["a"],
     () => Promise.reject(refusal(429, "too many")),
-    (o) => found.push(o),
+    (o) => outcomes.push(o),
   );
-  expect(found).toEqual([{ id: "a", fault: "too many" }]);
+  expect(outcomes).toEqual([{ id: "a", fault: "too many" }]);
 });

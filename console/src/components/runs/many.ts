@@ -1,4 +1,4 @@
-/** One verb for many runs: each is a request of its own, a few at a time, and each has its own outcome. */
+/** One action for many runs: a request per run, a few at a time, each with its own outcome. */
 import { ApiError } from "../../api/client";
 
 const AT_ONCE = 4;
@@ -7,12 +7,12 @@ const LONGEST_WAIT = 10; // seconds
 
 export interface Outcome {
   id: string;
-  /** Why it was not done; null if it was. */
+  /** Why it failed; null if it succeeded. */
   fault: string | null;
 }
 const wait = (seconds: number) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-async function sent(id: string, send: (id: string) => Promise<unknown>): Promise<Outcome> {
+async function sendOne(id: string, send: (id: string) => Promise<unknown>): Promise<Outcome> {
   for (let n = 1; ; n++)
     try {
       await send(id);
@@ -24,15 +24,15 @@ async function sent(id: string, send: (id: string) => Promise<unknown>): Promise
     }
 }
 
-/** Ends when each has an outcome; `onOutcome` gets them as they come. */
-export async function each(
+/** Resolves once every request has an outcome; `onOutcome` receives them as they arrive. */
+export async function sendAll(
   ids: string[],
   send: (id: string) => Promise<unknown>,
   onOutcome: (outcome: Outcome) => void,
 ): Promise<void> {
   const left = [...ids];
   const one = async () => {
-    for (let id = left.shift(); id; id = left.shift()) onOutcome(await sent(id, send));
+    for (let id = left.shift(); id; id = left.shift()) onOutcome(await sendOne(id, send));
   };
   await Promise.all(Array.from({ length: AT_ONCE }, one));
 }

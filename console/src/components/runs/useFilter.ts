@@ -3,32 +3,32 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import type { View } from "../../api/client";
 import * as q from "../../api/queries";
 import type { Search } from "../../router";
-import { flipped, type Name, sameFilter, urlOf, type Values, valuesOf, viewKey } from "../../runs";
+import { toggled, type Name, sameFilter, urlOf, type Values, valuesOf, viewKey } from "../../runs";
 
 export interface Filter {
   values: Values;
   filtered: boolean;
-  /** The saved view in the address. */
+  /** The saved view in the URL. */
   view: View | undefined;
-  /** The filter is another one than the view's by now. */
+  /** The filter differs from the view's. */
   changed: boolean;
-  /** The address names a view that is not known yet. */
+  /** The URL names a view that isn't loaded yet. */
   pending: boolean;
-  /** The address names a view that there is not. */
+  /** The URL names a view that doesn't exist. */
   missing: boolean;
   set(values: Values): void;
   flip(name: Name, value: string): void;
 }
 
-/** What the address says: the filters in it, or if there are none, those of the view in it. */
+/** The filters in the URL, or if there are none, those of the view in the URL. */
 export function useFilter(): Filter {
   const url = useSearch({ strict: false }) as Search;
   const go = useNavigate();
   const { data: views, isPending } = useQuery(q.views.list());
-  const given = valuesOf(url);
-  const explicit = Object.keys(given).length > 0;
+  const fromUrl = valuesOf(url);
+  const explicit = Object.keys(fromUrl).length > 0;
   const view = views?.items.find((v) => viewKey(v) === url.view);
-  const values = explicit || !view ? given : view.filter;
+  const values = explicit || !view ? fromUrl : view.filter;
   const set = (next: Values) => {
     const kept = Object.keys(next).length ? url.view : undefined;
     void go({ to: ".", search: (old: Search) => ({ ...old, ...urlOf(next), view: kept }), replace: true });
@@ -41,6 +41,6 @@ export function useFilter(): Filter {
     pending: !!url.view && !explicit && isPending,
     missing: !!url.view && !isPending && !view,
     set,
-    flip: (name, value) => set(flipped(values, name, value)),
+    flip: (name, value) => set(toggled(values, name, value)),
   };
 }

@@ -19,14 +19,14 @@ const draw = (shown: Run[], values: Values = {}, more = false) =>
     initialProps: { shown, values },
   });
 
-test("new runs are counted until they are asked for, each once", () => {
+test("new runs are counted once each, until shown", () => {
   const { result } = draw([run("b", 1), run("a", 1)]);
   act(() => happens([event(run("c", 2)), event(run("c", 3)), event(run("a", 3))]));
   expect(result.current.count).toBe(1);
   act(() => result.current.show());
   expect(result.current.count).toBe(0);
 });
-test("under a filter those that fit are counted, and what was counted before is forgotten", () => {
+test("with a filter only matching runs are counted, and a change of filter resets the count", () => {
   const { result, rerender } = draw([run("b", 1)]);
   act(() => happens([event(run("c", 2))]));
   rerender({ shown: [run("b", 1)], values: { state: ["failed"] } });
@@ -37,18 +37,18 @@ test("under a filter those that fit are counted, and what was counted before is 
   act(() => happens([event(run("f", 2))]));
   expect(result.current.count).toBe(0);
 });
-test("a run of a page that has not come is not new", () => {
+test("a run of a page that isn't loaded isn't new", () => {
   const { result } = draw([run("b", 1)], {}, true);
   act(() => happens([event(run("old", 2, { created_at: at(5) })), event(run("new", 2, { created_at: at(11) }))]));
   expect(result.current.count).toBe(1);
 });
-test("a row changes where it is, also one that came into the list later", () => {
+test("a row is updated in place, even one loaded later", () => {
   const { result, rerender } = draw([run("b", 1), run("a", 1)]);
   rerender({ shown: [run("b", 1), run("0", 1)], values: {} });
   act(() => happens([event(run("0", 2, { status: "failed" }))]));
   expect(result.current.latest(run("0", 1)).status).toBe("failed");
 });
-test("an event does not cover what was read after it", () => {
+test("an event doesn't override a row loaded after it", () => {
   const { result } = draw([run("b", 1)]);
   act(() => happens([event(run("b", 2, { status: "waiting" }))]));
   expect(result.current.latest(run("b", 3, { status: "completed" })).status).toBe("completed");

@@ -4,11 +4,11 @@ import type { Run } from "../../api/client";
 import * as q from "../../api/queries";
 import { filterOf, type Values } from "../../runs";
 
-const KEPT = 3; // pages that are read again when one comes back to the list
+const KEPT = 3; // pages refetched on return to the list
 /** How many runs can be selected. */
 export const MOST = 200;
 
-/** The pages that have come so far, newest first. Nothing is read again while they are looked at. */
+/** The pages loaded so far, newest first. Nothing is refetched while they are shown. */
 export function usePages(values: Values, enabled: boolean) {
   const queries = useQueryClient();
   const query = q.runs.pages(filterOf(values));
@@ -26,14 +26,14 @@ export function usePages(values: Values, enabled: boolean) {
   return { ...pages, restart: () => void queries.resetQueries({ queryKey: query.queryKey, exact: true }) };
 }
 
-/** Runs that are selected, by id; null where nothing is being selected. */
-export function useChosen() {
+/** The selected runs by id; null outside selection mode. */
+export function useSelection() {
   const [chosen, setChosen] = useState<Map<string, Run> | null>(null);
   const last = useRef(-1);
   return {
     chosen,
     setChosen,
-    /** With Shift, all from the last one to this one. */
+    /** With Shift, the whole range from the last one to this one. */
     flip(runs: Run[], at: number, range: boolean) {
       const next = new Map(chosen);
       const from = range && last.current >= 0 ? last.current : at;

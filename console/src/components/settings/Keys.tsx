@@ -22,7 +22,7 @@ function KeyRow({ k, onRevoke }: { k: Key; onRevoke(): void }) {
   const end =
     k.status === "revoked" && k.revoked_at
       ? `revoked ${moment(k.revoked_at, now)}`
-      : `${live ? "ends" : "ended"} ${moment(k.expires_at, now)}`;
+      : `${live ? "expires" : "expired"} ${moment(k.expires_at, now)}`;
   return (
     <li data-over={!live || undefined}>
       <div>
@@ -32,7 +32,7 @@ function KeyRow({ k, onRevoke }: { k: Key; onRevoke(): void }) {
         <Ident id={k.key_id} show={k.key_id} />
         <span className="muted cut">
           <Text>
-            {[k.note && `“${k.note}”`, `made by ${k.created_by} ${moment(k.created_at, now)}`, end]
+            {[k.note && `“${k.note}”`, `created by ${k.created_by} ${moment(k.created_at, now)}`, end]
               .filter(Boolean)
               .join(" · ")}
           </Text>
@@ -58,17 +58,17 @@ function KeyRow({ k, onRevoke }: { k: Key; onRevoke(): void }) {
   );
 }
 
-/** All keys, or those of one principal. Only their hashes are kept, so none can be shown again. */
+/** All API keys, or those of one principal. Only hashes are stored, so a key can't be shown again. */
 export function Keys({ principal, onPrincipal }: { principal?: string; onPrincipal(name?: string): void }) {
-  const found = useInfiniteQuery(q.keys.pages(principal));
+  const pages = useInfiniteQuery(q.keys.pages(principal));
   const queries = useQueryClient();
   const away = useAway();
-  const [making, setMaking] = useState(false);
+  const [creating, setCreating] = useState(false);
   const [revoked, setRevoked] = useState<Key>();
-  const all = found.data?.pages.flatMap((p) => p.items) ?? [];
+  const all = pages.data?.pages.flatMap((p) => p.items) ?? [];
   const refresh = () => queries.invalidateQueries({ queryKey: ["keys"] });
   return (
-    <Section title="Keys" note={found.data && all.length}>
+    <Section title="API keys" note={pages.data && all.length}>
       <div className={classes.tools}>
         {principal && (
           <Button small onClick={() => onPrincipal(undefined)}>
@@ -76,13 +76,13 @@ export function Keys({ principal, onPrincipal }: { principal?: string; onPrincip
             <X size={12} aria-label="remove" />
           </Button>
         )}
-        <Button small icon={<Plus size={14} aria-hidden />} disabled={away} onClick={() => setMaking(true)}>
-          New key
+        <Button small icon={<Plus size={14} aria-hidden />} disabled={away} onClick={() => setCreating(true)}>
+          New API key
         </Button>
       </div>
-      {!found.data ? (
-        found.error ? (
-          <Failed error={found.error} reset={() => void found.refetch()} />
+      {!pages.data ? (
+        pages.error ? (
+          <Failed error={pages.error} reset={() => void pages.refetch()} />
         ) : (
           <Skeleton rows={6} />
         )
@@ -94,17 +94,17 @@ export function Keys({ principal, onPrincipal }: { principal?: string; onPrincip
         </ul>
       ) : (
         <p className={classes.hint}>
-          <Text>{principal ? `${principal} has no key.` : "There is no key yet."}</Text>
+          <Text>{principal ? `${principal} has no API keys.` : "No API keys yet."}</Text>
         </p>
       )}
-      <More of={found} />
-      {making && <NewKey principal={principal} onMade={() => void refresh()} onClose={() => setMaking(false)} />}
+      <More of={pages} />
+      {creating && <NewKey principal={principal} onMade={() => void refresh()} onClose={() => setCreating(false)} />}
       {revoked && (
         <Confirm
-          title={`Revoke a key of ${revoked.principal}?`}
+          title={`Revoke an API key of ${revoked.principal}?`}
           verb="Revoke"
           danger
-          says={`${revoked.key_id}${revoked.note ? `, “${revoked.note}”,` : ""} stops working at once. Its sessions and streams end, and decisions made with it no longer have an effect. It can’t be undone.`}
+          text={`${revoked.key_id}${revoked.note ? `, “${revoked.note}”,` : ""} stops working immediately. Its sessions and streams end, and decisions made with it no longer have an effect. This can’t be undone.`}
           onClose={() => setRevoked(undefined)}
           onConfirm={async (reason, key) => {
             await q.keys.revoke(revoked.key_id, reason, key);

@@ -14,14 +14,14 @@ import { Text } from "../Text";
 const DAY = 86_400;
 const LIFETIMES = [7, 30, 90, 365];
 
-export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
+export function CreatedKey({ made, onClose }: { made: Made; onClose(): void }) {
   const copy = useCopy();
   return (
     <div className={classes.form}>
       <h2>
-        The key of <Text>{made.principal}</Text>
+        API key of <Text>{made.principal}</Text>
       </h2>
-      <p>Copy it now: it is shown here and never again. It ends {moment(made.expires_at)}.</p>
+      <p>Copy it now: it won’t be shown again. It expires {moment(made.expires_at)}.</p>
       {made.key ? (
         <p className={classes.secret}>
           <code ref={copy.ref} tabIndex={0}>
@@ -30,7 +30,7 @@ export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
           <CopyButton text={made.key} of={copy} />
         </p>
       ) : (
-        <p role="alert">It was made by an earlier request, and can’t be shown again: revoke it, and make another.</p>
+        <p role="alert">It was created by an earlier request and can’t be shown again: revoke it and create another.</p>
       )}
       <footer>
         <Button look="ink" onClick={onClose}>
@@ -40,12 +40,12 @@ export function Shown({ made, onClose }: { made: Made; onClose(): void }) {
     </div>
   );
 }
-const Waits = ({ proposed, onClose }: { proposed: Proposed; onClose(): void }) => (
+const AwaitsConfirmation = ({ proposed, onClose }: { proposed: Proposed; onClose(): void }) => (
   <div className={classes.form}>
     <h2>A second administrator must confirm</h2>
     <p>
-      Its owner decides approvals, so one person alone can’t make the key. It is shown to the administrator who
-      confirms, until {moment(proposed.expires_at)}:
+      Its owner decides approvals, so one person alone can’t create the key. It is shown to the administrator who
+      confirms by {moment(proposed.expires_at)}:
     </p>
     <code>agentgrid proposal confirm {proposed.command_id}</code>
     <footer>
@@ -61,7 +61,7 @@ interface Props {
   onMade(): void;
   onClose(): void;
 }
-/** Make a key. The secret is kept by this dialog alone, and goes with it. */
+/** Creates an API key. The secret is kept only in this dialog, until it closes. */
 export function NewKey({ principal, onMade, onClose }: Props) {
   const id = useId();
   const { data } = useInfiniteQuery(q.principals.pages());
@@ -85,24 +85,24 @@ export function NewKey({ principal, onMade, onClose }: Props) {
       onMade();
     } catch (error) {
       setFault((error as Error).message);
-      // What was refused made nothing, so another attempt is another request. What got no answer may have made the key.
+      // A refused request created nothing, so the next attempt is a new request. A request without a response may have created the key.
       if (error instanceof ApiError && error.status < 500) key.current = crypto.randomUUID();
       setBusy(false);
     }
   }
   return (
-    <Dialog title="New key" onClose={() => !made && onClose()}>
+    <Dialog title="New API key" onClose={() => !made && onClose()}>
       {made ? (
         "confirm" in made ? (
-          <Waits proposed={made} onClose={onClose} />
+          <AwaitsConfirmation proposed={made} onClose={onClose} />
         ) : (
-          <Shown made={made} onClose={onClose} />
+          <CreatedKey made={made} onClose={onClose} />
         )
       ) : (
         <form className={classes.form} onSubmit={(e) => void submit(e)} aria-busy={busy}>
-          <h2>New key</h2>
+          <h2>New API key</h2>
           <label>
-            <span>Whose</span>
+            <span>Owner</span>
             <input
               data-autofocus
               required
@@ -119,7 +119,7 @@ export function NewKey({ principal, onMade, onClose }: Props) {
             </datalist>
           </label>
           <label>
-            <span>What it is for</span>
+            <span>Purpose</span>
             <input
               value={note}
               onChange={(e) => setNote(e.target.value)}
@@ -128,7 +128,7 @@ export function NewKey({ principal, onMade, onClose }: Props) {
             />
           </label>
           <label>
-            <span>Ends after</span>
+            <span>Expires after</span>
             <select value={days} onChange={(e) => setDays(Number(e.target.value))}>
               {LIFETIMES.map((n) => (
                 <option key={n} value={n}>
@@ -145,7 +145,7 @@ export function NewKey({ principal, onMade, onClose }: Props) {
           <footer>
             <Button onClick={onClose}>Back</Button>
             <Button type="submit" look="ink" disabled={busy || !owner.trim()}>
-              {busy ? "Making…" : "Make the key"}
+              {busy ? "Creating…" : "Create key"}
             </Button>
           </footer>
         </form>

@@ -48,7 +48,7 @@ function Who({ p, me, onAct }: { p: Principal; me: string | undefined; onAct(): 
       <RowMenu
         of={p.name}
         acts={[
-          { word: "Its keys", act: () => void go({ to: "/settings", search: { view: "keys", principal: p.name } }) },
+          { word: "API keys", act: () => void go({ to: "/settings", search: { view: "keys", principal: p.name } }) },
           { word: p.disabled ? "Enable" : "Disable", act: onAct, disabled: away },
         ]}
       />
@@ -56,54 +56,54 @@ function Who({ p, me, onAct }: { p: Principal; me: string | undefined; onAct(): 
   );
 }
 
-/** Everybody who may ask for something: people, programs and agents. */
+/** All principals: people, programs and agents. */
 export function Principals() {
   const { data: me } = useQuery(q.me.me());
-  const found = useInfiniteQuery(q.principals.pages());
+  const pages = useInfiniteQuery(q.principals.pages());
   const queries = useQueryClient();
-  const [acted, setActed] = useState<Principal>();
+  const [target, setTarget] = useState<Principal>();
   const [proposed, setProposed] = useState<Proposed>();
-  const all = found.data?.pages.flatMap((p) => p.items) ?? [];
-  const verb = acted?.disabled ? "enable" : "disable";
+  const all = pages.data?.pages.flatMap((p) => p.items) ?? [];
+  const verb = target?.disabled ? "enable" : "disable";
   return (
-    <Section title="People and programs" note={found.data && all.length}>
-      {!found.data ? (
-        found.error ? (
-          <Failed error={found.error} reset={() => void found.refetch()} />
+    <Section title="People and programs" note={pages.data && all.length}>
+      {!pages.data ? (
+        pages.error ? (
+          <Failed error={pages.error} reset={() => void pages.refetch()} />
         ) : (
           <Skeleton rows={6} />
         )
       ) : (
         <ul className={classes.rows} data-kinds>
           {all.map((p) => (
-            <Who key={p.name} p={p} me={me?.name} onAct={() => setActed(p)} />
+            <Who key={p.name} p={p} me={me?.name} onAct={() => setTarget(p)} />
           ))}
         </ul>
       )}
-      <More of={found} />
+      <More of={pages} />
       {proposed && (
         <p className={classes.hint} role="status">
-          Nothing has changed yet: it decides approvals, so another administrator must confirm, until{" "}
+          Nothing has changed yet: this principal decides approvals, so another administrator must confirm by{" "}
           {moment(proposed.expires_at)}: <code>agentgrid proposal confirm {proposed.command_id}</code>
         </p>
       )}
       <p className={classes.hint}>
         Roles, groups and new principals: <code>agentgrid principal put NAME --role ROLE</code>. A second administrator
-        must confirm a change that lets somebody decide more approvals.
+        must confirm a change that lets someone decide more approvals.
       </p>
-      {acted && (
+      {target && (
         <Confirm
-          title={verb === "disable" ? `Disable ${acted.name}?` : `Enable ${acted.name}?`}
+          title={verb === "disable" ? `Disable ${target.name}?` : `Enable ${target.name}?`}
           verb={verb === "disable" ? "Disable" : "Enable"}
           danger={verb === "disable"}
-          says={
+          text={
             verb === "disable"
               ? "Its keys stop working, its sessions and streams end, and its decisions no longer count."
-              : "Its keys work again, those that have not ended."
+              : "Its keys work again, unless they have expired."
           }
-          onClose={() => setActed(undefined)}
+          onClose={() => setTarget(undefined)}
           onConfirm={async (reason, key) => {
-            const answer = await q.principals.act(acted.name, verb, reason, key);
+            const answer = await q.principals.act(target.name, verb, reason, key);
             setProposed(isProposed(answer) ? answer : undefined);
             await queries.invalidateQueries({ queryKey: ["principals"] });
           }}

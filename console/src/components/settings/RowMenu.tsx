@@ -9,7 +9,7 @@ interface Act {
   disabled?: boolean;
   title?: string;
 }
-/** What can be done with the thing of a row: seldom needed, so one button a row. */
+/** The actions of a row, behind one button because they are rarely needed. */
 export const RowMenu = ({ of, acts }: { of: string; acts: Act[] }) => (
   <Menu position="bottom-end" width={160}>
     <Menu.Target>

@@ -14,7 +14,7 @@ import { browserOf } from "./browser";
 import classes from "./Settings.module.css";
 import { Text } from "../Text";
 
-/** Where one is signed in. A session that is not recognised can be ended at once. */
+/** The user's sessions. Any of them can be ended, for example one the user doesn't recognise. */
 export function Sessions({ principal }: { principal: string }) {
   const { data, error, refetch } = useQuery(q.sessions.list(principal));
   const queries = useQueryClient();
@@ -22,7 +22,7 @@ export function Sessions({ principal }: { principal: string }) {
   const now = useNow();
   const [ending, setEnding] = useState<Session>();
   return (
-    <Section title="Signed in" note={data?.items.length}>
+    <Section title="Sessions" note={data?.items.length}>
       {!data ? (
         error ? (
           <Failed error={error} reset={() => void refetch()} />
@@ -39,7 +39,7 @@ export function Sessions({ principal }: { principal: string }) {
                 </b>{" "}
                 {s.current && <em>this browser</em>}
                 <span className="muted cut" title={visible(s.user_agent ?? "")}>
-                  {s.address ?? "address unknown"}, since {moment(s.opened_at, now)}, key {s.key_id}
+                  {s.address ?? "address unknown"}, since {moment(s.opened_at, now)}, API key {s.key_id}
                 </span>
               </div>
               <span className="muted num">
@@ -56,7 +56,7 @@ export function Sessions({ principal }: { principal: string }) {
         <Confirm
           title={ending.current ? "Sign out of this browser?" : "End this session?"}
           verb={ending.current ? "Sign out" : "End"}
-          says={`${browserOf(ending.user_agent)} at ${ending.address ?? "an unknown address"}. Its open pages end at once. The key stays: to end both, revoke the key.`}
+          text={`${browserOf(ending.user_agent)} at ${ending.address ?? "an unknown address"}. Its open pages are signed out immediately. The API key stays valid: to end both, revoke the key.`}
           onClose={() => setEnding(undefined)}
           onConfirm={async (reason, key) => {
             await q.sessions.end(ending.session_id, reason, key);

@@ -12,25 +12,25 @@ import { RowMenu } from "./RowMenu";
 import classes from "./Settings.module.css";
 
 type Verb = "retire" | "revoke";
-const VERBS: Record<Verb, { word: string; says: string }> = {
+const VERBS: Record<Verb, { word: string; text: string }> = {
   retire: {
     word: "Retire",
-    says: "Nothing new is signed with it. Approvals that are already open can still be decided with it. It can’t be undone.",
+    text: "Nothing new is signed with it. Approvals that are already open can still be decided with it. This can’t be undone.",
   },
   revoke: {
     word: "Revoke",
-    says: "For a key that may have leaked: what it signed no longer counts, and no approval can open until another key is in use. It can’t be undone.",
+    text: "For a key that may have leaked: what it signed no longer counts, and no approval can open until another key is in use. This can’t be undone.",
   },
 };
 const STATUS = { in_force: "in force", retired: "retired", revoked: "revoked" } as const;
 
-/** The keys that sign decisions: the public halves. A process of the API brings its own when it starts. */
+/** The public halves of the keys that sign decisions. An API process registers its own when it starts. */
 export function SigningKeys() {
   const { data, error, refetch } = useQuery(q.signingKeys.list());
   const queries = useQueryClient();
   const away = useAway();
   const now = useNow();
-  const [asked, setAsked] = useState<{ key: SigningKey; verb: Verb }>();
+  const [dialog, setDialog] = useState<{ key: SigningKey; verb: Verb }>();
   return (
     <Section title="Signing keys" note={data?.items.length}>
       {!data ? (
@@ -44,7 +44,7 @@ export function SigningKeys() {
           {data.items.map((k) => (
             <li key={k.key_id} data-over={k.status === "revoked" || undefined}>
               <div>
-                <b>{STATUS[k.status]}</b> <Ident id={k.key_id} show={k.key_id} /> {k.in_use && <em>signs now</em>}
+                <b>{STATUS[k.status]}</b> <Ident id={k.key_id} show={k.key_id} /> {k.in_use && <em>in use</em>}
                 <span className="muted cut">
                   {[
                     `since ${moment(k.created_at, now)}`,
@@ -62,9 +62,9 @@ export function SigningKeys() {
                   of={k.key_id}
                   acts={(["retire", "revoke"] as const).map((verb) => ({
                     word: VERBS[verb].word,
-                    act: () => setAsked({ key: k, verb }),
+                    act: () => setDialog({ key: k, verb }),
                     disabled: away || (verb === "retire" && (k.in_use || k.status === "retired")),
-                    title: verb === "retire" && k.in_use ? "A process of the API signs with it" : undefined,
+                    title: verb === "retire" && k.in_use ? "An API process signs with it" : undefined,
                   }))}
                 />
               )}
@@ -72,16 +72,16 @@ export function SigningKeys() {
           ))}
         </ul>
       )}
-      {asked && (
+      {dialog && (
         <Confirm
-          title={`${VERBS[asked.verb].word} the signing key ${asked.key.key_id}?`}
-          verb={VERBS[asked.verb].word}
+          title={`${VERBS[dialog.verb].word} the signing key ${dialog.key.key_id}?`}
+          verb={VERBS[dialog.verb].word}
           danger
-          needsReason={asked.verb === "revoke"}
-          says={VERBS[asked.verb].says}
-          onClose={() => setAsked(undefined)}
+          needsReason={dialog.verb === "revoke"}
+          text={VERBS[dialog.verb].text}
+          onClose={() => setDialog(undefined)}
           onConfirm={async (reason, key) => {
-            await q.signingKeys.act(asked.key.key_id, asked.verb, reason, key);
+            await q.signingKeys.act(dialog.key.key_id, dialog.verb, reason, key);
             await queries.invalidateQueries({ queryKey: ["signing_keys"] });
           }}
         />

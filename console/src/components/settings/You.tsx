@@ -11,7 +11,7 @@ type Permission = Me["permissions"][number];
 
 const MAY: Record<Permission, string> = {
   read: "see runs and the catalog",
-  read_payloads: "read what was written",
+  read_payloads: "read payloads",
   start: "start runs",
   control: "cancel, pause and message runs",
   decide: "decide approvals",
@@ -21,7 +21,7 @@ const MAY: Record<Permission, string> = {
   administer: "manage principals and keys",
 };
 
-/** Who one is here, what that allows, and where one is signed in. */
+/** The user's identity, permissions and sessions. */
 export function You({ me }: { me: Me }) {
   const now = useNow();
   const { installation: place } = me;
@@ -41,12 +41,12 @@ export function You({ me }: { me: Me }) {
           <dd>
             <Text>{me.groups.join(", ") || "none"}</Text>
           </dd>
-          <dt>You may</dt>
+          <dt>You can</dt>
           <dd>
             {Object.entries(MAY)
               .filter(([p]) => me.permissions.includes(p as Permission))
               .map(([, words]) => words)
-              .join(", ") || "see nothing"}
+              .join(", ") || "nothing"}
           </dd>
           <dt>Workflows</dt>
           <dd>
@@ -58,17 +58,17 @@ export function You({ me }: { me: Me }) {
               </code>
             )}
           </dd>
-          <dt>Key</dt>
+          <dt>API key</dt>
           <dd>
             <Ident id={me.key_id} show={me.key_id} />
-            <span className="muted"> ends {moment(me.key_expires_at, now)}</span>
+            <span className="muted"> expires {moment(me.key_expires_at, now)}</span>
           </dd>
           {me.session && (
             <>
               <dt>Session</dt>
               <dd>
                 since {moment(me.session.opened_at, now)}
-                <span className="muted">, ends {moment(me.session.expires_at, now)} unless you use it before then</span>
+                <span className="muted">, expires {moment(me.session.expires_at, now)} unless used before then</span>
               </dd>
             </>
           )}
@@ -92,7 +92,7 @@ export function You({ me }: { me: Me }) {
               <dt>Temporal</dt>
               <dd>
                 <a href={place.temporal_ui_url} target="_blank" rel="noreferrer" className="link">
-                  Open its own console
+                  Open Temporal’s UI
                 </a>
               </dd>
             </>

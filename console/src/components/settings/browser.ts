@@ -12,9 +12,9 @@ const SYSTEMS: [RegExp, string][] = [
   [/Mac OS X/, "macOS"],
   [/Linux/, "Linux"],
 ];
-/** A browser's description of itself, in two words. It is unverified. */
+/** The browser and its system, from the unverified User-Agent. */
 export function browserOf(agent: string | null): string {
-  const of = (known: [RegExp, string][]) => known.find(([sign]) => sign.test(agent ?? ""))?.[1];
+  const of = (patterns: [RegExp, string][]) => patterns.find(([sign]) => sign.test(agent ?? ""))?.[1];
   const [browser, system] = [of(BROWSERS), of(SYSTEMS)];
   if (!browser && !system) return "Unknown browser";
   return [browser ?? "A browser", system].filter(Boolean).join(" on ");

@@ -4,12 +4,12 @@ import { useLive } from "../../live/stream";
 import { useOverview } from "../useOverview";
 import classes from "../Shell.module.css";
 
-/** Whether what is shown is as it is now. */
+/** Whether the page is live, and how far its data lags. */
 export function Connection() {
   const live = useLive();
   const now = useNow();
   const { data: overview } = useOverview();
-  const mirror = overview?.projection;
+  const projection = overview?.projection;
   if (live.state === "reconnecting")
     return (
       <p className={classes.live} data-state="away">
@@ -17,18 +17,18 @@ export function Connection() {
         Reconnecting <span>since {moment(live.since, now)}</span>
       </p>
     );
-  if (mirror?.stale)
+  if (projection?.stale)
     return (
       <p className={classes.live} data-state="stale">
         <i />
-        {mirror.updated_at ? `Mirror ${span(now - Date.parse(mirror.updated_at))} behind` : "No mirror yet"}
+        {projection.updated_at ? `${span(now - Date.parse(projection.updated_at))} behind` : "No data yet"}
       </p>
     );
   return (
     <p className={classes.live} data-state={live.state === "live" ? undefined : "connecting"}>
       <i />
       {live.state === "live" ? "Live" : "Connecting"}{" "}
-      <span>{mirror?.lag_seconds != null && `mirror ${mirror.lag_seconds.toFixed(1)} s`}</span>
+      <span>{projection?.lag_seconds != null && `lag ${projection.lag_seconds.toFixed(1)} s`}</span>
     </p>
   );
 }

@@ -16,7 +16,7 @@ export const Who = ({ me }: { me: Me }) => (
     </span>
   </>
 );
-/** Who one is here, and what one sets for oneself. */
+/** The menu of the signed-in user, with their own settings. */
 export function Person({ me, acts }: { me: Me; acts: Offer[] }) {
   return (
     <Menu position="top-start" width={220}>

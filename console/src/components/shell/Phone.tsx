@@ -16,12 +16,12 @@ const active = (to: string) => ({ exact: to === "/", includeSearch: false });
 interface Props {
   me: Me;
   acts: Offer[];
-  /** How many approvals wait for the reader. */
+  /** The number of approvals waiting for the user. */
   mine: number;
   hidden: boolean;
   onSearch(): void;
 }
-/** Everything that has no room in the bar. */
+/** Everything that doesn't fit into the bar. */
 function More({ me, acts, onSearch, onClose }: Omit<Props, "mine" | "hidden"> & { onClose(): void }) {
   const then = (act: () => void) => () => {
     onClose();
@@ -33,7 +33,7 @@ function More({ me, acts, onSearch, onClose }: Omit<Props, "mine" | "hidden"> & 
         <Search size={16} aria-hidden />
         Search or jump to
       </button>
-      <nav className={classes.places} aria-label="More places">
+      <nav className={classes.places} aria-label="More pages">
         {ITEMS.filter((i) => !BAR.includes(i.to)).map(({ to, word, Icon }) => (
           <Link key={to} to={to} onClick={onClose} activeOptions={active(to)} activeProps={{ "aria-current": "page" }}>
             <Icon size={18} strokeWidth={1.8} aria-hidden />
@@ -56,12 +56,12 @@ function More({ me, acts, onSearch, onClose }: Omit<Props, "mine" | "hidden"> & 
     </Sheet>
   );
 }
-/** The navigation of a narrow window: the three places that one goes to all day, and a sheet with the rest. */
+/** The navigation of a narrow window: the three most used pages, and a sheet with the rest. */
 export function Phone({ mine, hidden, ...rest }: Props) {
   const [more, setMore] = useState(false);
   return (
     <>
-      <nav className={classes.bar} aria-label="Places" hidden={hidden}>
+      <nav className={classes.bar} aria-label="Main pages" hidden={hidden}>
         {ITEMS.filter((i) => BAR.includes(i.to)).map(({ to, word, Icon }) => (
           <Link key={to} to={to} activeOptions={active(to)} activeProps={{ "aria-current": "page" }}>
             <span>

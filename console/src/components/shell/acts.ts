@@ -1,26 +1,26 @@
 import { useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { Clock, Keyboard, LogOut, Moon, Sun } from "lucide-react";
-import { ask, client } from "../../api/client";
+import { unwrap, client } from "../../api/client";
 import { setZone, zone } from "../../format";
 import type { Offer } from "../../live/offers";
 
-/** Answers why not, where the session is still open. */
+/** Returns the reason if it failed and the session is still open. */
 async function signOut(): Promise<string | undefined> {
   try {
-    await ask(client.DELETE("/api/v1/session"));
+    await unwrap(client.DELETE("/api/v1/session"));
   } catch (error) {
     return (error as Error).message;
   }
   location.assign("/sign-in");
 }
-interface Then {
+interface Handlers {
   onKeys(): void;
   onZone(): void;
-  /** Signing out failed, for this reason. */
-  onStillIn(why: string | undefined): void;
+  /** Signing out failed, with this message. */
+  onSignOutError(message: string | undefined): void;
 }
-/** What one sets for oneself, from wherever one is. The last one ends the session. */
-export function useActs({ onKeys, onZone, onStillIn }: Then): Offer[] {
+/** The user's own settings, available on every page. The last one signs out. */
+export function useActs({ onKeys, onZone, onSignOutError }: Handlers): Offer[] {
   const dark = useComputedColorScheme() === "dark";
   const { setColorScheme } = useMantineColorScheme();
   const other = zone() === "utc" ? "local" : "utc";
@@ -34,7 +34,7 @@ export function useActs({ onKeys, onZone, onStillIn }: Then): Offer[] {
         onZone();
       },
     },
-    { word: "Keys", Icon: Keyboard, keys: ["?"], act: onKeys },
-    { word: "Sign out", Icon: LogOut, act: () => void signOut().then(onStillIn) },
+    { word: "Keyboard shortcuts", Icon: Keyboard, keys: ["?"], act: onKeys },
+    { word: "Sign out", Icon: LogOut, act: () => void signOut().then(onSignOutError) },
   ];
 }

@@ -11,20 +11,20 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-test("a hidden tab asks nothing, and asks at once when it is looked at", () => {
+test("a hidden tab doesn't poll, and polls immediately once visible", () => {
   vi.useFakeTimers();
   const hidden = vi.spyOn(document, "hidden", "get").mockReturnValue(true);
   const queries = new QueryClient();
-  const asked = vi.spyOn(queries, "invalidateQueries");
+  const invalidated = vi.spyOn(queries, "invalidateQueries");
   renderHook(() => usePoll(undefined), {
     wrapper: ({ children }) => <QueryClientProvider client={queries}>{children}</QueryClientProvider>,
   });
   vi.advanceTimersByTime(MINUTE);
-  expect(asked).not.toHaveBeenCalled();
+  expect(invalidated).not.toHaveBeenCalled();
   hidden.mockReturnValue(false);
   fireEvent(document, new Event("visibilitychange"));
   vi.advanceTimersByTime(1);
-  expect(asked).toHaveBeenCalledTimes(1);
+  expect(invalidated).toHaveBeenCalledTimes(1);
   vi.advanceTimersByTime(MINUTE);
-  expect(asked.mock.calls.length).toBeGreaterThan(5);
+  expect(invalidated.mock.calls.length).toBeGreaterThan(5);
 });

@@ -30,7 +30,7 @@ const Row = ({ r }: { r: Run }) => {
         <Text>{aboutOf(r) || shortId(r.run_id)}</Text>
       </span>
       <span className="cut muted">
-        <Doing r={r} otherwise={STATUS[s].word} />
+        <Doing r={r} fallback={STATUS[s].word} />
       </span>
       <span className="num muted">{r.closed_at && span(Date.parse(r.closed_at) - Date.parse(r.created_at))}</span>
       <span className="num muted">
@@ -39,7 +39,7 @@ const Row = ({ r }: { r: Run }) => {
     </Link>
   );
 };
-/** The newest runs of a workflow, as they are now. */
+/** The newest runs of a workflow, updated live. */
 export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; note?: string }) {
   const workflow = w.name;
   const may = w.actions.some((a) => a.verb === "start" && a.allowed);
@@ -70,7 +70,7 @@ export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; no
           ))}
         </ul>
       ) : (
-        <p className={classes.none}>It has no run yet.{may && " Start one above."}</p>
+        <p className={classes.none}>No runs yet.{may && " Start one above."}</p>
       )}
     </Section>
   );
@@ -78,9 +78,9 @@ export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; no
 
 const KINDS = { signals: "Signal", queries: "Query", updates: "Update" } as const;
 const SAYS = {
-  signals: "tells a run something",
-  queries: "asks a run, changes nothing",
-  updates: "changes a run, and answers",
+  signals: "sends data to a run",
+  queries: "reads the state of a run",
+  updates: "changes a run and returns a result",
 } as const;
 interface Part {
   title?: string;
@@ -90,17 +90,17 @@ interface Part {
 }
 const typeOf = (p: Part): string =>
   p.title ?? p.anyOf?.map(typeOf).join(" or ") ?? [p.type ?? p.$ref?.split("/").at(-1) ?? "any"].flat().join(" or ");
-/** What it is called with: the names of its parameters. */
+/** Its signature: the titles or types of its parameters. */
 const parameters = (h: Handler) => {
   const parts = ((h.input_schema as { prefixItems?: Part[] }).prefixItems ?? []).map(typeOf);
   return `(${parts.join(", ")})`;
 };
-/** What a run of it can be sent and asked while it runs. */
+/** The signals, queries and updates that a run of it handles. */
 export function Handlers({ handlers: h }: { handlers: HandlersOut }) {
   const kinds = (Object.keys(KINDS) as (keyof typeof KINDS)[]).filter((k) => h[k].length);
   if (!kinds.length && !h.dynamic.length) return null;
   return (
-    <Section title="What a run can be asked" note="agentgrid run signal, query, update">
+    <Section title="Signals, queries and updates" note="agentgrid run signal, query, update">
       <ul className={classes.handlers}>
         {kinds.flatMap((kind) =>
           h[kind].map((one) => (
@@ -118,7 +118,7 @@ export function Handlers({ handlers: h }: { handlers: HandlersOut }) {
         {h.dynamic.length > 0 && (
           <li>
             <span>Any</span>
-            <p>It takes {h.dynamic.map((d) => (d === "query" ? "queries" : `${d}s`)).join(" and ")} of any name.</p>
+            <p>Accepts {h.dynamic.map((d) => (d === "query" ? "queries" : `${d}s`)).join(" and ")} with any name.</p>
           </li>
         )}
       </ul>
@@ -126,7 +126,7 @@ export function Handlers({ handlers: h }: { handlers: HandlersOut }) {
   );
 }
 
-/** Each version that workers have registered: what differs is schemas or code. */
+/** The versions that workers have registered; they differ in schemas or code. */
 export function Versions({ workflow: w }: { workflow: WorkflowDetail }) {
   const [all, setAll] = useState(false);
   const [open, setOpen] = useState<string>();
@@ -148,7 +148,7 @@ export function Versions({ workflow: w }: { workflow: WorkflowDetail }) {
               look="quiet"
               small
               aria-expanded={open === v.version}
-              aria-label={`What version ${v.version.slice(0, 8)} changed`}
+              aria-label={`Changes in version ${v.version.slice(0, 8)}`}
               onClick={() => setOpen(open === v.version ? undefined : v.version)}
             >
               Changes

@@ -12,14 +12,14 @@ import { bounds, shownBins } from "./bins";
 import classes from "./Figures.module.css";
 
 const HEIGHT = 44;
-const LEAST = 2; // pixels: one run among thousands is still seen
+const LEAST = 2; // pixels, so that one run among thousands is still visible
 const FEW = 5;
 
 type Figured = Pick<WorkflowFigures, "completed" | "p50_seconds" | "p95_seconds">;
 function spread({ completed, p50_seconds, p95_seconds }: Figured): string {
   if (p50_seconds === null || p95_seconds === null) return "30 days";
   const runs = `${plural(completed, "completed run")} in 30 days`;
-  return `${runs}, ${span(p50_seconds * 1000)} at the median, 95 of 100 within ${span(p95_seconds * 1000)}`;
+  return `${runs}, median ${span(p50_seconds * 1000)}, 95% within ${span(p95_seconds * 1000)}`;
 }
 function Durations({ figures }: { figures: WorkflowFigures }) {
   const bins = shownBins(figures.durations);
@@ -27,7 +27,7 @@ function Durations({ figures }: { figures: WorkflowFigures }) {
   return (
     <Section title="How long it takes">
       {bins.length === 0 ? (
-        <p className={classes.none}>None has completed in 30 days.</p>
+        <p className={classes.none}>No completed runs in 30 days.</p>
       ) : (
         <>
           <p className={classes.spread}>{spread(figures)}</p>
@@ -45,7 +45,7 @@ function Durations({ figures }: { figures: WorkflowFigures }) {
     </Section>
   );
 }
-/** What completed runs of this version did, in their order: what a new run will probably do. */
+/** What completed runs of this version did, in order: what a new run will probably do. */
 function Usual({ usual }: { usual: WorkflowFigures["usual"] }) {
   const agent = useAgentTitle();
   const tool = useToolTitle();
@@ -59,7 +59,7 @@ function Usual({ usual }: { usual: WorkflowFigures["usual"] }) {
           return (
             <li key={`${s.kind} ${s.name}`} title={word}>
               <Icon size={14} strokeWidth={1.8} aria-hidden />
-              {s.kind === "approval" ? "Asks people" : (s.title ?? (titles[s.kind] ?? words)(s.name))}
+              {s.kind === "approval" ? "Approval" : (s.title ?? (titles[s.kind] ?? words)(s.name))}
               {s.count < usual.runs && (
                 <span className="muted num">
                   {s.count} of {usual.runs}
@@ -79,11 +79,11 @@ function Errors({ errors }: { errors: WorkflowFigures["errors"] }) {
   const reason = (run_id: string) => data?.items.find((r) => r.run_id === run_id)?.status_reason;
   return (
     <Section title="Why it failed" note="30 days">
-      {errors.length === 0 && <p className={classes.none}>None has failed.</p>}
+      {errors.length === 0 && <p className={classes.none}>No failures.</p>}
       <ul className={classes.errors}>
         {shown.map((e) => (
           <li key={`${e.status} ${e.error_type}`}>
-            <Link to="/runs/$id" params={{ id: e.last_run_id }} title="The newest of them">
+            <Link to="/runs/$id" params={{ id: e.last_run_id }} title="Newest run with this error">
               <span>{e.error_type ?? STATUS[e.status].word}</span>
               <span className="num muted">{e.count} ×</span>
               <span className="num muted">
@@ -99,7 +99,7 @@ function Errors({ errors }: { errors: WorkflowFigures["errors"] }) {
     </Section>
   );
 }
-/** How the runs of a workflow ended: what they did, how long they took, and why they failed. Nothing where none has ended. */
+/** How the runs of a workflow ended: what they did, how long they took, and why they failed. Empty until one has ended. */
 export function Figures({ workflow }: { workflow: string }) {
   const { data } = useQuery(q.workflows.figures(workflow));
   if (!data || (!data.errors.length && !data.completed && !data.usual.runs)) return null;

@@ -4,43 +4,43 @@ import { CopyButton } from "../CopyButton";
 import { Json } from "../Json";
 import { useCopy } from "../useCopy";
 import classes from "./Start.module.css";
-import { parsed, written } from "./json";
+import { parseJson, toText } from "./json";
 
 interface Props {
   value: unknown;
   disabled?: boolean;
   onChange(value: unknown): void;
-  /** Whether what is written is JSON that counts. */
+  /** Whether the text is valid JSON. */
   onReadable(readable: boolean): void;
-  /** There is no form beside it: it is written here. */
+  /** There is no form beside it: the input is edited here. */
   alone?: boolean;
 }
-/** The input as JSON, in step with the form: what is changed here is in the form at once, and the other way round. */
+/** The input as JSON, in sync with the form in both directions. */
 export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props) {
   const [editing, setEditing] = useState(!!alone);
-  const [text, setText] = useState(() => written(value));
+  const [text, setText] = useState(() => toText(value));
   const [fault, setFault] = useState<string>();
   const copy = useCopy();
   const id = useId();
-  const now = written(value);
+  const now = toText(value);
   useEffect(() => {
-    // A change in the form replaces the text; a change that came from this text leaves it as it is typed.
+    // A change in the form replaces the text; a change that came from this text leaves it as typed.
     setText((old) => {
-      const own = parsed(old);
-      return "value" in own && written(own.value) === now ? old : now;
+      const own = parseJson(old);
+      return "value" in own && toText(own.value) === now ? old : now;
     });
-    say(undefined);
+    report(undefined);
     copy.forget();
   }, [now]);
-  function say(next: string | undefined) {
+  function report(next: string | undefined) {
     setFault(next);
     onReadable(next === undefined);
   }
   function take(next: string) {
     setText(next);
-    const read = parsed(next);
-    if ("fault" in read) return say(read.fault);
-    say(undefined);
+    const read = parseJson(next);
+    if ("fault" in read) return report(read.fault);
+    report(undefined);
     onChange(read.value);
   }
   return (
@@ -51,7 +51,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
       }}
     >
       <header>
-        <span>{alone ? "Input as JSON" : "The same as JSON"}</span>
+        <span>{alone ? "Input as JSON" : "As JSON"}</span>
         {!alone && (
           <Button
             look="quiet"
@@ -60,7 +60,7 @@ export function JsonSide({ value, disabled, onChange, onReadable, alone }: Props
             onClick={() => {
               setEditing(!editing);
               if (fault) setText(now);
-              say(undefined);
+              report(undefined);
             }}
           >
             {editing ? (fault ? "Discard" : "Done") : "Edit"}

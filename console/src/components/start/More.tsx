@@ -10,7 +10,7 @@ export interface Extra {
   reference: string;
   tags: string[];
   note: string;
-  /** When, as an RFC 3339 time. */
+  /** An RFC 3339 time. */
   start_at?: string;
 }
 export const NONE: Extra = { reference: "", tags: [], note: "" };
@@ -22,12 +22,12 @@ const MAX_TAGS = 20;
 interface RowProps {
   id: string;
   label: string;
-  says: string;
+  hint: string;
   faults: string[];
   group?: boolean;
   children: ReactNode;
 }
-const Row = ({ id, label, says, faults, group, children }: RowProps) => (
+const Row = ({ id, label, hint, faults, group, children }: RowProps) => (
   <div className={form.field} data-fault={faults.length > 0 || undefined}>
     {group ? (
       <span className={form.label} id={titleId(id)}>
@@ -39,11 +39,11 @@ const Row = ({ id, label, says, faults, group, children }: RowProps) => (
       </label>
     )}
     {children}
-    <p className={faults.length ? form.fault : undefined}>{faults.length ? faults.join(". ") : says}</p>
+    <p className={faults.length ? form.fault : undefined}>{faults.length ? faults.join(". ") : hint}</p>
   </div>
 );
 
-/** What a run carries beside its input: reference, tags, note, and when it starts. */
+/** The optional fields of a run: reference, tags, note, and start time. */
 export function More({
   value,
   faultsAt,
@@ -60,7 +60,12 @@ export function More({
   const set = (change: Partial<Extra>) => onChange({ ...value, ...change });
   return (
     <div className={classes.extra}>
-      <Row id={`${id}r`} label="Reference" says="Your own name for it, to find it by." faults={faultsAt("reference")}>
+      <Row
+        id={`${id}r`}
+        label="Reference"
+        hint="Your own name for the run, to find it by."
+        faults={faultsAt("reference")}
+      >
         <input
           id={`${id}r`}
           className={form.input}
@@ -70,7 +75,7 @@ export function More({
           onChange={(e) => set({ reference: e.target.value })}
         />
       </Row>
-      <Row id={`${id}t`} label="Tags" says="To filter runs by." faults={faultsAt("tags")} group>
+      <Row id={`${id}t`} label="Tags" hint="For filtering runs." faults={faultsAt("tags")} group>
         <Chips
           id={`${id}t`}
           label="Tag"
@@ -83,7 +88,7 @@ export function More({
       <Row
         id={`${id}s`}
         label="Start later"
-        says={`At the earliest, ${zoneName()}; empty is now.`}
+        hint={`Earliest time, in ${zoneName()}; empty means now.`}
         faults={faultsAt("start_at")}
       >
         <input
@@ -96,7 +101,7 @@ export function More({
           onChange={(e) => set({ start_at: fromInput(e.target.value) })}
         />
       </Row>
-      <Row id={`${id}n`} label="Note" says="Shown with the run." faults={faultsAt("note")}>
+      <Row id={`${id}n`} label="Note" hint="Shown with the run." faults={faultsAt("note")}>
         <textarea
           id={`${id}n`}
           className={form.area}

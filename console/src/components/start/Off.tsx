@@ -6,7 +6,7 @@ import { Ago } from "../Bits";
 import { Strip } from "../States";
 import { Text } from "../Text";
 
-/** That a workflow is switched off: by whom, since when and why. */
+/** The notice that a workflow is switched off: by whom, since when and why. */
 export function Off({ workflow: w }: { workflow: WorkflowDetail }) {
   return (
     <div className={classes.off}>

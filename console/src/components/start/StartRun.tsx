@@ -2,8 +2,8 @@ import { useMemo, useState } from "react";
 import type { WorkflowDetail } from "../../api/client";
 import { moment, plural } from "../../format";
 import { Button } from "../Button";
-import { check, pathOf, placeOf, split, standing, type Fault } from "../form/faults";
-import { formSchema, initial, sent } from "../form/schema";
+import { check, pathOf, placeOf, split, stillValid, type Fault } from "../form/faults";
+import { formSchema, initial, toInput } from "../form/schema";
 import { controlId, SchemaForm } from "../form/SchemaForm";
 import { useAway } from "../States";
 import { JsonSide } from "./JsonSide";
@@ -16,14 +16,14 @@ const CONTROL = "input, select, textarea, button";
 
 interface Props {
   workflow: WorkflowDetail;
-  /** How many workers serve it, where that is known. */
+  /** The number of workers that serve it, if known. */
   workers?: number;
   me: string;
-  /** The input of an earlier run, to begin with. */
+  /** The input of an earlier run, to start from. */
   earlier?: { value: unknown };
   tags?: string[];
 }
-/** The start of a run: its input as a form and as JSON, what will happen, and the button. */
+/** Starts a run: its input as a form and as JSON, what will happen, and the button. */
 export default function StartRun({ workflow: w, workers, me, earlier, tags }: Props) {
   const schema = useMemo(() => formSchema(w.input_schema), [w.input_schema]);
   const [value, setValue] = useState(() => (earlier ? earlier.value : initial(schema, schema)) ?? undefined);
@@ -33,19 +33,19 @@ export default function StartRun({ workflow: w, workers, me, earlier, tags }: Pr
   const [readable, setReadable] = useState(true);
   const away = useAway();
   const run = useStart(w.name);
-  const input = useMemo(() => sent(value, w.input_schema), [value, w.input_schema]);
+  const input = useMemo(() => toInput(value, w.input_schema), [value, w.input_schema]);
   const refused = useMemo(() => split(run.faults ?? []), [run.faults]);
   const faults = useMemo(() => {
     const own = tried ? check(input, w.input_schema) : [];
-    const theirs = standing(refused.input, run.asked?.input, input);
+    const theirs = stillValid(refused.input, run.submitted?.input, input);
     return [...own, ...theirs.filter((t) => !own.some((o) => o.pointer === t.pointer))];
-  }, [tried, input, w.input_schema, refused, run.asked]);
+  }, [tried, input, w.input_schema, refused, run.submitted]);
   const nothing = w.input_schema.type === "null";
   const free = !nothing && !!schema["x-any"];
-  function ask() {
+  function submit() {
     setTried(true);
-    const found = check(input, w.input_schema);
-    if (found.length) return focus(found[0]!);
+    const problems = check(input, w.input_schema);
+    if (problems.length) return focus(problems[0]!);
     run.start({
       input,
       tags: extra.tags,
@@ -67,11 +67,11 @@ export default function StartRun({ workflow: w, workers, me, earlier, tags }: Pr
       data-alone={nothing || free || undefined}
       onSubmit={(e) => e.preventDefault()}
       onKeyDown={(e) => {
-        if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && readable && !away) ask();
+        if (e.key === "Enter" && (e.ctrlKey || e.metaKey) && readable && !away) submit();
       }}
     >
       {nothing ? (
-        <p className={classes.none}>It takes no input.</p>
+        <p className={classes.none}>No input needed.</p>
       ) : (
         <>
           {!free && (
@@ -89,20 +89,20 @@ export default function StartRun({ workflow: w, workers, me, earlier, tags }: Pr
       {open && <More value={extra} faultsAt={atField} disabled={run.busy} onChange={setExtra} />}
       <Outcome run={run} faults={faults} hasFaults={hasFaults} />
       <footer>
-        <Button look="ink" disabled={run.busy || away || !readable} onClick={ask} title="Ctrl Enter">
+        <Button look="ink" disabled={run.busy || away || !readable} onClick={submit} title="Ctrl Enter">
           {run.busy ? "Starting…" : "Start"}
         </Button>
         <WillHappen workflow={w} workers={workers} me={me} at={extra.start_at} />
         <button type="button" aria-expanded={open} onClick={() => setMore(!more)}>
-          {open && !isUsed(extra) ? "Without these" : "Reference, tags, later"}
+          {open && !isUsed(extra) ? "Hide these" : "Reference, tags, start time"}
         </button>
       </footer>
     </form>
   );
 }
-/** To the control of a fault, or what holds it. */
+/** Focus the control of a fault, or the nearest one around it. */
 function focus(fault: Fault) {
-  // What is folded unfolds with its fault first.
+  // A collapsed section first expands to show its fault.
   setTimeout(() => {
     for (let path = pathOf(fault.pointer); ; path = path.slice(0, -1)) {
       const control = document.getElementById(controlId(path));
@@ -117,7 +117,7 @@ function focus(fault: Fault) {
 function WillHappen({ workflow: w, workers, me, at }: Pick<Props, "workflow" | "workers" | "me"> & { at?: string }) {
   const served =
     w.served === false
-      ? ", where no worker serves it now: it waits until one does"
+      ? ", where no worker serves it now: it waits for one"
       : w.served === null
         ? ""
         : `, served by ${workers ? plural(workers, "worker") : "a worker"}`;
@@ -129,7 +129,7 @@ function WillHappen({ workflow: w, workers, me, at }: Pick<Props, "workflow" | "
     </p>
   );
 }
-/** Why it was not started: each fault leads to its field; another refusal says what to do. */
+/** Why it wasn't started: each fault links to its field; any other error says what to do. */
 function Outcome({
   run,
   faults,
@@ -142,16 +142,16 @@ function Outcome({
   if (run.startedBefore)
     return (
       <div className={classes.outcome} role="alert">
-        <p>This form has started a run already, with the input it had then. It is among the newest runs below.</p>
+        <p>This form already started a run, with its earlier input. See the newest runs below.</p>
         <Button small onClick={run.renew}>
-          Let me start another one
+          Start another one
         </Button>
       </div>
     );
   const shown = faults.slice(0, SHOWN);
-  const otherwise = run.error && !run.faults?.length;
+  const otherError = run.error && !run.faults?.length;
   return (
-    <div className={classes.outcome} role="alert" hidden={!hasFaults && !otherwise}>
+    <div className={classes.outcome} role="alert" hidden={!hasFaults && !otherError}>
       {shown.map((f) => (
         <p key={f.pointer}>
           <button type="button" onClick={() => focus(f)}>
@@ -160,10 +160,10 @@ function Outcome({
           {f.message.replace(/^./, (c) => c.toLowerCase())}
         </p>
       ))}
-      {faults.length > SHOWN && <p>{plural(faults.length - SHOWN, "more fault")}</p>}
-      {otherwise && (
+      {faults.length > SHOWN && <p>{plural(faults.length - SHOWN, "more error")}</p>}
+      {otherError && (
         <p>
-          {run.error!.message} {run.unknown && "Nothing is started twice: Start asks again for the same run."}
+          {run.error!.message} {run.unknown && "You can press Start again: it won’t start a second run."}
         </p>
       )}
     </div>

@@ -3,7 +3,7 @@ import { bounds, shownBins } from "./bins";
 
 const bin = (from_seconds: number, to_seconds: number | null, count = 0) => ({ from_seconds, to_seconds, count });
 
-test("bins before the first run and after the last are left out, empty ones between stay", () => {
+test("empty bins before the first and after the last run are dropped, those in between stay", () => {
   const bins = [bin(0, 1), bin(1, 3, 2), bin(3, 10), bin(10, 30, 1), bin(30, null)];
   expect(shownBins(bins)).toEqual(bins.slice(1, 4));
   expect(shownBins([bin(0, 1)])).toEqual([]);

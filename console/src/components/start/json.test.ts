@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { parsed } from "./json";
+import { parseJson } from "./json";
 
-test("JSON as typed: its value, or where it is not JSON", () => {
-  expect(parsed('{"a": [1, null]}')).toEqual({ value: { a: [1, null] } });
-  expect(parsed(" ")).toEqual({ value: null });
-  expect(parsed('{\n"a": x}')).toHaveProperty("fault");
+test("typed JSON parses to its value or to a fault", () => {
+  expect(parseJson('{"a": [1, null]}')).toEqual({ value: { a: [1, null] } });
+  expect(parseJson(" ")).toEqual({ value: null });
+  expect(parseJson('{\n"a": x}')).toHaveProperty("fault");
 });

@@ -1,10 +1,10 @@
-export const written = (value: unknown) => JSON.stringify(value ?? null, null, 2);
+export const toText = (value: unknown) => JSON.stringify(value ?? null, null, 2);
 
-/** JSON as it is typed: its value, or what is wrong with it. A number that a browser would round is refused. */
-export function parsed(text: string): { value: unknown } | { fault: string } {
+/** Parses typed JSON: its value, or what is wrong with it. A number that a browser would round is refused. */
+export function parseJson(text: string): { value: unknown } | { fault: string } {
   let rounded: string | undefined;
-  // The third argument is what was written; where a browser has none, nothing is refused.
-  const look = (_: string, v: unknown, context?: { source?: string }) => {
+  // The third argument has the source text; in a browser without it, nothing is refused.
+  const reviver = (_: string, v: unknown, context?: { source?: string }) => {
     if (
       typeof v === "number" &&
       Number.isInteger(v) &&
@@ -15,12 +15,13 @@ export function parsed(text: string): { value: unknown } | { fault: string } {
     return v;
   };
   try {
-    const value: unknown = text.trim() ? JSON.parse(text, look as Parameters<typeof JSON.parse>[1]) : null;
-    if (rounded) return { fault: `A browser would round ${rounded}. Start it with the CLI, or send it as text.` };
+    const value: unknown = text.trim() ? JSON.parse(text, reviver as Parameters<typeof JSON.parse>[1]) : null;
+    if (rounded)
+      return { fault: `A browser would round ${rounded}. Start the run with the CLI, or send it as a string.` };
     return { value };
   } catch (error) {
     const at = /position (\d+)/.exec((error as Error).message)?.[1];
     const line = at && text.slice(0, Number(at)).split("\n").length;
-    return { fault: `Not JSON${line ? `, line ${line}` : ""}. The form keeps what was there before.` };
+    return { fault: `Invalid JSON${line ? `, line ${line}` : ""}. The form keeps the last valid value.` };
   }
 }

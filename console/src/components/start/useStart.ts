@@ -1,24 +1,24 @@
-/** The start of a run by a form: one key a form, so that asking again never starts a second run. */
+/** Starts a run from a form: one idempotency key per form, so that retrying never starts a second run. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useRef } from "react";
 import { ApiError, Away } from "../../api/client";
 import { start, type RunStart } from "../../api/queries/workflows";
 
-const AGAIN = 2;
-/** Whether it isn't known what became of the request. */
+const RETRIES = 2;
+/** Whether the outcome of the request is unknown. */
 const isUnknown = (error: Error) => error instanceof Away || (error instanceof ApiError && error.status >= 500);
 
 export function useStart(workflow: string) {
   const key = useRef(crypto.randomUUID());
-  const asking = useRef(false); // a double click comes before the button is drawn as busy
+  const submitting = useRef(false); // a double click can come before the button renders as busy
   const queries = useQueryClient();
   const go = useNavigate();
   const mutation = useMutation({
     mutationFn: (body: RunStart) => start(workflow, body, key.current),
-    retry: (n, error) => n < AGAIN && isUnknown(error),
+    retry: (n, error) => n < RETRIES && isUnknown(error),
     onError: () => {
-      asking.current = false;
+      submitting.current = false;
     },
     onSuccess: async (run) => {
       for (const noun of ["runs", "workflows", "overview"]) void queries.invalidateQueries({ queryKey: [noun] });
@@ -28,18 +28,18 @@ export function useStart(workflow: string) {
   const error = mutation.error;
   return {
     start: (body: RunStart) => {
-      if (asking.current) return;
-      asking.current = true;
+      if (submitting.current) return;
+      submitting.current = true;
       mutation.mutate(body);
     },
-    /** Started, or on its way: nothing more can be asked of this form. */
+    /** Started, or starting: the form can't be submitted again. */
     busy: mutation.isPending || mutation.isSuccess,
     error,
-    /** Whether it may have been started nevertheless. */
+    /** Whether the run may have started anyway. */
     unknown: !!error && isUnknown(error),
     faults: error instanceof ApiError ? error.problem.faults : undefined,
-    asked: mutation.variables,
-    /** An earlier press of this form's button has started a run, with another input. */
+    submitted: mutation.variables,
+    /** An earlier submission of this form started a run with different input. */
     startedBefore: error instanceof ApiError && error.problem.code === "idempotency_conflict",
     /** Let the form start one more run. */
     renew: () => {

@@ -8,7 +8,7 @@ const version = (properties: Record<string, unknown>, more = {}) => ({
   ...more,
 });
 
-it("shows the lines that differ with what is around them, whatever the order of the keys", () => {
+it("shows the differing lines with context, regardless of key order", () => {
   const before = version({ a: { type: "string" }, b: { type: "string" }, c: { type: "string" }, d: 1, e: 2, f: 3 });
   const after = version({ f: 3, a: { type: "integer" }, b: { type: "string" }, c: { type: "string" }, d: 1, e: 2 });
   const [input, ...others] = changes(before, after);
@@ -20,7 +20,7 @@ it("shows the lines that differ with what is around them, whatever the order of 
   ]);
   expect(input!.lines.length).toBeLessThan(9);
 });
-it("tells of an output that came, and nothing where only the code differs", () => {
+it("reports an added output, and nothing if only the code differs", () => {
   expect(changes(version({}), version({}, { output_schema: { type: "string" } })).map((c) => c.title)).toEqual([
     "Output",
   ]);

@@ -1,13 +1,13 @@
-/** What differs between two versions of a workflow, as lines of JSON with a little of what is around them. */
+/** The differences between two versions of a workflow, as lines of JSON with some context. */
 import type { components } from "../../api/schema";
 import { type Line, lines } from "../agent/diff";
 
 type Version = Pick<components["schemas"]["WorkflowVersionDetail"], "input_schema" | "output_schema" | "handlers">;
-const AROUND = 2;
+const CONTEXT = 2;
 const PARTS = { input_schema: "Input", output_schema: "Output", handlers: "Signals, queries and updates" } as const;
 
-/** With keys in one order: workers may send the same schema in another. */
-const written = (value: unknown) =>
+/** With sorted keys: workers may send the same schema in a different order. */
+const toText = (value: unknown) =>
   JSON.stringify(
     value,
     (_, v: unknown) =>
@@ -17,12 +17,12 @@ const written = (value: unknown) =>
     2,
   );
 function near(all: Line[]): Line[] {
-  const kept = all.map((_, i) => all.slice(Math.max(0, i - AROUND), i + AROUND + 1).some(([sign]) => sign !== "="));
+  const kept = all.map((_, i) => all.slice(Math.max(0, i - CONTEXT), i + CONTEXT + 1).some(([sign]) => sign !== "="));
   return all.flatMap((line, i): Line[] => (kept[i] ? [line] : kept[i - 1] ? [["=", "…"]] : []));
 }
 
-/** The parts that differ; none where only the code does. */
+/** The parts that differ; none if only the code changed. */
 export const changes = (before: Version, after: Version) =>
   (Object.keys(PARTS) as (keyof typeof PARTS)[])
-    .filter((part) => written(before[part]) !== written(after[part]))
-    .map((part) => ({ title: PARTS[part], lines: near(lines(written(before[part]), written(after[part]))) }));
+    .filter((part) => toText(before[part]) !== toText(after[part]))
+    .map((part) => ({ title: PARTS[part], lines: near(lines(toText(before[part]), toText(after[part]))) }));

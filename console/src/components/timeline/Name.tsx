@@ -40,7 +40,7 @@ function What({ row }: { row: Row }) {
         )}
         {row.node.attempts > 1 && (
           <span className={classes.tries} data-wrong={row.node.status === "failed" || undefined}>
-            {row.node.attempts} tries
+            {row.node.attempts} attempts
           </span>
         )}
       </>
@@ -58,7 +58,7 @@ function What({ row }: { row: Row }) {
   if (row.type === "rest")
     return (
       <span className={classes.label}>
-        {row.open ? "Fold" : "Show"} the {count(fanout.done)} that are done
+        {row.open ? "Hide" : "Show"} {count(fanout.done)} completed
       </span>
     );
   return (
@@ -72,7 +72,7 @@ function What({ row }: { row: Row }) {
     </>
   );
 }
-/** The first cell of a row: where it is in the tree, what it is. */
+/** The first cell of a row: its place in the tree, and what it is. */
 export function Name({ row, onToggle }: { row: Row; onToggle(): void }) {
   const folds = row.type === "fanout" || (row.type === "step" && row.kids);
   return (

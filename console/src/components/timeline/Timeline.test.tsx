@@ -29,7 +29,7 @@ const AGENT = [
   step(10, { title: "Post reply" }),
 ];
 
-// jsdom lays nothing out: the list is as high as its box says.
+// jsdom has no layout: the list is as high as its box reports.
 const LAYOUT = {
   clientHeight: { configurable: true, get: () => HEIGHT },
   clientWidth: { configurable: true, get: () => 900 },
@@ -45,13 +45,13 @@ const LAYOUT = {
       const top = Math.max(0, typeof to === "object" ? (to.top ?? 0) : 0);
       if (top === this.scrollTop) return;
       this.scrollTop = top;
-      queueMicrotask(() => this.dispatchEvent(new Event("scroll"))); // never at once, as in a browser
+      queueMicrotask(() => this.dispatchEvent(new Event("scroll"))); // asynchronous, as in a browser
     },
   },
 };
 afterEach(cleanup);
 afterAll(() => {
-  // These are Element's own: without ours, HTMLElement has them from there.
+  // Element defines these: without our overrides HTMLElement inherits them again.
   for (const name of Object.keys(LAYOUT)) Reflect.deleteProperty(HTMLElement.prototype, name);
   vi.unstubAllGlobals();
 });
@@ -96,8 +96,8 @@ async function press(key: string) {
   });
 }
 
-describe("what a row says", () => {
-  test("a step that failed is named so, and its tries are counted and drawn", () => {
+describe("the text of a row", () => {
+  test("a failed step is labelled as failed, and its attempts are counted and drawn", () => {
     const attempts: TimelineStep["attempts"] = [1, 2, 3].map((n) => ({
       n,
       status: "failed",
@@ -105,12 +105,12 @@ describe("what a row says", () => {
       finished_at: at(2 * n + 1),
     }));
     show([step(1, { status: "failed", attempt_count: 3, attempts, closed_at: at(7) })]);
-    expect(row("Tool 1").textContent).toMatch(/^FailedTool 13 tries/);
+    expect(row("Tool 1").textContent).toMatch(/^FailedTool 13 attempts/);
     expect(row("Tool 1").querySelectorAll('[data-outcome="failed"]')).toHaveLength(3);
   });
-  test("a call that waits for a person says that it waits, and so does its agent", () => {
+  test("a call waiting for a person is shown as waiting, and so is its agent", () => {
     const gate = { approval_id: "a", status: "pending" as const, approvers: ["leads"], opened_at: at(5) };
-    const waits = step(4, {
+    const waiting = step(4, {
       parent: 2,
       title: "Refund",
       status: "waiting",
@@ -118,19 +118,19 @@ describe("what a row says", () => {
       gate,
       closed_at: undefined,
     });
-    show([step(2, { kind: "agent", title: "Triager", status: "running", closed_at: undefined }), waits], {
+    show([step(2, { kind: "agent", title: "Triager", status: "running", closed_at: undefined }), waiting], {
       live: true,
     });
     expect(names()).toEqual(["Needs approvalTriager", "Needs approvalRefund"]);
     expect(row("Refund").textContent).toContain("waiting");
     expect(row("Refund").querySelectorAll("[data-outcome]")).toHaveLength(0);
   });
-  test("a timer that runs sleeps, drawn as a wait", () => {
+  test("a running timer is shown as sleeping, drawn as a wait", () => {
     show([step(1, { kind: "timer", name: "timer", title: "Sleep 3 s", status: "waiting", closed_at: undefined })]);
     expect(row("Sleep 3 s").textContent).toContain("Sleeping");
     expect(row("Sleep 3 s").textContent).toContain("sleeping");
   });
-  test("tokens and money stand where they were spent, and grow", () => {
+  test("tokens and cost are shown at their step, and grow", () => {
     const { again } = show(AGENT);
     expect(row("Turn 1").textContent).toContain("1.0k tokens$0.012");
     expect(row("Post reply").textContent).not.toContain("tokens");
@@ -138,29 +138,29 @@ describe("what a row says", () => {
     again({ nodes: toNodes(more) });
     expect(row("Turn 1").textContent).toContain("3.0k tokens$0.050");
   });
-  test("a price that nobody knows is not zero", () => {
+  test("an unknown price isn't zero", () => {
     show([step(1, { kind: "model", usage: { ...used, usd: null, unpriced: 1 } })]);
     expect(row("Tool 1").textContent).toContain("unpriced");
   });
 });
 
 describe("the tree", () => {
-  test("levels, and what can be folded, are told to screen readers", () => {
+  test("levels and collapsible rows are exposed to screen readers", () => {
     show(AGENT);
     expect(grid().getAttribute("aria-rowcount")).toBe("5");
     expect(rows().map((r) => r.getAttribute("aria-level"))).toEqual(["1", "1", "2", "2", "1"]);
     expect(rows().map((r) => r.getAttribute("aria-expanded"))).toEqual([null, "true", null, null, null]);
     expect(rows().map((r) => r.getAttribute("aria-rowindex"))).toEqual(["1", "2", "3", "4", "5"]);
   });
-  test("one row takes the focus by Tab, arrows go on from it", async () => {
+  test("one row is a tab stop, and arrow keys move from there", async () => {
     show(AGENT);
     expect(rows().filter((r) => r.tabIndex === 0)).toHaveLength(1);
     act(() => rows()[0]!.focus());
     await press("ArrowDown");
     expect(focused()).toContain("Triager");
-    await press("ArrowRight"); // it is open: to the first inside
+    await press("ArrowRight"); // it is open: moves to its first child
     expect(focused()).toContain("Turn 1");
-    await press("ArrowLeft"); // nothing to fold: to what it is inside of
+    await press("ArrowLeft"); // nothing to collapse: moves to its parent
     expect(focused()).toContain("Triager");
     await press("ArrowLeft");
     expect(row("Triager").getAttribute("aria-expanded")).toBe("false");
@@ -173,7 +173,7 @@ describe("the tree", () => {
     expect(focused()).toContain("Tool 1");
     expect(rows().filter((r) => r.tabIndex === 0)).toHaveLength(1);
   });
-  test("Enter and Space open a step, a click too", async () => {
+  test("Enter, Space and a click open a step", async () => {
     const { onSelect } = show(AGENT);
     act(() => rows()[0]!.focus());
     await press("Enter");
@@ -182,7 +182,7 @@ describe("the tree", () => {
     fireEvent.click(row("Post reply"));
     expect(onSelect.mock.calls.map(([key]) => key)).toEqual(["e.1", "e.2", "e.10"]);
   });
-  test("what is selected says so", () => {
+  test("the selected row has aria-selected", () => {
     show(AGENT, { selected: "e.4" });
     expect(row("Search").getAttribute("aria-selected")).toBe("true");
     expect(rows().filter((r) => r.getAttribute("aria-selected") === "true")).toHaveLength(1);
@@ -190,7 +190,7 @@ describe("the tree", () => {
 });
 
 describe("many steps", () => {
-  test("of 5,000 rows only those in sight are there, and all are counted", async () => {
+  test("of 5,000 rows only visible ones are rendered, and all are counted", async () => {
     show(Array.from({ length: 5_000 }, (_, i) => step(i + 1)));
     expect(grid().getAttribute("aria-rowcount")).toBe("5000");
     expect(rows().length).toBeLessThan(50);
@@ -199,27 +199,27 @@ describe("many steps", () => {
     expect(row("Tool 5000").getAttribute("aria-rowindex")).toBe("5000");
     expect(rows().length).toBeLessThan(50);
   });
-  test("a fan-out is one row; opened, its failures come first, then the rest on request", () => {
+  test("a fan-out is one row; expanded, it shows failures first and the rest on request", () => {
     const many = Array.from({ length: 40 }, (_, i) =>
       step(i + 1, { name: "price", title: "Price", label: `SKU ${i + 1}`, ...(i === 8 ? { status: "failed" } : {}) }),
     );
     show(many);
     expect(names()).toEqual(["FailedPrice × 4039 done, 1 failed"]);
     fireEvent.click(row("Price × 40"));
-    expect(names().slice(1)).toEqual(["FailedPriceSKU 9", "Show the 39 that are done"]);
-    fireEvent.click(row("Show the 39"));
+    expect(names().slice(1)).toEqual(["FailedPriceSKU 9", "Show 39 completed"]);
+    fireEvent.click(row("Show 39"));
     expect(grid().getAttribute("aria-rowcount")).toBe("42");
-    fireEvent.click(row("Fold the 39"));
+    fireEvent.click(row("Hide 39"));
     expect(rows()).toHaveLength(3);
   });
-  test("what is selected is shown, also in a fan-out", () => {
+  test("the selected step is shown, even in a fan-out", () => {
     const many = Array.from({ length: 40 }, (_, i) =>
       step(i + 1, { name: "price", title: "Price", label: `SKU ${i + 1}` }),
     );
     show([step(50), ...many], { selected: "e.9" });
     expect(row("SKU 9").getAttribute("aria-selected")).toBe("true");
   });
-  test("a fan-out that the server folded asks for its steps when it is opened, and shows them where it was", () => {
+  test("a fan-out folded by the server requests its steps when expanded, and shows them in place", () => {
     const group: StepGroup = {
       execution_id: "e",
       kind: "tool",
@@ -244,7 +244,7 @@ describe("many steps", () => {
     expect(names().slice(1, 4)).toEqual([
       "FailedPrice × 9,0008,999 done, 1 failed",
       "FailedPrice",
-      "Show the 8,999 that are done",
+      "Show 8,999 completed",
     ]);
   });
 });

@@ -21,7 +21,7 @@ interface Props {
   selected?: string;
   onSelect(key: string): void;
   onRows(n: number): void;
-  /** A fan-out that the server has folded is opened: its steps are wanted. */
+  /** A fan-out folded by the server was expanded: its steps are needed. */
   onUnfold?(key: string): void;
 }
 
@@ -103,13 +103,13 @@ function Figures({ row, spent, end }: { row: Row; spent: boolean; end: number })
     </>
   );
 }
-const flipped = (set: ReadonlySet<string>, key: string) => {
+const toggled = (set: ReadonlySet<string>, key: string) => {
   const next = new Set(set);
   if (!next.delete(key)) next.add(key);
   return next;
 };
 
-/** A tree grid: HTML rows, only those in sight. One axis for all; what a step spent is beside it in figures. */
+/** A virtualised tree grid of HTML rows with one time axis; a step's usage is beside it in figures. */
 export function Timeline(p: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
@@ -139,27 +139,27 @@ export function Timeline(p: Props) {
     }
   }, [p.selected]);
   const [focused, setFocused] = useState<number>();
-  const wanted = useRef<number>(undefined);
+  const toFocus = useRef<number>(undefined);
   const current = Math.min(rows.length - 1, focused ?? at);
   const toggle = (row: Row) => {
-    if (row.type === "step") return setClosed((c) => flipped(c, row.key));
-    setOpened((o) => flipped(o, row.key));
+    if (row.type === "step") return setClosed((c) => toggled(c, row.key));
+    setOpened((o) => toggled(o, row.key));
     if (row.type === "fanout" && !row.open) p.onUnfold?.(row.key);
   };
   const press = (row: Row) => (row.type === "step" ? p.onSelect(row.key) : row.type !== "usual" && toggle(row));
   const folds = (row: Row) => (row.type === "step" ? row.kids : row.type !== "usual");
   const focus = (to: number) => {
     const next = Math.min(rows.length - 1, Math.max(0, to));
-    wanted.current = next;
+    toFocus.current = next;
     setFocused(next);
     list.scrollToIndex(next);
   };
-  // A row that was out of sight is there only after the list has scrolled.
+  // A row that was off screen exists only after the list has scrolled.
   useEffect(() => {
     const row =
-      wanted.current !== undefined && box.current?.querySelector<HTMLElement>(`[data-index="${wanted.current}"]`);
+      toFocus.current !== undefined && box.current?.querySelector<HTMLElement>(`[data-index="${toFocus.current}"]`);
     if (!row) return;
-    wanted.current = undefined;
+    toFocus.current = undefined;
     row.focus();
   });
   function onKeyDown(e: KeyboardEvent) {

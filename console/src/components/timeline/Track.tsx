@@ -5,7 +5,7 @@ import classes from "./Timeline.module.css";
 
 const pc = (n: number) => `${n * 100}%`;
 
-/** A fan-out: how many ran, over time; red where one gave up. */
+/** A fan-out: the number of running calls over time; red where one failed. */
 function Density({ fanout, scale }: { fanout: Fanout; scale: Scale }) {
   const x0 = scale.x(fanout.from);
   const max = Math.max(1, ...fanout.bins);
@@ -90,7 +90,7 @@ function Bars({ node, scale, end }: { node: Node; scale: Scale; end: number }) {
     </>
   );
 }
-/** The bars of one row. Hidden from screen readers: the row's cells have the same in words. */
+/** The bars of one row. Hidden from screen readers, because the row's cells have the same in words. */
 export function Track({ row, scale, end }: { row: Row; scale: Scale; end: number }) {
   return (
     <span className={classes.track} aria-hidden>

@@ -1,4 +1,4 @@
-/** What the timeline draws: a run's steps in milliseconds, with their tries and waits. */
+/** The timeline's model: a run's steps in milliseconds, with their attempts and waits. */
 import type { Risk, TimelineStep } from "../../api/client";
 import { sentence, words } from "../../format";
 import type { Kind, Status } from "../../status";
@@ -6,7 +6,7 @@ import type { Kind, Status } from "../../status";
 export interface Try {
   n: number;
   from: number;
-  /** Undefined while it runs. */
+  /** Undefined while running. */
   to?: number;
   outcome: "completed" | "failed" | "running" | "gated" | "cancelled" | "lost";
 }
@@ -16,7 +16,7 @@ export interface Node {
   kind: Kind;
   name: string;
   title: string;
-  /** What tells siblings apart, for those who may read payloads. */
+  /** Distinguishes siblings; only for users who can read payloads. */
   label?: string;
   status: Status;
   from: number;
@@ -29,7 +29,7 @@ export interface Node {
   risk?: Risk;
   approval?: string;
   attempts: number;
-  /** It ran within a task of the workflow: history has its end only with the end of that task. */
+  /** A local activity: history records its end only when the workflow task ends. */
   local: boolean;
 }
 export const keyOf = (s: Pick<TimelineStep, "execution_id" | "event_id">) => `${s.execution_id}.${s.event_id}`;
@@ -67,7 +67,7 @@ function triesOf(s: TimelineStep, from: number, to: number | undefined): Try[] {
       to: ms(a.finished_at),
       outcome: a.status,
     }));
-  // While it waits for people nothing works; afterwards the work began when the gate had closed.
+  // Nothing runs while it waits for people; the work starts once the approval is closed.
   if (s.gate && s.gate.status === "pending") return [];
   const began = ms(s.gate?.closed_at) ?? ms(s.started_at) ?? from;
   return [{ n: 1, from: began, to, outcome: OUTCOMES[s.status] ?? "running" }];
@@ -77,10 +77,10 @@ function waitOf(s: TimelineStep, from: number, to: number | undefined): Node["wa
   if (s.kind === "timer") return { from, to, word: "sleeping" };
   return s.kind === "approval" ? { from, to, word: "waiting" } : undefined;
 }
-/** What to call a step: `Fetch ticket`, `Turn 1`. */
+/** The display name of a step: `Fetch ticket`, `Turn 1`. */
 export const titleOf = (s: Pick<TimelineStep, "title" | "name">) =>
   s.title === s.name ? words(s.name) : sentence(s.title);
-/** A step of the API as the timeline has it. */
+/** Converts an API step to a timeline node. */
 export function toNode(s: TimelineStep): Node {
   const from = Date.parse(s.scheduled_at);
   const to = ms(s.closed_at);
@@ -107,12 +107,12 @@ export function toNode(s: TimelineStep): Node {
 }
 
 const OPEN = new Set<Status>(["running", "waiting", "queued"]);
-/** All steps as the timeline has them. What a call inside of an agent waits for, the agent waits for. */
+/** Converts all steps. If a call inside an agent waits for approval, so does the agent. */
 export function toNodes(steps: TimelineStep[]): Node[] {
   const nodes = steps.map(toNode);
   const byKey = new Map(nodes.map((n) => [n.key, n]));
-  for (const asks of nodes.filter((n) => n.status === "approval"))
-    for (let n = byKey.get(asks.parent ?? ""); n && OPEN.has(n.status); n = byKey.get(n.parent ?? ""))
+  for (const call of nodes.filter((n) => n.status === "approval"))
+    for (let n = byKey.get(call.parent ?? ""); n && OPEN.has(n.status); n = byKey.get(n.parent ?? ""))
       n.status = "approval";
   return nodes;
 }

@@ -1,4 +1,4 @@
-/** The tree of steps as rows: agents over their turns and calls, a fan-out as one row with its failures first. */
+/** The tree of steps as rows: agents above their turns and calls, a fan-out as one row with its failures first. */
 import type { StepGroup, UsualStep } from "../../api/client";
 import { words } from "../../format";
 import type { Node } from "./model";
@@ -12,7 +12,7 @@ export interface Fanout {
   failed: number;
   from: number;
   to: number;
-  /** How many ran, over its time; and in which of them one failed. */
+  /** The number of running calls in each time bin, and whether one failed in it. */
   bins: number[];
   failedBins: boolean[];
 }
@@ -22,19 +22,19 @@ export type Row =
   | { type: "rest"; key: string; depth: number; fanout: Fanout; open: boolean }
   | { type: "usual"; key: string; depth: number; usual: UsualStep; of: number; open: false };
 
-export const FANOUT = 12; // so many equal siblings in a row are folded
+export const FANOUT = 12; // this many equal siblings in a row are folded
 const BINS = 60;
 
-/** Runs of equal siblings, each with at least `FANOUT` of them, among steps of one parent. */
+/** Groups consecutive equal siblings, if there are at least `FANOUT` of them. */
 function groups(siblings: Node[]): Node[][] {
-  const found: Node[][] = [];
+  const result: Node[][] = [];
   for (const node of siblings) {
-    const last = found.at(-1);
-    const like = last?.[0];
-    if (like && like.kind === node.kind && like.name === node.name && node.kind !== "agent") last.push(node);
-    else found.push([node]);
+    const last = result.at(-1);
+    const example = last?.[0];
+    if (example && example.kind === node.kind && example.name === node.name && node.kind !== "agent") last.push(node);
+    else result.push([node]);
   }
-  return found.flatMap((g) => (g.length < FANOUT ? g.map((n) => [n]) : [g]));
+  return result.flatMap((g) => (g.length < FANOUT ? g.map((n) => [n]) : [g]));
 }
 function fanoutOf(nodes: Node[], now: number): Fanout {
   const from = Math.min(...nodes.map((n) => n.from));
@@ -66,7 +66,7 @@ function fanoutOf(nodes: Node[], now: number): Fanout {
   };
 }
 
-/** A fan-out that the server has folded, in a run with more steps than a page holds. */
+/** A fan-out folded by the server, in a run with more steps than one page holds. */
 export const groupOf = (g: StepGroup): Fanout => ({
   key: groupKey(g),
   name: g.name,
@@ -85,7 +85,7 @@ const parentOf = (g: StepGroup) => (g.parent == null ? null : `${g.execution_id}
 export const usualRows = (steps: UsualStep[], of: number): Row[] =>
   steps.map((usual) => ({ type: "usual", key: `usual.${usual.kind}.${usual.name}`, depth: 0, usual, of, open: false }));
 
-/** What the server has folded, and of what was unfolded the steps, by the key of its group. */
+/** The groups folded by the server, and the steps of those that were expanded, by the group's key. */
 export interface Folded {
   groups: StepGroup[];
   inside: ReadonlyMap<string, Node[]>;
@@ -95,28 +95,28 @@ const add = <T>(to: Map<string | null, T[]>, key: string | null, item: T) => {
   if (list) list.push(item);
   else to.set(key, [item]);
 };
-/** Steps and groups by what they belong to. A step whose parent isn’t in the answer is at the top. */
+/** Steps and groups by parent. A step whose parent isn't in the response is at the top level. */
 function tree(nodes: Node[], { groups: all, inside }: Folded) {
-  const known = new Set(nodes.map((n) => n.key));
+  const keys = new Set(nodes.map((n) => n.key));
   const members = new Map<string, Node[]>();
   const extra: Node[] = [];
   const folded = new Map<string | null, Fanout[]>();
   for (const g of all) {
-    const fresh = (inside.get(groupKey(g)) ?? []).filter((n) => !known.has(n.key));
+    const fresh = (inside.get(groupKey(g)) ?? []).filter((n) => !keys.has(n.key));
     const own = fresh.filter((n) => n.kind === g.kind && n.name === g.name && n.parent === parentOf(g));
     members.set(groupKey(g), own);
     extra.push(...fresh.filter((n) => !own.includes(n)));
-    for (const n of fresh) known.add(n.key);
+    for (const n of fresh) keys.add(n.key);
     add(folded, parentOf(g), groupOf(g));
   }
   const children = new Map<string | null, Node[]>();
-  for (const n of [...nodes, ...extra]) add(children, n.parent !== null && known.has(n.parent) ? n.parent : null, n);
+  for (const n of [...nodes, ...extra]) add(children, n.parent !== null && keys.has(n.parent) ? n.parent : null, n);
   return { children, folded, members };
 }
 
-/** The key of the row under which those are that are done. */
+/** The key of the row that holds the completed steps of a fan-out. */
 export const restOf = (fanout: Fanout) => `rest.${fanout.key}`;
-/** `closed`: what the reader folded. `opened`: fan-outs that are open, and their rests (`rest.…`). */
+/** `closed`: steps the user collapsed. `opened`: expanded fan-outs, and their rows of completed steps (`rest.…`). */
 export function toRows(
   nodes: Node[],
   closed: ReadonlySet<string>,

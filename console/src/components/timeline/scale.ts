@@ -1,4 +1,4 @@
-/** Time to the width of the axis. Long gaps in which nothing works are folded, so that hours of waiting don't flatten the work. */
+/** Maps time to the width of the axis. Long idle gaps are folded, so that hours of waiting don't flatten the work. */
 import type { Node } from "./model";
 
 interface Segment {
@@ -15,8 +15,8 @@ export interface Scale {
   /** `t` in milliseconds since the start. */
   ticks: { t: number; x: number }[];
 }
-const IDLE_WIDTH = 0.2; // of the axis, for one folded gap
-const FOLDS_FROM = 30_000; // milliseconds, and a quarter of the axis
+const IDLE_WIDTH = 0.2; // share of the axis for one folded gap
+const FOLDS_FROM = 30_000; // milliseconds; a gap must also be over a quarter of the axis
 const TICKS = 6;
 const STEPS = [
   100, 200, 500, 1e3, 2e3, 5e3, 10e3, 15e3, 30e3, 60e3, 120e3, 300e3, 600e3, 1800e3, 3600e3, 7200e3, 21600e3, 86400e3,
@@ -41,7 +41,7 @@ export function makeScale(nodes: Node[], start: number, end: number, fold: boole
   }
   if (folds(end - to)) spans.push({ from, to, idle: false }, { from: to, to: end, idle: true });
   else spans.push({ from, to: end, idle: false });
-  // Gaps share the axis with the work; where nothing worked at all, they have it alone.
+  // Gaps share the axis with the work; if nothing ran at all, they take all of it.
   const idles = spans.filter((s) => s.idle).length;
   const work = spans.filter((s) => !s.idle).reduce((n, s) => n + s.to - s.from, 0);
   const idleWidth = !work && idles ? 1 / idles : Math.min(IDLE_WIDTH, 0.6 / Math.max(1, idles));
@@ -60,10 +60,14 @@ export function makeScale(nodes: Node[], start: number, end: number, fold: boole
   const ticks = segments
     .filter((s) => !s.idle && s.x1 > s.x0)
     .flatMap((s) => {
-      const found = [];
-      for (let t = Math.ceil((s.from - start) / step) * step; start + t < s.to || (t === 0 && !found.length); t += step)
-        found.push({ t, x: at(start + t) });
-      return found;
+      const inSegment = [];
+      for (
+        let t = Math.ceil((s.from - start) / step) * step;
+        start + t < s.to || (t === 0 && !inSegment.length);
+        t += step
+      )
+        inSegment.push({ t, x: at(start + t) });
+      return inSegment;
     });
   return { x: at, segments, ticks };
 }

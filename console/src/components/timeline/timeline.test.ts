@@ -23,8 +23,8 @@ const nodes = (...steps: TimelineStep[]): Node[] => steps.map(toNode);
 const rows = (given: Node[], closed: string[] = [], opened: string[] = []) =>
   toRows(given, new Set(closed), new Set(opened), START + 100_000);
 
-describe("tries and waits", () => {
-  test("every try of a retried step is a bar, and the last one runs", () => {
+describe("attempts and waits", () => {
+  test("every attempt of a retried step is a bar, and the last one is running", () => {
     const attempts: TimelineStep["attempts"] = [
       { n: 1, status: "failed", started_at: at(1), finished_at: at(2), error: { type: "Down" } },
       { n: 2, status: "running", started_at: at(4) },
@@ -35,7 +35,7 @@ describe("tries and waits", () => {
       ["running", 4000, undefined],
     ]);
   });
-  test("a gated call waits from the opening of its gate, and works after it", () => {
+  test("a call that needs approval waits until it is closed, and runs after that", () => {
     const gate = {
       approval_id: "a",
       status: "approved" as const,
@@ -47,12 +47,12 @@ describe("tries and waits", () => {
     expect(node.wait).toEqual({ from: START + 2000, to: START + 60_000, word: "waiting" });
     expect(node.tries[0]).toMatchObject({ from: START + 60_000, to: START + 61_000, outcome: "completed" });
   });
-  test("a call that waits for people has no bar of work, and needs approval", () => {
+  test("a call that waits for people has no bar, and needs approval", () => {
     const gate = { approval_id: "a", status: "pending" as const, approvers: ["leads"], opened_at: at(2) };
     const node = toNode(step(1, { gate, approval_id: "a", status: "waiting", closed_at: undefined }));
     expect([node.tries, node.status]).toEqual([[], "approval"]);
   });
-  test("a step in backoff retries, a timer sleeps", () => {
+  test("a step in backoff is retrying, a timer is sleeping", () => {
     expect(toNode(step(1, { status: "running", live_next_retry_at: at(9), closed_at: undefined })).status).toBe(
       "retrying",
     );
@@ -68,27 +68,27 @@ describe("nesting and folding", () => {
     step(4, { kind: "agent", name: "checker", parent: 1 }),
     step(5, { kind: "model", name: "checker", parent: 4 }),
   ];
-  test("an agent is over its turns and calls, also those of an agent that it calls", () => {
+  test("an agent is above its turns and calls, including those of an agent it calls", () => {
     expect(rows(nodes(...agent)).map((r) => r.depth)).toEqual([0, 1, 1, 1, 2]);
   });
-  test("what is folded hides all that is inside", () => {
+  test("a collapsed step hides all its descendants", () => {
     expect(rows(nodes(...agent), ["e.1"]).map((r) => r.key)).toEqual(["e.1"]);
   });
-  test("a step whose agent isn’t in the answer is shown at the top", () => {
+  test("a step whose agent isn't in the response is at the top level", () => {
     expect(rows(nodes(step(9, { parent: 1 })))[0]).toMatchObject({ depth: 0 });
   });
   const many = Array.from({ length: FANOUT + 3 }, (_, i) => step(i + 1, i === 4 ? { status: "failed" } : {}));
-  test("equal siblings are one row with counts; opened, the failures come first and the rest on request", () => {
+  test("equal siblings are one row with counts; expanded, it shows failures first and the rest on request", () => {
     const [row] = rows(nodes(...many));
     expect(row).toMatchObject({ type: "fanout", fanout: { count: FANOUT + 3, done: FANOUT + 2, failed: 1 } });
     const opened = rows(nodes(...many), [], [row!.key]);
     expect(opened.map((r) => r.type)).toEqual(["fanout", "step", "rest"]);
     expect(rows(nodes(...many), [], [row!.key, `rest.${row!.key}`])).toHaveLength(FANOUT + 5);
   });
-  test("fewer siblings than that stay rows of their own", () => {
+  test("fewer equal siblings stay separate rows", () => {
     expect(rows(nodes(...many.slice(0, FANOUT - 1)))).toHaveLength(FANOUT - 1);
   });
-  test("a group of the server has its counts and bins", () => {
+  test("a group from the server keeps its counts and bins", () => {
     const group: StepGroup = {
       execution_id: "e",
       kind: "tool",
@@ -114,28 +114,28 @@ describe("nesting and folding", () => {
 describe("the axis", () => {
   const work = nodes(step(0, { closed_at: at(1) }), step(600, { closed_at: at(601) }));
   const end = START + 601_000;
-  test("a long gap in which nothing works is folded, and both ends stay in order", () => {
+  test("a long idle gap is folded, and both ends stay in order", () => {
     const scale = makeScale(work, START, end, true);
     expect(scale.segments.map((s) => s.idle)).toEqual([false, true, false]);
     const xs = [0, 1, 300, 600, 601].map((s) => scale.x(START + s * 1000));
     expect(xs).toEqual([...xs].sort((a, b) => a - b));
     expect([xs[0], xs[4]]).toEqual([0, 1]);
   });
-  test("unfolded it is one even stretch", () => {
+  test("without folding the axis is linear", () => {
     const scale = makeScale(work, START, end, false);
     expect(scale.segments).toHaveLength(1);
     expect(scale.x(START + 300_500)).toBeCloseTo(0.5);
   });
-  test("a gap under 30 seconds stays as it is", () => {
+  test("a gap under 30 seconds isn't folded", () => {
     const short = nodes(step(0, { closed_at: at(1) }), step(20, { closed_at: at(21) }));
     expect(makeScale(short, START, START + 21_000, true).segments).toHaveLength(1);
   });
-  test("a run that only waits has an axis, too", () => {
+  test("a run that only waits also has an axis", () => {
     const scale = makeScale([], START, START + 3_600_000, true);
     expect(scale.segments.at(-1)!.x1).toBeCloseTo(1);
     expect(Number.isFinite(scale.x(START + 1000))).toBe(true);
   });
-  test("there are at most a few ticks, from zero on", () => {
+  test("there are only a few ticks, starting at zero", () => {
     const scale = makeScale(work, START, end, false);
     expect(scale.ticks[0]).toEqual({ t: 0, x: 0 });
     expect(scale.ticks.length).toBeLessThanOrEqual(8);

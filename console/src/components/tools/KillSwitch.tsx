@@ -12,11 +12,11 @@ import { useKey } from "../useKey";
 import classes from "./Panel.module.css";
 import { Text } from "../Text";
 
-/** The switch that stops every call of a tool, with its reason asked in place. */
+/** The switch that stops every call of a tool, with an inline form for the reason. */
 export function KillSwitch({ tool }: { tool: ToolDetail }) {
   const off = tool.switch.disabled;
   const to = off ? "enable" : "disable";
-  const [asking, setAsking] = useState(false);
+  const [confirming, setConfirming] = useState(false);
   const [why, setWhy] = useState("");
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<string>();
@@ -25,18 +25,18 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
   const away = useAway();
   const queries = useQueryClient();
   const act = tool.actions.find((a) => a.verb === to);
-  const cant = away ? "The API does not answer." : act && !act.allowed ? act.reason : undefined;
+  const cant = away ? "The API isn’t responding." : act && !act.allowed ? act.reason : undefined;
   async function submit(e: FormEvent) {
     e.preventDefault();
     if (busy) return;
     const reason = why.trim() || null;
-    if (!off && !reason) return setFault("Say why: people read it here and in the audit log.");
+    if (!off && !reason) return setFault("Give a reason: it is shown here and in the audit log.");
     setBusy(true);
     setFault(undefined);
     try {
       await q.policies.turn({ noun: "tool", name: tool.name }, to, reason, key({ to, reason }));
       await queries.invalidateQueries({ queryKey: ["tools"] });
-      setAsking(false);
+      setConfirming(false);
       setWhy("");
     } catch (error) {
       setFault((error as Error).message);
@@ -52,8 +52,8 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
         <p>
           <Text>
             {off
-              ? `${sentence(tool.switch.reason || "No call passes")}. By ${tool.switch.created_by}${tool.switch.created_at ? `, ${moment(tool.switch.created_at, now)}` : ""}.`
-              : "Off stops every call within seconds, in open runs too."}
+              ? `${sentence(tool.switch.reason || "All calls fail")}. By ${tool.switch.created_by}${tool.switch.created_at ? `, ${moment(tool.switch.created_at, now)}` : ""}.`
+              : "Switching it off stops every call within seconds, in open runs too."}
           </Text>
           {cant && <i>{sentence(cant)}.</i>}
         </p>
@@ -63,10 +63,10 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
         role="switch"
         checked={!off}
         disabled={!!cant}
-        onChange={() => setAsking(true)}
-        aria-label={`${visible(tool.title)} may be called`}
+        onChange={() => setConfirming(true)}
+        aria-label={`${visible(tool.title)} can be called`}
       />
-      {asking && (
+      {confirming && (
         <form className={classes.sure} onSubmit={(e) => void submit(e)} aria-busy={busy}>
           <input
             autoFocus
@@ -74,7 +74,7 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
             maxLength={1000}
             onChange={(e) => setWhy(e.target.value)}
             placeholder={off ? "Why? Kept in the audit log" : "Why? Shown here and in the audit log"}
-            aria-label={off ? "Reason, if you like" : "Reason"}
+            aria-label={off ? "Reason (optional)" : "Reason"}
             aria-invalid={!!fault}
           />
           {fault && (
@@ -82,7 +82,7 @@ export function KillSwitch({ tool }: { tool: ToolDetail }) {
               {fault}
             </p>
           )}
-          <Button look="quiet" onClick={() => setAsking(false)}>
+          <Button look="quiet" onClick={() => setConfirming(false)}>
             {off ? "Keep off" : "Keep on"}
           </Button>
           <Button type="submit" danger={!off} disabled={busy}>

@@ -31,14 +31,14 @@ function Facts({ tool }: { tool: ToolDetail }) {
           </>
         )}
         <dt>Can be undone</dt>
-        <dd>{tool.undoable === null ? "its author does not say" : tool.undoable ? "yes" : "no"}</dd>
+        <dd>{tool.undoable === null ? "unknown" : tool.undoable ? "yes" : "no"}</dd>
         <dt>Worker</dt>
         <dd>
           {tool.served === null ? "unknown" : tool.served ? `on ${tool.task_queue}` : `none on ${tool.task_queue}`}
         </dd>
-        <dt>Time for a try</dt>
+        <dt>Timeout</dt>
         <dd>{timeOf(tool.timeout_seconds)}</dd>
-        <dt>Tries</dt>
+        <dt>Attempts</dt>
         <dd>{tool.retries + 1}</dd>
         <dt>Idempotent</dt>
         <dd>{tool.idempotent ? "yes" : "no"}</dd>
@@ -56,14 +56,14 @@ function Facts({ tool }: { tool: ToolDetail }) {
     </section>
   );
 }
-/** One tool: the switch, the rule as a sentence and its past, how it runs, what it takes and gives. */
+/** One tool: its switch, its rule as a sentence with earlier versions, how it runs, and its schemas. */
 export function Panel({ name }: { name: string }) {
   const { data: tool, error, refetch } = useQuery(q.tools.one(name));
   const trouble = useTrouble(name);
   if (error instanceof ApiError && error.status === 404)
     return (
-      <Blank icon={<Wrench size={20} />} title="No tool has this name">
-        <p>It was never registered here, or under another name.</p>
+      <Blank icon={<Wrench size={20} />} title="Tool not found">
+        <p>It isn’t registered here, or has a different name.</p>
       </Blank>
     );
   if (error && !tool) return <Failed error={error} reset={() => void refetch()} />;
@@ -85,12 +85,12 @@ export function Panel({ name }: { name: string }) {
       <Used tool={tool} />
       <Facts tool={tool} />
       <details>
-        <summary>What it takes</summary>
+        <summary>Input schema</summary>
         <Json value={tool.input_schema} />
       </details>
       {tool.output_schema && (
         <details>
-          <summary>What it gives</summary>
+          <summary>Output schema</summary>
           <Json value={tool.output_schema} />
         </details>
       )}

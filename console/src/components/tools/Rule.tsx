@@ -17,24 +17,24 @@ import { RulePast } from "./RulePast";
 import { Text } from "../Text";
 import { Why } from "../Why";
 
-/** What the rule does to a call, as a sentence. */
-function Says({ tool }: { tool: ToolDetail }) {
+/** The effect of the rule, as a sentence. */
+function EffectSentence({ tool }: { tool: ToolDetail }) {
   const { effect, approvers, expires_seconds, changes } = tool.policy;
-  if (effect === "deny") return <>No call passes, switched on or not.</>;
+  if (effect === "deny") return <>All calls are denied.</>;
   if (effect === "allow")
     return (
       <>
-        Calls pass <b>unasked</b>.
+        Calls pass <b>without approval</b>.
       </>
     );
   return (
     <>
-      Each call asks{" "}
+      Each call needs approval from{" "}
       <b>
         <Text>{approversOf(approvers)}</Text>
-      </b>
-      , and waits at most <b>{timeOf(expires_seconds)}</b>.
-      {changes === "second_person" && " Changed arguments take two approvers."}
+      </b>{" "}
+      and waits at most <b>{timeOf(expires_seconds)}</b>.
+      {changes === "second_person" && " Changed arguments need two approvers."}
     </>
   );
 }
@@ -46,8 +46,8 @@ function Source({ tool }: { tool: ToolDetail }) {
   if (ref.builtIn)
     return (
       <p>
-        The built-in rule for {tool.risk === "destructive" ? "destructive tools" : `tools that ${tool.risk}`}: nobody
-        has put another.
+        The built-in rule for {tool.risk === "destructive" ? "destructive tools" : `tools that ${tool.risk}`}; no other
+        rule is set.
       </p>
     );
   return (
@@ -55,7 +55,7 @@ function Source({ tool }: { tool: ToolDetail }) {
       <Why title={policy.title} reason={policy.reason} />
       {policy.tool !== tool.name && (
         <>
-          It is about all of{" "}
+          It applies to all of{" "}
           <code>
             <Text>{policy.tool}</Text>
           </code>
@@ -71,7 +71,7 @@ function Source({ tool }: { tool: ToolDetail }) {
     </p>
   );
 }
-/** A rule of an agent leads to that agent. */
+/** The name of a rule; an agent's rule links to that agent. */
 function RuleName({ reference }: { reference: string }) {
   const agent = ruleRef(reference).id.match(/^agent:(.+)$/)?.[1];
   if (!agent)
@@ -88,7 +88,7 @@ function RuleName({ reference }: { reference: string }) {
     </Link>
   );
 }
-/** The rule that holds for a tool, its earlier versions, and how it is changed. */
+/** The current rule of a tool, its earlier versions, and the buttons to change it. */
 export function Rule({ tool }: { tool: ToolDetail }) {
   const [editing, setEditing] = useState(false);
   const [withdrawing, setWithdrawing] = useState(false);
@@ -104,18 +104,18 @@ export function Rule({ tool }: { tool: ToolDetail }) {
     <>
       <section>
         <h3>
-          {tool.switch.disabled ? "The rule once it is switched on" : "The rule that holds"}{" "}
+          {tool.switch.disabled ? "Rule once it is switched on" : "Current rule"}{" "}
           <span className="mono">
             <Text>{policy.rule}</Text>
           </span>
         </h3>
         <p>
-          <Says tool={tool} />
+          <EffectSentence tool={tool} />
         </p>
         <Source tool={tool} />
         {policy.also.length > 0 && (
           <p className="muted">
-            {plural(policy.also.length, "rule")} about some agents or arguments may hold instead:{" "}
+            {plural(policy.also.length, "rule")} for certain agents or arguments may apply instead:{" "}
             {policy.also.map((r, i) => (
               <span key={r}>
                 {i > 0 && ", "}
@@ -131,11 +131,11 @@ export function Rule({ tool }: { tool: ToolDetail }) {
         )}
         <div className={classes.acts}>
           <Button small disabled={!act?.allowed || away} onClick={() => setEditing(true)}>
-            Change the rule
+            Edit rule
           </Button>
           {own && (
             <Button look="quiet" small disabled={!act?.allowed || away} onClick={() => setWithdrawing(true)}>
-              Withdraw it
+              Withdraw
             </Button>
           )}
         </div>
@@ -160,7 +160,7 @@ export function Rule({ tool }: { tool: ToolDetail }) {
       {withdrawing && (
         <Confirm
           title={`Withdraw the rule for ${tool.title}?`}
-          says="Another rule that fits holds then, or the built-in one. Where that asks for less, a second administrator must confirm it."
+          text="Another matching rule then applies, or the built-in one. If it is less strict, a second administrator must confirm this."
           verb="Withdraw"
           onClose={() => setWithdrawing(false)}
           onConfirm={async (reason, key) => {

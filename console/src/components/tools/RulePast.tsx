@@ -4,14 +4,14 @@ import * as q from "../../api/queries";
 import { moment } from "../../format";
 import { useNow } from "../../live/now";
 import { Button } from "../Button";
-import { past } from "../rules";
+import { pastRuleText } from "../rules";
 import { Failed } from "../States";
 import classes from "./Panel.module.css";
 import { Text } from "../Text";
 import { Why } from "../Why";
 
 const SHOWN = 8;
-const MOST = 50; // that the API gives
+const MOST = 50; // the maximum that the API returns
 
 /** The earlier versions of a rule. */
 export function RulePast({ rule, current }: { rule: string; current: string }) {
@@ -29,7 +29,7 @@ export function RulePast({ rule, current }: { rule: string; current: string }) {
           <li key={v.version}>
             <b>v{v.version}</b>
             <span>
-              <Text>{past(v)}</Text>. <Why title={v.title} reason={v.reason} />
+              <Text>{pastRuleText(v)}</Text>. <Why title={v.title} reason={v.reason} />
             </span>
             <i>
               <Text>{v.created_by}</Text>, {moment(v.created_at, now)}

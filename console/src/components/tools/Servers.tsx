@@ -17,24 +17,24 @@ import panel from "./Panel.module.css";
 import classes from "./Servers.module.css";
 import { Text } from "../Text";
 
-/** The server that a tool comes from, where its tools can't be used now. */
+/** The MCP server of a tool, if its tools can't be used now. */
 export function useTrouble(tool: string) {
   const { data } = useQuery(q.mcpServers.list());
   return data?.items.find((s) => s.state !== "ready" && s.tools.includes(tool));
 }
-/** Two grids may each have a server of one name. */
+/** Two grids may each have a server with the same name. */
 const keyOf = (s: McpServer) => `${s.grid}/${s.task_queue}/${s.name}`;
 const toServer = (s: McpServer) => (old: Search) => ({ ...old, view: "mcp", target: keyOf(s) });
 
-/** In a tool's panel: why its calls fail, and the way to what changed. */
+/** In a tool's panel: why its calls fail, with a link to the changes. */
 export function Trouble({ server }: { server: McpServer }) {
   return (
     <p className={classes.trouble} role="status">
       <ServerState state={server.state} />
       <span>
         {server.state === "held"
-          ? "Its MCP server lists other tools than were reviewed. Every call fails until somebody has reviewed them."
-          : "No worker reaches its MCP server. Calls are tried again, then fail."}{" "}
+          ? "Its MCP server’s listing differs from the reviewed one. Every call fails until someone reviews it."
+          : "No worker can reach its MCP server. Calls are retried, then fail."}{" "}
         <Link to="/tools" search={toServer(server)} className="link">
           {server.state === "held" ? "See what changed" : "See why"}
         </Link>
@@ -49,14 +49,14 @@ const Command = ({ children }: { children: string }) => (
     {children}
   </code>
 );
-/** What to do about it: in the project, where the listing is a file that is reviewed like code. */
+/** What to do in the project, where the listing is a file that is reviewed like code. */
 function Next({ server: s }: { server: McpServer }) {
   if (s.state === "ready") return null;
   if (s.state === "unreachable")
     return (
       <section>
         <h3>What to do</h3>
-        <p>See whether it starts and answers where the worker runs. The worker tries again every minute.</p>
+        <p>Check that it starts and responds on the worker’s machine. The worker retries every minute.</p>
         <Command>{`agentgrid mcp diff ${s.name}`}</Command>
       </section>
     );
@@ -64,8 +64,8 @@ function Next({ server: s }: { server: McpServer }) {
     <section>
       <h3>What to do</h3>
       <p>
-        The reviewed listing is a file of the project, <code>mcp/{s.name}.json</code>. Those who maintain the project
-        compare, accept it there, and restart the workers. To refuse it, change nothing: the tools stay held.
+        The reviewed listing is a file in the project, <code>mcp/{s.name}.json</code>. The project’s maintainers compare
+        it, accept it there, and restart the workers. To refuse it, change nothing: the tools stay held.
       </p>
       <Command>{`agentgrid mcp diff ${s.name}`}</Command>
       <Command>{`agentgrid mcp accept ${s.name}`}</Command>
@@ -90,8 +90,8 @@ function Open({ server: s }: { server: McpServer }) {
       </p>
       {s.state === "held" && (
         <p>
-          It lists other tools than were reviewed, so every call of its {plural(s.tools.length, "tool")} fails. Names
-          and texts below are the server’s own.
+          Its listing differs from the reviewed one, so every call of its {plural(s.tools.length, "tool")} fails. Names
+          and texts below come from the server.
         </p>
       )}
       {s.state === "unreachable" && (
@@ -117,7 +117,7 @@ function Open({ server: s }: { server: McpServer }) {
         </section>
       )}
       <section>
-        <h3>Its tools, as reviewed</h3>
+        <h3>Reviewed tools</h3>
         <ul className={classes.tools}>
           {s.tools.map((t) => (
             <li key={t}>
@@ -129,7 +129,7 @@ function Open({ server: s }: { server: McpServer }) {
         </ul>
       </section>
       <p className="muted">
-        Found by a worker of {s.grid} on {s.task_queue}, {ago(s.reported_at, now)}.
+        Reported by a worker of {s.grid} on {s.task_queue}, {ago(s.reported_at, now)}.
       </p>
     </div>
   );
@@ -154,7 +154,7 @@ function Row({ server: s, open }: { server: McpServer; open: boolean }) {
     </Link>
   );
 }
-/** The MCP servers of the workers: which are held because they changed, what changed, and what to do. */
+/** The workers' MCP servers: which are held because they changed, what changed, and what to do. */
 export function Servers({ wide }: { wide: boolean }) {
   const url = useSearch({ strict: false }) as Search;
   const go = useNavigate();
@@ -183,7 +183,7 @@ export function Servers({ wide }: { wide: boolean }) {
           >
             <p>
               Review a server’s tools and pin them in the project. Its workers then call them under the same rules, and
-              hold the server when it changes.
+              hold the server if it changes.
             </p>
           </Blank>
         )}

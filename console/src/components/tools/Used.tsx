@@ -11,13 +11,13 @@ const callsOf = ({ calls, failed, p95_seconds }: ToolDetail["last_24h"]) =>
   ]
     .filter(Boolean)
     .join(", ");
-/** How much it is called, and in which versions. */
+/** How often it is called, and in which versions. */
 export function Used({ tool }: { tool: ToolDetail }) {
   const now = useNow();
   return (
     <section>
       <h3>
-        Use <span>in runs that you may see</span>
+        Usage <span>in runs you can see</span>
       </h3>
       <dl>
         <dt>24 hours</dt>
@@ -30,7 +30,7 @@ export function Used({ tool }: { tool: ToolDetail }) {
               <code>{v.version}</code>
             </dt>
             <dd>
-              {plural(v.calls, "call")}, the last {ago(v.last_called_at, now)}
+              {plural(v.calls, "call")}, last {ago(v.last_called_at, now)}
             </dd>
           </Fragment>
         ))}
