@@ -55,7 +55,9 @@ class StreamBegin(Out):
     time: datetime = Field(description="The server's time.")
     version: str = Field(description="The server's version.")
     me: StreamCaller
-    head: int = Field(description="The id of the newest stored event. The stream itself begins after the `id` of `hello`.")
+    head: int = Field(
+        description="The id of the newest stored event. The stream itself begins after the `id` of `hello`."
+    )
     kinds: list[EventKind] = Field(
         description="The kinds the stream carries: those requested that the caller may read."
     )

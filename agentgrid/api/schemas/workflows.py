@@ -63,7 +63,9 @@ class WorkflowFigures(Out):
     completed: int = Field(description="The number of completed runs.")
     p50_seconds: float | None = Field(description="Median duration of completed runs.")
     p95_seconds: float | None = Field(description="95th percentile of the duration of completed runs.")
-    usual: UsualSteps = Field(description="The usual steps of the version that new runs use, whenever its earlier runs took place.")
+    usual: UsualSteps = Field(
+        description="The usual steps of the version that new runs use, whenever its earlier runs took place."
+    )
     errors: list[ErrorGroup] = Field(description="Most frequent first; at most 20.")
     durations: list[DurationBin] = Field(description="Of completed runs; all bins, including empty ones.")
 
