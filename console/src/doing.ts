@@ -41,7 +41,7 @@ export function doingOf(r: Row, now: number): Doing {
       return { what: step ?? messageOf(r) ?? STATUS[s].word, until: rest && `retry in ${rest}`, at };
     case "sleeping":
       if (!r.current_step && rest) return { what: `Starts in ${rest}` };
-      return { what: step ?? "Sleeping", until: rest && `${rest} left`, at };
+      return { what: step ?? STATUS.sleeping.word, until: rest && `${rest} left`, at };
     case "queued":
       return {
         what:

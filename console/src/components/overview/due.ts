@@ -2,6 +2,7 @@
 import type { Overview } from "../../api/client";
 import { namedStep } from "../../doing";
 import { aboutOf, flowTitle, words } from "../../format";
+import { STATUS } from "../../status";
 
 type Due = Overview["next"][number];
 interface NextRow {
@@ -32,7 +33,7 @@ function one(n: Due): NextRow {
   return {
     ...row,
     title,
-    about: joined([n.kind === "timer" ? (step ?? "Sleeping") : null, aboutOf(n)], " · "),
+    about: joined([n.kind === "timer" ? (step ?? STATUS.sleeping.word) : null, aboutOf(n)], " · "),
     run_id: n.run_id,
   };
 }
