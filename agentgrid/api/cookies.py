@@ -56,5 +56,4 @@ def set_cookie(response: Response, api_url: str, token: str, *, until: datetime)
 
 
 def delete_cookie(response: Response, api_url: str) -> None:
-    """Delete the cookie."""
     response.delete_cookie(name_of(api_url), path="/", secure=_is_secure(api_url), httponly=True, samesite="strict")

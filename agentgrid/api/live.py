@@ -150,8 +150,8 @@ def _quotes(stored: EventRow, subjects: feed.Things) -> bool:
             step = subjects.steps[stored.subject or ""]
             return step.error is not None or step.live_error is not None or step.kind == StepKind.APPROVAL
         case EventKind.RUN:
-            then, row = _then(stored), subjects.runs[stored.run_id]
-            asks = then.get("asked", row.asked) is not None or then.get("current_kind") == StepKind.APPROVAL
+            columns, row = _stored_columns(stored), subjects.runs[stored.run_id]
+            asks = columns.get("asked", row.asked) is not None or columns.get("current_kind") == StepKind.APPROVAL
             return asks or bool(row.subject) or row.status_reason is not None
         case EventKind.COMMAND:
             return subjects.commands[stored.subject or ""].outcome is not None
@@ -163,7 +163,7 @@ def _run(stored: EventRow, subjects: feed.Things, shown: Shown) -> RunEvent | No
     row = subjects.runs.get(stored.run_id)
     if row is None:
         return None
-    data = views.run_summary({**vars(row), **_then(stored)}, shown)
+    data = views.run_summary({**vars(row), **_stored_columns(stored)}, shown)
     return RunEvent.model_construct(run_id=row.run_id, data=data, at=stored.created_at)
 
 
@@ -171,7 +171,7 @@ def _step(stored: EventRow, subjects: feed.Things, shown: Shown) -> StepEvent | 
     row = subjects.steps.get(stored.subject or "")
     if row is None or row.run_id != stored.run_id:
         return None
-    over = _then(stored)
+    over = _stored_columns(stored)
     if row.kind == StepKind.APPROVAL:
         # Its name may quote a payload. It never changes, so it is taken from the row, and the summary hides it where necessary.
         over = {name: value for name, value in over.items() if name not in ("name", "title")}
@@ -183,8 +183,8 @@ def _approval(stored: EventRow, subjects: feed.Things, shown: Shown) -> Approval
     row, run = subjects.approvals.get((stored.run_id, stored.subject or "")), subjects.runs.get(stored.run_id)
     if row is None or run is None:
         return None
-    then = {name: value for name, value in _then(stored).items() if name != "title"}
-    data = ApprovalSummary.model_validate(letters.summary_values(row, run, shown) | then)
+    columns = {name: value for name, value in _stored_columns(stored).items() if name != "title"}
+    data = ApprovalSummary.model_validate(letters.summary_values(row, run, shown) | columns)
     return ApprovalEvent.model_construct(run_id=row.run_id, subject=row.approval_id, data=data, at=stored.created_at)
 
 
@@ -193,7 +193,7 @@ def _command(stored: EventRow, subjects: feed.Things, shown: Shown) -> CommandEv
     if row is None:
         return None
     data = views.command_summary(row, shown, asked=subjects.asked.get(row.command_id))
-    data = data.model_copy(update={"status": CommandStatus(_then(stored).get("status", row.status))})
+    data = data.model_copy(update={"status": CommandStatus(_stored_columns(stored).get("status", row.status))})
     return CommandEvent.model_construct(run_id=row.run_id, subject=row.command_id, data=data, at=stored.created_at)
 
 
@@ -215,7 +215,7 @@ _MAKERS: Mapping[str, Callable[[EventRow, feed.Things, Shown], BaseModel | None]
 }
 
 
-def _then(stored: EventRow) -> dict[str, Any]:
+def _stored_columns(stored: EventRow) -> dict[str, Any]:
     """The columns stored with the event."""
     return dict(stored.data) if isinstance(stored.data, dict) else {}
 

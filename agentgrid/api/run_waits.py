@@ -45,12 +45,10 @@ class WaitedRun:
 
     @property
     def closed(self) -> bool:
-        """Whether the run has ended."""
         return RunStatus(self.run.status).closed
 
     @property
     def awaits_approval(self) -> bool:
-        """Whether the run waits for an approval."""
         return self.run.waiting_on == WaitingOn.APPROVAL
 
 

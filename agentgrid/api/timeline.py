@@ -74,8 +74,6 @@ async def of_run(
 
 
 class _Builder:
-    """Builds one response."""
-
     def __init__(self, rows: TimelineRows, shown: Shown, now: datetime) -> None:
         self._rows, self._shown = rows, shown
         self._now: datetime = now

@@ -52,7 +52,7 @@ Span = Annotated[UsagePeriod, Depends(_span)]
 
 
 def over(span: UsagePeriod, buckets: Sequence[Bucket]) -> UsageOver:
-    """The response."""
+    """The usage buckets as a response, with their total."""
     total = Usage()
     for bucket in buckets:
         total = add(total, bucket.usage)

@@ -60,7 +60,6 @@ def run_summary(row: dict[str, Any], shown: Shown) -> RunSummary:
 
 
 def run_row(row: dict[str, Any], title: str | None, shown: Shown) -> RunRow:
-    """A run in a list of runs."""
     return RunRow.model_validate({**row, **_guarded(row, shown), "workflow_title": title})
 
 

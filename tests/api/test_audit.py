@@ -66,7 +66,7 @@ async def test_the_download_spans_pages_and_says_if_it_is_incomplete(api: Api, a
     response = await as_("auditor").get(EXPORT, params={"target": "paged"})
     assert response.headers["content-type"].startswith("application/x-ndjson")
     assert [json.loads(line)["command_id"] for line in response.text.splitlines()] == [f"paged-{n}" for n in range(7)]
-    monkeypatch.setattr(audit_export, "MOST", 6)
+    monkeypatch.setattr(audit_export, "MAX_COMMANDS", 6)
     lines = [
         json.loads(line) for line in (await as_("auditor").get(EXPORT, params={"target": "paged"})).text.splitlines()
     ]

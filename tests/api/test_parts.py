@@ -30,10 +30,10 @@ async def test_delivery_stops_if_its_listener_fails(monkeypatch: pytest.MonkeyPa
     assert caught.group_contains(KeyError)
 
 
-@pytest.mark.parametrize("part", ["_listen", "_look_for_hints"])
+@pytest.mark.parametrize("part", ["_listen", "_poll_hints"])
 async def test_the_feed_stops_if_any_part_of_it_fails(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """Regression: the error of a part was hidden, and open streams got no more hints, or got events late."""
-    for name in ("_listen", "_look_for_hints", "catch_up"):
+    for name in ("_listen", "_poll_hints", "catch_up"):
         monkeypatch.setattr(Feed, name, _break if name == part else _wait)
     with pytest.raises(ExceptionGroup, match="unhandled") as caught:
         await asyncio.wait_for(Feed(cast(Any, None), "").run(), 5)

@@ -184,7 +184,7 @@ async def test_a_run_that_temporal_no_longer_has_cannot_be_acted_on(api: Api, as
     await factories.insert(api.plane.engine, run, factories.execution(run))
     response = await act(as_("operator"), run, "cancel")
     assert response.status_code == 409
-    assert "no longer has" in response.json()["detail"]
+    assert "no longer has this run" in response.json()["detail"]
 
 
 async def test_a_workflow_id_reused_by_somebody_else_is_left_alone(api: Api, as_):

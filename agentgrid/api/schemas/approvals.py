@@ -27,7 +27,8 @@ class DecisionIn(In):
     verdict: Verdict
     digest: Name = Field(description="The digest shown with the approval; it must match the current one.")
     comment: Comment | None = Field(
-        None, description="Passed to the workflow's code or to the agent that asked, and shown with the decision."
+        None,
+        description="Passed to the workflow's code or to the agent that made the call, and shown with the decision.",
     )
     arguments: dict[str, Any] | None = Field(
         None,
@@ -61,7 +62,7 @@ class ApprovalSummary(Out):
     tool: str | None
     tool_version: str | None
     risk: Risk | None = Field(
-        description="The tool's risk in the worker that asked; null for an explicit approval and for a plain activity."
+        description="The tool's risk in the worker that requested the approval; null for an explicit approval and for a plain activity."
     )
     shape: str | None = Field(
         description="A short hash of the tool, its version and the argument names: approvals that ask for the same thing with other values share "
@@ -177,11 +178,9 @@ class ApprovalDetail(ApprovalSummary):
         description="What a decision on this approval may carry to the workflow: `comment`, `arguments` and `issuers` (who issued the approver's "
         "key). Older workers support fewer of these."
     )
-    changes: Changes = Field(
-        description="How many people must approve changed arguments, according to the rule that asked."
-    )
+    changes: Changes = Field(description="How many people must approve changed arguments, according to the rule.")
     change_refused: str | None = Field(
-        description="Why the worker rejected the changed arguments of an earlier decision and asked again."
+        description="Why the worker refused the changed arguments of an earlier decision and requested a new approval."
     )
     proposals: list[ProposedChange] = Field(
         description="Proposed changes to the arguments, newest first; at most 50. If there are more, only the newest of each approver."
@@ -191,7 +190,7 @@ class ApprovalDetail(ApprovalSummary):
 
 
 class RuleOfApproval(Out):
-    """The rule that required the approval, at the version that asked."""
+    """The rule that required the approval, in the version that did."""
 
     rule: str = Field(description="`id@version`; ids that begin with `default:` are built-in rules.")
     rule_id: str
@@ -209,7 +208,7 @@ class StepOfApproval(Out):
 
 
 class ProseOut(Out):
-    """The text that the model wrote beside the tool calls in the turn that asked. Model output: show it as a quotation."""
+    """The text that the model wrote beside the tool calls in the turn that made the call. Model output: show it as a quotation."""
 
     agent: str
     agent_title: str
@@ -277,8 +276,8 @@ class ApprovalLetter(ApprovalDetail, ApprovalRow):
     """An approval with everything a person needs to decide it. Fields that hold payloads are null or empty if the caller may not read them."""
 
     input_schema: dict[str, Any] | None = Field(
-        description="The input schema of the tool version that asked, with units as `x-unit` and `x-currency`; null if that version isn't "
-        "registered."
+        description="The input schema of the tool version that the approval is for, with units as `x-unit` and `x-currency`; null if that version "
+        "isn't registered."
     )
     rule: RuleOfApproval | None = Field(description="Null for an explicit approval, which workflow code requests.")
     step: StepOfApproval

@@ -2501,7 +2501,7 @@ export interface components {
             call_key: string | null;
             /**
              * Change Refused
-             * @description Why the worker rejected the changed arguments of an earlier decision and asked again.
+             * @description Why the worker refused the changed arguments of an earlier decision and requested a new approval.
              */
             change_refused: string | null;
             /** @description The changed arguments that were approved; null if unchanged. */
@@ -2511,7 +2511,7 @@ export interface components {
              * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
              */
             changed_digest: string | null;
-            /** @description How many people must approve changed arguments, according to the rule that asked. */
+            /** @description How many people must approve changed arguments, according to the rule. */
             changes: components["schemas"]["Changes"];
             /**
              * Claimed Initiator
@@ -2593,7 +2593,7 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
-            /** @description The tool's risk in the worker that asked; null for an explicit approval and for a plain activity. */
+            /** @description The tool's risk in the worker that requested the approval; null for an explicit approval and for a plain activity. */
             risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
@@ -2719,7 +2719,7 @@ export interface components {
             call_key: string | null;
             /**
              * Change Refused
-             * @description Why the worker rejected the changed arguments of an earlier decision and asked again.
+             * @description Why the worker refused the changed arguments of an earlier decision and requested a new approval.
              */
             change_refused: string | null;
             /** @description The changed arguments that were approved; null if unchanged. */
@@ -2729,7 +2729,7 @@ export interface components {
              * @description The digest of the call that was approved, if the approver changed its arguments; otherwise null.
              */
             changed_digest: string | null;
-            /** @description How many people must approve changed arguments, according to the rule that asked. */
+            /** @description How many people must approve changed arguments, according to the rule. */
             changes: components["schemas"]["Changes"];
             /**
              * Claimed Initiator
@@ -2778,7 +2778,7 @@ export interface components {
             initiator: string;
             /**
              * Input Schema
-             * @description The input schema of the tool version that asked, with units as `x-unit` and `x-currency`; null if that version isn't registered.
+             * @description The input schema of the tool version that the approval is for, with units as `x-unit` and `x-currency`; null if that version isn't registered.
              */
             input_schema: {
                 [key: string]: unknown;
@@ -2834,7 +2834,7 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
-            /** @description The tool's risk in the worker that asked; null for an explicit approval and for a plain activity. */
+            /** @description The tool's risk in the worker that requested the approval; null for an explicit approval and for a plain activity. */
             risk: components["schemas"]["Risk"] | null;
             /** @description Null for an explicit approval, which workflow code requests. */
             rule: components["schemas"]["RuleOfApproval"] | null;
@@ -2980,7 +2980,7 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
-            /** @description The tool's risk in the worker that asked; null for an explicit approval and for a plain activity. */
+            /** @description The tool's risk in the worker that requested the approval; null for an explicit approval and for a plain activity. */
             risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
@@ -3094,7 +3094,7 @@ export interface components {
              * @description The run's reference.
              */
             reference: string | null;
-            /** @description The tool's risk in the worker that asked; null for an explicit approval and for a plain activity. */
+            /** @description The tool's risk in the worker that requested the approval; null for an explicit approval and for a plain activity. */
             risk: components["schemas"]["Risk"] | null;
             /** Run Id */
             run_id: string;
@@ -3623,7 +3623,7 @@ export interface components {
             } | null;
             /**
              * Comment
-             * @description Passed to the workflow's code or to the agent that asked, and shown with the decision.
+             * @description Passed to the workflow's code or to the agent that made the call, and shown with the decision.
              */
             comment?: string | null;
             /**
@@ -5749,7 +5749,7 @@ export interface components {
         };
         /**
          * ProseOut
-         * @description The text that the model wrote beside the tool calls in the turn that asked. Model output: show it as a quotation.
+         * @description The text that the model wrote beside the tool calls in the turn that made the call. Model output: show it as a quotation.
          */
         ProseOut: {
             /** Agent */
@@ -5911,7 +5911,7 @@ export interface components {
         };
         /**
          * RuleOfApproval
-         * @description The rule that required the approval, at the version that asked.
+         * @description The rule that required the approval, in the version that did.
          */
         RuleOfApproval: {
             /** Created At */
