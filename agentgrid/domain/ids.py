@@ -13,14 +13,6 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def is_uuid(value: str) -> bool:
-    """Whether the text is a UUID in canonical form (lower case, with hyphens)."""
-    try:
-        return str(UUID(value)) == value
-    except ValueError:
-        return False
-
-
 def made_at(identifier: str) -> datetime | None:
     """When a UUIDv7 was created, to the millisecond; None for any other UUID."""
     parsed = UUID(identifier)

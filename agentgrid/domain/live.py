@@ -23,8 +23,6 @@ class EventKind(StrEnum):
 
 UNASKED = frozenset({EventKind.RUN, EventKind.STEP, EventKind.APPROVAL, EventKind.END})
 """What a stream carries by default, if its client names neither kinds nor runs."""
-OF_NAMED_RUNS = frozenset({EventKind.STEP, EventKind.DELTA})
-"""Kinds that a stream carries only for the runs that its client names, if any."""
 QUOTING = frozenset({EventKind.RUN, EventKind.STEP, EventKind.APPROVAL, EventKind.COMMAND, EventKind.DELTA})
 """Kinds that may quote payloads, if the client may read payloads."""
 READERS = frozenset({EventKind.LOG, EventKind.DELTA})

@@ -55,9 +55,7 @@ class Started(DecodedEvent):
     kind: ExecutionKind
     continued_from: str | None = None
     workflow_id: str | None = None
-    parent_workflow_id: str | None = None
     parent_execution_id: str | None = None
-    root_execution_id: str | None = None
     backoff_seconds: float = 0.0
     memo: dict[str, Any] | None = None
     """The memo field `agentgrid`, not yet verified."""
@@ -127,7 +125,6 @@ class TaskFailed(DecodedEvent):
     fork: bool = False
     """Whether this is the reset that created this execution: all events before this one are copies."""
     base_execution_id: str | None = None
-    new_execution_id: str | None = None
     reason: str | None = None
 
 
@@ -251,7 +248,6 @@ class Patched(DecodedEvent):
 class TimerStarted(DecodedEvent):
     timer_id: str
     seconds: float
-    task_completed_event_id: int
     summary: str | None = None
 
 

@@ -90,7 +90,6 @@ class Server:
                 history_events.TimerStarted,
                 timer_id="t",
                 seconds=terms.expires_seconds,
-                task_completed_event_id=completed,
                 summary=TIMER_APPROVAL + terms.approval_id,
             )
             self._open[timer] = ("approval", terms)
@@ -107,9 +106,7 @@ class Server:
             self._keys += 1
             self._schedule(f"key-{self._keys}" if self._random.random() < 0.8 else None, kind == "tool")
         elif kind == "timer":
-            event_id = self.add(
-                history_events.TimerStarted, timer_id="t", seconds=60.0, task_completed_event_id=completed
-            )
+            event_id = self.add(history_events.TimerStarted, timer_id="t", seconds=60.0)
             self._open[event_id] = ("timer", None)
         elif kind == "child":
             event_id = self.add(history_events.CallInitiated, kind="child", name="c", workflow_id="w", input=STORED)
@@ -161,7 +158,7 @@ class Server:
                 backoff_seconds=2.0,
                 error={"type": "E", "message": "m"},
             )
-            timer = self.add(history_events.TimerStarted, timer_id="t", seconds=2.0, task_completed_event_id=1)
+            timer = self.add(history_events.TimerStarted, timer_id="t", seconds=2.0)
             self.add(history_events.TimerEnded, started_event_id=timer, fired=True)
         self.add(
             history_events.LocalActivity,
@@ -305,7 +302,6 @@ class Server:
             cause="reset_workflow",
             fork=True,
             base_execution_id="base",
-            new_execution_id=EXECUTION,
             reason="again",
         )
 

@@ -37,7 +37,7 @@ EVENTS: dict[str, Any] = {
     "child": (history_events.CallInitiated, {"kind": "child", "name": "c", "governed": True}),
     "bare child": (history_events.CallInitiated, {"kind": "child", "name": "c"}),
     "bare signal": (history_events.CallInitiated, {"kind": "signal", "name": "s"}),
-    "timer": (history_events.TimerStarted, {"timer_id": "1", "seconds": 1.0, "task_completed_event_id": 0}),
+    "timer": (history_events.TimerStarted, {"timer_id": "1", "seconds": 1.0}),
 }
 TASK = "scheduled, started"
 

@@ -180,7 +180,6 @@ def timer_started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
     return history_events.TimerStarted, {
         "timer_id": a.timer_id,
         "seconds": seconds_of(a.start_to_fire_timeout),
-        "task_completed_event_id": a.workflow_task_completed_event_id,
         "summary": reader.summary(event),
     }
 

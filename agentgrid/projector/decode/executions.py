@@ -41,9 +41,7 @@ def started(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
         "kind": kind,
         "continued_from": a.continued_execution_run_id or None,
         "workflow_id": a.workflow_id or None,
-        "parent_workflow_id": a.parent_workflow_execution.workflow_id or None,
         "parent_execution_id": a.parent_workflow_execution.run_id or None,
-        "root_execution_id": a.root_workflow_execution.run_id or None,
         "backoff_seconds": seconds_of(a.first_workflow_task_backoff),
         "memo": memo,
         "header": _run_header(a.header),
@@ -136,7 +134,6 @@ def task_failed(reader: Reader, event: HistoryEvent, a: Any) -> EventParts:
         "misfit": a.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
         "fork": fork,
         "base_execution_id": a.base_run_id or None,
-        "new_execution_id": a.new_run_id or None,
         "reason": a.failure.message or None if fork else None,
     }
 

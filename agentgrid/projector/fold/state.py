@@ -288,7 +288,9 @@ class FoldState(_Json):
         loaded.activity_ids = {int(key): item for key, item in value.get("activity_ids", {}).items()}
         loaded.timers = {int(key): _timer(item) for key, item in value.get("timers", {}).items()}
         loaded.approvals = {key: FoldedApproval.load(item) for key, item in value.get("approvals", {}).items()}
-        loaded.closed_approvals = {key: FoldedApproval.load(item) for key, item in value.get("closed_approvals", {}).items()}
+        loaded.closed_approvals = {
+            key: FoldedApproval.load(item) for key, item in value.get("closed_approvals", {}).items()
+        }
         loaded.local = dict(value.get("local", {}))
         loaded.agents = dict(value.get("agents", {}))
         loaded.usage = dict(value.get("usage", {}))
