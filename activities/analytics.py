@@ -142,7 +142,7 @@ async def aggregate_metrics(week: Week, area: Area | None = None) -> WeekMetrics
         if not rows:
             known = await db.fetchrow("SELECT min(day) AS first, max(day) AS last FROM backoffice.metrics")
             span = f"from {known['first']} to {known['last']}" if known and known["first"] else "for no days at all"
-            raise ag.ToolError(f"there are no metrics for week {week}; the back office holds them {span}")
+            raise ag.ToolError(f"there are no metrics for week {week}; the back office has metrics {span}")
     metrics = tuple(MetricValue.of(row) for row in rows)
     return WeekMetrics(
         week=week,

@@ -39,8 +39,8 @@ def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The result of a tool."""
     domain = str(arguments.get("domain", "")).lower()
     if name == "company_news":
-        found = [item for item in NEWS if item["domain"] == domain]
-        return {"content": [{"type": "text", "text": json.dumps(found)}], "structuredContent": {"news": found}}
+        items = [item for item in NEWS if item["domain"] == domain]
+        return {"content": [{"type": "text", "text": json.dumps(items)}], "structuredContent": {"news": items}}
     if name == "watch_company":
         return {"content": [{"type": "text", "text": f"{arguments.get('email')} will receive news about {domain}"}]}
     return {"content": [{"type": "text", "text": f"there is no tool {name!r}"}], "isError": True}

@@ -25,7 +25,7 @@ class Brief(BaseModel):
     summary: str = Field(
         min_length=1, max_length=2_000, description="The answer in a few sentences, from the results of the tools."
     )
-    open_questions: list[str] = Field(default=[], max_length=5, description="What no tool could answer.")
+    open_questions: list[str] = Field(default=[], max_length=5, description="Questions that no tool could answer.")
 
 
 class ResearchResult(BaseModel):

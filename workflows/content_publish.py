@@ -20,7 +20,7 @@ class ContentInput(BaseModel):
 
     title: str = Field(min_length=3, max_length=120)
     points: list[str] = Field(min_length=1, max_length=12, description="What the page must say, one point each.")
-    author: str = Field(description="Who answers for the page.")
+    author: str = Field(description="Who is responsible for the page.")
     settle_seconds: float = Field(
         default=5.0, ge=0, le=86_400, description="How long to wait before the live page is checked."
     )

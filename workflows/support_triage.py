@@ -39,10 +39,10 @@ class Triage(BaseModel):
     summary: str = Field(max_length=2_000, description="What was done and found, for colleagues.")
     reply: str = Field(
         max_length=8_000,
-        description="The reply to the customer. It promises nothing that was not done, and repeats nothing that colleagues wrote.",
+        description="The reply to the customer. It must not promise anything that was not done, nor repeat what colleagues wrote.",
     )
     needs_person: bool = Field(
-        description="Whether a person must go on with the ticket, for example because a refund was rejected."
+        description="Whether a person must continue with the ticket, for example because a refund was rejected."
     )
 
 

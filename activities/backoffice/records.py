@@ -24,7 +24,7 @@ class Record(BaseModel):
         return cls.model_validate(dict(row))
 
 
-Limit = Annotated[int, Field(ge=1, le=200, description="The most rows to return.")]
+Limit = Annotated[int, Field(ge=1, le=200, description="Maximum number of rows to return.")]
 Cents = Annotated[int, Field(gt=0, description="An amount in US cents."), ag.unit("cents", currency="USD")]
 
 

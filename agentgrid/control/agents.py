@@ -85,7 +85,8 @@ async def use(plane: ControlPlane, caller: Caller, name: str, version: str, requ
         if violations:
             reasons = "; ".join(f"{fault.pointer.lstrip('/')}: {fault.message}" for fault in violations[:5])
             raise Conflict(
-                f"version {version} of the agent {name} was made for other code, and the current code doesn't allow it: {reasons}",
+                f"version {version} of the agent {name} was made for a different version of its code, and the current code doesn't allow it: "
+                f"{reasons}",
                 status=state.active.version,
             )
         current = state.choice.version if state.choice is not None else None

@@ -237,7 +237,7 @@ def judge(terms: Terms, raw: bytes) -> Judgement:
             base64.b64decode(signed.signature, validate=True), decision.signed_bytes()
         )
     except (InvalidSignature, binascii.Error, ValueError):
-        return Judgement(reason="the signature does not hold", decision=decision)
+        return Judgement(reason="the signature is invalid", decision=decision)
     return Judgement(verdict=decision.verdict, decision=decision)
 
 

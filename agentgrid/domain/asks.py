@@ -108,7 +108,7 @@ def number(value: float, described: dict[str, Any]) -> str:
 def without_units(schema: Any) -> Any:
     """The schema without the unit keywords, for models: some providers refuse unknown keywords."""
     if isinstance(schema, list):
-        return [without_units(each) for each in schema]
+        return [without_units(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {

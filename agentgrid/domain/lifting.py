@@ -128,26 +128,26 @@ def _patterns(before: Snapshot, after: Snapshot) -> set[str]:
     old, new = _globs(before.rules), _globs(after.rules)
     relaxed = set()
     for rule in new:
-        if any(_same(rule, each) for each in old):
+        if any(_same(rule, other) for other in old):
             continue
         # Names that this rule newly governs, and that its earlier version, another rule or a built-in rule governed before.
-        loosened = [each for each in old if needs_less(rule, each)]
-        as_loose = any(_covers(each, rule) and not needs_less(rule, each) for each in old)
+        loosened = [other for other in old if needs_less(rule, other)]
+        as_loose = any(_covers(other, rule) and not needs_less(rule, other) for other in old)
         if any(
-            _shared(rule, each) is not None if each.rule_id == rule.rule_id else _may_precede(rule, each)
-            for each in loosened
-        ) or (any(needs_less(rule, each) for each in _built_in(rule)) and not as_loose):
+            _shared(rule, other) is not None if other.rule_id == rule.rule_id else _may_precede(rule, other)
+            for other in loosened
+        ) or (any(needs_less(rule, other) for other in _built_in(rule)) and not as_loose):
             relaxed.add(rule.tool)
     for rule in old:
-        if any(_same(rule, each) for each in new):
+        if any(_same(rule, other) for other in new):
             continue
         # Names that this rule governed, and that other or built-in rules now govern because its next version doesn't.
-        successors = [each for each in new if each.rule_id == rule.rule_id and _covers(each, rule)]
-        looser = [each for each in new if each.rule_id != rule.rule_id and needs_less(each, rule)]
+        successors = [other for other in new if other.rule_id == rule.rule_id and _covers(other, rule)]
+        looser = [other for other in new if other.rule_id != rule.rule_id and needs_less(other, rule)]
         if any(
-            _may_precede(rule, each) and all(_may_precede(each, successor) for successor in successors)
-            for each in looser
-        ) or (not successors and any(needs_less(each, rule) for each in _built_in(rule))):
+            _may_precede(rule, other) and all(_may_precede(other, successor) for successor in successors)
+            for other in looser
+        ) or (not successors and any(needs_less(other, rule) for other in _built_in(rule))):
             relaxed.add(rule.tool)
     return relaxed
 
@@ -158,7 +158,7 @@ def _may_precede(rule: Rule, other: Rule) -> bool:
     if shared is None:
         return False
     name, kind, agent = shared
-    if not all(each.fits(name, kind) and each.is_about(agent) for each in (rule, other)):
+    if not all(candidate.fits(name, kind) and candidate.is_about(agent) for candidate in (rule, other)):
         return True
     return prevailing([(rule, True), (other, True)], name, agent, BY_RISK[Risk.READ]).rule is rule
 
@@ -169,7 +169,7 @@ def _shared(rule: Rule, other: Rule) -> tuple[str, StepKind, str | None] | None:
     name = _common(rule.tool, other.tool) if kinds else None
     if name is None:
         return None
-    agents = [each.agent for each in (rule, other) if each.agent is not None]
+    agents = [candidate.agent for candidate in (rule, other) if candidate.agent is not None]
     agent = _common(agents[0], agents[-1]) if agents else None
     return None if agents and agent is None else (name, min(kinds), agent)
 
@@ -188,7 +188,10 @@ def _built_in(rule: Rule) -> list[Rule]:
 
 def _same(rule: Rule, other: Rule) -> bool:
     """Whether both are equal, ignoring versions, reasons and expiries."""
-    scopes = [(each.rule_id, each.kind, each.tool, each.agent, each.when) for each in (rule, other)]
+    scopes = [
+        (candidate.rule_id, candidate.kind, candidate.tool, candidate.agent, candidate.when)
+        for candidate in (rule, other)
+    ]
     return scopes[0] == scopes[1] and not _differ(rule, other)
 
 

@@ -134,8 +134,8 @@ class _Comparison:
         alternatives = narrow[name]
         if not isinstance(alternatives, list) or not alternatives:
             raise _Wider(where, f"{name} must be a list")
-        for number, each in enumerate(alternatives):
-            self.check(each, wide, f"{where}/{name}/{number}", depth + 1)
+        for number, alternative in enumerate(alternatives):
+            self.check(alternative, wide, f"{where}/{name}/{number}", depth + 1)
 
     def _check_one_of(self, narrow: dict[str, Any], wide: dict[str, Any], where: str, depth: int) -> None:
         name = "anyOf" if "anyOf" in wide else "oneOf"
@@ -144,10 +144,10 @@ class _Comparison:
         if name == "oneOf" and not self._exclusive(wide):
             raise _Wider(where, "oneOf can't be compared: leave this part unchanged")
         reasons = []
-        for each in wide[name]:
+        for alternative in wide[name]:
             kept = set(self._done)
             try:
-                return self.check(narrow, each, where, depth + 1)
+                return self.check(narrow, alternative, where, depth + 1)
             except _Wider as error:
                 # Pairs assumed to be narrower under a failed alternative are not proved.
                 self._done = kept
@@ -159,8 +159,8 @@ class _Comparison:
         about = wide.get("discriminator")
         name = about.get("propertyName") if isinstance(about, dict) else None
         seen: set[str] = set()
-        for each in wide["oneOf"]:
-            schema = _resolved(each, self._roots[1], "")
+        for alternative in wide["oneOf"]:
+            schema = _resolved(alternative, self._roots[1], "")
             if not isinstance(schema, dict) or name not in schema.get("required", []):
                 return False
             constants = {json.dumps(value) for value in _constants(schema.get("properties", {}).get(name, {})) or ()}

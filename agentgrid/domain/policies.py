@@ -288,10 +288,10 @@ def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str
     def displacer(rule: Rule) -> Rule | None:
         if rule.rule_id not in displacers:
             denies = rule.effect is Effect.DENY
-            displacing = (each for each in matching if displaces(each, rule, name, agent))
+            displacing = (other for other in matching if displaces(other, rule, name, agent))
             # If the exception to a denial is itself displaced, the denial stays in force.
             displacers[rule.rule_id] = next(
-                (each for each in displacing if not denies or displacer(each) is None), None
+                (other for other in displacing if not denies or displacer(other) is None), None
             )
         return displacers[rule.rule_id]
 
@@ -299,8 +299,8 @@ def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str
         Considered(rule=rule, holds=holds, displaced_by=None if holds is False else displacer(rule))
         for rule, holds in judged
     ]
-    left = [each for each in considered if each.holds is not False and each.displaced_by is None]
-    counting = [each.rule for each in left if each.holds or each.rule.effect is not Effect.ALLOW]
+    left = [candidate for candidate in considered if candidate.holds is not False and candidate.displaced_by is None]
+    counting = [candidate.rule for candidate in left if candidate.holds or candidate.rule.effect is not Effect.ALLOW]
     if not matching:
         counting.append(built_in)
 

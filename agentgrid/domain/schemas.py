@@ -187,7 +187,7 @@ def _check_size(schema: dict[str, Any]) -> None:
     level, count, patterns = [schema], 0, 0
     for _ in range(MAX_DEPTH):
         count += len(level)
-        patterns += sum(len(_patterns(each)) for each in level)
+        patterns += sum(len(_patterns(value)) for value in level)
         if count > MAX_VALUES or patterns > MAX_PATTERNS:
             raise ValueError(f"it is too large: the limit is {MAX_VALUES:,} JSON values and {MAX_PATTERNS} patterns")
         level = [child for parent in level for child in _children(parent)]
@@ -303,7 +303,7 @@ class _Walk:
 def _schemas_in(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         yield value
-        yield from (each for each in value.values() if isinstance(each, dict))
+        yield from (item for item in value.values() if isinstance(item, dict))
     elif isinstance(value, list):
         yield from value
 

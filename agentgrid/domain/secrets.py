@@ -121,10 +121,10 @@ class Redactor:
             return self.data(value)
         if depth < MAX_DEPTH:
             if type(value) is dict:
-                pairs = {self.shown(key, depth + 1): self.shown(each, depth + 1) for key, each in value.items()}
+                pairs = {self.shown(key, depth + 1): self.shown(item, depth + 1) for key, item in value.items()}
                 return pairs if any(a is not b for a, b in zip(_parts(pairs), _parts(value), strict=False)) else value
             if type(value) in (list, tuple):
-                items = [self.shown(each, depth + 1) for each in value]
+                items = [self.shown(item, depth + 1) for item in value]
                 changed = any(a is not b for a, b in zip(items, value, strict=True))
                 return type(value)(items) if changed else value
         for text in texts_of(value):

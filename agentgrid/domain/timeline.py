@@ -124,7 +124,7 @@ def _group(row: Sequence[Shape], children: Mapping[StepKey | None, Sequence[Shap
     for step in row:
         since = ((step.closed_at or step.scheduled_at) - first_at).total_seconds()
         bins[min(int(since / stretch), BINS - 1) if stretch else 0][_outcome(step.status)] += 1
-    done, failed, still_open = (sum(each[which] for each in bins) for which in range(3))
+    done, failed, still_open = (sum(counts[which] for counts in bins) for which in range(3))
     return Group(
         first=row[0],
         last=row[-1],
@@ -135,7 +135,7 @@ def _group(row: Sequence[Shape], children: Mapping[StepKey | None, Sequence[Shap
         beneath=_beneath(row, children),
         first_at=first_at,
         last_at=last_at,
-        bins=tuple(Bin(done=each[0], failed=each[1], open=each[2]) for each in bins),
+        bins=tuple(Bin(done=counts[0], failed=counts[1], open=counts[2]) for counts in bins),
     )
 
 

@@ -266,7 +266,7 @@ def may_hold_sets(schema: Any) -> bool:
     if not isinstance(schema, dict):
         return schema is True
     inner = [*schema.get("$defs", {}).values(), *schema.get("properties", {}).values()]
-    inner += [each for name in _COMBINED for each in schema.get(name, ())]
+    inner += [subschema for name in _COMBINED for subschema in schema.get(name, ())]
     inner += [schema[name] for name in ("items", "additionalProperties") if name in schema]
     kind = schema.get("type")
     if kind == "array":
@@ -293,15 +293,15 @@ def is_secret(name: str, default: Any) -> bool:
 def secret_defaults(schema: Any) -> Iterator[str]:
     """The properties in a JSON Schema whose default looks like a secret."""
     if isinstance(schema, list):
-        for each in schema:
-            yield from secret_defaults(each)
+        for subschema in schema:
+            yield from secret_defaults(subschema)
     elif isinstance(schema, dict):
         properties = schema.get("properties")
         for name, described in properties.items() if isinstance(properties, dict) else ():
             if isinstance(described, dict) and is_secret(name, described.get("default")):
                 yield name
-        for each in schema.values():
-            yield from secret_defaults(each)
+        for subschema in schema.values():
+            yield from secret_defaults(subschema)
 
 
 @functools.cache

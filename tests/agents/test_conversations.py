@@ -111,7 +111,7 @@ async def test_a_model_learns_what_it_got_wrong(running: Desk):
 async def test_unusable_answers_end_the_agent(running: Desk):
     handle = await running.start("help_desk", lambda _: Turn(text="no JSON, never"))
     error = await failure(handle)
-    assert (error.type, "8 answers in a row" in error.message) == ("AgentFailed", True)
+    assert (error.type, "8 invalid answers in a row" in error.message) == ("AgentFailed", True)
     assert len(running.requests_of(handle)) == 8
 
 
@@ -259,7 +259,7 @@ async def test_invalid_text_ends_the_agent(running: Desk):
         )
         error = await failure(handle)
         assert error.type == "AgentFailed"
-        assert ("no valid text" if state is None else "can't be represented in JSON") in error.message
+        assert ("not valid text" if state is None else "can't be represented in JSON") in error.message
         await running.replays(handle)
 
 

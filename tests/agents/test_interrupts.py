@@ -106,7 +106,7 @@ async def test_a_completed_call_keeps_its_result_and_one_awaiting_approval_is_wi
     await interrupt(handle)
     await held(handle)
     state, rows = await fold_of(handle)
-    assert state.gates == {}
+    assert state.approvals == {}
     assert rows.approvals[terms.approval_id]["status"] == "cancelled"
     await running.resume(handle)
     await handle.result()

@@ -1,4 +1,4 @@
-"""An agent that makes as many calls of a tool as its prompt says, one in each turn, and then answers."""
+"""An agent that makes one tool call per turn, as many as its prompt says, and then answers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Answer(BaseModel):
 
 @ag.tool(title="Nothing", risk="read", timeout=timedelta(seconds=30))
 async def nothing(n: int) -> dict[str, int]:
-    """Says n."""
+    """Returns n."""
     return {"n": n}
 
 
 @ag.tool(title="Ask", risk="destructive", timeout=timedelta(seconds=30))
 async def ask(n: int) -> dict[str, int]:
-    """Says n, once somebody approves."""
+    """Returns n after an approval."""
     return {"n": n}
 
 

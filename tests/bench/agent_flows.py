@@ -1,4 +1,4 @@
-"""The workflows of `agent_desk`. Its module is shared with the sandbox, as a package of tools and agents is."""
+"""Workflows that use `agent_desk`, whose module passes through the sandbox as a package of tools and agents does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Count:
         return await counter.run(prompt)
 
 
-@ag.workflow(title="Ten calls of a tool")
+@ag.workflow(title="Ten tool calls")
 class TenCalls:
     @workflow.run
     async def run(self, prompt: str) -> int:

@@ -1,6 +1,7 @@
-"""The same agent in LangGraph with checkpoints in PostgreSQL: run by an interpreter that has it, `make bench ARGS="--only agents --langgraph PYTHON"`.
+"""The same agent in LangGraph with PostgreSQL checkpoints, for comparison: `make bench ARGS="--only agents --langgraph PYTHON"`.
 
-It needs langgraph, langchain, langchain-openai, langgraph-checkpoint-postgres and psycopg[binary], and loads nothing of this project. It prints milliseconds.
+PYTHON is an interpreter with langgraph, langchain, langchain-openai, langgraph-checkpoint-postgres and psycopg[binary]. This script imports
+nothing from this project. It prints milliseconds as JSON.
 """
 
 from __future__ import annotations
@@ -21,31 +22,31 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # type: ignore
 
 @tool
 async def nothing(n: int) -> dict[str, int]:
-    """Says n."""
+    """Returns n."""
     return {"n": n}
 
 
 async def main(runs: int) -> None:
-    """Run one after another, after a few to warm up."""
+    """Run the agent `runs` times in sequence, after a warm-up."""
     async with AsyncPostgresSaver.from_conn_string(os.environ["LANGGRAPH_DSN"]) as saver:
         await saver.setup()
         graph = create_agent(
             ChatOpenAI(model="gpt-4.1-mini", max_retries=0), [nothing], system_prompt="Count.", checkpointer=saver
         )
 
-        async def once() -> None:
-            name = str(uuid.uuid4())
-            prompt: dict[str, Any] = {"messages": [("user", f"turns=5 {name}")]}
-            answer = await graph.ainvoke(prompt, {"configurable": {"thread_id": name}})
+        async def run_once() -> None:
+            thread_id = str(uuid.uuid4())
+            prompt: dict[str, Any] = {"messages": [("user", f"turns=5 {thread_id}")]}
+            answer = await graph.ainvoke(prompt, {"configurable": {"thread_id": thread_id}})
             assert len(answer["messages"]) == 12, len(answer["messages"])
 
         for _ in range(5):
-            await once()
+            await run_once()
         cpu, walls = time.process_time(), []
         for _ in range(runs):
-            began = time.perf_counter()
-            await once()
-            walls.append((time.perf_counter() - began) * 1000)
+            started_at = time.perf_counter()
+            await run_once()
+            walls.append((time.perf_counter() - started_at) * 1000)
         print(json.dumps({"cpu": (time.process_time() - cpu) / runs * 1000, "wall": sorted(walls)[runs // 2]}))
 
 

@@ -1,4 +1,4 @@
-"""The same agent on pydantic-ai's own loop with its Temporal durability: what AgentGrid's loop is measured beside."""
+"""The same agent on pydantic-ai's own loop with its Temporal durability, as the comparison for AgentGrid's loop."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ class Answer(BaseModel):
 
 
 async def nothing(n: int) -> dict[str, int]:
-    """Says n."""
+    """Returns n."""
     return {"n": n}
 
 
-_BOUNDED = ActivityConfig(start_to_close_timeout=timedelta(seconds=60), retry_policy=RetryPolicy(maximum_attempts=5))
+_ACTIVITY_CONFIG = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=60), retry_policy=RetryPolicy(maximum_attempts=5)
+)
 counter = Agent(
     "openai-chat:gpt-4.1-mini",
     name="counter",
     instructions="Count.",
     output_type=Answer,
     toolsets=[FunctionToolset([nothing], id="tools")],
-    capabilities=[TemporalDurability(activity_config=_BOUNDED, model_activity_config=_BOUNDED)],
+    capabilities=[TemporalDurability(activity_config=_ACTIVITY_CONFIG, model_activity_config=_ACTIVITY_CONFIG)],
 )

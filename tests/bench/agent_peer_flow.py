@@ -1,4 +1,4 @@
-"""The workflow of `agent_peer`."""
+"""The workflow that runs the agent of `agent_peer`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn
 class CountPydanticAI(PydanticAIWorkflow):
-    """As many calls as the prompt says, then the answer."""
+    """Makes as many tool calls as the prompt says, then answers."""
 
     __pydantic_ai_agents__ = [counter]
 

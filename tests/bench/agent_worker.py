@@ -1,4 +1,4 @@
-"""A worker alone in its process: `python -m tests.bench.agent_worker bare|own|pydantic_ai`, on the queue of the same name."""
+"""A worker in its own process: `python -m tests.bench.agent_worker bare|own|pydantic_ai`. The task queue has the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 
 
 async def main(role: str) -> None:
-    """Work until it is stopped."""
+    """Run the worker until SIGTERM."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     options: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Every list of the API with every filter: unselective, selective, matching nothing, and together, each at its first page and deep inside."""
+"""Requests for every list of the API with every filter: unselective, selective, matching nothing and combined; first pages and deep ones."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Case:
     route: str
     name: str
     target: str
-    """Path and query."""
+    """The path and query."""
     who: str = "operator"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Names that occur in the data."""
+    """Identifiers that occur in the data."""
 
     run_id: str
     long_run_id: str
@@ -42,7 +42,7 @@ class Samples:
 
 
 async def samples(connection: asyncpg.Connection) -> Samples:
-    """Some of each, from the middle of the data."""
+    """Pick identifiers from the data; the run and its reference come from the middle."""
     middle = await connection.fetchrow(
         "SELECT run_id, reference FROM runs WHERE reference IS NOT NULL AND trigger = 'api' AND status = 'completed' "
         "ORDER BY created_at OFFSET (SELECT count(*) / 4 FROM runs) LIMIT 1"
@@ -62,7 +62,7 @@ async def samples(connection: asyncpg.Connection) -> Samples:
     )
 
 
-def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
+def _runs(sample: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     yield {}
     yield {"limit": "200"}
     for status in ("completed", "failed", "running", "waiting", "queued", "terminated"):
@@ -80,13 +80,13 @@ def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     for tag in ("env:prod", "team:3", "vip", "legacy", "nothing"):
         yield {"tag": tag}
     yield {"tag": ["env:staging", "team:3"]}
-    for reference in (of.reference, "nothing"):
+    for reference in (sample.reference, "nothing"):
         yield {"reference": reference}
     for initiator in ("person-0", "nightly", "person-39", "nobody"):
         yield {"initiator": initiator}
     for trigger in ("api", "child", "external", "schedule"):
         yield {"trigger": trigger}
-    for parent in (of.parent, "nothing"):
+    for parent in (sample.parent, "nothing"):
         yield {"parent": parent}
     for stuck in ("true", "false"):
         yield {"stuck": stuck}
@@ -96,11 +96,11 @@ def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
         yield {"closed_after": (now - timedelta(days=days)).isoformat()}
     yield {"started_before": (now - timedelta(days=2 * DAYS)).isoformat()}
     yield {"closed_after": (now + timedelta(days=1)).isoformat()}
-    for words in (
-        of.run_id,
-        of.run_id[-8:],
-        of.reference,
-        of.reference[4:],
+    for text in (
+        sample.run_id,
+        sample.run_id[-8:],
+        sample.reference,
+        sample.reference[4:],
         "workflow-1",
         "case 1",
         "the call",
@@ -108,12 +108,12 @@ def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
         "orders/",
         "e",
     ):
-        yield {"q": words}
-    for words in ("ticket T-12", "send a reply", "nothing of the kind", "zq", "0123456789abcdef", "%"):
-        yield {"q": words}
+        yield {"q": text}
+    for text in ("ticket T-12", "send a reply", "nothing of the kind", "zq", "0123456789abcdef", "%"):
+        yield {"q": text}
     for states in ("approval", "stuck", ["approval", "failed"], ["sleeping", "retrying", "waiting", "stuck"]):
         yield {"state": states}
-    yield {"ids": [of.run_id, of.long_run_id, "nothing"]}
+    yield {"ids": [sample.run_id, sample.long_run_id, "nothing"]}
     yield {"workflow": ["workflow-3", "workflow-11"]}
     for days in (1, 20, 2 * DAYS):
         yield {"closed_before": (now - timedelta(days=days)).isoformat()}
@@ -122,7 +122,7 @@ def _runs(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     for sort in ("updated", "next_at"):
         for more in ({}, {"status": "failed"}, {"workflow": "workflow-11"}):
             yield {"sort": sort, **more}
-    # Together. Those of the second half match nothing, though each of their parts matches much.
+    # Combined. The second half match nothing, although each filter alone (except `nothing`) matches many runs.
     yield {"workflow": "workflow-0", "status": "failed"}
     yield {"tag": "env:staging", "tool": "post_reply", "status": "failed"}
     yield {"status": "failed", "closed_after": (now - timedelta(days=1)).isoformat()}
@@ -151,7 +151,7 @@ def _facets(now: datetime) -> Iterator[dict[str, Any]]:
     yield {"started_after": (now - timedelta(days=1)).isoformat()}
 
 
-def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
+def _approvals(sample: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     yield {}
     for status in ("pending", "approved", "rejected", "expired", "cancelled"):
         yield {"status": status}
@@ -160,7 +160,7 @@ def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     yield {"decidable_by": "me"}
     yield {"decidable_by": "me", "workflow": "workflow-11"}
     yield {"assigned_to": "me", "status": "pending"}
-    for run in (of.long_run_id, "nothing"):
+    for run in (sample.long_run_id, "nothing"):
         yield {"run": run}
     for tool in ("post_reply", "purge_account", "nothing"):
         yield {"tool": tool}
@@ -173,22 +173,22 @@ def _approvals(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     yield {"approver": "support-leads", "status": "pending"}
     yield {"shape": "shape-3"}
     yield {"opened_after": (now - timedelta(days=1)).isoformat()}
-    for words in ("purge", "ticket T-12", "nothing of the kind"):
-        yield {"q": words}
-        yield {"q": words, "status": "pending"}
+    for text in ("purge", "ticket T-12", "nothing of the kind"):
+        yield {"q": text}
+        yield {"q": text, "status": "pending"}
     yield {"agent": "auditor", "status": "pending"}
     yield {"workflow": "workflow-11", "status": "pending", "assigned_to": "me"}
     yield {"tool": "purge_account", "status": "expired"}
     yield {"workflow": "nothing", "tool": "purge_account"}
 
 
-def _commands(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
+def _commands(sample: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     yield {}
     for principal in ("person-0", "person-39", "reviewer", "nobody"):
         yield {"principal": principal}
-    for run in (of.run_id, "nothing"):
+    for run in (sample.run_id, "nothing"):
         yield {"run": run}
-    for approval in (of.approval_id, "nothing"):
+    for approval in (sample.approval_id, "nothing"):
         yield {"approval": approval}
     for kind in ("run.start", "approval.decide", "run.terminate", "run.pause"):
         yield {"kind": kind}
@@ -204,30 +204,30 @@ def _commands(of: Samples, now: datetime) -> Iterator[dict[str, Any]]:
     yield {"principal": "person-0", "status": "refused", "kind": "run.terminate"}
 
 
-def cases(of: Samples) -> list[Case]:
-    """All of them."""
+def cases(sample: Samples) -> list[Case]:
+    """All cases, except those of `urgent` and `overview`."""
     now = datetime.now(UTC)
     deep_at = (now - timedelta(days=DAYS / 2)).isoformat()
-    found: list[Case] = []
-    keyed = (
+    all_cases: list[Case] = []
+    paged = (
         (f"{V1}/runs", "operator", _runs),
         (f"{V1}/approvals", "reviewer", _approvals),
         (f"{V1}/commands", "operator", _commands),
         (f"{V1}/commands", "reviewer", _commands),
     )
-    for path, who, filters in keyed:
-        for wanted in filters(of, now):
-            params = _pairs(wanted)
-            found.append(_case(path, who, params))
-            found.append(_case(path, who, params, cursor=(deep_at, "~")))
-    found += [
-        _case(f"{V1}/runs/counts", "operator", _pairs(wanted))
-        for wanted in _runs(of, now)
-        if not {"limit", "sort"} & set(wanted)
+    for path, who, make_queries in paged:
+        for query in make_queries(sample, now):
+            params = _pairs(query)
+            all_cases.append(_case(path, who, params))
+            all_cases.append(_case(path, who, params, cursor=(deep_at, "~")))
+    all_cases += [
+        _case(f"{V1}/runs/counts", "operator", _pairs(query))
+        for query in _runs(sample, now)
+        if not {"limit", "sort"} & set(query)
     ]
-    found.append(_case(f"{V1}/approvals/counts", "reviewer", ()))
-    long = f"{V1}/runs/{of.long_run_id}"
-    for tail, wanted in (
+    all_cases.append(_case(f"{V1}/approvals/counts", "reviewer", ()))
+    long = f"{V1}/runs/{sample.long_run_id}"
+    for tail, query in (
         ("steps", {}),
         ("steps", {"status": "waiting"}),
         ("steps", {"kind": "agent"}),
@@ -245,71 +245,71 @@ def cases(of: Samples) -> list[Case]:
         ("logs", {"q": "nothing of the kind"}),
         ("approvals", {}),
     ):
-        found.append(_case(f"{long}/{tail}", "operator", _pairs(wanted), shown=f"{V1}/runs/{{run_id}}/{tail}"))
-    found.append(
-        _case(f"{long}/jobs", "operator", (), cursor=(now.isoformat(), ""), shown=f"{V1}/runs/{{run_id}}/jobs")
+        all_cases.append(_case(f"{long}/{tail}", "operator", _pairs(query), route=f"{V1}/runs/{{run_id}}/{tail}"))
+    all_cases.append(
+        _case(f"{long}/jobs", "operator", (), cursor=(now.isoformat(), ""), route=f"{V1}/runs/{{run_id}}/jobs")
     )
-    found.append(
-        _case(f"{long}/steps", "operator", (), cursor=(now.isoformat(), 9_000, ""), shown=f"{V1}/runs/{{run_id}}/steps")
+    all_cases.append(
+        _case(f"{long}/steps", "operator", (), cursor=(now.isoformat(), 9_000, ""), route=f"{V1}/runs/{{run_id}}/steps")
     )
     for path in ("workflows", "tools"):
-        found += [
-            _case(f"{V1}/{path}", "operator", _pairs(wanted))
-            for wanted in ({}, {"q": "7"}, {"tag": "bench"}, {"q": "nothing"})
+        all_cases += [
+            _case(f"{V1}/{path}", "operator", _pairs(query))
+            for query in ({}, {"q": "7"}, {"tag": "bench"}, {"q": "nothing"})
         ]
-    found += [_case(f"{V1}/agents", "operator", _pairs(wanted)) for wanted in ({}, {"q": "7"}, {"q": "nothing"})]
+    all_cases += [_case(f"{V1}/agents", "operator", _pairs(query)) for query in ({}, {"q": "7"}, {"q": "nothing"})]
     month = {"from": (now - timedelta(days=DAYS)).isoformat(), "bucket": "day"}
     for path, names in (("agents", ("agent-1", "auditor")), ("workflows", ("workflow-0", "workflow-11"))):
         for name in names:
-            shown = f"{V1}/{path}/{{name}}/usage"
-            found += [
-                _case(f"{V1}/{path}/{name}/usage", "operator", _pairs(wanted), shown=shown) for wanted in ({}, month)
+            route = f"{V1}/{path}/{{name}}/usage"
+            all_cases += [
+                _case(f"{V1}/{path}/{name}/usage", "operator", _pairs(query), route=route) for query in ({}, month)
             ]
     for path in ("policies", "principals", "keys", "signing-keys", "task-queues", "workers"):
-        found.append(_case(f"{V1}/{path}", "operator", ()))
+        all_cases.append(_case(f"{V1}/{path}", "operator", ()))
     for path, identifier in (
-        ("runs", of.long_run_id),
-        ("runs", of.run_id),
-        ("approvals", of.approval_id),
-        ("commands", of.command_id),
+        ("runs", sample.long_run_id),
+        ("runs", sample.run_id),
+        ("approvals", sample.approval_id),
+        ("commands", sample.command_id),
         ("workflows", "workflow-0"),
         ("agents", "agent-1"),
     ):
-        found.append(_case(f"{V1}/{path}/{identifier}", "operator", (), shown=f"{V1}/{path}/{{id}}"))
-    return found
+        all_cases.append(_case(f"{V1}/{path}/{identifier}", "operator", (), route=f"{V1}/{path}/{{id}}"))
+    return all_cases
 
 
 def urgent() -> list[Case]:
-    """Lists in the order of urgency, whose cursors hold the time of the request."""
-    filters: tuple[dict[str, Any], ...] = ({}, {"assigned_to": "me"}, {"workflow": "nothing"})
-    return [_case(f"{V1}/approvals", "reviewer", _pairs({"sort": "urgency", **each})) for each in filters]
+    """Approvals sorted by urgency. Their cursors contain the time of the request."""
+    queries: tuple[dict[str, Any], ...] = ({}, {"assigned_to": "me"}, {"workflow": "nothing"})
+    return [_case(f"{V1}/approvals", "reviewer", _pairs({"sort": "urgency", **query})) for query in queries]
 
 
 def overview() -> list[Case]:
-    """The first screen, and what narrows the list of runs."""
-    facets = [_case(f"{V1}/runs/facets", "operator", _pairs(wanted)) for wanted in _facets(datetime.now(UTC))]
-    first = [
+    """The overview, facets of runs, and search."""
+    facets = [_case(f"{V1}/runs/facets", "operator", _pairs(query)) for query in _facets(datetime.now(UTC))]
+    overviews = [
         _case(f"{V1}/overview", who, params)
         for who in ("operator", "reviewer")
         for params in ((), (("lists", "true"),))
     ]
-    words = [_case(f"{V1}/search", "operator", (("q", q),)) for q in ("workflow-1", "nothing of the kind")]
-    return first + facets + words
+    searches = [_case(f"{V1}/search", "operator", (("q", q),)) for q in ("workflow-1", "nothing of the kind")]
+    return overviews + facets + searches
 
 
-def _pairs(wanted: dict[str, Any]) -> Params:
-    return [(name, each) for name, value in wanted.items() for each in ([value] if isinstance(value, str) else value)]
+def _pairs(query: dict[str, Any]) -> Params:
+    return [(name, item) for name, value in query.items() for item in ([value] if isinstance(value, str) else value)]
 
 
 def _case(
-    path: str, who: str, params: Params, *, cursor: Sequence[str | int] | None = None, shown: str | None = None
+    path: str, who: str, params: Params, *, cursor: Sequence[str | int] | None = None, route: str | None = None
 ) -> Case:
-    words = " ".join(f"{name}={value}" for name, value in params) or "no filter"
+    label = " ".join(f"{name}={value}" for name, value in params) or "no filter"
     if cursor is not None:
-        # A cursor needs no row to stand on: what comes after it is looked for either way.
-        asked = Request({"type": "http", "path": path, "query_string": urlencode(params).encode(), "headers": []})
-        params = [*params, ("cursor", encode(asked, *cursor))]
-        words += ", deep"
+        # A cursor needs no existing row: the query looks for what comes after it either way.
+        request = Request({"type": "http", "path": path, "query_string": urlencode(params).encode(), "headers": []})
+        params = [*params, ("cursor", encode(request, *cursor))]
+        label += ", deep"
     return Case(
-        route=(shown or path).removeprefix(V1), name=f"{words} ({who})", target=f"{path}?{urlencode(params)}", who=who
+        route=(route or path).removeprefix(V1), name=f"{label} ({who})", target=f"{path}?{urlencode(params)}", who=who
     )

@@ -1,4 +1,4 @@
-"""`make bench`: what is measured, part by part. The figures go to standard output and, with `--write`, to docs/benchmarks.md."""
+"""`make bench`: run the benchmark's parts. The figures go to standard output and, with `--write`, to docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bench import agents, console, decide, front, lists, projecting, start
 from tests.bench.page import merged, section
 from tests.bench.stand import ROOT
 
-OUT = ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 PARTS = {
     "throughput": throughput,
     "api": front,
@@ -28,32 +28,32 @@ PARTS = {
     "agents": agents,
     "console": console,
 }
-"""Each part has a title, a sentence on how it measures, arguments of its own, and `measure`. Servers and data are its own too."""
+"""Each part is a module with `TITLE`, `METHOD` (how it measures), `add_arguments` and `measure`, and starts its own servers with its own data."""
 
 
-def chosen(words: str) -> list[str]:
-    """The parts that `--only` names, in their order on the page."""
-    wanted = set(PARTS) if words == "all" else set(words.split(","))
-    if unknown := wanted - set(PARTS):
-        raise argparse.ArgumentTypeError(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    return [name for name in PARTS if name in wanted]
+def chosen_parts(words: str) -> list[str]:
+    """The parts named by `--only`, in the order of the page."""
+    names = set(PARTS) if words == "all" else set(words.split(","))
+    if unknown := names - set(PARTS):
+        raise argparse.ArgumentTypeError(f"unknown part: {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
+    return [name for name in PARTS if name in names]
 
 
 def main() -> None:
-    """Measure, print, and keep with `--write`."""
+    """Measure and print the chosen parts; with `--write`, also update the page."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "--only",
-        type=chosen,
+        type=chosen_parts,
         default="throughput",
         metavar="PART,...",
-        help=f"what to measure, of {', '.join(PARTS)}, or `all` (default: throughput)",
+        help=f"parts to measure: {', '.join(PARTS)}, or `all` (default: throughput)",
     )
-    parser.add_argument("--write", action="store_true", help=f"write {OUT.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     for part in PARTS.values():
         part.add_arguments(parser)
     arguments = parser.parse_args()
-    # Ended from outside, it ends in good order, and its servers with it.
+    # SIGTERM also shuts down in order, and stops the servers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in arguments.only:
         part = PARTS[name]
@@ -63,12 +63,12 @@ def main() -> None:
             figures = asyncio.run(part.measure(arguments, home))
         finally:
             shutil.rmtree(home, ignore_errors=True)
-        body = section(part.SAYS, shlex.join(sys.argv[1:]), figures)
+        body = section(part.METHOD, shlex.join(sys.argv[1:]), figures)
         print(f"## {part.TITLE}\n\n{body}\n", flush=True)
         if arguments.write:
-            # After each part: one that fails later takes nothing of it away.
-            page = OUT.read_text() if OUT.exists() else ""
-            OUT.write_text(merged(page, {part.TITLE: body}, [each.TITLE for each in PARTS.values()]))
+            # Write after each part, so that a later failure loses nothing.
+            page = PAGE.read_text() if PAGE.exists() else ""
+            PAGE.write_text(merged(page, {part.TITLE: body}, [other.TITLE for other in PARTS.values()]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long a person waits for a page of the console, over a large installation, in a real Chromium."""
+"""How long a page of the console takes to load in a real Chromium, with a large database."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, as
 from agentgrid.db import migrate
 from agentgrid.servers import PostgresServer, TemporalServer
 from tests.bench import dataset
-from tests.bench.page import at, middle
+from tests.bench.page import median_range, percentile
 from tests.bench.stand import Api, api
 from tests.console.chromium import FLAGS, executable
 from tests.console.stack import built_console
 
 TITLE = "The console in a browser"
-SAYS = (
+METHOD = (
     "Chromium, API and PostgreSQL on the same cores. A page is opened by its address in a browser profile that has only loaded the sign-in page. "
     "Shown: its content is in the page, measured from the navigation by the browser's clock. Interactive: shown, and the last task of over 50 ms "
-    "has ended, before the main thread was idle for half a second."
+    "has ended; half a second without such a task follows, which is not counted."
 )
 SIZE = 100_000
 ROUNDS = 5
 WINDOW: ViewportSize = {"width": 1440, "height": 900}
 QUIET_MILLISECONDS = 500
 TURNS = 120
-"""Turns of the mouse wheel, over about 3,000 rows."""
+"""Turns of the mouse wheel; together they scroll about 3,000 rows."""
 TURN_PIXELS = 1_000
 
 WATCH = """
 (() => {
     const selector = SELECTOR;
     const seen = (window.__seen = { shown: 0, busy: 0 });
-    const look = () => {
+    const check = () => {
         if (!seen.shown && document.querySelector(selector)) seen.shown = performance.now();
     };
-    new MutationObserver(look).observe(document, { childList: true, subtree: true });
+    new MutationObserver(check).observe(document, { childList: true, subtree: true });
     new PerformanceObserver((list) => {
         for (const task of list.getEntries()) seen.busy = Math.max(seen.busy, task.startTime + task.duration);
     }).observe({ type: "longtask", buffered: true });
 })();
 """
-SEEN = "quiet => window.__seen.shown && performance.now() - Math.max(window.__seen.shown, window.__seen.busy) > quiet ? window.__seen : null"
+LOADED = "quiet => window.__seen.shown && performance.now() - Math.max(window.__seen.shown, window.__seen.busy) > quiet ? window.__seen : null"
 FRAMES = """
 () => {
     const frames = (window.__frames = []);
@@ -62,23 +62,25 @@ FRAMES = """
 
 
 @dataclass(frozen=True)
-class Opened:
-    """Milliseconds from the beginning of the navigation."""
+class Visit:
+    """Milliseconds since the start of the navigation."""
 
     shown: float
     interactive: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How much data, and how often each page is opened."""
+    """Options of this part."""
     parser.add_argument(
         "--console-size", type=int, default=SIZE, help=f"console: runs in the database (default {SIZE:,})"
     )
-    parser.add_argument("--console-rounds", type=int, default=ROUNDS, help=f"console: visits a page (default {ROUNDS})")
+    parser.add_argument(
+        "--console-rounds", type=int, default=ROUNDS, help=f"console: visits per page (default {ROUNDS})"
+    )
 
 
 async def measure(arguments: argparse.Namespace, home: Path) -> list[tuple[str, str]]:
-    """The figures of each page, and of scrolling."""
+    """Measure each page, and scrolling through the list of runs."""
     built_console()
     async with TemporalServer(home, in_memory=True) as temporal, PostgresServer(home) as postgres:
         environment = {
@@ -116,22 +118,24 @@ async def _figures(
     figures = []
     for name, (path, selector) in pages.items():
         visits = [await _visit(browser, server, path, selector) for _ in range(arguments.console_rounds)]
-        figures.append((f"{name}, shown after (ms)", middle([each.shown for each in visits], "{:.0f}")))
-        figures.append((f"{name}, interactive after (ms)", middle([each.interactive for each in visits], "{:.0f}")))
+        figures.append((f"{name}, shown after (ms)", median_range([visit.shown for visit in visits], "{:.0f}")))
+        figures.append(
+            (f"{name}, interactive after (ms)", median_range([visit.interactive for visit in visits], "{:.0f}"))
+        )
     context = await _signed_in(browser, server)
-    rows, frames = await _scrolled(await context.new_page(), server)
+    rows, frames = await _scroll(await context.new_page(), server)
     await context.close()
     figures.append(
         (
             f"scrolling from run 1 to run {rows:,}: time between frames, p50 / p99 / longest (ms)",
-            f"{at(frames, 0.5):.0f} / {at(frames, 0.99):.0f} / {max(frames):.0f}",
+            f"{percentile(frames, 0.5):.0f} / {percentile(frames, 0.99):.0f} / {max(frames):.0f}",
         )
     )
     return figures
 
 
 async def _signed_in(browser: Browser, server: Api) -> BrowserContext:
-    """A browser profile with a session."""
+    """A browser context that is signed in."""
     async with httpx.AsyncClient(base_url=server.url, headers=server.headers("operator")) as http:
         code = (await http.post("/api/v1/session/codes")).json()["code"]
     context = await browser.new_context(viewport=WINDOW, reduced_motion="reduce")
@@ -142,27 +146,27 @@ async def _signed_in(browser: Browser, server: Api) -> BrowserContext:
     return context
 
 
-async def _visit(browser: Browser, server: Api, path: str, selector: str) -> Opened:
+async def _visit(browser: Browser, server: Api, path: str, selector: str) -> Visit:
     context = await _signed_in(browser, server)
     page = await context.new_page()
     await page.add_init_script(WATCH.replace("SELECTOR", repr(selector)))
     await page.goto(server.url + path, wait_until="commit")
-    seen = await _until(page, SEEN, QUIET_MILLISECONDS)
+    seen = await _poll(page, LOADED, QUIET_MILLISECONDS)
     await context.close()
-    return Opened(shown=seen["shown"], interactive=max(seen["shown"], seen["busy"]))
+    return Visit(shown=seen["shown"], interactive=max(seen["shown"], seen["busy"]))
 
 
-async def _until(page: Page, expression: str, argument: Any) -> dict[str, float]:
-    """What the expression gives once it gives something. The console's policy forbids Playwright's own way to wait, which evaluates text."""
+async def _poll(page: Page, expression: str, argument: Any) -> dict[str, float]:
+    """Poll the expression until it is truthy. Playwright's `wait_for_function` evaluates text, which the console's content security policy forbids."""
     for _ in range(300):
-        if found := await page.evaluate(expression, argument):
-            return dict(found)
+        if value := await page.evaluate(expression, argument):
+            return dict(value)
         await page.wait_for_timeout(100)
-    raise RuntimeError(f"{page.url} is not shown")
+    raise RuntimeError(f"{page.url} did not finish loading")
 
 
-async def _scrolled(page: Page, server: Api) -> tuple[int, list[float]]:
-    """The number of rows that were passed, and the milliseconds between frames meanwhile."""
+async def _scroll(page: Page, server: Api) -> tuple[int, list[float]]:
+    """Scroll the list of runs. Returns the number of rows scrolled, and the milliseconds between frames."""
     await page.goto(f"{server.url}/runs")
     row = page.locator("main a[href^='/runs/']")
     await row.first.wait_for()
@@ -174,6 +178,6 @@ async def _scrolled(page: Page, server: Api) -> tuple[int, list[float]]:
         await page.wait_for_timeout(50)
     frames = await page.evaluate("() => window.__frames")
     top = await page.evaluate(
-        "() => Math.max(...[...document.querySelectorAll('main *')].map((each) => each.scrollTop))"
+        "() => Math.max(...[...document.querySelectorAll('main *')].map((element) => element.scrollTop))"
     )
     return round(top / height), frames[1:]

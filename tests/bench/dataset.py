@@ -1,8 +1,8 @@
-"""A database as it looks after a month's work: any number of runs with ten steps each, and all that comes with them.
+"""A database as it looks after a month in use: any number of runs with ten steps each, and their related rows.
 
-Rows are made by the database itself, through the tables' own definitions, and are skewed as real ones are: a few workflows make most runs,
-most runs ended well, what is open is mostly new, and some things happen only here or only then. The lists' hard cases are made on purpose:
-`legacy` runs are all old, `nightly` starts one workflow alone, and one run is a thousand times as long as the others.
+The database generates the rows itself, in the real tables, with a realistic skew: a few workflows account for most runs, most runs completed,
+open runs are mostly recent, and some values occur only for some workflows or times. Hard cases for lists are included on purpose: all `legacy`
+runs are old, `nightly` starts only one workflow, and one run has 5,000 steps instead of ten.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import asyncpg
 
 DAYS = 30
 STEPS = 10
-"""Steps a run."""
+"""Steps per run."""
 LONG = 5_000
-"""Steps of the long run."""
+"""Steps of the one long run."""
 
 NOON = "(date_trunc('day', now() - interval '12 hours') + interval '12 hours')"
-"""The last noon (UTC): the newest runs have half a day of others beside them in their partition, whatever the hour."""
+"""The most recent noon (UTC), so that the newest runs share their partition with half a day of others at any time of day."""
 
 MADE = """
 CREATE TEMP TABLE made AS
@@ -184,7 +184,7 @@ ROWS = (
     INSERT INTO agents (name, version, title, timeout_seconds, retries, task_queue, grid)
     SELECT CASE n WHEN 4 THEN 'auditor' ELSE 'agent-' || n END, 'a1b2c3d4', 'Agent ' || n, 60, 3, 'queue', 'bench' FROM generate_series(0, 39) AS n
     """,
-    # One agent has been edited often, and each edit was chosen.
+    # One agent has been edited many times, and each edit was activated.
     """
     INSERT INTO agent_versions (agent, version, source, made_for, models, instructions, tools, limits)
     SELECT name, 'a1b2c3d4', 'code', 'a1b2c3d4', ARRAY['openai:gpt-5-mini'], repeat('Be helpful. ', 100), ARRAY['tool-1', 'tool-2'],
@@ -216,7 +216,7 @@ $$
 
 
 async def fill(dsn: str, runs: int) -> None:
-    """Fill a migrated, empty database with so many runs, and let the planner know them as autovacuum would."""
+    """Fill a migrated, empty database with this many runs, and update the planner's statistics as autovacuum would."""
     connection = await asyncpg.connect(
         dsn, server_settings={"synchronous_commit": "off", "timezone": "UTC", "work_mem": "256MB"}
     )

@@ -1,4 +1,4 @@
-"""Runs that wait for an approval, and people who decide them over the API."""
+"""Servers and clients for runs that wait for an approval, and decisions over the API."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.bench.stand import Api, api, child, configuration
 READY_SECONDS = 300
 
 
-class Gates:
-    """Everything that a gated run needs, each process alone."""
+class ApprovalStand:
+    """Everything that runs with approvals need, each in a separate process."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Gates:
         self.http = http
 
     async def start(self, number: int) -> str:
-        """Start a run. Its id."""
+        """Start a run through the API and return its id."""
         answer = await self.http.post(
             "/workflows/gated/runs", json={"input": number}, headers=self.server.headers("operator")
         )
@@ -49,13 +49,13 @@ class Gates:
         run_id: str = answer.json()["run_id"]
         return run_id
 
-    async def begin(self, number: int) -> str:
-        """Start a run by Temporal's own means, which nobody of the control plane asked for. Its workflow id."""
+    async def start_externally(self, number: int) -> str:
+        """Start a run with Temporal's client, without the control plane, and return its workflow id."""
         handle = await self.client.start_workflow("gated", number, id=str(uuid.uuid4()), task_queue="bench")
         return handle.id
 
-    async def gate(self, run_id: str) -> dict[str, Any]:
-        """The run's approval, once it can be decided."""
+    async def approval(self, run_id: str) -> dict[str, Any]:
+        """Wait until the run's approval can be decided, and return it."""
         async with asyncio.timeout(READY_SECONDS):
             while True:
                 row = await self.pool.fetchrow(
@@ -65,21 +65,21 @@ class Gates:
                     return dict(row)
                 await asyncio.sleep(0.02)
 
-    async def approve(self, gate: dict[str, Any]) -> None:
-        """Approve it, as the reviewer."""
+    async def approve(self, approval: dict[str, Any]) -> None:
+        """Approve it as the reviewer."""
         answer = await self.http.post(
-            f"/approvals/{gate['approval_id']}/decisions",
-            json={"verdict": "approved", "digest": gate["digest"]},
+            f"/approvals/{approval['approval_id']}/decisions",
+            json={"verdict": "approved", "digest": approval["digest"]},
             headers=self.server.headers("reviewer"),
         )
         answer.raise_for_status()
 
 
 @asynccontextmanager
-async def gates(home: Path) -> AsyncIterator[Gates]:
-    """Servers, API, projector, a governed and a plain worker; ready."""
+async def approval_stand(home: Path) -> AsyncIterator[ApprovalStand]:
+    """Start the servers, the API, the projector, a governed worker and a plain one, and wait until they are ready."""
     async with TemporalServer(home) as temporal, PostgresServer(home) as postgres:
-        dsn = await postgres.create_database("gates")
+        dsn = await postgres.create_database("approvals")
         await migrate.upgrade(dsn)
         environment = configuration(home, temporal.address, dsn)
         async with (
@@ -104,4 +104,4 @@ async def gates(home: Path) -> AsyncIterator[Gates]:
                     while not await pool.fetchval("SELECT count(*) FROM workflows WHERE name = 'gated'"):
                         await asyncio.sleep(0.05)
                 client = await Client.connect(temporal.address, data_converter=pydantic_data_converter)
-                yield Gates(server, http, pool, client, processes)
+                yield ApprovalStand(server, http, pool, client, processes)

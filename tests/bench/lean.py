@@ -1,4 +1,4 @@
-"""A minimal HTTP client for concurrent requests. It shares the cores with what is measured, and httpx needs a millisecond per request."""
+"""A minimal HTTP client for concurrent requests: the client shares the cores with what is measured, and httpx needs a millisecond per request."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Unavailable(Exception):
     """The API answered 503."""
 
 
-class Lean:
-    """Connections to one API, as many as are used concurrently. Idle ones are reused."""
+class LeanClient:
+    """A pool of connections to one API, which grows with the number of concurrent requests and reuses idle connections."""
 
     def __init__(self, server: Api) -> None:
         self._server = server
@@ -27,13 +27,13 @@ class Lean:
 
     async def get(self, path: str, who: str) -> Any:
         """The response body of a GET. Raises Unavailable for 503, RuntimeError for any other failure."""
-        return await self._ask("GET", path, who, b"")
+        return await self._request("GET", path, who, b"")
 
     async def post(self, path: str, who: str, body: Any) -> Any:
         """The response body of a POST. Raises Unavailable for 503, RuntimeError for any other failure."""
-        return await self._ask("POST", path, who, json.dumps(body).encode())
+        return await self._request("POST", path, who, json.dumps(body).encode())
 
-    async def _ask(self, method: str, path: str, who: str, body: bytes) -> Any:
+    async def _request(self, method: str, path: str, who: str, body: bytes) -> Any:
         head = [
             f"{method} /api/v1{path} HTTP/1.1",
             f"Host: 127.0.0.1:{self._server.port}",
@@ -54,27 +54,27 @@ class Lean:
         if status == 503:
             raise Unavailable(answer.decode()[:500])
         if not 200 <= status < 300:
-            raise RuntimeError(f"{method} {path} was answered {first}: {answer.decode()[:500]}")
+            raise RuntimeError(f"{method} {path} failed with {first}: {answer.decode()[:500]}")
         return json.loads(answer)
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The connection used last. If it has been idle for too long, so have all others: close them and open a new one."""
+        """The most recently used connection. If it has been idle for too long, so have all others: close them and open a new one."""
         if self._idle and time.monotonic() - self._idle[-1][0] < IDLE_SECONDS:
             return self._idle.pop()[1:]
-        self.rest()
+        self.close_idle()
         return await asyncio.open_connection("127.0.0.1", self._server.port)
 
-    def rest(self) -> None:
+    def close_idle(self) -> None:
         """Close the idle connections."""
         while self._idle:
             self._idle.pop()[2].close()
 
 
 @asynccontextmanager
-async def lean(server: Api) -> AsyncIterator[Lean]:
-    """A client of this API, closed at the end."""
-    client = Lean(server)
+async def lean_client(server: Api) -> AsyncIterator[LeanClient]:
+    """A client for this API, closed on exit."""
+    client = LeanClient(server)
     try:
         yield client
     finally:
-        client.rest()
+        client.close_idle()

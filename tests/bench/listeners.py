@@ -1,4 +1,4 @@
-"""The clients of `streams`, in a process of their own: plain sockets, which cost next to nothing and so measure the server."""
+"""The clients of `streams`, in a separate process: plain sockets, so cheap that the figures are the server's."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ WAIT_SECONDS = 60
 
 
 class Listener(asyncio.Protocol):
-    """One client of `/api/v1/events`: when it had the last byte of each event."""
+    """A client of `/api/v1/events` that records when the last byte of each event arrived."""
 
-    def __init__(self, request: bytes, seen: defaultdict[int, list[float]]) -> None:
+    def __init__(self, request: bytes, arrivals: defaultdict[int, list[float]]) -> None:
         self._request = request
-        self._seen = seen
-        self._held = b""
+        self._arrivals = arrivals
+        self._buffer = b""
         self.opened = asyncio.get_running_loop().create_future()
-        self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -27,51 +26,50 @@ class Listener(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.time()
-        self._held += data
+        self._buffer += data
         if not self.opened.done():
-            if b"\r\n\r\n" not in self._held:
+            if b"\r\n\r\n" not in self._buffer:
                 return
-            head, _, self._held = self._held.partition(b"\r\n\r\n")
+            head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
             self.opened.set_result(head.split(b"\r\n", 1)[0].decode())
-        *blocks, self._held = self._held.split(b"\n\n")
+        *blocks, self._buffer = self._buffer.split(b"\n\n")
         for block in blocks:
             if b"event: hello" in block:
                 continue
             for line in block.split(b"\n"):
                 if line.startswith(b"id: "):
-                    self._seen[int(line[4:])].append(now)
+                    self._arrivals[int(line[4:])].append(now)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
         if not self.opened.done():
             self.opened.set_result(f"connection lost: {exc}")
 
 
 async def main() -> None:
-    """Open all streams, say so, and tell what was seen once everybody has seen every change."""
-    given = json.loads(sys.argv[1])
+    """Open all streams and print `open`. Once all clients have all changes, or after a timeout, print the arrival times as JSON."""
+    options = json.loads(sys.argv[1])
     loop = asyncio.get_running_loop()
-    seen: defaultdict[int, list[float]] = defaultdict(list)
+    arrivals: defaultdict[int, list[float]] = defaultdict(list)
     listeners = []
-    for number in range(given["clients"]):
-        token = given["tokens"][number % len(given["tokens"])]
+    for number in range(options["clients"]):
+        token = options["tokens"][number % len(options["tokens"])]
         request = (
-            f"GET /api/v1/events{given['query']} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+            f"GET /api/v1/events{options['query']} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
             "Accept: text/event-stream\r\n\r\n"
         ).encode()
         _, listener = await loop.create_connection(
-            lambda request=request: Listener(request, seen), "127.0.0.1", given["port"]
+            lambda request=request: Listener(request, arrivals), "127.0.0.1", options["port"]
         )
         answer = await listener.opened
         if "200" not in answer:
             raise RuntimeError(answer)
         listeners.append(listener)
     print("open", flush=True)
-    expected = given["clients"] * given["changes"]
+    expected = options["clients"] * options["changes"]
     deadline = time.monotonic() + WAIT_SECONDS
-    while sum(map(len, seen.values())) < expected and time.monotonic() < deadline:
+    while sum(map(len, arrivals.values())) < expected and time.monotonic() < deadline:
         await asyncio.sleep(0.2)
-    print(json.dumps(seen), flush=True)
+    print(json.dumps(arrivals), flush=True)
     await asyncio.sleep(1)
 
 

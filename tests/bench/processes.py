@@ -1,4 +1,4 @@
-"""The processes that are measured, each started alone so that its CPU is its own."""
+"""The measured processes. Each role runs alone in its process, so that its CPU can be measured separately."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.bench import raw
 from tests.bench.meters import StatementCounter
 
 SUBJECT = Path(__file__).parent / "subject"
-"""Modules of their own, outside any package that holds workflows and tools alike."""
+"""The folder of the measured workflows and tools. They are top-level modules: no package holds both."""
 
 GRIDS = {
     "worker": ("bench_tools", "bench_three", "bench_three_local"),
@@ -30,16 +30,16 @@ GRIDS = {
 }
 
 
-async def plain(address: str) -> None:
-    """A plain worker."""
+async def run_plain_worker(address: str) -> None:
+    """Run a worker of the plain Temporal SDK."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     await Worker(
-        client, task_queue="raw", workflows=[raw.RawThree, raw.RawTen, raw.RawGate], activities=[raw.plain_step]
+        client, task_queue="raw", workflows=[raw.RawThree, raw.RawTen, raw.RawSignal], activities=[raw.plain_step]
     ).run()
 
 
-async def project(settings: Settings) -> None:
-    """The projector, with its statements counted."""
+async def run_projector(settings: Settings) -> None:
+    """Run the projector and count its statements."""
     counter = StatementCounter(settings.home)
     asyncpg.create_pool = functools.partial(asyncpg.create_pool, init=counter.watch)
     async with asyncio.TaskGroup() as tasks:
@@ -48,17 +48,17 @@ async def project(settings: Settings) -> None:
 
 
 def main() -> None:
-    """`raw`, `projector` or one of the grids; configured by the environment."""
+    """Run the role given as argument: `raw`, `projector` or the name of a grid. Environment variables configure it."""
     settings = Settings.load()
     role = sys.argv[1]
     if role == "raw":
-        asyncio.run(plain(settings.temporal_address))
+        asyncio.run(run_plain_worker(settings.temporal_address))
     elif role in GRIDS:
         sys.path.insert(0, str(SUBJECT))
         modules = [import_module(name) for name in GRIDS[role]]
         asyncio.run(worker_main.run_until_signalled(Grid("bench", *modules), settings))
     else:
-        asyncio.run(project(settings))
+        asyncio.run(run_projector(settings))
 
 
 if __name__ == "__main__":

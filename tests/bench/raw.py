@@ -1,4 +1,4 @@
-"""The same steps for the plain Temporal SDK, in a module of their own: a plain worker's sandbox loads no AgentGrid."""
+"""The same steps for the plain Temporal SDK, in a separate module so that a plain worker's sandbox doesn't load AgentGrid."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class RawTen:
 
 
 @workflow.defn
-class RawGate:
-    """A signal, then an activity."""
+class RawSignal:
+    """Waits for a signal, then runs one activity."""
 
     def __init__(self) -> None:
         self._decided = False

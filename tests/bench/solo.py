@@ -1,4 +1,4 @@
-"""Runs of ten steps, one at a time: what AgentGrid adds to a run's start, between its steps, and until its result."""
+"""Runs of ten steps, one at a time: the time that AgentGrid adds to a run's start, between steps, and in total."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from tests.bench.page import middle
+from tests.bench.page import median_range
 
 WARM = 5
 TIMES = 40
@@ -18,31 +18,31 @@ TIMES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spent:
-    """The milliseconds of one run."""
+class Timings:
+    """The times of one run in milliseconds."""
 
     total: float
-    """From the request for a start to the known result."""
-    begun: float
-    """From the request for a start to the run's first event."""
+    """From the request to start the run until its result is known."""
+    until_first_event: float
+    """From the request to start the run to its first event."""
     gap: float
-    """From the end of a step to the scheduling of the next: the median of its steps."""
+    """From the end of a step to the scheduling of the next; the median over the run's steps."""
     pickup: float
-    """From the scheduling of a step to its start on a worker: the median of its steps."""
+    """From the scheduling of a step to its start on a worker; the median over the run's steps."""
 
 
-async def spent(client: Client, run_id: str, asked_at: float) -> Spent:
-    """Wait for the run's result. asked_at: `time.time()` of the request for a start."""
+async def wait_and_time(client: Client, run_id: str, requested_at: float) -> Timings:
+    """Wait for the run's result. `requested_at` is the `time.time()` of the request to start it."""
     handle = client.get_workflow_handle(run_id)
     await handle.result()
-    total = (time.time() - asked_at) * 1000
-    begun, completed_at, gaps, pickups = 0.0, None, [], []
+    total = (time.time() - requested_at) * 1000
+    until_first_event, completed_at, gaps, pickups = 0.0, None, [], []
     scheduled_at: dict[int, float] = {}
     for event in (await handle.fetch_history()).events:
         at = event.event_time.ToNanoseconds() / 1e6
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                begun = at - asked_at * 1000
+                until_first_event = at - requested_at * 1000
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 scheduled_at[event.event_id] = at
                 if completed_at is not None:
@@ -51,27 +51,31 @@ async def spent(client: Client, run_id: str, asked_at: float) -> Spent:
                 pickups.append(at - scheduled_at[event.activity_task_started_event_attributes.scheduled_event_id])
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 completed_at = at
-    return Spent(total=total, begun=begun, gap=statistics.median(gaps), pickup=statistics.median(pickups))
+    return Timings(
+        total=total, until_first_event=until_first_event, gap=statistics.median(gaps), pickup=statistics.median(pickups)
+    )
 
 
-def figures(raw: Sequence[Sequence[Spent]], governed: Sequence[Sequence[Spent]]) -> list[tuple[str, str]]:
-    """The medians of each round, raw and governed beside each other."""
+def figures(raw: Sequence[Sequence[Timings]], governed: Sequence[Sequence[Timings]]) -> list[tuple[str, str]]:
+    """The medians of each round, raw and governed side by side."""
 
-    def of(rounds: Sequence[Sequence[Spent]], part: Callable[[Spent], float]) -> list[float]:
-        return [statistics.median(map(part, each)) for each in rounds]
+    def medians(rounds: Sequence[Sequence[Timings]], part: Callable[[Timings], float]) -> list[float]:
+        return [statistics.median(map(part, runs)) for runs in rounds]
 
-    def both(label: str, part: Callable[[Spent], float]) -> tuple[str, str]:
-        return f"{label}, raw / governed (ms)", " / ".join(middle(of(one, part), "{:.1f}") for one in (raw, governed))
+    def both(label: str, part: Callable[[Timings], float]) -> tuple[str, str]:
+        return f"{label}, raw / governed (ms)", " / ".join(
+            median_range(medians(rounds, part), "{:.1f}") for rounds in (raw, governed)
+        )
 
-    totals = [of(one, lambda each: each.total) for one in (raw, governed)]
-    gaps = [of(one, lambda each: each.gap) for one in (raw, governed)]
-    beyond = [mine - theirs for theirs, mine in zip(*totals, strict=True)]
-    ratio = [mine / theirs for theirs, mine in zip(*gaps, strict=True)]
+    totals = [medians(rounds, lambda run: run.total) for rounds in (raw, governed)]
+    gaps = [medians(rounds, lambda run: run.gap) for rounds in (raw, governed)]
+    added = [own - plain for plain, own in zip(*totals, strict=True)]
+    ratio = [own / plain for plain, own in zip(*gaps, strict=True)]
     return [
-        both("ten steps alone, start to result", lambda each: each.total),
-        ("ten steps alone, start to result, more than raw (ms)", middle(beyond, "{:.0f}")),
-        both("from the request to the run's first event", lambda each: each.begun),
-        both("from the end of a step to the scheduling of the next", lambda each: each.gap),
-        ("from the end of a step to the scheduling of the next ÷ raw's", middle(ratio)),
-        both("from the scheduling of a step to its start", lambda each: each.pickup),
+        both("ten steps alone, start to result", lambda run: run.total),
+        ("ten steps alone, start to result, added to raw (ms)", median_range(added, "{:.0f}")),
+        both("from the request to the run's first event", lambda run: run.until_first_event),
+        both("from the end of a step to the scheduling of the next", lambda run: run.gap),
+        ("from the end of a step to the scheduling of the next ÷ raw's", median_range(ratio)),
+        both("from the scheduling of a step to its start", lambda run: run.pickup),
     ]

@@ -1,4 +1,4 @@
-"""What the parts measure on: child processes, each alone so that its CPU and memory are its own, and people with keys."""
+"""The benchmark's test stand: child processes, one per role so that CPU and memory can be measured separately, and principals with API keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STOP_SECONDS = 20
 READY_SECONDS = 60
 
 SETUP = Caller(principal=Principal(name="system", kind=PrincipalKind.SYSTEM), route="setup")
-PEOPLE = (
+PRINCIPALS = (
     Principal(
         name="operator",
         kind=PrincipalKind.HUMAN,
@@ -43,7 +43,7 @@ PEOPLE = (
 
 
 def configuration(home: Path, temporal: str, dsn: str) -> dict[str, str]:
-    """What configures every process of one stand."""
+    """The environment variables of every process in one stand."""
     return {
         "AGENTGRID_DATABASE_URL": dsn,
         "AGENTGRID_TEMPORAL_ADDRESS": temporal,
@@ -54,14 +54,14 @@ def configuration(home: Path, temporal: str, dsn: str) -> dict[str, str]:
 
 @contextmanager
 def child(role: str, environment: Mapping[str, str]) -> Iterator[psutil.Process]:
-    """A process of `tests.bench.processes`; stopped at the end."""
+    """Run a role of `tests.bench.processes` in a child process, and stop it on exit."""
     with process([sys.executable, "-m", "tests.bench.processes", role], environment) as started:
         yield started
 
 
 @contextmanager
 def process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[psutil.Process]:
-    """A measured process; stopped at the end."""
+    """Run a command as a child process, and stop it on exit."""
     started = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -76,7 +76,7 @@ def process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
 
 
 class Api:
-    """A running `agentgrid api`, and the keys of those who may call it."""
+    """A running `agentgrid api`, with the API keys of the principals that call it."""
 
     def __init__(self, process: psutil.Process, port: int, tokens: Mapping[str, str]) -> None:
         self.process = process
@@ -85,46 +85,45 @@ class Api:
 
     @property
     def url(self) -> str:
-        """Where it is."""
         return f"http://127.0.0.1:{self.port}"
 
     def headers(self, who: str) -> dict[str, str]:
-        """What a request of this principal carries."""
+        """The authorisation header of this principal."""
         return {"Authorization": f"Bearer {self.tokens[who]}"}
 
     @property
     def memory(self) -> float:
-        """Megabytes that it holds."""
+        """Resident memory in megabytes."""
         return self.process.memory_info().rss / 1e6
 
 
 @asynccontextmanager
 async def api(environment: Mapping[str, str], dsn: str) -> AsyncIterator[Api]:
-    """`agentgrid api` over the migrated database, ready."""
+    """Start `agentgrid api` on a migrated database, and wait until it is ready."""
     signing_key = Path(environment["AGENTGRID_HOME"]) / "signing.pem"
     if not signing_key.exists():
         signing.create(signing_key)
-    tokens = await people(dsn)
+    tokens = await create_principals(dsn)
     port = free_port()
-    configured = {
+    variables = {
         **environment,
         "AGENTGRID_DATABASE_URL": dsn,
         "AGENTGRID_SIGNING_KEY_FILE": str(signing_key),
         "AGENTGRID_API_URL": f"http://127.0.0.1:{port}",
-        # One client sends requests as fast as they are answered, for minutes, which the rate limit exists to prevent.
+        # One client sends requests for minutes as fast as the API answers, which the rate limit would stop.
         "AGENTGRID_RATE_REQUESTS_PER_SECOND": "100000",
     }
-    with process([sys.executable, "-m", "agentgrid.cli.main", "api", "--port", str(port)], configured) as started:
-        await _ready(port)
+    with process([sys.executable, "-m", "agentgrid.cli.main", "api", "--port", str(port)], variables) as started:
+        await _wait_until_ready(port)
         yield Api(started, port, tokens)
 
 
-async def people(dsn: str) -> dict[str, str]:
-    """Make the principals, and a new key for each."""
+async def create_principals(dsn: str) -> dict[str, str]:
+    """Create the principals, each with a new API key. Returns the keys by principal."""
     engine = make_engine(dsn, pool_size=1)
     try:
         tokens = {}
-        for principal in PEOPLE:
+        for principal in PRINCIPALS:
             await principals.put(engine, SETUP, principal)
             key = await api_keys.create(engine, SETUP, principal=principal.name, lifetime=timedelta(days=1))
             tokens[principal.name] = key.secret
@@ -133,8 +132,8 @@ async def people(dsn: str) -> dict[str, str]:
         await engine.dispose()
 
 
-async def _ready(port: int) -> None:
-    """Wait until `/readyz` says that the database can be asked."""
+async def _wait_until_ready(port: int) -> None:
+    """Wait until `/readyz` answers 200."""
     async with asyncio.timeout(READY_SECONDS), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         while True:
             with contextlib.suppress(httpx.TransportError):

@@ -93,7 +93,7 @@ def shapes(good: SignedDecision) -> dict[str, tuple[list[Payload], str]]:
         "an extra field": ([broken(good, also="this")], UNREADABLE),
         "another version": ([broken(good, v=2)], UNREADABLE),
         "an unknown verdict": ([broken(good, verdict="perhaps")], UNREADABLE),
-        "a field changed after signing": ([broken(good, principal="second")], "the signature does not hold"),
+        "a field changed after signing": ([broken(good, principal="second")], "the signature is invalid"),
         "no payload": ([], ""),
         "two payloads": ([to_payload(good), to_payload(good)], ""),
         "bytes": ([json_payload(raw, b"binary/plain")], ""),
@@ -160,7 +160,7 @@ async def test_a_signature_of_the_api_decides_only_the_approval_that_it_was_made
         "by the initiator of the run": signed(loop, terms, principal="operator"),
         "by somebody who is not among the approvers": signed(loop, terms, approver="nobody"),
         "signed by a key that the terms don't name": signed(loop, terms, key_id="retired"),
-        "the signature does not hold": signed(loop, terms, key=Ed25519PrivateKey.generate()),
+        "the signature is invalid": signed(loop, terms, key=Ed25519PrivateKey.generate()),
     }
     environment = signed(loop, terms, namespace="production")
     for decision in (*by_reason.values(), environment):

@@ -50,7 +50,7 @@ def test_every_forged_decision_is_refused_with_its_reason_and_duplicates_are_sup
     judged = [(row["judged"], row["reason"]) for _, row in sorted(rows.decisions.items())]
     assert sorted(judged[:5], key=str) == sorted(
         [
-            ("refused", "the signature does not hold"),
+            ("refused", "the signature is invalid"),
             ("refused", "for other arguments"),
             ("refused", "for an approval that is not open here"),
             ("refused", "not a signed decision"),

@@ -81,7 +81,7 @@ def test_invariants_hold_after_every_event(seed: int, length: int) -> None:
         assert opened == set(state.steps)
         assert all(row["status"] in ("scheduled", "running", "waiting") for row in map(rows.steps.get, opened) if row)
         pending = {key for key, row in rows.approvals.items() if row["status"] == "pending"}
-        assert pending == set(state.gates)
+        assert pending == set(state.approvals)
         counted = [row for row in rows.decisions.values() if row["judged"] == "counted" and not row.get("inherited")]
         assert len({row["approval_id"] for row in counted}) == len(counted), "two decisions counted for one approval"
         for row in rows.approvals.values():

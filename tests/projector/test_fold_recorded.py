@@ -148,7 +148,7 @@ def test_the_state_of_an_ended_execution_is_small(name: str) -> None:
     for execution in recorded(name):
         state = one_pass(execution)[0]
         assert not state.steps
-        assert not state.gates
+        assert not state.approvals
         assert len(str(state.dump())) < 1500
 
 

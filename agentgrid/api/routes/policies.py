@@ -164,7 +164,7 @@ async def preview_policy(session: Session, principal: CurrentPrincipal, body: Po
 async def _detail(session: ReadSession, rule_id: str) -> PolicyDetail:
     row = await policies.newest(session, rule_id)
     if row is None:
-        raise NotFound("policy", rule_id)
+        raise NotFound("rule", rule_id)
     snapshot = snapshots.of(await policies.in_force(session))
     risks = await tools.risks(session)
     rule = snapshots.rule_of(row)

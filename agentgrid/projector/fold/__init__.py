@@ -16,7 +16,7 @@ from agentgrid.projector.fold.row_changes import RowChanges
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.history_events import DecodedEvent
 
-FOLD_VERSION = 14
+FOLD_VERSION = 15
 """A state of another version is discarded, and its execution refolded from the first event."""
 
 

@@ -37,7 +37,7 @@ def open_approval(
     """The worker asks for an approval: the step waits."""
     bare = terms.model_copy(update={"shown": None}).wire()
     own = _is_own(fold, terms)
-    fold.state.gates[terms.approval_id] = FoldedApproval(step=step, terms=bare, foreign=not own)
+    fold.state.approvals[terms.approval_id] = FoldedApproval(step=step, terms=bare, foreign=not own)
     fold.move_step(step, StepStatus.WAITING, approval_id=terms.approval_id if own else None)
     fold.changes.approvals.open(
         terms.approval_id,
@@ -85,7 +85,7 @@ def _is_own(fold: Pass, terms: Terms) -> bool:
 def cancel_undecidable(fold: Pass, event: history_events.DecodedEvent, step: int) -> None:
     """Cancel the step's approvals that never became decidable, because its call is made again."""
     for approval_id in [
-        key for key, approval in fold.state.gates.items() if approval.step == step and approval.timer is None
+        key for key, approval in fold.state.approvals.items() if approval.step == step and approval.timer is None
     ]:
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED)
 
@@ -95,7 +95,7 @@ def timer_started(fold: Pass, event: history_events.TimerStarted) -> bool:
     if event.summary is None or not event.summary.startswith(TIMER_APPROVAL):
         return False
     approval_id = event.summary.removeprefix(TIMER_APPROVAL)
-    approval = fold.state.gates.get(approval_id)
+    approval = fold.state.approvals.get(approval_id)
     if approval is None or approval.timer is not None:
         return False
     expires_at = event.at + timedelta(seconds=event.seconds)
@@ -105,7 +105,7 @@ def timer_started(fold: Pass, event: history_events.TimerStarted) -> bool:
     approval.expires_at = iso(expires_at)
     # The workflow uses its own clock: the start of the task whose completion started the timer.
     approval.until = iso((begun or event.at) + timedelta(seconds=approval.terms["expires_seconds"]))
-    fold.state.timers[event.event_id] = ExpiryTimer(gate=approval_id)
+    fold.state.timers[event.event_id] = ExpiryTimer(approval=approval_id)
     fold.changes.approvals.patch(approval_id, {"decidable": True, "expires_at": expires_at})
     if approval.step in fold.state.steps:
         fold.move_step(approval.step, StepStatus.WAITING, due_at=expires_at)
@@ -120,8 +120,8 @@ def decided(fold: Pass, event: history_events.Decided) -> None:
     signed = read_signal(event.raw)
     parsed = signed.decision if signed is not None else None
     approval_id = parsed.approval_id if parsed is not None else None
-    approval = fold.state.gates.get(approval_id or "")
-    named = approval or fold.state.closed_gates.get(approval_id or "")
+    approval = fold.state.approvals.get(approval_id or "")
+    named = approval or fold.state.closed_approvals.get(approval_id or "")
     if named is None:
         reason = "for an approval that is not open here" if approval_id else "not a signed decision"
         _write(fold, _signal(event, parsed), judged="refused", reason=reason)
@@ -158,7 +158,7 @@ def _signal(event: history_events.Decided, decision: Decision | None = None, ter
 def judge_seen(fold: Pass, *, started_event_id: int, started_at: str | None) -> None:
     """Judge the decisions that this workflow task was the first to see: the first valid one counts, unless it is too late."""
     begun = when(started_at)
-    for approval_id, approval in fold.state.gates.items():
+    for approval_id, approval in fold.state.approvals.items():
         until = when(approval.until)
         seen = [signal for signal in approval.signalled if signal.event_id < started_event_id]
         for signal in seen:
@@ -173,7 +173,7 @@ def judge_seen(fold: Pass, *, started_event_id: int, started_at: str | None) -> 
 
 def timer_ended(fold: Pass, event: history_events.TimerEnded, approval_id: str) -> None:
     """The approval closes: decided, expired, or cancelled with its call."""
-    approval = fold.state.gates.get(approval_id)
+    approval = fold.state.approvals.get(approval_id)
     if approval is None:
         return
     if approval.counted is not None:
@@ -224,14 +224,14 @@ def _leave(
     fold: Pass, event: history_events.DecodedEvent, approval_id: str, status: ApprovalStatus, *, inherited: bool = False
 ) -> FoldedApproval:
     """Remove the approval from the open ones and write its end."""
-    approval = fold.state.gates.pop(approval_id)
+    approval = fold.state.approvals.pop(approval_id)
     for signal in approval.signalled:
         reason = f"the approval was already {status.value}"
         _write(fold, signal, judged="superseded", reason=reason, approval_id=approval_id)
     approval.signalled = []
     approval.closed = status.value
-    kept = [*fold.state.closed_gates.items(), (approval_id, approval)][-CLOSED_APPROVALS_KEPT:]
-    fold.state.closed_gates = dict(kept)
+    kept = [*fold.state.closed_approvals.items(), (approval_id, approval)][-CLOSED_APPROVALS_KEPT:]
+    fold.state.closed_approvals = dict(kept)
     columns: ApprovalColumns = {"status": status.value, "decidable": False, "closed_at": event.at}
     if inherited:
         columns["inherited"] = True
@@ -248,8 +248,8 @@ def _leave(
 
 def close_all(fold: Pass, event: history_events.Closed) -> None:
     """The execution ends: decided approvals stay decided, the others are cancelled."""
-    for approval_id in sorted(fold.state.gates):
-        counted = fold.state.gates[approval_id].counted
+    for approval_id in sorted(fold.state.approvals):
+        counted = fold.state.approvals[approval_id].counted
         if counted is not None:
             _close(fold, event, approval_id, ApprovalStatus(counted.decision["verdict"]))
         else:
@@ -258,8 +258,8 @@ def close_all(fold: Pass, event: history_events.Closed) -> None:
 
 def void_all(fold: Pass, event: history_events.TaskFailed) -> None:
     """A reset forked here: the copies of open approvals are void, and policy is evaluated again under the same call key."""
-    for approval_id in sorted(fold.state.gates):
-        approval = fold.state.gates[approval_id]
+    for approval_id in sorted(fold.state.approvals):
+        approval = fold.state.approvals[approval_id]
         _leave(fold, event, approval_id, ApprovalStatus.CANCELLED, inherited=True)
         if approval.timer is not None:
             fold.state.timers[approval.timer] = IdleTimer()

@@ -219,4 +219,4 @@ def closed(fold: Pass, event: history_events.Closed) -> None:
     state.task_started = state.task_completed = state.backoff = None
     state.calls, state.activity_ids, state.local, state.timers, state.updates = {}, {}, {}, {}, {}
     state.given_up = {}
-    state.closed_gates = {}
+    state.closed_approvals = {}

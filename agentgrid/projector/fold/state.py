@@ -135,7 +135,7 @@ class Admitted(_Json):
 class ExpiryTimer(_Json):
     """A timer that ends when an approval expires."""
 
-    gate: str
+    approval: str
     """The approval's id."""
 
 
@@ -156,7 +156,7 @@ Timer = ExpiryTimer | StepTimer | IdleTimer
 
 
 def _timer(value: dict[str, Any]) -> Timer:
-    if "gate" in value:
+    if "approval" in value:
         return ExpiryTimer.load(value)
     return StepTimer.load(value) if "step" in value else IdleTimer()
 
@@ -190,7 +190,7 @@ class FoldedApproval(_Json):
     foreign: bool = False
     """Its terms name another execution: a reset's copy, or a forgery."""
     closed: str | None = None
-    """How it ended, for those kept in `closed_gates`."""
+    """How it ended, for those kept in `closed_approvals`."""
 
     @classmethod
     def load(cls, value: dict[str, Any]) -> Self:
@@ -267,9 +267,9 @@ class FoldState(_Json):
     """The step of each local activity in backoff, by the key that its markers share."""
     timers: dict[int, Timer] = field(default_factory=dict)
     backoff: Backoff | None = None
-    gates: dict[str, FoldedApproval] = field(default_factory=dict)
+    approvals: dict[str, FoldedApproval] = field(default_factory=dict)
     """The open approvals, by id."""
-    closed_gates: dict[str, FoldedApproval] = field(default_factory=dict)
+    closed_approvals: dict[str, FoldedApproval] = field(default_factory=dict)
     """The last closed approvals, by id."""
     updates: dict[str, Admitted] = field(default_factory=dict)
     step_count: int = 0
@@ -287,8 +287,8 @@ class FoldState(_Json):
         loaded.given_up = {int(key): AbandonedRequest.load(item) for key, item in value.get("given_up", {}).items()}
         loaded.activity_ids = {int(key): item for key, item in value.get("activity_ids", {}).items()}
         loaded.timers = {int(key): _timer(item) for key, item in value.get("timers", {}).items()}
-        loaded.gates = {key: FoldedApproval.load(item) for key, item in value.get("gates", {}).items()}
-        loaded.closed_gates = {key: FoldedApproval.load(item) for key, item in value.get("closed_gates", {}).items()}
+        loaded.approvals = {key: FoldedApproval.load(item) for key, item in value.get("approvals", {}).items()}
+        loaded.closed_approvals = {key: FoldedApproval.load(item) for key, item in value.get("closed_approvals", {}).items()}
         loaded.local = dict(value.get("local", {}))
         loaded.agents = dict(value.get("agents", {}))
         loaded.usage = dict(value.get("usage", {}))
@@ -304,7 +304,7 @@ class FoldState(_Json):
     @property
     def approvals_pending(self) -> int:
         """The number of open approvals, without copies and forgeries."""
-        return sum(not approval.foreign for approval in self.gates.values())
+        return sum(not approval.foreign for approval in self.approvals.values())
 
     @property
     def closed(self) -> bool:

@@ -47,7 +47,7 @@ def _status(state: FoldState) -> tuple[RunStatus, WaitingOn | None, str | None]:
     if state.problem is not None:
         # This takes precedence over approvals: until a task completes, no decision can take effect.
         return RunStatus.WAITING, WaitingOn.WORKER if state.misfit else WaitingOn.RETRY, state.problem
-    if state.gates:
+    if state.approvals:
         return RunStatus.WAITING, WaitingOn.APPROVAL, None
     if state.task is not None:
         return RunStatus.RUNNING, None, None

@@ -55,7 +55,7 @@ def ended(fold: Pass, event: history_events.TimerEnded) -> None:
         case None:
             status = StepStatus.COMPLETED if event.fired else StepStatus.CANCELLED
             fold.close_step(event.started_event_id, event, status)
-        case ExpiryTimer(gate=approval_id):
+        case ExpiryTimer(approval=approval_id):
             approvals.timer_ended(fold, event, approval_id)
         case StepTimer(step=step):
             _pause_ended(fold, event, step)

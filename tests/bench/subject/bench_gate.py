@@ -1,4 +1,4 @@
-"""A run that waits for an approval, then takes one step; `raw.py` has the same with a signal for the plain SDK."""
+"""A workflow that waits for an approval, then runs one step; `raw.py` has the same with a signal for the plain SDK."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import agentgrid as ag
 
 @ag.workflow(title="Gated")
 class Gated:
-    """One call that waits for people."""
+    """One call of a tool that needs an approval."""
 
     @workflow.run
     async def run(self, number: int) -> int:

@@ -1,4 +1,4 @@
-"""A tool that needs an approval, by the policy that holds without any rule."""
+"""A destructive tool: it needs an approval even without any rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools that are measured, apart from the workflows, as the guide advises: so they are made once, not in each run's sandbox."""
+"""The measured tools, in a separate module from the workflows as the guide advises: they are created once, not in each run's sandbox."""
 
 from __future__ import annotations
 
