@@ -175,7 +175,7 @@ SECRET_WORDS = ("secret", "token", "password", "signature")
 
 def test_secrets_are_compared_in_constant_time() -> None:
     """Hashes of keys are compared with `compare_digest`; `==` is never used on a secret or its hash."""
-    assert "hmac.compare_digest(found.secret_hash" in inspect.getsource(api_keys.authenticate)
+    assert "hmac.compare_digest(owned.secret_hash" in inspect.getsource(api_keys.authenticate)
     root, comparisons = Path(agentgrid.__file__).parent, []
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
