@@ -184,7 +184,7 @@ async def test_newer_code_than_an_edits_is_shown_and_versions_it_does_not_allow_
     assert (await as_("operator").post(f"{path}/use", json={"version": "code"})).json()["problems"] == []
     back = await as_("operator").post(f"{path}/use", json={"version": "edit-1"})
     assert (back.status_code, back.json()["code"]) == (409, "conflict")
-    assert "made for other code" in back.json()["detail"]
+    assert "made for a different version of its code" in back.json()["detail"]
 
 
 async def turns(

@@ -89,7 +89,7 @@ REFUSALS = {
         {"arguments": GIVEN},
         {**TAKES, "tool_version": "v0", "digest": digest(["post_reply", "v0", ASKED])},
         409,
-        "a different version",
+        "another version of post_reply",
     ),
 }
 

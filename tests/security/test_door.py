@@ -16,7 +16,7 @@ from agentgrid.control import api_keys
 from agentgrid.settings import Settings
 from tests.api.conftest import Api, listening
 from tests.api.paths import filled
-from tests.api.wire import Wire, asked, exchange, state, wire
+from tests.api.wire import Wire, command_counts, exchange, state, wire
 from tests.security.door import api, url
 
 __all__ = ["api", "url"]
@@ -113,7 +113,7 @@ async def test_r32_no_spelling_or_method_of_a_route_bypasses_authentication(
 ) -> None:
     """Kestra CVE-2026-53576 (a suffix passed the check), Langflow CVE-2026-21445 (routes without a check)."""
     line = Line(url)
-    before, commands = await state(api.plane.engine), await asked(api.plane.engine)
+    before, commands = await state(api.plane.engine), await command_counts(api.plane.engine)
     seen: set[int] = set()
     for route in BEHIND:
         own, path = route.split(" ", 1)
@@ -135,7 +135,7 @@ async def test_r32_no_spelling_or_method_of_a_route_bypasses_authentication(
     await line.close()
     assert {401, 404, 405} <= seen
     assert await state(api.plane.engine) == before
-    assert await asked(api.plane.engine) == commands
+    assert await command_counts(api.plane.engine) == commands
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ async def test_guessing_keys_ends_in_429_before_any_lookup(api: Api, url: str, m
 
 @pytest.mark.usefixtures("limited")
 async def test_only_the_flooding_principal_is_limited_and_no_record_is_left(api: Api, url: str) -> None:
-    before = await asked(api.plane.engine)
+    before = await command_counts(api.plane.engine)
     for _ in range(5):
         assert (await exchange(url, api.tokens["operator"], "GET", ME)).status == 200
     for method, target in (("GET", ME), ("POST", "/api/v1/workflows/known/runs"), ("GET", "/api/v1/events")):
@@ -352,7 +352,7 @@ async def test_only_the_flooding_principal_is_limited_and_no_record_is_left(api:
         reply.is_problem(429, "rate_limited")
         assert int(reply.headers["retry-after"]) > 0
     assert (await exchange(url, api.tokens["viewer"], "GET", ME)).status == 200
-    assert await asked(api.plane.engine) == before
+    assert await command_counts(api.plane.engine) == before
 
 
 async def test_no_name_is_both_a_group_and_a_principal(api: Api, url: str) -> None:

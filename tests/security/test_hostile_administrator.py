@@ -321,9 +321,9 @@ async def test_r22_an_approval_without_its_runs_initiator_can_not_be_decided(tow
     )
     body = {"verdict": "approved", "digest": waiting.digest}
     refused = await town.call("reviewer", "POST", f"/approvals/{waiting.approval_id}/decisions", 409, json=body)
-    assert "operator started the run" in refused["detail"]
+    assert "but operator started it" in refused["detail"]
     shown = await town.call("reviewer", "GET", f"/approvals/{free.approval_id}")
-    assert (shown["initiator"], "started the run" in str(shown["actions"])) == ("unknown", False)
+    assert (shown["initiator"], "started it" in str(shown["actions"])) == ("unknown", False)
 
 
 async def test_a_proposed_key_does_not_exist_before_confirmation_and_its_lifetime_starts_then(town: Town) -> None:

@@ -22,7 +22,7 @@ from agentgrid.servers import TemporalServer
 from tests.api import factories
 from tests.api.conftest import Api, listening, running, settings_for, until_key_is_registered
 from tests.api.paths import filled
-from tests.api.wire import Reply, asked, exchange, state, wire
+from tests.api.wire import Reply, command_counts, exchange, state, wire
 from tests.conftest import Peopled, Temporal
 
 FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
@@ -59,10 +59,10 @@ async def url(api: Api) -> AsyncIterator[str]:
 @pytest.fixture
 async def untouched(api: Api) -> AsyncIterator[None]:
     """Check that nothing changed and no command was recorded."""
-    before, commands = await state(api.plane.engine), await asked(api.plane.engine)
+    before, commands = await state(api.plane.engine), await command_counts(api.plane.engine)
     yield
     assert await state(api.plane.engine) == before
-    assert await asked(api.plane.engine) == commands
+    assert await command_counts(api.plane.engine) == commands
 
 
 async def places(api: Api) -> list[tuple[str, str]]:

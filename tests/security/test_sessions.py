@@ -19,7 +19,7 @@ from tests.api import factories
 from tests.api.browsing import PAGE, SAME, browser_of, code_of
 from tests.api.conftest import SETUP, Api, listening, running, settings_for, until_key_is_registered
 from tests.api.paths import filled
-from tests.api.wire import Reply, asked, exchange, state
+from tests.api.wire import Reply, command_counts, exchange, state
 from tests.conftest import Peopled, Temporal
 
 JSON = "Content-Type: application/json"
@@ -75,10 +75,10 @@ async def cookie(api: Api) -> str:
 @pytest.fixture
 async def untouched(api: Api, cookie: str, known: dict[str, str]) -> AsyncIterator[None]:
     """Check that nothing changed and no command was recorded."""
-    before, commands = await state(api.plane.engine), await asked(api.plane.engine)
+    before, commands = await state(api.plane.engine), await command_counts(api.plane.engine)
     yield
     assert await state(api.plane.engine) == before
-    assert await asked(api.plane.engine) == commands
+    assert await command_counts(api.plane.engine) == commands
 
 
 def refused(reply: Reply, status: int = 403, code: str = "foreign_origin") -> None:
