@@ -115,7 +115,7 @@ OLDER = {"disabled_tools": SwitchKind.TOOL, "disabled_workflows": SwitchKind.WOR
 def plain_title(rule_id: str) -> str:
     """The title of a rule whose author gave it none."""
     if rule_id.startswith(BUILT_IN_RULE):
-        return f"{rule_id.removeprefix(BUILT_IN_RULE).capitalize()} tools ask"
+        return f"{rule_id.removeprefix(BUILT_IN_RULE).capitalize()} tools require approval"
     if rule_id.startswith(TOOL_RULE):
         return f"The rule for the tool {rule_id.removeprefix(TOOL_RULE)}"
     if rule_id.startswith(AGENT_RULE):

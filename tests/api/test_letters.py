@@ -331,7 +331,7 @@ async def test_an_approver_sees_the_previous_arguments_only_if_they_may_read_tha
 
 async def test_a_built_in_rule_has_a_plain_title(as_, refunds):
     letter = (await as_("reviewer").get(f"/api/v1/approvals/{refunds[0].approval_id}")).json()
-    assert (letter["rule"]["title"], letter["rule"]["created_by"]) == ("Destructive tools ask", None)
+    assert (letter["rule"]["title"], letter["rule"]["created_by"]) == ("Destructive tools require approval", None)
     assert (letter["authored"], letter["prose"], letter["looked_at"]) == ([], None, [])
 
 
