@@ -48,7 +48,7 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
-VOLATILE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
+VOLATILE = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "1GB"}
 """For data that may be lost if the machine stops, as in tests; it survives a killed server."""
 
 log = structlog.get_logger(__name__)
