@@ -173,7 +173,13 @@ def has_room(folder: Path) -> bool:
 @pytest.fixture(scope="session")
 def server_home() -> Iterator[Path]:
     """A temporary folder for the session's servers, accessible to the account that PostgreSQL uses when tests run as root."""
-    home = Path(tempfile.mkdtemp(prefix="agentgrid-tests-", dir=MEMORY if has_room(MEMORY) else None))
+    for left in MEMORY.glob(
+        "agentgrid-tests-*-*"
+    ):  # by a process that was killed: memory would stay in use until the next boot
+        if not psutil.pid_exists(int(left.name.split("-")[2])):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = MEMORY if has_room(MEMORY) else None
+    home = Path(tempfile.mkdtemp(prefix=f"agentgrid-tests-{os.getpid()}-", dir=folder))
     home.chmod(0o711)
     yield home
     shutil.rmtree(home)
