@@ -49,7 +49,7 @@ def console(
         if open_:
             typer.echo("no browser was found; open this link yourself:", err=True)
         typer.echo(safe(link["url"]))
-        typer.echo("The link works once, for 10 minutes. Whoever opens it acts as you: don't share it.", err=True)
+        typer.echo("The link works once, for 10 minutes. It signs its browser in as you, so don't share it.", err=True)
 
 
 def _opened(url: str) -> bool:

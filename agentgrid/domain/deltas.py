@@ -1,4 +1,4 @@
-"""Deltas: parts of a model's answer, streamed to whoever watches the run. They are best effort, and neither in history nor in a table."""
+"""Deltas: parts of a model's answer, streamed to everyone watching the run. They are best effort, and stored neither in history nor in a table."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from agentgrid.cli.dev.command import _commands
-from agentgrid.cli.dev.stack import Options, Places, Stack
+from agentgrid.cli.dev.environments import Places
+from agentgrid.cli.dev.stack import Options, Stack
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.project import load_project

@@ -242,7 +242,7 @@ async def test_a_command_is_streamed_only_once_committed_and_no_worker_can_hold_
         await admin.execute("UPDATE commands SET status = 'failed'")
         await taken_back.rollback()
         assert await admin.fetchval("SELECT count(*) FROM events WHERE event_id > $1", before) == 0
-        # Whoever writes a table with such a trigger can hold the lock that every start waits for.
+        # A login that may write to a table with such a trigger can hold the lock that every start waits for.
         triggered = await admin.fetch(
             "SELECT tgrelid::regclass::text AS name FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid "
             "WHERE p.proname = 'agentgrid_tell'"

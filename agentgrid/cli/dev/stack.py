@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 import time
@@ -17,16 +16,16 @@ from pathlib import Path
 import httpx
 
 from agentgrid.cli.dev.children import ManagedChild
+from agentgrid.cli.dev.environments import Environments, Places, inherited_environment, without_signing_key
 from agentgrid.cli.dev.models import model_variables
 from agentgrid.cli.dev.ports import choose_ports
-from agentgrid.cli.dev.prepare import Prepared, prepare
+from agentgrid.cli.dev.prepare import prepare
 from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.project import PROJECT_FILE, Example, Project, load_project
-from agentgrid.control.private import write_private
 from agentgrid.errors import SettingsError
 from agentgrid.servers import EmbeddedServer, PostgresServer, TemporalServer
-from agentgrid.servers.child import HOST, Child, ServerError, clean_environment, ended_within, make_home
+from agentgrid.servers.child import HOST, Child, ServerError, ended_within, make_home
 from agentgrid.servers.lease import Lease
 
 API_READY_SECONDS = 45.0
@@ -37,22 +36,6 @@ CHECK_SECONDS = 60.0
 STOP_SECONDS = {"worker": 14.0, "projector": 8.0, "api": 8.0}
 """A worker gives running activities ten seconds to finish."""
 
-AGENTGRID_VARIABLES = (
-    "AGENTGRID_DATABASE_URL",
-    "AGENTGRID_API_",
-    "AGENTGRID_HOME",
-    "AGENTGRID_PROFILE",
-    "AGENTGRID_SIGNING_KEY_FILE",
-)
-NOT_INHERITED = (
-    *AGENTGRID_VARIABLES,
-    "AGENTGRID_TEMPORAL_",
-    "AGENTGRID_LOG_FORMAT",
-    "APP_DATABASE_URL",
-    "TEMPORAL_",
-    "PG",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -62,15 +45,6 @@ class Options:
     reload: bool = True
     only_servers: bool = False
     ready_file: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """The addresses of all processes."""
-
-    home: Path
-    api_url: str
-    temporal_address: str
 
 
 class Stack:
@@ -89,7 +63,6 @@ class Stack:
         self._options = options
         self._terminal = terminal
         self._places: Places | None = None
-        self._prepared: Prepared | None = None
 
     @property
     def example(self) -> Example | None:
@@ -120,13 +93,16 @@ class Stack:
                 api_url=f"http://{HOST}:{ports['api']}",
                 temporal_address=temporal.address,
             )
-            self._prepared = await prepare(
+            prepared = await prepare(
                 self.home, postgres.dsn, self.places.api_url, self.project.principals, self._terminal.say
             )
-            self._write_environment_file()
-            await self._run_setup()
+            environments = Environments(
+                places=self.places, prepared=prepared, project_variables=self.project.environment
+            )
+            environments.write_file()
+            await self._run_setup(environments.worker())
             if not self._options.only_servers:
-                await self._start_processes(stack, ports["api"])
+                await self._start_processes(stack, ports["api"], environments)
             for server in (temporal, postgres):
                 stack.push_async_callback(_cancelled, asyncio.create_task(self._guard(server)))
             yield
@@ -236,11 +212,11 @@ class Stack:
             if isinstance(result, BaseException):
                 raise result
 
-    async def _start_processes(self, stack: AsyncExitStack, port: int) -> None:
-        control_plane = self._control_plane_environment()
+    async def _start_processes(self, stack: AsyncExitStack, port: int, environments: Environments) -> None:
+        control_plane = environments.control_plane()
         self._child("projector", ["projector"], without_signing_key(control_plane))
         self._child("api", ["api", "--port", str(port)], control_plane)
-        environment = self._worker_environment() | model_variables()
+        environment = environments.worker() | model_variables()
         self._child("worker", ["worker"], environment, restart_is_pointless=self._worker_has_faults)
         stack.push_async_callback(self._stop_children)
         for child in self.children.values():
@@ -290,7 +266,7 @@ class Stack:
                     f"the API did not answer within {API_READY_SECONDS:g} s; see {self.home}/logs/api.log"
                 )
 
-    async def _run_setup(self) -> None:
+    async def _run_setup(self, environment: Mapping[str, str]) -> None:
         """Run the project's setup command, which creates what its tools need."""
         if not self.project.setup:
             return
@@ -303,7 +279,7 @@ class Stack:
                 command,
                 log=self.home / "logs" / "setup.log",
                 cwd=self.project.root,
-                environment=self._worker_environment(),
+                environment=environment,
                 death_signal=signal.SIGTERM,
             )
         except OSError as error:
@@ -335,67 +311,9 @@ class Stack:
             except ServerError as error:
                 self._terminal.say(error.message, style="bold red")
 
-    def _control_plane_environment(self) -> dict[str, str]:
-        prepared, places = self._prepared, self.places
-        assert prepared is not None
-        # Temporal runs without its UI here; a UI started separately is configured through this variable.
-        ui = {name: os.environ[name] for name in ("AGENTGRID_TEMPORAL_UI_URL",) if name in os.environ}
-        return (
-            self._shared_environment()
-            | ui
-            | {
-                "AGENTGRID_DATABASE_URL": prepared.database_url,
-                "AGENTGRID_SIGNING_KEY_FILE": str(prepared.signing_key_file),
-                "AGENTGRID_API_URL": places.api_url,
-                "AGENTGRID_HOME": str(self.home),
-            }
-        )
-
-    def _worker_environment(self) -> dict[str, str]:
-        """The environment of processes that run the project's code, with only the keys and passwords they need."""
-        prepared = self._prepared
-        assert prepared is not None
-        return (
-            self._shared_environment()
-            | dict(self.project.environment)
-            | {
-                "AGENTGRID_DATABASE_URL": prepared.worker_url,
-                "APP_DATABASE_URL": prepared.app_url,
-                "AGENTGRID_HOME": str(self.home / "worker"),
-            }
-        )
-
-    def _shared_environment(self) -> dict[str, str]:
-        return inherited_environment() | {
-            "AGENTGRID_TEMPORAL_ADDRESS": self.places.temporal_address,
-            "AGENTGRID_TEMPORAL_NAMESPACE": "default",
-            "AGENTGRID_LOG_FORMAT": "json",
-            "PYTHONUNBUFFERED": "1",
-        }
-
-    def _write_environment_file(self) -> None:
-        """Write the settings of the API and the projector, to be sourced when running one by hand."""
-        settings = {
-            name: value
-            for name, value in self._control_plane_environment().items()
-            if name.startswith("AGENTGRID_") and name != "AGENTGRID_LOG_FORMAT"
-        }
-        lines = [f"export {name}='{value}'" for name, value in sorted(settings.items())]
-        write_private(self.home / "env", "\n".join(lines) + "\n")
-
-
-def without_signing_key(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process that does not sign."""
-    return {name: value for name, value in environment.items() if name != "AGENTGRID_SIGNING_KEY_FILE"}
-
 
 class _CanNeverStart(Exception):
     """The example can never be started."""
-
-
-def inherited_environment() -> dict[str, str]:
-    """The part of this process's environment that every child gets."""
-    return clean_environment(*NOT_INHERITED)
 
 
 async def _eventually(condition: Callable[[], Awaitable[bool]], seconds: float) -> bool:
