@@ -201,15 +201,15 @@ async def test_r35_a_workers_open_transaction_blocks_no_projector_start_or_switc
         started = await as_("operator").post("/api/v1/workflows/held_flow/runs", json={"input": {}})
         assert started.status_code == 201, started.text
         async with asyncio.timeout(4):
-            projector_main = await asyncpg.connect(module_postgres_dsn)
-            await projector_main.execute(
+            projecting = await asyncpg.connect(module_postgres_dsn)
+            await projecting.execute(
                 "INSERT INTO run_changes AS c (execution_id, workflow_id, namespace) VALUES ($1, 'w', 'default') "
                 "ON CONFLICT (execution_id) DO UPDATE SET generation = c.generation + 1",
                 execution,
             )
-            await projector_main.execute(locks.TAKE, locks.EVENTS)
-            await projector_main.execute("DELETE FROM run_changes WHERE execution_id = $1", execution)
-            await projector_main.close()
+            await projecting.execute(locks.TAKE, locks.EVENTS)
+            await projecting.execute("DELETE FROM run_changes WHERE execution_id = $1", execution)
+            await projecting.close()
     await transaction.rollback()
     await hostile.close()
 
