@@ -279,21 +279,20 @@ class Weighed:
 def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str | None, built_in: Rule) -> Weighed:
     """The rule that applies, of those that match a call, each with whether its conditions hold. Their order makes no difference.
 
-    A rule whose conditions can't be judged displaces no other, and counts unless it allows. So the result is the strictest possible one.
+    A rule whose conditions can't be judged displaces no other, keeps others from displacing a denial as if it held, and counts unless it allows.
+    So the result is the strictest possible one.
     """
     matching = [rule for rule, holds in judged if holds]
+    possible = [rule for rule, holds in judged if holds is not False]
 
-    displacers: dict[str, Rule | None] = {}
+    def lifts(exception: Rule, denial: Rule) -> bool:
+        # The denial stays in force if a rule that can't displace it takes the place of the exception.
+        rivals = (rule for rule in possible if displaces(rule, exception, name, agent))
+        return all(displaces(rival, denial, name, agent) for rival in rivals)
 
     def displacer(rule: Rule) -> Rule | None:
-        if rule.rule_id not in displacers:
-            denies = rule.effect is Effect.DENY
-            displacing = (other for other in matching if displaces(other, rule, name, agent))
-            # If the exception to a denial is itself displaced, the denial stays in force.
-            displacers[rule.rule_id] = next(
-                (other for other in displacing if not denies or displacer(other) is None), None
-            )
-        return displacers[rule.rule_id]
+        displacing = (other for other in matching if displaces(other, rule, name, agent))
+        return next((other for other in displacing if rule.effect is not Effect.DENY or lifts(other, rule)), None)
 
     considered = [
         Considered(rule=rule, holds=holds, displaced_by=None if holds is False else displacer(rule))

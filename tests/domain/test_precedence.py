@@ -83,6 +83,17 @@ def test_an_exception_to_a_denial_that_is_displaced_leaves_the_denial_in_force()
     assert applies([denial, exception, for_some], "triager", {"amount": 500}) == denial
 
 
+@pytest.mark.parametrize("effect", Effect)
+def test_hiding_an_argument_lifts_no_denial(effect: Effect) -> None:
+    """The rule with the condition displaces the exception if it holds, which leaves the denial in force."""
+    denial, exception = rule("c", Effect.DENY), rule("tool:refund", Effect.ALLOW)
+    large = rule("b", effect, "refund", None, LARGE)
+    rules = [denial, exception, large]
+    assert applies([denial, exception], arguments={}) == exception
+    assert applies(rules, arguments={"amount": 50}) == exception
+    assert [applies(rules, arguments=hidden).effect for hidden in ARGUMENTS[1:]] == [Effect.DENY] * 3
+
+
 NOTHING = Condition(argument="nothing", op="exists", value=False)
 """Always holds, and counts towards exactness like any other condition."""
 
