@@ -243,8 +243,8 @@ class Snapshot(BaseModel):
         return prevailing(judged, name, agent, BY_RISK[risk])
 
 
-class Exactness(NamedTuple):
-    """How exactly a rule names a call, in three respects; each grows with exactness."""
+class Specificity(NamedTuple):
+    """How specifically a rule matches a call, in three respects. A greater value is more specific."""
 
     tool: tuple[bool, int]
     """Whether it names the tool itself, and the length of its glob."""
@@ -252,8 +252,8 @@ class Exactness(NamedTuple):
     """Whether it names the agent itself, and the length of its glob; -1 if it applies to all calls."""
     conditions: bool
 
-    def covers(self, other: Exactness) -> bool:
-        """Whether it is at least as exact as the other in every respect."""
+    def covers(self, other: Specificity) -> bool:
+        """Whether it is at least as specific as the other in every respect."""
         return self.tool >= other.tool and self.agent >= other.agent and self.conditions >= other.conditions
 
 
@@ -265,7 +265,7 @@ class Considered:
     holds: bool | None
     """Whether its conditions hold; None if that can't be judged."""
     displaced_by: Rule | None = None
-    """The more exact rule that displaces it."""
+    """The more specific rule that displaces it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,17 +303,17 @@ def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str
     if not matching:
         counting.append(built_in)
 
-    def rank(rule: Rule) -> tuple[int, bool, Exactness, bool, bool, str]:
-        exact, own = exactness(rule, name, agent), is_own(rule, name, agent)
-        return _STRICTNESS[rule.effect], rule is not built_in, exact, own, rule.kind is not None, rule.rule_id
+    def rank(rule: Rule) -> tuple[int, bool, Specificity, bool, bool, str]:
+        specific, own = specificity(rule, name, agent), is_own(rule, name, agent)
+        return _STRICTNESS[rule.effect], rule is not built_in, specific, own, rule.kind is not None, rule.rule_id
 
     return Weighed(rule=max(counting, key=rank), considered=tuple(considered))
 
 
-def exactness(rule: Rule, name: str, agent: str | None) -> Exactness:
-    """How exactly the rule matches this call."""
+def specificity(rule: Rule, name: str, agent: str | None) -> Specificity:
+    """How specific the rule is for this call."""
     named = (False, -1) if rule.agent is None else (rule.agent == agent, len(rule.agent))
-    return Exactness(
+    return Specificity(
         tool=(rule.tool == name, len(rule.tool)), agent=named, conditions=bool(rule.when or rule.model_extra)
     )
 
@@ -326,11 +326,11 @@ def is_own(rule: Rule, name: str, agent: str | None) -> bool:
 
 
 def displaces(one: Rule, other: Rule, name: str, agent: str | None) -> bool:
-    """Whether the first rule, if it holds, displaces the other for this call: it is more exact in one respect, and less exact in none.
+    """Whether the first rule, if it holds, displaces the other for this call: it is more specific in one respect, and less specific in none.
 
     A rule that denies is displaced only by a rule that names the tool itself, and that names something for which the other has a glob or nothing.
     """
-    mine, its = exactness(one, name, agent), exactness(other, name, agent)
+    mine, its = specificity(one, name, agent), specificity(other, name, agent)
     denied = other.effect is Effect.DENY
     if mine != its:
         names_more = mine.tool[0] > its.tool[0] or mine.agent[0] > its.agent[0]
