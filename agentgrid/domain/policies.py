@@ -265,7 +265,7 @@ class Considered:
     holds: bool | None
     """Whether its conditions hold; None if that can't be judged."""
     displaced_by: Rule | None = None
-    """The more exact rule that displaces it."""
+    """The more specific rule that displaces it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,7 +327,7 @@ def is_own(rule: Rule, name: str, agent: str | None) -> bool:
 
 
 def displaces(one: Rule, other: Rule, name: str, agent: str | None) -> bool:
-    """Whether the first rule, if it holds, displaces the other for this call: it is more exact in one respect, and less exact in none.
+    """Whether the first rule, if it holds, displaces the other for this call: it is more specific in one respect, and less specific in none.
 
     A rule that denies is displaced only by a rule that names the tool itself, and that names something for which the other has a glob or nothing.
     """

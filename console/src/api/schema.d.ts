@@ -603,7 +603,7 @@ export interface paths {
          * Create or replace a rule for tools or plain activities, by name or glob
          * @description Workers receive it within seconds; it applies to the next call, including in running workflows.
          *
-         *     One rule applies to each call. A rule displaces another that is less exact in its tool, agent or conditions, unless it is itself less exact
+         *     One rule applies to each call. A rule displaces another that is less specific in its tool, agent or conditions, unless it is itself less specific
          *     in one of these; a rule that denies is displaced only by a rule that names the tool exactly. Of the remaining rules the strictest
          *     applies; if there is none, the built-in rule for the tool's risk applies. `POST /api/v1/policies/test` shows the result for a call.
          *
