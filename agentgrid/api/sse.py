@@ -61,7 +61,7 @@ class Admission:
         self.principal = identity.principal
         """As of the last check."""
         self._pool = pool
-        self._login = identity
+        self._identity = identity
         self._source = source
         self._heard = source.access_changes
         self._checked = time.monotonic()
@@ -72,7 +72,7 @@ class Admission:
         if heard == self._heard and time.monotonic() - self._checked < CHECK_SECONDS:
             return True
         self._heard, self._checked = heard, time.monotonic()
-        holder = await self._login.current(self._pool)
+        holder = await self._identity.current(self._pool)
         if holder is None or not holder.may(Permission.READ):
             return False
         self.principal = holder

@@ -95,7 +95,7 @@ class Endpoint:
         """The response to a request whose body has been read and checked. Raises Unauthenticated if the key was revoked in the meantime."""
         async with asyncio.timeout(READY_SECONDS):
             await self._ready.wait()
-        exchange = _OpenRequest(request)
+        exchange = _Exchange(request)
         request.scope["state"]["mcp"] = exchange
         await self._sessions.handle_request(request.scope, exchange.receive, exchange.send)
         if exchange.revoked is not None:
@@ -138,8 +138,8 @@ class Endpoint:
             return results.refusal(known)
 
 
-class _OpenRequest:
-    """An outer request and its response."""
+class _Exchange:
+    """A request from an MCP client and its response."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -171,20 +171,20 @@ class _OpenRequest:
             self.raw.extend(message.get("body", b""))
 
 
-def _exchange(context: Context) -> _OpenRequest:
+def _exchange(context: Context) -> _Exchange:
     assert context.request is not None  # all requests to this server arrive over HTTP
-    exchange: _OpenRequest = context.request.scope["state"]["mcp"]
+    exchange: _Exchange = context.request.scope["state"]["mcp"]
     return exchange
 
 
 async def _use(
-    exchange: _OpenRequest, verb: RouteTool, arguments: dict[str, Any], key: str | None
+    exchange: _Exchange, verb: RouteTool, arguments: dict[str, Any], key: str | None
 ) -> types.CallToolResult:
     answer = await exchange.ask(verb.call(arguments, idempotency_key=key))
     return results.outcome(answer) if verb.route == RESULT else results.plain(answer)
 
 
-async def _run(exchange: _OpenRequest, name: str, arguments: dict[str, Any], key: str | None) -> types.CallToolResult:
+async def _run(exchange: _Exchange, name: str, arguments: dict[str, Any], key: str | None) -> types.CallToolResult:
     """Start a run of this tool through `START`, and wait for its result."""
     if await catalog.find(exchange.request.app.state.plane, name) is None:
         raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {name[:100]}")
