@@ -109,8 +109,8 @@ async def test_only_one_of_concurrent_uses_of_a_code_opens_a_session(api: Api, k
     code = await code_of(api, key.secret)
 
     async def attempt() -> int:
-        async with browser_of(api) as item:
-            return (await item.sign_in(code=code)).status_code
+        async with browser_of(api) as other:
+            return (await other.sign_in(code=code)).status_code
 
     assert sorted(await asyncio.gather(*(attempt() for _ in range(4)))) == [200, 401, 401, 401]
 
