@@ -95,7 +95,7 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             faults = "; ".join(
-                f"AGENTGRID_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+                f"AGENTGRID_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg'].removeprefix('Value error, ')}"
                 for fault in error.errors()
             )
             raise SettingsError(f"invalid settings: {faults}") from None
