@@ -42,7 +42,7 @@ async def asked(
         if type(failure) is AgentGridError or _about_the_namespace(error):
             # A wrong credential, a missing namespace or an old server: an operator must fix it, not the caller.
             failure = Unavailable(
-                f"Temporal rejected the request, and an operator must fix the connection's settings: {error.message}",
+                f"Temporal rejected the request; an operator must check the credentials, the namespace and the server's version: {error.message}",
                 retry_after_seconds=30,
             )
         raise failure from error
