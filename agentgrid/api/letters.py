@@ -68,7 +68,7 @@ def row_values(
     plane: ControlPlane, caller: Caller, shown: Shown, row: Approval, run: Run, context: Context
 ) -> dict[str, Any]:
     """The fields of `ApprovalRow`."""
-    facts = context.found(row, run)
+    facts = context.facts(row, run)
     shown = shown.of_approval(caller, facts)
     version = context.tool(row)
     values = summary_values(row, run, shown)
