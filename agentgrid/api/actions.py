@@ -45,7 +45,7 @@ def of_run(principal: Principal, run: Run, *, taken: bool, agent_running: bool) 
     actions = []
     for verb in Verb:
         status = RunStatus(run.status)
-        why = refusal(verb, status, governed=run.governed, taken=taken, at_work=agent_running) or _forbidden(
+        why = refusal(verb, status, governed=run.governed, taken=taken, agent_running=agent_running) or _forbidden(
             principal, ACCESS[f"POST {V1}/runs/{{run_id}}/{PATHS.get(verb, verb)}"]
         )
         actions.append(Action(verb=ActionVerb(verb), allowed=why is None, reason=why))

@@ -57,9 +57,9 @@ async def _pages(
             rows = await commands.newest(
                 session, scope=scope, limit=size + 1, after=after, only_of=only_of, **dict(filters)
             )
-            asked = await commands.asked(session, [row.command_id for row in rows[:size]])
+            requested = await commands.requested_values(session, [row.command_id for row in rows[:size]])
         if size:
-            yield [views.command_summary(row, shown, asked=asked.get(row.command_id)) for row in rows[:size]]
+            yield [views.command_summary(row, shown, requested=requested.get(row.command_id)) for row in rows[:size]]
         left -= size
         if len(rows) <= size:
             return

@@ -192,7 +192,7 @@ def _command(stored: EventRow, subjects: feed.Things, shown: Shown) -> CommandEv
     row = subjects.commands.get(stored.subject or "")
     if row is None:
         return None
-    data = views.command_summary(row, shown, asked=subjects.asked.get(row.command_id))
+    data = views.command_summary(row, shown, requested=subjects.requested.get(row.command_id))
     data = data.model_copy(update={"status": CommandStatus(_stored_columns(stored).get("status", row.status))})
     return CommandEvent.model_construct(run_id=row.run_id, subject=row.command_id, data=data, at=stored.created_at)
 

@@ -49,8 +49,8 @@ async def overview_of(
         now = await commands.clock(session)
         scope = caller.principal.workflows
         counts = await runs.counts(session, scope=scope, since=DAY)
-        mine = await approvals.count(session, wanted=inbox, scope=scope)
-        pending = await approvals.count(session, wanted=pending_of(caller), scope=scope)
+        mine = await approvals.count(session, filters=inbox, scope=scope)
+        pending = await approvals.count(session, filters=pending_of(caller), scope=scope)
         principal, before = caller.principal, now - DELIVERY_GRACE
         approvals_of = principal.name if principal.only_own_approvals else None
         commands_of = None if principal.may(Permission.AUDIT) else principal.name

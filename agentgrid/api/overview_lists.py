@@ -70,7 +70,7 @@ async def lists_of(
     def row(run: Run) -> RunRow:
         return views.run_row(vars(run), titles.get(run.workflow), shown)
 
-    urgent = await approval_urgency.most_urgent(session, wanted=inbox, scope=scope, now=now, limit=ROWS)
+    urgent = await approval_urgency.most_urgent(session, filters=inbox, scope=scope, now=now, limit=ROWS)
     context = await approval_context.read(session, urgent)
     rules = await policies.in_force(session)
     return Lists(
@@ -89,7 +89,7 @@ async def _opened(session: ReadSession, scope: Scope) -> list[Run]:
     by_id: dict[str, Run] = {}
     for filters in _OPEN_ORDER:
         if len(by_id) < OPEN_ROWS:
-            batch = await runs.newest(session, wanted=filters, scope=scope, limit=OPEN_ROWS + len(by_id))
+            batch = await runs.newest(session, filters=filters, scope=scope, limit=OPEN_ROWS + len(by_id))
             by_id |= {run.run_id: run for run in batch}
     return list(by_id.values())[:OPEN_ROWS]
 

@@ -57,7 +57,7 @@ async def of_run(
     usuals: Usuals,
     shown: Shown,
     run_id: str,
-    request: db_timeline.Wanted,
+    request: db_timeline.TimelineRequest,
     *,
     scope: frozenset[str],
 ) -> bytes | None:
@@ -166,9 +166,13 @@ class _Builder:
             current = job["activity_id"] == row["activity_id"]
             last = number == len(jobs) and (not current or (row["live_attempt"] or 0) <= job["attempt"])
             reported = JobStatus(job["status"])
-            asked = kind == ErrorType.APPROVAL_REQUIRED
+            requested_approval = kind == ErrorType.APPROVAL_REQUIRED
             status = job_status(
-                reported, step=step_status if current else None, last=last, ended=ended or not current, asked=asked
+                reported,
+                step=step_status if current else None,
+                last=last,
+                ended=ended or not current,
+                requested_approval=requested_approval,
             )
             finished = job["finished_at"]
             if reported is JobStatus.RUNNING and status not in (JobStatus.RUNNING, JobStatus.LOST):

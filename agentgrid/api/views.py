@@ -105,7 +105,9 @@ def job(attempt: steps.Attempt, shown: Shown) -> JobOut:
     row, reported, attempt_step = attempt.job, JobStatus(attempt.job.status), attempt.step
     step_status = StepStatus(attempt_step.status) if attempt_step is not None else None
     requested_approval = isinstance(row.error, dict) and row.error.get("type") == ErrorType.APPROVAL_REQUIRED
-    status = job_status(reported, step=step_status, last=attempt.last, ended=attempt.ended, asked=requested_approval)
+    status = job_status(
+        reported, step=step_status, last=attempt.last, ended=attempt.ended, requested_approval=requested_approval
+    )
     values = _values(row, JobOut) | {
         "status": status,
         "step_event_id": attempt.step_event_id,
@@ -172,7 +174,7 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, details: D
     own = not principal.only_own_approvals or run.initiator == principal.name
     pending = details.approvals if own else ()
     approvals = [letters.summary(approval, run, shown) for approval in pending]
-    verbs = actions.of_run(principal, run, taken=details.taken, agent_running=details.at_work)
+    verbs = actions.of_run(principal, run, taken=details.taken, agent_running=details.agent_running)
     path = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
         **_redacted(vars(run), shown),
@@ -262,16 +264,16 @@ def _fit(command: Command) -> Fit:
     return Fit(handler) if command.status != CommandStatus.REFUSED and handler in set(Fit) else Fit.UNKNOWN
 
 
-def command_summary(row: Command, shown: Shown, *, asked: Any = None) -> CommandSummary:
-    """A command in a list. asked: the value in its body that `what` shows."""
-    values = _values(row, CommandSummary) | {"what": what(row.kind, asked), "outcome": shown.outcome(row)}
+def command_summary(row: Command, shown: Shown, *, requested: Any = None) -> CommandSummary:
+    """A command in a list. requested: the value in its body that `what` shows."""
+    values = _values(row, CommandSummary) | {"what": what(row.kind, requested), "outcome": shown.outcome(row)}
     return CommandSummary.model_validate(values)
 
 
-def what(kind: str, asked: Any) -> str | None:
+def what(kind: str, requested: Any) -> str | None:
     """The verdict, the name of a signal or update, or the effect, if it is valid."""
     words = HANDLING[kind].words
-    return None if words is None else words.shown(asked)
+    return None if words is None else words.shown(requested)
 
 
 def proposed(row: Command) -> Response:
@@ -296,10 +298,10 @@ def is_proposed(row: Command) -> bool:
     return row.status == CommandStatus.PROPOSED
 
 
-def command_detail(row: Command, shown: Shown, *, asked: Any = None) -> CommandDetail:
+def command_detail(row: Command, shown: Shown, *, requested: Any = None) -> CommandDetail:
     """A command with its body, for those who may read it."""
     values = _values(row, CommandDetail) | {
-        "what": what(row.kind, asked),
+        "what": what(row.kind, requested),
         "outcome": shown.outcome(row),
         "body": shown.value(row.body),
     }

@@ -116,7 +116,7 @@ async def _propose(
 
 
 async def carry_out(session: WriteSession, caller: Caller, proposal: Command) -> str:
-    """Create the proposed key on the caller's confirmation. Returns its secret, for the caller alone."""
+    """Create the proposed key on the caller's confirmation. Returns its secret, for the caller only."""
     wish = proposal.body["wish"]
     owner = await principals.get(session, wish["principal"])
     if owner is None:

@@ -125,9 +125,9 @@ async def allowed(session: WriteSession, caller: Caller, run_id: str, verb: Verb
     """The run, if its status allows the verb. Raises NotFound, Conflict with the current status."""
     run = await runs.seen(session, run_id, scope=caller.principal.workflows)
     status = RunStatus(run.status)
-    at_work = verb is Verb.INTERRUPT and await runs.at_work(session, run)
+    agent_running = verb is Verb.INTERRUPT and await runs.agent_running(session, run)
     taken = await runs.taken(session, run)
-    if (why := refusal(verb, status, governed=run.governed, taken=taken, at_work=at_work)) is not None:
+    if (why := refusal(verb, status, governed=run.governed, taken=taken, agent_running=agent_running)) is not None:
         raise Conflict(why, status=status.value)
     return run
 

@@ -30,12 +30,12 @@ class Pending:
     """Per entry in the approver lists, most frequent first; at most 100."""
 
 
-async def pending(session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str]) -> Pending:
+async def pending(session: ReadSession, *, filters: ApprovalFilter, scope: frozenset[str]) -> Pending:
     """The pending approvals in the scope that match the filter."""
     statement = (
         select(A.approvers, func.count())
         .join(Run, A.run_id == R.run_id)
-        .where(A.status == ApprovalStatus.PENDING.value, ~A.inherited, *conditions(wanted, scope, A))
+        .where(A.status == ApprovalStatus.PENDING.value, ~A.inherited, *conditions(filters, scope, A))
         .group_by(A.approvers)
     )
     by_approver: Counter[str] = Counter()

@@ -54,14 +54,14 @@ def place_of(approval: Approval, now: datetime) -> UrgencyCursor:
 async def most_urgent(
     session: ReadSession,
     *,
-    wanted: ApprovalFilter,
+    filters: ApprovalFilter,
     scope: frozenset[str],
     now: datetime,
     limit: int,
     after: UrgencyCursor | None = None,
 ) -> Sequence[tuple[Approval, Run]]:
     """A page of the pending approvals in the scope with their runs, without payloads. now: the time from which the hour counts."""
-    filtering = conditions(wanted, scope, A)
+    filtering = conditions(filters, scope, A)
     first = 0 if after is None else after.stretch
     parts = [
         _stretch(number, filtering, now, limit, after if number == first else None)

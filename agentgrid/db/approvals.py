@@ -119,61 +119,61 @@ _ORDERED = ("status", "tool", "agent", "decided_by")
 """Each of these filters on its own has an index in list order."""
 
 
-def _ordered(wanted: ApprovalFilter) -> bool:
+def _ordered(filters: ApprovalFilter) -> bool:
     """Whether a single index returns the matches in list order."""
-    active = {item.name: getattr(wanted, item.name) for item in fields(wanted)}
+    active = {item.name: getattr(filters, item.name) for item in fields(filters)}
     active = {name: value for name, value in active.items() if value not in (None, (), False)}
-    return not active or (len(active) == 1 and len(wanted.status) <= 1 and next(iter(active)) in _ORDERED)
+    return not active or (len(active) == 1 and len(filters.status) <= 1 and next(iter(active)) in _ORDERED)
 
 
-def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, collected: bool = False) -> list[Any]:
+def conditions(filters: ApprovalFilter, scope: frozenset[str], approval: Any, *, collected: bool = False) -> list[Any]:
     """Conditions for the filter, on approvals joined with their runs. collected: all matches are collected, by index."""
     clauses: list[Any] = list(scopes.within(R.workflow, scope))
-    if wanted.status:
-        clauses.append(approval.status.in_(wanted.status))
-    if wanted.run_id is not None:
-        clauses.append(approval.run_id == wanted.run_id)
-    if wanted.tool is not None:
-        clauses.append(approval.tool == wanted.tool)
-    if wanted.agent is not None:
-        clauses.append(approval.agent == wanted.agent)
-    if wanted.workflow is not None:
-        clauses.append(R.workflow == wanted.workflow)
-    if wanted.approver_entries is not None:
-        clauses.append(holds_any(approval.approvers, wanted.approver_entries))
-    if wanted.not_behind is not None:
-        clauses.append(func.coalesce(approval.initiator, "").not_in(wanted.not_behind))
-        clauses.append(R.initiator.not_in(wanted.not_behind))
-        clauses.append(~holds_any(R.issuers, wanted.not_behind))
-        clauses.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(wanted.not_behind))), False))
+    if filters.status:
+        clauses.append(approval.status.in_(filters.status))
+    if filters.run_id is not None:
+        clauses.append(approval.run_id == filters.run_id)
+    if filters.tool is not None:
+        clauses.append(approval.tool == filters.tool)
+    if filters.agent is not None:
+        clauses.append(approval.agent == filters.agent)
+    if filters.workflow is not None:
+        clauses.append(R.workflow == filters.workflow)
+    if filters.approver_entries is not None:
+        clauses.append(holds_any(approval.approvers, filters.approver_entries))
+    if filters.not_behind is not None:
+        clauses.append(func.coalesce(approval.initiator, "").not_in(filters.not_behind))
+        clauses.append(R.initiator.not_in(filters.not_behind))
+        clauses.append(~holds_any(R.issuers, filters.not_behind))
+        clauses.append(~func.coalesce(_terms(approval)["issuers"].has_any(array(sorted(filters.not_behind))), False))
         clauses.append(
-            ~func.coalesce(_terms(approval)["changed_issuers"].has_any(array(sorted(wanted.not_behind))), False)
+            ~func.coalesce(_terms(approval)["changed_issuers"].has_any(array(sorted(filters.not_behind))), False)
         )
-        clauses.append(func.coalesce(_terms(approval)["changed_by"].astext, "").not_in(wanted.not_behind))
-    if wanted.open_under is not None:
-        clauses.extend(_open(approval, wanted.open_under))
-    if wanted.started_by is not None:
-        clauses.append(R.initiator == wanted.started_by)
-    if wanted.q is not None:
+        clauses.append(func.coalesce(_terms(approval)["changed_by"].astext, "").not_in(filters.not_behind))
+    if filters.open_under is not None:
+        clauses.extend(_open(approval, filters.open_under))
+    if filters.started_by is not None:
+        clauses.append(R.initiator == filters.started_by)
+    if filters.q is not None:
         find = approval_search.is_among_matches if collected else approval_search.matches
-        clauses.append(find(approval, R, wanted.q, titles=wanted.titles))
-    return clauses + _further(wanted, approval)
+        clauses.append(find(approval, R, filters.q, titles=filters.titles))
+    return clauses + _further(filters, approval)
 
 
-def _further(wanted: ApprovalFilter, approval: Any) -> list[Any]:
+def _further(filters: ApprovalFilter, approval: Any) -> list[Any]:
     clauses: list[Any] = []
-    if wanted.approver is not None:
-        clauses.append(holds_any(approval.approvers, [wanted.approver]))
-    if wanted.shape is not None:
-        clauses.append(approval.shape == wanted.shape)
-        if not wanted.titles:
+    if filters.approver is not None:
+        clauses.append(holds_any(approval.approvers, [filters.approver]))
+    if filters.shape is not None:
+        clauses.append(approval.shape == filters.shape)
+        if not filters.titles:
             clauses.append(approval.kind == ApprovalKind.TOOL.value)
-    if wanted.decided_by is not None:
-        clauses.append(approval.decided_by == wanted.decided_by)
-    if wanted.opened_after is not None:
-        clauses.append(approval.opened_at > wanted.opened_after)
-    if wanted.expires_within is not None:
-        clauses.append(approval.expires_at <= func.now() + wanted.expires_within)
+    if filters.decided_by is not None:
+        clauses.append(approval.decided_by == filters.decided_by)
+    if filters.opened_after is not None:
+        clauses.append(approval.opened_at > filters.opened_after)
+    if filters.expires_within is not None:
+        clauses.append(approval.expires_at <= func.now() + filters.expires_within)
     return clauses
 
 
@@ -221,31 +221,31 @@ def without_payloads(approval: Any) -> list[Any]:
 
 
 async def newest(
-    session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str], limit: int, after: Key | None = None
+    session: ReadSession, *, filters: ApprovalFilter, scope: frozenset[str], limit: int, after: Key | None = None
 ) -> Sequence[tuple[Approval, Run]]:
     """Approvals in the scope with their runs, newest first, without payloads."""
 
     def matching(approval: Any, collected: bool) -> Sequence[Any]:
-        return conditions(wanted, scope, approval, collected=collected)
+        return conditions(filters, scope, approval, collected=collected)
 
-    if wanted.q is not None:
+    if filters.q is not None:
         # Otherwise a search with many matches would scan the whole table of runs.
         await session.execute(BY_INDEX)
-    ordered = _ordered(wanted) and is_everything(scope)
+    ordered = _ordered(filters) and is_everything(scope)
     rows = await paging.newest(session, _LISTING, matching, limit=limit, after=after, ordered=ordered)
     return [(approval, run) for approval, run in (tuple(row) for row in rows)]
 
 
-async def count(session: ReadSession, *, wanted: ApprovalFilter, scope: frozenset[str]) -> int:
+async def count(session: ReadSession, *, filters: ApprovalFilter, scope: frozenset[str]) -> int:
     """The number of matching approvals in the scope."""
-    return int((await session.execute(_counting(wanted, scope))).scalar_one())
+    return int((await session.execute(_counting(filters, scope))).scalar_one())
 
 
 @lru_cache(maxsize=256)
-def _counting(wanted: ApprovalFilter, scope: frozenset[str]) -> Any:
+def _counting(filters: ApprovalFilter, scope: frozenset[str]) -> Any:
     # Cached because the overview polls: building the statement takes several times as long as executing it.
     statement = select(func.count()).select_from(Approval).join(Run, A.run_id == R.run_id)
-    return statement.where(~A.inherited, *conditions(wanted, scope, A))
+    return statement.where(~A.inherited, *conditions(filters, scope, A))
 
 
 async def get(connection: Connection, approval_id: str, *, scope: frozenset[str]) -> ApprovalFacts | None:

@@ -149,7 +149,7 @@ async def seen(session: ReadSession, command_id: str, *, scope: frozenset[str]) 
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-async def asked(session: ReadSession, command_ids: Sequence[str]) -> dict[str, Any]:
+async def requested_values(session: ReadSession, command_ids: Sequence[str]) -> dict[str, Any]:
     """The values in these commands' bodies that the audit log shows as their `Words`, unchecked, by command id.
 
     Read as JSON, because the database rejects NUL in text. The bodies themselves may be large, so they are not read.

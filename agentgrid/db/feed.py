@@ -88,8 +88,8 @@ class Things:
     approvals: Mapping[tuple[str, str], Approval] = field(default_factory=dict)
     """By run and approval."""
     commands: Mapping[str, Command] = field(default_factory=dict)
-    asked: Mapping[str, Any] = field(default_factory=dict)
-    """What the commands requested, by command id: see `commands.asked`."""
+    requested: Mapping[str, Any] = field(default_factory=dict)
+    """What the commands requested, by command id: see `commands.requested_values`."""
 
 
 async def after(
@@ -142,7 +142,7 @@ async def things(session: ReadSession, events: Sequence[EventRow]) -> Things:
         steps=await _steps(session, {event.subject or "" for event in by_kind.get(EventKind.STEP, [])}),
         approvals=await _approvals(session, about_approvals),
         commands=await _commands(session, command_ids),
-        asked=await commands.asked(session, command_ids),
+        requested=await commands.requested_values(session, command_ids),
     )
 
 

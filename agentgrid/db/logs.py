@@ -32,7 +32,7 @@ class LogFilter:
 async def page(
     session: ReadSession,
     run_id: str,
-    wanted: LogFilter,
+    filters: LogFilter,
     *,
     limit: int,
     after: int | None = None,
@@ -40,16 +40,16 @@ async def page(
     newest: bool = False,
 ) -> Sequence[Log]:
     """Lines, oldest first. `after`, `before`: only lines with a higher or lower id. `newest`: the last page instead of the first."""
-    execution = wanted.step[0] if wanted.step is not None else wanted.execution_id
+    execution = filters.step[0] if filters.step is not None else filters.execution_id
     statement = select(Log).where(reported(L, run_id, execution))
-    if wanted.activity_id is not None:
-        statement = statement.where(L.activity_id == wanted.activity_id)
-    if wanted.step is not None:
-        statement = statement.where(L.activity_id.in_(await activities_of(session, *wanted.step)))
-    if wanted.levels:
-        statement = statement.where(_level(wanted.levels))
-    if wanted.q is not None:
-        statement = statement.where(L.message.icontains(wanted.q, autoescape=True))
+    if filters.activity_id is not None:
+        statement = statement.where(L.activity_id == filters.activity_id)
+    if filters.step is not None:
+        statement = statement.where(L.activity_id.in_(await activities_of(session, *filters.step)))
+    if filters.levels:
+        statement = statement.where(_level(filters.levels))
+    if filters.q is not None:
+        statement = statement.where(L.message.icontains(filters.q, autoescape=True))
     if after is not None:
         statement = statement.where(L.log_id > after)
     if before is not None:

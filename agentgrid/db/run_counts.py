@@ -40,10 +40,10 @@ class Tally:
         return sum(self.by_status.values())
 
 
-async def by_status(session: ReadSession, *, wanted: RunFilter, scope: Scope) -> Tally:
+async def by_status(session: ReadSession, *, filters: RunFilter, scope: Scope) -> Tally:
     """The number of matching runs in the scope, by status."""
-    only_status = replace(wanted, status=()) == RunFilter() and is_everything(scope)
-    statement = _in_the_index(wanted) if only_status else _collected(wanted, scope)
+    only_status = replace(filters, status=()) == RunFilter() and is_everything(scope)
+    statement = _in_the_index(filters) if only_status else _collected(filters, scope)
     await session.execute(BY_INDEX)
     counts = {RunStatus(status): count for status, count in (await session.execute(statement)).all()}
     # One match over the limit shows that there are more.
@@ -52,8 +52,8 @@ async def by_status(session: ReadSession, *, wanted: RunFilter, scope: Scope) ->
     return Tally(by_status=capped, complete=complete)
 
 
-def _in_the_index(wanted: RunFilter) -> Any:
-    statuses = wanted.status or tuple(status.value for status in RunStatus)
+def _in_the_index(filters: RunFilter) -> Any:
+    statuses = filters.status or tuple(status.value for status in RunStatus)
     counts = []
     for status in dict.fromkeys(statuses):
         matches = select(R.status).where(R.status == status).limit(MOST + 1).subquery()
@@ -61,14 +61,14 @@ def _in_the_index(wanted: RunFilter) -> Any:
     return union_all(*counts)
 
 
-def _collected(wanted: RunFilter, scope: Scope) -> Any:
-    matches = matching(wanted, scope, R.status).limit(MOST + 1).subquery()
+def _collected(filters: RunFilter, scope: Scope) -> Any:
+    matches = matching(filters, scope, R.status).limit(MOST + 1).subquery()
     return select(matches.c.status, func.count()).group_by(matches.c.status)
 
 
-def matching(wanted: RunFilter, scope: Scope, *columns: Any, newest: bool = False) -> Any:
+def matching(filters: RunFilter, scope: Scope, *columns: Any, newest: bool = False) -> Any:
     """These columns of the matching runs in the scope, for the caller to limit. newest: in list order."""
-    statement = select(*columns).where(*conditions(wanted, scope, R, True))
+    statement = select(*columns).where(*conditions(filters, scope, R, True))
     # The trigger's index omits the most common value, `api`, so that filter scans the list's index.
-    in_list_order = wanted.trigger is not None or (newest and wanted == RunFilter())
+    in_list_order = filters.trigger is not None or (newest and filters == RunFilter())
     return statement.order_by(R.created_at.desc(), R.run_id.desc()) if in_list_order else statement

@@ -29,7 +29,7 @@ class Details:
     """The current title of the registered workflow."""
     taken: bool = False
     """Whether a worker has completed a workflow task of the run's current execution, according to the fold."""
-    at_work: bool = False
+    agent_running: bool = False
     """Whether an agent's call is open in the run's current execution."""
     open_steps: Sequence[Step] = ()
     """The running or waiting steps of each segment's newest execution, oldest first, without inputs and outputs."""
@@ -57,7 +57,7 @@ SELECT {run}, clock_timestamp() AS now, ARRAY(SELECT key_id FROM signing_keys WH
     (SELECT e.taken FROM executions e WHERE e.execution_id = r.execution_id) AS taken,
     EXISTS (
         SELECT FROM steps s WHERE s.execution_id = r.execution_id AND s.kind = 'agent' AND s.status = 'running'
-    ) AS at_work,
+    ) AS agent_running,
     (SELECT json_agg(item) FROM (
         SELECT {step} FROM steps s WHERE s.run_id = r.run_id AND s.status = ANY($3)
             AND s.execution_id IN (SELECT e.execution_id FROM executions e WHERE e.run_id = r.run_id AND e.reset_to IS NULL)
@@ -112,7 +112,7 @@ async def get(connection: Connection, run_id: str, *, scope: frozenset[str]) -> 
         taken=values.pop("taken") is True,
         now=values.pop("now"),
         revoked_keys=frozenset(values.pop("revoked_keys")),
-        at_work=values.pop("at_work"),
+        agent_running=values.pop("agent_running"),
         open_steps=[loaded_json(Step, step) for step in values.pop("open_steps") or ()],
         executions=[loaded_json(ExecutionRow, execution) for execution in values.pop("executions") or ()],
         children=[loaded_json(Run, child) for child in values.pop("children") or ()],

@@ -56,16 +56,16 @@ class Facets:
     tag: Facet
 
 
-async def of(session: ReadSession, *, wanted: RunFilter, scope: Scope) -> Facets:
+async def of(session: ReadSession, *, filters: RunFilter, scope: Scope) -> Facets:
     """The facets of the matching runs in the scope."""
     await session.execute(run_counts.BY_INDEX)
-    state = await _states(session, replace(wanted, state=(), status=(), waiting_on=(), stuck=None), scope)
+    state = await _states(session, replace(filters, state=(), status=(), waiting_on=(), stuck=None), scope)
     own = {
-        "workflow": replace(wanted, workflow=(), version=None),
-        "initiator": replace(wanted, initiator=None),
-        "agent": replace(wanted, agent=None),
-        "tool": replace(wanted, tool=None),
-        "tag": replace(wanted, tag=()),
+        "workflow": replace(filters, workflow=(), version=None),
+        "initiator": replace(filters, initiator=None),
+        "agent": replace(filters, agent=None),
+        "tool": replace(filters, tool=None),
+        "tag": replace(filters, tag=()),
     }
     by_filter: dict[RunFilter, list[str]] = {}
     for name, without_own in own.items():
@@ -76,15 +76,15 @@ async def of(session: ReadSession, *, wanted: RunFilter, scope: Scope) -> Facets
     return Facets(state=state, **facets)
 
 
-async def _states(session: ReadSession, wanted: RunFilter, scope: Scope) -> Facet:
-    unfiltered = wanted == RunFilter() and is_everything(scope)
-    statement = _in_the_index() if unfiltered else _collected(wanted, scope)
+async def _states(session: ReadSession, filters: RunFilter, scope: Scope) -> Facet:
+    unfiltered = filters == RunFilter() and is_everything(scope)
+    statement = _in_the_index() if unfiltered else _collected(filters, scope)
     counts = dict.fromkeys(map(str, RunState), 0)
     rows = (await session.execute(statement)).all()
     for status, waiting_on, count in rows:
         counts[state_of(status, waiting_on)] += count
     # `stuck` overlaps: it includes runs that are also counted in other states.
-    stuck = select(R.run_id).where(*conditions(wanted, scope, R, True), is_stuck(R)).limit(run_counts.MOST + 1)
+    stuck = select(R.run_id).where(*conditions(filters, scope, R, True), is_stuck(R)).limit(run_counts.MOST + 1)
     counts[RunState.STUCK] = (await session.execute(select(func.count()).select_from(stuck.subquery()))).scalar_one()
     matched = [count for _, _, count in rows]
     complete = (max(matched, default=0) if unfiltered else sum(matched)) <= run_counts.MOST
@@ -107,15 +107,15 @@ def _in_the_index() -> Any:
     return union_all(*parts)
 
 
-def _collected(wanted: RunFilter, scope: Scope) -> Any:
-    matches = run_counts.matching(wanted, scope, R.status, R.waiting_on).limit(run_counts.MOST + 1).subquery()
+def _collected(filters: RunFilter, scope: Scope) -> Any:
+    matches = run_counts.matching(filters, scope, R.status, R.waiting_on).limit(run_counts.MOST + 1).subquery()
     return select(matches.c.status, matches.c.waiting_on, func.count()).group_by(matches.c.status, matches.c.waiting_on)
 
 
-async def _values(session: ReadSession, wanted: RunFilter, scope: Scope, names: Sequence[str]) -> dict[str, Facet]:
+async def _values(session: ReadSession, filters: RunFilter, scope: Scope, names: Sequence[str]) -> dict[str, Facet]:
     """Count these facets, which share one filter."""
     columns = (R.run_id, *(_COLUMNS[name] for name in names if name in _COLUMNS))
-    matches = run_counts.matching(wanted, scope, *columns, newest=True).limit(MOST + 1).cte("matches")
+    matches = run_counts.matching(filters, scope, *columns, newest=True).limit(MOST + 1).cte("matches")
     looked = select(literal("").label("facet"), literal("").label("value"), func.count().label("runs"), literal(0))
     parts = [looked.select_from(matches), *(_facet(name, matches) for name in names)]
     rows = (await session.execute(union_all(*(select(part.subquery()) for part in parts)))).all()

@@ -68,9 +68,9 @@ _ANYWHERE = frozenset({"started_after", "started_before", "titles"})
 """These only bound the position in the list, or are part of `q`."""
 
 
-def is_ordered(wanted: RunFilter, scope: Scope) -> bool:
+def is_ordered(filters: RunFilter, scope: Scope) -> bool:
     """Whether a single index returns the matching runs in the scope in list order."""
-    active = {item.name: getattr(wanted, item.name) for item in fields(wanted) if item.name not in _ANYWHERE}
+    active = {item.name: getattr(filters, item.name) for item in fields(filters) if item.name not in _ANYWHERE}
     active = {name: value for name, value in active.items() if value is not None and value != ()}
     if len(active) > 1 or not is_everything(scope):
         return False
@@ -118,60 +118,60 @@ def _alternatives(column: Any, values: tuple[str, ...]) -> Any:
     return column == values[0] if len(values) == 1 else among(column, values)
 
 
-def conditions(wanted: RunFilter, scope: Scope, run: Any, collected: bool) -> list[Any]:
+def conditions(filters: RunFilter, scope: Scope, run: Any, collected: bool) -> list[Any]:
     """Conditions for the filter on `run`, the table or a stretch of it. collected: all matches are collected, so that any index helps."""
     clauses: list[Any] = scopes.among(run.workflow, scope) if collected else scopes.within(run.workflow, scope)
-    if wanted.state:
-        clauses.append(_is_in(run, wanted.state))
-    if wanted.status:
-        clauses.append(run.status.in_(wanted.status))
-    if wanted.waiting_on:
-        clauses.append(run.waiting_on.in_(wanted.waiting_on))
-    if wanted.run_ids:
-        clauses.append(_alternatives(run.run_id, wanted.run_ids))
-    if wanted.workflow:
-        clauses.append(_alternatives(run.workflow, wanted.workflow))
+    if filters.state:
+        clauses.append(_is_in(run, filters.state))
+    if filters.status:
+        clauses.append(run.status.in_(filters.status))
+    if filters.waiting_on:
+        clauses.append(run.waiting_on.in_(filters.waiting_on))
+    if filters.run_ids:
+        clauses.append(_alternatives(run.run_id, filters.run_ids))
+    if filters.workflow:
+        clauses.append(_alternatives(run.workflow, filters.workflow))
     equal = (
-        (run.version, wanted.version),
-        (run.reference, wanted.reference),
-        (run.initiator, wanted.initiator),
-        (run.trigger, wanted.trigger),
-        (run.parent_run_id, wanted.parent),
-        (run.workflow_id, wanted.workflow_id),
-        (run.task_queue, wanted.task_queue),
+        (run.version, filters.version),
+        (run.reference, filters.reference),
+        (run.initiator, filters.initiator),
+        (run.trigger, filters.trigger),
+        (run.parent_run_id, filters.parent),
+        (run.workflow_id, filters.workflow_id),
+        (run.task_queue, filters.task_queue),
     )
     clauses.extend(column == value for column, value in equal if value is not None)
-    if wanted.tool is not None:
-        clauses.append(holds_all(run.tools, [wanted.tool]))
-    if wanted.tag:
-        clauses.append(holds_all(run.tags, wanted.tag))
-    if wanted.agent is not None:
-        called = (S.run_id == run.run_id, S.kind == StepKind.AGENT.value, S.name == wanted.agent)
+    if filters.tool is not None:
+        clauses.append(holds_all(run.tools, [filters.tool]))
+    if filters.tag:
+        clauses.append(holds_all(run.tags, filters.tag))
+    if filters.agent is not None:
+        called = (S.run_id == run.run_id, S.kind == StepKind.AGENT.value, S.name == filters.agent)
         clauses.append(exists(select(S.event_id).where(*called)))
-    if wanted.stuck is not None:
-        clauses.append(is_stuck(run) if wanted.stuck else ~is_stuck(run))
-    return [*clauses, *_times(wanted, run), *_words(wanted, run, collected)]
+    if filters.stuck is not None:
+        clauses.append(is_stuck(run) if filters.stuck else ~is_stuck(run))
+    return [*clauses, *_times(filters, run), *_words(filters, run, collected)]
 
 
-def _times(wanted: RunFilter, run: Any) -> list[Any]:
+def _times(filters: RunFilter, run: Any) -> list[Any]:
     clauses = []
-    if wanted.started_after is not None:
-        clauses.append(run.created_at >= wanted.started_after)
-    if wanted.started_before is not None:
-        clauses.append(run.created_at < wanted.started_before)
-    if wanted.closed_after is not None:
-        clauses.append(run.closed_at >= wanted.closed_after)
-    if wanted.closed_before is not None:
+    if filters.started_after is not None:
+        clauses.append(run.created_at >= filters.started_after)
+    if filters.started_before is not None:
+        clauses.append(run.created_at < filters.started_before)
+    if filters.closed_after is not None:
+        clauses.append(run.closed_at >= filters.closed_after)
+    if filters.closed_before is not None:
         # A run is created before it closes, so this bound lets the scan start where matches begin.
-        clauses += [run.closed_at < wanted.closed_before, run.created_at < wanted.closed_before]
-    if wanted.duration_over is not None:
-        clauses.append(_took_longer(run, wanted.duration_over))
+        clauses += [run.closed_at < filters.closed_before, run.created_at < filters.closed_before]
+    if filters.duration_over is not None:
+        clauses.append(_took_longer(run, filters.duration_over))
     return clauses
 
 
-def _words(wanted: RunFilter, run: Any, collected: bool) -> list[Any]:
-    if wanted.q is None:
+def _words(filters: RunFilter, run: Any, collected: bool) -> list[Any]:
+    if filters.q is None:
         return []
     if collected:
-        return [run.run_id.in_(run_search.matching_ids(wanted.q, titles=wanted.titles))]
-    return [run_search.matches(run, wanted.q, titles=wanted.titles)]
+        return [run.run_id.in_(run_search.matching_ids(filters.q, titles=filters.titles))]
+    return [run_search.matches(run, filters.q, titles=filters.titles)]

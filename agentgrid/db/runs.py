@@ -41,20 +41,20 @@ Sort = Literal["created", "updated", "next_at"]
 async def newest(
     session: ReadSession,
     *,
-    wanted: RunFilter,
+    filters: RunFilter,
     scope: Scope,
     limit: int,
     after: Key | None = None,
     sort: Sort = "created",
 ) -> Sequence[Run]:
     """Runs in the scope, without their payloads, newest or last changed first. Sorted by `next_at`: only runs that have one, soonest first."""
-    matching = partial(conditions, wanted, scope)
+    matching = partial(conditions, filters, scope)
     if sort == "next_at":
         return await _soonest(session, matching(R, True), limit=limit, after=after)
     if sort == "updated":
-        ordered, listing = wanted == RunFilter() and is_everything(scope), _UPDATED
+        ordered, listing = filters == RunFilter() and is_everything(scope), _UPDATED
     else:
-        ordered, listing = is_ordered(wanted, scope), _LISTING
+        ordered, listing = is_ordered(filters, scope), _LISTING
     rows = await paging.newest(session, listing, matching, limit=limit, after=after, ordered=ordered)
     return [row[0] for row in rows]
 
@@ -68,16 +68,16 @@ async def _soonest(session: ReadSession, clauses: Sequence[Any], *, limit: int, 
 
 
 async def newest_in_order(
-    connection: Connection, *, wanted: RunFilter, scope: Scope, limit: int, after: Key | None = None
+    connection: Connection, *, filters: RunFilter, scope: Scope, limit: int, after: Key | None = None
 ) -> Sequence[dict[str, Any]]:
     """Like `newest`, for filters that are `is_ordered`, as most are. Each row is a dict by column name."""
-    query, arguments = _in_order(wanted, scope, limit, after)
+    query, arguments = _in_order(filters, scope, limit, after)
     return [dict(row) for row in await connection.fetch(query, *arguments)]
 
 
 @lru_cache(maxsize=256)
-def _in_order(wanted: RunFilter, scope: Scope, limit: int, after: Key | None) -> Query:
-    return paging.in_order(_LISTING, partial(conditions, wanted, scope), limit=limit, after=after)
+def _in_order(filters: RunFilter, scope: Scope, limit: int, after: Key | None) -> Query:
+    return paging.in_order(_LISTING, partial(conditions, filters, scope), limit=limit, after=after)
 
 
 async def last_ended(
@@ -137,7 +137,7 @@ async def taken(session: ReadSession | WriteSession, run: Run) -> bool:
     return (await session.execute(statement)).scalar() is True
 
 
-async def at_work(session: ReadSession | WriteSession, run: Run) -> bool:
+async def agent_running(session: ReadSession | WriteSession, run: Run) -> bool:
     """Whether an agent's call is open in the run's current execution."""
     statement = select(
         exists().where(S.execution_id == run.execution_id, S.kind == StepKind.AGENT, S.status == StepStatus.RUNNING)

@@ -33,7 +33,7 @@ Row = asyncpg.Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class TimelineRequest:
     """The requested part of a run; by default all of its newest executions."""
 
     limit: int
@@ -138,23 +138,25 @@ FROM (
 """  # noqa: S608
 
 
-async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: frozenset[str]) -> TimelineRows | None:
+async def of_run(
+    connection: Connection, run_id: str, request: TimelineRequest, *, scope: frozenset[str]
+) -> TimelineRows | None:
     """The run's timeline; None if there is no such run in the scope, or no such execution in the run."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        run = await connection.fetchrow(_RUN, run_id, wanted.execution, scopes.patterns(scope))
-        if run is None or not admits(scope, run["workflow"]) or (wanted.execution and not run["executions"]):
+        run = await connection.fetchrow(_RUN, run_id, request.execution, scopes.patterns(scope))
+        if run is None or not admits(scope, run["workflow"]) or (request.execution and not run["executions"]):
             return None
         executions = run["executions"]
-        part = (run_id, executions, wanted.first, wanted.last)
-        columns = _COLUMNS.format(labels="true" if wanted.labels else "false")
-        steps = await connection.fetch(f"{columns} {_PART} {_ORDER} LIMIT $5", *part, wanted.limit + 1)
+        part = (run_id, executions, request.first, request.last)
+        columns = _COLUMNS.format(labels="true" if request.labels else "false")
+        steps = await connection.fetch(f"{columns} {_PART} {_ORDER} LIMIT $5", *part, request.limit + 1)
         folded, complete = None, True
-        if len(steps) > wanted.limit:
+        if len(steps) > request.limit:
             rows = await connection.fetch(_SHAPES, *part, MAX_SHAPES + 1)
             shapes = [_shape(*row) for row in rows]
             complete = len(shapes) <= MAX_SHAPES
             folded = timeline.fold(shapes)
-            newest = _newest(shapes, folded.kept, wanted.limit)
+            newest = _newest(shapes, folded.kept, request.limit)
             complete = complete and len(newest) == len(folded.kept)
             keys = list(newest)
             steps = await connection.fetch(
@@ -163,7 +165,7 @@ async def of_run(connection: Connection, run_id: str, wanted: Wanted, *, scope: 
         jobs = await connection.fetch(_JOBS, run_id, executions)
         approvals = await connection.fetch(_APPROVALS, run_id, executions)
         names = sorted({row["name"] for row in steps if row["kind"] == "tool"})
-        tools = await connection.fetch(_TOOLS, names, wanted.labels)
+        tools = await connection.fetch(_TOOLS, names, request.labels)
         names = sorted({row["name"] for row in steps if row["kind"] == "agent"})
         agents = await connection.fetch("SELECT name, title FROM agents WHERE name = ANY($1)", names) if names else []
     return TimelineRows(

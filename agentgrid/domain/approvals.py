@@ -174,7 +174,7 @@ class Decision(BaseModel):
     """Who issued the API key of a principal who changes the arguments alone."""
 
     @property
-    def asked(self) -> str:
+    def requested_digest(self) -> str:
         """The digest of the call for which approval was requested."""
         return self.digest if self.original is None else self.original
 
@@ -250,7 +250,7 @@ def _mismatch(terms: Terms, decision: Decision) -> str | None:
         terms.execution_id,
     ):
         return "for another run"
-    if decision.asked != terms.digest:
+    if decision.requested_digest != terms.digest:
         return "for other arguments"
     if (reason := _wrong_change(terms, decision)) is not None:
         return reason

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from agentgrid.domain.activities import about, governed
 from agentgrid.domain.approvals import Changes
 from agentgrid.domain.conditions import Condition
-from agentgrid.domain.effects import Effect
+from agentgrid.domain.effects import STRICTNESS, Effect
 from agentgrid.domain.policies import BY_RISK, Risk, Rule, Snapshot, prevailing
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
@@ -28,7 +28,6 @@ STRANGER = ""
 """An agent that no rule names."""
 MAX_CASES = 256
 """With more combinations of conditions and agent globs than this for one name, they are not enumerated: the name is reported."""
-STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 def lifted(before: Snapshot, after: Snapshot, tools: Mapping[str, Risk]) -> tuple[str, ...]:

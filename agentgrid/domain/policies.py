@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 from agentgrid.domain.activities import about
 from agentgrid.domain.approvals import DEFAULT_EXPIRY_SECONDS, Changes
 from agentgrid.domain.conditions import Condition, all_hold
-from agentgrid.domain.effects import Effect
+from agentgrid.domain.effects import STRICTNESS, Effect
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 from agentgrid.domain.switches import SwitchKind, Thing
@@ -44,9 +44,6 @@ AGENT_RULE = "agent:"
 
 BUILT_IN_RULE = "default:"
 """Prefix of the ids of the fixed rules in `BY_RISK`, followed by the risk."""
-
-
-_STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
 class Rule(BaseModel):
@@ -305,7 +302,7 @@ def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str
 
     def rank(rule: Rule) -> tuple[int, bool, Specificity, bool, bool, str]:
         specific, own = specificity(rule, name, agent), is_own(rule, name, agent)
-        return _STRICTNESS[rule.effect], rule is not built_in, specific, own, rule.kind is not None, rule.rule_id
+        return STRICTNESS[rule.effect], rule is not built_in, specific, own, rule.kind is not None, rule.rule_id
 
     return Weighed(rule=max(counting, key=rank), considered=tuple(considered))
 

@@ -109,10 +109,10 @@ RUN_VERBS: dict[Verb, frozenset[RunStatus]] = {
 """The statuses in which each verb is possible."""
 
 
-def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool, at_work: bool) -> str | None:
+def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool, agent_running: bool) -> str | None:
     """Why the verb can't be carried out now, or None if it can.
 
-    taken: whether a worker has completed a workflow task of the run. Before that, it is unknown whether the run is governed. at_work: whether an
+    taken: whether a worker has completed a workflow task of the run. Before that, it is unknown whether the run is governed. agent_running: whether an
     agent call is open in it.
     """
     if status.closed:
@@ -124,7 +124,7 @@ def refusal(verb: Verb, status: RunStatus, *, governed: bool, taken: bool, at_wo
         if not taken:
             return "no worker has completed the run's first task yet, so it can't be paused: try again when it runs"
         return "the run began without the AgentGrid plugin on its worker, so it can't be paused"
-    if verb is Verb.INTERRUPT and not at_work:
+    if verb is Verb.INTERRUPT and not agent_running:
         return (
             "no agent is working in this run; interrupt stops an agent's turn, and pause holds any run. To interrupt an agent in a child run, use "
             "the child's id"

@@ -64,14 +64,14 @@ _ENDS = {
 
 
 def job_status(
-    reported: JobStatus, *, step: StepStatus | None, last: bool, ended: bool, asked: bool = False
+    reported: JobStatus, *, step: StepStatus | None, last: bool, ended: bool, requested_approval: bool = False
 ) -> JobStatus:
     """The actual status of an attempt. A worker can die, leave the end to another worker, or fail to deliver its result.
 
     step: the status of its step, if history has one. last: whether no later attempt is known. ended: whether its execution has ended.
-    asked: whether it failed because the call needs an approval.
+    requested_approval: whether it failed because the call needs an approval.
     """
-    if reported is JobStatus.FAILED and asked:
+    if reported is JobStatus.FAILED and requested_approval:
         return JobStatus.GATED
     if reported is JobStatus.RUNNING and (ended or not last or (step is not None and step.closed)):
         return _ENDS.get(step, JobStatus.LOST) if last and step is not None else JobStatus.LOST

@@ -49,7 +49,7 @@ from agentgrid.sdk.approvals import refusal
 from agentgrid.sdk.calls import Call, sealed, sealed_child, with_arguments
 from agentgrid.sdk.context import current_agent, current_note
 from agentgrid.sdk.results import check_result
-from agentgrid.sdk.state import BUILDS_ARE_KEPT, Patience, WorkflowState
+from agentgrid.sdk.state import BUILDS_ARE_RECORDED, Patience, WorkflowState
 from agentgrid.sdk.workflows import SPEC
 
 _OWN_HEADERS = frozenset({HEADER_KEY, HEADER_APPROVAL, HEADER_AGENT})
@@ -60,13 +60,13 @@ class GateInterceptor(Interceptor):
     """Installs the workflow half in every workflow of a worker or replayer."""
 
     def __init__(self) -> None:
-        self.builds_are_kept = True
+        self.builds_are_recorded = True
         """Whether the server's history keeps worker builds. Set before the first workflow task."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
         """The inbound interceptor's class, which the SDK instantiates once per execution."""
         # A function, because the SDK calls this when it creates the worker, before the server is known.
-        input.unsafe_extern_functions[BUILDS_ARE_KEPT] = lambda: self.builds_are_kept
+        input.unsafe_extern_functions[BUILDS_ARE_RECORDED] = lambda: self.builds_are_recorded
         return GateInbound
 
 

@@ -47,7 +47,7 @@ JUDGED_AT_ONCE = 500
 """Maximum number of signatures that one workflow task verifies, at 0.3 ms each. Temporal accepts 10,000 signals per execution, and the SDK fails a
 task after two seconds, on every attempt: without this limit, forged decisions could stop a run permanently."""
 
-BUILDS_ARE_KEPT = "agentgrid_builds_are_kept"
+BUILDS_ARE_RECORDED = "agentgrid_builds_are_recorded"
 """Name of a function outside the sandbox that returns whether the server's history keeps worker builds."""
 
 BEGINNING = 3
@@ -158,8 +158,8 @@ class WorkflowState:
         self.opened = True
         info = workflow.info()
         version = info.get_current_deployment_version()
-        kept = workflow.extern_functions()[BUILDS_ARE_KEPT]()
-        named = kept and version is not None and is_gate_build(version.build_id)
+        recorded = workflow.extern_functions()[BUILDS_ARE_RECORDED]()
+        named = recorded and version is not None and is_gate_build(version.build_id)
         if workflow.unsafe.is_replaying():
             self.began = True if named else None
         else:

@@ -343,7 +343,7 @@ def _as_trusted(terms: Terms, snapshot: Snapshot, presented: str) -> Terms:
     update: dict[str, Any] = {"keys": snapshot.keys_that_count}
     try:
         decision = SignedDecision.model_validate_json(presented).decision
-        update |= {"approval_id": decision.approval_id, "digest": decision.asked}
+        update |= {"approval_id": decision.approval_id, "digest": decision.requested_digest}
     except ValidationError:
         pass
     return terms.model_copy(update=update)

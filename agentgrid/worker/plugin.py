@@ -159,7 +159,7 @@ class AgentGridPlugin(SimplePlugin):
         policy, telemetry = governed.governor.policy, governed.telemetry
         if not isinstance(policy, (PolicySource, FixedPolicy)):
             raise TypeError("the governor's policy was replaced; pass `policy` to AgentGridPlugin instead")
-        _of(worker, GateInterceptor).builds_are_kept = await builds.are_recorded(worker.client)
+        _of(worker, GateInterceptor).builds_are_recorded = await builds.are_recorded(worker.client)
         if self._grid is not None and (names := self._grid.secrets):
             required = (self._settings or Settings.load()).secrets_required
             await check_secrets(current_store.get() or governed.secrets, names, required=required)

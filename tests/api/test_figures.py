@@ -207,7 +207,7 @@ async def test_facets_are_bounded_and_say_so(api: Api, as_, monkeypatch):
 async def test_facets_are_read_by_index(api: Api):
     """Without an index, a query without a filter could read all runs."""
     async with reading(api.plane.engine) as session:
-        facets = await run_facets.of(session, wanted=RunFilter(), scope=frozenset({"*"}))
+        facets = await run_facets.of(session, filters=RunFilter(), scope=frozenset({"*"}))
         assert facets.state.complete
 
 

@@ -161,7 +161,7 @@ async def test_repeating_a_request_after_the_death_of_the_api_returns_the_same_r
     with pytest.raises(IdempotencyConflict):
         await runs.start(plane, caller(idempotency_key="k", body={"input": 2}), "Waits", runs.StartRequest(input=2))
     async with reading(plane.engine) as session:
-        assert len(await db_runs.newest(session, wanted=RunFilter(), scope=EVERY_WORKFLOW, limit=10)) == 1
+        assert len(await db_runs.newest(session, filters=RunFilter(), scope=EVERY_WORKFLOW, limit=10)) == 1
 
 
 @pytest.mark.parametrize(("days", "same"), [(29, True), (31, False)])

@@ -150,7 +150,7 @@ async def test_a_command_confirmed_by_temporals_response_is_applied_immediately(
     assert None not in (command.delivered_at, command.settled_at)
     assert (await plane.temporal.get_schedule_handle(name).describe()).id == name
     async with reading(plane.engine) as session:
-        assert await db_commands.asked(session, [command.command_id]) == {command.command_id: "Nightly"}
+        assert await db_commands.requested_values(session, [command.command_id]) == {command.command_id: "Nightly"}
         assert await db_commands.seen(session, command.command_id, scope=frozenset({"no workflow"})) is not None
 
 

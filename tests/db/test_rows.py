@@ -42,7 +42,7 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
             narrow = await run_details.get(connection, run.run_id, scope=frozenset({"ma?e"}))
             unseen = await run_details.get(connection, run.run_id, scope=frozenset({"hidden"}))
             listed = await runs.newest_in_order(
-                connection, wanted=RunFilter(workflow=("made",)), scope=EVERY_WORKFLOW, limit=10
+                connection, filters=RunFilter(workflow=("made",)), scope=EVERY_WORKFLOW, limit=10
             )
         async with reading(engine) as session:
             by_session = await session.get(Run, run.run_id)
@@ -50,7 +50,7 @@ async def test_a_run_and_its_details_equal_those_read_through_a_session(postgres
             step = await session.get(Step, (run.execution_id, 5))
             last = await session.get(Control, (run.execution_id, 7))
             listed_by_session = await runs.newest(
-                session, wanted=RunFilter(workflow=("made",)), scope=EVERY_WORKFLOW, limit=10
+                session, filters=RunFilter(workflow=("made",)), scope=EVERY_WORKFLOW, limit=10
             )
     finally:
         await engine.dispose()

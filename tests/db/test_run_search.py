@@ -40,7 +40,7 @@ async def filled(module_postgres_dsn: str):
 
 async def search(engine, q: str) -> set[str]:
     async with reading(engine) as session:
-        return {run.run_id for run in await newest(session, wanted=RunFilter(q=q), scope=EVERY_WORKFLOW, limit=100)}
+        return {run.run_id for run in await newest(session, filters=RunFilter(q=q), scope=EVERY_WORKFLOW, limit=100)}
 
 
 RUNS = {

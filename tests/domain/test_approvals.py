@@ -94,7 +94,7 @@ def test_a_comment_and_changed_arguments_are_signed_and_counted() -> None:
     assert judgement.verdict is Verdict.APPROVED
     assert judgement.decision is not None
     assert (judgement.decision.comment, judgement.decision.arguments) == ("half", CHANGED)
-    assert judgement.decision.asked == terms().digest != judgement.decision.digest
+    assert judgement.decision.requested_digest == terms().digest != judgement.decision.digest
 
 
 @pytest.mark.parametrize("path", [("comment",), ("arguments", "cents"), ("original",), ("proposer",)])

@@ -68,12 +68,12 @@ async def list_approvals(
             raise InvalidInput("invalid filter", [fault])
         now, after = await _urgent_after(request, session, cursor)
         rows = await approval_urgency.most_urgent(
-            session, wanted=filters, scope=scope, now=now, limit=limit + 1, after=after
+            session, filters=filters, scope=scope, now=now, limit=limit + 1, after=after
         )
         page, next_cursor = cut(rows, limit, lambda pair: _urgent_cursor(request, pair[0], now))
     else:
         rows = await approvals.newest(
-            session, wanted=filters, scope=scope, limit=limit + 1, after=decode_key(request, cursor)
+            session, filters=filters, scope=scope, limit=limit + 1, after=decode_key(request, cursor)
         )
         page, next_cursor = cut(rows, limit, lambda pair: encode_key(request, pair[0].opened_at, pair[0].approval_id))
     context = await approval_context.read(session, page)
@@ -104,9 +104,9 @@ def _urgent_cursor(request: Request, last: Approval, now: datetime) -> str:
 async def count_approvals(session: Session, plane: Plane, caller: CurrentCaller) -> ApprovalCounts:
     """Approvals that this caller can decide, by approver group, and in total. Each count equals the length of the list it links to."""
     scope, own = caller.principal.workflows, inbox(plane, caller)
-    mine = await approvals.count(session, wanted=own, scope=scope)
-    soon = await approvals.count(session, wanted=replace(own, expires_within=approval_urgency.SOON), scope=scope)
-    pending = await approval_counts.pending(session, wanted=visible(caller), scope=scope)
+    mine = await approvals.count(session, filters=own, scope=scope)
+    soon = await approvals.count(session, filters=replace(own, expires_within=approval_urgency.SOON), scope=scope)
+    pending = await approval_counts.pending(session, filters=visible(caller), scope=scope)
     entries = caller.principal.approver_entries
     return ApprovalCounts(
         mine=Count(count=mine, href=f"{V1}/approvals?decidable_by=me"),

@@ -67,8 +67,8 @@ async def list_commands(
         **filters,
     )
     page, next_cursor = cut(rows, limit, lambda row: encode_key(request, row.created_at, row.command_id))
-    values = await commands.asked(session, [row.command_id for row in page])
-    items = [views.command_summary(row, shown, asked=values.get(row.command_id)) for row in page]
+    values = await commands.requested_values(session, [row.command_id for row in page])
+    items = [views.command_summary(row, shown, requested=values.get(row.command_id)) for row in page]
     return Page[CommandSummary](items=items, next_cursor=next_cursor)
 
 
@@ -133,8 +133,8 @@ async def get_command(
     row = await commands.seen(session, command_id, scope=principal.workflows)
     if row is None or _only_of(principal, [row.status]) not in (None, row.principal):
         raise NotFound("command", command_id)
-    values = await commands.asked(session, [command_id])
-    return views.command_detail(row, shown, asked=values.get(command_id))
+    values = await commands.requested_values(session, [command_id])
+    return views.command_detail(row, shown, requested=values.get(command_id))
 
 
 @router.post("/{command_id}/confirm", summary="Confirm another administrator's proposal")

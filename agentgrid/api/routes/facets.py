@@ -16,7 +16,7 @@ router = make_router(tags=["runs"], prefix=f"{V1}/runs")
 @router.get("/facets", summary="Facets of the list of runs: values to filter by, with counts")
 async def facets_of_runs(session: Session, principal: CurrentPrincipal, filters: RunFilters) -> RunFacets:
     """Takes the filters of the list. Each facet is counted under all filters except its own."""
-    facets = await run_facets.of(session, wanted=filters, scope=principal.workflows)
+    facets = await run_facets.of(session, filters=filters, scope=principal.workflows)
     return RunFacets(
         state=StateFacet(
             items=[StateCount(value=RunState(value), count=count) for value, count in facets.state.counts.items()],

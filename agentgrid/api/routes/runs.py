@@ -80,11 +80,11 @@ async def list_runs(
     scope = principal.workflows
     if sort == "created" and is_ordered(filters, scope):
         async with direct(plane.pool) as connection:
-            rows = await runs.newest_in_order(connection, wanted=filters, scope=scope, limit=limit + 1, after=after)
+            rows = await runs.newest_in_order(connection, filters=filters, scope=scope, limit=limit + 1, after=after)
             titles = await workflows.titles(connection, {row["workflow"] for row in rows})
     else:
         async with reading(plane.engine) as session:
-            matches = await runs.newest(session, wanted=filters, scope=scope, limit=limit + 1, after=after, sort=sort)
+            matches = await runs.newest(session, filters=filters, scope=scope, limit=limit + 1, after=after, sort=sort)
         rows = [vars(run) for run in matches]
         async with direct(plane.pool) as connection:
             titles = await workflows.titles(connection, {row["workflow"] for row in rows})
@@ -97,7 +97,7 @@ async def list_runs(
 @router.get("/counts", summary="Count runs by status")
 async def count_runs(session: Session, principal: CurrentPrincipal, filters: RunFilters) -> RunCounts:
     """Takes the filters of the list. Counting stops at 100,000 runs; `complete` is then false and the counts are lower bounds."""
-    counts = await run_counts.by_status(session, wanted=filters, scope=principal.workflows)
+    counts = await run_counts.by_status(session, filters=filters, scope=principal.workflows)
     return RunCounts(by_status=dict(counts.by_status), total=counts.total, complete=counts.complete)
 
 
@@ -186,7 +186,7 @@ async def list_run_approvals(
     await runs.seen(session, run_id, scope=caller.principal.workflows)
     rows = await approvals.newest(
         session,
-        wanted=replace(visible(caller), run_id=run_id),
+        filters=replace(visible(caller), run_id=run_id),
         scope=caller.principal.workflows,
         limit=limit + 1,
         after=decode_key(request, cursor),

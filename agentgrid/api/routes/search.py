@@ -46,7 +46,7 @@ async def search(
 
 async def _runs(session: ReadSession, caller: Caller, shown: Shown, q: str, limit: int) -> list[Hit]:
     filters = RunFilter(q=q, titles=caller.principal.may(Permission.READ_PAYLOADS))
-    rows = await runs.newest(session, wanted=filters, scope=caller.principal.workflows, limit=limit)
+    rows = await runs.newest(session, filters=filters, scope=caller.principal.workflows, limit=limit)
     titles = await approval_context.titles_of(session, Workflow, {row.workflow for row in rows})
     return [
         _hit(
@@ -67,7 +67,7 @@ async def _approvals(
 ) -> list[Hit]:
     reads = caller.principal.may(Permission.READ_PAYLOADS)
     filters = replace(visible(caller), q=q, titles=reads)
-    rows = await approvals.newest(session, wanted=filters, scope=caller.principal.workflows, limit=limit)
+    rows = await approvals.newest(session, filters=filters, scope=caller.principal.workflows, limit=limit)
     context = await approval_context.read(session, rows)
     return [
         _hit(HitKind.APPROVAL, "approvals", row.approval_id, row.title, row.workflow_title, row.status)

@@ -15,7 +15,7 @@ from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.steps import StepOut
 from agentgrid.api.schemas.timeline import Timeline
 from agentgrid.db import runs, steps
-from agentgrid.db.timeline import Wanted
+from agentgrid.db.timeline import TimelineRequest
 from agentgrid.errors import NotFound
 
 router = make_router(tags=["runs"], prefix=f"{V1}/runs")
@@ -52,9 +52,9 @@ async def get_timeline(
 
     `as_of` relates the response to `GET /events`: fetch the timeline once, then apply the events after that id.
     """
-    wanted = Wanted(limit=limit, labels=shown.payloads, execution=execution, first=first, last=last)
+    timeline_request = TimelineRequest(limit=limit, labels=shown.payloads, execution=execution, first=first, last=last)
     usuals: timeline.Usuals = request.app.state.usuals
-    body = await timeline.of_run(plane, usuals, shown, run_id, wanted, scope=principal.workflows)
+    body = await timeline.of_run(plane, usuals, shown, run_id, timeline_request, scope=principal.workflows)
     if body is None:
         raise NotFound("run", run_id) if execution is None else NotFound("execution", f"{execution} of run {run_id}")
     return Response(body, media_type="application/json")
