@@ -79,7 +79,7 @@ async def test_an_edited_rule_applies_to_the_next_call_and_relaxing_it_takes_two
     await panel.get_by_role("button", name="Edit rule").click()
     await editor(page).get_by_role("radio", name=re.compile("^Ask")).check()
     change = editor(page).get_by_role("region", name="What it would change")
-    await expect(change).to_contain_text("allowed asks any approver")
+    await expect(change).to_contain_text("allowed needs approval")
 
     # Someone else saves first: nothing is silently overwritten, and nothing typed is lost.
     await loop.call("admin", "PUT", f"/tools/{TOOL}/policy", json={"effect": "allow", "reason": "Looks only"})

@@ -176,7 +176,7 @@ async def test_a_changed_call_has_the_typed_value_and_a_letter_fits_a_small_phon
     await page.get_by_role("button", name="Details").click()
     sheet = page.get_by_role("dialog", name="About this approval")
     await expect(sheet.get_by_role("heading", name="Who can decide")).to_be_visible()
-    await expect(sheet.get_by_text("operator may not: started the run")).to_be_visible()
+    await expect(sheet.get_by_text("operator may not decide: they started the run")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(sheet).to_have_count(0)
     assert await page.evaluate("() => document.documentElement.scrollWidth") <= small["width"]
