@@ -115,9 +115,8 @@ async def test_an_edited_rule_applies_to_the_next_call_and_relaxing_it_takes_two
     await dialog.get_by_role("button", name="Confirm").click()
     await expect(dialog).to_have_count(0)
     await expect(waiting.get_by_text("Calls pass without approval.")).to_be_visible()
-    await expect(
-        panel.get_by_text("Calls pass without approval.")
-    ).to_be_visible()  # on the first administrator's page too
+    # The first administrator's page shows it too.
+    await expect(panel.get_by_text("Calls pass without approval.")).to_be_visible()
     await loop.decide(approval)
     await loop.until(run_id)
 

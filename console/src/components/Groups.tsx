@@ -118,7 +118,7 @@ export function SimilarApprovals({
   const unread = !!first.tool && isPending; // cents must never be shown as dollars, not even briefly
   const properties = propertiesOf(letter?.input_schema);
   const label = (name: string) => labelOf(name, own(properties, name));
-  const short = (name: string) => label(letter ? name : name.replace(/_cents$/, "")); // names no unit before the schema is known
+  const short = (name: string) => label(letter ? name : name.replace(/_cents$/, "")); // without a unit until the schema has loaded
   return (
     <li className={classes.same}>
       <button type="button" className={classes.row} aria-expanded={open} onClick={() => setOpen(!open)}>

@@ -101,7 +101,7 @@ function Children({ run }: { run: RunDetail }) {
   );
 }
 
-/** The run's executions, child runs and parent, if it has more than one execution. */
+/** The run's executions if it has several, its child runs, its parent, and the link to Temporal. */
 export function Chain(p: Props) {
   const { run } = p;
   const ui = run.executions.find((e) => e.execution_id === p.only)?.temporal_ui ?? run.links.temporal_ui;

@@ -99,7 +99,7 @@ export function Principals() {
           text={
             verb === "disable"
               ? "Its keys stop working, its sessions and streams end, and its decisions no longer count."
-              : "Its keys work again, unless they have expired."
+              : "Its keys work again, unless they have expired or were revoked."
           }
           onClose={() => setTarget(undefined)}
           onConfirm={async (reason, key) => {
