@@ -54,7 +54,7 @@ def pytest_configure() -> None:
 SLOW: tuple[tuple[str, ...], ...] = (
     ("tests/db/test_paging.py", "tests/api/test_document.py", "tests/api/test_figures.py"),
     ("tests/console/",),
-    ("tests/e2e/", "tests/cli/dev/", "tests/servers/"),
+    ("tests/e2e/", "tests/dev/", "tests/servers/"),
 )
 """Tests that share what takes longest to create, or take longest themselves: each group is for one process."""
 

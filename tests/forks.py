@@ -28,7 +28,7 @@ COMMANDS = (
     "agentgrid.cli.main",
     "agentgrid.cli.check",
     "agentgrid.cli.client",
-    "agentgrid.cli.dev.command",
+    "agentgrid.dev.command",
     "agentgrid.sdk.grid",
 )
 PROGRAMS = (

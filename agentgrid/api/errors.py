@@ -159,7 +159,7 @@ def database_error(error: Exception) -> AgentGridError:
     return Unavailable("the database is unavailable; try again later", retry_after_seconds=DATABASE_RETRY_SECONDS)
 
 
-DATABASE_FAULTS = (DBAPIError, PoolTimeout, *away.DATABASE_FAULTS)
+QUERY_FAULTS = (DBAPIError, PoolTimeout, *away.DATABASE_FAULTS)
 
 
 def translated(error: Exception) -> AgentGridError | None:
@@ -168,7 +168,7 @@ def translated(error: Exception) -> AgentGridError | None:
         return error
     if isinstance(error, RequestValidationError):
         return faults_of(error)
-    if isinstance(error, DATABASE_FAULTS):
+    if isinstance(error, QUERY_FAULTS):
         return database_error(error)
     if isinstance(error, RecursionError):
         # The depth of request bodies is limited; that of schemas and other data registered by workers is not.
@@ -205,7 +205,7 @@ def install(app: FastAPI) -> None:
         policy_of(request.scope["path"]).apply(answer.headers, answer.status_code)
         return answer
 
-    for kind in (AgentGridError, RequestValidationError, RecursionError, *DATABASE_FAULTS):
+    for kind in (AgentGridError, RequestValidationError, RecursionError, *QUERY_FAULTS):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unknown)

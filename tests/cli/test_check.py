@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agentgrid.cli.dev.command import _commands
-from agentgrid.cli.dev.environments import Places
-from agentgrid.cli.dev.stack import Options, Stack
-from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import ExitCode
 from agentgrid.cli.project import load_project
+from agentgrid.dev.command import _commands
+from agentgrid.dev.environments import Places
+from agentgrid.dev.stack import Options, Stack
+from agentgrid.dev.terminal import Terminal
 from tests.cli.conftest import Cli
 from tests.forks import COMMAND_LINE, Forks
 

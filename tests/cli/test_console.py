@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agentgrid.cli.dev.links import SignInLink, link_recipients, sign_in_links
 from agentgrid.cli.exits import ExitCode
+from agentgrid.dev.links import SignInLink, link_recipients, sign_in_links
 from agentgrid.domain.principals import Principal, PrincipalKind, Role
 from tests.cli.conftest import Cli, FakeServer, Reply, problem
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from agentgrid.cli.dev.people import REASON, make_principals
 from agentgrid.cli.operator import database_caller
 from agentgrid.cli.profiles import load_profiles, profiles_file
 from agentgrid.cli.project import load_project
@@ -18,6 +17,7 @@ from agentgrid.control import api_keys, principals
 from agentgrid.db.pool import open_pool
 from agentgrid.db.session import make_engine, reading
 from agentgrid.db.tables import Command, PrincipalRow
+from agentgrid.dev.people import REASON, make_principals
 from agentgrid.domain.principals import Role
 from agentgrid.errors import Unauthenticated
 from tests.cli.conftest import Cli

@@ -21,7 +21,7 @@ except RuntimeError:
 CONFIGURED = {
     "console": "agentgrid.logging.configure(Settings(log_format='console'))",
     "json": "agentgrid.logging.configure(Settings(log_format='json'))",
-    "dev": "from agentgrid.cli.dev.command import _silence_server_logs; _silence_server_logs()",
+    "dev": "from agentgrid.dev.command import _silence_server_logs; _silence_server_logs()",
     "another program's process": "",
 }
 LOGGED = {

@@ -15,7 +15,7 @@ from agentgrid.api import freshness, metrics
 from agentgrid.api.access import V1
 from agentgrid.api.approval_filter import inbox
 from agentgrid.api.deps import CallerView, CurrentCaller, CurrentIdentity, Plane, Session
-from agentgrid.api.errors import DATABASE_FAULTS
+from agentgrid.api.errors import QUERY_FAULTS
 from agentgrid.api.me import VERSION, me_of
 from agentgrid.api.overview import overview_of
 from agentgrid.api.routing import make_router
@@ -60,7 +60,7 @@ async def _database(plane: ControlPlane) -> tuple[Dependency, Freshness | None]:
     try:
         async with asyncio.timeout(PROBE_SECONDS), reading(plane.engine) as session:
             projection = await freshness.read(session, await commands.clock(session))
-    except DATABASE_FAULTS:
+    except QUERY_FAULTS:
         return Dependency(name="database", ok=False, detail="unreachable"), None
     return Dependency(name="database", ok=True), projection
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from agentgrid.cli.dev.terminal import Terminal, relay_file
+from agentgrid.dev.terminal import Terminal, relay_file
 from agentgrid.domain.backoff import backoff
 from agentgrid.servers.child import Child, end_process, make_private_folder
 from agentgrid.servers.lease import Lease

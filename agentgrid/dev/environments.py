@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentgrid.cli.dev.prepare import Prepared
 from agentgrid.control.private import write_private
+from agentgrid.dev.prepare import Prepared
 from agentgrid.servers.child import clean_environment
 
 AGENTGRID_VARIABLES = (

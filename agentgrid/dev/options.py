@@ -1,4 +1,4 @@
-"""The options of `agentgrid dev`. The implementation is in `dev/`, which is imported only when needed."""
+"""The options of `agentgrid dev`. The rest of `dev/` is imported only when it runs, so that `--help` doesn't need the servers' packages."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def dev(
     approver's key, use agentgrid key create with the database URL.
     """
     try:
-        from agentgrid.cli.dev.command import run_dev
-        from agentgrid.cli.dev.stack import Options
+        from agentgrid.dev.command import run_dev
+        from agentgrid.dev.stack import Options
     except ModuleNotFoundError as error:
         raise CommandFailed(
             f"{error.name} is not installed; install AgentGrid from a checkout with the extra dev-stack", ExitCode.USAGE

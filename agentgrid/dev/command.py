@@ -14,16 +14,16 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from agentgrid.cli.dev.links import SignInLink, link_recipients, sign_in_links
-from agentgrid.cli.dev.models import model_line, model_variables
-from agentgrid.cli.dev.ready import ReadyFile
-from agentgrid.cli.dev.reload import code_changes
-from agentgrid.cli.dev.stack import Options, Stack
-from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.program import command, program, shown_path
 from agentgrid.cli.project import Project, home, load_project
 from agentgrid.cli.text import safe
+from agentgrid.dev.links import SignInLink, link_recipients, sign_in_links
+from agentgrid.dev.models import model_line, model_variables
+from agentgrid.dev.ready import ReadyFile
+from agentgrid.dev.reload import code_changes
+from agentgrid.dev.stack import Options, Stack
+from agentgrid.dev.terminal import Terminal
 from agentgrid.domain.principals import Permission
 
 MAX_APPROVERS_SHOWN = 3

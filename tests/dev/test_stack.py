@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from agentgrid.cli.exits import ExitCode
-from tests.cli.dev.conftest import Terminal, until
-from tests.cli.dev.stack import PROVIDER_KEY, DevStack, all_ended
+from tests.dev.conftest import Terminal, until
+from tests.dev.stack import PROVIDER_KEY, DevStack, all_ended
 
 
 def test_every_file_with_a_secret_is_private(stack: DevStack) -> None:

@@ -16,14 +16,14 @@ import psutil
 import pytest
 from rich.console import Console
 
-from agentgrid.cli.dev import children
-from agentgrid.cli.dev.children import ManagedChild
-from agentgrid.cli.dev.models import model_line
-from agentgrid.cli.dev.ports import DEFAULT_PORTS, choose_ports
-from agentgrid.cli.dev.ready import ReadyFile
-from agentgrid.cli.dev.reload import code_changes, code_folders
-from agentgrid.cli.dev.terminal import Terminal, relay_file
 from agentgrid.cli.exits import CommandFailed
+from agentgrid.dev import children
+from agentgrid.dev.children import ManagedChild
+from agentgrid.dev.models import model_line
+from agentgrid.dev.ports import DEFAULT_PORTS, choose_ports
+from agentgrid.dev.ready import ReadyFile
+from agentgrid.dev.reload import code_changes, code_folders
+from agentgrid.dev.terminal import Terminal, relay_file
 from agentgrid.servers.child import ServerError, free_port
 
 NOTHING_GIVEN: dict[str, int | None] = dict.fromkeys(DEFAULT_PORTS)

@@ -15,12 +15,12 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy.engine import URL, make_url
 
-from agentgrid.cli.dev.people import make_principals
 from agentgrid.control import signing
 from agentgrid.control.private import read_private, write_private
 from agentgrid.db import logins, migrate
 from agentgrid.db.pool import open_pool
 from agentgrid.db.session import make_engine
+from agentgrid.dev.people import make_principals
 from agentgrid.domain.principals import Principal
 from agentgrid.errors import SettingsError
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from agentgrid.cli.exits import ExitCode
-from tests.cli.conftest import Cli
-from tests.cli.dev.stack import DevStack
+from tests.cli.conftest import Cli, built_once, cli, home, server
+from tests.dev.stack import DevStack
+
+__all__ = ["built_once", "cli", "home", "server"]
 
 NOTE = '{"author": "Ada", "text": "Hello \\u001b[31m\\u202e"}'
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import httpx
 
-from agentgrid.cli.dev.children import ManagedChild
-from agentgrid.cli.dev.environments import Environments, Places, inherited_environment, without_signing_key
-from agentgrid.cli.dev.models import model_variables
-from agentgrid.cli.dev.ports import choose_ports
-from agentgrid.cli.dev.prepare import prepare
-from agentgrid.cli.dev.terminal import Terminal
 from agentgrid.cli.exits import CommandFailed, ExitCode
 from agentgrid.cli.project import PROJECT_FILE, Example, Project, load_project
+from agentgrid.dev.children import ManagedChild
+from agentgrid.dev.environments import Environments, Places, inherited_environment, without_signing_key
+from agentgrid.dev.models import model_variables
+from agentgrid.dev.ports import choose_ports
+from agentgrid.dev.prepare import prepare
+from agentgrid.dev.terminal import Terminal
 from agentgrid.errors import SettingsError
 from agentgrid.servers import EmbeddedServer, PostgresServer, TemporalServer
 from agentgrid.servers.child import HOST, Child, ServerError, ended_within, make_home

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agentgrid.cli.exits import ExitCode
-from tests.cli.dev.conftest import NOTE, Terminal, until
-from tests.cli.dev.stack import DevStack
+from tests.dev.conftest import NOTE, Terminal, until
+from tests.dev.stack import DevStack
 
 
 def test_a_run_is_started_approved_and_watched(terminal: Terminal, stack: DevStack) -> None:
