@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     eager_activities: bool = False
     """Let Temporal dispatch activities with the response to a workflow task: faster under load, but bypasses task queue limits."""
     policy_required: bool = True
-    """Whether reads and plain activities also wait on a worker that has never received a policy. Tools that write always wait for one."""
+    """Whether a worker that has never received a policy makes reads and plain activities wait for one too. Tools that write always wait."""
     policy_refresh_seconds: float = Field(2.0, gt=0)
     decision_valid_for_seconds: float = Field(3600.0, gt=0)
     """How old a decision may be when the approved call is first attempted."""
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as error:
             faults = "; ".join(
-                f"AGENTGRID_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+                f"AGENTGRID_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg'].removeprefix('Value error, ')}"
                 for fault in error.errors()
             )
             raise SettingsError(f"invalid settings: {faults}") from None

@@ -6,6 +6,7 @@ For faster iteration, leave servers running and set `AGENTGRID_TEST_TEMPORAL=127
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import shutil
@@ -73,9 +74,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             slow = (number for number, prefixes in enumerate(SLOW, start=1) if item.nodeid.startswith(prefixes))
             groups[next(slow, -1)].append(item)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    rest = [item for group in groups[processes:] for item in group]
+    first = min(processes, len(SLOW) + 1)  # the last group, of all other tests, fills the shares
+    rest = [item for group in groups[first:] for item in group]
     ordered: list[pytest.Item] = []
-    for process, group in enumerate(groups[: min(processes, len(groups) - 1)]):
+    for process, group in enumerate(groups[:first]):
         share = (len(items) - len(ordered)) // (processes - process)
         fill = max(share - len(group), 0)
         ordered += group + rest[:fill]
@@ -170,19 +172,41 @@ def has_room(folder: Path) -> bool:
     )
 
 
+def locked_folder(parent: Path) -> tuple[Path, int]:
+    """Create a folder for this process, with a lock that the kernel releases however the process ends. Returns the folder and the lock's descriptor."""
+    unlocked = tempfile.mkdtemp(prefix="agentgrid-unlocked-", dir=parent)
+    lock = os.open(unlocked, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Renamed only now, so that `remove_abandoned` of another process never finds it unlocked.
+    return Path(unlocked).rename(unlocked.replace("unlocked", "tests")), lock
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove this user's folders whose processes were killed: in memory, they would take up space until the next boot."""
+    for folder in parent.glob("agentgrid-tests-*"):
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:  # another user's, or another process is removing it
+            continue
+        try:
+            if os.fstat(lock).st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(lock)
+
+
 @pytest.fixture(scope="session")
 def server_home() -> Iterator[Path]:
     """A temporary folder for the session's servers, accessible to the account that PostgreSQL uses when tests run as root."""
-    for left in MEMORY.glob(
-        "agentgrid-tests-*-*"
-    ):  # by a process that was killed: memory would stay in use until the next boot
-        if not psutil.pid_exists(int(left.name.split("-")[2])):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = MEMORY if has_room(MEMORY) else None
-    home = Path(tempfile.mkdtemp(prefix=f"agentgrid-tests-{os.getpid()}-", dir=folder))
+    remove_abandoned(MEMORY)
+    home, lock = locked_folder(MEMORY if has_room(MEMORY) else Path(tempfile.gettempdir()))
     home.chmod(0o711)
     yield home
     shutil.rmtree(home)
+    os.close(lock)
 
 
 @pytest.fixture(scope="session")

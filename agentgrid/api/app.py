@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.facts = Facts(plane)
             app.state.mcp = Lazy()
             app.state.usuals = Usuals()
-            app.state.whole = payloads.ReadLimiter()
+            app.state.history_reads = payloads.ReadLimiter()
             tasks = [
                 asyncio.create_task(_supervise("prepare", lambda: _prepare(plane))),
                 asyncio.create_task(_supervise("delivery", lambda: delivery.run(plane))),

@@ -210,9 +210,9 @@ class Feed:
         self.hints.catalog_changed = True
 
     async def _listen(self) -> None:
-        await follow(self._dsn, self._hear, name="agentgrid-events", event="events_not_heard")
+        await follow(self._dsn, self._subscribe, name="agentgrid-events", event="events_not_heard")
 
-    async def _hear(self, line: Line) -> None:
+    async def _subscribe(self, line: Line) -> None:
         line.connection.add_termination_listener(lambda _: self.deltas.announce_now())
         deltas = await line.connection.fetchval("SELECT name FROM delta_channels")
         await line.listen(deltas, self.deltas.receive)

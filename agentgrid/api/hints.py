@@ -39,7 +39,7 @@ class Hints:
         self._ends: deque[int] = deque(maxlen=LATE_POLLS)
         """The newest log id at each of the last polls; empty before the first one."""
         self._reported: Mapping[str, frozenset[int]] = {}
-        """Ids of lines after the oldest of these that have already been reported, by run."""
+        """Ids of the lines after `_ends[0]` that have already been reported, by run."""
 
     def after(self, seen: int, principal: Principal, interest: Interest) -> tuple[Sequence[LiveEvent], int]:
         """Hints after the first `seen` ones that match the interest and that the principal may see, and the total number so far."""

@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from agentgrid.api.paging import decode, encode
 from agentgrid.api.schemas.runs import RunHistory
 from agentgrid.control.plane import ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.control.rpc import DEADLINE, call_temporal
 from agentgrid.db import histories
 from agentgrid.db.session import reading
 from agentgrid.db.tables import History as ArchivedHistory
@@ -38,7 +38,7 @@ async def page(
         part = events[position : position + limit]
         next_cursor = encode(request, position + limit) if position + limit < len(events) else None
         return await _page(plane, run, execution_id, "archive", part, next_cursor)
-    reply = await asked(
+    reply = await call_temporal(
         plane.temporal.workflow_service.get_workflow_execution_history(
             service.GetWorkflowExecutionHistoryRequest(
                 namespace=plane.settings.temporal_namespace,

@@ -63,7 +63,7 @@ def _rule(row: Approval, rule: PolicyRow | None) -> RuleOfApproval | None:
 
 
 def _authored(row: Approval, seen: Shown) -> list[str] | None:
-    """The arguments written by a model: in an agent's call, all text arguments, because nothing else writes them."""
+    """The arguments written by a model: in an agent's call, all that are or contain text, because nothing else writes them."""
     arguments = arguments_of(row.payload) if row.agent is not None and row.kind == ApprovalKind.TOOL else None
     names: list[str] | None = seen.value(texts_in(arguments or {}))
     return names

@@ -68,7 +68,7 @@ def row_values(
     plane: ControlPlane, caller: Caller, shown: Shown, row: Approval, run: Run, context: Context
 ) -> dict[str, Any]:
     """The fields of `ApprovalRow`."""
-    facts = context.found(row, run)
+    facts = context.facts(row, run)
     shown = shown.of_approval(caller, facts)
     version = context.tool(row)
     values = summary_values(row, run, shown)
@@ -198,11 +198,13 @@ def detail_values(
         "payload": shown.payload(row.payload),
         "changed": shown.payload(row.changed),
         "proposed_by": row.proposed_by if row.attributed else None,
-        "comment": next((shown.text(comment) for row, comment in answers.decisions if row.judged == "counted"), None),
+        "comment": next(
+            (shown.text(comment) for signal, comment in answers.decisions if signal.judged == "counted"), None
+        ),
         "takes": row.terms.get("takes", []),
         "changes": row.terms.get("changes", Changes.ONE_PERSON),
         "change_refused": shown.text(row.change_refused),
         "proposals": [proposal(command, shown) for command in answers.proposals],
-        "decisions": [decision(row, shown.text(comment)) for row, comment in answers.decisions],
+        "decisions": [decision(signal, shown.text(comment)) for signal, comment in answers.decisions],
         "actions": actions.of_approval(caller, facts, signer_for(plane, facts)),
     }

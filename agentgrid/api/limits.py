@@ -38,7 +38,7 @@ class Buckets:
     def take(self, name: str, count: int = 1) -> float:
         """Take `count` tokens and return 0. If too few are available, take none and return the seconds until there are enough.
 
-        A count above the capacity is taken once the bucket is full or one token short of it; the bucket then goes into debt.
+        A count close to the capacity or above it is taken once the bucket is at most one token short of full; the level may then be negative.
         """
         level = self._level(name)
         needed = min(float(count), max(1.0, self._burst - 1.0))

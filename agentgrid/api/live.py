@@ -197,11 +197,11 @@ def _command(stored: EventRow, subjects: feed.Things, shown: Shown) -> CommandEv
     return CommandEvent.model_construct(run_id=row.run_id, subject=row.command_id, data=data, at=stored.created_at)
 
 
-def _end(stored: EventRow, _found: feed.Things, _shown: Shown) -> EndEvent:
+def _end(stored: EventRow, _subjects: feed.Things, _shown: Shown) -> EndEvent:
     return EndEvent.model_construct(run_id=stored.run_id, data=RunEnd.model_validate(stored.data), at=stored.created_at)
 
 
-def _policy(stored: EventRow, _found: feed.Things, _shown: Shown) -> PolicyEvent:
+def _policy(stored: EventRow, _subjects: feed.Things, _shown: Shown) -> PolicyEvent:
     return PolicyEvent.model_construct(data=PolicyChange.model_validate(stored.data), at=stored.created_at)
 
 

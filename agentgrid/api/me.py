@@ -11,7 +11,7 @@ import temporalio.api.workflowservice.v1 as service
 from agentgrid.api.identity import Identity
 from agentgrid.api.schemas.service import Installation, Me, MySession
 from agentgrid.control.plane import ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.control.rpc import DEADLINE, call_temporal
 from agentgrid.errors import AgentGridError
 
 VERSION = version("agentgrid")
@@ -37,7 +37,7 @@ class Facts:
         namespace = self._plane.settings.temporal_namespace
         request = service.DescribeNamespaceRequest(namespace=namespace)
         try:
-            namespace_info = await asked(
+            namespace_info = await call_temporal(
                 self._plane.temporal.workflow_service.describe_namespace(request, timeout=DEADLINE),
                 noun="namespace",
                 identifier=namespace,

@@ -70,7 +70,7 @@ class Metrics:
         )
         self._reads_dropped = Gauge(
             "agentgrid_reads_dropped",
-            "Reads, including refused ones, that this process dropped because its buffer was full.",
+            "Reads, including refused ones, that this process did not record because its buffer was full.",
             registry=self._registry,
         )
         self._read_failures = Gauge(

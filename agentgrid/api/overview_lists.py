@@ -98,7 +98,7 @@ async def _workflows(session: ReadSession, plane: ControlPlane, principal: Princ
     rows = await workflows.by_name(session, limit=ROWS)
     names = [row.name for row in rows]
     last = await runs.last_of(session, [name for name in names if principal.sees(name)])
-    switched = await switches.newest(session, SwitchKind.WORKFLOW, names)
+    kill_switches = await switches.newest(session, SwitchKind.WORKFLOW, names)
     current = await workflows.current(session, rows)
     polled = await polled_within(plane, [row.task_queue for row in rows if row.name in current])
     items = [
@@ -106,7 +106,7 @@ async def _workflows(session: ReadSession, plane: ControlPlane, principal: Princ
             name=row.name,
             title=row.title,
             description=row.description,
-            disabled=row.name in switched and switched[row.name].disabled,
+            disabled=row.name in kill_switches and kill_switches[row.name].disabled,
             served=polled.get(row.task_queue) if row.name in current else False,
             last_run=None if row.name not in last else LastRun.model_validate(last[row.name]),
         )
@@ -127,7 +127,7 @@ async def polled_within(plane: ControlPlane, queues: list[str]) -> dict[str, boo
 async def _agents(session: ReadSession, scope: Scope, rules: Sequence[PolicyRow]) -> AgentsShown:
     rows = await agents.by_name(session, limit=ROWS)
     names = [row.name for row in rows]
-    switched = await switches.newest(session, SwitchKind.AGENT, names)
+    kill_switches = await switches.newest(session, SwitchKind.AGENT, names)
     stats = await agent_usage.stats(session, names, since=DAY, scope=scope)
     code, active = await agents.codes(session, rows), await agents.active(session, rows)
     versions = [(code[name], active.get(name)) for name in names if name in code]
@@ -137,7 +137,7 @@ async def _agents(session: ReadSession, scope: Scope, rules: Sequence[PolicyRow]
         AgentShown(
             name=row.name,
             title=row.title,
-            disabled=row.name in switched and switched[row.name].disabled,
+            disabled=row.name in kill_switches and kill_switches[row.name].disabled,
             unasked=uses[row.name]["unasked"],
             asking=uses[row.name]["asking"],
             open=stats[row.name].open,
@@ -150,7 +150,7 @@ async def _agents(session: ReadSession, scope: Scope, rules: Sequence[PolicyRow]
 
 async def _tools(session: ReadSession, tool_policies: ToolPolicies) -> ToolsShown:
     rows, acting, total = await tools.acting(session, limit=ROWS)
-    switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in rows])
+    kill_switches = await switches.newest(session, SwitchKind.TOOL, [row.name for row in rows])
     items = []
     for row in rows:
         policy = tool_policies.of(row)
@@ -159,7 +159,7 @@ async def _tools(session: ReadSession, tool_policies: ToolPolicies) -> ToolsShow
                 name=row.name,
                 title=row.title,
                 risk=Risk(row.risk),
-                disabled=row.name in switched and switched[row.name].disabled,
+                disabled=row.name in kill_switches and kill_switches[row.name].disabled,
                 effect=policy.effect,
                 approvers=policy.approvers,
             )

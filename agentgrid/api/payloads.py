@@ -19,7 +19,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from agentgrid.api import history
 from agentgrid.control.plane import ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.control.rpc import DEADLINE, call_temporal
 from agentgrid.db import histories
 from agentgrid.db.session import reading
 from agentgrid.db.tables import ExecutionRow
@@ -143,7 +143,7 @@ async def _event(plane: ControlPlane, execution: ExecutionRow, event_id: int, wh
 async def _page(
     plane: ControlPlane, execution: ExecutionRow, token: bytes
 ) -> service.GetWorkflowExecutionHistoryResponse:
-    return await asked(
+    return await call_temporal(
         plane.temporal.workflow_service.get_workflow_execution_history(
             service.GetWorkflowExecutionHistoryRequest(
                 namespace=plane.settings.temporal_namespace,

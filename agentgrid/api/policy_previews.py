@@ -14,7 +14,7 @@ MAX_SHOWN = 200
 
 
 async def previewed(session: ReadSession, preview: PolicyPreview, scope: frozenset[str]) -> PolicyPreviewed:
-    """The tools to whose calls a different rule would apply, and the number of pending approvals to be reopened."""
+    """The tools whose calls would be treated differently, and the number of pending approvals to be reopened."""
     rows = await policies.in_force(session)
     before = snapshots.of(rows)
     rule = _rule(preview, before)

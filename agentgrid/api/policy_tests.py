@@ -87,7 +87,7 @@ def _because(considered: Considered, applied: Rule) -> str:
     if considered.holds is False:
         return "a condition doesn't hold"
     if considered.displaced_by is not None:
-        return f"{considered.displaced_by.reference} is more exact"
+        return f"{considered.displaced_by.reference} is more specific"
     if undecided and rule.effect is Effect.ALLOW:
         return "its conditions can't be evaluated, and a rule that allows then doesn't apply"
     return f"{applied.reference} is as strict or stricter"

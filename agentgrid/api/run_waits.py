@@ -1,6 +1,6 @@
 """Requests that wait for a run to end: bounded long polls, all woken by the process's single listener (`feed.py`).
 
-A waiting request doesn't query the database except every `RECHECK_SECONDS`. A wait ends early if the key is revoked,
+Until it is woken, a waiting request queries the database only every `RECHECK_SECONDS`. A wait ends early if the key is revoked,
 the principal may no longer read the run, the client disconnects, or the process shuts down.
 """
 

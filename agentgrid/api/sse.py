@@ -61,18 +61,18 @@ class Admission:
         self.principal = identity.principal
         """As of the last check."""
         self._pool = pool
-        self._login = identity
+        self._identity = identity
         self._source = source
-        self._heard = source.access_changes
+        self._seen_changes = source.access_changes
         self._checked = time.monotonic()
 
     async def holds(self) -> bool:
         """Whether the stream may continue. Checks the database when principals or keys have changed, and periodically."""
-        heard = self._source.access_changes
-        if heard == self._heard and time.monotonic() - self._checked < CHECK_SECONDS:
+        changes = self._source.access_changes
+        if changes == self._seen_changes and time.monotonic() - self._checked < CHECK_SECONDS:
             return True
-        self._heard, self._checked = heard, time.monotonic()
-        holder = await self._login.current(self._pool)
+        self._seen_changes, self._checked = changes, time.monotonic()
+        holder = await self._identity.current(self._pool)
         if holder is None or not holder.may(Permission.READ):
             return False
         self.principal = holder

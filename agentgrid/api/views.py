@@ -56,14 +56,14 @@ def temporal_ui(settings: Settings, workflow_id: str, execution_id: str | None) 
 
 def run_summary(row: dict[str, Any], shown: Shown) -> RunSummary:
     """A run in a list, from a mapping of its columns."""
-    return RunSummary.model_validate({**row, **_guarded(row, shown)})
+    return RunSummary.model_validate({**row, **_redacted(row, shown)})
 
 
 def run_row(row: dict[str, Any], title: str | None, shown: Shown) -> RunRow:
-    return RunRow.model_validate({**row, **_guarded(row, shown), "workflow_title": title})
+    return RunRow.model_validate({**row, **_redacted(row, shown), "workflow_title": title})
 
 
-def _guarded(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
+def _redacted(row: dict[str, Any], shown: Shown) -> dict[str, Any]:
     return {
         "status_reason": shown.text(row["status_reason"]),
         "error_type": class_of(row["error_type"]),
@@ -175,7 +175,7 @@ def _detail_values(plane: ControlPlane, caller: Caller, shown: Shown, details: D
     verbs = actions.of_run(principal, run, taken=details.taken, agent_running=details.at_work)
     path = f"{V1}/runs/{quote(run.run_id, safe='')}"
     return _values(run, RunDetail) | {
-        **_guarded(vars(run), shown),
+        **_redacted(vars(run), shown),
         "workflow_title": details.workflow_title,
         "payloads_visible": shown.payloads,
         "refused_signals": details.refused_signals,

@@ -87,8 +87,9 @@ def reach_database(work: Coroutine[Any, Any, Result]) -> Result:
 
 def _unavailable(error: BaseException) -> CommandFailed:
     reason = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
-    source = "Temporal" if type(error).__name__ == "RPCError" else "the database"
-    return CommandFailed(f"{source}: {reason}", ExitCode.UNAVAILABLE)
+    if type(error).__name__ == "RPCError":
+        return CommandFailed(f"Temporal: {reason}; check AGENTGRID_TEMPORAL_ADDRESS", ExitCode.UNAVAILABLE)
+    return CommandFailed(f"the database: {reason}; check AGENTGRID_DATABASE_URL", ExitCode.UNAVAILABLE)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

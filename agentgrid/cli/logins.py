@@ -43,7 +43,7 @@ def worker_login(
     file: FileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Create a database login for workers, or bind an existing one to another grid or other queues.
+    """Create a database login for workers, or rebind an existing one. A login is bound to a grid and its task queues.
 
     The login reads the policy and reports on runs of its own queues. It can't read runs, payloads or keys.
     """
@@ -64,7 +64,7 @@ def worker_login(
 
 @app.command("worker-logins")
 def worker_logins(output: OutputOption = OutputFormat.TABLE) -> None:
-    """List the workers' logins, with the number of reports refused since the database server last crashed."""
+    """List the worker logins with their refused reports. These are counted since the database server last crashed."""
     with reporting(output):
 
         async def read(engine: AsyncEngine, _caller: Caller) -> list[WorkerLoginStatus]:
@@ -141,7 +141,7 @@ def move_grid(
     after: Annotated[str, typer.Argument(metavar="TO", help="The grid that receives them.")],
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Move the workflows and tools that one grid registered to another. Use it after renaming a grid."""
+    """Move the workflows, tools and agents registered by one grid to another. Use it after renaming a grid."""
     with reporting(output):
 
         async def move(engine: AsyncEngine, caller: Caller) -> int:

@@ -48,7 +48,7 @@ def add(
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Start a server, list its tools and pin the listing: `agentgrid mcp add time -- uvx mcp-server-time`. The command runs on this machine."""
+    """Start a server, list its tools and pin the listing. The command runs on this machine: `agentgrid mcp add time -- uvx mcp-server-time`."""
     with reporting(output):
         from agentgrid.sources import pins
         from agentgrid.sources.pins import Pin, Server

@@ -109,7 +109,7 @@ def disable(
     profile: ProfileOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Disable a principal: its keys and streams stop working, and calls it has just approved do not run."""
+    """Disable a principal: its keys and streams stop working. Calls it has just approved will not run."""
     with session(profile, output) as client:
         confirm(
             f"Disable {name}? Its keys stop working, and calls it has just approved will not run.",

@@ -77,5 +77,5 @@ def _test_result(result: Mapping[str, Any]) -> RenderableType:
             ),
             below=[Text(safe(rule["because"]), style="dim") for rule in result["considered"]],
         )
-        parts += [Text("\nRules that match this call", style="bold"), indented(rules)]
+        parts += [Text("\nRules that cover this call", style="bold"), indented(rules)]
     return Group(*parts)

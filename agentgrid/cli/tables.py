@@ -137,7 +137,7 @@ class _Slot:
 
     @property
     def missing_width(self) -> int:
-        """How much width would show its texts in full."""
+        """How much wider the column must be to show its texts in full."""
         return self.cells.width(full=self.full) - self.width if self.cells.column.kind is ColumnKind.TEXT else 0
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentgrid.control import changes, commands
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.rpc import asked
+from agentgrid.control.rpc import call_temporal
 from agentgrid.control.signing import Signer
 from agentgrid.db import approvals as db_approvals
 from agentgrid.db import commands as db_commands
@@ -275,7 +275,7 @@ async def deliver_decision(plane: ControlPlane, command: Command) -> dict[str, A
     """Signal the decision to the execution that it names. Idempotent."""
     signed = SignedDecision.model_validate(command.body["signed"])
     try:
-        await asked(
+        await call_temporal(
             rpc.signal(
                 plane.temporal,
                 workflow_id=signed.decision.workflow_id,

@@ -56,7 +56,7 @@ async def checked(plane: ControlPlane, approval: Approval, arguments: dict[str, 
     await plane.checker.check(f"tool:{tool.name}", tool.version, tool.input_schema, arguments, place=PLACE)
     digest = changed_digest(terms, arguments)
     if digest is None:
-        message = "contains a number that is too large to sign exactly: the maximum is 2^53"
+        message = "contains an integer that is too large to sign exactly: the maximum is 2^53"
         raise InvalidInput("the arguments can't be signed", [InvalidPlace(pointer="/arguments", message=message)])
     if digest == approval.digest:
         message = "same as the call's own arguments: omit `arguments` to approve the call unchanged"

@@ -217,7 +217,8 @@ async def settle(
     """Set the outcome of a pending command. Returns its current state, which another process may have set first.
 
     Temporal accepts a cancel for an ended run and leaves no trace of it. So a command delivered to a run that the projection already shows
-    as ended came too late, and nothing would settle it later. keep_key: keep the idempotency key used, because the change may have happened.
+    as ended came too late, and nothing would settle it later. keep_key: don't release
+    the idempotency key: the change may have happened, so the same request must not be carried out again.
     """
     async with plane.changing() as connection:
         settled = await db_commands.settle(connection, command, status=status, outcome=outcome, keep_key=keep_key)

@@ -50,10 +50,9 @@ async def deliver_due(plane: ControlPlane, background: set[asyncio.Task[None]] |
     while True:
         async with writing(plane.engine) as session:
             claimed = await db_commands.claim_due(session, limit=BATCH, lease=LEASE)
-        update_commands = [
-            command for command in claimed if command.kind == CommandKind.RUN_UPDATE and background is not None
-        ]
+        update_commands: list[Command] = []
         if background is not None:
+            update_commands = [command for command in claimed if command.kind == CommandKind.RUN_UPDATE]
             _start_in_background(plane, update_commands, background)
         await asyncio.gather(*(_attempt(plane, command) for command in claimed if command not in update_commands))
         count += len(claimed)

@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 from agentgrid.control import handlers, workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.rpc import asked, describe
+from agentgrid.control.rpc import call_temporal, describe
 from agentgrid.db import runs
 from agentgrid.db.session import reading
 from agentgrid.db.tables import Run
@@ -49,7 +49,9 @@ async def ask(plane: ControlPlane, caller: Caller, run_id: str, name: str, argum
 async def _answer(plane: ControlPlane, run: Run, name: str, encoded: Sequence[Payload]) -> Sequence[Payload]:
     try:
         execution_id = await _newest(plane, run)
-        return await asked(_send(plane, run, execution_id, name, encoded), identifier=run.run_id, seconds=SECONDS)
+        return await call_temporal(
+            _send(plane, run, execution_id, name, encoded), identifier=run.run_id, seconds=SECONDS
+        )
     except NotFound:
         raise Conflict("Temporal no longer has this run", status=run.status) from None
     except Unavailable as error:

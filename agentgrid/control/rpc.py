@@ -23,10 +23,10 @@ GUARD_SECONDS = 1.0
 _NEVER_SENT = ("connect error", "connection refused", "dns error", "failed client connect", "no route to host")
 
 
-async def asked(
+async def call_temporal(
     call: Awaitable[Answer], *, noun: str = "run", identifier: str = "", seconds: float = DEADLINE.total_seconds()
 ) -> Answer:
-    """The call's response. Raises AgentGrid's errors: Unavailable with `outcome_unknown` if the call may have been carried out.
+    """Await a call to Temporal and return its response. Raises AgentGrid's errors: Unavailable with `outcome_unknown` if the call may have been carried out.
 
     seconds: the call's own deadline.
     """
@@ -42,7 +42,7 @@ async def asked(
         if type(failure) is AgentGridError or _about_the_namespace(error):
             # A wrong credential, a missing namespace or an old server: an operator must fix it, not the caller.
             failure = Unavailable(
-                f"Temporal rejected the request, and an operator must fix the connection's settings: {error.message}",
+                f"Temporal rejected the request; an operator must check the credentials, the namespace and the server's version: {error.message}",
                 retry_after_seconds=30,
             )
         raise failure from error
@@ -59,7 +59,7 @@ async def describe(
     plane: ControlPlane, workflow_id: str, execution_id: str | None
 ) -> service.DescribeWorkflowExecutionResponse:
     """Temporal's description of an execution; by default the newest of its workflow id."""
-    return await asked(
+    return await call_temporal(
         plane.temporal.workflow_service.describe_workflow_execution(
             service.DescribeWorkflowExecutionRequest(
                 namespace=plane.settings.temporal_namespace,

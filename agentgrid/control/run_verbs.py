@@ -11,7 +11,7 @@ from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 
 from agentgrid.control import commands, handlers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked, describe
+from agentgrid.control.rpc import DEADLINE, call_temporal, describe
 from agentgrid.control.runs import sender
 from agentgrid.db import runs
 from agentgrid.db.session import WriteSession, reading, writing
@@ -177,7 +177,7 @@ def _current(run: Run) -> WorkflowExecution:
 
 
 async def _cancel(plane: ControlPlane, command: Command, run: Run) -> None:
-    await asked(
+    await call_temporal(
         plane.temporal.workflow_service.request_cancel_workflow_execution(
             service.RequestCancelWorkflowExecutionRequest(
                 namespace=plane.settings.temporal_namespace,
@@ -195,7 +195,7 @@ async def _cancel(plane: ControlPlane, command: Command, run: Run) -> None:
 
 async def _terminate(plane: ControlPlane, command: Command, run: Run) -> None:
     try:
-        await asked(
+        await call_temporal(
             plane.temporal.workflow_service.terminate_workflow_execution(
                 service.TerminateWorkflowExecutionRequest(
                     namespace=plane.settings.temporal_namespace,
@@ -216,7 +216,7 @@ async def _terminate(plane: ControlPlane, command: Command, run: Run) -> None:
 
 
 async def _was_terminated_by(plane: ControlPlane, command: Command, run: Run) -> bool:
-    answer = await asked(
+    answer = await call_temporal(
         plane.temporal.workflow_service.get_workflow_execution_history_reverse(
             service.GetWorkflowExecutionHistoryReverseRequest(
                 namespace=plane.settings.temporal_namespace, execution=_current(run), maximum_page_size=1
@@ -250,7 +250,7 @@ async def _signal(plane: ControlPlane, command: Command, run: Run, name: str, en
 async def _send_signal(
     plane: ControlPlane, command: Command, run: Run, execution_id: str | None, name: str, encoded: Sequence[Payload]
 ) -> None:
-    await asked(
+    await call_temporal(
         rpc.signal(
             plane.temporal,
             workflow_id=run.workflow_id,

@@ -14,7 +14,7 @@ from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
 from agentgrid.control import commands, inputs, switches
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked, describe
+from agentgrid.control.rpc import DEADLINE, call_temporal, describe
 from agentgrid.db import commands as db_commands
 from agentgrid.db import feed, starts, workflows
 from agentgrid.db import runs as db_runs
@@ -330,7 +330,7 @@ async def _start(plane: ControlPlane, command: Command, fresh: Fresh | None) -> 
     delay = timedelta(0) if run.start_at is None else run.start_at - now
     request = await _start_request(plane, command, run, fresh.schema, delay=delay)
     try:
-        answer = await asked(
+        answer = await call_temporal(
             plane.temporal.workflow_service.start_workflow_execution(request, timeout=DEADLINE),
             noun="workflow",
             identifier=run.workflow,

@@ -102,8 +102,11 @@ async def open_with_code(plane: ControlPlane, code: str, browser: Browser) -> Ne
     """Open a session with a code, under the key that created it. Raises Unauthenticated; SignInCodeSpent if it was used or has expired."""
     code_hash = secret_hash(code)
     async with reading(plane.engine) as session:
-        row = await db_sessions.code(session, code_hash)
-    owner = None if row is None else await api_keys.reauthenticate(plane.pool, row.key_id)
+        row, now = await db_sessions.code(session, code_hash), await db_commands.clock(session)
+    owner = None
+    # A code that was used or has expired must not count as a use of its key.
+    if row is not None and row.used_at is None and now < row.expires_at:
+        owner = await api_keys.reauthenticate(plane.pool, row.key_id)
     async with writing(plane.engine) as session:
         if not await db_sessions.spend_code(session, code_hash):
             raise await _why_not(session, code_hash)

@@ -1,7 +1,7 @@
 """Retiring and revoking signing keys. New approvals don't accept a retired key, but open approvals can still be decided with it. A revoked key is
 no longer valid at all.
 
-Neither can be undone: an API that starts with such a key doesn't register it, and logs a warning. One command creates a new key.
+Neither can be undone: an API that starts with such a key doesn't register it, and logs an error. One command creates a new key.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from temporalio.api.update.v1 import Outcome
 
 from agentgrid.control import commands, handlers, run_verbs, workers
 from agentgrid.control.plane import Caller, ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked, describe
+from agentgrid.control.rpc import DEADLINE, call_temporal, describe
 from agentgrid.control.runs import sender
 from agentgrid.db import commands as db_commands
 from agentgrid.db import runs, steps
@@ -129,7 +129,7 @@ async def _send(plane: ControlPlane, command: Command, run: Run, *, seconds: flo
     for _ in range(MAX_EXECUTIONS):
         execution_id = command.execution_id or ""
         try:
-            answer = await asked(
+            answer = await call_temporal(
                 rpc.update(
                     plane.temporal,
                     workflow_id=run.workflow_id,
@@ -203,7 +203,7 @@ async def _poll(
 ) -> service.PollWorkflowExecutionUpdateResponse | None:
     """The update's state; None if Temporal doesn't know it. Raises Unavailable."""
     try:
-        return await asked(
+        return await call_temporal(
             rpc.poll_update(
                 plane.temporal,
                 workflow_id=run.workflow_id,

@@ -14,7 +14,7 @@ from temporalio.api.worker.v1 import WorkerHeartbeat
 from temporalio.client import Client
 
 from agentgrid.control.plane import ControlPlane
-from agentgrid.control.rpc import asked
+from agentgrid.control.rpc import call_temporal
 from agentgrid.errors import AgentGridError
 from agentgrid.temporal import rpc
 
@@ -59,7 +59,9 @@ async def task_queue(
     cached = _QUEUES.setdefault(plane.temporal, _Cached())
     return await cached.get(
         (name, kind),
-        lambda: asked(rpc.describe_task_queue(plane.temporal, name, kind=kind), noun="task queue", identifier=name),
+        lambda: call_temporal(
+            rpc.describe_task_queue(plane.temporal, name, kind=kind), noun="task queue", identifier=name
+        ),
     )
 
 
@@ -95,7 +97,7 @@ async def silence(plane: ControlPlane, queue: str, seconds: float) -> str:
 async def heartbeats(plane: ControlPlane) -> list[WorkerHeartbeat]:
     """The last heartbeat of every worker. Raises Unavailable."""
     cached = _HEARTBEATS.setdefault(plane.temporal, _Cached())
-    return await cached.get("", lambda: asked(rpc.list_workers(plane.temporal), noun="workers"))
+    return await cached.get("", lambda: call_temporal(rpc.list_workers(plane.temporal), noun="workers"))
 
 
 def is_stale(beat: WorkerHeartbeat) -> bool:

@@ -33,7 +33,7 @@ class Context:
     copies: frozenset[tuple[str, str]]
     """Approvals that reuse the id of an earlier one, by execution and id. Only the first can be decided."""
 
-    def found(self, approval: Approval, run: Run) -> ApprovalFacts:
+    def facts(self, approval: Approval, run: Run) -> ApprovalFacts:
         """The approval with everything that determines who may decide it now."""
         return ApprovalFacts(approval=approval, run=run, now=self.now, revoked_keys=self.revoked_keys)
 

@@ -30,7 +30,7 @@ def matches(approval: Any, run: Any, q: str, *, titles: bool) -> Any:
     return or_(*clauses)
 
 
-def is_match(approval: Any, _run: Any, q: str, *, titles: bool) -> Any:
+def is_among_matches(approval: Any, _run: Any, q: str, *, titles: bool) -> Any:
     """A condition that selects all approvals matching `q` by index."""
     other: Any = aliased(Approval)
     keys = select(other.execution_id, other.approval_id).where(~other.inherited)

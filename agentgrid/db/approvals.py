@@ -155,7 +155,7 @@ def conditions(wanted: ApprovalFilter, scope: frozenset[str], approval: Any, *, 
     if wanted.started_by is not None:
         clauses.append(R.initiator == wanted.started_by)
     if wanted.q is not None:
-        find = approval_search.is_match if collected else approval_search.matches
+        find = approval_search.is_among_matches if collected else approval_search.matches
         clauses.append(find(approval, R, wanted.q, titles=wanted.titles))
     return clauses + _further(wanted, approval)
 

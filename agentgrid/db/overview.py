@@ -1,4 +1,4 @@
-"""Upcoming events and conditions that need attention, with one bounded statement each, because the overview polls."""
+"""What happens next, and what needs attention, with one bounded statement each, because the overview polls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ALIKE = timedelta(seconds=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Due:
-    """An event that will happen by itself, such as a timer or an expiry."""
+    """Something that is due at a known time, such as a timer or an expiry."""
 
     kind: NextKind
     at: datetime
@@ -68,7 +68,7 @@ class Finding:
 
 
 async def upcoming(session: ReadSession, *, scope: Scope, approvals_of: str | None = None) -> Sequence[Due]:
-    """What is due next in runs of the scope, soonest first; at most 10. Overdue events are omitted.
+    """What is due next in runs of the scope, soonest first; at most 10. What is overdue is omitted.
 
     approvals_of: only the approvals of runs that this principal started.
     """

@@ -1,15 +1,15 @@
 """Which calls a change of rules relaxes: those that are less restricted under the new rules than under the old ones. Pure.
 
 Every known tool is checked by name. A plain activity, or a future tool, can have any name, so for these the rules are compared pair by pair.
-Where the comparison can't be exact, it reports too much rather than too little: the contents of conditions are not compared, so each is assumed
-to hold or not independently of the others; and an agent that no rule names is assumed to match any glob of agents.
+Where the comparison can't be exact, it reports too much rather than too little: the contents of conditions are not compared, so any
+combination of them is assumed to hold, not to hold, or to be impossible to judge; and an agent that no rule names is assumed to match any glob of
+agents.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
 
 from agentgrid.domain.activities import about, governed
 from agentgrid.domain.approvals import Changes
@@ -19,15 +19,15 @@ from agentgrid.domain.policies import BY_RISK, Risk, Rule, Snapshot, prevailing
 from agentgrid.domain.principals import ANY_APPROVER
 from agentgrid.domain.steps import StepKind
 
-Value = TypeVar("Value")
+Judged = Sequence[tuple[Rule, bool | None]]
 GLOB = frozenset("*?[")
 MANY, ANY = "many", ""
 """Parts of a glob that match any text, and any single character."""
 FILLER = "x"
 STRANGER = ""
 """An agent that no rule names."""
-MAX_FREE = 8
-"""With more conditions and agent globs than this for one name, the cases are not enumerated: the name is reported."""
+MAX_CASES = 256
+"""With more combinations of conditions and agent globs than this for one name, they are not enumerated: the name is reported."""
 STRICTNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
 
 
@@ -53,58 +53,52 @@ def _may_need_less(before: Sequence[Rule], after: Sequence[Rule], name: str, ris
     """Whether some call of this name, by any agent or none, may become less restricted."""
     old, new = ([rule for rule in rules if rule.fits(name, kind)] for rules in (before, after))
     if not any(_is_narrow(rule) for rule in (*old, *new)):
-        return _less(old, new, name, None, risk)
+        return _less([(rule, True) for rule in old], [(rule, True) for rule in new], name, None, risk)
     if all(rule in old for rule in new) and all(rule in new for rule in old):
         return False
     cases = _cases([*old, *new])
     if cases is None:
         return True
     return any(
-        _less([rule for rule in old if counts(rule)], [rule for rule in new if counts(rule)], name, agent, risk)
-        for agent, counts in cases
+        _less([(rule, judge(rule)) for rule in old], [(rule, judge(rule)) for rule in new], name, agent, risk)
+        for agent, judge in cases
     )
 
 
-def _less(old: Sequence[Rule], new: Sequence[Rule], name: str, agent: str | None, risk: Risk) -> bool:
-    then, now = (prevailing([(rule, True) for rule in rules], name, agent, BY_RISK[risk]).rule for rules in (old, new))
+def _less(old: Judged, new: Judged, name: str, agent: str | None, risk: Risk) -> bool:
+    then, now = (prevailing(judged, name, agent, BY_RISK[risk]).rule for judged in (old, new))
     return needs_less(now, then)
 
 
-def _cases(rules: Sequence[Rule]) -> Iterator[tuple[str | None, Callable[[Rule], bool]]] | None:
+def _cases(rules: Sequence[Rule]) -> Iterator[tuple[str | None, Callable[[Rule], bool | None]]] | None:
     """The combinations of caller and condition results that may differ: who calls, and which rules then match. None if there are too many."""
     agents = {rule.agent for rule in rules if rule.agent is not None}
     globs = sorted(agent for agent in agents if GLOB & set(agent))
     conditions = list(dict.fromkeys(rule.when for rule in rules if rule.when))
-    if len(globs) + len(conditions) > MAX_FREE:
+    if 2 ** len(globs) * 3 ** len(conditions) > MAX_CASES:
         return None
     return _combinations(sorted(agents - set(globs)), globs, conditions)
 
 
 def _combinations(
     named: Sequence[str], globs: Sequence[str], conditions: Sequence[tuple[Condition, ...]]
-) -> Iterator[tuple[str | None, Callable[[Rule], bool]]]:
-    for holding in _subsets(conditions):
+) -> Iterator[tuple[str | None, Callable[[Rule], bool | None]]]:
+    for results in itertools.product((True, False, None), repeat=len(conditions)):
+        holds = {(): True, **dict(zip(conditions, results, strict=True))}
         for caller in (None, *named):
-            yield caller, lambda rule, caller=caller, holding=holding: rule.is_about(caller) and _holds(rule, holding)  # type: ignore[misc]
+            yield caller, lambda rule, caller=caller, holds=holds: rule.is_about(caller) and holds[rule.when]  # type: ignore[misc]
         for matched in _subsets(globs):
             # An agent that no rule names. `STRANGER` can stand for it, because it equals no rule's agent.
             yield (
                 STRANGER,
-                lambda rule, matched=matched, holding=holding: (
-                    (  # type: ignore[misc]
-                        rule.agent is None or rule.agent in matched
-                    )
-                    and _holds(rule, holding)
+                lambda rule, matched=matched, holds=holds: (  # type: ignore[misc]
+                    (rule.agent is None or rule.agent in matched) and holds[rule.when]
                 ),
             )
 
 
-def _subsets(values: Sequence[Value]) -> list[tuple[Value, ...]]:
+def _subsets(values: Sequence[str]) -> list[tuple[str, ...]]:
     return [subset for size in range(len(values) + 1) for subset in itertools.combinations(values, size)]
-
-
-def _holds(rule: Rule, holding: Sequence[tuple[Condition, ...]]) -> bool:
-    return not rule.when or rule.when in holding
 
 
 def _is_narrow(rule: Rule) -> bool:

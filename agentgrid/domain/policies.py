@@ -243,8 +243,8 @@ class Snapshot(BaseModel):
         return prevailing(judged, name, agent, BY_RISK[risk])
 
 
-class Exactness(NamedTuple):
-    """How exactly a rule names a call, in three respects; each grows with exactness."""
+class Specificity(NamedTuple):
+    """How specifically a rule matches a call, in three respects. A greater value is more specific."""
 
     tool: tuple[bool, int]
     """Whether it names the tool itself, and the length of its glob."""
@@ -252,8 +252,8 @@ class Exactness(NamedTuple):
     """Whether it names the agent itself, and the length of its glob; -1 if it applies to all calls."""
     conditions: bool
 
-    def covers(self, other: Exactness) -> bool:
-        """Whether it is at least as exact as the other in every respect."""
+    def covers(self, other: Specificity) -> bool:
+        """Whether it is at least as specific as the other in every respect."""
         return self.tool >= other.tool and self.agent >= other.agent and self.conditions >= other.conditions
 
 
@@ -265,7 +265,7 @@ class Considered:
     holds: bool | None
     """Whether its conditions hold; None if that can't be judged."""
     displaced_by: Rule | None = None
-    """The more exact rule that displaces it."""
+    """The more specific rule that displaces it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,21 +279,20 @@ class Weighed:
 def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str | None, built_in: Rule) -> Weighed:
     """The rule that applies, of those that match a call, each with whether its conditions hold. Their order makes no difference.
 
-    A rule whose conditions can't be judged displaces no other, and counts unless it allows. So the result is the strictest possible one.
+    A rule whose conditions can't be judged displaces no other, keeps others from displacing a denial as if it held, and counts unless it allows.
+    So the result is the strictest possible one.
     """
     matching = [rule for rule, holds in judged if holds]
+    possible = [rule for rule, holds in judged if holds is not False]
 
-    displacers: dict[str, Rule | None] = {}
+    def lifts(exception: Rule, denial: Rule) -> bool:
+        # The denial stays in force if a rule that can't displace it takes the place of the exception.
+        rivals = (rule for rule in possible if displaces(rule, exception, name, agent))
+        return all(displaces(rival, denial, name, agent) for rival in rivals)
 
     def displacer(rule: Rule) -> Rule | None:
-        if rule.rule_id not in displacers:
-            denies = rule.effect is Effect.DENY
-            displacing = (other for other in matching if displaces(other, rule, name, agent))
-            # If the exception to a denial is itself displaced, the denial stays in force.
-            displacers[rule.rule_id] = next(
-                (other for other in displacing if not denies or displacer(other) is None), None
-            )
-        return displacers[rule.rule_id]
+        displacing = (other for other in matching if displaces(other, rule, name, agent))
+        return next((other for other in displacing if rule.effect is not Effect.DENY or lifts(other, rule)), None)
 
     considered = [
         Considered(rule=rule, holds=holds, displaced_by=None if holds is False else displacer(rule))
@@ -304,17 +303,17 @@ def prevailing(judged: Sequence[tuple[Rule, bool | None]], name: str, agent: str
     if not matching:
         counting.append(built_in)
 
-    def rank(rule: Rule) -> tuple[int, bool, Exactness, bool, bool, str]:
-        exact, own = exactness(rule, name, agent), is_own(rule, name, agent)
-        return _STRICTNESS[rule.effect], rule is not built_in, exact, own, rule.kind is not None, rule.rule_id
+    def rank(rule: Rule) -> tuple[int, bool, Specificity, bool, bool, str]:
+        specific, own = specificity(rule, name, agent), is_own(rule, name, agent)
+        return _STRICTNESS[rule.effect], rule is not built_in, specific, own, rule.kind is not None, rule.rule_id
 
     return Weighed(rule=max(counting, key=rank), considered=tuple(considered))
 
 
-def exactness(rule: Rule, name: str, agent: str | None) -> Exactness:
-    """How exactly the rule matches this call."""
+def specificity(rule: Rule, name: str, agent: str | None) -> Specificity:
+    """How specific the rule is for this call."""
     named = (False, -1) if rule.agent is None else (rule.agent == agent, len(rule.agent))
-    return Exactness(
+    return Specificity(
         tool=(rule.tool == name, len(rule.tool)), agent=named, conditions=bool(rule.when or rule.model_extra)
     )
 
@@ -327,11 +326,11 @@ def is_own(rule: Rule, name: str, agent: str | None) -> bool:
 
 
 def displaces(one: Rule, other: Rule, name: str, agent: str | None) -> bool:
-    """Whether the first rule, if it holds, displaces the other for this call: it is more exact in one respect, and less exact in none.
+    """Whether the first rule, if it holds, displaces the other for this call: it is more specific in one respect, and less specific in none.
 
     A rule that denies is displaced only by a rule that names the tool itself, and that names something for which the other has a glob or nothing.
     """
-    mine, its = exactness(one, name, agent), exactness(other, name, agent)
+    mine, its = specificity(one, name, agent), specificity(other, name, agent)
     denied = other.effect is Effect.DENY
     if mine != its:
         names_more = mine.tool[0] > its.tool[0] or mine.agent[0] > its.agent[0]

@@ -44,7 +44,7 @@ def forms(value: str) -> set[str]:
     for offset, start in enumerate((0, 2, 3)):
         raw = b"\0" * offset + value.encode()
         for encoded_bytes in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
-            # Only the characters that depend on the value alone.
+            # Only the characters that depend on nothing but the value.
             texts.add(encoded_bytes.decode()[start : len(raw) * 8 // 6])
     return texts
 

@@ -35,7 +35,7 @@ SNAPSHOT_DAYS = 30
 EVENT_DAYS = 7
 """A live reader with an older cursor starts over."""
 MCP_SERVER_DAYS = 7
-"""Workers report every five minutes. A server unreported for this long is gone, or a worker made it up."""
+"""Workers report at least every five minutes. If a server hasn't been reported for this long, no worker uses it any more."""
 READ_DAYS = 90
 READS_FOR_FOREIGN = 50.0
 """Maximum reads per second for all open runs of foreign workers together."""
@@ -126,11 +126,16 @@ async def keep_house(store: Store) -> None:
     for table, at, days in (
         ("reads", "at", READ_DAYS),
         ("events", "created_at", EVENT_DAYS),
-        ("mcp_servers", "reported_at", MCP_SERVER_DAYS),
         ("jobs", "started_at", TELEMETRY_DAYS + 2),
         ("logs", "logged_at", TELEMETRY_DAYS + 2),
     ):
         await store.pool.execute(f"DELETE FROM {table} WHERE {at} < now() - make_interval(days => $1)", days)  # noqa: S608
+    # A worker that reports such a server again in an open transaction has locked its row.
+    await store.pool.execute(
+        "DELETE FROM mcp_servers WHERE (grid, task_queue, name) IN (SELECT grid, task_queue, name FROM mcp_servers "
+        "WHERE reported_at < now() - make_interval(days => $1) FOR UPDATE SKIP LOCKED)",
+        MCP_SERVER_DAYS,
+    )
     if dropped := await store.pool.fetchval("SELECT agentgrid_drop_snapshots($1)", SNAPSHOT_DAYS):
         log.info("snapshots_dropped", count=dropped)
     for record in await store.pool.fetch("SELECT agentgrid_drop_partitions($1) AS name", TELEMETRY_DAYS):

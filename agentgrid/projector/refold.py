@@ -24,7 +24,7 @@ class Refolder:
         self._converter = reader.client.data_converter
 
     async def check(self, execution: ExecutionId, archive: Archive | None) -> FoldResult:
-        """Fold the whole history, from the archive if there is one. The result replaces the stored rows. Raises NotFound, RPCError, TornHistory."""
+        """Fold the whole history, from the archive if there is one. The result replaces the stored rows. Raises NotFound, Conflict, RPCError, TornHistory."""
         if archive is not None:
             return await self._refold(execution, unpack(archive.events), archive)
         history = await self.reader.tail(execution, after=0)

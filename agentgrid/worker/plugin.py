@@ -165,7 +165,7 @@ class AgentGridPlugin(SimplePlugin):
             await check_secrets(current_store.get() or governed.secrets, names, required=required)
         watchdog = Watchdog(governed.tools.values(), worker.config(active_config=True).get("activities") or ())
         reporting: list[asyncio.Task[None]] = []
-        toolsets = self._grid.toolsets if self._grid is not None else ()
+        started: list[Toolset] = []
         guard_logs()
         try:
             await policy.start()
@@ -177,8 +177,8 @@ class AgentGridPlugin(SimplePlugin):
             if self._grid is not None and telemetry.dsn is not None:
                 syncing = catalog.sync(telemetry.dsn, self._grid, worker.task_queue)
                 reporting.append(in_background(syncing, "agentgrid-catalog"))
-            if toolsets:
-                reporting += await self._start(toolsets, governed.secrets, telemetry.dsn, worker.task_queue)
+            if self._grid is not None and self._grid.toolsets:
+                reporting += await self._start(self._grid, started, governed.secrets, telemetry.dsn, worker.task_queue)
             if policy.snapshot is None:
                 await policy.confirmed(FIRST_POLICY_SECONDS)
             await next(worker)
@@ -189,25 +189,27 @@ class AgentGridPlugin(SimplePlugin):
             await asyncio.gather(*reporting, return_exceptions=True)
             await telemetry.stop()
             await policy.stop()
-            stopped = await asyncio.gather(*(toolset.stop() for toolset in toolsets), return_exceptions=True)
-            for toolset, error in zip(toolsets, stopped, strict=True):
+            stopped = await asyncio.gather(*(toolset.stop() for toolset in started), return_exceptions=True)
+            for toolset, error in zip(started, stopped, strict=True):
                 if isinstance(error, Exception):
                     log.error("toolset_not_stopped", toolset=toolset.name, exc_info=error)
             unguard_logs()
 
     async def _start(
-        self, toolsets: Iterable[Toolset], secrets: SecretStore, dsn: str | None, task_queue: str
+        self, grid: Grid, started: list[Toolset], secrets: SecretStore, dsn: str | None, task_queue: str
     ) -> list[asyncio.Task[None]]:
-        """Start the toolsets and, if there is a database, the tasks that report on them."""
+        """Start the grid's toolsets, each added to `started`, and, if there is a database, the tasks that report on them."""
         allowed = (self._settings or Settings.load()).allowed_hosts
         # Tasks that they start now read the worker's secrets, as their calls do.
         token = current_store.set(current_store.get() or secrets)
         try:
-            for toolset in toolsets:
+            for toolset in grid.toolsets:
                 await toolset.start(allowed)
-            if self._grid is None or dsn is None:
+                # Only these are stopped: toolsets count their workers, and another worker may be using the others.
+                started.append(toolset)
+            if dsn is None:
                 return []
-            looking = mcp_servers.report(dsn, self._grid, task_queue)
+            looking = mcp_servers.report(dsn, grid, task_queue)
             return [in_background(looking, "agentgrid-mcp-servers")]
         finally:
             current_store.reset(token)

@@ -49,7 +49,7 @@ def reveals_no_internals(_: CheckContext, response: Response, case: Case) -> Non
 LONGER = "AGENTGRID_FUZZ_EXAMPLES" in os.environ
 
 WORKED = frozenset({200, 201, 202, 409})
-"""An operation that answers so did its work, or found a state that forbids it."""
+"""The statuses of an operation that did its work or met a state that forbids it."""
 
 CHECKS = [
     not_a_server_error,

@@ -160,7 +160,7 @@ async def test_a_policy_test_says_which_rule_would_apply_and_why(api: Api, as_):
         assert small == (
             "small-recalls@1",
             "allow",
-            {"small-recalls@1": "it applies", "recalls@1": "small-recalls@1 is more exact"},
+            {"small-recalls@1": "it applies", "recalls@1": "small-recalls@1 is more specific"},
         )
         assert (await tried(agent="caller", arguments={"cents": 5000}))[2][
             "small-recalls@1"

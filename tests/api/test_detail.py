@@ -179,8 +179,8 @@ async def test_a_tools_rule_is_put_published_and_shown_and_every_version_is_kept
     assert (again.json()["policy"]["rule"], again.json()["policy"]["created_by"]) == ("tool:wire_money@2", "admin")
     async with reading(api.plane.engine) as session:
         snapshot = await policies.newest_snapshot(session)
-    held = snapshot.rule_for("wire_money", Risk.DESTRUCTIVE)
-    assert (held.reference, held.effect, held.approvers) == (
+    applied = snapshot.rule_for("wire_money", Risk.DESTRUCTIVE)
+    assert (applied.reference, applied.effect, applied.approvers) == (
         "tool:wire_money@2",
         Effect.REQUIRE_APPROVAL,
         ("support-leads",),

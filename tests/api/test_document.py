@@ -162,7 +162,7 @@ def senders(number: int, permission: str | None) -> list[str | None]:
     """The callers for this operation: one who may, an anonymous one, and two of the others in turn. In a longer search, all of them."""
     if LONGER:
         return EVERYBODY
-    in_turn = [EVERYBODY[(2 * number + item) % len(EVERYBODY)] for item in range(2)]
+    in_turn = [EVERYBODY[(2 * number + offset) % len(EVERYBODY)] for offset in range(2)]
     return list(dict.fromkeys([ABLE[permission], None, *in_turn]))
 
 

@@ -180,8 +180,8 @@ def test_secrets_are_compared_in_constant_time() -> None:
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
-                named = [item.id for item in ast.walk(node) if isinstance(item, ast.Name)]
-                named += [item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)]
+                named = [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+                named += [part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)]
                 if any(word in name.lower() for name in named for word in SECRET_WORDS):
                     comparisons.append(f"{file.relative_to(root)}:{node.lineno}: {ast.unparse(node)}")
     assert comparisons == []

@@ -179,8 +179,8 @@ async def test_overview_counts_facets_and_lists_agree(narrow: Api, as_, who, row
     recent = [run for run in recent if datetime.fromisoformat(run["closed_at"]) > day]
     assert overview["completed_24h"]["count"] == len(recent) == sum(hour["completed"] for hour in overview["hours"])
     await workflows_agree(client, day)
-    for item in (client, as_("reviewer")):
-        await approvals_agree(item)
+    for reader in (client, as_("reviewer")):
+        await approvals_agree(reader)
 
 
 async def test_facets_are_bounded_and_say_so(api: Api, as_, monkeypatch):

@@ -193,7 +193,7 @@ async def test_counts_agree_with_the_lists_and_the_overview(as_, refunds):
 
 
 @pytest.fixture(scope="module")
-async def asked(api: Api, refunds: list[Any]) -> Any:
+async def agent_refund(api: Api, refunds: list[Any]) -> Any:
     """A refund requested by an agent, with the steps before it, its own rule, and earlier refunds of the same shape."""
     run = factories.run(workflow="letters", status="waiting", waiting_on="approval", initiator="operator")
     approval = refund(
@@ -279,11 +279,11 @@ async def asked(api: Api, refunds: list[Any]) -> Any:
     return approval
 
 
-async def test_an_approval_letter_is_complete(as_, asked):
-    letter = (await as_("reviewer").get(f"/api/v1/approvals/{asked.approval_id}")).json()
+async def test_an_approval_letter_is_complete(as_, agent_refund):
+    letter = (await as_("reviewer").get(f"/api/v1/approvals/{agent_refund.approval_id}")).json()
     assert letter["title"] == "Refund 412.00 USD on ticket T-1042"
     assert letter["input_schema"] == SCHEMA
-    assert letter["step"] == {"execution_id": asked.execution_id, "event_id": 50}
+    assert letter["step"] == {"execution_id": agent_refund.execution_id, "event_id": 50}
     rule = letter["rule"]
     assert (rule["title"], rule["reason"]) == ("Every refund is answered by a lead", "Money does not come back.")
     assert (rule["rule"], rule["rule_id"], rule["created_by"]) == ("tool:refund_it@4", "tool:refund_it", "admin")
@@ -325,8 +325,8 @@ async def test_a_letter_with_many_people_names_the_starters_and_counts_the_other
     assert who["refused"][1] == {"principal": "issuer-00", "why": "issued the key that started the run"}
 
 
-async def test_an_approver_sees_the_previous_arguments_only_if_they_may_read_that_approval(as_, asked):
-    letter = (await as_("second").get(f"/api/v1/approvals/{asked.approval_id}")).json()
+async def test_an_approver_sees_the_previous_arguments_only_if_they_may_read_that_approval(as_, agent_refund):
+    letter = (await as_("second").get(f"/api/v1/approvals/{agent_refund.approval_id}")).json()
     assert letter["payloads_visible"]
     assert letter["prose"] is not None
     assert (letter["previous"]["verdict"], letter["previous"]["arguments"]) == ("rejected", None)

@@ -319,9 +319,9 @@ async def test_r30_only_unattributed_acts_are_listed_newest_first(api: Api, as_)
 
 async def test_the_overviews_counts_match_their_linked_lists(api: Api, as_):
     """F17: the overview counts every run status."""
-    gate_run = factories.run(status="waiting", waiting_on="approval", initiator="somebody")
+    approval_run = factories.run(status="waiting", waiting_on="approval", initiator="somebody")
     rows = [
-        gate_run,
+        approval_run,
         factories.run(status="queued"),
         factories.run(status="paused"),
         factories.run(status="waiting", waiting_on="worker"),
@@ -335,12 +335,12 @@ async def test_the_overviews_counts_match_their_linked_lists(api: Api, as_):
         factories.run(status="failed", closed_at=datetime.now(UTC) - timedelta(days=2)),
     ]
     failing = factories.run(status="running")
-    approval = factories.under(api.plane.signer, factories.approval(gate_run))
+    approval = factories.under(api.plane.signer, factories.approval(approval_run))
     await factories.insert(
         api.plane.engine,
         *rows,
         failing,
-        factories.execution(gate_run),
+        factories.execution(approval_run),
         factories.execution(failing, live_problem="NondeterminismError"),
         approval,
     )

@@ -11,7 +11,7 @@ import pytest
 from agentgrid.db.tables import Log, Run
 from tests.api import factories
 from tests.api.conftest import Api
-from tests.api.test_timeline import gated
+from tests.api.test_timeline import run_with_approvals
 
 BEGUN = datetime.now(UTC) - timedelta(minutes=5)
 LEVELS = ("debug", "info", "notice", "warning", "error", "fatal")
@@ -59,8 +59,8 @@ async def test_a_log_can_be_read_from_its_end_in_both_directions(as_: Any, logge
     assert (words(earlier), earlier["more_before"]) == (["1", "2", "3"], True)
     begin = await read_logs(as_("operator"), logged, before=earlier["items"][0]["log_id"])
     assert (words(begin), begin["more_before"]) == (["0"], False)
-    onward = await read_logs(as_("operator"), logged, after=first, limit=1)
-    assert words(onward) == ["5"]
+    following = await read_logs(as_("operator"), logged, after=first, limit=1)
+    assert words(following) == ["5"]
     newest = end["items"][-1]["log_id"]
     assert (await read_logs(as_("operator"), logged, after=newest))["items"] == []
 
@@ -100,7 +100,7 @@ async def test_contradictory_positions_or_levels_are_refused(as_: Any, logged: R
 
 
 async def test_a_steps_lines_include_those_before_and_after_an_approval(api: Api, as_: Any) -> None:
-    run = await gated(api)
+    run = await run_with_approvals(api)
     await factories.insert(
         api.plane.engine,
         *(line(run, number, activity_id=activity) for number, activity in enumerate(("5", "20", "35", None))),
@@ -140,7 +140,7 @@ async def test_logs_are_downloaded_as_terminal_safe_text_or_as_json(as_: Any, lo
     assert "\\x1b[2J\\nforged line\\u202e order=O-1 n=[1]" in lines[2]
     ndjson = await as_("operator").get(path, params={"format": "ndjson"})
     assert ndjson.headers["content-type"].startswith("application/x-ndjson")
-    entries = [json.loads(item) for item in ndjson.text.splitlines()]
+    entries = [json.loads(line) for line in ndjson.text.splitlines()]
     assert [item["message"][-1] for item in entries][:6] == list("012345")
 
 
@@ -150,5 +150,5 @@ async def test_a_download_of_logs_stops_at_its_limit_and_says_so(
     monkeypatch.setattr("agentgrid.api.routes.logs.BATCH", 2)
     monkeypatch.setattr("agentgrid.api.routes.logs.MAX_LINES", 4)
     response = await as_("operator").get(f"/api/v1/runs/{logged.run_id}/logs/download", params={"format": "ndjson"})
-    *lines, last = [json.loads(item) for item in response.text.splitlines()]
+    *lines, last = [json.loads(line) for line in response.text.splitlines()]
     assert (len(lines), last["truncated"]) == (4, True)

@@ -11,7 +11,7 @@ import pytest
 
 from agentgrid.api.access import ACCESS
 from agentgrid.api.mcp import lazy, server
-from agentgrid.api.mcp.route_tools import VERBS
+from agentgrid.api.mcp.route_tools import ROUTES
 from agentgrid.control import api_keys, principals
 from agentgrid.domain.principals import Permission, Principal, PrincipalKind, Role
 from agentgrid.sdk.grid import Grid
@@ -65,7 +65,7 @@ async def runs_of(as_, workflow: str) -> list[dict[str, Any]]:
 )
 async def test_tools_are_listed_by_scope_and_reads_by_permission(api: Api, who: str, tools: set[str], starts: bool):
     names = await offered(api, who)
-    reads = {name for name, route in VERBS.items() if route.startswith("GET ")}
+    reads = {name for name, route in ROUTES.items() if route.startswith("GET ")}
     assert names == tools | reads | ({"agentgrid_start_run"} if starts else set())
 
 
@@ -95,9 +95,9 @@ async def test_a_scope_includes_tools_only_if_it_names_them(api: Api, as_, glob:
 
 
 def test_no_verb_decides_governs_administers_or_stops_anything():
-    needed = {ACCESS[route].permission for route in VERBS.values()}
+    needed = {ACCESS[route].permission for route in ROUTES.values()}
     assert needed <= {Permission.READ, Permission.START}
-    assert [name for name, route in VERBS.items() if not route.startswith("GET ")] == ["agentgrid_start_run"]
+    assert [name for name, route in ROUTES.items() if not route.startswith("GET ")] == ["agentgrid_start_run"]
 
 
 @pytest.mark.parametrize("who", ["admin", "reviewer", "both", "robot"])

@@ -187,7 +187,7 @@ async def test_the_overview_shows_nothing_of_runs_out_of_scope(narrow: Api, as_,
         factories.run(workflow="out_flow", status="waiting", waiting_on="worker", task_queue="out-waits"),
         factories.run(workflow="out_flow", status="failed", closed_at=datetime.now(UTC)),
     ]
-    approval = sides["out_gate"]
+    approval = sides["out_approval"]
     refused = factories.decision(approval, 1000 if who == "blind" else 1001, judged="refused")
     command = Command(
         command_id=f"out-{who}",

@@ -66,7 +66,7 @@ async def test_nothing_out_of_scope_is_found(narrow: Api, as_, sides, who):
     word = f"quagga-of-{who}"
     run = factories.run(workflow="out_flow", reference=word)
     await factories.insert(narrow.plane.engine, run, factories.execution(run), factories.approval(run, title=word))
-    for q in (word, run.run_id, sides["out_gate"].approval_id):
+    for q in (word, run.run_id, sides["out_approval"].approval_id):
         assert [item for item in await hits(as_(who), q) if item["kind"] in ("run", "approval")] == []
     assert len(await hits(as_("operator"), word)) == 2
 

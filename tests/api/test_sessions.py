@@ -89,6 +89,7 @@ async def test_a_code_works_once_and_then_names_the_command_that_creates_another
     await age(
         api, "UPDATE sign_in_codes SET expires_at = now() - interval '1 s' WHERE code_hash = :h", h=secret_hash(old)
     )
+    await age(api, "UPDATE api_keys SET last_used_at = NULL WHERE key_id = :k", k=key.key_id)
     async with browser_of(api) as other:
         for given, expected in (
             (code, "sign_in_code_spent"),
@@ -103,14 +104,17 @@ async def test_a_code_works_once_and_then_names_the_command_that_creates_another
         assert (await other.sign_in()).status_code == 422
         assert (await other.sign_in(key=key.secret, code=code)).status_code == 422
         assert (await other.get("/me")).status_code == 401
+    assert (await api_keys.get(api.plane.engine, key.key_id)).last_used_at is None, (
+        "a refused code is no use of its key"
+    )
 
 
 async def test_only_one_of_concurrent_uses_of_a_code_opens_a_session(api: Api, key: api_keys.NewKey):
     code = await code_of(api, key.secret)
 
     async def attempt() -> int:
-        async with browser_of(api) as item:
-            return (await item.sign_in(code=code)).status_code
+        async with browser_of(api) as other:
+            return (await other.sign_in(code=code)).status_code
 
     assert sorted(await asyncio.gather(*(attempt() for _ in range(4)))) == [200, 401, 401, 401]
 

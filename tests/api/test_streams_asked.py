@@ -145,8 +145,8 @@ async def test_an_event_is_rendered_once_for_all_streams_and_not_at_all_if_no_st
         assert not set(read) & set(unwanted)
         assert len(batches) <= 4
         # A later client that requests them gets them, although no stream needed them when they arrived.
-        async with stream(api, url, "viewer", last=unwanted[0], run=other.run_id) as log_id:
-            await log_id.until(lambda log_id: len(log_id.of("step")) == 49)
+        async with stream(api, url, "viewer", last=unwanted[0], run=other.run_id) as received:
+            await received.until(lambda received: len(received.of("step")) == 49)
 
 
 async def test_a_malformed_event_or_one_without_a_subject_does_not_block_others(api: Api, url: str) -> None:

@@ -64,7 +64,7 @@ SECRET = "the customer's words"
 PRICED = {"type": "object", "properties": {"order": [], "cents": {"x-unit": "cents", "x-currency": "USD"}}}
 
 
-async def gated(api: Api) -> Run:
+async def run_with_approvals(api: Api) -> Run:
     """A refund that needed approval (approved, failed once, then done), a sleep, and an explicit approval that is pending."""
     run = one_run(status="waiting", waiting_on="approval", step_count=4)
     approval = factories.approval(
@@ -137,7 +137,7 @@ async def gated(api: Api) -> Run:
 
 
 async def test_a_timeline_has_every_step_with_its_attempts_approval_and_label(api: Api, as_: Any) -> None:
-    run = await gated(api)
+    run = await run_with_approvals(api)
     if await as_("operator").get("/api/v1/tools/refund") is not None:
         await factories.insert(api.plane.engine, factories.tool("refund", risk="destructive", input_schema=PRICED))
 
@@ -174,7 +174,7 @@ async def test_a_timeline_has_every_step_with_its_attempts_approval_and_label(ap
 
 
 async def test_a_viewers_timeline_has_no_labels_messages_or_approval_titles(api: Api, as_: Any) -> None:
-    run = await gated(api)
+    run = await run_with_approvals(api)
     response = await as_("viewer").get(f"/api/v1/runs/{run.run_id}/timeline")
     body = response.json()
     assert SECRET not in response.text

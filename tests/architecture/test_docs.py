@@ -60,3 +60,21 @@ def test_the_architecture_names_what_the_code_has() -> None:
     names = {*re.findall(r"`([A-Za-z_][\w.]*)`", page), *re.findall(r"\b_[a-z_]+\b", page)}
     paths = {name for name in names if (package / name.replace(".", "/")).is_dir() or (package / name).is_file()}
     assert [name for name in sorted(names - paths) if name.rpartition(".")[2] not in code] == []
+
+
+def test_the_architecture_names_functions_where_they_are_defined() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    prose = [(path, name) for name, path in re.findall(r"`([A-Za-z_][\w.]*)` (?:in |\()`([\w/]+\.py)`", page)]
+    diagrams = re.findall(r"([\w/]+\.py) +([A-Za-z_][\w.]*)", page)
+    places = {*prose, *diagrams}
+    assert len(places) > 40
+    missing = [
+        f"{path} {name}"
+        for path, name in sorted(places)
+        if not re.search(
+            rf"^\s*(?:(?:async )?def|class) {name.rpartition('.')[2]}\b|^{name}\b.*=",
+            (ROOT / "agentgrid" / path).read_text(),
+            re.MULTILINE,
+        )
+    ]
+    assert missing == []

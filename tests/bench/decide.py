@@ -15,7 +15,7 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
-from tests.bench.gates import ApprovalStand, approval_stand
+from tests.bench.approval_stand import ApprovalStand, approval_stand
 from tests.bench.page import median_range, percentile
 
 TITLE = "A decision"

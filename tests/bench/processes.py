@@ -25,8 +25,8 @@ SUBJECT = Path(__file__).parent / "subject"
 
 GRIDS = {
     "worker": ("bench_tools", "bench_three", "bench_three_local"),
-    "gated": ("bench_gate_tools", "bench_gate"),
-    "all": ("bench_tools", "bench_three", "bench_three_local", "bench_ten", "bench_gate_tools", "bench_gate"),
+    "gated": ("bench_approval_tools", "bench_approval"),
+    "all": ("bench_tools", "bench_three", "bench_three_local", "bench_ten", "bench_approval_tools", "bench_approval"),
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench.gates import ApprovalStand, approval_stand
+from tests.bench.approval_stand import ApprovalStand, approval_stand
 from tests.bench.page import percentile
 
 TITLE = "Many waiting runs"

@@ -375,5 +375,15 @@ def test_a_database_url_that_no_process_can_use_is_refused_without_its_password(
     monkeypatch.setenv("AGENTGRID_DATABASE_URL", url)
     ended = cli("key", "list")
     assert ended.code == ExitCode.USAGE
-    assert "AGENTGRID_DATABASE_URL: Value error, it must begin with postgresql://" in ended.err
+    assert "AGENTGRID_DATABASE_URL: it must begin with postgresql://" in ended.err
+    assert "secret" not in ended.err
+
+
+def test_an_unreachable_database_is_reported_with_the_setting_to_check(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTGRID_DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/db")
+    ended = cli("key", "list")
+    assert ended.code == ExitCode.UNAVAILABLE
+    assert "check AGENTGRID_DATABASE_URL" in ended.err
     assert "secret" not in ended.err

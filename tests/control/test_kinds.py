@@ -18,7 +18,7 @@ from temporalio.api.schedule.v1 import Schedule, ScheduleAction
 
 from agentgrid.control import commands, delivery, runs
 from agentgrid.control.plane import ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.control.rpc import DEADLINE, call_temporal
 from agentgrid.db import commands as db_commands
 from agentgrid.db.session import reading, writing
 from agentgrid.db.tables import Command
@@ -55,13 +55,13 @@ async def send_timetable(plane: ControlPlane, command: Command) -> dict[str, str
         schedule=schedule,
         request_id=command.command_id,
     )
-    await asked(plane.temporal.workflow_service.create_schedule(request, timeout=DEADLINE))
+    await call_temporal(plane.temporal.workflow_service.create_schedule(request, timeout=DEADLINE))
     return {"schedule_id": command.target or ""}
 
 
 async def send_nudge(plane: ControlPlane, command: Command) -> dict[str, str]:
     """Signal the run, which its history shows."""
-    await asked(
+    await call_temporal(
         rpc.signal(
             plane.temporal,
             workflow_id=command.run_id or "",

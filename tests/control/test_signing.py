@@ -83,8 +83,8 @@ def test_after_a_rotation_the_old_key_signs_only_for_approvals_that_name_no_newe
     ]
     only_new = TERMS.model_copy(update={"keys": {new.key_id: new.public_key}})
     for kind in ApprovalKind:
-        gated = only_new.model_copy(update={"kind": kind})
-        assert signer.under(gated, revoked={new.key_id}), "the worker checks again and requests a new approval"
+        terms = only_new.model_copy(update={"kind": kind})
+        assert signer.under(terms, revoked={new.key_id}), "the worker checks again and requests a new approval"
     assert [key.key_id if key else None for key in chosen] == [old.key_id, new.key_id, new.key_id, None, old.key_id]
     assert signer.under(TERMS.model_copy(update={"keys": {new.key_id: old.public_key}}), revoked=()) is None
 

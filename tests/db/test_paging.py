@@ -15,7 +15,7 @@ from agentgrid.db import paging
 from tests.api.conftest import Api, running, settings_for
 from tests.bench import cases, dataset
 from tests.conftest import Peopled, Temporal
-from tests.db.ways import walk_alone
+from tests.db.ways import scan_only
 
 RUNS = 10_000
 LARGE = ("runs", "executions", "steps", "approvals", "decisions", "commands", "run_search", "jobs_", "logs_", "events")
@@ -158,7 +158,7 @@ async def test_a_page_is_the_same_whether_it_is_scanned_or_collected(
     shown = 0
     for case in lists:  # compares all methods for one case at a time: many filters depend on the time
         with monkeypatch.context() as scanning:
-            walk_alone(scanning, 2 * RUNS)
+            scan_only(scanning, 2 * RUNS)
             scanned_page = await page(api, case)
         for stretch, longest in ((0, 0), (400, 4_000)):  # collected immediately, and after scanning
             with monkeypatch.context() as collecting:

@@ -11,15 +11,15 @@ from agentgrid.db.session import make_engine, reading, writing
 from agentgrid.db.tables import Run, RunSearch
 from agentgrid.domain.scopes import EVERY_WORKFLOW
 from tests.api import factories
-from tests.db.ways import collect_at_once, walk_alone
+from tests.db.ways import collect_only, scan_only
 
 
 @pytest.fixture(params=["scanned", "by index"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "scanned":
-        walk_alone(monkeypatch, 100)
+        scan_only(monkeypatch, 100)
     else:
-        collect_at_once(monkeypatch)
+        collect_only(monkeypatch)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ async def test_words_match_anywhere_and_ids_by_prefix_or_suffix(filled, q: str, 
 
 
 async def test_the_index_follows_updates_and_deletes_of_a_run(engine, monkeypatch: pytest.MonkeyPatch):
-    collect_at_once(monkeypatch)
+    collect_only(monkeypatch)
     run = factories.run(reference="first-name")
     await factories.insert(engine, run)
     async with writing(engine) as session:

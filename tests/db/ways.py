@@ -9,15 +9,15 @@ import pytest
 from agentgrid.db import paging
 
 
-def walk_alone(patch: pytest.MonkeyPatch, rows: int) -> None:
+def scan_only(patch: pytest.MonkeyPatch, rows: int) -> None:
     """Find every page by scanning at most this many rows."""
 
-    def walk(listing: Any, conditions: Any, after: Any, _limit: int) -> Any:
+    def scan(listing: Any, conditions: Any, after: Any, _limit: int) -> Any:
         return paging._scanned(listing, conditions, after, rows)
 
-    patch.setattr(paging, "_collected", walk)
+    patch.setattr(paging, "_collected", scan)
 
 
-def collect_at_once(patch: pytest.MonkeyPatch) -> None:
+def collect_only(patch: pytest.MonkeyPatch) -> None:
     """Find every page by collecting all matches, without scanning."""
     patch.setattr(paging, "STRETCH", 0)

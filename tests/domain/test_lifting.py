@@ -30,7 +30,7 @@ conditions = st.sampled_from(
 )
 rules = st.builds(
     Rule,
-    rule_id=st.sampled_from(["r1", "r2", "r3"]),
+    rule_id=st.sampled_from(["r1", "r2", "r3", "tool:a", "tool:ab", "agent:one"]),
     kind=kinds,
     tool=globs,
     agent=agents,
@@ -126,6 +126,15 @@ def test_conditions_and_agents_that_change_are_reported() -> None:
     assert lifted(snapshot(asks, agents), snapshot(asks), known) == ("*", "wire")
     excepted = one("wire", Effect.ALLOW, "r4").model_copy(update={"agent": "payer"})
     assert lifted(snapshot(asks), snapshot(asks, excepted), known) == ("wire",)
+
+
+def test_a_change_that_relaxes_only_calls_with_hidden_arguments_is_reported() -> None:
+    """The tool's own rule displaces the denial, except where their condition can't be judged."""
+    large = (Condition(argument="n", op=">", value=1),)
+    denial = one("wire", Effect.DENY).model_copy(update={"when": large})
+    allows = denial.model_copy(update={"rule_id": "tool:wire", "effect": Effect.ALLOW})
+    assert applies(snapshot(denial, allows), ("wire", Risk.READ, StepKind.TOOL), None, {}) == denial
+    assert lifted(snapshot(denial, allows), snapshot(allows), {"wire": Risk.READ}) == ("wire",)
 
 
 def test_a_change_that_is_not_weaker_relaxes_nothing() -> None:

@@ -21,7 +21,7 @@ SMALL = Condition(argument="amount", op="<=", value=100)
 ARGUMENTS: list[dict[str, Any]] = [{"amount": 50}, {"amount": 500}, {}, {"amount": "500"}]
 AGENTS = [None, "triager", "trainee"]
 NARROWER = [None, "*", "tr*", "triager"]
-"""The agents of rules, from least to most exact."""
+"""The agents of rules, from least to most specific."""
 
 rules = st.builds(
     Rule,
@@ -55,7 +55,7 @@ def test_the_order_of_the_rules_makes_no_difference(
 
 
 @given(rules=sets, agent=st.sampled_from(AGENTS), arguments=st.sampled_from(ARGUMENTS))
-def test_a_denial_is_displaced_only_by_a_rule_that_names_the_tool_and_is_at_least_as_exact(
+def test_a_denial_is_displaced_only_by_a_rule_that_names_the_tool_and_is_at_least_as_specific(
     rules: list[Rule], agent: str | None, arguments: Any
 ) -> None:
     held = applies(rules, agent, arguments)
@@ -83,8 +83,19 @@ def test_an_exception_to_a_denial_that_is_displaced_leaves_the_denial_in_force()
     assert applies([denial, exception, for_some], "triager", {"amount": 500}) == denial
 
 
+@pytest.mark.parametrize("effect", Effect)
+def test_hiding_an_argument_lifts_no_denial(effect: Effect) -> None:
+    """The rule with the condition displaces the exception if it holds, which leaves the denial in force."""
+    denial, exception = rule("c", Effect.DENY), rule("tool:refund", Effect.ALLOW)
+    large = rule("b", effect, "refund", None, LARGE)
+    rules = [denial, exception, large]
+    assert applies([denial, exception], arguments={}) == exception
+    assert applies(rules, arguments={"amount": 50}) == exception
+    assert [applies(rules, arguments=hidden).effect for hidden in ARGUMENTS[1:]] == [Effect.DENY] * 3
+
+
 NOTHING = Condition(argument="nothing", op="exists", value=False)
-"""Always holds, and counts towards exactness like any other condition."""
+"""Always holds, and counts towards specificity like any other condition."""
 
 
 @given(rules=sets, agent=st.sampled_from(AGENTS), unclear=st.sampled_from(ARGUMENTS[2:]), risk=st.sampled_from(Risk))

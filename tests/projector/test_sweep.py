@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from temporalio.client import Client
 
@@ -11,6 +13,7 @@ from agentgrid.projector.store import Store
 from agentgrid.settings import Settings
 from agentgrid.temporal.history import HistoryReader
 from tests.projector.conftest import Tables, projecting, snapshot, unique, until
+from tests.projector.record import completed_tasks, reset
 from tests.projector.scenarios import Messages, Mixed, Sequence
 
 
@@ -70,3 +73,44 @@ async def test_corrupted_rows_are_repaired_within_a_round_of_checks(
         stored = await tables.rows("SELECT value FROM projector_state WHERE name = 'check'")
         assert stored[0]["value"]["checked"] >= 1
         await waiting.terminate()
+
+
+async def test_after_an_upgrade_a_chain_is_refolded_though_its_other_execution_has_an_old_state(
+    settings: Settings, client: Client, queue: str, tables: Tables, store: Store
+) -> None:
+    async with projecting(settings):
+        handle = await client.start_workflow(Messages.run, id=unique(), task_queue=queue)
+        await handle.signal(Messages.note, "one")
+        run = await tables.run_in(handle.id, "waiting")
+        fork = await reset(client, handle, (await completed_tasks(handle))[0])
+
+        async def forked() -> bool:
+            shown = await tables.run_of(handle.id)
+            return shown is not None and (shown["execution_id"], shown["status"]) == (fork.run_id, "waiting")
+
+        await until(forked)
+    base, tip = await tables.executions(run["run_id"])
+    before = await snapshot(tables)
+    for execution in (base, tip):
+        old = json.dumps(execution["fold_state"] | {"field_of_an_older_version": {}})
+        await store.pool.execute(
+            "UPDATE executions SET fold_version = 1, fold_state = $2::json WHERE execution_id = $1",
+            execution["execution_id"],
+            old,
+        )
+
+    await sweep.Sweep(store, Refolder(HistoryReader(client))).check(limit=1)
+    refolded, waiting = await tables.executions(run["run_id"])
+    assert refolded["fold_version"] > waiting["fold_version"] == 1
+    shown = await tables.run_of(handle.id)
+    assert shown is not None
+    assert shown["step_count"] == run["step_count"], "counted from the old state"
+    # The open execution's other state can't be read, so it is refolded at once.
+    assert [row["execution_id"] for row in await tables.rows("SELECT * FROM run_changes")] == [fork.run_id]
+    async with projecting(settings):
+
+        async def same() -> bool:
+            return await snapshot(tables) == before
+
+        await until(same)
+    await fork.terminate()

@@ -48,7 +48,7 @@ async def sides(narrow: Api) -> dict[str, Any]:
         )
         parent = factories.run(workflow="in_parent", status="completed", closed_at=run.created_at)
         child = factories.run(workflow=f"{side}_child", parent_run_id=parent.run_id)
-        gate = factories.under(narrow.plane.signer, factories.approval(run))
+        approval = factories.under(narrow.plane.signer, factories.approval(run))
         await factories.insert(
             narrow.plane.engine,
             *factories.workflow(f"{side}_flow", {}, task_queue=f"{side}-queue"),
@@ -57,7 +57,7 @@ async def sides(narrow: Api) -> dict[str, Any]:
             child,
             factories.execution(run),
             factories.step(run, 5),
-            gate,
+            approval,
         )
-        rows |= {f"{side}_run": run, f"{side}_gate": gate, f"{side}_parent": parent, f"{side}_child": child}
+        rows |= {f"{side}_run": run, f"{side}_approval": approval, f"{side}_parent": parent, f"{side}_child": child}
     return rows

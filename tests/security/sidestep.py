@@ -72,7 +72,7 @@ class Sidesteps:
             return await look(invoice)
         if way == "again and again":
             return [await look(invoice) for _ in range(CALLS)]
-        if way == "gate":
+        if way == "direct":
             return await pay(invoice)
         return await workflow.execute_activity(
             way, invoice, start_to_close_timeout=SECONDS, retry_policy=RetryPolicy(maximum_attempts=2)

@@ -76,9 +76,9 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
         await loop.call("operator", "POST", "/workflows/leaks_and_returns/runs", 422, json=wrong)
         await loop.call("viewer", "POST", "/workflows/leaks_and_returns/runs", 403, json={"input": f"{CANARY}-viewer"})
         asked = await loop.approval(asking)
-        gate = await loop.approval(failed)
-        assert gate["payload"] is not None
-        await loop.decide(gate)
+        approval = await loop.approval(failed)
+        assert approval["payload"] is not None
+        await loop.decide(approval)
         assert (await loop.until(failed))["status"] == "failed"
         assert (await loop.until(returned))["status"] == "completed"
         await _shown(loop, trying, f"{CANARY}-attempt", "live_error")
@@ -100,7 +100,7 @@ async def leak(loop: Loop) -> AsyncIterator[Leak]:
             trying=trying,
             stuck=stuck,
             asking=asking,
-            approval_id=gate["approval_id"],
+            approval_id=approval["approval_id"],
             asked_id=asked["approval_id"],
             commands=[command["command_id"] for command in listed],
             update=update["command_id"],

@@ -32,7 +32,7 @@ SCHEMA = {"type": "object", "title": HALF, "properties": {HALF: {"const": HALF}}
 async def places(api: Api) -> list[str]:
     """Every page about a run that has half a pair in every JSON column."""
     run = factories.run(status="waiting", waiting_on="approval", input=HELD, result=HELD, error=ERROR)
-    gate = factories.approval(
+    approval = factories.approval(
         run, step_event_id=7, arguments={HALF: HALF}, payload=HELD, changed=HELD, agent="a", turn=1
     )
     ended = factories.run(status="failed", input=HELD, error=ERROR)
@@ -42,8 +42,8 @@ async def places(api: Api) -> list[str]:
         factories.execution(run),
         factories.step(run, 5, input=HELD, output=HELD, error=ERROR, live_error=ERROR, attempts=2, activity_id="5"),
         factories.step(run, 6, input={"size": 9, "value": {"id": HALF}}, changed_input=HELD, status="running"),
-        factories.step(run, 7, kind="tool", status="waiting", approval_id=gate.approval_id, live_error=ERROR),
-        gate,
+        factories.step(run, 7, kind="tool", status="waiting", approval_id=approval.approval_id, live_error=ERROR),
+        approval,
         job(run, "5", 1, "failed", 1, error=ERROR, task_queue=run.task_queue),
         job(run, "5", 2, "failed", 2, error=ERROR, task_queue=run.task_queue),
         line(run, 1, fields={HALF: [HALF]}),
@@ -66,7 +66,7 @@ async def places(api: Api) -> list[str]:
     steps = [f"/steps/{run.execution_id}/{event_id}{side}" for event_id in (5, 6) for side in ("", "/input")]
     return [
         *(f"runs/{run.run_id}{part}" for part in (*parts, *steps, "/input/download")),
-        f"approvals/{gate.approval_id}",
+        f"approvals/{approval.approval_id}",
         "approvals",
         f"runs/{ended.run_id}",
         f"runs/{ended.run_id}/result",

@@ -257,13 +257,13 @@ async def test_r22_the_issuer_of_the_starting_key_can_not_decide_the_runs_approv
     assert (run["initiator"], run["issuers"]) == ("operator", ["anna"])
     clean = await town.call("operator", "POST", "/workflows/made/runs", 201, json={"input": 1})
     assert clean["issuers"] == []
-    gate = factories.run(issuers=["anna"])
+    issued = factories.run(issuers=["anna"])
     signer = town.plane.signer
-    waiting = factories.under(signer, factories.approval(gate))
+    waiting = factories.under(signer, factories.approval(issued))
     free = factories.run()
     other = factories.under(signer, factories.approval(free))
     await factories.insert(
-        town.plane.engine, gate, factories.execution(gate), waiting, free, factories.execution(free), other
+        town.plane.engine, issued, factories.execution(issued), waiting, free, factories.execution(free), other
     )
     # anna becomes an approver directly in the database, and creates a key for the reviewer together with berta.
     await principals.put(

@@ -201,15 +201,15 @@ async def test_r35_a_workers_open_transaction_blocks_no_projector_start_or_switc
         started = await as_("operator").post("/api/v1/workflows/held_flow/runs", json={"input": {}})
         assert started.status_code == 201, started.text
         async with asyncio.timeout(4):
-            projector_main = await asyncpg.connect(module_postgres_dsn)
-            await projector_main.execute(
+            projecting = await asyncpg.connect(module_postgres_dsn)
+            await projecting.execute(
                 "INSERT INTO run_changes AS c (execution_id, workflow_id, namespace) VALUES ($1, 'w', 'default') "
                 "ON CONFLICT (execution_id) DO UPDATE SET generation = c.generation + 1",
                 execution,
             )
-            await projector_main.execute(locks.TAKE, locks.EVENTS)
-            await projector_main.execute("DELETE FROM run_changes WHERE execution_id = $1", execution)
-            await projector_main.close()
+            await projecting.execute(locks.TAKE, locks.EVENTS)
+            await projecting.execute("DELETE FROM run_changes WHERE execution_id = $1", execution)
+            await projecting.close()
     await transaction.rollback()
     await hostile.close()
 
@@ -220,10 +220,13 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
     """Creating or dropping a partition locks the whole table, and a transaction with a report holds a conflicting lock."""
     execution = str(uuid.uuid4())
     other = await asyncpg.connect(await worker_login(postgres_dsn, grid=THEIRS, queues=(THEIRS,), rate=1_000))
+    old = datetime.now(UTC) - timedelta(days=100)
+    await hostile.execute(MCP_SERVERS, report(MINE, MINE))
+    await admin.execute("UPDATE mcp_servers SET reported_at = $1", old)
     transaction = hostile.transaction()
     await transaction.start()
+    await hostile.execute(MCP_SERVERS, report(MINE, MINE))  # locks the row that is due for deletion
     await hostile.execute(TELEMETRY, json.dumps([job(execution, MINE)]), json.dumps([line(execution, MINE)]))
-    old = datetime.now(UTC) - timedelta(days=100)
     for day in (old, datetime.now(UTC)):
         await admin.execute("INSERT INTO events (run_id, kind, data, created_at) VALUES ('r', 'run', '{}', $1)", day)
         await admin.execute(
@@ -250,10 +253,12 @@ async def test_r35_a_workers_open_transaction_delays_neither_retention_nor_the_r
                 await other.execute(TELEMETRY, json.dumps([job(execution, THEIRS)]), "[]")
         with pytest.raises(asyncpg.LockNotAvailableError):
             await keeping
-        for table in ("events", "reads", "logs", "mcp_servers"):
+        for table in ("events", "reads", "logs"):
             assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1, table
+        assert await admin.fetchval("SELECT count(*) FROM mcp_servers") == 2, "the new one and the locked one"
         await transaction.rollback()
         await projector_main.keep_house(opened)
+        assert await admin.fetchval("SELECT count(*) FROM mcp_servers") == 1
     name = f"logs_{datetime.now(UTC) + timedelta(days=29):%Y%m%d}"
     assert await admin.fetchval("SELECT to_regclass($1)::text", name) == name
     await other.close()

@@ -38,7 +38,7 @@ async def hostile(api: Api) -> dict[str, Any]:
         "input_schema": {"properties": {"big": "no schema", "__class__": {"x-unit": {}, "x-currency": []}}},
     }
     run = factories.run(workflow="hostile", status="waiting", waiting_on="approval")
-    gate = factories.approval(
+    approval = factories.approval(
         run,
         tool="pay",
         approvers=["support-leads"],
@@ -59,7 +59,7 @@ async def hostile(api: Api) -> dict[str, Any]:
         factories.step(run, 50, parent=10, kind="tool", name="pay", status="waiting", turn=1),
     ]
     await factories.insert(
-        engine, factories.tool_version("pay", **version), factories.tool("pay", **version), run, factories.execution(run), *steps, gate
+        engine, factories.tool_version("pay", **version), factories.tool("pay", **version), run, factories.execution(run), *steps, approval
     )  # fmt: skip
     asking = factories.run(workflow="hostile", status="waiting", waiting_on="approval")
     explicit = factories.approval(
@@ -68,11 +68,11 @@ async def hostile(api: Api) -> dict[str, Any]:
     )  # fmt: skip
     explicit.terms = {**explicit.terms, "kind": "explicit", "title": explicit.title}
     await factories.insert(engine, asking, factories.execution(asking), explicit)
-    return {"gate": gate, "explicit": explicit, "runs": [run.run_id, asking.run_id]}
+    return {"call": approval, "explicit": explicit, "runs": [run.run_id, asking.run_id]}
 
 
 def places(hostile: dict[str, Any]) -> list[str]:
-    paths = [f"/api/v1/approvals/{hostile[name].approval_id}" for name in ("gate", "explicit")]
+    paths = [f"/api/v1/approvals/{hostile[name].approval_id}" for name in ("call", "explicit")]
     paths += [f"/api/v1/runs/{run_id}{part}" for run_id in hostile["runs"] for part in ("", "/approvals")]
     lists = ("", "&sort=urgency", "&q=pay", "&status=pending")
     return paths + [f"/api/v1/approvals?workflow=hostile{part}" for part in lists] + ["/api/v1/approvals/counts"]
@@ -93,7 +93,7 @@ async def test_without_permission_to_read_payloads_no_argument_prose_label_or_ti
 
 
 async def test_a_hostile_letter_is_bounded_data(as_: Callable[[str], httpx.AsyncClient], hostile: dict[str, Any]):
-    letter = (await as_("reviewer").get(f"/api/v1/approvals/{hostile['gate'].approval_id}")).json()
+    letter = (await as_("reviewer").get(f"/api/v1/approvals/{hostile['call'].approval_id}")).json()
     # A template that contains more than plain names is not used.
     assert letter["title"] == "Post reply"
     assert len(letter["reach"]) == 6

@@ -53,16 +53,16 @@ async def test_another_principals_runs_and_approvals_do_not_exist(api: Api):
     api.tokens["stranger"] = key.secret
     outside = factories.run(workflow="payroll", input={"size": 6, "value": "salary"})
     inside = factories.run(workflow="tool.refund", initiator="operator")
-    gate = factories.approval(inside, payload={"size": 6, "value": "salary"})
+    approval = factories.approval(inside, payload={"size": 6, "value": "salary"})
     await factories.insert(
-        api.plane.engine, outside, factories.execution(outside), inside, factories.execution(inside), gate
+        api.plane.engine, outside, factories.execution(outside), inside, factories.execution(inside), approval
     )
     async with mcp_client(api, "stranger") as client:
         for name, arguments in (
             ("agentgrid_get_run", {"run_id": outside.run_id}),
             ("agentgrid_run_result", {"run_id": outside.run_id}),
             ("agentgrid_list_steps", {"run_id": outside.run_id}),
-            ("agentgrid_get_approval", {"approval_id": gate.approval_id}),
+            ("agentgrid_get_approval", {"approval_id": approval.approval_id}),
         ):
             result = await client.call_tool(name, arguments)
             assert (result.is_error, result.structured_content["code"]) == (True, "not_found"), name

@@ -36,9 +36,13 @@ async def recorded(api: Api, as_: As, **filters: Any) -> list[dict[str, Any]]:
 async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_: As, sides: dict[str, Any]) -> None:
     payload = {"size": 1, "value": 1}
     run = factories.run(status="completed", input=payload, result=payload)
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     await factories.insert(
-        api.plane.engine, run, factories.execution(run), factories.step(run, 5, output={"size": 1, "value": 1}), gate
+        api.plane.engine,
+        run,
+        factories.execution(run),
+        factories.step(run, 5, output={"size": 1, "value": 1}),
+        approval,
     )
     place = f"{V1}/runs/{run.run_id}"
     for who in ("operator", "viewer"):
@@ -48,11 +52,11 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
             f"{place}/result",
             f"{place}/history",
             f"{place}/jobs",
-            f"{V1}/approvals/{gate.approval_id}",
+            f"{V1}/approvals/{approval.approval_id}",
             f"{V1}/runs",
         ):
             await as_(who).get(path)
-    await as_("reviewer").get(f"{V1}/approvals/{gate.approval_id}")
+    await as_("reviewer").get(f"{V1}/approvals/{approval.approval_id}")
     await as_("second").get(place)
     of_run = await recorded(api, as_, subject=run.run_id)
     rows = {(row["principal"], row["route"], row["outcome"]): row for row in of_run}
@@ -64,8 +68,8 @@ async def test_r41_every_read_of_payloads_is_recorded_and_no_other(api: Api, as_
     }
     row = rows["operator", f"GET {V1}/runs/{{run_id}}", "read"]
     assert (row["key_id"], row["address"], row["count"]) == (api.tokens["operator"].split("_")[1], "127.0.0.1", 1)
-    of_gate = await recorded(api, as_, subject=gate.approval_id)
-    assert sorted(row["principal"] for row in of_gate) == ["operator", "reviewer"]
+    of_approval = await recorded(api, as_, subject=approval.approval_id)
+    assert sorted(row["principal"] for row in of_approval) == ["operator", "reviewer"]
 
 
 async def test_r41_payloads_in_lists_and_in_responses_to_writes_are_recorded_as_reads(api: Api, as_: As) -> None:

@@ -29,7 +29,7 @@ As = Callable[[str | None], httpx.AsyncClient]
 
 
 async def test_an_id_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: As, sides: dict[str, Any]) -> None:
-    out, gate = sides["out_run"].run_id, sides["out_gate"].approval_id
+    out, approval = sides["out_run"].run_id, sides["out_approval"].approval_id
     for who in ("scoped", "blind"):
         for route, access in ACCESS.items():
             method, path = route.split(" ", 1)
@@ -39,7 +39,7 @@ async def test_an_id_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: A
                 inner = {"name": "tell", "command_id": "any", **step}
                 place, unknown = path.format(run_id=out, **inner), path.format(run_id="nothing", **inner)
             elif path.endswith("/approvals/{approval_id}"):
-                bodies, place, unknown = {}, path.format(approval_id=gate), path.format(approval_id="nothing")
+                bodies, place, unknown = {}, path.format(approval_id=approval), path.format(approval_id="nothing")
             else:
                 continue
             body = {"json": bodies.get(path.rsplit("/", 1)[1], {})} if method == "POST" else {}
@@ -47,7 +47,7 @@ async def test_an_id_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: A
             answers = [
                 (
                     answer.status_code,
-                    answer.json()["detail"].replace(out, "?").replace(gate, "?").replace("nothing", "?"),
+                    answer.json()["detail"].replace(out, "?").replace(approval, "?").replace("nothing", "?"),
                 )
                 for answer in pair
             ]
@@ -55,8 +55,8 @@ async def test_an_id_out_of_scope_answers_like_an_unknown_id(narrow: Api, as_: A
             assert answers[0] == answers[1]
     start = await as_("scoped").post(f"{V1}/workflows/out_flow/runs", json={"input": 1})
     assert start.status_code == 404
-    decision = {"verdict": "approved", "digest": sides["out_gate"].digest}
-    for approval_id in (gate, "nothing"):
+    decision = {"verdict": "approved", "digest": sides["out_approval"].digest}
+    for approval_id in (approval, "nothing"):
         refused = await as_("scoped-approver").post(f"{V1}/approvals/{approval_id}/decisions", json=decision)
         assert refused.status_code == 404
         answer = await as_("scoped-approver").get(f"{V1}/commands/{refused.json()['command_id']}")
@@ -70,7 +70,7 @@ async def test_lists_searches_and_counts_leave_out_everything_out_of_scope(
     out = (
         sides["out_run"].run_id,
         sides["out_child"].run_id,
-        sides["out_gate"].approval_id,
+        sides["out_approval"].approval_id,
         "out-reference",
         "out-sec",
     )

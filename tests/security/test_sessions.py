@@ -50,12 +50,17 @@ async def api(
 async def known(api: Api) -> dict[str, str]:
     """Existing targets, for each name in a path."""
     run = factories.run()
-    gate = factories.approval(run)
+    approval = factories.approval(run)
     await factories.insert(
-        api.plane.engine, *factories.workflow("known", {}), factories.tool("known"), run, factories.execution(run), gate
+        api.plane.engine,
+        *factories.workflow("known", {}),
+        factories.tool("known"),
+        run,
+        factories.execution(run),
+        approval,
     )
     ids = dict.fromkeys(("name", "command_id", "rule_id", "key_id", "session_id", "version"), "known")
-    return ids | {"run_id": run.run_id, "approval_id": gate.approval_id}
+    return ids | {"run_id": run.run_id, "approval_id": approval.approval_id}
 
 
 @pytest.fixture(scope="module")

@@ -47,13 +47,13 @@ async def telling(api: Api, workflow: str) -> Run:  # noqa: F811
         error_type=f"{SECRET}!",
     )
     failed = factories.step(run, 5, status="failed", error=ERROR, live_error=ERROR, input={"value": SECRET})
-    gate = factories.approval(run, kind="explicit", tool=None, title=SECRET, payload={"value": SECRET})
-    asks = factories.step(run, 7, kind="approval", title=SECRET, approval_id=gate.approval_id)
-    await factories.insert(api.plane.engine, run, factories.execution(run), failed, asks, gate)
+    approval = factories.approval(run, kind="explicit", tool=None, title=SECRET, payload={"value": SECRET})
+    asks = factories.step(run, 7, kind="approval", title=SECRET, approval_id=approval.approval_id)
+    await factories.insert(api.plane.engine, run, factories.execution(run), failed, asks, approval)
     for step in (failed, asks):
         summary = {"title": step.title, "status": step.status}
         await factories.publish(api.plane.engine, (run.run_id, "step", summary), subject=factories.subject(step))
-    await factories.publish(api.plane.engine, (run.run_id, "approval", {"title": SECRET}), subject=gate.approval_id)
+    await factories.publish(api.plane.engine, (run.run_id, "approval", {"title": SECRET}), subject=approval.approval_id)
     await factories.publish(api.plane.engine, (run.run_id, "run", {"current_step": SECRET}))
     return run
 
@@ -62,13 +62,13 @@ async def asking(api: Api) -> Run:  # noqa: F811
     """A run that waits for approval of a tool call whose title quotes an argument, with one event of each kind about it."""
     waits = {"current_step": "Refund ticket", "current_kind": "tool", "asked": f"Refund {SECRET}"}
     run = factories.run(status="waiting", waiting_on="approval", **waits)
-    gate = factories.approval(run, title="Refund ticket", asked=f"Refund {SECRET}")
-    asks = factories.step(run, 5, status="waiting", title="Refund ticket", approval_id=gate.approval_id)
-    await factories.insert(api.plane.engine, run, factories.execution(run), asks, gate)
+    approval = factories.approval(run, title="Refund ticket", asked=f"Refund {SECRET}")
+    asks = factories.step(run, 5, status="waiting", title="Refund ticket", approval_id=approval.approval_id)
+    await factories.insert(api.plane.engine, run, factories.execution(run), asks, approval)
     await factories.publish(
         api.plane.engine, (run.run_id, "step", {"status": "waiting"}), subject=factories.subject(asks)
     )
-    await factories.publish(api.plane.engine, (run.run_id, "approval", {"title": "x"}), subject=gate.approval_id)
+    await factories.publish(api.plane.engine, (run.run_id, "approval", {"title": "x"}), subject=approval.approval_id)
     await factories.publish(api.plane.engine, (run.run_id, "run", waits), (run.run_id, "run", {"status": "waiting"}))
     return run
 

@@ -85,9 +85,9 @@ async def test_a_step_can_only_be_addressed_by_its_own_execution(
 async def test_a_viewer_reads_no_title_of_an_explicit_approval_in_a_run(api: Api, as_: Any) -> None:
     title = "Refund 4,200 EUR to Ada"
     run = factories.run(status="waiting", waiting_on="approval", current_step=title, current_kind="approval")
-    gate = factories.approval(run, kind="explicit", title=title, step_event_id=5)
-    waits = factories.step(run, 5, kind="approval", name=title, status="waiting", approval_id=gate.approval_id)
-    await factories.insert(api.plane.engine, run, factories.execution(run), waits, gate)
+    approval = factories.approval(run, kind="explicit", title=title, step_event_id=5)
+    waits = factories.step(run, 5, kind="approval", name=title, status="waiting", approval_id=approval.approval_id)
+    await factories.insert(api.plane.engine, run, factories.execution(run), waits, approval)
     place = f"/api/v1/runs/{run.run_id}"
     for path in (f"{place}/steps", f"{place}/timeline", f"{place}/steps/{run.execution_id}/5", "/api/v1/runs"):
         assert title not in (await as_("viewer").get(path)).text, path
@@ -116,9 +116,9 @@ async def test_the_title_stays_hidden_while_the_run_is_paused_retries_or_works(
         approvals_pending=1,
         next_at=soon,
     )
-    gate = factories.approval(run, kind="explicit", title=title, step_event_id=5, expires_at=soon)
-    waits = factories.step(run, 5, kind="approval", name=title, status="waiting", approval_id=gate.approval_id)
-    await factories.insert(api.plane.engine, run, factories.execution(run), waits, gate)
+    approval = factories.approval(run, kind="explicit", title=title, step_event_id=5, expires_at=soon)
+    waits = factories.step(run, 5, kind="approval", name=title, status="waiting", approval_id=approval.approval_id)
+    await factories.insert(api.plane.engine, run, factories.execution(run), waits, approval)
     place = f"/api/v1/runs/{run.run_id}"
     for path in (place, f"/api/v1/runs?ids={run.run_id}", "/api/v1/overview"):
         assert title not in (await as_("viewer").get(path)).text, path
@@ -134,8 +134,8 @@ async def test_the_name_of_a_tool_that_waits_for_approval_is_not_a_payload(api: 
 
 async def test_a_run_says_whether_the_caller_can_act_on_what_it_waits_for(api: Api, as_: Any) -> None:
     run = factories.run(status="waiting", waiting_on="approval")
-    gate = factories.under(api.plane.signer, factories.approval(run))
-    await factories.insert(api.plane.engine, run, factories.execution(run), gate)
+    approval = factories.under(api.plane.signer, factories.approval(run))
+    await factories.insert(api.plane.engine, run, factories.execution(run), approval)
 
     async def you(who: str) -> dict[str, Any]:
         you: dict[str, Any] = (await as_(who).get(f"/api/v1/runs/{run.run_id}")).json()["next"]["you"]
@@ -144,7 +144,7 @@ async def test_a_run_says_whether_the_caller_can_act_on_what_it_waits_for(api: A
     assert await you("reviewer") == {
         "may_act": True,
         "verbs": ["approve", "reject"],
-        "approval_ids": [gate.approval_id],
+        "approval_ids": [approval.approval_id],
         "reason": None,
     }
     starter, robot = await you("operator"), await you("robot")

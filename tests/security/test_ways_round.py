@@ -211,16 +211,16 @@ async def test_r36_turning_off_a_kill_switch_changes_no_rule_and_the_next_paymen
     settings = Settings(database_url=SecretStr(module_postgres_dsn), home=tmp_path)
     plugged = worker(client, queue, AgentGridPlugin(GRID, settings=settings), threads)
     async with plugged:
-        assert await approval_of(await start(client, queue, "gate")) == "pay"
+        assert await approval_of(await start(client, queue, "direct")) == "pay"
 
         assert (await as_("admin").post(f"{place}/disable", json={"reason": "wrong account"})).status_code == 200
         await until_workers_know(plugged, True)
-        error = await refused(await start(client, queue, "gate"))
+        error = await refused(await start(client, queue, "direct"))
         assert (error.type, "kill switch" in error.message) == ("PolicyDenied", True)
 
         assert (await as_("admin").post(f"{place}/enable")).status_code == 200
         await until_workers_know(plugged, False)
-        assert await approval_of(await start(client, queue, "gate")) == "pay"
+        assert await approval_of(await start(client, queue, "direct")) == "pay"
     assert EFFECTS == []
 
 
@@ -232,7 +232,7 @@ async def test_r36_a_longer_glob_that_allows_does_not_override_a_shorter_one_tha
         Rule(rule_id="open", tool="pa[a-z]", effect=Effect.ALLOW),
     ]
     async with worker(client, queue, Governance(rules=rules).plugin(GRID), threads):
-        error = await refused(await start(client, queue, "gate"))
+        error = await refused(await start(client, queue, "direct"))
     assert (error.type, "closed@1" in error.message) == ("PolicyDenied", True)
     assert EFFECTS == []
 

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ActivityCancellationType as Cancellation
 
 SECONDS = timedelta(seconds=20)
-# A cancellation arrives with a heartbeat response, and heartbeats are sent at four fifths of their timeout: well before `beat` ends by itself.
+# A cancellation arrives with a heartbeat response, and heartbeats are sent at four fifths of their timeout: well before `beat` ends on its own.
 BEAT = {"start_to_close_timeout": SECONDS, "heartbeat_timeout": timedelta(seconds=5)}
 
 

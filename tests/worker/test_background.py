@@ -13,6 +13,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from agentgrid.sdk.grid import Grid
+from agentgrid.sdk.toolsets import Toolset
 from agentgrid.settings import Settings
 from agentgrid.worker.plugin import AgentGridPlugin
 from agentgrid.worker.policy import PolicySource
@@ -44,6 +45,9 @@ async def test_a_worker_that_fails_to_start_leaves_nothing_running(
     monkeypatch.setattr(Watchdog, "start", Mock(side_effect=RuntimeError("no thread")))
     nowhere = SecretStr("postgresql://nobody@127.0.0.1:1/nothing")
     plugin = AgentGridPlugin(Grid("begins", gated), settings=Settings(database_url=nowhere, home=tmp_path))
+    shared = AsyncMock(Toolset)
+    monkeypatch.setattr(Grid, "toolsets", [shared])
     with pytest.raises(RuntimeError, match="no thread"):
         await Worker(client, task_queue=queue, plugins=[plugin]).run()
+    assert not shared.stop.called, "another worker may be using the toolset, which counts its workers"
     assert [name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("agentgrid-")] == []

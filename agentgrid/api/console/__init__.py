@@ -27,8 +27,8 @@ OF_THE_API = ("/api/", "/mcp/", "/healthz", "/readyz", "/metrics")
 YEAR = "public, max-age=31536000, immutable"
 INDEX = "index.html"
 ABSENT = (
-    "this installation has no web console: reinstall it without AGENTGRID_SKIP_CONSOLE (in a checkout, `make dev` builds it). The "
-        "API is at /api/v1"
+    "this installation has no web console: reinstall it without AGENTGRID_SKIP_CONSOLE (in a checkout, `make dev` builds it). "
+    "The API is at /api/v1"
 )
 
 

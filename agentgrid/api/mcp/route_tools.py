@@ -1,7 +1,7 @@
 """What an MCP client may do with the control plane: one table of the API's routes. Names, texts and schemas come from the routes.
 
 Deliberately excluded, for every caller: decisions, because a model with a person's key must not approve its own calls; policies, kill switches,
-principals and keys; and everything that stops or changes a run. The caller's permissions determine which verbs are listed and what they return.
+principals and keys; and everything that stops or changes a run. The caller's permissions determine which routes are listed and what they return.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from agentgrid.domain.principals import Principal
 from agentgrid.errors import InvalidInput, InvalidPlace
 
 PREFIX = "agentgrid_"
-"""The prefix of all verbs. A verb hides a grid's tool of the same name."""
+"""The prefix of their names. A route hides a grid's tool of the same name."""
 
 RESULT = f"GET {V1}/runs/{{run_id}}/result"
 START = f"POST {V1}/workflows/{{name}}/runs"
 
-VERBS: dict[str, str] = {
+ROUTES: dict[str, str] = {
     "agentgrid_overview": f"GET {V1}/overview",
     "agentgrid_list_workflows": f"GET {V1}/workflows",
     "agentgrid_get_workflow": f"GET {V1}/workflows/{{name}}",
@@ -108,13 +108,13 @@ def _query(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def verbs_of(app: FastAPI) -> dict[str, RouteTool]:
-    """All verbs by name, built from the application's OpenAPI document."""
+def route_tools_of(app: FastAPI) -> dict[str, RouteTool]:
+    """All routes in the table as tools, by name, built from the application's OpenAPI document."""
     document = openapi.document(app)
-    return {name: _verb(document, name, route) for name, route in VERBS.items()}
+    return {name: _route_tool(document, name, route) for name, route in ROUTES.items()}
 
 
-def _verb(document: dict[str, Any], name: str, route: str) -> RouteTool:
+def _route_tool(document: dict[str, Any], name: str, route: str) -> RouteTool:
     method, _, pattern = route.partition(" ")
     operation = document["paths"][pattern][method.lower()]
     parameters = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] in ("path", "query")]

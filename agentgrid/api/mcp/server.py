@@ -27,7 +27,7 @@ from agentgrid.api import body
 from agentgrid.api.errors import translated
 from agentgrid.api.mcp import catalog, results
 from agentgrid.api.mcp.inner import RouteRequest, RouteResponse, ask
-from agentgrid.api.mcp.route_tools import RESULT, START, RouteTool, verbs_of
+from agentgrid.api.mcp.route_tools import RESULT, START, RouteTool, route_tools_of
 from agentgrid.db.tables import ToolRow
 from agentgrid.domain.activities import TOOL_PREFIX
 from agentgrid.domain.principals import Principal
@@ -56,7 +56,7 @@ class Endpoint:
     """Answers MCP requests that have passed the checks of the route `/mcp`."""
 
     def __init__(self, app: FastAPI) -> None:
-        self._verbs = verbs_of(app)
+        self._route_tools = route_tools_of(app)
         server = Server(
             "agentgrid",
             version=app.version,
@@ -95,7 +95,7 @@ class Endpoint:
         """The response to a request whose body has been read and checked. Raises Unauthenticated if the key was revoked in the meantime."""
         async with asyncio.timeout(READY_SECONDS):
             await self._ready.wait()
-        exchange = _OpenRequest(request)
+        exchange = _Exchange(request)
         request.scope["state"]["mcp"] = exchange
         await self._sessions.handle_request(request.scope, exchange.receive, exchange.send)
         if exchange.revoked is not None:
@@ -112,9 +112,12 @@ class Endpoint:
             page = await catalog.page(exchange.request.app.state.plane, principal, after=cursor)
         except Exception as error:
             raise _internal(error) from None
-        verbs = [verb for verb in self._verbs.values() if verb.open_to(principal)] if cursor is None else []
+        route_tools = [tool for tool in self._route_tools.values() if tool.open_to(principal)] if cursor is None else []
         return types.ListToolsResult(
-            tools=[*map(_verb, verbs), *(_tool(row) for row in page.rows if row.name not in self._verbs)],
+            tools=[
+                *map(_of_route, route_tools),
+                *(_tool(row) for row in page.rows if row.name not in self._route_tools),
+            ],
             next_cursor=page.next_cursor,
             ttl_ms=catalog.FRESH_MS,
             cache_scope="private",
@@ -126,9 +129,9 @@ class Endpoint:
         if key is not None and not isinstance(key, str):
             raise MCPError(code=types.INVALID_PARAMS, message=f"{IDEMPOTENCY_KEY} must be a string")
         try:
-            verb = self._verbs.get(params.name)
-            if verb is not None:
-                return await _use(exchange, verb, arguments, key)
+            route_tool = self._route_tools.get(params.name)
+            if route_tool is not None:
+                return await _use(exchange, route_tool, arguments, key)
             return await _run(exchange, params.name, arguments, key)
         except MCPError:
             raise
@@ -138,8 +141,8 @@ class Endpoint:
             return results.refusal(known)
 
 
-class _OpenRequest:
-    """An outer request and its response."""
+class _Exchange:
+    """A request from an MCP client and its response."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -171,20 +174,20 @@ class _OpenRequest:
             self.raw.extend(message.get("body", b""))
 
 
-def _exchange(context: Context) -> _OpenRequest:
+def _exchange(context: Context) -> _Exchange:
     assert context.request is not None  # all requests to this server arrive over HTTP
-    exchange: _OpenRequest = context.request.scope["state"]["mcp"]
+    exchange: _Exchange = context.request.scope["state"]["mcp"]
     return exchange
 
 
 async def _use(
-    exchange: _OpenRequest, verb: RouteTool, arguments: dict[str, Any], key: str | None
+    exchange: _Exchange, route_tool: RouteTool, arguments: dict[str, Any], key: str | None
 ) -> types.CallToolResult:
-    answer = await exchange.ask(verb.call(arguments, idempotency_key=key))
-    return results.outcome(answer) if verb.route == RESULT else results.plain(answer)
+    answer = await exchange.ask(route_tool.call(arguments, idempotency_key=key))
+    return results.outcome(answer) if route_tool.route == RESULT else results.plain(answer)
 
 
-async def _run(exchange: _OpenRequest, name: str, arguments: dict[str, Any], key: str | None) -> types.CallToolResult:
+async def _run(exchange: _Exchange, name: str, arguments: dict[str, Any], key: str | None) -> types.CallToolResult:
     """Start a run of this tool through `START`, and wait for its result."""
     if await catalog.find(exchange.request.app.state.plane, name) is None:
         raise MCPError(code=types.INVALID_PARAMS, message=f"Unknown tool: {name[:100]}")
@@ -209,13 +212,13 @@ def _internal(error: Exception) -> MCPError:
     return MCPError(code=types.INTERNAL_ERROR, message="internal error; see the server's log")
 
 
-def _verb(verb: RouteTool) -> types.Tool:
+def _of_route(tool: RouteTool) -> types.Tool:
     return types.Tool(
-        name=verb.name,
-        title=verb.title,
-        description=verb.description,
-        input_schema=verb.schema,
-        annotations=types.ToolAnnotations(read_only_hint=verb.reads, destructive_hint=False, open_world_hint=False),
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.schema,
+        annotations=types.ToolAnnotations(read_only_hint=tool.reads, destructive_hint=False, open_world_hint=False),
     )
 
 

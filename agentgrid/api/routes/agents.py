@@ -95,14 +95,14 @@ async def _read(
 ) -> list[tuple[AgentRow, AgentVersionRow | None, dict[str, Any]]]:
     names = [row.name for row in rows]
     active = await agents.active(session, rows)
-    switched = await switches.newest(session, SwitchKind.AGENT, names)
+    kill_switches = await switches.newest(session, SwitchKind.AGENT, names)
     stats = await agent_usage.stats(session, names, since=DAY, scope=principal.workflows)
     served = await _served(session, plane, rows)
     return [
         (
             row,
             active.get(row.name),
-            _values(row, active.get(row.name), served[row.name], switched.get(row.name), stats[row.name]),
+            _values(row, active.get(row.name), served[row.name], kill_switches.get(row.name), stats[row.name]),
         )
         for row in rows
     ]

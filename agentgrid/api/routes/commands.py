@@ -93,7 +93,7 @@ async def export_commands(
     filters: CommandFilters,
     format: audit_export.Format = "ndjson",
 ) -> Response:
-    """Takes the filters and permissions of the list. At most 100,000 commands: if there are more, the last line is `{"complete": false}`, or
+    """Takes the filters of the list and requires the same permissions. At most 100,000 commands: if there are more, the last line is `{"complete": false}`, or
     `incomplete` in CSV. Cells that a spreadsheet would interpret as a formula begin with an apostrophe.
     """
     # Recorded as a read here, because `routing.py` checks before the rows are sent.

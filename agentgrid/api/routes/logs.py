@@ -97,7 +97,7 @@ async def list_logs(
     before: Annotated[LogId, Query(description="Return the lines just before this `log_id`.")] = None,
     after: Annotated[LogId, Query(description="Return the lines after this `log_id`; use it to follow a log.")] = None,
 ) -> LogPage:
-    """Starts at the oldest line unless one of `tail`, `before`, `after` or `cursor` is given. Always oldest first.
+    """Starts at the oldest line unless `tail`, `before`, `after` or `cursor` is given; send at most one of these. Always oldest first.
 
     Lines of a run that has just ended may arrive shortly after its end, with higher ids. Text and fields, and searching with `q`, require the
     permission to read payloads.

@@ -67,7 +67,7 @@ async def download_of_step(
         if row.changed_input is not None and row.changed_input.get("truncated"):
             # The step's own event has the original arguments.
             raise Gone("the approver's changed arguments are too long to be stored whole: read the run's history")
-    limiter: payloads.ReadLimiter = request.app.state.whole
+    limiter: payloads.ReadLimiter = request.app.state.history_reads
     text = await payloads.value(plane, limiter, execution, at, side.value, stored, what=f"{side} of the step")
     shown.reveal()
     return payloads.download(text, run_id, event_id, side)
@@ -81,7 +81,7 @@ async def download_input(
 ) -> Response:
     """Like a step's input. The values are the workflow's arguments."""
     run, execution = await _first_or_last(plane, principal, run_id, first=True)
-    limiter: payloads.ReadLimiter = request.app.state.whole
+    limiter: payloads.ReadLimiter = request.app.state.history_reads
     text = await payloads.value(plane, limiter, execution, 1, "input", run.input, what="input of the run")
     shown.reveal()
     return payloads.download(text, run_id, "input")
@@ -95,7 +95,7 @@ async def download_result(
 ) -> Response:
     """Like a step's output. `404` while the run is open, and if it ended without a result."""
     run, execution = await _first_or_last(plane, principal, run_id, first=False)
-    limiter: payloads.ReadLimiter = request.app.state.whole
+    limiter: payloads.ReadLimiter = request.app.state.history_reads
     text = await payloads.value(
         plane, limiter, execution, execution.last_event_id, "output", run.result, what="result of the run"
     )

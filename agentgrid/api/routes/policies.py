@@ -102,7 +102,7 @@ async def get_policy(session: Session, rule_id: Id) -> PolicyDetail:
 async def put_policy(plane: Plane, caller: CurrentCaller, rule_id: Id, body: PolicyIn) -> PolicyDetail | Response:
     """Workers receive it within seconds; it applies to the next call, including in running workflows.
 
-    One rule applies to each call. A rule displaces another that is less exact in its tool, agent or conditions, unless it is itself less exact
+    One rule applies to each call. A rule displaces another that is less specific in its tool, agent or conditions, unless it is itself less specific
     in one of these; a rule that denies is displaced only by a rule that names the tool exactly. Of the remaining rules the strictest
     applies; if there is none, the built-in rule for the tool's risk applies. `POST /api/v1/policies/test` shows the result for a call.
 
@@ -218,5 +218,5 @@ def _note(row: PolicyRow, fits: list[str], holds_for: list[str]) -> str | None:
         verb = "matches" if GLOB & set(row.tool) else "is the name of"
         return f"{row.tool!r} {verb} no registered tool; the types of plain activities are not registered"
     if not holds_for:
-        return "the rule applies to no registered tool: for each tool it matches, a more exact rule or one that denies takes precedence"
+        return "the rule applies to no registered tool: for each tool it matches, a more specific rule or one that denies takes precedence"
     return None

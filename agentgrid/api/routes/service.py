@@ -22,7 +22,7 @@ from agentgrid.api.routing import make_router
 from agentgrid.api.schemas.overview import Overview
 from agentgrid.api.schemas.service import Dependency, Freshness, Health, Me, Readiness
 from agentgrid.control.plane import ControlPlane
-from agentgrid.control.rpc import DEADLINE, asked
+from agentgrid.control.rpc import DEADLINE, call_temporal
 from agentgrid.db import approvals, attribution, commands, logins, runs
 from agentgrid.db.session import reading
 from agentgrid.domain.scopes import EVERY_WORKFLOW
@@ -67,7 +67,7 @@ async def _database(plane: ControlPlane) -> tuple[Dependency, Freshness | None]:
 
 async def _temporal(plane: ControlPlane) -> Dependency:
     try:
-        await asked(
+        await call_temporal(
             plane.temporal.workflow_service.describe_namespace(
                 service.DescribeNamespaceRequest(namespace=plane.settings.temporal_namespace), timeout=DEADLINE
             ),

@@ -64,16 +64,16 @@ async def _open(request: Request, plane: ControlPlane, body: SignIn) -> NewSessi
     limits: RateLimits = request.app.state.limits
     address = address_of(request)
     # Hashed as for API requests: a key that has authenticated before is not limited by other clients' failures.
-    secret = secret_hash(body.code or f"Bearer {body.key}")
+    hashed_secret = secret_hash(body.code or f"Bearer {body.key}")
     browser = Browser(address=address, user_agent=user_agent_of(request), route=f"{request.method} {request.url.path}")
-    limits.before_sign_in(address or "", secret)
+    limits.before_sign_in(address or "", hashed_secret)
     try:
         if body.code:
             session = await control_sessions.open_with_code(plane, body.code, browser)
         else:
             session = await control_sessions.open_with_key(plane, body.key, browser)
     except Unauthenticated:
-        limits.sign_in_failed(address or "", secret)
+        limits.sign_in_failed(address or "", hashed_secret)
         raise
     limits.charge(session.principal.name, 1)
     return session

@@ -81,14 +81,14 @@ async def list_tools(
     rows = await tools.by_name(session, limit=limit + 1, after=after, tag=tag, risk=risk, q=q)
     page, next_cursor = cut(rows, limit, lambda row: encode(request, row.name))
     tool_policies = await ToolPolicies.read(session)
-    switched = await switches.newest(session, SwitchKind.TOOL, [row.name for row in page])
+    kill_switches = await switches.newest(session, SwitchKind.TOOL, [row.name for row in page])
     served = await _served(session, plane, page)
     names = [row.name for row in page]
     last_24h = await tool_figures.calls(session, names, since=DAY, scope=principal.workflows)
     return Page[ToolSummary](
         items=[
             ToolSummary.model_validate(
-                _values(row, served[row.name], tool_policies, switched.get(row.name), last_24h[row.name])
+                _values(row, served[row.name], tool_policies, kill_switches.get(row.name), last_24h[row.name])
             )
             for row in page
         ],

@@ -109,14 +109,14 @@ async def list_workflows(
     rows = await workflows.by_name(session, limit=limit + 1, after=after, tag=tag, q=q)
     page, next_cursor = cut(rows, limit, lambda row: encode(request, row.name))
     last = await runs.last_of(session, [row.name for row in page if principal.sees(row.name)])
-    switched = await switches.newest(session, SwitchKind.WORKFLOW, [row.name for row in page])
+    kill_switches = await switches.newest(session, SwitchKind.WORKFLOW, [row.name for row in page])
     served = await _served(session, plane, page)
     visible = [row.name for row in page if principal.sees(row.name)]
     last_24h = await workflow_figures.lately(session, visible, since=DAY)
     return Page[WorkflowSummary](
         items=[
             WorkflowSummary.model_validate(
-                _values(row, served[row.name], last.get(row.name), switched.get(row.name), last_24h.get(row.name))
+                _values(row, served[row.name], last.get(row.name), kill_switches.get(row.name), last_24h.get(row.name))
             )
             for row in page
         ],

@@ -282,7 +282,7 @@ class ApprovalLetter(ApprovalDetail, ApprovalRow):
     rule: RuleOfApproval | None = Field(description="Null for an explicit approval, which workflow code requests.")
     step: StepOfApproval
     authored: list[str] | None = Field(
-        description="The names of the text arguments, if an agent's model wrote the call; empty if workflow code made it."
+        description="The names of the arguments that are or contain text, if an agent's model wrote the call; empty if workflow code made it."
     )
     prose: ProseOut | None
     looked_at: list[LookedAt] | None = Field(description="The agent's last 8 calls, oldest first.")

@@ -17,7 +17,7 @@ class JobOut(Out):
     execution_id: str
     activity_id: str
     step_event_id: int | None = Field(
-        description="The step it belongs to, including calls made before an approval was decided. Null if history has no such step."
+        description="The step it belongs to, even if it is a call from before an approval. Null if history has no such step."
     )
     activity_type: str
     attempt: int

@@ -158,7 +158,7 @@ class RuleApplied(Out):
 
 
 class RuleChange(Out):
-    """A tool to whose calls a different rule would apply."""
+    """A tool whose calls would be treated differently."""
 
     tool: str
     before: RuleApplied
@@ -169,7 +169,7 @@ class PolicyPreviewed(Out):
     """What the rule would change."""
 
     changes: list[RuleChange] = Field(
-        description="The tools to whose calls a different rule would apply; the first 200. If a rule depends on the arguments, the stricter "
+        description="The tools whose calls would be treated differently; the first 200. If a rule depends on the arguments, the stricter "
         "outcome is shown."
     )
     total: int

@@ -64,7 +64,7 @@ class WorkflowFigures(Out):
     p50_seconds: float | None = Field(description="Median duration of completed runs.")
     p95_seconds: float | None = Field(description="95th percentile of the duration of completed runs.")
     usual: UsualSteps = Field(
-        description="The usual steps of the version that new runs use, whenever its earlier runs took place."
+        description="The usual steps of the version that new runs use, also from runs older than 30 days."
     )
     errors: list[ErrorGroup] = Field(description="Most frequent first; at most 20.")
     durations: list[DurationBin] = Field(description="Of completed runs; all bins, including empty ones.")

@@ -41,7 +41,7 @@ class RunChange(SQLModel, table=True):
     namespace: str = columns.text()
     generation: int = columns.big(default="1")
     expect: int = columns.big(default="0")
-    """Event id that history is known to have reached."""
+    """The event id that history has reached at least."""
     due_at: datetime = columns.time(null=False, now=True)
     urgent_at: datetime | None = columns.time()
     """Since when no further events are expected soon, so processing needn't wait for more."""

@@ -1,8 +1,8 @@
 """The fold's state of an execution between passes: open items and counters only.
 
-It is stored in a column (`executions.fold_state`), so every field is a JSON value: times are ISO strings, and renaming a field changes the
-stored form. It stays small for a history of any length, because ended items are removed; only the last few closed approvals are kept, to
-judge decisions that come too late.
+It is stored in a column (`executions.fold_state`), so every field is a JSON value: times are ISO strings. Renaming a field changes the stored
+form, and so needs a new `FOLD_VERSION`. The state stays small for a history of any length, because ended items are removed; only the last
+few closed approvals are kept, to judge decisions that come too late.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any, Self, TypeVar
 
 CLOSED_APPROVALS_KEPT = 16
 INTERRUPTS_KEPT = 32
+TOTALS = ("governed", "step_count", "steps_done", "steps_failed", "tools", "usage")
+"""Fields that a run takes from executions of older fold versions, so they must keep their names and meaning."""
 
 
 class _Json:
@@ -302,6 +304,11 @@ class FoldState(_Json):
         loaded.interrupts = list(value.get("interrupts", ()))
         loaded.claims = list(value.get("claims", ()))
         return loaded
+
+    @classmethod
+    def load_totals(cls, value: dict[str, Any]) -> Self:
+        """Load only what a run adds up over its executions, from a state dumped by another fold version: its other fields may differ."""
+        return cls(**{name: value[name] for name in ("execution_id", *TOTALS) if name in value})
 
     @property
     def approvals_pending(self) -> int:

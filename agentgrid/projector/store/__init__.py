@@ -59,6 +59,7 @@ class Store:
                 after = await runs.derive(batch, fixed)
                 await runs.write_parents(batch)
                 await effects.settle(batch, started, before, after)
+                await effects.enqueue_outdated(batch)
                 await effects.enqueue_followers(batch)
                 await effects.append_events(batch, before, after)
             return batch.committed

@@ -28,6 +28,8 @@ class Batch:
     """In order of execution id; reduced to the accepted ones by `_accept`."""
     run_of: dict[str, str] = field(default_factory=dict)
     """The run of each execution."""
+    outdated: dict[str, str] = field(default_factory=dict)
+    """Open executions of the batch's runs with states of older fold versions, and their workflow ids."""
     committed: CommitResult = field(default_factory=CommitResult)
     events: list[NewEvent] = field(default_factory=list)
     keys: list[tuple[str, str, datetime | None]] | None = None

@@ -61,6 +61,13 @@ def _ends(run_id: str, before: Before, after: After) -> bool:
     return RunStatus(after[run_id]["status"]).closed and not RunStatus(before[run_id]["status"]).closed
 
 
+async def enqueue_outdated(batch: Batch) -> None:
+    """Queue open executions whose states are of older fold versions, because they may not be touched for days."""
+    if batch.outdated:
+        executions = [ExecutionId(workflow_id=batch.outdated[key], execution_id=key) for key in sorted(batch.outdated)]
+        await enqueue(batch.db, batch.namespace, executions)
+
+
 async def enqueue_followers(batch: Batch) -> None:
     """Queue successors, children and forks for an early look, because their workers may send no touches."""
     followers: dict[str, str] = {}

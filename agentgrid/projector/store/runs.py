@@ -10,6 +10,7 @@ import asyncpg
 
 from agentgrid.projector import chain, rows
 from agentgrid.projector.chain import ChainLink, LiveStep
+from agentgrid.projector.fold import FOLD_VERSION
 from agentgrid.projector.fold.state import FoldState
 from agentgrid.projector.store import asked, statements, subjects
 from agentgrid.projector.store.batch import Batch
@@ -55,10 +56,13 @@ async def derive(batch: Batch, fixed: Mapping[str, dict[str, Any]]) -> After:
 
 
 async def _links(batch: Batch) -> dict[str, list[ChainLink]]:
-    """The executions of each run of the batch. The states just written needn't be read back."""
+    """The executions of each run of the batch. The states just written needn't be read back.
+
+    States of older fold versions can't be loaded. A closed execution only adds its totals to its run; an open one is noted as outdated.
+    """
     written = {item.execution.execution_id: item.state for item in batch.items}
     records = await batch.db.fetch(
-        "SELECT run_id, execution_id, status, started_at, closed_at, continued_from, continued_to, reset_from, "
+        "SELECT run_id, workflow_id, fold_version, execution_id, status, started_at, closed_at, continued_from, continued_to, reset_from, "
         "reset_to, workflow, task_queue, build, live_task_attempt, live_problem, "
         "CASE WHEN execution_id <> ALL($2) THEN fold_state END AS fold_state, "
         "CASE WHEN status <> 'running' THEN error END AS error FROM executions WHERE run_id = ANY($1)",
@@ -68,17 +72,24 @@ async def _links(batch: Batch) -> dict[str, list[ChainLink]]:
     links: dict[str, list[ChainLink]] = {}
     for record in records:
         values = dict(record)
-        run_id = values.pop("run_id")
+        run_id, workflow_id, version = values.pop("run_id"), values.pop("workflow_id"), values.pop("fold_version")
         # Parsed in Python, because PostgreSQL's JSON operators reject a whole document for one escaped NUL.
         folded, error = values.pop("fold_state"), values.pop("error")
         key = values["execution_id"]
-        state = written.get(key) or (
-            FoldState.load(json.loads(folded)) if folded is not None else FoldState(execution_id=key)
-        )
+        state = written.get(key) or _stored_state(key, version, folded)
+        if version < FOLD_VERSION and values["status"] == "running":
+            batch.outdated[key] = workflow_id
         links.setdefault(run_id, []).append(
             ChainLink(**values, state=state, error=json.loads(error) if error is not None else None)
         )
     return links
+
+
+def _stored_state(execution_id: str, version: int, folded: str | None) -> FoldState:
+    if folded is None:
+        return FoldState(execution_id=execution_id)
+    load = FoldState.load if version == FOLD_VERSION else FoldState.load_totals
+    return load(json.loads(folded))
 
 
 async def _live_steps(db: Connection, links: Sequence[ChainLink]) -> dict[str, list[LiveStep]]:

@@ -278,7 +278,7 @@ export interface paths {
         };
         /**
          * Download commands, newest first, as NDJSON or CSV
-         * @description Takes the filters and permissions of the list. At most 100,000 commands: if there are more, the last line is `{"complete": false}`, or
+         * @description Takes the filters of the list and requires the same permissions. At most 100,000 commands: if there are more, the last line is `{"complete": false}`, or
          *     `incomplete` in CSV. Cells that a spreadsheet would interpret as a formula begin with an apostrophe.
          */
         get: operations["export_commands"];
@@ -603,7 +603,7 @@ export interface paths {
          * Create or replace a rule for tools or plain activities, by name or glob
          * @description Workers receive it within seconds; it applies to the next call, including in running workflows.
          *
-         *     One rule applies to each call. A rule displaces another that is less exact in its tool, agent or conditions, unless it is itself less exact
+         *     One rule applies to each call. A rule displaces another that is less specific in its tool, agent or conditions, unless it is itself less specific
          *     in one of these; a rule that denies is displaced only by a rule that names the tool exactly. Of the remaining rules the strictest
          *     applies; if there is none, the built-in rule for the tool's risk applies. `POST /api/v1/policies/test` shows the result for a call.
          *
@@ -995,7 +995,7 @@ export interface paths {
         };
         /**
          * List log lines of the run's workflow and tools, oldest first
-         * @description Starts at the oldest line unless one of `tail`, `before`, `after` or `cursor` is given. Always oldest first.
+         * @description Starts at the oldest line unless `tail`, `before`, `after` or `cursor` is given; send at most one of these. Always oldest first.
          *
          *     Lines of a run that has just ended may arrive shortly after its end, with higher ids. Text and fields, and searching with `q`, require the
          *     permission to read payloads.
@@ -2712,7 +2712,7 @@ export interface components {
             attributed: boolean | null;
             /**
              * Authored
-             * @description The names of the text arguments, if an agent's model wrote the call; empty if workflow code made it.
+             * @description The names of the arguments that are or contain text, if an agent's model wrote the call; empty if workflow code made it.
              */
             authored: string[] | null;
             /** Call Key */
@@ -4226,7 +4226,7 @@ export interface components {
             status: components["schemas"]["JobStatus"];
             /**
              * Step Event Id
-             * @description The step it belongs to, including calls made before an approval was decided. Null if history has no such step.
+             * @description The step it belongs to, even if it is a call from before an approval. Null if history has no such step.
              */
             step_event_id: number | null;
             /** Task Queue */
@@ -5276,7 +5276,7 @@ export interface components {
             asked_again: number;
             /**
              * Changes
-             * @description The tools to whose calls a different rule would apply; the first 200. If a rule depends on the arguments, the stricter outcome is shown.
+             * @description The tools whose calls would be treated differently; the first 200. If a rule depends on the arguments, the stricter outcome is shown.
              */
             changes: components["schemas"]["RuleChange"][];
             /**
@@ -5901,7 +5901,7 @@ export interface components {
         };
         /**
          * RuleChange
-         * @description A tool to whose calls a different rule would apply.
+         * @description A tool whose calls would be treated differently.
          */
         RuleChange: {
             after: components["schemas"]["RuleApplied"];
@@ -8611,7 +8611,7 @@ export interface components {
              * @description 95th percentile of the duration of completed runs.
              */
             p95_seconds: number | null;
-            /** @description The usual steps of the version that new runs use, whenever its earlier runs took place. */
+            /** @description The usual steps of the version that new runs use, also from runs older than 30 days. */
             usual: components["schemas"]["UsualSteps"];
         };
         /**

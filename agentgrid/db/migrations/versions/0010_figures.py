@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS: tuple[str, ...] = (
-    # Upcoming events, ordered by time.
+    # What is due next, ordered by time.
     "CREATE INDEX ix_runs_next ON runs (next_at, run_id) WHERE next_at IS NOT NULL",
     "CREATE INDEX ix_runs_delayed ON runs (start_at) WHERE status = 'queued' AND start_at IS NOT NULL",
     "CREATE INDEX ix_runs_updated ON runs (updated_at DESC, run_id DESC)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench_gate_tools import send
+from bench_approval_tools import send
 from temporalio import workflow
 
 import agentgrid as ag
