@@ -141,7 +141,7 @@ def _who(facts: ApprovalFacts) -> WhoMayDecide:
         sentences.append(
             "Changed arguments need two people: one proposes them, and another approves exactly the same ones."
         )
-    sentences += [f"{refusal.principal} may not: {refusal.why}." for refusal in refused]
+    sentences += [f"{refusal.principal} may not decide: they {refusal.why}." for refusal in refused]
     return WhoMayDecide(
         approvers=row.approvers,
         needed=1,

@@ -45,7 +45,7 @@ def you_of(
         )
     if run.waiting_on == WaitingOn.APPROVAL and hidden:
         return _nothing("it waits for an approval; you may see only the approvals of your own runs")
-    return _nothing("it is not waiting for anybody")
+    return _nothing("nobody needs to act")
 
 
 def _deciding(plane: ControlPlane, caller: Caller, details: Details, approvals: Sequence[Approval]) -> You:

@@ -317,7 +317,10 @@ async def test_a_letter_with_many_people_names_the_starters_and_counts_the_other
     await factories.insert(api.plane.engine, run, factories.execution(run), approval)
     who = (await as_("reviewer").get(f"/api/v1/approvals/{approval.approval_id}")).json()["who"]
     assert who["text"].startswith("Anyone with the role approver or lead-00 or ")
-    assert " or lead-18 or 5 more may decide; one decision is enough. operator may not: started the run." in who["text"]
+    assert (
+        " or lead-18 or 5 more may decide; one decision is enough. operator may not decide: they started the run."
+        in who["text"]
+    )
     assert len(who["refused"]) == 20
     assert who["refused"][1] == {"principal": "issuer-00", "why": "issued the key that started the run"}
 

@@ -14,6 +14,7 @@ from tests.api.conftest import Proxy
 from tests.console.conftest import LOADS, LOST, Pages, live, status
 from tests.console.stack import Stack
 
+API_AWAY = "The API hasn’t responded since"
 TEMPORAL_AWAY = "Temporal isn’t responding"
 
 
@@ -46,6 +47,7 @@ async def test_an_open_page_catches_up_once_the_api_is_back(page_of: Pages, stac
     await stack.kill()
     try:
         await expect(page.get_by_text("Reconnecting")).to_be_visible()
+        await expect(page.get_by_text(API_AWAY)).to_be_visible()
         await expect(refund).to_be_visible()  # loaded data stays
         await expect(cancel(page)).to_have_count(0)  # and nothing can be changed
         await page.get_by_role("button", name="operator").click()
@@ -58,7 +60,7 @@ async def test_an_open_page_catches_up_once_the_api_is_back(page_of: Pages, stac
         await stack.restart()
     await expect(sentence).to_contain_text("Send reply")
     await expect(page.get_by_role("row").filter(has_text="Waits for support-leads")).to_be_visible()
-    await expect(page.get_by_text("The API isn’t responding")).to_have_count(0)
+    await expect(page.get_by_text(API_AWAY)).to_have_count(0)
     await expect(page.get_by_text("Reconnecting")).to_have_count(0)
     assert await page.evaluate(LOADS) == loaded
 

@@ -1,4 +1,4 @@
-"""Deciding approvals: by keyboard, with a screen reader, exactly once, and by whom. Each test finds its own by their reference."""
+"""Deciding approvals: by keyboard, with a screen reader, exactly once, and by whom. Each test finds its own approvals by reference."""
 
 from __future__ import annotations
 
@@ -126,9 +126,8 @@ async def test_one_persons_decision_is_recorded_once_across_tabs_and_reloads(
         await expect(outcome(page, "Sending")).to_be_visible()
     await both.wait()
     go.set()
-    page_of.expect(
-        status(409, 503)
-    )  # the later one may arrive after the decision, or while the first is being recorded
+    # The later one may arrive after the decision, or while the first is being recorded.
+    page_of.expect(status(409, 503))
     for page in (first, second):
         await expect(page.get_by_text("by you").or_(page.get_by_text("You approved this")).first).to_be_visible()
     assert len(keys) == 3
@@ -176,7 +175,7 @@ async def test_a_changed_call_has_the_typed_value_and_a_letter_fits_a_small_phon
     await page.get_by_role("button", name="Details").click()
     sheet = page.get_by_role("dialog", name="About this approval")
     await expect(sheet.get_by_role("heading", name="Who can decide")).to_be_visible()
-    await expect(sheet.get_by_text("operator may not: started the run")).to_be_visible()
+    await expect(sheet.get_by_text("operator may not decide: they started the run")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(sheet).to_have_count(0)
     assert await page.evaluate("() => document.documentElement.scrollWidth") <= small["width"]

@@ -119,7 +119,7 @@ async def test_a_page_sends_few_requests(page_of: Pages, stack: Stack, screen: s
     requests: list[str] = []
 
     def note(request: Request) -> None:
-        if "/api/" in request.url and "/logs?after=" not in request.url:  # new lines, which a live hint announced
+        if "/api/" in request.url and "/logs?after=" not in request.url:  # the stream announces new lines at any time
             requests.append(request.url.partition("/api/v1")[2])
 
     page.on("request", note)

@@ -79,7 +79,7 @@ async def test_a_server_error_is_shown_at_its_field_until_the_value_changes(page
     start = form.get_by_role("button", name="Start", exact=True)
 
     async def tamper(route: Route) -> None:
-        """Send input that the form itself would refuse to the real server."""
+        """Send the real server input that the form itself would refuse."""
         body = json.loads(route.request.post_data or "{}")
         await route.continue_(post_data=json.dumps(body | {"input": {"ticket_id": 7}}))
 

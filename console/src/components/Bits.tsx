@@ -106,8 +106,3 @@ export function Progress({ done, failed, total }: { done: number; failed: number
     </span>
   );
 }
-export const Dot = () => (
-  <span className={classes.dot} aria-hidden>
-    ·
-  </span>
-);

@@ -83,7 +83,7 @@ export function CommandRow({ command: c, titles, open, onOpen, onWho }: Props) {
         >
           <Text>{c.principal}</Text>
         </button>
-        <button type="button" className={classes.says} aria-expanded={open} onClick={() => onOpen(!open)}>
+        <button type="button" className={classes.action} aria-expanded={open} onClick={() => onOpen(!open)}>
           <span className="cut">
             <Text>{sentenceOf(c, titles)}</Text>
           </span>

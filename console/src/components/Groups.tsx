@@ -118,6 +118,7 @@ export function SimilarApprovals({
   const unread = !!first.tool && isPending; // cents must never be shown as dollars, not even briefly
   const properties = propertiesOf(letter?.input_schema);
   const label = (name: string) => labelOf(name, own(properties, name));
+  const short = (name: string) => label(letter ? name : name.replace(/_cents$/, "")); // without a unit until the schema has loaded
   return (
     <li className={classes.same}>
       <button type="button" className={classes.row} aria-expanded={open} onClick={() => setOpen(!open)}>
@@ -129,7 +130,7 @@ export function SimilarApprovals({
         </span>{" "}
         <span className="cut muted">
           {columns.length ? (
-            <Text>{`They differ in ${columns.map(label).join(", ").toLowerCase()}`}</Text>
+            <Text>{`They differ in ${columns.map(short).join(", ").toLowerCase()}`}</Text>
           ) : open ? (
             "Collapse"
           ) : (

@@ -19,10 +19,14 @@ export function approversOf(approvers: string[]) {
   const all = approvers.includes(ANYBODY) ? [...named, "any approver"] : named;
   return all.length < 2 ? all.join("") : `${all.slice(0, -1).join(", ")} or ${all.at(-1)}`;
 }
+/** `needs approval`, from any approver, or `needs approval from support-leads`. */
+function approvalBy(approvers: string[], verb: string) {
+  return approvers.join() === ANYBODY ? `${verb} approval` : `${verb} approval from ${approversOf(approvers)}`;
+}
 /** A rule in a few words, for table rows. */
 export function ruleWord(rule: Pick<RuleText, "effect" | "approvers">) {
   if (rule.effect === "deny") return "denied";
-  return rule.effect === "allow" ? "allowed" : `asks ${approversOf(rule.approvers)}`;
+  return rule.effect === "allow" ? "allowed" : approvalBy(rule.approvers, "needs");
 }
 export const timeOf = (seconds: number) =>
   span(seconds * 1000)
@@ -36,7 +40,7 @@ export const pastRuleText = (rule: Pick<RuleText, "effect" | "approvers"> & { wi
       ? "Denied"
       : rule.effect === "allow"
         ? "Allowed"
-        : `Asked ${approversOf(rule.approvers)}`;
+        : approvalBy(rule.approvers, "Needed");
 
 /** `tool:refund_ticket@4` as its id and version. */
 export function ruleRef(reference: string) {

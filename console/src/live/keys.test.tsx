@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { cleanup, fireEvent, renderHook } from "@testing-library/react";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { setKeysOff, useKeys } from "./keys";
 
 let pressed: string[];
@@ -31,6 +31,17 @@ test("the second key of a chord has no other effect, and ends the chord", () => 
 test("another key in between cancels the chord", () => {
   for (const key of ["g", "x", "a"]) press(key);
   expect(pressed).toEqual(["the page's a"]);
+});
+test("the second key of a chord must follow within 1.2 seconds", () => {
+  const at = vi.spyOn(Event.prototype, "timeStamp", "get").mockReturnValue(10_000);
+  press("g");
+  at.mockReturnValue(11_100);
+  press("a");
+  press("g");
+  at.mockReturnValue(12_400);
+  press("a");
+  expect(pressed).toEqual(["g a", "the page's a"]);
+  at.mockRestore();
 });
 test("keys in a field or under a dialog are ignored, except with Ctrl or ⌘", () => {
   const field = document.body.appendChild(document.createElement("input"));

@@ -124,7 +124,7 @@ const withRow = (old: RunDetail | undefined, row: Schemas["RunSummary"]): RunDet
   old && { ...old, ...row };
 /** Whether the row implies changes to what it doesn't hold: the actions, the approvals, the chain. */
 const STATE_FIELDS = ["status", "waiting_on", "hold", "approvals_pending"] as const;
-export const stateChanged = (old: RunDetail, row: Schemas["RunSummary"]) =>
+const stateChanged = (old: RunDetail, row: Schemas["RunSummary"]) =>
   STATE_FIELDS.some((field) => old[field] !== row[field]);
 
 function refresh(queries: QueryClient, events: LiveEvent[]) {

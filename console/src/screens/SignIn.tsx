@@ -84,8 +84,8 @@ export default function SignIn() {
           Sign in
         </Button>
         <p className={classes.fine}>
-          The key is sent to this API and isn’t stored in the browser. The session ends after 12 hours without use, or
-          when the key expires or is revoked.
+          The key is sent to this API and isn’t stored in the browser. The session ends after 12 hours without use,
+          after 7 days, or when the key expires or is revoked.
         </p>
       </form>
     </main>

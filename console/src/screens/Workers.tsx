@@ -132,7 +132,7 @@ function Queue({ queue, rows, name }: { queue?: TaskQueue; rows: Row[]; name: st
   return (
     <Section title={name} note={queue && `${plural(queue.open_runs, "open run")}`}>
       {unserved && (
-        <p className={classes.alone} role="status">
+        <p className={classes.unserved} role="status">
           <CircleAlert size={15} aria-hidden />
           <span>
             No worker polls this queue.{" "}

@@ -57,18 +57,20 @@ export function May({ tools }: { tools: Entry[] }) {
         none="Nothing."
         detail={(e) => (
           <>
-            asks{" "}
+            from{" "}
             <b>
               <Text>{approversOf(e.approvers)}</Text>
             </b>
-            ,{" "}
             {e.rule &&
               (ruleRef(e.rule).builtIn ? (
-                "by the built\u2011in rule"
+                ", by the built\u2011in rule"
               ) : (
-                <code>
-                  <Text>{e.rule}</Text>
-                </code>
+                <>
+                  , by{" "}
+                  <code>
+                    <Text>{e.rule}</Text>
+                  </code>
+                </>
               ))}
           </>
         )}

@@ -42,7 +42,7 @@ test.each(Object.entries(reference))("the form of %s starts with its defaults an
 test("a cleared default stays cleared", () => {
   draw(reference.support_triage);
   type("Ticket id", "T-1002");
-  press(/1 with a default/);
+  press(/1 field with a default/);
   type("Approval above", "");
   expect(now).toEqual({ ticket_id: "T-1002" });
   type("Approval above", "0.70");
@@ -62,7 +62,7 @@ test("text lines: Enter adds one, pasted lines are added separately, none is los
 });
 test("choices of a list are toggled, and keep their order", () => {
   draw(reference.weekly_digest);
-  press(/1 with a default/);
+  press(/1 field with a default/);
   press("support");
   expect(now).toEqual({ areas: ["sales", "product", "finance", "marketing"] });
   press("support");

@@ -10,6 +10,7 @@ import {
 } from "@rjsf/utils";
 import { ChevronDown, ChevronRight, ChevronUp, X } from "lucide-react";
 import { useContext, useState, type ReactNode } from "react";
+import { plural } from "../../format";
 import classes from "./Form.module.css";
 import { Input } from "./inputs";
 import { moneyText } from "./numbers";
@@ -122,7 +123,9 @@ function Fields(props: ObjectFieldTemplateProps) {
       {folds && (
         <button type="button" className={classes.more} aria-expanded={unfolded} onClick={() => setOpen(!unfolded)}>
           {unfolded ? <ChevronDown size={13} aria-hidden /> : <ChevronRight size={13} aria-hidden />}
-          {may.length} {withDefault ? "with a default" : "optional"}
+          {withDefault
+            ? plural(may.length, "field with a default", "fields with defaults")
+            : plural(may.length, "optional field")}
         </button>
       )}
       {unfolded && may.length > 0 && <div className={classes.pair}>{may.map((p) => p.content)}</div>}

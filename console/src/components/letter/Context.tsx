@@ -3,6 +3,7 @@ import { Sparkles } from "lucide-react";
 import type { ApprovalDetail } from "../../api/client";
 import { atMoment, span } from "../../format";
 import { Text } from "../Text";
+import { Why as RuleWords } from "../Why";
 import classes from "./Letter.module.css";
 
 /** The last approval of this shape, and how such approvals ended recently. */
@@ -92,15 +93,7 @@ export function Why({ approval: { rule, reason, kind }, narrow }: { approval: Ap
     <section className={classes.part} data-narrow={narrow || undefined}>
       <h3>Why this needs approval</h3>
       <p className={classes.why}>
-        {rule && kind !== "explicit" && (
-          <>
-            <b>
-              <Text>{rule.title}</Text>
-            </b>
-            {". "}
-          </>
-        )}
-        {reason && <Text>{reason}</Text>}
+        <RuleWords title={rule && kind !== "explicit" ? rule.title : null} reason={reason} />
       </p>
     </section>
   );

@@ -33,11 +33,13 @@ export function Head({
           <b>
             <Text>{approval.agent ? agentTitle(approval) : flowTitle(approval)}</Text>
           </b>
-          {approval.agent ? ", an agent, asks" : ", a workflow, asks"}{" "}
+          {approval.agent ? ", an agent, asks for approval" : ", a workflow, asks for approval"}
           <span className="muted">
             <span className={classes.to}>
-              <Text>{approversOf(approval.approvers)}</Text> ·{" "}
+              {" "}
+              from <Text>{approversOf(approval.approvers)}</Text>
             </span>
+            {" · "}
             {moment(approval.opened_at)}
           </span>
         </span>

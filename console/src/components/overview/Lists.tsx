@@ -19,7 +19,7 @@ export function PendingApprovals({ approvals, total }: { approvals: Approval[]; 
         <StatusIcon status="approval" />
         <h2>Waiting for you</h2>
         <em>{count(total)}</em>
-        <Link to="/approvals">Open the inbox</Link>
+        <Link to="/approvals">All approvals</Link>
       </header>
       <ul>
         {approvals.map((a) => (

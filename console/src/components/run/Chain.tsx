@@ -4,7 +4,6 @@ import { ExternalLink } from "lucide-react";
 import type { RunDetail } from "../../api/client";
 import { flowTitle, moment, plural, shortId, span, words } from "../../format";
 import { StatusIcon, statusOf, type Status } from "../../status";
-import { Dot } from "../Bits";
 import classes from "./RunHead.module.css";
 import { Text } from "../Text";
 
@@ -102,44 +101,28 @@ function Children({ run }: { run: RunDetail }) {
   );
 }
 
-/** The run's executions, child runs and parent, if it has more than one execution. */
+/** The run's executions if it has several, its child runs, its parent, and the link to Temporal. */
 export function Chain(p: Props) {
   const { run } = p;
   const ui = run.executions.find((e) => e.execution_id === p.only)?.temporal_ui ?? run.links.temporal_ui;
   return (
     <>
-      {run.executions.length > 1 && (
-        <>
-          <Dot />
-          <Executions {...p} />
-        </>
-      )}
-      {run.children.length > 0 && (
-        <>
-          <Dot />
-          <Children run={run} />
-        </>
-      )}
+      {run.executions.length > 1 && <Executions {...p} />}
+      {run.children.length > 0 && <Children run={run} />}
       {run.parent_run_id && (
-        <>
-          <Dot />
-          <span>
-            Part of{" "}
-            <Link to="/runs/$id" params={{ id: run.parent_run_id }} className="link">
-              {shortId(run.parent_run_id)}
-            </Link>
-          </span>
-        </>
+        <span>
+          Part of{" "}
+          <Link to="/runs/$id" params={{ id: run.parent_run_id }} className="link">
+            {shortId(run.parent_run_id)}
+          </Link>
+        </span>
       )}
       {ui && (
-        <>
-          <Dot />
-          <a href={ui} target="_blank" rel="noreferrer" className={classes.open}>
-            View in Temporal
-            <ExternalLink size={12} aria-hidden />
-            <span className="visually-hidden">opens in a new tab</span>
-          </a>
-        </>
+        <a href={ui} target="_blank" rel="noreferrer" className={classes.open}>
+          View in Temporal
+          <ExternalLink size={12} aria-hidden />
+          <span className="visually-hidden">opens in a new tab</span>
+        </a>
       )}
     </>
   );

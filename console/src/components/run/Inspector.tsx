@@ -77,7 +77,7 @@ function Policy({ step }: { step: TimelineStep }) {
     <>
       <ApprovalNote step={step} />
       <p>
-        Now: {ruleWord(policy)} by {builtIn ? "the built-in rule" : <code>{policy.rule}</code>}.{" "}
+        Now: {ruleWord(policy)}, by {builtIn ? "the built-in rule" : <code>{policy.rule}</code>}.{" "}
         <Link to="/tools/$name" params={{ name: step.name }} className="link">
           View rule
         </Link>

@@ -4,7 +4,7 @@ import type { RunDetail } from "../../api/client";
 import { moment, sentence, span, tokens, usd } from "../../format";
 import { useNow } from "../../live/now";
 import { StatusIcon, statusOf } from "../../status";
-import { Dot, Ident } from "../Bits";
+import { Ident } from "../Bits";
 import { Chain } from "./Chain";
 import classes from "./RunHead.module.css";
 import { stateOf } from "./sentence";
@@ -98,24 +98,19 @@ export function RunHead({ run, working, only, onOnly }: Props) {
         <span>
           Started <b>{moment(run.created_at, now, true)}</b> by <b>{run.initiator}</b>
         </span>
-        <Dot />
         <span>
           <b className="num">{span(all)}</b>
-          {working !== undefined && working * SECOND < all * MOSTLY && <>, {span(working * SECOND)} of it working</>}
+          {working !== undefined && working * SECOND < all * MOSTLY && <>, active for {span(working * SECOND)}</>}
         </span>
         {used && used.requests > 0 && (
           <>
-            <Dot />
             <span>
               <b>{tokens(used.input_tokens + used.output_tokens)}</b> tokens
             </span>
             {used.usd !== 0 && (
-              <>
-                <Dot />
-                <span>
-                  <b>{used.usd != null ? usd(used.usd, 2) : "unpriced"}</b>
-                </span>
-              </>
+              <span>
+                <b>{used.usd != null ? usd(used.usd, 2) : "unpriced"}</b>
+              </span>
             )}
           </>
         )}

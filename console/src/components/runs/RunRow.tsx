@@ -21,7 +21,7 @@ export const RunRow = memo(function RunRow({ r }: { r: Run }) {
           <Text>{aboutOf(r)}</Text>
         </span>
       </span>
-      <span className={`cut ${classes.says}`}>
+      <span className={`cut ${classes.doing}`}>
         <Doing r={r} />
       </span>
       <span className={classes.steps}>

@@ -44,8 +44,8 @@ const AwaitsConfirmation = ({ proposed, onClose }: { proposed: Proposed; onClose
   <div className={classes.form}>
     <h2>A second administrator must confirm</h2>
     <p>
-      Its owner decides approvals, so one person alone can’t create the key. It is shown to the administrator who
-      confirms by {moment(proposed.expires_at)}:
+      Its owner decides approvals, so creating the key takes two administrators. The one who confirms by{" "}
+      {moment(proposed.expires_at)} sees the key:
     </p>
     <code>agentgrid proposal confirm {proposed.command_id}</code>
     <footer>

@@ -26,7 +26,7 @@ function Who({ p, me, onAct }: { p: Principal; me: string | undefined; onAct(): 
   const go = useNavigate();
   const { word, Icon } = KINDS[p.kind] ?? KINDS.service!;
   const more = [
-    p.groups.length && `groups ${p.groups.join(", ")}`,
+    p.groups.length && `${p.groups.length === 1 ? "group" : "groups"} ${p.groups.join(", ")}`,
     !p.workflows.includes("*") && `only ${p.workflows.join(", ") || "no workflow"}`,
     p.disabled && p.disabled_at && `disabled ${moment(p.disabled_at, now)}`,
   ].filter(Boolean);
@@ -99,7 +99,7 @@ export function Principals() {
           text={
             verb === "disable"
               ? "Its keys stop working, its sessions and streams end, and its decisions no longer count."
-              : "Its keys work again, unless they have expired."
+              : "Its keys work again, unless they have expired or were revoked."
           }
           onClose={() => setTarget(undefined)}
           onConfirm={async (reason, key) => {

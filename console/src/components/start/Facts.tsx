@@ -77,7 +77,7 @@ export function NewestRuns({ workflow: w, note }: { workflow: WorkflowDetail; no
 }
 
 const KINDS = { signals: "Signal", queries: "Query", updates: "Update" } as const;
-const SAYS = {
+const HINTS = {
   signals: "sends data to a run",
   queries: "reads the state of a run",
   updates: "changes a run and returns a result",
@@ -105,7 +105,7 @@ export function Handlers({ handlers: h }: { handlers: HandlersOut }) {
         {kinds.flatMap((kind) =>
           h[kind].map((one) => (
             <li key={`${kind}${one.name}`}>
-              <span title={SAYS[kind]}>{KINDS[kind]}</span>
+              <span title={HINTS[kind]}>{KINDS[kind]}</span>
               <code>
                 <b>{one.name}</b>
                 {parameters(one)}

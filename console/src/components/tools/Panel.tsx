@@ -26,7 +26,7 @@ function Facts({ tool }: { tool: ToolDetail }) {
           <>
             <dt>Reach</dt>
             <dd>
-              <Text>{tool.reach.join(", ")}</Text>
+              <Text>{tool.reach.join(" · ")}</Text>
             </dd>
           </>
         )}
